@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes a seed corpus for fuzz_tokens: tokens_seeds.py FOLDER
 
-Vocabularies of a few pieces of each kind, with usual scores and with NaN and infinite ones. The standard library is enough.
+Vocabularies of a few pieces of each kind, with usual scores and with NaN and infinite ones. The standard library is
+enough.
 """
 import struct
 import sys
@@ -17,7 +18,8 @@ SCORES = [float("nan"), float("inf"), float("-inf"), -1e30, 0.0]
 
 
 def charsmap(pairs):
-    """SentencePiece's: a double-array trie that holds no key, then texts. Enough to be read; the fuzzer makes others of it."""
+    """SentencePiece's: a double-array trie that holds no key, then texts. Enough to be read; the fuzzer makes others of
+    it."""
     trie = struct.pack("<4I", 0, 0, 0, 0)
     return struct.pack("<I", len(trie)) + trie + b"".join(p.encode() + b"\0" for p in pairs)
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/quantize/awq-layer.json: what AWQ makes of a whole layer of a small Llama (Lin et al. 2024, "AWQ").
+"""Writes tests/fixtures/quantize/awq-layer.json: what AWQ makes of a whole layer of a small Llama (Lin et al. 2024,
+"AWQ").
 
-The inputs of each matrix are transformers', in F32. Scales of columns are autoawq's formula, with the weights' part in them
-(AwqQuantizer._compute_best_scale, duo_scaling): s = mean|x|^r / (mean|w|^(1 - r) + 1e-4), over sqrt(max s min s), for r = 0,
-1/20 ... 19/20, and s = 1; those are taken with which rounding to Q4_0 (llama.cpp's own, by libgguf, with the sums of squares of
-the scaled inputs as its importance matrix) changes the outputs least, on all inputs.
-Heads that share a value head get the means over them, so that the rows of attn_v can be divided (autoawq leaves those out).
+The inputs of each matrix are transformers', in F32. Scales of columns are autoawq's formula, with the weights' part in
+them (AwqQuantizer._compute_best_scale, duo_scaling): s = mean|x|^r / (mean|w|^(1 - r) + 1e-4), over sqrt(max s min s),
+for r = 0, 1/20 ... 19/20, and s = 1; those are taken with which rounding to Q4_0 (llama.cpp's own, by libgguf, with the
+sums of squares of the scaled inputs as its importance matrix) changes the outputs least, on all inputs. Heads that
+share a value head get the means over them, so that the rows of attn_v can be divided (autoawq leaves those out).
 
-attn_v and ffn_up stay in F32: they do not count in the search, and the file has them as they are after scaling. So what is
-compared are the tensors that absorb scales: both norms, and of attn_v and ffn_up the sums of |w| of each row, of layer 0.
+attn_v and ffn_up stay in F32: they do not count in the search, and the file has them as they are after scaling. So what
+is compared are the tensors that absorb scales: both norms, and of attn_v and ffn_up the sums of |w| of each row, of
+layer 0.
 """
 import json
 import os

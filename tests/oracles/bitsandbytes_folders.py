@@ -114,7 +114,8 @@ def saved(model):
 
 
 def write_plain(output, name, seed):
-    """The folder as it is, and for each way the logits of what bitsandbytes makes of it, and what transformers saves."""
+    """The folder as it is, and for each way the logits of what bitsandbytes makes of it, and what transformers
+    saves."""
     folder = os.path.join(output, name)
     shutil.rmtree(folder, ignore_errors=True)
     random_model(name, PLAIN, seed).to(torch.bfloat16).save_pretrained(folder)

@@ -3,11 +3,11 @@
 
     both_ways_models.py [OUTPUT = tests/fixtures/both-ways] [NAME ...]
 
-Writes NAME.gguf, with attention.causal = false, and NAME.json: of 20 random tokens, and of the first 7 of them, the logits at
-every position and the embeddings (mean, first and last of the last hidden states, scaled to length 1), by transformers in F32
-with is_causal = false. llama.cpp's logits, with the weights as F32, must agree, or nothing is written. Of windows they differ:
-transformers' has two sides, which the files of the converter say by nibble.converted; llama.cpp's only one, so that the reference of
-gemma3-window is llama.cpp.
+Writes NAME.gguf, with attention.causal = false, and NAME.json: of 20 random tokens, and of the first 7 of them, the
+logits at every position and the embeddings (mean, first and last of the last hidden states, scaled to length 1), by
+transformers in F32 with is_causal = false. llama.cpp's logits, with the weights as F32, must agree, or nothing is
+written. Of windows they differ: transformers' has two sides, which the files of the converter say by nibble.converted;
+llama.cpp's only one, so that the reference of gemma3-window is llama.cpp.
 """
 import base64
 import os

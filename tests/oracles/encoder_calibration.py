@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/encoders/calibrated/, a small BERT as a folder, and calibrated.json: what GPTQ and AWQ make of it.
+"""Writes tests/fixtures/encoders/calibrated/, a small BERT as a folder, and calibrated.json: what GPTQ and AWQ make of
+it.
 
-The text is cut into windows that the tokenizer's special tokens begin and end. transformers computes them in F32. In each
-layer GPTQModel (gptq_vectors.py, with its change) quantizes the matrices of one group after the other; the Hessian X^T X is of
-the inputs that the matrix has when all before it are quantized. Of each module there are the codes, a hexadecimal digit each, by
-rows, and the scales of its groups. AWQ (awq_layer_vectors.py) scales the columns of attention's output in layer 0, and divides
-what makes these inputs: there are the sums of |w| of each row of the values' matrix, and their biases.
+The text is cut into windows that the tokenizer's special tokens begin and end. transformers computes them in F32. In
+each layer GPTQModel (gptq_vectors.py, with its change) quantizes the matrices of one group after the other; the Hessian
+X^T X is of the inputs that the matrix has when all before it are quantized. Of each module there are the codes, a
+hexadecimal digit each, by rows, and the scales of its groups. AWQ (awq_layer_vectors.py) scales the columns of
+attention's output in layer 0, and divides what makes these inputs: there are the sums of |w| of each row of the values'
+matrix, and their biases.
 """
 import json
 import os

@@ -3,9 +3,9 @@
 
     encoder_models.py [OUTPUT = tests/fixtures/encoders] [NAME ...]
 
-Writes NAME.gguf as family_models.py does, and NAME.json: the embeddings of 40 random tokens, and of the first 7 of them, by
-transformers in F32: mean, first and last of the last hidden states, scaled to length 1. llama.cpp's hidden states must agree,
-or nothing is written.
+Writes NAME.gguf as family_models.py does, and NAME.json: the embeddings of 40 random tokens, and of the first 7 of
+them, by transformers in F32: mean, first and last of the last hidden states, scaled to length 1. llama.cpp's hidden
+states must agree, or nothing is written.
 """
 import json
 import os
@@ -63,7 +63,8 @@ def gguf_name(name):
 
 
 def matrix_name(name, architecture):
-    """The file's matrix that has the inputs of this one. Of Nomic's merged matrix transformers' first part stands for all."""
+    """The file's matrix that has the inputs of this one. Of Nomic's merged matrix transformers' first part stands for
+    all."""
     name = gguf_name(name)
     if architecture == "nomic-bert" and name and "attn_q." in name:
         return name.replace("attn_q", "attn_qkv")

@@ -10,7 +10,8 @@ of configurations from before transformers 5; transformers reads each back, and 
 write is written here: DeepSeek's, Nomic's configuration, GPT-2's names and buffers of the first years.
 
 folder_mapping.py makes of each folder what a GGUF file of the model holds: the tensors and keys that family_models.py
-or encoder_models.py writes for the model. llama.cpp, given them, must agree with transformers, or no logits are written.
+or encoder_models.py writes for the model. llama.cpp, given them, must agree with transformers, or no logits are
+written.
 """
 import json
 import os

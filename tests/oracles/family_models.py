@@ -4,10 +4,10 @@
     family_models.py [OUTPUT = tests/fixtures/models] [NAME ...]
 
 Writes NAME.gguf with the keys and tensors that llama.cpp's converter writes (gguf-py's constants.py names them), and
-NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32 (layout: logits_vectors.py). Matrices are F16 to
-be small, and hold numbers that are halves, so that nothing is rounded. llama.cpp's logits, with the weights as F32, must
-agree, or nothing is written. transformers has no first DeepSeek: that is a Qwen 2 MoE here without biases and with a shared
-expert whose gate is 1/2 everywhere, which its file has in the weights.
+NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32 (layout: logits_vectors.py). Matrices are F16
+to be small, and hold numbers that are halves, so that nothing is rounded. llama.cpp's logits, with the weights as F32,
+must agree, or nothing is written. transformers has no first DeepSeek: that is a Qwen 2 MoE here without biases and with
+a shared expert whose gate is 1/2 everywhere, which its file has in the weights.
 """
 import os
 import re

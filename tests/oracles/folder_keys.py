@@ -3,17 +3,17 @@
 
     folder_keys.py [OUTPUT = tests/fixtures/formats/folder-keys.json]
 
-Each family's tiny model is built from a configuration, saved, loaded, run and asked to generate, with eager attention and
-with sdpa. Meanwhile every attribute that anybody asks the configuration for is noted, whether it is there or not, and so is
-every key of rope_parameters. What a configuration class takes out of its **kwargs leaves no trace at run time; it is found in
-the class's source. Each key that is true or false is then turned over, and all is run again, so that what is read under a
-condition is met, too. A run that fails has read what it has read.
+Each family's tiny model is built from a configuration, saved, loaded, run and asked to generate, with eager attention
+and with sdpa. Meanwhile every attribute that anybody asks the configuration for is noted, whether it is there or not,
+and so is every key of rope_parameters. What a configuration class takes out of its **kwargs leaves no trace at run
+time; it is found in the class's source. Each key that is true or false is then turned over, and all is run again, so
+that what is read under a condition is met, too. A run that fails has read what it has read.
 
-The fixture: "all" is what every family reads, "families" what each reads besides; "change" are those of which another value
-changed the output of a model, or its weights; "aliases" are other names of keys; "attention" is which tokens see which, by
-key; "rope" are the keys of rope_parameters by rope_type, of any family; "partial" are the families that heed
-partial_rotary_factor where the rope_type is "default". nibble's table (src/convert/huggingface_keys.c) must have each of
-these keys, and none of those that change something among its idle ones.
+The fixture: "all" is what every family reads, "families" what each reads besides; "change" are those of which another
+value changed the output of a model, or its weights; "aliases" are other names of keys; "attention" is which tokens see
+which, by key; "rope" are the keys of rope_parameters by rope_type, of any family; "partial" are the families that heed
+partial_rotary_factor where the rope_type is "default". nibble's table (src/convert/huggingface_keys.c) must have each
+of these keys, and none of those that change something among its idle ones.
 """
 import ast
 import inspect
@@ -195,8 +195,8 @@ def output_of(result):
 
 
 def changing(kind, keys):
-    """Those that change the output of one and the same weights, or ask for other weights, when they are set to another value
-    alone. Many are set at once; only where that changes something, or fails, they are tried by halves."""
+    """Those that change the output of one and the same weights, or ask for other weights, when they are set to another
+    value alone. Many are set at once; only where that changes something, or fails, they are tried by halves."""
     torch.manual_seed(1)
     plain, tokens, found = model_of(kind, FAMILIES[kind]), torch.tensor([[3, 4, 5, 6, 7, 8]]), set()
     difficult = set()  # these spoil the company
@@ -272,7 +272,8 @@ def looks_ahead(kind, key, value, attention):
 
 
 def attention_of(key, value):
-    """What a key makes of attention, by family: "causal", "both ways", or "as implemented", where eager and sdpa differ."""
+    """What a key makes of attention, by family: "causal", "both ways", or "as implemented", where eager and sdpa
+    differ."""
     kinds = {}
     for kind in FAMILIES:
         ahead = {looks_ahead(kind, key, value, attention) for attention in ("eager", "sdpa")} - {None}

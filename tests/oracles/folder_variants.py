@@ -3,10 +3,10 @@
 
     folder_variants.py [OUTPUT = tests/fixtures/formats/folder-variants.json]
 
-A case is a folder, keys that are set or dropped, and what transformers then computes in F32 with the same weights: for some
-tokens the logits of a few entries. Among them are keys that a family does not read, which change nothing, and every form in
-which a rotation, a window and the direction of attention can be written. A case that should change nothing must not, and any
-other must.
+A case is a folder, keys that are set or dropped, and what transformers then computes in F32 with the same weights: for
+some tokens the logits of a few entries. Among them are keys that a family does not read, which change nothing, and
+every form in which a rotation, a window and the direction of attention can be written. A case that should change
+nothing must not, and any other must.
 """
 import json
 import os

@@ -3,9 +3,9 @@
 
     gemma_embedding.py [OUTPUT = tests/fixtures/encoders]
 
-Writes gemma-embedding.gguf, with the two matrices behind pooling, and gemma-embedding.json: what transformers' hidden states of 30
-random tokens, and of the first 5 of them, become by the mean, the matrices, and a length of 1; and the means alone. llama.cpp's
-embeddings must agree, or nothing is written.
+Writes gemma-embedding.gguf, with the two matrices behind pooling, and gemma-embedding.json: what transformers' hidden
+states of 30 random tokens, and of the first 5 of them, become by the mean, the matrices, and a length of 1; and the
+means alone. llama.cpp's embeddings must agree, or nothing is written.
 """
 import os
 import sys

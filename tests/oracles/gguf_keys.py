@@ -3,10 +3,11 @@
 
     gguf_keys.py     writes tests/fixtures/formats/gguf-keys.txt and gguf-key-cases.json
 
-The first is read out of llama.cpp's source as the package llama-cpp-python carries it (PACKAGE): a line for each key that
-llama_model_base::load_hparams and the architecture's own load_arch_hparams name. core-tests keys holds src/models/keys.c to it.
-The second are fixtures with keys changed, and what llama.cpp (cyllama) makes of them: some logits, or a refusal. tests/js/keys.test.js
-holds nibble to them. llama.cpp ends the process where an assertion fails, so each case runs in one of its own.
+The first is read out of llama.cpp's source as the package llama-cpp-python carries it (PACKAGE): a line for each key
+that llama_model_base::load_hparams and the architecture's own load_arch_hparams name. core-tests keys holds
+src/models/keys.c to it. The second are fixtures with keys changed, and what llama.cpp (cyllama) makes of them: some
+logits, or a refusal. tests/js/keys.test.js holds nibble to them. llama.cpp ends the process where an assertion fails,
+so each case runs in one of its own.
 """
 import json
 import os

@@ -4,9 +4,9 @@
     gguf_tensors.py     writes tests/fixtures/formats/gguf-tensors.txt and gguf-tensor-cases.json
 
 The first is read out of llama.cpp's source (gguf_keys.py says where it comes from): a line for each tensor that the
-architecture's load_arch_tensors names, and whether a file may do without it. core-tests tensors holds the families' tables to it.
-The second are fixtures with optional tensors added or taken away, and what llama.cpp (cyllama) computes then: some logits, or of
-encoders some numbers of the mean. tests/js/keys.test.js holds nibble to them.
+architecture's load_arch_tensors names, and whether a file may do without it. core-tests tensors holds the families'
+tables to it. The second are fixtures with optional tensors added or taken away, and what llama.cpp (cyllama) computes
+then: some logits, or of encoders some numbers of the mean. tests/js/keys.test.js holds nibble to them.
 """
 import json
 import os
@@ -56,11 +56,12 @@ QKV = [f"attn_{x}" for x in "qkv"]
 
 
 def cases():
-    """(file, tensors of every layer or of none to add, tensors to leave out, keys). A bias is as long as its matrix has rows."""
+    """(file, tensors of every layer or of none to add, tensors to leave out, keys). A bias is as long as its matrix has
+    rows."""
     for name in ("qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "deepseek"):
         yield f"models/{name}.gguf", [f"{x}.bias" for x in QKV], [], {}
-    # OLMo 2's are not here: cyllama's llama.cpp loads them and leaves them out, the one of PACKAGE adds them, as transformers does.
-    # Phi 3 has no window, as llama.cpp has none for it.
+    # OLMo 2's are not here: cyllama's llama.cpp loads them and leaves them out, the one of PACKAGE adds them, as
+    # transformers does. Phi 3 has no window, as llama.cpp has none for it.
     yield "models/phi3.gguf", ["attn_qkv.bias"], [], {"attention.sliding_window": None}
     for name in ("qwen2", "qwen2moe", "phi2"):
         yield f"models/{name}.gguf", [], [f"{x}.bias" for x in QKV], {}

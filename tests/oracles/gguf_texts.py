@@ -4,14 +4,15 @@
     gguf_texts.py [--show NAME FIRST | NAME ...]
 
 Names of vocabularies make only these anew; all of them take some minutes. Writes tests/fixtures/text/random-gguf.json:
-{ atoms, own, aHash, vocabularies, faults }. A vocabulary is a fixture of tests/fixtures/text, or one of llama.cpp's own that `make vocabularies` fetches (`real`), with some values changed and tokens
-appended. A text is 1 to 12 atoms: those of the list, and those of `own`, which are names of the vocabulary's tokens. The
-generator of random_texts.py chooses them, so that no text need be stored. A hash stands for 25 texts: of their tokens, each
-text with other flags, and of the text that these tokens are turned back to. --show prints the texts from FIRST on.
+{ atoms, own, aHash, vocabularies, faults }. A vocabulary is a fixture of tests/fixtures/text, or one of llama.cpp's own
+that `make vocabularies` fetches (`real`), with some values changed and tokens appended. A text is 1 to 12 atoms: those
+of the list, and those of `own`, which are names of the vocabulary's tokens. The generator of random_texts.py chooses
+them, so that no text need be stored. A hash stands for 25 texts: of their tokens, each text with other flags, and of
+the text that these tokens are turned back to. --show prints the texts from FIRST on.
 
-llama.cpp is at fault in some cases. `faults` holds an example of each: why, what llama.cpp says, and what it says where it is
-asked so that the fault does not show. Atoms with which a fault shows are left out of the texts of that vocabulary. Of WordPiece
-the tokens are those of the library tokenizers, as llama.cpp's Unicode is too simple there.
+llama.cpp is at fault in some cases. `faults` holds an example of each: why, what llama.cpp says, and what it says where
+it is asked so that the fault does not show. Atoms with which a fault shows are left out of the texts of that
+vocabulary. Of WordPiece the tokens are those of the library tokenizers, as llama.cpp's Unicode is too simple there.
 
 llama.cpp comes with cyllama. It refuses files without weights, so it gets a copy with a small layer.
 """
@@ -139,7 +140,8 @@ class Reference:
         self.llama = self.decoder = LlamaCpp(v)
         self.library = v.library() if pieces else None
         self.around = self.llama.tokens("", 1) if pieces else None
-        # of BPE llama.cpp takes spaces before punctuation away or not by the pre-tokenizer's name: transformers never does
+        # of BPE llama.cpp takes spaces before punctuation away or not by the pre-tokenizer's name: transformers never
+        # does
         if v.model in ("gpt2", "gemma4"):
             raw = v.model == "gemma4" or v.get("pre") in ("gemma4", "sarvam-moe")
             self.decoder = LlamaCpp(v.changed(model="gpt2", pre="sarvam-moe" if raw else "smollm"))
@@ -157,7 +159,8 @@ class Reference:
     def text(self, tokens, special):
         pieces = [self.llama.own.token_to_piece(token, 0, special) for token in tokens if self.library]
         out = "".join(pieces) if self.library else self.decoder.text(tokens, special)
-        # transformers takes the tokenizer's space away, also behind a beginning token; llama.cpp only from the first token
+        # transformers takes the tokenizer's space away, also behind a beginning token; llama.cpp only from the first
+        # token
         out = out[1:] if self.strips and out[:1] == " " else out
         # of WordPiece both take spaces before punctuation away, transformers after the first space
         return transformers.PreTrainedTokenizerBase.clean_up_tokenization(None, out) if self.library else out
@@ -210,7 +213,8 @@ def variants():
 
 
 def faults():
-    """Cases in which llama.cpp is wrong. right: (text, changes, appended tokens) of a question that avoids the fault, or tokens."""
+    """Cases in which llama.cpp is wrong. right: (text, changes, appended tokens) of a question that avoids the fault,
+    or tokens."""
     of = lambda name, changes=None, appends=(): Vocabulary(FIXTURES / f"{name}.gguf", changes, appends)
     pre = lambda name: {KEY + "pre": ("string", name)}
 

@@ -3,17 +3,17 @@
 
     gptq_vectors.py [--output FILE]
 
-Weights and inputs come from a generator of random numbers that tests/core/test_gptq.c has, too, so the file holds results
-alone. GPTQModel is given the Hessian X^T X. It runs as it is, but for one thing: scales are rounded to binary16, as its files
-store them, before codes are chosen. Each case also has output errors tr(E H E^T): with this change, and of GPTQModel as it is,
-its scales rounded afterwards.
+Weights and inputs come from a generator of random numbers that tests/core/test_gptq.c has, too, so the file holds
+results alone. GPTQModel is given the Hessian X^T X. It runs as it is, but for one thing: scales are rounded to
+binary16, as its files store them, before codes are chosen. Each case also has output errors tr(E H E^T): with this
+change, and of GPTQModel as it is, its scales rounded afterwards.
 
-The file, little-endian: u32 cases. For each case u32 bits, group (0: whole rows), symmetric, order (NB_ORDER_...), dead (every
-so manieth column is never seen; 0: none); f32 search; f64 error with the change, error as it is; u8 code [ROWS][COLUMNS], f16 scale [ROWS][groups], u8 zero
-[ROWS][groups], i32 group of each column [COLUMNS].
-Then packing: u32 cases; for each u32 format (NB_FORMAT_...), bits, group, rows, columns; then the tensors that GPTQModel or
-compressed-tensors pack of the codes 7 i % 2^bits, i = 0 ... rows columns - 1, the zeros 1 + (row + group) % (2^bits - 1) and the scales
-2^-4 (1 + group / 16): u32 codes, u32 zeros, f16 scales.
+The file, little-endian: u32 cases. For each case u32 bits, group (0: whole rows), symmetric, order (NB_ORDER_...), dead
+(every so manieth column is never seen; 0: none); f32 search; f64 error with the change, error as it is; u8 code
+[ROWS][COLUMNS], f16 scale [ROWS][groups], u8 zero [ROWS][groups], i32 group of each column [COLUMNS]. Then packing: u32
+cases; for each u32 format (NB_FORMAT_...), bits, group, rows, columns; then the tensors that GPTQModel or
+compressed-tensors pack of the codes 7 i % 2^bits, i = 0 ... rows columns - 1, the zeros 1 + (row + group) % (2^bits -
+1) and the scales 2^-4 (1 + group / 16): u32 codes, u32 zeros, f16 scales.
 
 Needs torch, compressed-tensors and gptqmodel (tests/oracles/requirements-gptq.txt).
 """

@@ -4,8 +4,9 @@
     greedy_vectors.py MODEL OUTPUT [--tokens 80] [--prompts FILE] [--exact FILE]
 
 Prompts come from tests/fixtures/llamacpp/prompts.json; chat ones are rendered with the model's own template by jinja2,
-and only there are special tokens parsed; a model without one gets none. See llamacpp.py for why MODEL's F32 copy (kept at --exact) is what runs.
-A continuation ends before --tokens only at a token that ends generations, which is recorded as its last.
+and only there are special tokens parsed; a model without one gets none. See llamacpp.py for why MODEL's F32 copy (kept
+at --exact) is what runs. A continuation ends before --tokens only at a token that ends generations, which is recorded
+as its last.
 """
 import argparse
 import json

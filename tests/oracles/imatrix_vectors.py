@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes tests/fixtures/imatrix/: importance matrices of a text, in both formats of llama.cpp's tools/imatrix.
 
-For each column of a weight matrix: the sum of the squares of its inputs over all tokens of all windows, and how many tokens
-there were; of experts each has its own. That tool collects them where llama.cpp multiplies matrices; here every call of
-torch's linear() in transformers is watched, in F32. (llama.cpp's tool is a program, which no Python package has. Logits of
-both agree: perplexity_vectors.py.) Names are those of the GGUF file, the formats those of tools/imatrix/imatrix.cpp. The
-packages gguf and struct write them.
+For each column of a weight matrix: the sum of the squares of its inputs over all tokens of all windows, and how many
+tokens there were; of experts each has its own. That tool collects them where llama.cpp multiplies matrices; here every
+call of torch's linear() in transformers is watched, in F32. (llama.cpp's tool is a program, which no Python package
+has. Logits of both agree: perplexity_vectors.py.) Names are those of the GGUF file, the formats those of
+tools/imatrix/imatrix.cpp. The packages gguf and struct write them.
 """
 import json
 import os
@@ -28,7 +28,8 @@ LAYERS = (0, 5)  # of the tiny model, which has six; all of the others
 
 
 def matrices(model, architecture):
-    """Where the weights of a matrix lie in memory -> its name in GGUF, which of its experts it is, and how many there are."""
+    """Where the weights of a matrix lie in memory -> its name in GGUF, which of its experts it is, and how many there
+    are."""
     if architecture.endswith("bert"):
         named = [(p, encoder_models.matrix_name(name, architecture)) for name, p in model.named_parameters() if p.dim() == 2]
         return {p.data_ptr(): [(name, 0, 1)] for p, name in named if name}

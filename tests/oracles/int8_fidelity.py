@@ -3,12 +3,13 @@
 
     int8_fidelity.py FOLDER TEXT CALIBRATION [--outliers FACTOR] [--tokens N = 256]
 
-FOLDER is a Llama with floating-point weights. nibble keeps outlier columns by the text CALIBRATION. --outliers: four channels of each norm are first made FACTOR times as large,
-and the columns that read them smaller by as much, so that the model stays what it was and |x| is large in a few columns.
-It prints, for each way, the root of the mean squared difference of the logits as a share of their standard deviation, and the
-mean KL divergence. The paper's way (Dettmers et al. 2022, section 3) is computed by its formula, because bitsandbytes 0.50.2
-multiplies outliers of 16 bits with weights that were rounded to 8 (backends/default/ops.py, int8_mixed_scaled_mm).
-docs/int8.md has the figures. It writes no fixture.
+FOLDER is a Llama with floating-point weights. nibble keeps outlier columns by the text CALIBRATION. --outliers: four
+channels of each norm are first made FACTOR times as large, and the columns that read them smaller by as much, so that
+the model stays what it was and |x| is large in a few columns. It prints, for each way, the root of the mean squared
+difference of the logits as a share of their standard deviation, and the mean KL divergence. The paper's way (Dettmers
+et al. 2022, section 3) is computed by its formula, because bitsandbytes 0.50.2 multiplies outliers of 16 bits with
+weights that were rounded to 8 (backends/default/ops.py, int8_mixed_scaled_mm). docs/int8.md has the figures. It writes
+no fixture.
 """
 import argparse
 import os

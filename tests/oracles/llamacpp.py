@@ -1,9 +1,10 @@
 """llama.cpp, through cyllama's wheel, as the other oracles' regenerators use it.
 
-On the reference: with a quantized file llama.cpp rounds every activation to 8 bits, block by block, and this small model
-amplifies that rounding: llama.cpp parts from *itself* when only the batch size or the cache's type changes (the figures:
-`tests/oracles/logits_vectors.py --survey`). So the reference is llama.cpp on the same weights written out as F32
-(exact_copy), with an F32 cache: there nothing is rounded but F32 arithmetic, and whoever computes faithfully arrives there.
+On the reference: with a quantized file llama.cpp rounds every activation to 8 bits, block by block, and this small
+model amplifies that rounding: llama.cpp parts from *itself* when only the batch size or the cache's type changes (the
+figures: `tests/oracles/logits_vectors.py --survey`). So the reference is llama.cpp on the same weights written out as
+F32 (exact_copy), with an F32 cache: there nothing is rounded but F32 arithmetic, and whoever computes faithfully
+arrives there.
 """
 import os
 
@@ -84,7 +85,8 @@ class LlamaCpp:
         return self.vocabulary.token_to_piece(token, 0, False)
 
     def evaluate(self, tokens, start=0, last_only=False):
-        """tokens at positions start, start + 1, ... -> logits [len(tokens), vocabulary], or of the last alone [1, ...]."""
+        """tokens at positions start, start + 1, ... -> logits [len(tokens), vocabulary], or of the last alone [1,
+        ...]."""
         if start == 0:
             self.context.kv_cache_clear()
         rows = []

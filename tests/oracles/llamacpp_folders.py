@@ -3,16 +3,17 @@
 
     llamacpp_folders.py [--output FILE] [--check] [NAME ...]
 
-Each folder of FOLDERS, in tests/fixtures/safetensors, goes through llama.cpp's converter (the package `conversion` beside
-convert_hf_to_gguf.py) with --outtype q8_0. Of that file the script notes the keys, with their types and values, and of each
-tensor the type and the first 8 digits of the SHA-256 of its bytes, padded with zeros to 32.
+Each folder of FOLDERS, in tests/fixtures/safetensors, goes through llama.cpp's converter (the package `conversion`
+beside convert_hf_to_gguf.py) with --outtype q8_0. Of that file the script notes the keys, with their types and values,
+and of each tensor the type and the first 8 digits of the SHA-256 of its bytes, padded with zeros to 32.
 tests/js/llamacpp-folders.test.js wants the same of `nibble quantize`.
 
---check also lets llama.cpp load the file that nibble writes (web/cli.js must be built). Its logits on those weights in F32 must
-be nibble's within 0.02, and its tokens the same.
+--check also lets llama.cpp load the file that nibble writes (web/cli.js must be built). Its logits on those weights in
+F32 must be nibble's within 0.02, and its tokens the same.
 
-The converter is in build/llama.cpp, where `make vocabularies` puts it. Vocabularies are compared elsewhere: here all folders
-have one of GPT-2's kind, with the tokens as tokenizer.json has them, since the converter knows vocabularies by a hash.
+The converter is in build/llama.cpp, where `make vocabularies` puts it. Vocabularies are compared elsewhere: here all
+folders have one of GPT-2's kind, with the tokens as tokenizer.json has them, since the converter knows vocabularies by
+a hash.
 """
 import argparse
 import hashlib

@@ -8,8 +8,8 @@ All logits of a text would take 50 MB, so the vectors keep the logits of 512 tok
 a scale a position. Cosines over those estimate the ones over the whole vocabulary (the squared distance of two vectors
 within sqrt(2/512) = 6 %, one standard deviation, for entries that are about normal); the whole vectors' norms and the
 two best tokens are kept beside them. With --skip the text is repeated, and its first N positions are evaluated but not
-kept: what a model with a window of attention does beyond it. --full writes all logits, F32, for tests/js/logits.test.js to
-compare with when there.
+kept: what a model with a window of attention does beyond it. --full writes all logits, F32, for tests/js/logits.test.js
+to compare with when there.
 """
 import argparse
 import json

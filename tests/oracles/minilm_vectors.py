@@ -3,9 +3,9 @@
 
     minilm_vectors.py MODEL-FOLDER [OUTPUT.json = tests/fixtures/encoders/minilm.json]
 
-Writes OUTPUT.json, texts and their tokens, and OUTPUT.bin, their embeddings: the mean of all tokens' last hidden states,
-as the model's own 1_Pooling/config.json asks for, scaled to length 1. The texts are short and long, in many scripts, and
-some say the same as another: those must be nearer to each other than to the rest, or nothing is written.
+Writes OUTPUT.json, texts and their tokens, and OUTPUT.bin, their embeddings: the mean of all tokens' last hidden
+states, as the model's own 1_Pooling/config.json asks for, scaled to length 1. The texts are short and long, in many
+scripts, and some say the same as another: those must be nearer to each other than to the rest, or nothing is written.
 """
 import json
 import os

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Writes the vectors of one family anew, or of one script, with only the packages that it needs: make oracle NAME=gemma2.
+"""Writes the vectors of one family anew, or of one script, with only the packages that it needs: make oracle
+NAME=gemma2.
 
     one.py NAME
     one.py --names SCRIPT ...   # what these scripts make
     one.py --check              # that every name which a script takes of another is there
 
-NAME is a model or folder that a script below makes, a family (every variant of it: gemma2, gemma2-27b, awq-gemma2), or a
-script without its ending. Packages come into build/venv, in the versions of requirements.txt, unless they are there. Needs
-Python's standard library alone.
+NAME is a model or folder that a script below makes, a family (every variant of it: gemma2, gemma2-27b, awq-gemma2), or
+a script without its ending. Packages come into build/venv, in the versions of requirements.txt, unless they are there.
+Needs Python's standard library alone.
 """
 import ast
 import pathlib

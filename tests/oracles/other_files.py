@@ -3,11 +3,11 @@
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/other_files.py
 
-{name: first bytes, in hex, 64 of them at most; of GGUF files all}. Each is written by the library of its own format, but for
-these: Zstandard's number is that of RFC 8878, 3.1.1; the first bytes of PNG, JPEG, PDF, HDF5 and ELF are those of their
-specifications (ISO 15948, 5.2; ITU T.81, B.1.1.3; ISO 32000-1, 7.5.2; HDF5 file format, II.A; System V ABI, 4). The formats
-older than GGUF have no writer any more; their numbers are those of ggml (llama.cpp before August 2023), 0x67676d6c and so on, as
-little-endian words. A pointer of Git LFS is what git-lfs's docs/spec.md shows.
+{name: first bytes, in hex, 64 of them at most; of GGUF files all}. Each is written by the library of its own format,
+but for these: Zstandard's number is that of RFC 8878, 3.1.1; the first bytes of PNG, JPEG, PDF, HDF5 and ELF are those
+of their specifications (ISO 15948, 5.2; ITU T.81, B.1.1.3; ISO 32000-1, 7.5.2; HDF5 file format, II.A; System V ABI,
+4). The formats older than GGUF have no writer any more; their numbers are those of ggml (llama.cpp before August 2023),
+0x67676d6c and so on, as little-endian words. A pointer of Git LFS is what git-lfs's docs/spec.md shows.
 """
 import bz2
 import gzip
@@ -48,8 +48,8 @@ def array():
 
 
 def imatrix():
-    """llama.cpp's older format, as examples/imatrix wrote it before August 2025: entries; for each the length of its name,
-    the name, calls, numbers, and these."""
+    """llama.cpp's older format, as examples/imatrix wrote it before August 2025: entries; for each the length of its
+    name, the name, calls, numbers, and these."""
     name = b"blk.0.attn_k.weight"
     return struct.pack("<ii", 1, len(name)) + name + struct.pack("<ii4f", 8, 4, 1, 2, 3, 4)
 

@@ -3,10 +3,11 @@
 
     outlier_models.py [OUTPUT = tests/fixtures/models]
 
-Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32, whose weights are W + O:
-the matrix X.weight, which has zeros in some columns, and X.outliers F16 in these columns, X.outlier_columns I32 (layout:
-logits_vectors.py). The columns have the largest weights, and their number differs from matrix to matrix; some have none.
-X.weight is Q8_0 where its rows are whole blocks, else F16. llama.cpp must refuse such a file, or nothing is written.
+Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32, whose weights are W +
+O: the matrix X.weight, which has zeros in some columns, and X.outliers F16 in these columns, X.outlier_columns I32
+(layout: logits_vectors.py). The columns have the largest weights, and their number differs from matrix to matrix; some
+have none. X.weight is Q8_0 where its rows are whole blocks, else F16. llama.cpp must refuse such a file, or nothing is
+written.
 """
 import os
 import sys

@@ -3,14 +3,15 @@
 
     outlier_vectors.py [OUTPUT = tests/fixtures/quantize]
 
-Writes outlier-inputs.gguf, a small Llama with weights of 16 bits some of whose inputs are large, and outlier-inputs.json
-with outlier-inputs.bin: what it becomes with the threshold 6, and the logits of 40 tokens then (layout: logits_vectors.py).
+Writes outlier-inputs.gguf, a small Llama with weights of 16 bits some of whose inputs are large, and
+outlier-inputs.json with outlier-inputs.bin: what it becomes with the threshold 6, and the logits of 40 tokens then
+(layout: logits_vectors.py).
 
 Layer by layer, and in a layer in the order of the computation, hooks watch the inputs of a group of matrices over the
 text, in F32. Columns whose largest |x| is at least 6 are outliers. W then becomes code most / 127 without them, by
-bitsandbytes' int8_vectorwise_quant, and stays what it is in them; Q8_0 has most / 127 in binary16. The next group's inputs
-are computed with that. Inputs are not rounded: nibble keeps them in 16 bits. The weights are in binary16 already, which
-bitsandbytes makes of them first.
+bitsandbytes' int8_vectorwise_quant, and stays what it is in them; Q8_0 has most / 127 in binary16. The next group's
+inputs are computed with that. Inputs are not rounded: nibble keeps them in 16 bits. The weights are in binary16
+already, which bitsandbytes makes of them first.
 """
 import hashlib
 import json
@@ -32,7 +33,8 @@ CONTEXT, THRESHOLD, FACTOR, TOKENS, SEED = 16, 6, 40, 40, 6201
 
 
 def strengthen(model):
-    """Some channels of what makes inputs become FACTOR times as large, and the columns that read them as much smaller."""
+    """Some channels of what makes inputs become FACTOR times as large, and the columns that read them as much
+    smaller."""
     rng = np.random.default_rng(SEED)
     shared = model.config.num_attention_heads // model.config.num_key_value_heads
     with torch.no_grad():

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/llamacpp/perplexity.json: perplexities of a text, as llama.cpp's tools/perplexity computes them.
+"""Writes tests/fixtures/llamacpp/perplexity.json: perplexities of a text, as llama.cpp's tools/perplexity computes
+them.
 
-Without a stride that tool cuts the text into windows of `context` tokens, puts the begin token in the place of each one's
-first (where the vocabulary wants one), and scores the tokens of the second half, all but the first of it. With a stride
-(--ppl-stride) windows begin that many tokens apart, and each one's last `stride` tokens are scored. There it means to put a
-begin token first, too, but does so after the window was evaluated; here it is put first. (It also makes the window half a
-stride longer than --ctx-size says; here `context` is what a window has.)
+Without a stride that tool cuts the text into windows of `context` tokens, puts the begin token in the place of each
+one's first (where the vocabulary wants one), and scores the tokens of the second half, all but the first of it. With a
+stride (--ppl-stride) windows begin that many tokens apart, and each one's last `stride` tokens are scored. There it
+means to put a begin token first, too, but does so after the window was evaluated; here it is put first. (It also makes
+the window half a stride longer than --ctx-size says; here `context` is what a window has.)
 
-The logits are transformers', in F32, and the sums those of numpy, in F64. llama.cpp's logits with weights and cache in F32
-must give the same perplexity to 1e-4, or nothing is written.
+The logits are transformers', in F32, and the sums those of numpy, in F64. llama.cpp's logits with weights and cache in
+F32 must give the same perplexity to 1e-4, or nothing is written.
 """
 import json
 import math

@@ -3,13 +3,13 @@
 
     preset_types.py [--output FILE]
 
-Its models have the keys that it asks and the tensors' names, whose few rows are zeros. Each is quantized twice: without an
-importance matrix, and with one of ones.
+Its models have the keys that it asks and the tensors' names, whose few rows are zeros. Each is quantized twice: without
+an importance matrix, and with one of ones.
 
 The file, little-endian; a text is u32 bytes and those, padded to 4. u32 presets, a text for each; u32 models. A model:
 text architecture; u32 layers, heads, key-value heads, experts, whether its output is its token embedding, tensors. A
-tensor: text name; u32 dimensions, columns; u8 [presets] types without importance, u8 [presets] types with it, padded to 4
-together; 255 where model_quantize refuses, as it does for rows of no whole block and where importance is needed.
+tensor: text name; u32 dimensions, columns; u8 [presets] types without importance, u8 [presets] types with it, padded to
+4 together; 255 where model_quantize refuses, as it does for rows of no whole block and where importance is needed.
 
 Needs cyllama, gguf and numpy (tests/oracles/requirements.txt).
 """

@@ -3,8 +3,8 @@
 
     quantization_keys.py [OUTPUT = tests/fixtures/quantize/keys.json]
 
-The fields of the libraries' own classes, as their constructors take them. src/convert/huggingface_quantization.c must know
-every one. Needs requirements-gptq.txt beside requirements.txt.
+The fields of the libraries' own classes, as their constructors take them. src/convert/huggingface_quantization.c must
+know every one. Needs requirements-gptq.txt beside requirements.txt.
 """
 import dataclasses
 import importlib.util

@@ -3,9 +3,9 @@
 
     quantized_families.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
-The matrices of a folder as family_folders.py has them are replaced one by one, experts' too: by what GPTQModel and AutoAWQ
-pack (quantized_folders.py) or bitsandbytes' quantize_4bit makes. The reference is transformers in F32 with the weights that
-these unpack. GPTQ's packers turn GPT-2's Conv1D matrices round first.
+The matrices of a folder as family_folders.py has them are replaced one by one, experts' too: by what GPTQModel and
+AutoAWQ pack (quantized_folders.py) or bitsandbytes' quantize_4bit makes. The reference is transformers in F32 with the
+weights that these unpack. GPTQ's packers turn GPT-2's Conv1D matrices round first.
 """
 import os
 import re

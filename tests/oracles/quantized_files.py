@@ -3,10 +3,10 @@
 
     quantized_files.py [--output FILE]
 
-The models are not stored: weights(k, n) and importance(k, n) make the numbers of tensor k from whole numbers, so that every
-one is exact in F32 and in F16, and tests/js/quantized-files.test.js makes the same. A file is described by its type (general.file_type)
-and, for each of the model's tensors, the name of its type and the first 8 digits of the SHA-256 of its bytes, padded with
-zeros to 32.
+The models are not stored: weights(k, n) and importance(k, n) make the numbers of tensor k from whole numbers, so that
+every one is exact in F32 and in F16, and tests/js/quantized-files.test.js makes the same. A file is described by its
+type (general.file_type) and, for each of the model's tensors, the name of its type and the first 8 digits of the
+SHA-256 of its bytes, padded with zeros to 32.
 
 Needs cyllama, gguf and numpy (tests/oracles/requirements.txt).
 """

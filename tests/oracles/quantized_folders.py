@@ -3,8 +3,9 @@
 
     quantized_folders.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
-Weights are rounded to the nearest code; GPTQModel and AutoAWQ themselves pack them, and unpack them for the reference: logits by
-transformers in F32 (files as safetensors_models.py writes them). Needs requirements-gptq.txt beside requirements.txt.
+Weights are rounded to the nearest code; GPTQModel and AutoAWQ themselves pack them, and unpack them for the reference:
+logits by transformers in F32 (files as safetensors_models.py writes them). Needs requirements-gptq.txt beside
+requirements.txt.
 """
 import importlib
 import json
@@ -32,7 +33,8 @@ FOLDERS = {
     "gptq-3-bits": dict(quant_method="gptq", bits=3, group_size=32, sym=True, desc_act=False, checkpoint_format="gptq_v2"),
     "gptq-2-bits": dict(quant_method="gptq", bits=2, group_size=32, sym=False, desc_act=False, checkpoint_format="gptq_v2"),
     "awq": dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm"),
-    # columns in groups by their weight in the inputs, the same where the inputs are; and each matrix in an order of its own
+    # columns in groups by their weight in the inputs, the same where the inputs are; and each matrix in an order of its
+    # own
     "gptq-desc-act": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=True),
     "gptq-desc-act-zeros": dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=True,
                                 checkpoint_format="gptq_v2"),

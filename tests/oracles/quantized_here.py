@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Checks that the libraries read the folders that nibble quantizes: `quantized_here.py FOLDER TEXT`.
 
-FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each format, with the text to calibrate with.
+FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each format, with the text to calibrate
+with.
 - gptq, gptq_v2: GPTQModel's TorchLinear loads each module's tensors, converts the first format's zero points and
   dequantizes; transformers computes logits with these weights.
-- awq: AutoAWQ's dequantize_gemm gives each module's weights, and transformers computes logits with these. transformers also
-  loads the folder itself, through GPTQModel's AwqTorchLinear (other kernels of it are compiled first).
+- awq: AutoAWQ's dequantize_gemm gives each module's weights, and transformers computes logits with these. transformers
+  also loads the folder itself, through GPTQModel's AwqTorchLinear (other kernels of it are compiled first).
 - compressed-tensors, symmetric: transformers loads the folder itself, through compressed-tensors.
 - compressed-tensors with zero points: compressed-tensors' PackedQuantizationCompressor dequantizes each module. (In
   transformers, version 0.20 refuses such a folder: it expects zero points that are not packed, though its compressor
   packs them.)
-The logits are compared with those that nibble computes with the folder. It writes no fixture: the folders are made anew.
+The logits are compared with those that nibble computes with the folder. It writes no fixture: the folders are made
+anew.
 """
 import argparse
 import json

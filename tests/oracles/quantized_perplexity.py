@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""Compares what nibble's GPTQ and AWQ leave of a model with what the methods' own libraries leave, in whole runs of both:
-`quantized_perplexity.py BASE CALIBRATION EVALUATION [--samples 20] [--context 256] [--only gptq-4-128 ...]`.
+"""Compares what nibble's GPTQ and AWQ leave of a model with what the methods' own libraries leave, in whole runs of
+both: `quantized_perplexity.py BASE CALIBRATION EVALUATION [--samples 20] [--context 256] [--only gptq-4-128 ...]`.
 
-BASE is the folder of a Llama with floating-point weights, CALIBRATION and EVALUATION are texts. Each way is a method, the
-bits of a code and the columns of a group. GPTQModel and AutoAWQ quantize BASE by their own loops over the layers and write
-a folder; nibble does the same with the same settings and the very same windows of the calibration text. `nibble perplexity`
-then measures both folders, so that only the codes make the difference. It exits with 1 if nibble's perplexity is above
-the library's by more than 0.5 %. The folders are made anew each time, and no fixture is written.
+BASE is the folder of a Llama with floating-point weights, CALIBRATION and EVALUATION are texts. Each way is a method,
+the bits of a code and the columns of a group. GPTQModel and AutoAWQ quantize BASE by their own loops over the layers
+and write a folder; nibble does the same with the same settings and the very same windows of the calibration text.
+`nibble perplexity` then measures both folders, so that only the codes make the difference. It exits with 1 if nibble's
+perplexity is above the library's by more than 0.5 %. The folders are made anew each time, and no fixture is written.
 
 - gptq: GPTQModel 7.7.0, symmetric codes, its default group-aware order, damping 0.01.
-- awq: AutoAWQ 0.2.7.post3, zero points, its searches for scales and for clipping. It is older than the transformers here:
-  it gets its calibration windows, their rotations and the mask of attention from below, and its modules that want
-  a graphics card are left out. On a CPU its search spoils itself: it keeps the weights by Tensor.cpu(), which copies
-  nothing there, and then changes these very weights. --spoilt leaves it so; else Module.state_dict() gives it copies.
+- awq: AutoAWQ 0.2.7.post3, zero points, its searches for scales and for clipping. It is older than the transformers
+  here: it gets its calibration windows, their rotations and the mask of attention from below, and its modules that
+  want a graphics card are left out. On a CPU its search spoils itself: it keeps the weights by Tensor.cpu(), which
+  copies nothing there, and then changes these very weights. --spoilt leaves it so; else Module.state_dict() gives it
+  copies.
 """
 import argparse
 import functools

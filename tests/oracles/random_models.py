@@ -3,10 +3,11 @@
 
     random_models.py [--output FOLDER] [NAME ...]
 
-Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens (layout: logits_vectors.py). The references are
-transformers' in F32, with the very weights that the file holds: what a quantizer leaves is dequantized by libgguf (by
-gguf where libgguf does not) and put back into the model. Where llama.cpp knows the hyper-parameter too, its logits, with the
-weights as F32, must agree, or nothing is written. llama.cpp does not read a sliding window in files of the Llama family.
+Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens (layout: logits_vectors.py). The references
+are transformers' in F32, with the very weights that the file holds: what a quantizer leaves is dequantized by libgguf
+(by gguf where libgguf does not) and put back into the model. Where llama.cpp knows the hyper-parameter too, its logits,
+with the weights as F32, must agree, or nothing is written. llama.cpp does not read a sliding window in files of the
+Llama family.
 """
 import argparse
 import os
@@ -194,8 +195,8 @@ def kind_of(tensor, kind, p):
 
 
 def write_model(path, model, kind, merged=False):
-    """Writes the file, with the keys that llama.cpp's converter writes and, where it knows only one value of what llama.cpp
-    reads, those; the model's own weights become what the file holds."""
+    """Writes the file, with the keys that llama.cpp's converter writes and, where it knows only one value of what
+    llama.cpp reads, those; the model's own weights become what the file holds."""
     config = model.config
     gemma = is_gemma(config)
     out = gguf.GGUFWriter(path, "gemma3" if gemma else "llama")

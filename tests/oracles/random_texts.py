@@ -4,9 +4,11 @@
     random_texts.py [--show NAME FIRST]
 
 Writes tests/fixtures/text/random.json: { atoms, added, aHash, hashes: { NAME: [...] }, variants: { NAME: { of, change,
-added } } }. A variant is a tokenizer of another name with some members changed and added tokens appended. A text is 1 to 12 atoms: those of the list, the names of the tokenizer's added tokens, some of its other tokens. A generator of 32
-bits chooses them, which tests/support/random-strings.js has too, so that no text need be stored. A hash stands for 25 texts: FNV-1a
-of their tokens, and of what they are decoded to. --show prints the texts from FIRST on with their tokens and decodings.
+added } } }. A variant is a tokenizer of another name with some members changed and added tokens appended. A text is 1
+to 12 atoms: those of the list, the names of the tokenizer's added tokens, some of its other tokens. A generator of 32
+bits chooses them, which tests/support/random-strings.js has too, so that no text need be stored. A hash stands for 25
+texts: FNV-1a of their tokens, and of what they are decoded to. --show prints the texts from FIRST on with their tokens
+and decodings.
 """
 import json
 import pathlib

@@ -3,9 +3,10 @@
 
     safetensors_models.py [OUTPUT = tests/fixtures/safetensors]
 
-Writes the folders OUTPUT/NAME as transformers' save_pretrained does, and NAME.json with NAME.bin: logits of 40 random tokens
-(layout: logits_vectors.py) by transformers in F32, with the weights that the folder holds. Also float8.bin: F32[256] that
-each byte stands for as F8_E4M3, then as F8_E5M2, by torch; and split/, a file of random_models.py in parts, by gguf's writer.
+Writes the folders OUTPUT/NAME as transformers' save_pretrained does, and NAME.json with NAME.bin: logits of 40 random
+tokens (layout: logits_vectors.py) by transformers in F32, with the weights that the folder holds. Also float8.bin:
+F32[256] that each byte stands for as F8_E4M3, then as F8_E5M2, by torch; and split/, a file of random_models.py in
+parts, by gguf's writer.
 """
 import json
 import os
@@ -58,7 +59,8 @@ def write_tokenizer(folder):
 
 
 def write_model(folder, model, kind, shard):
-    """Writes the folder; returns the model with the weights that it holds. (to() and back would round RoPE's frequencies.)"""
+    """Writes the folder; returns the model with the weights that it holds. (to() and back would round RoPE's
+    frequencies.)"""
     shutil.rmtree(folder, ignore_errors=True)
     if kind.itemsize > 1:
         more = {"max_shard_size": shard} if shard else {}

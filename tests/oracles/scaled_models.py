@@ -3,9 +3,10 @@
 
     scaled_models.py [OUTPUT = tests/fixtures/models]
 
-Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32 with the weights times their
-scales (layout: logits_vectors.py). A tensor X.weight has X.scale, of experts one number each, and some X.input_scale, which
-is only for hardware that rounds activations to 4 bits. llama.cpp's logits of the same file must agree, or nothing is written.
+Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32 with the weights times
+their scales (layout: logits_vectors.py). A tensor X.weight has X.scale, of experts one number each, and some
+X.input_scale, which is only for hardware that rounds activations to 4 bits. llama.cpp's logits of the same file must
+agree, or nothing is written.
 """
 import os
 import sys
@@ -82,7 +83,8 @@ def mixture(path, seed):
 
 
 def llama_cpp_logits(path, tokens):
-    """Of the weights as F32, beside their scales; only that of the output, which llama.cpp does not look for then, is in it."""
+    """Of the weights as F32, beside their scales; only that of the output, which llama.cpp does not look for then, is
+    in it."""
     reader = gguf.GGUFReader(path)
     tensors = {t.name: llamacpp.weights_of(t.data, t.tensor_type).reshape(tuple(reversed(t.shape))) for t in reader.tensors}
     tensors.pop("output.input_scale", None)

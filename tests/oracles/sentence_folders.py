@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Small models with random weights as sentence-transformers' folders, and the embeddings that the library makes of texts.
+"""Small models with random weights as sentence-transformers' folders, and the embeddings that the library makes of
+texts.
 
     sentence_folders.py [OUTPUT = tests/fixtures/sentence] [NAME ...]
 
-OUTPUT/base-KIND is a transformer alone: config.json, weights, tokenizer. OUTPUT/NAME has what lies beside such files in one
-folder: modules.json and what it names, most of it saved by the library, some as versions of it before 6 wrote it. cases.json
-has for each NAME its base, and texts with the library's vectors: it loads the two folders laid together, in F32.
+OUTPUT/base-KIND is a transformer alone: config.json, weights, tokenizer. OUTPUT/NAME has what lies beside such files in
+one folder: modules.json and what it names, most of it saved by the library, some as versions of it before 6 wrote it.
+cases.json has for each NAME its base, and texts with the library's vectors: it loads the two folders laid together, in
+F32.
 """
 import json
 import os

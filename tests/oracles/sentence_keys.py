@@ -3,8 +3,9 @@
 
     sentence_keys.py [OUTPUT = tests/fixtures/sentence/keys.json]
 
-Those that the constructors of its modules take, and those that are looked up while a folder of sentence_folders.py is loaded:
-the files are read into dictionaries that remember what they were asked for. src/convert/sentence.c must know every one.
+Those that the constructors of its modules take, and those that are looked up while a folder of sentence_folders.py is
+loaded: the files are read into dictionaries that remember what they were asked for. src/convert/sentence.c must know
+every one.
 """
 import inspect
 import json

@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/text/templates.json: prompts of llama.cpp's 70 chat templates for 60 conversations, as transformers renders
-them and the library tokenizers cuts them.
+"""Writes tests/fixtures/text/templates.json: prompts of llama.cpp's 70 chat templates for 60 conversations, as
+transformers renders them and the library tokenizers cuts them.
 
     pip install -r tests/oracles/requirements.txt && make vocabularies && python3 tests/oracles/template_vectors.py
 
-Text: transformers' own render_jinja_template, after the null values of messages are dropped as apply_chat_template does. The time
-stands still. Parts of a content reach a template that looks into them; for others their texts are joined with line ends, as
-llama.cpp does.
+Text: transformers' own render_jinja_template, after the null values of messages are dropped as apply_chat_template
+does. The time stands still. Parts of a content reach a template that looks into them; for others their texts are joined
+with line ends, as llama.cpp does.
 
-Tokens: each conversation goes with one of three tokenizers (tests/fixtures/tokenizers), which is given the special tokens that
-the template's source spells. Where a message spells one it is text, and all else must be as ever. To have that of a library that
-cannot do it, the template's own tokens are found by rendering once more with other letters of the same number for the messages'
-ones; then they are written as characters of a private use, and the tokenizer's added tokens get those characters for names.
+Tokens: each conversation goes with one of three tokenizers (tests/fixtures/tokenizers), which is given the special
+tokens that the template's source spells. Where a message spells one it is text, and all else must be as ever. To have
+that of a library that cannot do it, the template's own tokens are found by rendering once more with other letters of
+the same number for the messages' ones; then they are written as characters of a private use, and the tokenizer's added
+tokens get those characters for names.
 
-{"time": ms, "conversations": [...], "added": {name: how many}, "templates": {name: for each conversation 4 digits of the text's SHA-256
-and 4 of the tokens'; "!" where the template raises an error, "-" where it looks at what was replaced}}
+{"time": ms, "conversations": [...], "added": {name: how many}, "templates": {name: for each conversation 4 digits of
+the text's SHA-256 and 4 of the tokens'; "!" where the template raises an error, "-" where it looks at what was
+replaced}}
 In a conversation {S0}, {S1}, ... stand for the template's special tokens.
 """
 import datetime
@@ -149,7 +151,8 @@ def render(template, messages, tools):
 
 
 def added_tokens(template, tokenizer):
-    """What the template's source spells. Tags in pairs are no special tokens; every second other one takes the white space behind it."""
+    """What the template's source spells. Tags in pairs are no special tokens; every second other one takes the white
+    space behind it."""
     known = {token["content"] for token in tokenizer["added_tokens"]}
     names = [name for name in dict.fromkeys(["<s>", "</s>"] + sorted(set(SPECIAL.findall(template)))) if name not in known]
     first = max([token["id"] for token in tokenizer["added_tokens"]] + list(tokenizer["model"]["vocab"].values())) + 1
@@ -175,8 +178,9 @@ class Tokens:
         return chr(0xF0000 + self.names.index(name))
 
     def hidden(self, messages):
-        """The messages with their special tokens replaced. Tags that the template does not write stay tokens, as transformers has it
-        (sanitize_control_tokens). In an answer, paired tags are the model's own, and stay tokens, too."""
+        """The messages with their special tokens replaced. Tags that the template does not write stay tokens, as
+        transformers has it (sanitize_control_tokens). In an answer, paired tags are the model's own, and stay tokens,
+        too."""
         def other(role):
             def one(found):
                 name = found.group()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Trains demo/tiny.gguf: a Llama of 0.7 million weights that tells short stories, small enough to live in the repository.
+"""Trains demo/tiny.gguf: a Llama of 0.7 million weights that tells short stories, small enough to live in the
+repository.
 
     tiny_model.py TEXT [--output demo/tiny.gguf] [--minutes 15] [--early 2]
 

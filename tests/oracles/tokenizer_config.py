@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""What transformers' AutoTokenizer makes of folders whose tokenizer_config.json or special_tokens_map.json says more, or
-something else, than tokenizer.json.
+"""What transformers' AutoTokenizer makes of folders whose tokenizer_config.json or special_tokens_map.json says more,
+or something else, than tokenizer.json.
 
     tokenizer_config.py [OUTPUT = tests/fixtures/text/tokenizer-config.json]
 
 { texts, cases: [{ of, model_type, config, map?, ids: [...], decoded: [...], around, end }] }: of: the tokenizer of
-tests/fixtures/tokenizers; ids: of each text, without what is added around it; decoded: their text without special tokens;
-around: the ids of the first text with what is added; end: eos_token.
+tests/fixtures/tokenizers; ids: of each text, without what is added around it; decoded: their text without special
+tokens; around: the ids of the first text with what is added; end: eos_token.
 
-The table below has every key that transformers reads of the file for the classes that nibble knows: `keys_read` finds them
-in the source, and nothing is written where one is missing. "tokens": it changes tokens or texts, and cases show it heeded;
-"refused": nibble refuses what it asks for; "none": each value that is tried leaves tokens and texts as they are, which this
-script sees to.
+The table below has every key that transformers reads of the file for the classes that nibble knows: `keys_read` finds
+them in the source, and nothing is written where one is missing. "tokens": it changes tokens or texts, and cases show it
+heeded; "refused": nibble refuses what it asks for; "none": each value that is tried leaves tokens and texts as they
+are, which this script sees to.
 """
 import ast
 import inspect
@@ -70,8 +70,8 @@ TEXTS = ["Hello  wonderful world, it was n't us .", "\u00c9t\u00e9 \u00c5NGSTR\u
 
 
 def keys_read():
-    """Strings that stand for keys of keyword arguments in the sources: kwargs["x"], kwargs.get("x"), .pop("x"), "x" in kwargs,
-    and parameters of the classes."""
+    """Strings that stand for keys of keyword arguments in the sources: kwargs["x"], kwargs.get("x"), .pop("x"), "x" in
+    kwargs, and parameters of the classes."""
     import transformers.tokenization_utils_base as base
     import transformers.tokenization_utils_tokenizers as backend
     names = {"kwargs", "init_kwargs", "local_kwargs", "init_configuration"}

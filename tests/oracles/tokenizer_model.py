@@ -3,9 +3,10 @@
 
     tokenizer_model.py [OUTPUT = tests/fixtures/text/tokenizer-model.json]
 
-{ texts, cases: [{ model (base64), model_type, config, added?, by, ids, decoded, around }] }. by "transformers": AutoTokenizer on the
-folder says so, where its class is one that builds a tokenizer of its own; added is added_tokens.json. by "sentencepiece": the
-library itself, which does not parse control tokens: so its texts hold none, nor what is replaced in clusters of characters.
+{ texts, cases: [{ model (base64), model_type, config, added?, by, ids, decoded, around }] }. by "transformers":
+AutoTokenizer on the folder says so, where its class is one that builds a tokenizer of its own; added is
+added_tokens.json. by "sentencepiece": the library itself, which does not parse control tokens: so its texts hold none,
+nor what is replaced in clusters of characters.
 """
 import base64
 import io

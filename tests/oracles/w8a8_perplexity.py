@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """What W8A8 costs, by transformers and compressed-tensors: `w8a8_perplexity.py FOLDER CALIBRATION TEXT [--windows N]`.
 
-FOLDER is a Llama with floating-point weights. nibble makes a folder of W8A8 in several ways, with CALIBRATION where a text
-is needed. For each way
+FOLDER is a Llama with floating-point weights. nibble makes a folder of W8A8 in several ways, with CALIBRATION where a
+text is needed. For each way
 - compressed-tensors' compressor gives the weights that the codes stand for, with which transformers computes in F32:
   logits must be nibble's, within 1e-3 of the largest;
 - transformers loads the folder itself, so that compressed-tensors rounds the inputs of each matrix to 8 bits.
-With --outliers F the model gets large columns first, as large models have them: four columns of each norm are F times as
-large, and what reads them is divided by F, which changes nothing that is computed.
-It prints the perplexity of TEXT both ways (windows of 256 tokens, of which all but the first are scored), and of the
-original model. It writes no fixture.
+With --outliers F the model gets large columns first, as large models have them: four columns of each norm are F times
+as large, and what reads them is divided by F, which changes nothing that is computed. It prints the perplexity of TEXT
+both ways (windows of 256 tokens, of which all but the first are scored), and of the original model. It writes no
+fixture.
 """
 import argparse
 import json

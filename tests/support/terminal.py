@@ -2,7 +2,8 @@
 
     terminal.py STEPS COMMAND...
 
-STEPS is JSON: [text to wait for, what to type then] and so on. Prints JSON: what the terminal showed, and the exit code.
+STEPS is JSON: [text to wait for, what to type then] and so on. Prints JSON: what the terminal showed, and the exit
+code.
 """
 import json
 import os
