@@ -289,9 +289,9 @@ double nb_model_matrix_size(const nb_model *model, int32_t i);
 
 enum { NB_WEIGHT_BINS = 80, NB_WEIGHT_RANGE = 4 };
 
-/* Compares rows of matrix i with the base's. squares: [2] receives, added up, those of the differences and of the base's
- * weights. bins: [2, NB_WEIGHT_BINS]: how many weights of the base and of this model lie in each, from -NB_WEIGHT_RANGE
- * to NB_WEIGHT_RANGE times `unit`; added up, too. */
+/* Compares rows of matrix i with the base's. squares: [2] receives, added up, those of the differences and of the
+ * base's weights. bins: [2, NB_WEIGHT_BINS]: how many weights of the base and of this model lie in each, from
+ * -NB_WEIGHT_RANGE to NB_WEIGHT_RANGE times `unit`; added up, too. */
 int32_t nb_model_weights_compare(const nb_model *model, int32_t i, int32_t row, int32_t rows, const float *base,
                                  float unit, double *squares, uint32_t *bins, nb_error *err);
 
@@ -347,9 +347,10 @@ int32_t nb_walk_begin(nb_walk *walk, const nb_model *ends, nb_error *err);
 int32_t nb_walk_layer(nb_walk *walk, nb_model *model, uint32_t layer, nb_error *err);
 
 /* Matrix i of a group: writes its tensor's name, zero-terminated, at most capacity bytes of it. Returns the name's
- * length, or 0 if there is no such group or matrix. sides[4]: columns, rows, how many experts have a matrix of so
- * many rows each (1: it is no matrix of experts), and the part of the layer, 0 or 1. Matrices that the file has as one tensor (attn_qkv) are one. Experts that it
- * has one by one (blk.0.ffn_gate.3.weight) are one matrix, too, with the name of a stack (blk.0.ffn_gate_exps.weight). */
+ * length, or 0 if there is no such group or matrix. sides[4]: columns, rows, how many experts have a matrix of so many
+ * rows each (1: it is no matrix of experts), and the part of the layer, 0 or 1. Matrices that the file has as one
+ * tensor (attn_qkv) are one. Experts that it has one by one (blk.0.ffn_gate.3.weight) are one matrix, too, with the
+ * name of a stack (blk.0.ffn_gate_exps.weight). */
 size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[4], char *name, size_t capacity);
 
 enum {
@@ -380,8 +381,8 @@ enum { NB_RANGE_BYTES = 32808 };
 const void *nb_walk_range(const nb_walk *walk, uint32_t group, uint32_t expert);
 
 /* From now on the weights of a tensor of this layer are these `size` bytes: blocks of a type, as a GGUF file has them.
- * name: as nb_walk_matrix gives it, or a vector's ("blk.0.attn_norm.weight"). Matrices of experts are replaced together.
- * Order of columns and scale of the tensor stay (nb_matrix). */
+ * name: as nb_walk_matrix gives it, or a vector's ("blk.0.attn_norm.weight"). Matrices of experts are replaced
+ * together. Order of columns and scale of the tensor stay (nb_matrix). */
 int32_t nb_walk_replace(nb_walk *walk, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
                         size_t size, nb_error *err);
 

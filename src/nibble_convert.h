@@ -85,8 +85,8 @@ int32_t nb_converter_rows(const nb_converter *converter, uint32_t i, uint32_t *r
 /* Before nb_converter_next: the tensor is quantized to this type, whatever the preset says, if it is a matrix that
  * may be quantized at all. Returns 1 if so, 0 if it stays as it is. */
 int32_t nb_converter_choose(nb_converter *converter, uint32_t i, uint32_t type, nb_error *err);
-/* Before nb_converter_next: the GGUF says under "nibble.simulated" that its weights were rounded to such a grid, and are
- * floating-point numbers all the same. */
+/* Before nb_converter_next: the GGUF says under "nibble.simulated" that its weights were rounded to such a grid, and
+ * are floating-point numbers all the same. */
 int32_t nb_converter_simulated(nb_converter *converter, const char *grid, size_t grid_bytes, nb_error *err);
 /* What the GGUF has of a tensor. */
 enum {
@@ -99,9 +99,9 @@ enum {
  * nb_converter_next then names a file more than once, with another offset. */
 int32_t nb_converter_include(nb_converter *converter, uint32_t i, uint32_t how, nb_error *err);
 
-/* Before nb_converter_next: of a matrix's rows the GGUF has only these n, which ascend, and its shape says so. Returns 1;
- * or 0 if this converter cannot pick rows of that tensor, as its numbers change their places: then the GGUF has all. It
- * stays so in all GGUFs that follow. */
+/* Before nb_converter_next: of a matrix's rows the GGUF has only these n, which ascend, and its shape says so. Returns
+ * 1; or 0 if this converter cannot pick rows of that tensor, as its numbers change their places: then the GGUF has all.
+ * It stays so in all GGUFs that follow. */
 int32_t nb_converter_pick(nb_converter *converter, uint32_t i, const uint32_t *rows, uint32_t n, nb_error *err);
 
 /* Adds what LLM.int8() keeps in 16 bits of matrix i of the plan, X.weight: X.outliers F16 [rows, n] and

@@ -1,5 +1,5 @@
-/* The state of a converter: converter.c reads the files' headers and plans, converter_output.c makes the GGUF's bytes of
- * the weights. */
+/* The state of a converter: converter.c reads the files' headers and plans, converter_output.c makes the GGUF's bytes
+ * of the weights. */
 #ifndef NB_CONVERTER_H
 #define NB_CONVERTER_H
 

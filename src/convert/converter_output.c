@@ -1,5 +1,5 @@
-/* Makes the GGUF's bytes of the weights that arrive. Weights that stay what they are are handed out where they lie in the
- * staging buffer. */
+/* Makes the GGUF's bytes of the weights that arrive. Weights that stay what they are are handed out where they lie in
+ * the staging buffer. */
 #include "converter.h"
 
 #include "../base/memory.h"

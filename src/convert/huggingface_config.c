@@ -369,8 +369,8 @@ static void compose_caps(const nb_hf_model *p) {
         }
 }
 
-/* llama.cpp knows the scale of the queries only by the number of layers: Gemma 2's and 3's of 27B parameters, which have
- * 46 and 62, take the width divided by the heads. */
+/* llama.cpp knows the scale of the queries only by the number of layers: Gemma 2's and 3's of 27B parameters, which
+ * have 46 and 62, take the width divided by the heads. */
 static void compose_scale(const nb_hf_model *p, double scalar, double width, double heads) {
     double largest = nb_hf_has(p, NB_HF_TWO_ROPES) ? 62 : 46;
     double usual = nb_hf_told(p, "block_count", 0) == largest ? width / heads : nb_hf_head_size(p);

@@ -96,8 +96,8 @@ int32_t nb_plan_choose(nb_plan *plan, uint32_t target, uint32_t type, nb_error *
     return 1;
 }
 
-/* "blk.0.ffn_gate.3.weight", as old files have experts, counts as the third matrix of "blk.0.ffn_gate_exps.weight", under
- * which the importance of experts is collected. Returns the expert, or -1. */
+/* "blk.0.ffn_gate.3.weight", as old files have experts, counts as the third matrix of "blk.0.ffn_gate_exps.weight",
+ * under which the importance of experts is collected. Returns the expert, or -1. */
 static int32_t expert_of(nb_text name, char *stacked, size_t capacity) {
     nb_text rest = name;
     uint32_t layer, expert;

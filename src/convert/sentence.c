@@ -337,8 +337,8 @@ static int32_t compose_pooling(sentence *s) {
     return NB_OK;
 }
 
-/* llama.cpp knows three ways to pool, by their numbers, and nothing behind them but length 1. An encoder whose folder does
- * not say it is pooled by the mean. */
+/* llama.cpp knows three ways to pool, by their numbers, and nothing behind them but length 1. An encoder whose folder
+ * does not say it is pooled by the mean. */
 static void compose_pooling_type(const nb_hf_model *p, nb_text steps) {
     static const char *const known[] = {"mean", "cls", "lasttoken"};
     nb_text rest = {0};

@@ -163,8 +163,8 @@ static nb_node name_of(nb_node token) {
     return nb_node_first(token) == '{' ? nb_node_find(token, "content") : token;
 }
 
-/* *out: the nb_entry of the token of this name, a new one if there is none. The id that the file gives it tells where to
- * look first, and nothing more. */
+/* *out: the nb_entry of the token of this name, a new one if there is none. The id that the file gives it tells where
+ * to look first, and nothing more. */
 static int32_t entry_for(composition *p, nb_node name, double id, nb_entry **out) {
     *out = entry_at(p, id);
     if (*out && (*out)->type && same_string((*out)->name, name))

@@ -59,8 +59,8 @@ void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply);
 /* x += norm(y + bias) residual_scale; bias: [width], or NULL for none; norm: NULL, or without a weight, for none. */
 void nb_add_block(const nb_step *p, const float *bias, const nb_norm *norm);
 
-/* The parts of a layer of the usual kind: each is given the normed stream, and adds to the stream. feed_forward: y = what
- * it makes of normed. */
+/* The parts of a layer of the usual kind: each is given the normed stream, and adds to the stream. feed_forward: y =
+ * what it makes of normed. */
 void nb_usual_attention(nb_step *p);
 void nb_usual_feed_forward(const nb_step *p, void (*feed_forward)(const nb_step *p));
 

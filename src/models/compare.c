@@ -35,7 +35,8 @@ typedef struct pairing {
     uint32_t vocabulary, rows;
 } pairing;
 
-/* ln of the sum of exponentials. In F64, unlike nb_log_sum_exp: a small divergence is the difference of large numbers. */
+/* ln of the sum of exponentials. In F64, unlike nb_log_sum_exp: a small divergence is the difference of large
+ * numbers. */
 static double log_sum(const float *x, uint32_t n, double most) {
     double sum = 0;
     for (uint32_t i = 0; i < n; i++)

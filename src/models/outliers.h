@@ -1,5 +1,5 @@
 /* Columns of a matrix whose weights are kept in 16 bits, apart from the matrix: LLM.int8() (Dettmers et al. 2022,
- * section 3) at run time. A file has them beside a matrix X.weight of a layer, which should have zeros in these columns:
+ * section 3) at run time. A file has them beside a matrix X.weight of a layer, which should be 0 in these:
  *
  *     X.outliers         F16 [rows, n]   the weights
  *     X.outlier_columns  I32 [n]         the columns that they are, ascending

@@ -75,7 +75,8 @@ struct nb_session {
 bool nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
                          uint32_t n_jobs);
 
-/* For nb_walk: of models that are parts, too. The cache is F32, and all layers use the same one. *out: NULL if it fails. */
+/* For nb_walk: of models that are parts, too. The cache is F32, and all layers use the same one. *out: NULL if it
+ * fails. */
 int32_t nb_session_new_walk(const nb_model *model, nb_pool *pool, uint32_t window, nb_session **out, nb_error *err);
 
 /* NB_OK if the context has room for n tokens; if tokens [first, first + rows) are in the vocabulary. */

@@ -47,8 +47,8 @@ static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_h
     return NB_OK;
 }
 
-/* As folders and nb_quantizer_codes have them. rule: how those choose a group's scale by the better search. Their power is
- * 2.4; with 2 the ranges are nearly the same, and the search takes a tenth of the time. */
+/* As folders and nb_quantizer_codes have them. rule: how those choose a group's scale by the better search. Their power
+ * is 2.4; with 2 the ranges are nearly the same, and the search takes a tenth of the time. */
 typedef struct code_grid {
     nb_uniform uniform;
     nb_code_rule rule;
