@@ -235,11 +235,14 @@ double nb_walk_change(nb_walk *w, nb_error *err) {
 
 /* Through the parts up to `to`. */
 static int32_t pass(nb_walk *w, uint32_t to, int32_t done, nb_error *err) {
-    if (!w->session || w->failed || done < 0 || (uint32_t)done != w->passed)
+    bool is_other = w->passed && to != w->pass_to;
+    if (!w->session || w->failed || done < 0 || (uint32_t)done != w->passed || is_other)
         return NB_FAIL(err, NB_ERR_STATE, "the pass cannot go on at token %d: %s", done,
                        w->failed     ? "the walk failed before"
                        : !w->session ? "nb_walk_layer comes first"
+                       : is_other    ? "it was begun by nb_walk_pass, and is now nb_walk_pass_part's, or the reverse"
                                      : "the last call returned another number");
+    w->pass_to = to;
     if (!w->passed)
         nb_walk_forget(w); /* sums of x x^T are large, and the next layer's weights come before the next ones */
     w->session->observer = (nb_observer){0};

@@ -42,6 +42,7 @@ struct nb_walk {
     nb_model *model;
     nb_session *session; /* NULL: there is none */
     uint32_t passed;     /* tokens whose streams are its outputs already, or its next part's inputs */
+    uint32_t pass_to;    /* the part before which the pass ends */
     nb_group groups[NB_MOST_GROUPS];
     uint32_t n_groups;
     /* what is observed */

@@ -105,6 +105,27 @@ static void check_order(const whole *all) {
     nb_walk_free(walk);
 }
 
+/* A layer's two parts, one after the other. */
+static void check_two_parts(const whole *all) {
+    nb_error err = {0};
+    nb_walk *walk = begun(all, &err);
+    CHECK(nb_walk_layer(walk, all->model, 0, &err) == 4, "%s", err.message);
+    CHECK(nb_walk_pass_part(walk, 0, &err) == WINDOW, "%s", err.message);
+    expect(nb_walk_pass(walk, WINDOW, &err), NB_ERR_STATE, &err, "begun by nb_walk_pass");
+    CHECK(nb_walk_pass_part(walk, WINDOW, &err) == TOKENS, "%s", err.message);
+    expect(observe(walk, 1, NB_WALK_MEANS, &err), NB_ERR_STATE, &err, "have passed the part of layer 0 with group 1");
+    expect(observe(walk, NB_WALK_ALL, NB_WALK_MEANS, &err), NB_ERR_STATE, &err, "have passed the part of layer 0");
+    expect(nb_walk_note(walk, &err), NB_ERR_STATE, &err, "note outputs before");
+    expect(nb_walk_layer(walk, all->model, 0, &err), NB_ERR_STATE, &err, "the one before is not done");
+    expect(nb_walk_layer(walk, all->model, 1, &err), NB_ERR_STATE, &err, "the one before is not done");
+    CHECK(observe(walk, 2, NB_WALK_MEANS, &err) == TOKENS, "%s", err.message);
+    CHECK(nb_walk_pass(walk, 0, &err) == WINDOW, "%s", err.message);
+    CHECK(nb_walk_pass(walk, WINDOW, &err) == TOKENS, "%s", err.message);
+    expect(nb_walk_pass_part(walk, 0, &err), NB_ERR_STATE, &err, "nb_walk_layer comes first");
+    CHECK(nb_walk_layer(walk, all->model, 1, &err) == 4, "%s", err.message);
+    nb_walk_free(walk);
+}
+
 /* In a part, whose weights may be harmed. */
 static void check_weights(const whole *all) {
     nb_error err = {0};
@@ -185,6 +206,7 @@ void test_walk_refusals(void) {
     if (open_whole(&all, LLAMA3)) {
         check_parts(&all);
         check_order(&all);
+        check_two_parts(&all);
         check_weights(&all);
     }
     close_whole(&all);
