@@ -182,7 +182,7 @@ static nb_converter *begin(const file *files) {
 /* Columns in 16 bits beside a matrix: two tensors more, in whose places are zeros. */
 static void test_outliers_planned(nb_converter *x, const file *files, int32_t n, file *made) {
     nb_error err = {0};
-    nb_planned_tensor t, kept, list;
+    nb_planned_tensor t = {0}, kept = {0}, list = {0};
     uint32_t matrix = 0, vector = 0;
     for (int32_t i = 0; i < n; i++) {
         CHECK(nb_converter_planned(x, (uint32_t)i, &t, &err) == NB_OK, "%s", err.message);

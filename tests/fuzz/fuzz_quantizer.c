@@ -164,10 +164,10 @@ static void split(input *in, nb_quantizer *q) {
         size_t block = nb_quantizer_block(NB_TYPE_Q8_0), floats = (size_t)in->rows * in->columns;
         void *blocks = fuzz_memory(floats / block * nb_quantizer_block_bytes(NB_TYPE_Q8_0));
         uint16_t *kept = fuzz_memory((size_t)in->rows * (size_t)n * sizeof *kept);
-        float *values = fuzz_memory(floats * sizeof *values);
+        float *values = fuzz_memory((size_t)in->rows * in->columns * sizeof *values);
         if (done(in, nb_quantizer_split(q, source, weights, 0, in->rows, list, (uint32_t)n, blocks, kept, values,
                                         &in->err)))
-            demand_numbers(values, floats);
+            demand_numbers(values, (size_t)in->rows * in->columns);
         free(values);
         free(kept);
         free(blocks);
