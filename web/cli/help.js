@@ -6,8 +6,8 @@ import { UsageError } from './usage.js';
 
 export const version = () => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
-const MODEL =
-    'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, hf:owner/repo for one on the hub, or - for standard input.';
+const MODEL = `MODEL is a GGUF file or a folder of safetensors files: a path, a URL, hf:owner/repo for one on the hub, or -
+for standard input.`;
 
 export function overview() {
     const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`);
@@ -52,7 +52,9 @@ export function commandHelp(name) {
         const begin = head.length < 26 ? head.padEnd(26) : `${head}\n${' '.repeat(26)}`;
         return `${begin}${wrap(`${flag.help}${choices}${told ? '' : ` (default: ${flag.default})`}`, 26)}`;
     });
-    return `Usage: ${usage}\n\n${summary[0].toUpperCase()}${summary.slice(1)}.\n${MODEL}\n\n${lines.join('\n')}\n`;
+    const takesModel = [usage, ...flags.map(({ value }) => value)].some((words) => words?.includes('MODEL')),
+        what = `${wrap(`${summary[0].toUpperCase()}${summary.slice(1)}.`, 0)}${takesModel ? `\n${MODEL}` : ''}`;
+    return `Usage: ${usage}\n\n${what}\n\n${lines.join('\n')}\n`;
 }
 
 /** @param {string} text @param {number} indent */
