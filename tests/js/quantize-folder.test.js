@@ -373,7 +373,7 @@ test("awq: norms take up scales, in the files' own type", async () => {
     const awq = async (name, options) =>
         tensorsOf(await make(at('uneven'), name, { ...SMALL, method: 'awq', format: 'awq', ...options }));
     const [plain, unclipped, best] = [
-        await awq('awq-plain', {}),
+        await awq('awq-clipped', {}),
         await awq('awq-unclipped', { clip: false }),
         await awq('awq-best', { search: 'best' }),
     ];

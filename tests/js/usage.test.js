@@ -233,6 +233,7 @@ const SPEAK_OF = [
     [/cli\/(compare|report-script)\.js/, ['compare']],
     [/cli\/files\.js/, ['quantize', 'imatrix', 'compare', 'train', 'tune', 'tokenizer']],
     [/worker\/teacher\.js/, ['tune']],
+    [/worker\/train-checkpoint\.js/, ['train', 'tune']],
     [/(cli\/tokenizer|(api|worker)\/train-tokenizer)\.js/, ['tokenizer']],
     [/(cli\/train|worker\/(train.*|data-order|new-model))\.js/, ['train']],
     [

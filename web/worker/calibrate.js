@@ -59,6 +59,8 @@ import { cutForInputs, spread } from './windows.js';
  */
 const searches = (type, search) =>
     /^(q[45]_[01]|q\d_k|iq)/.test(type) || (search === 'best' && /^(mxfp4|nvfp4)$/.test(type));
+/** The output matrix with its scale, which no layer needs. A bias of the output must be there in families that have it. */
+const OF_OUTPUT = new Set(['output.weight', 'output.scale']);
 /** Factors of RoPE, which layers need, too. */
 const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
 
@@ -156,7 +158,7 @@ class Calibration {
             tokens = spread(all, options.samples),
             rows = parts.pickTokens(tokens);
         parts.freeModel();
-        await parts.load((name) => layerOf(name) < 0 && !name.startsWith('output.'), undefined, hash);
+        await parts.load((name) => layerOf(name) < 0 && !OF_OUTPUT.has(name), undefined, hash);
         blocks.begin({
             settings: { ...options, ...NO_MATTER, ...choicesOf(options, () => undefined), context: all.context },
             choices: choicesOf(options, (value) => value),
