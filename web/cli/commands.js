@@ -77,6 +77,16 @@ const TEXT_FLAG = /** @type {Flag} */ ({
 });
 
 /** Of commands that learn from texts. */
+/** @param {string} help @returns {Flag} */
+const outputFlag = (help) => ({
+    name: 'output',
+    flag: 'output',
+    short: 'o',
+    type: 'text',
+    required: true,
+    value: 'FILE',
+    help,
+});
 const DATA_FLAG = /** @type {Flag} */ ({
     name: 'data',
     flag: 'data',
@@ -251,15 +261,7 @@ export const COMMANDS = {
         summary: 'write an importance matrix, which tells quantizers which columns of weights matter most for a text',
         flags: [
             TEXT_FLAG,
-            {
-                name: 'output',
-                flag: 'output',
-                short: 'o',
-                type: 'text',
-                required: true,
-                value: 'FILE',
-                help: "file to write: NAME.gguf, or NAME.dat in llama.cpp's older format",
-            },
+            outputFlag("file to write: NAME.gguf, or NAME.dat in llama.cpp's older format"),
             ...options(IMPORTANCE_OPTIONS, 'context'),
             ...COMPUTE_FLAGS,
             { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
@@ -384,15 +386,7 @@ export const COMMANDS = {
                 help: 'the model to go on from; quantized weights of a GGUF are read as F32',
             },
             DATA_FLAG,
-            {
-                name: 'output',
-                flag: 'output',
-                short: 'o',
-                type: 'text',
-                required: true,
-                value: 'FILE',
-                help: 'the GGUF to write, with weights in F32',
-            },
+            outputFlag('the GGUF to write, with weights in F32'),
             ...options(TRAIN_OPTIONS),
             ...LEARNING_FLAGS,
         ],
@@ -412,15 +406,7 @@ export const COMMANDS = {
                 help: 'the model that QUANTIZED was made of: a GGUF, or a folder of safetensors files',
             },
             DATA_FLAG,
-            {
-                name: 'output',
-                flag: 'output',
-                short: 'o',
-                type: 'text',
-                required: true,
-                value: 'FILE',
-                help: 'the GGUF to write, of the types and the size of QUANTIZED',
-            },
+            outputFlag('the GGUF to write, of the types and the size of QUANTIZED'),
             ...options(TUNE_OPTIONS),
             ...LEARNING_FLAGS,
         ],
@@ -434,15 +420,7 @@ export const COMMANDS = {
             DATA_FLAG,
             { ...options(TOKENIZER_OPTIONS, 'vocabulary')[0], required: true },
             ...options(TOKENIZER_OPTIONS, 'special', 'minFrequency', 'pattern', 'lines'),
-            {
-                name: 'output',
-                flag: 'output',
-                short: 'o',
-                type: 'text',
-                required: true,
-                value: 'FILE',
-                help: 'the tokenizer.json to write',
-            },
+            outputFlag('the tokenizer.json to write'),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
             { ...JSON_FLAG, help: 'print what was learned, in numbers, as one JSON object' },
         ],
