@@ -22,6 +22,25 @@ export async function hashOf(text) {
     return `'sha256-${btoa(String.fromCharCode(...digest))}'`;
 }
 
+/**
+ * What every page begins with, up to its heading.
+ * @param {string} title
+ * @param {string} policy the Content-Security-Policy
+ * @param {string} style
+ */
+export const beginning = (title, policy, style) => `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escaped(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<h1>${escaped(title)}</h1>`;
+
 /** @param {string[]} head @param {string[][]} rows the first cell of each is its name */
 export const table = (head, rows) =>
     `<div class="scroll"><table><thead><tr>${head
@@ -68,18 +87,7 @@ export async function comparisonPage(comparison, { script, style }) {
     const title = `${lastPart(base.name)} and ${models.length === 1 ? lastPart(models[0].name) : `${models.length} models`}`;
     const weights = models.some((model) => model.weights);
     const policy = `default-src 'none'; script-src ${await hashOf(script)}; style-src ${await hashOf(style)}`;
-    return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escaped(title)}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-<h1>${escaped(title)}</h1>
+    return `${beginning(title, policy, style)}
 <p class="lead">What each model loses against <b>${escaped(base.name)}</b>, over ${tokens} tokens in ${windows} ${
         windows === 1 ? 'window' : 'windows'
     } of ${context}. KL divergence is in nats; ± is one standard error.</p>

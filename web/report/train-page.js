@@ -2,7 +2,7 @@
  * A training as one page, which needs no script, no network and no other file: what was trained, and a plot of its
  * loss.
  */
-import { escaped, hashOf, table } from './page.js';
+import { beginning, hashOf, table } from './page.js';
 
 /** @typedef {import('../index.d.ts').TrainStep} TrainStep */
 
@@ -61,18 +61,7 @@ export async function trainingPage(title, info, history, style, loss = 'cross-en
         ],
         ['speed', `${count(Math.round(last.tokensPerSecond))} tokens per second`],
     ];
-    return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escaped(title)}</title>
-<style>${own}</style>
-</head>
-<body>
-<main>
-<h1>${escaped(title)}</h1>
+    return `${beginning(title, policy, own)}
 <p class="lead">The mean ${loss}, in nats. The thin line is that of <b class="loss">each step</b>, the thick one its
 mean over the last steps${held.length > 0 ? '; the points are of <b class="heldout">the held-out text</b>' : ''}.</p>
 <section class="figure"><div class="plot">${plot(history)}</div></section>
