@@ -76,7 +76,6 @@ const TEXT_FLAG = /** @type {Flag} */ ({
     help: 'file that holds the text, in UTF-8',
 });
 
-/** Of commands that learn from texts. */
 /** @param {string} help @returns {Flag} */
 const outputFlag = (help) => ({
     name: 'output',
@@ -87,6 +86,8 @@ const outputFlag = (help) => ({
     value: 'FILE',
     help,
 });
+
+/** Of commands that learn from texts. */
 const DATA_FLAG = /** @type {Flag} */ ({
     name: 'data',
     flag: 'data',
