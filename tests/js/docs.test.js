@@ -1,0 +1,60 @@
+// What the documents name must be there: files, folders, and the pages and headings that they link to.
+// Runs once: no other Node would change what it finds.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { root } from '../support/builds.js';
+
+const PAGES = [
+    ...readdirSync(root).filter((name) => name.endsWith('.md')),
+    ...readdirSync(`${root}docs`)
+        .filter((name) => name.endsWith('.md'))
+        .map((name) => `docs/${name}`),
+];
+
+const read = (/** @type {string} */ page) => readFileSync(`${root}${page}`, 'utf8');
+
+/** Paths within the repository, as a text has them. One with < or * stands for several files. */
+const PATH = /(?<![\w./-])(?:src|web|tests|demo|docs|tools|examples)\/[\w./<>*-]*/g;
+
+/** A heading's name in a link, as GitHub makes it. @param {string} heading */
+const anchorOf = (heading) =>
+    heading
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, '')
+        .replace(/ /g, '-');
+
+test('documents: each path that they name is there', () => {
+    let seen = 0;
+    for (const page of PAGES)
+        for (const [found] of read(page).matchAll(PATH)) {
+            const path = found.replace(/\.$/, ''); // a sentence may end there
+            if (/[<>*]/.test(path)) continue;
+            seen++;
+            assert.ok(existsSync(`${root}${path}`), `${page} names ${path}, which is not there`);
+        }
+    assert.ok(seen > 200, 'the paths were not found');
+});
+
+test('documents: each page and heading that they link to is there', () => {
+    let seen = 0;
+    for (const page of PAGES)
+        for (const [, target] of read(page).matchAll(/\]\(([^)\s]+)\)|(?<=(?:src|srcset|href)=")[^"]+/g)) {
+            if (!target || /^[a-z]+:/.test(target)) continue;
+            seen++;
+            const [path, anchor] = target.split('#'),
+                linked = path ? join(dirname(page), path) : page;
+            assert.ok(existsSync(`${root}${linked}`), `${page} links to ${target}, which is not there`);
+            if (!anchor) continue;
+            const headings = [...read(linked).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchorOf(heading));
+            assert.ok(headings.includes(anchor), `${page} links to ${target}, and there is no such heading`);
+        }
+    assert.ok(seen > 10, 'the links were not found');
+});
+
+test('docs/architecture.md: each file that it names is there, by its whole path', () => {
+    const names = [...read('docs/architecture.md').matchAll(/(?<![\w./-])[\w./-]+\.(?:c|h|js|py|ts)\b/g)];
+    assert.ok(names.length > 60, 'the names were not found');
+    for (const [name] of names) assert.ok(existsSync(`${root}${name}`), `${name} is not there`);
+});
