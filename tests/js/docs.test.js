@@ -58,3 +58,22 @@ test('docs/architecture.md: each file that it names is there, by its whole path'
     assert.ok(names.length > 60, 'the names were not found');
     for (const [name] of names) assert.ok(existsSync(`${root}${name}`), `${name} is not there`);
 });
+
+test('docs/glossary.md: each word is one of the sources', () => {
+    const sources = ['src', 'web'].flatMap((folder) =>
+        readdirSync(`${root}${folder}`, { recursive: true })
+            .filter((name) => /\.(?:[ch]|js)$/.test(String(name)))
+            .map((name) => readFileSync(`${root}${folder}/${name}`, 'utf8')),
+    );
+    const words = new Set(
+        sources
+            .join('\n')
+            .split(/[^A-Za-z0-9_]+/)
+            .flatMap((word) => [word, ...word.split('_'), ...word.split(/(?=[A-Z])/)])
+            .map((word) => word.toLowerCase()),
+    );
+    const rows = [...read('docs/glossary.md').matchAll(/^\| (?!word |-)([^|]+) \|/gm)].map(([, cell]) => cell);
+    assert.ok(rows.length > 150, 'the rows were not found');
+    for (const word of rows.flatMap((cell) => cell.split(/, | /)))
+        assert.ok(words.has(word.toLowerCase()), `"${word}" is in no source`);
+});
