@@ -805,7 +805,10 @@ export interface Training extends AsyncIterable<TrainStep> {
     readonly info: TrainingInfo;
     /** Steps that are done. */
     readonly step: number;
-    /** All that another run needs to go on: some bytes, and three numbers of 4 bytes for each parameter. */
+    /**
+     * All that another run needs to go on, and the losses of all steps: three numbers of 4 bytes for each parameter, and
+     * a few bytes for each step.
+     */
     checkpoint(): Promise<Uint8Array>;
     /**
      * The model as it is: a GGUF in F32, with all that the source says of its vocabulary. Of tune(): in the source's
@@ -831,6 +834,8 @@ export interface TrainingInfo {
     part: number;
     threads: number;
     memoryBytes: number;
+    /** The losses of the steps that the checkpoint had done. */
+    history: readonly Pick<TrainStep, 'step' | 'loss' | 'validationLoss'>[];
 }
 
 export interface TrainStep {

@@ -8,6 +8,7 @@ import { setTimeout } from 'node:timers/promises';
 import { load, quantize, train } from '../../web/index.js';
 import { checksum, logarithm, Random } from '../../web/random.js';
 import { DataOrder } from '../../web/worker/data-order.js';
+import { readCheckpoint, writeCheckpoint } from '../../web/worker/train-checkpoint.js';
 import { models, root } from '../support/builds.js';
 import { littleMemory } from '../support/little-memory.js';
 
@@ -237,6 +238,42 @@ test('where memory is short, parts of a batch are smaller; a part that was asked
     assert.ok(second.model.equals(little.model));
 });
 
+/** What a checkpoint keeps of steps. @param {import('../../web/index.js').TrainStep[]} steps */
+const historyOf = (steps) =>
+    steps.map(({ step, loss, validationLoss }) => ({
+        step,
+        loss,
+        ...(validationLoss !== undefined && { validationLoss }),
+    }));
+
+test('a checkpoint has the losses of all steps, and of the held-out text', async () => {
+    const options = { ...SHORT, data: text.slice(0, 1500), validation: 0.2, validateEvery: 2 },
+        straight = await run(small, options),
+        second = await run(small, { ...options, checkpoint: (await run(small, options, 2)).checkpoint }, 4),
+        third = await run(small, { ...options, checkpoint: second.checkpoint });
+    assert.deepEqual(third.info.history, historyOf(straight.steps.slice(0, 4)));
+    assert.equal(straight.steps.filter(({ validationLoss }) => validationLoss !== undefined).length, 3);
+    // a header that is not whole, with a checksum that is right
+    const broken = (/** @type {(facts: any) => void} */ change) => {
+        const { facts, array } = readCheckpoint(second.checkpoint);
+        change(facts);
+        return writeCheckpoint(
+            facts,
+            [0, 1, 2].map((i) => () => array(i)),
+        );
+    };
+    for (const change of /** @type {((facts: any) => void)[]} */ ([
+        (facts) => facts.losses.pop(),
+        (facts) => (facts.losses[1] = '3'),
+        (facts) => (facts.losses = undefined),
+        (facts) => (facts.heldOut[0] = [9, 1]),
+        (facts) => (facts.heldOut[0] = 1),
+    ]))
+        await assert.rejects(train(small, { ...options, checkpoint: broken(change) }), {
+            message: /damaged \(its header cannot be read\)/,
+        });
+});
+
 test('a run that ends after any step goes on with the same bits', async () => {
     const straight = await run(newSource({ num_hidden_layers: 1 }), SHORT);
     for (let until = 0; until <= SHORT.steps; until++) {
@@ -247,6 +284,7 @@ test('a run that ends after any step goes on with the same bits', async () => {
                 threads: 1,
             });
         assert.equal(second.info.step, until);
+        assert.deepEqual(second.info.history, historyOf(first.steps), `after ${until}`);
         assert.deepEqual([...first.losses, ...second.losses], straight.losses, `after ${until}`);
         assert.ok(second.model.equals(straight.model), `after ${until}`);
         assert.deepEqual(second.checkpoint, straight.checkpoint, `after ${until}`);
@@ -284,8 +322,8 @@ test('checkpoints that are of something else, or damaged, are refused', async ()
     for (const length of [24, 400, checkpoint.length - 4, checkpoint.length - 1])
         await refused(/damaged/, checkpoint.slice(0, length));
     const later = checkpoint.slice();
-    later[8] = 2;
-    await refused(/version 2 of the format, and this nibble reads version 1/, later);
+    later[8] = 3;
+    await refused(/version 3 of the format, and this nibble reads version 2/, later);
 });
 
 test('what cannot be trained is refused by name', async () => {

@@ -94,7 +94,7 @@ async function learn(values, models, signal, begin) {
         }
     } finally {
         if (process.stderr.isTTY) writeStatus('');
-        if (html !== undefined && run.history.length > 0)
+        if (html !== undefined && training.step > 0)
             await writePage(run, values).catch((error) => {
                 pageError = error;
             });
@@ -193,7 +193,7 @@ async function tokenizerFiles(place) {
 
 /** A training as it goes: its steps, its checkpoints, and what is told of them. */
 class Run {
-    /** @type {TrainStep[]} */
+    /** The steps of this run. @type {TrainStep[]} */
     history = [];
     /** The step of the last checkpoint that was written; -1: there is none. */
     saved = -1;
@@ -301,7 +301,7 @@ class Run {
             validated = history.findLast(({ validationLoss }) => validationLoss !== undefined);
         return {
             ...{ parameters, tokens, sequences, steps, batch, length, part, threads },
-            firstStep: steps - history.length,
+            firstStep: training.info.step,
             loss: last?.loss ?? null,
             validationLoss: validated?.validationLoss ?? null,
             tokensPerSecond: last?.tokensPerSecond ?? null,
@@ -330,7 +330,8 @@ async function writePage({ history, training }, { output, html, force, resume, t
     const page = async function* () {
         const { style } = await readReportScript();
         const loss = teacher === undefined ? undefined : 'divergence from the teacher';
-        yield new TextEncoder().encode(await trainingPage(basename(output), training.info, history, style, loss));
+        const all = [...training.info.history, ...history];
+        yield new TextEncoder().encode(await trainingPage(basename(output), training.info, all, style, loss));
     };
     await writeWhole(page(), html, force || resume, true);
 }

@@ -4,7 +4,8 @@
  */
 import { beginning, hashOf, table } from './page.js';
 
-/** @typedef {import('../index.d.ts').TrainStep} TrainStep */
+/** What is shown of a step. Of those before a checkpoint nobody knows the speed.
+ * @typedef {import('../index.d.ts').TrainingInfo['history'][number] & { tokensPerSecond?: number }} ShownStep */
 
 /** Of the plot, and of the room around it for labels. */
 const WIDTH = 900,
@@ -38,7 +39,7 @@ export const shownLoss = (loss) => (Math.abs(loss) < 0.1 ? loss.toPrecision(3) :
 /**
  * @param {string} title
  * @param {import('../index.d.ts').TrainingInfo} info
- * @param {TrainStep[]} history one step or more
+ * @param {ShownStep[]} history one step or more
  * @param {string} style what tools/bundle.js makes, build/report.css
  * @param {string} [loss] what it is
  * @returns {Promise<string>}
@@ -53,13 +54,15 @@ export async function trainingPage(title, info, history, style, loss = 'cross-en
         ['parameters', count(info.parameters)],
         ['text', `${count(info.tokens)} tokens, ${count(info.sequences)} sequences, ${count(info.heldOut)} held out`],
         ['a step', `${info.batch} sequences of ${info.length} tokens`],
-        ['steps', `${last.step} of ${info.steps}, here from ${history[0].step} on`],
+        ['steps', `${last.step} of ${info.steps}`],
         ['loss', shownLoss(last.loss)],
         [
             'loss of the held-out text',
             held.length > 0 ? shownLoss(Number(held[held.length - 1].validationLoss)) : 'not measured',
         ],
-        ['speed', `${count(Math.round(last.tokensPerSecond))} tokens per second`],
+        ...(last.tokensPerSecond === undefined
+            ? []
+            : [['speed', `${count(Math.round(last.tokensPerSecond))} tokens per second`]]),
     ];
     return `${beginning(title, policy, own)}
 <p class="lead">The mean ${loss}, in nats. The thin line is that of <b class="loss">each step</b>, the thick one its
@@ -74,7 +77,7 @@ mean over the last steps${held.length > 0 ? '; the points are of <b class="heldo
 
 /** @typedef {{ x: number, y: number }} Point */
 
-/** @param {TrainStep[]} history */
+/** @param {ShownStep[]} history */
 function plot(history) {
     const each = thinned(history.map(({ step, loss }) => ({ x: step, y: loss }))),
         means = thinned(meansOf(history)),
@@ -120,7 +123,7 @@ const scale =
 
 /**
  * An exponential moving average, without the pull of a beginning at zero.
- * @param {TrainStep[]} history
+ * @param {ShownStep[]} history
  * @returns {Point[]}
  */
 function meansOf(history) {

@@ -14,13 +14,14 @@ import { NibbleError } from '../errors.js';
 import { checksum, wordsOf } from '../random.js';
 
 /**
- * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens.
+ * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens; losses:
+ * of each step that is done; heldOut: pairs of a step and the loss of the held-out text after it.
  * @typedef {{ steps: number, floats: number, options: Record<string, number | boolean>, shape: Record<string, number>,
- *     source: number, text: number, tokens: number }} Facts
+ *     source: number, text: number, tokens: number, losses: number[], heldOut: [number, number][] }} Facts
  */
 
 const MAGIC = 'NBTRAIN\0',
-    VERSION = 1,
+    VERSION = 2,
     HEAD = 16;
 
 /** @param {string} what */
@@ -73,9 +74,18 @@ export function readCheckpoint(given) {
 /** @param {Uint8Array} json @returns {Facts} */
 function readFacts(json) {
     try {
-        const facts = JSON.parse(new TextDecoder().decode(json));
+        const facts = JSON.parse(new TextDecoder().decode(json)),
+            { steps, losses, heldOut } = facts;
         const isCount = (/** @type {unknown} */ n) => Number.isInteger(n) && Number(n) >= 0 && Number(n) < 2 ** 32;
-        if ([facts.steps, facts.floats, facts.source, facts.text, facts.tokens].every(isCount))
+        if (
+            [steps, facts.floats, facts.source, facts.text, facts.tokens].every(isCount) &&
+            losses.length === steps &&
+            losses.every(Number.isFinite) &&
+            heldOut.every(
+                (/** @type {[unknown, unknown]} */ [step, loss]) =>
+                    isCount(step) && Number(step) <= steps && Number.isFinite(loss),
+            )
+        )
             return { ...facts, options: { ...facts.options }, shape: { ...facts.shape } };
     } catch {}
     throw broken('its header cannot be read');

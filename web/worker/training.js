@@ -38,6 +38,10 @@ const NEWS = 0.1;
 
 export class Training {
     steps = 0;
+    /** Losses of the steps that are done; and of the held-out text, each with the step before it. @type {number[]} */
+    #losses = [];
+    /** @type {[number, number][]} */
+    #heldOut = [];
     /** Seconds that a step takes; 0: unknown. */
     #each = 0;
     /** The same of a measurement of what is held out. */
@@ -140,7 +144,17 @@ export class Training {
             part: options.part,
             threads: trainer.threads,
             memoryBytes: trainer.core.size,
+            history: this.#history(),
         };
+    }
+
+    /** The losses of the steps that are done. */
+    #history() {
+        const heldOut = new Map(this.#heldOut);
+        return this.#losses.map((loss, i) => {
+            const validationLoss = heldOut.get(i + 1);
+            return { step: i + 1, loss, ...(validationLoss !== undefined && { validationLoss }) };
+        });
     }
 
     /**
@@ -170,10 +184,12 @@ export class Training {
         this.steps++;
         const seconds = (performance.now() - began) / 1000;
         this.#each = this.#each ? this.#each + NEWS * (seconds - this.#each) : seconds;
-        const isDue = order.heldOut > 0 && (this.steps % options.validateEvery === 0 || this.steps === options.steps);
+        const isDue = order.heldOut > 0 && (this.steps % options.validateEvery === 0 || this.steps === options.steps),
+            loss = sum / counted;
+        this.#losses.push(loss);
         return {
             step: this.steps,
-            loss: sum / counted,
+            loss,
             rate,
             norm,
             tokensPerSecond: this.#each > 0 ? counted / this.#each : 0,
@@ -204,6 +220,7 @@ export class Training {
             counted += part.counted;
         }
         this.#validation = (performance.now() - began) / 1000;
+        this.#heldOut.push([this.steps, sum / counted]);
         return sum / counted;
     }
 
@@ -224,6 +241,8 @@ export class Training {
             source,
             text: checksum(wordsOf(order.tokens)),
             tokens: order.tokens.length,
+            losses: this.#losses,
+            heldOut: this.#heldOut,
         };
     }
 
@@ -248,6 +267,8 @@ export class Training {
             trainer.bytes(what).set(array(i));
         trainer.resume(facts.steps);
         this.steps = facts.steps;
+        this.#losses = facts.losses;
+        this.#heldOut = facts.heldOut;
     }
 
     /** @param {import('./pieces.js').PiecesPort} port */
