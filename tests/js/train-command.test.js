@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { inTime } from '../../web/cli/open-model.js';
 import { load, train } from '../../web/index.js';
 import { root } from '../support/builds.js';
@@ -30,6 +31,9 @@ function nibble(...args) {
     const { status, stdout, stderr } = spawnSync(process.execPath, withCommand(args), { encoding: 'utf8' });
     return { status, stdout, stderr };
 }
+
+/** The losses' plot of a page. @param {string} page */
+const plotOf = (page) => /<svg.*<\/svg>/s.exec(readFileSync(at(page), 'utf8'))?.[0];
 
 /** @param {string} out @param {string[]} args */
 const anew = (out, ...args) => [
@@ -74,14 +78,15 @@ test('a new model: the GGUF, the page, the lines, and JSON', async () => {
 for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
     ['SIGINT', 130],
     ['SIGTERM', 143],
+    ['SIGHUP', 129],
 ]))
     test(`${signal} loses nothing: a run that is resumed writes the same bytes`, async () => {
         const name = signal.toLowerCase(),
             straight = at('straight.gguf'),
             kept = ['--checkpoint', at(`${name}.ckpt`), '--html', at(`${name}.html`)];
-        const steps = ['--steps', '150', '--every', '1000'];
+        const steps = ['--steps', '150', '--every', '1000', '--validation', '0.1', '--validate-every', '10'];
         if (!readdirSync(folder).includes('straight.gguf'))
-            assert.equal(nibble(...anew('straight.gguf', ...steps)).status, 0);
+            assert.equal(nibble(...anew('straight.gguf', ...steps, '--html', at('straight.html'))).status, 0);
         const child = spawn(process.execPath, withCommand(anew(`${name}.gguf`, ...steps, ...kept)), {
             stdio: ['ignore', 'ignore', 'pipe'],
         });
@@ -89,7 +94,11 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
         child.stderr.setEncoding('utf8').on('data', (some) => {
             said += some;
         });
-        child.stderr.once('data', () => child.kill(signal)); // its first line, after some steps
+        child.stderr.once('data', async () => {
+            child.kill(signal); // its first line, after some steps
+            await setTimeout(1);
+            if (signal === 'SIGHUP') child.kill(signal); // as the shell does after the system
+        });
         assert.equal((await once(child, 'close'))[0], code, said);
         const [, step] = /interrupted after step (\d+) of 150; --resume goes on from step \1\n$/.exec(said) ?? [];
         assert.ok(Number(step) >= 8 && Number(step) < 150, said);
@@ -99,8 +108,7 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
         assert.equal(status, 0, stderr);
         assert.equal(JSON.parse(stdout).firstStep, Number(step));
         assert.ok(readFileSync(at(`${name}.gguf`)).equals(readFileSync(straight)));
-        const shown = `150 of 150, here from ${Number(step) + 1} on`;
-        assert.ok(readFileSync(at(`${name}.html`), 'utf8').includes(shown), shown);
+        assert.equal(plotOf(`${name}.html`), plotOf('straight.html'), 'the page has the steps before the break, too');
         const anewAgain = nibble(...anew(`${name}-2.gguf`, ...steps, '--html', at(`${name}.html`)));
         assert.match(anewAgain.stderr, /\.html is there already; --force writes over it/);
     });
@@ -123,26 +131,28 @@ test('a time is told in whole seconds, minutes and seconds, or hours', () => {
     assert.deepEqual([0.2, 59.5, 119.5, 3599.5, 5400].map(inTime), ['1 s', '1 min 0 s', '2 min 0 s', '1.0 h', '1.5 h']);
 });
 
-test('SIGTERM does not end what is written while the command ends by itself', () => {
-    const script = `
+for (const signal of ['SIGTERM', 'SIGHUP'])
+    test(`${signal} does not end what is written while the command ends by itself`, () => {
+        const script = `
         import { setTimeout } from 'node:timers/promises';
         import { writeWhole } from '${root}web/cli/files.js';
-        process.on('SIGTERM', () => {});
+        process.on('${signal}', () => {});
         const pieces = async function* () {
             yield new Uint8Array(3);
-            process.kill(process.pid, 'SIGTERM');
+            process.kill(process.pid, '${signal}');
             await setTimeout(100);
             yield new Uint8Array(2);
         };
         await writeWhole(pieces(), '${at('outlasts.bin')}', false, process.argv[1] === 'outlasts');`;
-    const run = (/** @type {string} */ how) =>
-        spawnSync(process.execPath, ['--input-type=module', '-e', script, how], { encoding: 'utf8' });
-    assert.equal(run('ends').status, 143);
-    assert.ok(!readdirSync(folder).some((name) => name.includes('outlasts')));
-    const { status, stderr } = run('outlasts');
-    assert.equal(status, 0, stderr);
-    assert.equal(readFileSync(at('outlasts.bin')).length, 5);
-});
+        const run = (/** @type {string} */ how) =>
+            spawnSync(process.execPath, ['--input-type=module', '-e', script, how], { encoding: 'utf8' });
+        assert.equal(run('ends').status, signal === 'SIGTERM' ? 143 : 129);
+        assert.ok(!readdirSync(folder).some((name) => name.includes('outlasts')));
+        const { status, stderr } = run('outlasts');
+        assert.equal(status, 0, stderr);
+        assert.equal(readFileSync(at('outlasts.bin')).length, 5);
+        rmSync(at('outlasts.bin'));
+    });
 
 test('a full disk: the training goes on without the checkpoint, and the one before stays', async () => {
     const names = ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'],

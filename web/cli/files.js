@@ -9,7 +9,7 @@ import { oneLine, write } from './terminal.js';
 import { UsageError } from './usage.js';
 
 /** Signals that end a process, and the number that its exit code is above 128 by. */
-const ENDINGS = /** @type {const} */ ({ SIGTERM: 15, SIGHUP: 1 });
+export const ENDINGS = /** @type {const} */ ({ SIGTERM: 15, SIGHUP: 1 });
 
 const open = promisify(fs.open),
     writeAll = promisify(fs.writeFile),
@@ -161,12 +161,12 @@ async function attempted(out, act) {
  * Runs what writes under a temporary name. Whatever happens, a signal too, remove() runs.
  * @param {() => void} remove
  * @param {() => Promise<void>} act
- * @param {boolean} [outlasts] whether SIGTERM does not end it, as the command itself heeds that
+ * @param {boolean} [outlasts] whether no such signal ends it, as the command itself heeds them
  */
 async function cleanly(remove, act, outlasts = false) {
-    const endings = Object.entries(ENDINGS)
-        .filter(([name]) => !outlasts || name !== 'SIGTERM')
-        .map(([name, number]) => /** @type {const} */ ([name, () => process.exit(128 + number)]));
+    const endings = Object.entries(outlasts ? {} : ENDINGS).map(
+        ([name, number]) => /** @type {const} */ ([name, () => process.exit(128 + number)]),
+    );
     process.once('exit', remove);
     for (const [name, end] of endings) process.once(name, end);
     try {
@@ -209,7 +209,7 @@ async function writeNew(stream, path, out, isNew = true) {
  * @param {Bytes} stream
  * @param {string} out
  * @param {boolean} force
- * @param {boolean} [outlasts] whether SIGTERM does not end it, as the command itself heeds that
+ * @param {boolean} [outlasts] whether no such signal ends it, as the command itself heeds them
  */
 export async function writeWhole(stream, out, force, outlasts) {
     const there = await stat(out).catch(() => null);

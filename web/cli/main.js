@@ -1,5 +1,6 @@
 /** The command `nibble`, from what was typed to the exit code. */
 import { COMMANDS } from './commands.js';
+import { ENDINGS } from './files.js';
 import { parse } from './flags.js';
 import { commandHelp, known, overview, version } from './help.js';
 import { oneLine, write } from './terminal.js';
@@ -22,11 +23,15 @@ export async function main(argv) {
         // not all that the engine does can be left in the middle
         if (!saves) setTimeout(() => process.exit(ended), GRACE).unref();
     });
-    if (saves)
-        process.once('SIGTERM', () => {
-            ended = 143;
+    for (const [name, number] of saves ? Object.entries(ENDINGS) : []) {
+        const end = () => {
+            ended = 128 + number;
             interrupt.abort();
-        });
+        };
+        // SIGHUP tells of a closed terminal, and may come twice, from the system and from the shell
+        if (name === 'SIGHUP') process.on(name, end);
+        else process.once(name, end);
+    }
     process.stdout.on('error', (error) => {
         // "nibble ... | head" is no failure; a full disk is
         if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE') process.exit(0);

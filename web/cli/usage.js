@@ -21,8 +21,8 @@ import { NibbleError } from '../errors.js';
  * @property {string} [out] what its second place is, if it has one
  * @property {boolean} [several] whether it takes several models
  * @property {boolean} [placeless] whether all that it takes has flags
- * @property {boolean} [saves] whether it ends by itself after Ctrl-C, however long that takes, as it has something
- *     to save
+ * @property {boolean} [saves] whether it ends by itself after Ctrl-C, SIGTERM or SIGHUP, however long that takes, as
+ *     it has something to save
  * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
  */
 
