@@ -14,8 +14,9 @@ const folder = mkdtempSync(join(tmpdir(), 'nibble-tokenizer-')),
 after(() => rmSync(folder, { recursive: true }));
 
 /** @type {{ text: string, cases: { options: import('../../web/index.js').TokenizerOptions, json: string,
- *     texts: string[], ids: number[][] }[] }} */
-const { text, cases } = JSON.parse(readFileSync(`${root}tests/fixtures/train/tokenizers.json`, 'utf8')),
+ *     texts: string[], ids: number[][] }[], folders: { end: string | null, json: string, config: string, texts: string[],
+ *     ids: number[][] }[] }} */
+const { text, cases, folders } = JSON.parse(readFileSync(`${root}tests/fixtures/train/tokenizers.json`, 'utf8')),
     bytes = new TextEncoder().encode(text);
 writeFileSync(at('text.txt'), bytes);
 
@@ -123,6 +124,11 @@ test('the command', () => {
     const { seconds, output, ...facts } = JSON.parse(made.stdout);
     assert.deepEqual([facts.tokens, facts.bytes, facts.brokenBytes], [512, bytes.length, 0]);
     assert.match(nibble('tokenizer', ...args).stderr, /is there already; --force writes over it/);
+    rmSync(at('tokenizer.json'));
+    assert.match(
+        nibble('tokenizer', ...args).stderr,
+        /tokenizer_config\.json is there already; --force writes over it/,
+    );
 
     writeFileSync(at('latin.txt'), Buffer.from('été, été', 'latin1'));
     const broken = nibble('tokenizer', '--data', at('latin.txt'), '--vocabulary', '300', '-o', at('latin.json'));
@@ -139,6 +145,31 @@ test('the command', () => {
     );
     assert.equal(nibble('tokenizer', '--data', at('text.txt'), '-o', at('none.json')).status, 2);
     assert.ok(!readdirSync(folder).some((name) => name.includes('none') || name.includes('.part')));
+});
+
+for (const { end, json, config, texts, ids } of folders)
+    test(`a folder that AutoTokenizer of transformers reads, with ${end ?? 'no token'} at the end`, async () => {
+        const place = mkdtempSync(join(folder, 'folder-')),
+            args = ['--data', at('text.txt'), '--vocabulary', '512', ...(end ? ['--end', end] : [])],
+            { status, stderr } = nibble('tokenizer', ...args, '-o', join(place, 'tokenizer.json'));
+        assert.equal(status, 0, stderr);
+        assert.equal(readFileSync(join(place, 'tokenizer.json'), 'utf8'), json);
+        assert.equal(readFileSync(join(place, 'tokenizer_config.json'), 'utf8'), config);
+        // nibble itself makes the same of the folder
+        const model = join(place, 'model.gguf'),
+            trained = nibble(...anew('--data', at('text.txt'), '--steps', '1', '--tokenizer', place, '-o', model));
+        assert.equal(trained.status, 0, trained.stderr);
+        const loaded = await load(model);
+        for (const [i, one] of texts.entries())
+            assert.deepEqual(Array.from(await loaded.tokenize(one, { special: true })), ids[i], JSON.stringify(one));
+        const { metadata } = loaded.info;
+        assert.equal(metadata['tokenizer.ggml.eos_token_id'], end ? 0 : undefined);
+        await loaded.dispose();
+    });
+
+test('nibble tokenizer --end must not be empty', () => {
+    const args = ['--data', at('text.txt'), '--vocabulary', '300', '-o', at('none.json')];
+    assert.match(nibble('tokenizer', ...args, '--end', '').stderr, /--end must be a token/);
 });
 
 /** @param {string[]} args */

@@ -4,6 +4,10 @@ makes of texts with them.
 
     trained_tokenizers.py [--output FILE]
 
+Folders that nibble tokenizer writes, each { end, json, config, texts, ids }: json is the library's, with the token `end`
+before each text; config is nibble's tokenizer_config.json. AutoTokenizer reads the two, and must give the ids and the
+end that a tokenizer gives to which both were told directly; ids are with what it adds to a text.
+
 Each case is { options (of trainTokenizer), json (the tokenizer.json that the library writes), texts, ids }. The text
 that is learned from is texts.bin's prose, scripts and code (text_cases.py), one text; with `lines` each of its lines.
 transformers reads the json as a PreTrainedTokenizerFast. The texts are random pieces of these, and special tokens.
@@ -16,8 +20,8 @@ import random
 import tempfile
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from text_cases import CODE, PROSE, SCRIPTS
 
@@ -80,11 +84,34 @@ def case(options):
     return {"options": options, "json": written, "texts": texts, "ids": ids}
 
 
+def folder(end):
+    tokenizer = trained({"vocabulary": 512, "special": [end] if end else [], "pattern": "gpt-2"})
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    if end:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{end} $A", pair=f"{end} $A {end} $B", special_tokens=[(end, tokenizer.token_to_id(end))])
+        config |= {"bos_token": end, "eos_token": end}
+    told = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **({"bos_token": end, "eos_token": end} if end else {}))
+    json_text, config_text = tokenizer.to_str(pretty=True), json.dumps(config, indent=2) + "\n"
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "tokenizer.json").write_text(json_text)
+        (Path(place) / "tokenizer_config.json").write_text(config_text)
+        read = AutoTokenizer.from_pretrained(place)
+    texts = random_texts([end] if end else [])
+    ids = [read(text)["input_ids"] for text in texts]
+    assert ids == [told(text)["input_ids"] for text in texts]
+    assert (read.eos_token_id, read.bos_token_id) == (told.eos_token_id, told.bos_token_id) == ((0, 0) if end else (None, None))
+    for one in ids:
+        assert read.decode(one) == told.decode(one)
+    print(f"a folder with the end {end}: {len(read)} tokens")
+    return {"end": end, "json": json_text, "config": config_text, "texts": texts, "ids": ids}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--output", type=Path, default=FIXTURES / "train" / "tokenizers.json")
     options = parser.parse_args()
-    out = {"text": TEXT, "cases": [case(one) for one in CASES]}
+    out = {"text": TEXT, "cases": [case(one) for one in CASES], "folders": [folder("<|endoftext|>"), folder(None)]}
     options.output.write_text(json.dumps(out, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 

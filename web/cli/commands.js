@@ -420,9 +420,20 @@ export const COMMANDS = {
         flags: [
             DATA_FLAG,
             { ...options(TOKENIZER_OPTIONS, 'vocabulary')[0], required: true },
+            {
+                name: 'end',
+                flag: 'end',
+                type: 'text',
+                value: 'TEXT',
+                help:
+                    'the special token, such as <|endoftext|>, that begins each text and ends what a model writes: ' +
+                    'the first of all',
+            },
             ...options(TOKENIZER_OPTIONS, 'special', 'minFrequency', 'pattern', 'lines'),
-            outputFlag('the tokenizer.json to write'),
-            { name: 'force', flag: 'force', type: 'switch', help: 'write over a file that is there' },
+            outputFlag(
+                'the tokenizer.json to write; beside a file of that name a tokenizer_config.json, which transformers reads',
+            ),
+            { name: 'force', flag: 'force', type: 'switch', help: 'write over files that are there' },
             { ...JSON_FLAG, help: 'print what was learned, in numbers, as one JSON object' },
         ],
         run: commandTokenizer,

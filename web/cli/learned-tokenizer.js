@@ -1,5 +1,11 @@
-/** The tokenizer of a new model that `nibble train` learns from the data itself. */
+/** Tokenizers that the commands learn: their files, and how `nibble train` learns one from the data itself. */
 import { trainTokenizer } from '../index.js';
+import { UsageError } from './usage.js';
+
+/** @param {string | undefined} end what --end says */
+export function checkEnd(end) {
+    if (end === '') throw new UsageError('--end must be a token, such as <|endoftext|>, and not empty');
+}
 
 /**
  * Files of a tokenizer. The same data gives the same tokenizer, so a run can go on later.
@@ -12,15 +18,39 @@ export async function learnedTokenizer(vocabulary, end, { data, signal, debug })
     // nothing is learned from the letters of the token itself, as texts will have the token in their place
     const texts = data.map((text, i) => new File([end ? text.replaceAll(end, '\n') : text], `${i}.txt`)),
         { json } = await trainTokenizer(texts, { vocabulary, special: end ? [end] : [], signal, debug });
-    if (!end) return [fileOf('tokenizer.json', json)];
     return [
-        fileOf('tokenizer.json', JSON.stringify({ ...JSON.parse(json), post_processor: before(end) })),
-        fileOf('tokenizer_config.json', JSON.stringify({ bos_token: end, eos_token: end })),
+        new File([withEnd(json, end)], 'tokenizer.json'),
+        new File([tokenizerConfig(end)], 'tokenizer_config.json'),
     ];
 }
 
-/** @param {string} name @param {string} text */
-const fileOf = (name, text) => new File([text], name);
+/**
+ * A tokenizer_config.json: transformers' AutoTokenizer takes the class of it, and which token ends a text.
+ * @param {string | undefined} end
+ */
+export const tokenizerConfig = (end) =>
+    `${JSON.stringify(
+        {
+            tokenizer_class: 'PreTrainedTokenizerFast',
+            clean_up_tokenization_spaces: false,
+            ...(end !== undefined && { bos_token: end, eos_token: end }),
+        },
+        null,
+        2,
+    )}\n`;
+
+/**
+ * A tokenizer.json that puts the token before each text.
+ * @param {string} json without one
+ * @param {string | undefined} end the first token of its vocabulary
+ */
+export const withEnd = (json, end) =>
+    end === undefined
+        ? json
+        : json.replace(
+              '"post_processor": null',
+              () => `"post_processor": ${JSON.stringify(before(end), null, 2).replaceAll('\n', '\n  ')}`,
+          );
 
 /**
  * What puts a token before each text, as a tokenizer.json says it.

@@ -1,8 +1,13 @@
-/** `nibble tokenizer`: learns a tokenizer from texts, and writes it as a tokenizer.json. */
+/**
+ * `nibble tokenizer`: learns a tokenizer from texts, and writes it as a tokenizer.json. Beside a file of that name there
+ * is a tokenizer_config.json, so that the folder is one that transformers and nibble read.
+ */
+import { basename, dirname, join } from 'node:path';
 import { isDebugAsked } from '../debug.js';
 import { trainTokenizer } from '../index.js';
 import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
 import { checkOut, checkWritable, placeToRead, writeWhole } from './files.js';
+import { checkEnd, tokenizerConfig, withEnd } from './learned-tokenizer.js';
 import { inTime, pick, printLine } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
@@ -10,19 +15,26 @@ import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandTokenizer({ values }, signal) {
-    const { data, output, force, json } = values,
+    const { data, output, end, special = [], force, json } = values,
+        config = basename(output) === 'tokenizer.json' ? join(dirname(output), 'tokenizer_config.json') : undefined,
         began = performance.now();
-    await checkOut(output, ['.json'], force, data);
-    await checkWritable(output);
+    checkEnd(end);
+    for (const file of [output, config])
+        if (file !== undefined) {
+            await checkOut(file, ['.json'], force, data);
+            await checkWritable(file);
+        }
     const learned = await trainTokenizer(data.map(placeToRead), {
         ...pick(TOKENIZER_OPTIONS, values),
         vocabulary: values.vocabulary,
+        special: end === undefined ? special : [end, ...special],
         signal,
         onProgress: process.stderr.isTTY ? show : undefined,
         debug: isDebugAsked() && printLine,
     }).finally(() => process.stderr.isTTY && writeStatus(''));
     const { json: text, ...facts } = learned;
-    await writeWhole(bytesOf(text), output, force);
+    await writeWhole(bytesOf(withEnd(text, end)), output, force);
+    if (config !== undefined) await writeWhole(bytesOf(tokenizerConfig(end)), config, force);
     if (facts.brokenBytes > 0)
         write(
             `nibble: ${facts.brokenBytes.toLocaleString('en')} bytes of the text are not UTF-8; they were learned ` +

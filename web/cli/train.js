@@ -10,7 +10,7 @@ import { NibbleError, train, tune } from '../index.js';
 import { shownLoss as shown, trainingPage } from '../report/train-page.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
-import { learnedTokenizer } from './learned-tokenizer.js';
+import { checkEnd, learnedTokenizer } from './learned-tokenizer.js';
 import { inTime, ofModel, pick, printLine } from './open-model.js';
 import { readReportScript } from './report-script.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
@@ -121,7 +121,7 @@ function checkTogether({ config, init, tokenizer, vocabulary, end, ...values }) 
         );
     if (end !== undefined && vocabulary === undefined)
         throw new UsageError('--end is for a tokenizer that is learned, with --vocabulary');
-    if (end === '') throw new UsageError('--end must be a token, such as <|endoftext|>, and not empty');
+    checkEnd(end);
     checkResume(values);
 }
 
