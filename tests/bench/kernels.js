@@ -9,12 +9,10 @@
 // sums of x x^T of 128 vectors (kernels/gram.h), in the same unit. At last the products of training with 128 tokens
 // (train/product.h): forward, the gradient of the inputs, and that of the weights; beside each, what share it is of the
 // engine's F32 kernel's rate.
-import fs from 'node:fs';
+import { openKernels, quickest, SHAPE, text, time } from './kernel-time.js';
 
-const SHAPE = { rows: 1536, columns: 512 }; // about SmolLM2's feed-forward matrices, and whole blocks of every type
 const MANY = 40; // times as many rows are more than any cache holds
-const PASSES = 3,
-    REPETITIONS = 6;
+const PASSES = 3;
 const TYPES = { any: [0, 1, 30] }; // kernels that take any type are shown with F32, F16 and BF16
 const CACHES = { I16: 25, Q8_0: 8, F16: 1, F32: 0 };
 const HEADS = { 'SmolLM2-135M': [9, 3, 64], 'Gemma 3 270M': [4, 1, 256] }; // queries', keys', and elements of each
@@ -26,18 +24,16 @@ const TRAINING = {
     'gradient of weights': [SHAPE.rows, SHAPE.columns, 128, 3],
 };
 
-/** @typedef {{ type: string, speed: number, bytes: number }} Timing speed: weights/s; bytes: read a second */
 /** @typedef {{ name: string, group: string, rates: number[], bytes: number }} Row bytes: read a second, from memory */
 /** @typedef {Row & { type: string }} Product */
 
 const builds = process.argv.length > 2 ? process.argv.slice(2) : ['simd128', 'relaxed'];
 for (const build of builds) {
-    const file = fs.readFileSync(new URL(`../../build/bench/kernels-${build}.wasm`, import.meta.url));
-    const module = await WebAssembly.compile(file).catch((error) => {
+    const core = await openKernels(build).catch((error) => {
+        if (!(error instanceof WebAssembly.CompileError)) throw error;
         console.log(`${build}: not run by this engine (${error.message})`);
     });
-    if (!module) continue;
-    const core = /** @type {any} */ ((await WebAssembly.instantiate(module, {})).exports);
+    if (!core) continue;
     const pass = () => ({
         products: products(core),
         attention: attention(core),
@@ -176,22 +172,6 @@ function percent(share) {
     return `${(100 * share).toFixed(0).padStart(3)} %`;
 }
 
-/** @param {any} core @param {number} kernel @param {number} any @param {number} times as many rows @param {number}
- *     tokens
- * @returns {Timing} */
-function time(core, kernel, any, times, tokens) {
-    const rows = SHAPE.rows * times,
-        type = text(core, core.bench_prepare(kernel, any, rows, SHAPE.columns, tokens));
-    const all = core.bench_groups(),
-        groups = tokens === 1 ? all : 16;
-    const seconds = quickest(() => {
-        for (let first = 0; first < all; first += groups) core.bench_run(first, groups);
-    });
-    const bytes = core.bench_bytes() / seconds;
-    core.bench_release();
-    return { type, speed: (rows * SHAPE.columns * tokens) / seconds, bytes };
-}
-
 /** Bytes a second of reading and nothing else. @param {any} core */
 function reading(core) {
     core.bench_prepare(0, 1, SHAPE.rows * MANY, SHAPE.columns, 1); // F16
@@ -199,27 +179,4 @@ function reading(core) {
     const bytes = core.bench_bytes() / seconds;
     core.bench_release();
     return bytes;
-}
-
-/** The least time in seconds, once it runs in its final form. @param {() => void} once */
-function quickest(once) {
-    const warm = performance.now();
-    while (performance.now() - warm < 60) once();
-    let best = Infinity;
-    for (let i = 0; i < REPETITIONS; i++) {
-        const start = performance.now();
-        let times = 0;
-        do {
-            once();
-            times++;
-        } while (performance.now() - start < 8);
-        best = Math.min(best, (performance.now() - start) / times);
-    }
-    return best / 1000;
-}
-
-/** @param {any} core @param {number} at */
-function text(core, at) {
-    const memory = new Uint8Array(core.memory.buffer);
-    return Buffer.from(memory.subarray(at, memory.indexOf(0, at))).toString();
 }
