@@ -61,11 +61,12 @@ INLINE void add_squares(const gram *g, uint32_t i, uint32_t j, const uint32_t W)
             sums[w][r] = wasm_f32x4_splat(0);
     NB_LOOP
     for (uint32_t t = 0; t < g->n; t++, a += PANEL, b += PANEL, b1 += PANEL) {
-        v128_t x = wasm_v128_load(a), y[2] = {wasm_v128_load(b), wasm_v128_load(b1)};
-        v128_t lanes[PANEL] = {nb_lane_splat(x, 0), nb_lane_splat(x, 1), nb_lane_splat(x, 2), nb_lane_splat(x, 3)};
-        for (uint32_t r = 0; r < PANEL; r++)
+        v128_t y[2] = {wasm_v128_load(b), wasm_v128_load(b1)};
+        for (uint32_t r = 0; r < PANEL; r++) {
+            v128_t x = wasm_v128_load32_splat(a + r); /* from memory: shuffles share a port with products */
             for (uint32_t w = 0; w < W; w++)
-                sums[w][r] = nb_madd(lanes[r], y[w], sums[w][r]);
+                sums[w][r] = nb_madd(x, y[w], sums[w][r]);
+        }
     }
     size_t stride = (size_t)g->panels * PANEL;
     for (uint32_t w = 0; w < W; w++, j++) {
