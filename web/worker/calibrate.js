@@ -184,6 +184,24 @@ class Calibration {
     }
 
     /**
+     * The walk goes on with quantized weights, as floats: the reference tools multiply these with inputs in F32. The
+     * engine's products of codes would round the inputs once more, and are no faster without relaxed SIMD.
+     * @param {Walk} walk
+     * @param {string} name
+     * @param {string} type
+     * @param {Uint8Array} bytes
+     */
+    #goOnWith(walk, name, type, bytes) {
+        if (isFloat(type)) {
+            walk.replace(name, TYPES[type], bytes);
+            return;
+        }
+        const { columns } = /** @type {Planned} */ (this.plan.find((tensor) => tensor.name === name)),
+            weights = this.quantizer.decode(type, bytes, columns);
+        walk.replace(name, TYPES.f32, new Uint8Array(weights.buffer));
+    }
+
+    /**
      * A layer that an earlier run has made. If all are, nothing needs its outputs.
      * @param {Walk} walk
      * @param {number} layer
@@ -197,7 +215,7 @@ class Calibration {
             walk.layer(parts.engine.model, layer);
             progress.beginLayer(layer, 1);
             for (const { name, type, bytes } of blocks.made(layer)) {
-                walk.replace(name, TYPES[type], bytes);
+                this.#goOnWith(walk, name, type, bytes);
                 progress.loaded += bytes.length;
             }
             await progress.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
@@ -321,7 +339,7 @@ class Calibration {
         for (const { tensor, ...room } of tensors) {
             const { name } = tensor,
                 { type, bytes } = maker.finish(quantizer, tensor, room);
-            walk.replace(name, TYPES[type], bytes);
+            this.#goOnWith(walk, name, type, bytes);
             this.blocks.put({ name, type, bytes });
             this.progress.loaded += maker.bytesOf(quantizer, tensor);
             kept.delete(name);

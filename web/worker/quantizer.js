@@ -76,6 +76,23 @@ export class Quantizer {
     }
 
     /**
+     * Blocks of a type, as floats.
+     * @param {string} type
+     * @param {Uint8Array} blocks
+     * @param {number} columns
+     */
+    decode(type, blocks, columns) {
+        const { core, pool } = this,
+            handle = core.object('nb_quantizer_new', pool, columns),
+            rows = blocks.length / this.bytesOf(type, columns);
+        try {
+            return new Inputs(core, handle, columns, this.settings, this.threads).floats(type, blocks, rows);
+        } finally {
+            core.exports.nb_quantizer_free(handle);
+        }
+    }
+
+    /**
      * The bytes of one tensor of a folder.
      * @param {import('./inputs.js').CodeFormat} format
      * @param {number} part NB_PART_...
