@@ -30,7 +30,7 @@ test: setup build common-bundlers ## everything that must hold: C suite, JavaScr
 	@./build.sh native native-32 tests fuzz
 	@exec node tests/all.js
 
-tables: setup build ## run what README's tables tell of, and write them
+tables: setup build ## run what the tables of docs/support.md tell of, and write them
 	@./build.sh tests
 	@exec node tests/support/tables.js --run --write
 

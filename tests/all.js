@@ -39,7 +39,7 @@ for (const node of [process.execPath, node24]) {
 }
 
 // what those before it showed
-steps.push({ name: "README's tables", command: [process.execPath, 'tests/support/tables.js'] });
+steps.push({ name: 'tables of docs/support.md', command: [process.execPath, 'tests/support/tables.js'] });
 forget();
 
 /** @param {string[]} command @returns {Promise<{ output: string, ok: boolean }>} */

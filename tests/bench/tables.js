@@ -1,4 +1,4 @@
-// What a person reads: Markdown tables, aligned, fit for the README as they are.
+// What a person reads: Markdown tables, aligned, fit for a document as they are.
 import { GENERATE } from '../../demo/bench-work.js';
 
 /** The first column is text, the others are figures, unless they are named in `left`.

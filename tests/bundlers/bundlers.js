@@ -1,4 +1,4 @@
-// Each bundler, with no more configuration than README's recipe has: build(folder) bundles folder/app.js and
+// Each bundler, with no more configuration than docs/javascript.md has: build(folder) bundles folder/app.js and
 // index.html, and returns the folder that is to be served, the address of its own server, or a script for Node.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ const page = (/** @type {string} */ script) =>
 /** What a package of tests/bundlers exports. @param {string} name @returns {Promise<any>} */
 const get = (name) => import(name);
 
-/** @param {string} name of the package @param {boolean} exclude whether its server needs README's line */
+/** @param {string} name of the package @param {boolean} exclude whether its server needs docs/javascript.md's line */
 function vite(name, exclude) {
     const config = (/** @type {string} */ root) => ({
         root,

@@ -1,5 +1,5 @@
-/* What this build has, a line each, for README's tables (tests/support/tables.js). It runs only when asked for by
- * its full name:
+/* What this build has, a line each, for the tables of docs/support.md (tests/support/tables.js). It runs only when
+ * asked for by its full name:
  *     family ARCHITECTURE
  *     kernel TYPE exact|fast NAME        (what multiplies weights of that type) */
 #include "../../src/base/text.h"

@@ -49,7 +49,7 @@ test('package: holds what it needs and nothing else', () => {
     for (const file of packed)
         assert.match(
             file,
-            /^(LICENSE|README\.md|package\.json|build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|report|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)|web\/report\/report\.css)$/,
+            /^(LICENSE|README\.md|package\.json|build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|report|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)|web\/report\/report\.css|docs\/[a-z0-9]+\.(md|svg|webp))$/,
         );
     assert.deepEqual(
         readdirSync(join(home, 'node_modules')).filter((name) => !name.startsWith('.')),

@@ -1,7 +1,10 @@
-// README's tables say what was tested and no more. (Whether README has today's, make test checks at its end.)
+// The tables of docs/support.md say what was tested and no more. (Whether they are today's, make test checks at its end.)
 // Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { chartOf, figuresOf, tablesOf } from '../bench/chart.js';
+import { root } from '../support/builds.js';
 import { architectures, insert, types } from '../support/tables.js';
 
 const BOTH = ['simd128', 'relaxed'];
@@ -48,8 +51,32 @@ test('each type has its kernel in each build, and those alike stand together', (
     assert.match(types(lists, all.slice(0, 2)), /^\| Q4_0, IQ4_NL \| 16 bits, simd128 \| .*relaxed \(untested\) \|$/m);
 });
 
-test('tables go where README has their marks', () => {
-    const readme = 'a\n<!-- make tables: x -->\nold\n<!-- end -->\nb\n';
-    assert.equal(insert(readme, { x: 'new' }), readme.replace('old', 'new'));
-    assert.throws(() => insert(readme, { y: 'new' }), /make tables: y/);
+test('tables go where a page has their marks', () => {
+    const page = 'a\n<!-- make tables: x -->\nold\n<!-- end -->\nb\n';
+    assert.equal(insert(page, { x: 'new' }), page.replace('old', 'new'));
+    assert.throws(() => insert(page, { y: 'new' }), /make tables: y/);
+});
+
+test("docs/speed.md has the tables and the chart of docs/bench.json's figures", () => {
+    const read = (/** @type {string} */ name) => readFileSync(`${root}docs/${name}`, 'utf8');
+    const report = JSON.parse(read('bench.json')),
+        page = read('speed.md');
+    assert.equal(insert(page, tablesOf(report), 'chart.js'), page, 'run node tests/bench/chart.js');
+    assert.equal(chartOf(report), read('speed.svg'), 'run node tests/bench/chart.js');
+});
+
+test('a run of the bench becomes figures: rates with a digit, ratios of what they were before', () => {
+    const row = { engine: 'x', threads: 1, prompt: 100.26, generate: 30.04, firstMs: 1 };
+    const rows = ['exact', 'native', 'wllama'].map((id, i) => ({ ...row, id, prompt: row.prompt / (i + 1) }));
+    const run = { cpu: 'c', cores: 2, date: '2020-01-02T03:04:05Z', repetitions: 5, models: { m: { speed: rows } } };
+    const { date, models } = figuresOf(run);
+    assert.equal(date, '2020-01-02');
+    assert.deepEqual(models.m.speed[0], {
+        id: 'exact',
+        engine: 'x',
+        threads: 1,
+        prompt: 100.3,
+        generate: 30,
+        times: { wllama: { prompt: 3, generate: 1 }, native: { prompt: 2, generate: 1 } },
+    });
 });

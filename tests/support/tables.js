@@ -1,5 +1,5 @@
-// README's tables of what is tested, made of what the tests showed:
-//     node tests/support/tables.js            whether README has them as the last run showed (make test ends with it)
+// The tables of what is tested in docs/support.md, made of what the tests showed:
+//     node tests/support/tables.js            whether they are as the last run showed (make test ends with it)
 //     node tests/support/tables.js --write    writes them
 //     node tests/support/tables.js --run      runs those tests first, on both Nodes (make tables does both)
 import { spawnSync } from 'node:child_process';
@@ -23,6 +23,8 @@ const FORMS = {
     bitsandbytes: 'bitsandbytes',
     'compressed-tensors': 'compressed-tensors',
 };
+
+const PAGE = `${root}docs/support.md`;
 
 /** @param {string[]} head @param {string[][]} rows */
 const markdown = (head, rows) =>
@@ -81,17 +83,22 @@ function together(names, cells) {
     return [...groups.values()];
 }
 
-/** README with these tables between their marks. @param {string} readme @param {Record<string, string>} tables */
-export function insert(readme, tables) {
+/**
+ * A page with these tables between their marks.
+ * @param {string} page
+ * @param {Record<string, string>} tables
+ * @param {string} [by] what writes them, as the marks name it
+ */
+export function insert(page, tables, by = 'make tables') {
     for (const [name, table] of Object.entries(tables)) {
-        const begin = `<!-- make tables: ${name} -->\n`,
+        const begin = `<!-- ${by}: ${name} -->\n`,
             end = '\n<!-- end -->';
-        const from = readme.indexOf(begin) + begin.length,
-            to = readme.indexOf(end, from);
-        if (from < begin.length || to < 0) throw new Error(`README.md has no ${begin.trim()} ... ${end.trim()}`);
-        readme = readme.slice(0, from) + table + readme.slice(to);
+        const from = page.indexOf(begin) + begin.length,
+            to = page.indexOf(end, from);
+        if (from < begin.length || to < 0) throw new Error(`the page has no ${begin.trim()} ... ${end.trim()}`);
+        page = page.slice(0, from) + table + page.slice(to);
     }
-    return readme;
+    return page;
 }
 
 /** @param {string} build @returns {Lists} */
@@ -131,17 +138,17 @@ function main() {
     for (const build of lists.keys())
         if (!tested.some((t) => t.build === build))
             throw new Error(`nothing was tested in the build ${build}: run make tables`);
-    const readme = readFileSync(`${root}README.md`, 'utf8');
+    const page = readFileSync(PAGE, 'utf8');
     const { families } = /** @type {Lists} */ (lists.get('simd128'));
-    const now = insert(readme, {
+    const now = insert(page, {
         architectures: architectures(families, tested, [...lists.keys()]),
         types: types(lists, tested),
     });
-    if (now === readme) return console.log('README.md has the tables that the tests showed');
-    if (process.argv.includes('--write')) return writeFileSync(`${root}README.md`, now);
-    const differ = now.split('\n').filter((line) => !readme.split('\n').includes(line));
+    if (now === page) return console.log('docs/support.md has the tables that the tests showed');
+    if (process.argv.includes('--write')) return writeFileSync(PAGE, now);
+    const differ = now.split('\n').filter((line) => !page.split('\n').includes(line));
     throw new Error(
-        `README.md does not say what the tests showed. make tables writes this there:\n${differ.join('\n')}`,
+        `docs/support.md does not say what the tests showed. make tables writes this there:\n${differ.join('\n')}`,
     );
 }
 

@@ -52,8 +52,8 @@ import { cutForInputs, spread } from './windows.js';
 
 /**
  * Whether the encoder of a type, with importance, searches for the range of each block. Clipping before that does not
- * help: of README's small model as Q4_0 the divergence was 0.00776 with it and 0.00771 without, each ± 0.00013, and by
- * the best search 0.00824 and 0.00785.
+ * help: of the small model of docs/quantizing.md as Q4_0 the divergence was 0.00776 with it and 0.00771 without, each
+ * ± 0.00013, and by the best search 0.00824 and 0.00785.
  * @param {string} type
  * @param {QuantizeOptions['search']} search
  */
