@@ -11,6 +11,7 @@ const PAGES = [
     ...readdirSync(`${root}docs`)
         .filter((name) => name.endsWith('.md'))
         .map((name) => `docs/${name}`),
+    'examples/README.md',
 ];
 
 const read = (/** @type {string} */ page) => readFileSync(`${root}${page}`, 'utf8');

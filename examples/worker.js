@@ -1,0 +1,29 @@
+// A worker of worker.html. Import maps do not reach into workers, so the address is written out here; a bundler would
+// take 'nibble-llm'.
+import { load } from '../web/index.js';
+
+/** @type {Promise<import('../web/index.d.ts').Model> | undefined} */
+let loading;
+
+/** @param {{ data: { load?: string, question?: string } }} message */
+async function receive({ data }) {
+    try {
+        if (data.load) {
+            loading = load(data.load);
+            await loading;
+            postMessage({ status: 'ready' });
+        } else if (data.question) {
+            const model = await loading;
+            if (!model) throw new Error('load a model first');
+            postMessage({ status: 'answering' });
+            const generation = model.chat(data.question, { maxTokens: 64 });
+            for await (const text of generation) postMessage({ text });
+            const { tokens, finishReason } = await generation;
+            postMessage({ status: `${tokens.length} tokens, ended by ${finishReason}` });
+        }
+    } catch (error) {
+        postMessage({ status: error instanceof Error ? error.message : String(error) });
+    }
+}
+
+addEventListener('message', receive);

@@ -1,0 +1,64 @@
+// The examples for Node, as examples/README.md starts them. (Those for pages are in tests/page/examples.test.js.)
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { load } from '../../web/index.js';
+import { models, root } from '../support/builds.js';
+
+const QUESTION = 'Who are you?';
+
+/** What the toy model answers here. */
+async function expected() {
+    const model = await load(models.tiny);
+    const { text } = await model.chat(QUESTION, { maxTokens: 64 });
+    await model.dispose();
+    assert.ok(text.length > 20, text);
+    return text;
+}
+
+test('examples/script.js prints the answer, and ends', async () => {
+    const command = ['examples/script.js', models.tiny, QUESTION];
+    const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: root, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    assert.equal(stdout, `${await expected()}\n`);
+    assert.match(stderr, /^\d[\d.]* tokens per second$/m);
+});
+
+test('examples/server.js streams answers, answers again after a reader has left, and ends', async () => {
+    const server = spawn(process.execPath, ['examples/server.js', models.tiny, '0'], {
+        cwd: root,
+        stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const gone = once(server, 'exit');
+    try {
+        const [line] = await once(server.stdout, 'data');
+        const url = String(line).trim();
+        assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/chat$/);
+        const ask = (/** @type {RequestInit} */ wishes = {}) =>
+            fetch(url, { method: 'POST', body: QUESTION, ...wishes });
+        const wanted = `${await expected()}\n`;
+
+        let text = '',
+            pieces = 0;
+        const { body } = await ask();
+        assert.ok(body);
+        for await (const piece of body.pipeThrough(new TextDecoderStream())) {
+            text += piece;
+            pieces++;
+        }
+        assert.equal(text, wanted);
+        assert.ok(pieces > 1, 'it came in one piece');
+
+        const leaving = new AbortController(),
+            left = await ask({ signal: leaving.signal });
+        await left.body?.getReader().read();
+        leaving.abort();
+        assert.equal(await (await ask()).text(), wanted);
+        assert.equal((await fetch(url)).status, 404);
+        assert.equal((await ask({ body: 'x'.repeat((1 << 20) + 1) })).status, 413);
+    } finally {
+        server.kill('SIGTERM');
+    }
+    assert.deepEqual(await gone, [0, null]);
+});
