@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build format lint analyze analyzers bench bench-kernels quality quality-mix quality-grids quality-groups bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build docs format lint analyze analyzers bench bench-kernels quality quality-mix quality-grids quality-groups bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -39,6 +39,12 @@ run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
 
 build: compilers build/engine-worker.js ## compile the core and bundle what comes from npm
 	@./build.sh wasm
+
+docs: checked ## pages of the API, made of web/index.d.ts, into build/docs; a warning fails
+	@cd tools/docs
+	@[ -e node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] ||
+	 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@exec node_modules/.bin/typedoc
 
 format: analyzers node_modules/.package-lock.json ## set all C and JavaScript in the project's form
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-22 -i --style=file

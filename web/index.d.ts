@@ -6,6 +6,8 @@
  *     for await (const text of model.chat('Why is the sky blue?'))
  *         process.stdout.write(text);
  *     await model.dispose();
+ *
+ * @packageDocumentation
  */
 
 /**
