@@ -83,7 +83,8 @@ int32_t nb_converter_planned(const nb_converter *converter, uint32_t i, nb_plann
  * is an error that names it. */
 int32_t nb_converter_rows(const nb_converter *converter, uint32_t i, uint32_t *rows, nb_error *err);
 /* Before nb_converter_next: the tensor is quantized to this type, whatever the preset says, if it is a matrix that
- * may be quantized at all. Returns 1 if so, 0 if it stays as it is. */
+ * may be quantized at all. Returns 1 if so, 0 if it stays as it is. After nb_converter_again only for a tensor that is
+ * NB_TENSOR_BLANK. */
 int32_t nb_converter_choose(nb_converter *converter, uint32_t i, uint32_t type, nb_error *err);
 /* Before nb_converter_next: the GGUF says under "nibble.simulated" that its weights were rounded to such a grid, and
  * are floating-point numbers all the same. */

@@ -341,8 +341,11 @@ int32_t nb_converter_rows(const nb_converter *x, uint32_t i, uint32_t *rows, nb_
 
 int32_t nb_converter_choose(nb_converter *x, uint32_t i, uint32_t type, nb_error *err) {
     NB_TRY(check_number(x, i, err));
-    if (x->types_settled || !x->plan.recipe.preset)
-        return NB_FAIL(err, NB_ERR_STATE, "types are chosen between nb_converter_plan and nb_converter_next");
+    bool is_late = x->types_settled && x->plan.targets[i].how != NB_TENSOR_BLANK;
+    if (x->settled || is_late || !x->plan.recipe.preset)
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "types are chosen between nb_converter_plan and nb_converter_next; in GGUFs that follow only of "
+                       "tensors that somebody else writes");
     return nb_plan_choose(&x->plan, i, type, err);
 }
 

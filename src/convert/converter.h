@@ -13,7 +13,7 @@ struct nb_converter {
     enum { BETWEEN, HEADER, WEIGHTS, COMPLETE, FAILED } stage; /* BETWEEN: no file is being read */
     bool open, planned; /* open: a file has begun; planned: all headers are there */
     bool settled;       /* the plan is final, and the GGUF's header is made of it */
-    bool types_settled; /* types can no more be chosen */
+    bool types_settled; /* the types of tensors that the converter makes can no more be chosen */
 
     char name[128];                             /* of the current file */
     double told;                                /* its size; 0: unknown */
