@@ -11,6 +11,7 @@ import { DataOrder } from '../../web/worker/data-order.js';
 import { readCheckpoint, writeCheckpoint } from '../../web/worker/train-checkpoint.js';
 import { models, root } from '../support/builds.js';
 import { littleMemory } from '../support/little-memory.js';
+import { entropy, run, whole } from '../support/train-run.js';
 
 /** @typedef {import('../../web/index.js').TrainOptions} TrainOptions */
 /** @typedef {Parameters<typeof train>[0]} TrainSource */
@@ -21,55 +22,6 @@ const fixtures = `${root}tests/fixtures/`,
 
 /** A few steps of parts of two sizes, in which the text comes more than once. */
 const SHORT = { data: text.slice(0, 600), steps: 5, batch: 5, length: 32, part: 2, rate: 0.01, warmup: 1, seed: 7 };
-
-/**
- * Trains to the end, or as far as asked.
- * @param {TrainSource} source
- * @param {TrainOptions} options
- * @param {number} [until] steps
- */
-async function run(source, options, until = Infinity) {
-    const training = await train(source, options);
-    try {
-        /** @type {import('../../web/index.js').TrainStep[]} */
-        const steps = [];
-        if (training.step < until)
-            for await (const step of training) {
-                steps.push(step);
-                if (step.step === until) break;
-            }
-        return {
-            info: training.info,
-            steps,
-            losses: steps.map(({ loss }) => loss),
-            checkpoint: await training.checkpoint(),
-            model: await whole(training.model()),
-        };
-    } finally {
-        await training.dispose();
-    }
-}
-
-/** All of a stream. @param {any} stream */
-const whole = async (stream) => Buffer.from(await new Response(stream).arrayBuffer());
-
-/** The mean cross-entropy of what follows each token, by the engine.
- * @param {Uint8Array} model @param {number[]} tokens */
-async function entropy(model, tokens) {
-    const loaded = await load(model, { kvType: 'f32' }),
-        n = loaded.info.vocabulary ?? 0;
-    let sum = 0,
-        position = 0;
-    for await (const rows of loaded.logits(tokens.slice(0, -1)))
-        for (let at = 0; at < rows.length; at += n, position++) {
-            const logits = rows.subarray(at, at + n),
-                most = logits.reduce((a, b) => Math.max(a, b)),
-                total = logits.reduce((all, z) => all + Math.exp(z - most), 0);
-            sum += Math.log(total) + most - logits[tokens[position + 1]];
-        }
-    await loaded.dispose();
-    return sum / position;
-}
 
 test('the random numbers are those of the reference implementations', () => {
     const random = new Random(0, 0);
