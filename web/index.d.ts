@@ -706,7 +706,7 @@ export interface TrainedTokenizer {
  *
  *     const training = await train('model.gguf', { data: text, steps: 1000 });
  *     for await (const { step, loss } of training) console.log(step, loss);
- *     await training.model().pipeTo(file); // a GGUF in F32
+ *     await training.model().pipeTo(file); // a GGUF in F32, or with `qat` in the types that were trained for
  *     await training.dispose();
  *
  * The source is as load() takes it, but no stream, as it is read twice: a GGUF of any types, which are read as F32, or
@@ -732,7 +732,7 @@ export function train(source: Source | NewModel, options: TrainOptions): Promise
 export function tune(source: Source, options: TuneOptions): Promise<Training>;
 
 /** rate: as a share of the scales. Default: 0.001. steps: default 300. */
-export interface TuneOptions extends Omit<TrainOptions, 'decay'> {
+export interface TuneOptions extends Omit<TrainOptions, 'decay' | 'qat' | 'teacher'> {
     /** The model that was quantized: a GGUF, whose weights are read as F32, or a folder. */
     teacher: Source;
 }
@@ -788,6 +788,13 @@ export interface TrainOptions
     validateEvery?: number;
     /** Parse the special tokens that are written in the text. Default: false. */
     special?: boolean;
+    /** Quantization-aware training: what is rounded in each pass. Default: nothing. */
+    qat?: QatOptions;
+    /**
+     * A model with the same vocabulary, whose logits are learned in place of the text (Hinton et al. 2015): the loss is
+     * the divergence KL(teacher || model) of the next token. A GGUF, whose weights are read as F32, or a folder.
+     */
+    teacher?: Source;
     /** As of load(). */
     threads?: number;
     /**
@@ -797,6 +804,69 @@ export interface TrainOptions
     checkpoint?: Uint8Array;
     /** Ends everything at once. To lose nothing, leave the loop and ask for a checkpoint instead. */
     signal?: SignalLike;
+}
+
+/** What weights can be trained for: types whose grids the trainer rounds to, bit for bit. */
+export type QatType =
+    | 'q8_0'
+    | 'q6_k'
+    | 'q5_k'
+    | 'q5_1'
+    | 'q5_0'
+    | 'q4_k'
+    | 'q4_1'
+    | 'q4_0'
+    | 'q3_k'
+    | 'q2_k'
+    | 'q2_0'
+    | 'tq2_0'
+    | 'f32';
+
+/**
+ * Quantization-aware training: weights stay in F32, each pass computes with what they are rounded to, and gradients pass
+ * the rounding as if it were not there (Bengio et al. 2013). What model() writes are the rounded weights, in their type,
+ * to the last bit.
+ *
+ *     const training = await train('model.gguf', { data: text, rate: 1e-4, qat: { type: 'q4_0' } });
+ */
+export interface QatOptions {
+    /** What the layers' matrices are trained for. Default: 'f32', which is not rounded. Norms are always F32. */
+    type?: QatType;
+    /**
+     * Types of single matrices: pairs of a pattern and a type, as `tensors` of quantize() has them. Without a pattern
+     * for them, the token embedding and the output matrix become Q8_0 if `type` is given, and F32 where their rows are
+     * no multiple of 32.
+     */
+    tensors?: { readonly [pattern: string]: QatType } | readonly (readonly [string, QatType])[];
+    /**
+     * Which weights share a scale: those of a 'block' of the type (the default), of a 'row', which is an output channel,
+     * or of the whole matrix, a 'tensor' (the default of `scales: 'absmean'`). Groups of K-quants are always blocks.
+     */
+    group?: 'block' | 'row' | 'tensor';
+    /**
+     * 'learned' (the default): scales, and minima of types that have them, are parameters (LSQ, Esser et al. 2020), and
+     * begin with those of the least squared error. 'absmean': the scale is the mean magnitude of the weights, for the
+     * types q2_0 and tq2_0 (BitNet b1.58, Ma et al. 2024).
+     */
+    scales?: 'learned' | 'absmean';
+    /** How fast the ranges of weights and inputs move, over how fast weights do. Default: 1. */
+    scaleRate?: number;
+    /** The inputs of the layers' matrices are rounded to so many bits, 2 to 8. Default: they are not. */
+    activations?: number;
+    /**
+     * The range that `activations` cover: of each 'token' (the default); a moving 'average' over parts of batches (Jacob
+     * et al. 2018, section 3.1); or 'learned' (LSQ).
+     */
+    ranges?: 'token' | 'average' | 'learned';
+    /** The range of `activations` need not be symmetric about 0. Default: false. */
+    asymmetric?: boolean;
+    /** With `ranges: 'average'`: steps after which the range stays as it is. Default: it always moves. */
+    freezeAfter?: number;
+    /**
+     * The gradients of the results of the layers' matrices are rounded to so many bits, 2 to 8, at random and without
+     * bias (DoReFa, Zhou et al. 2016). Default: they are not.
+     */
+    gradients?: number;
 }
 
 /**
@@ -814,7 +884,7 @@ export interface Training extends AsyncIterable<TrainStep> {
     checkpoint(): Promise<Uint8Array>;
     /**
      * The model as it is: a GGUF in F32, with all that the source says of its vocabulary. Of tune(): in the source's
-     * types. While it is read, no step is computed: read it to its end, or cancel it.
+     * types. With `qat`: of the types that weights are rounded to. While it is read, no step is computed: read it to its end, or cancel it.
      */
     model(): ByteStream;
     /** Ends the worker and frees everything. */
@@ -844,7 +914,7 @@ export interface TrainStep {
     /** The number of steps that are done, from 1. */
     step: number;
     /**
-     * The mean cross-entropy of the step's tokens before it, in nats. Of tune(): the mean divergence from the teacher.
+     * The mean cross-entropy of the step's tokens before it, in nats. With a teacher: the mean divergence from it.
      */
     loss: number;
     /** The learning rate. */

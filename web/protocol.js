@@ -108,10 +108,10 @@
 
 /**
  * train()'s and tune()'s options for the worker, checked. data: texts, or tokens. config: of a new model, whose
- * tokenizer is the source. teacher: of a quantized model, whose scales learn.
+ * tokenizer is the source. tunes: the scales of a quantized model learn, and its codes stay.
  * @typedef {{ source: Source, options: CheckedTrain & { lastRate: number, warmup: number, data: string[] | Int32Array,
- *     checkpoint?: Uint8Array, config?: object, teacher?: Source, debug?: boolean,
- *     assets: import('./assets.js').Assets } }} TrainAsk
+ *     checkpoint?: Uint8Array, config?: object, teacher?: Source, tunes: boolean, debug?: boolean,
+ *     qat?: import('./qat-options.js').FullQat, assets: import('./assets.js').Assets } }} TrainAsk
  */
 
 /**

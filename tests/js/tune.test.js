@@ -97,7 +97,7 @@ test('a checkpoint goes on with the same bits, with other threads too, and with 
     assert.deepEqual(resumed.losses, straight.losses.slice(3));
     assert.ok(resumed.model.equals(straight.model));
     await assert.rejects(tuned(at('q4_0.gguf'), { ...short, teacher: at('q2_k.gguf'), checkpoint }), {
-        message: /of a tuning by another teacher \(--teacher\)/,
+        message: /of a training by another teacher \(--teacher\)/,
     });
 });
 

@@ -9,6 +9,7 @@ import { COMMANDS } from '../../web/cli/commands.js';
 import { parse } from '../../web/cli/flags.js';
 import { isUsage } from '../../web/cli/usage.js';
 import * as ownTables from '../../web/options.js';
+import * as qatTables from '../../web/qat-options.js';
 import * as quantizeTables from '../../web/quantize-options.js';
 import * as tokenizerTables from '../../web/tokenizer-options.js';
 import * as trainTables from '../../web/train-options.js';
@@ -263,7 +264,7 @@ test('messages: each flag that they speak of is one of the command that says it'
     assert.ok(seen > 60, 'the messages were not found');
 });
 
-const tables = { ...ownTables, ...quantizeTables, ...trainTables, ...tokenizerTables };
+const tables = { ...ownTables, ...quantizeTables, ...trainTables, ...qatTables, ...tokenizerTables };
 
 /** The tables of options, and the commands that have them as flags. @type {[string, string[]][]} */
 const TABLES = [
@@ -279,6 +280,7 @@ const TABLES = [
     ['FOLDER_OPTIONS', ['quantize']],
     ['TRAIN_OPTIONS', ['train']],
     ['TUNE_OPTIONS', ['tune']],
+    ['QAT_OPTIONS', ['train']],
     ['TOKENIZER_OPTIONS', ['tokenizer']],
 ];
 

@@ -18,7 +18,13 @@ const name = 'tests/fixtures/models/type-f16.gguf',
         length: 16,
         rate: 0.01,
         threads: 2,
-    };
+    },
+    /** What is rounded, with each kind of page. @type {[boolean, import('../../web/index.js').QatOptions | undefined][]} */
+    KINDS = [
+        [true, undefined],
+        [false, undefined],
+        [false, { type: 'q4_0', activations: 8, gradients: 8 }],
+    ];
 
 /** @param {ArrayBuffer | Uint8Array} bytes */
 const hash = (bytes) => createHash('sha256').update(new Uint8Array(bytes)).digest('hex');
@@ -26,27 +32,23 @@ const hash = (bytes) => createHash('sha256').update(new Uint8Array(bytes)).diges
 describe('train() in a page', { skip }, () => {
     /** @type {import('playwright-core').Browser} */
     let browser;
-    const expected = { model: '', checkpoint: '', losses: /** @type {number[]} */ ([]) };
     before(async () => {
         browser = await launch();
-        const training = await train(root + name, OPTIONS);
-        for await (const { loss } of training) expected.losses.push(loss);
-        expected.model = hash(await new Response(/** @type {any} */ (training.model())).arrayBuffer());
-        expected.checkpoint = hash(await training.checkpoint());
-        await training.dispose();
     });
     after(() => browser?.close());
 
-    for (const isolated of [true, false])
-        it(isolated ? 'with shared memory, and two threads' : 'without shared memory', async () => {
-            const site = await serve({ isolated }),
+    for (const [isolated, qat] of KINDS)
+        it(`${isolated ? 'with shared memory, and two threads' : 'without shared memory'}${qat ? ', rounded' : ''}`, async () => {
+            const options = { ...OPTIONS, qat },
+                expected = await learned(options),
+                site = await serve({ isolated }),
                 page = await browser.newPage();
             try {
                 await page.goto(site.url);
                 const made = await page.evaluate(learn, {
                     module: new URL('/web/index.js', site.url).href,
                     model: [...readFileSync(root + name)],
-                    options: OPTIONS,
+                    options,
                 });
                 assert.deepEqual(made.losses, expected.losses);
                 assert.equal(made.threads, isolated ? 2 : 1);
@@ -60,9 +62,20 @@ describe('train() in a page', { skip }, () => {
         });
 });
 
+/** What Node makes of it. @param {import('../../web/index.js').TrainOptions} options */
+async function learned(options) {
+    const training = await train(root + name, options),
+        losses = [];
+    for await (const { loss } of training) losses.push(loss);
+    const model = hash(await new Response(/** @type {any} */ (training.model())).arrayBuffer()),
+        checkpoint = hash(await training.checkpoint());
+    await training.dispose();
+    return { model, checkpoint, losses };
+}
+
 /**
  * Runs in the page: trains half way, goes on from a checkpoint, and loads what came out.
- * @param {{ module: string, model: number[], options: typeof OPTIONS }} given
+ * @param {{ module: string, model: number[], options: import('../../web/index.js').TrainOptions }} given
  */
 async function learn({ module, model, options }) {
     const nibble = /** @type {Nibble} */ (await import(module)),

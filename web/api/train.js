@@ -3,6 +3,7 @@ import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { checkOptions } from '../checks.js';
 import { printerOf, traceOf } from '../debug.js';
 import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
+import { checkQat } from '../qat-options.js';
 import { describeSource } from '../sources/describe.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS, withTrainDefaults, withTuneDefaults } from '../train-options.js';
 import { Link } from './link.js';
@@ -17,8 +18,12 @@ export const train = (source, options) =>
     begin(
         'train()',
         options,
-        (given) => withTrainDefaults(checkOptions(TRAIN_OPTIONS, given, 'train()', OTHERS)),
-        () => described(source),
+        (given) => ({
+            ...withTrainDefaults(checkOptions(TRAIN_OPTIONS, given, 'train()', [...OTHERS, 'qat'])),
+            ...(given?.qat !== undefined && { qat: checkQat(given.qat) }),
+            tunes: false,
+        }),
+        async () => ({ ...(await described(source)), teacher: await teacherOf(options.teacher) }),
     );
 
 /** @type {typeof import('../index.d.ts').tune} */
@@ -26,23 +31,28 @@ export const tune = (source, options) =>
     begin(
         'tune()',
         options,
-        (given) => withTuneDefaults(checkOptions(TUNE_OPTIONS, given, 'tune()', [...OTHERS, 'teacher'])),
+        (given) => ({ ...withTuneDefaults(checkOptions(TUNE_OPTIONS, given, 'tune()', OTHERS)), tunes: true }),
         async () => {
             if (!options.teacher) throw refusal('tune()', 'teacher must be the model that the source was made of');
-            return {
-                ...(await describeSource(readTwice(source))),
-                teacher: (await describeSource(readTwice(options.teacher))).plain,
-            };
+            return { ...(await describeSource(readTwice(source))), teacher: await teacherOf(options.teacher) };
         },
     );
 
 /** Options that no table has. */
-const OTHERS = ['data', 'checkpoint', 'signal', 'debug', ...ASSET_OPTIONS];
+const OTHERS = ['data', 'checkpoint', 'teacher', 'signal', 'debug', ...ASSET_OPTIONS];
+
+/** What a caller's options are, without what no table has.
+ * @typedef {import('../train-options.js').FullTrain & { tunes: boolean, qat?: import('../qat-options.js').FullQat }}
+ *     Checked */
+
+/** @param {import('../index.d.ts').Source | undefined} teacher */
+const teacherOf = async (teacher) =>
+    teacher === undefined ? undefined : (await describeSource(readTwice(teacher))).plain;
 
 /**
  * @param {string} caller
  * @param {TrainOptions} options
- * @param {(options: TrainOptions) => import('../train-options.js').FullTrain} checkAll
+ * @param {(options: TrainOptions) => Checked} checkAll
  * @param {() => Promise<{ plain: import('../sources/open.js').Source, config?: object, teacher?:
  *     import('../sources/open.js').Source }>} describe
  */
@@ -122,7 +132,7 @@ function readTwice(source) {
 /**
  * @param {string} caller
  * @param {TrainOptions} options
- * @param {(options: TrainOptions) => import('../train-options.js').FullTrain} checkAll
+ * @param {(options: TrainOptions) => Checked} checkAll
  */
 function check(caller, options, checkAll) {
     const checked = checkAll(options),

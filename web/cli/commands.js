@@ -9,6 +9,7 @@ import {
     TEMPLATE_OPTIONS,
     TOKENIZE_OPTIONS,
 } from '../options.js';
+import { QAT_OPTIONS } from '../qat-options.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { SIMULATE_OPTIONS } from '../simulated.js';
 import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
@@ -387,8 +388,18 @@ export const COMMANDS = {
                 help: 'the model to go on from; quantized weights of a GGUF are read as F32',
             },
             DATA_FLAG,
-            outputFlag('the GGUF to write, with weights in F32'),
+            {
+                name: 'teacher',
+                flag: 'teacher',
+                type: 'text',
+                value: 'BASE',
+                help:
+                    'learn the logits of this model, in place of the text (the loss is the divergence from it): a GGUF or a ' +
+                    'folder, with the same vocabulary',
+            },
+            outputFlag('the GGUF to write, with weights in F32, or with --qat in its type'),
             ...options(TRAIN_OPTIONS),
+            ...options(QAT_OPTIONS),
             ...LEARNING_FLAGS,
         ],
         run: commandTrain,

@@ -1,5 +1,6 @@
 /**
- * `nibble train`: a model of Llama's family learns from texts. What it has learned is a GGUF in F32. And `nibble tune`:
+ * `nibble train`: a model of Llama's family learns from texts. What it has learned is a GGUF in F32, or in the types
+ * that its weights were rounded to. And `nibble tune`:
  * the scales of a quantized model learn from the model that it was made of.
  */
 import { readdir, stat } from 'node:fs/promises';
@@ -7,6 +8,7 @@ import { basename, join, resolve } from 'node:path';
 import { isDebugAsked } from '../debug.js';
 import { messageOf } from '../errors.js';
 import { NibbleError, train, tune } from '../index.js';
+import { qatOf } from '../qat-options.js';
 import { shownLoss as shown, trainingPage } from '../report/train-page.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
@@ -33,8 +35,9 @@ const PIECE = 1 << 26;
 /** @type {import('./usage.js').Command['run']} */
 export async function commandTrain({ values }, signal) {
     checkTogether(values);
-    const { init, config, tokenizer, vocabulary, end } = values;
-    await learn(values, [init, tokenizer], signal, async (options) => {
+    const { init, config, tokenizer, vocabulary, end, teacher } = values,
+        qat = qatOf(values);
+    await learn(values, [init, tokenizer, teacher], signal, async (options) => {
         const source = init ?? {
             config,
             tokenizer:
@@ -44,7 +47,7 @@ export async function commandTrain({ values }, signal) {
         };
         try {
             const special = values.special || end !== undefined;
-            return await train(source, { ...pick(TRAIN_OPTIONS, values), special, ...options });
+            return await train(source, { ...pick(TRAIN_OPTIONS, values), special, ...options, qat, teacher });
         } catch (error) {
             throw init === undefined ? error : blamed(init, error);
         }

@@ -1,13 +1,13 @@
 /**
- * The teacher of a quantized model whose scales learn: the model that was quantized, in F32. It is computed by the
- * trainer's module, too, and only forward. Its logits are in memory for one part of a batch at a time.
+ * The teacher, whose logits another model learns: in F32, such as the model that a quantized one was made of. It is
+ * computed by the trainer's module, too, and only forward. Its logits are in memory for one part of a batch at a time.
  */
 import { NibbleError } from '../errors.js';
 import { checksum, wordsOf } from '../random.js';
 import { TrainedModel } from './train-model.js';
 import { Trainer } from './trainer.js';
 
-/** What both models must have alike. @type {[keyof import('./trainer.js').Shape, string][]} */
+/** What a quantized model has like the one that it was made of. Any teacher has the first like its pupil. @type {[keyof import('./trainer.js').Shape, string][]} */
 const SAME = [
     ['vocabulary', 'tokens in its vocabulary'],
     ['width', 'numbers in its residual stream'],
@@ -45,20 +45,22 @@ export class Teacher {
      * @param {import('../assets.js').Assets} assets
      * @param {import('./trainer.js').Shape} pupil
      * @param {number} length of the sequences
+     * @param {boolean} isOrigin whether the pupil must have been made of it
      * @param {import('./journal.js').Journal} [journal]
      */
-    static async open(source, assets, pupil, length, journal) {
+    static async open(source, assets, pupil, length, isOrigin, journal) {
         /** @type {TrainedModel | undefined} */
         let model;
         try {
             model = await TrainedModel.open(source, assets, journal);
             const shape = model.shape(length),
-                other = SAME.find(([size]) => shape[size] !== pupil[size]);
+                same = isOrigin ? SAME : SAME.slice(0, 1),
+                other = same.find(([size]) => shape[size] !== pupil[size]);
             if (other)
                 throw new NibbleError(
                     'NB_ERR_ARGUMENT',
-                    `it has ${shape[other[0]]} ${other[1]}, and the quantized model ${pupil[other[0]]}: ` +
-                        'take the model that it was made of',
+                    `it has ${shape[other[0]]} ${other[1]}, and the ${isOrigin ? 'quantized ' : ''}model ` +
+                        `${pupil[other[0]]}: take ${isOrigin ? 'the model that it was made of' : 'one with the same vocabulary'}`,
                 );
             model.parts.freeModel();
             return new Teacher(model, shape);

@@ -16,8 +16,9 @@ import { checksum, wordsOf } from '../random.js';
 /**
  * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens; losses:
  * of each step that is done; heldOut: pairs of a step and the loss of the held-out text after it.
- * @typedef {{ steps: number, floats: number, options: Record<string, number | boolean>, shape: Record<string, number>,
- *     source: number, text: number, tokens: number, losses: number[], heldOut: [number, number][] }} Facts
+ * @typedef {{ steps: number, floats: number, options: Record<string, number | boolean | string>,
+ *     shape: Record<string, number>, source: number, text: number, tokens: number, losses: number[],
+ *     heldOut: [number, number][] }} Facts
  */
 
 const MAGIC = 'NBTRAIN\0',
@@ -33,13 +34,14 @@ const broken = (what) =>
  * @param {(() => Uint8Array)[]} arrays asked for one after the other
  */
 export function writeCheckpoint(facts, arrays) {
-    const text = JSON.stringify(facts),
-        json = new TextEncoder().encode(text.padEnd(Math.ceil(text.length / 4) * 4)),
+    const text = new TextEncoder().encode(JSON.stringify(facts)),
+        json = new Uint8Array(Math.ceil(text.length / 4) * 4).fill(0x20),
         bytes = new Uint8Array(HEAD + json.length + arrays.length * 4 * facts.floats + 4),
         view = new DataView(bytes.buffer);
     bytes.set(new TextEncoder().encode(MAGIC));
     view.setUint32(8, VERSION, true);
     view.setUint32(12, json.length, true);
+    json.set(text);
     bytes.set(json, HEAD);
     for (const [i, array] of arrays.entries()) bytes.set(array(), HEAD + json.length + i * 4 * facts.floats);
     view.setUint32(bytes.length - 4, checksum(wordsOf(bytes.subarray(0, bytes.length - 4))), true);
@@ -100,15 +102,22 @@ export function checkSame(theirs, ours) {
     const refuse = (/** @type {string} */ what) =>
         new NibbleError('NB_ERR_ARGUMENT', `the checkpoint is of ${what}: a training goes on only as it began`);
     const other = (/** @type {'shape' | 'options'} */ part) =>
-        Object.keys(ours[part]).find((name) => theirs[part][name] !== ours[part][name]);
+        Object.keys({ ...ours[part], ...theirs[part] }).find((name) => theirs[part][name] !== ours[part][name]);
     const size = other('shape'),
-        option = other('options');
-    if (size || theirs.floats !== ours.floats)
-        throw refuse(`another model (its ${size ?? 'size'} is ${size ? theirs.shape[size] : theirs.floats})`);
+        option = other('options'),
+        told = (/** @type {unknown} */ value) => value ?? 'absent';
+    if (size) throw refuse(`another model (its ${size} is ${theirs.shape[size]})`);
+    // a training that rounds otherwise has other parameters
+    if (option?.startsWith('qat.'))
+        throw refuse(
+            `a training whose ${option} was ${told(theirs.options[option])}, and now it is ` +
+                `${told(ours.options[option])}`,
+        );
+    if (theirs.floats !== ours.floats) throw refuse(`another model (its size is ${theirs.floats})`);
     if (theirs.source !== ours.source) throw refuse('another model: the weights that it began with were others');
     if (theirs.text !== ours.text || theirs.tokens !== ours.tokens)
         throw refuse(`another text, which has ${theirs.tokens} tokens`);
-    if (option === 'teacher') throw refuse('a tuning by another teacher (--teacher)');
+    if (option === 'teacher') throw refuse('a training by another teacher (--teacher)');
     if (option)
         throw refuse(`a training whose ${option} was ${theirs.options[option]}, and now it is ${ours.options[option]}`);
 }

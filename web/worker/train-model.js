@@ -21,9 +21,7 @@ import { planned, plannedTensors } from './planned.js';
 const nothing = async () => null;
 
 /** What the converter is asked for: weights that were quantized are read, too. */
-const AS_F32 = /** @type {import('../protocol.js').QuantizeOptions} */ ({
-    ...{ type: 'f32', search: 'reference', requantize: true, doubleQuant: false, part: 0, parts: 1 },
-});
+const AS_FLOATS = { search: 'reference', requantize: true, doubleQuant: false, part: 0, parts: 1 };
 
 export class TrainedModel {
     /** @param {Parts} parts */
@@ -39,12 +37,14 @@ export class TrainedModel {
      * @param {import('../sources/open.js').Source} source
      * @param {import('../assets.js').Assets} assets
      * @param {import('./journal.js').Journal} [journal]
-     * @param {boolean} [keepsTypes] the GGUF has the types that the files have, not F32
+     * @param {{ keepsTypes?: boolean, preset?: import('../index.d.ts').Preset }} [how] keepsTypes: the GGUF has the
+     *     types that the files have, not F32. preset: what the GGUF says that it is; its tensors are F32 all the same
      */
-    static async open(source, assets, journal, keepsTypes = false) {
+    static async open(source, assets, journal, { keepsTypes = false, preset = 'f32' } = {}) {
         const files = await inputFiles(source, await severalFiles(source), nothing),
+            recipe = /** @type {import('../protocol.js').QuantizeOptions} */ ({ ...AS_FLOATS, type: preset }),
             setUp = (/** @type {import('./core.js').Core} */ core, /** @type {number} */ converter) =>
-                giveRecipe(core, converter, AS_F32);
+                giveRecipe(core, converter, recipe);
         const conversion = await openConversion(files, keepsTypes ? { assets } : { assets, setUp }, journal);
         const { core } = await startCore({ threads: 1, assets, precision: 'exact' }, journal);
         const model = new TrainedModel(new Parts(conversion, new Engine(core, 1)));
@@ -143,7 +143,7 @@ export class TrainedModel {
     }
 
     /**
-     * The GGUF, with the trainer's weights.
+     * The GGUF, with the trainer's weights. Rounded ones have the type that they were trained for.
      * @param {import('./trainer.js').Trainer} trainer
      * @param {import('./pieces.js').PiecesPort} port
      */
@@ -153,6 +153,10 @@ export class TrainedModel {
             places = pairs(trainer.tensors, this.plan),
             names = new Set(trainer.tensors.map(({ name }) => name));
         this.parts.include((name) => (names.has(name) ? NB_TENSOR_BLANK : NB_TENSOR_MADE));
+        for (const { i, trained } of places) {
+            const type = trainer.exportType(trained);
+            if (type !== undefined) core.count('nb_converter_choose', converter, i, type);
+        }
         const place = () =>
             places
                 .map(({ i, trained }) => {
@@ -161,7 +165,7 @@ export class TrainedModel {
                         at,
                         end: at + bytes,
                         read: (/** @type {number} */ from, /** @type {Uint8Array} */ room) =>
-                            room.set(trainer.stored(trained).subarray(from, from + room.length)),
+                            room.set(trainer.written(trained).subarray(from, from + room.length)),
                     };
                 })
                 .sort((a, b) => a.at - b.at);

@@ -1,15 +1,28 @@
 /** The trainer (src/nibble_train.h): a core of its own with a pool of its own, and one trainer in it. */
-import { nb_train_loss, nb_train_optimizer, nb_train_shape, nb_train_tensor, nb_train_type, TYPES } from '../abi.js';
+import {
+    nb_train_loss,
+    nb_train_optimizer,
+    nb_train_rounding,
+    nb_train_shape,
+    nb_train_signals,
+    nb_train_tensor,
+    nb_train_type,
+    TYPES,
+} from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { startBuild } from './core.js';
 import { startThreads } from './pool.js';
 import { writeStructs } from './structs.js';
+import { roundingOf, signalsOf } from './train-rounding.js';
 
 /** nb_train_shape. @typedef {Record<keyof typeof nb_train_shape.fields, number>} Shape */
 /** nb_train_optimizer. @typedef {Record<keyof typeof nb_train_optimizer.fields, number>} Optimizer */
 
-/** A tensor. first: where its floats begin in the arrays.
- * @typedef {{ name: string, first: number, rows: number, columns: number }} Trained */
+/** A tensor. first: where its floats begin in the arrays. isMatrix: it is no norm.
+ * @typedef {{ name: string, first: number, rows: number, columns: number, isMatrix: boolean }} Trained */
+
+/** What is rounded in each pass. seed: of gradients. @typedef {{ qat: import('../qat-options.js').FullQat, seed: number
+ * }} Rounded */
 
 /** What a quantized model has of each tensor. @typedef {{ name: string, type: string }[]} Types */
 
@@ -23,6 +36,10 @@ export class Trainer {
     #room = 0;
     /** Of a part's logits, if they were asked for. */
     #logits = 0;
+    /** Of the blocks of a rounded tensor, where there are some, and whose blocks are there now. */
+    #blocks = 0;
+    /** @type {Trained | undefined} */
+    #blocksOf;
 
     /**
      * @param {import('./core.js').Core} core
@@ -51,23 +68,32 @@ export class Trainer {
      * @param {Shape} shape
      * @param {number} sequences at most of a call
      * @param {number} length of each
-     * @param {{ learns?: boolean, types?: Types }} [how] types: of a quantized model, whose codes stay and whose
-     *     scales learn
+     * @param {{ learns?: boolean, types?: Types, rounded?: Rounded }} [how] types: of a quantized model, whose codes
+     *     stay and whose scales learn
      */
-    open(shape, sequences, length, { learns = true, types } = {}) {
-        const { core } = this;
+    open(shape, sequences, length, { learns = true, types, rounded } = {}) {
+        const { core, pool } = this;
         this.#handle = core.borrow(nb_train_shape.size, (at) => {
             writeStructs(core.memory, at, nb_train_shape, [shape]);
-            return types
-                ? this.#typed(types, (list) =>
-                      core.object('nb_trainer_new_tuned', this.pool, at, list, types.length, sequences, length),
-                  )
-                : core.object('nb_trainer_new', this.pool, at, sequences, length, learns ? 1 : 0);
+            if (types)
+                return this.#typed(types, (list) =>
+                    core.object('nb_trainer_new_tuned', pool, at, list, types.length, sequences, length),
+                );
+            if (rounded)
+                return this.#rounded(at, rounded, (roundings, signals) =>
+                    core.object('nb_trainer_new_rounded', pool, at, roundings, signals, sequences, length, 1),
+                );
+            return core.object('nb_trainer_new', pool, at, sequences, length, learns ? 1 : 0);
         });
         this.#room = core.take(8 * sequences * length + 16, 'a batch of tokens');
         this.sequences = sequences;
         this.length = length;
-        this.tensors = this.#describe();
+        this.tensors = this.#describe(core.exports.nb_trainer_tensors(this.#handle), (i, at) => {
+            core.exports.nb_trainer_tensor(this.#handle, i, at);
+        });
+        // taken now: at the end of a long training there may be no more
+        const most = Math.max(0, ...this.tensors.map((tensor) => this.#exported(tensor)?.bytes ?? 0));
+        if (most > 0) this.#blocks = core.take(most, 'the blocks of a rounded matrix');
     }
 
     close() {
@@ -75,7 +101,8 @@ export class Trainer {
         exports.nb_trainer_free(this.#handle);
         exports.nb_free(this.#room);
         exports.nb_free(this.#logits);
-        this.#handle = this.#room = this.#logits = 0;
+        exports.nb_free(this.#blocks);
+        this.#handle = this.#room = this.#logits = this.#blocks = 0;
     }
 
     /**
@@ -100,15 +127,40 @@ export class Trainer {
         });
     }
 
-    #describe() {
+    /**
+     * nb_train_rounding of each tensor, and nb_train_signals, for as long as f runs.
+     * @param {number} shape where it is
+     * @param {Rounded} rounded
+     * @param {(roundings: number, signals: number) => number} f
+     */
+    #rounded(shape, { qat, seed }, f) {
+        const { core } = this,
+            tensors = this.#describe(core.object('nb_train_tensors_of', shape), (i, at) =>
+                core.count('nb_train_tensor_of', shape, i, at),
+            ),
+            roundings = tensors.map((tensor) => roundingOf(qat, tensor));
+        return core.borrow(nb_train_rounding.size * tensors.length + nb_train_signals.size, (at) => {
+            const signals = writeStructs(core.memory, at, nb_train_rounding, roundings);
+            writeStructs(core.memory, signals, nb_train_signals, [signalsOf(qat, seed)]);
+            return f(at, signals);
+        });
+    }
+
+    /**
+     * @param {number} n
+     * @param {(i: number, at: number) => void} write nb_train_tensor of the tensor i
+     * @returns {Trained[]}
+     */
+    #describe(n, write) {
         const { core } = this,
             { size, fields } = nb_train_tensor;
         return core.borrow(size, (at) =>
-            Array.from({ length: core.exports.nb_trainer_tensors(this.#handle) }, (_, i) => {
-                core.exports.nb_trainer_tensor(this.#handle, i, at);
-                const [first, rows, columns] = core.ints(at, 3),
-                    name = core.bytes(at + fields.name.at, size - fields.name.at);
-                return { name: core.string(at + fields.name.at, name.indexOf(0)), first: first >>> 0, rows, columns };
+            Array.from({ length: n }, (_, i) => {
+                write(i, at);
+                const [first, rows, columns, decays] = core.ints(at, 4),
+                    bytes = core.bytes(at + fields.name.at, size - fields.name.at),
+                    name = core.string(at + fields.name.at, bytes.indexOf(0));
+                return { name, first: first >>> 0, rows, columns, isMatrix: decays === 1 };
             }),
         );
     }
@@ -139,6 +191,41 @@ export class Trainer {
             at = exports.nb_trainer_blocks(this.#handle, index) >>> 0;
         if (!at) return this.weights(tensor);
         return this.core.bytes(at, exports.nb_trainer_blocks_bytes(this.#handle, index) >>> 0);
+    }
+
+    /**
+     * What a rounded tensor is written as.
+     * @param {Trained} tensor
+     * @returns {{ index: number, type: number, bytes: number } | null} null: it is written as it is stored
+     */
+    #exported(tensor) {
+        const { exports } = this.core,
+            index = this.tensors.indexOf(tensor),
+            type = exports.nb_trainer_export_type(this.#handle, index);
+        return type === TYPES.f32 ? null : { index, type, bytes: exports.nb_trainer_export_bytes(this.#handle, index) };
+    }
+
+    /** The type of a rounded tensor's blocks; undefined: it has none. @param {Trained} tensor */
+    exportType(tensor) {
+        return this.#exported(tensor)?.type;
+    }
+
+    /**
+     * A tensor as it is to be written: its weights, or the blocks that stand for what they are rounded to. As above.
+     * @param {Trained} tensor
+     */
+    written(tensor) {
+        const { core } = this,
+            exported = this.#exported(tensor);
+        if (!exported) return this.stored(tensor);
+        if (this.#blocksOf !== tensor) core.count('nb_trainer_export', this.#handle, exported.index, this.#blocks);
+        this.#blocksOf = tensor;
+        return core.bytes(this.#blocks, exported.bytes);
+    }
+
+    /** When the weights that training begins with were written: steps of the grids that they are rounded to. */
+    fitSteps() {
+        this.core.count('nb_trainer_fit_steps', this.#handle);
     }
 
     /** Whether scales of this type can learn. @param {string} type */
@@ -228,12 +315,14 @@ export class Trainer {
 
     /** One step with what was accumulated. @returns {number} the gradient's length */
     step() {
+        this.#blocksOf = undefined;
         this.core.count('nb_trainer_step', this.#handle, this.#room);
         return this.#double(this.#room);
     }
 
     /** After weights and moments were written. @param {number} steps that are done */
     resume(steps) {
+        this.#blocksOf = undefined;
         this.core.count('nb_trainer_resume', this.#handle, steps);
     }
 

@@ -4,6 +4,7 @@
  */
 import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { TRAINED_TYPES } from '../qat-options.js';
 import { checksum, wordsOf } from '../random.js';
 import { possibleThreads } from './choose-build.js';
 import { DataOrder, dataTokens } from './data-order.js';
@@ -53,7 +54,7 @@ export class Training {
      * @param {DataOrder} order
      * @param {Settings} options
      * @param {import('./trainer.js').Shape} shape
-     * @param {Teacher} [teacher] of a quantized model, whose scales learn
+     * @param {Teacher} [teacher] whose logits the model learns
      */
     constructor(model, trainer, order, options, shape, teacher) {
         this.model = model;
@@ -89,7 +90,9 @@ export class Training {
             saved = options.checkpoint && readCheckpoint(options.checkpoint),
             { assets } = options,
             begins = options.config ? await newModel(source, { ...options.config }, options.seed) : source,
-            model = await TrainedModel.open(begins, assets, journal, options.teacher !== undefined);
+            { qat, tunes: keepsTypes } = options,
+            preset = qat && qat.type !== 'f32' ? TRAINED_TYPES[qat.type].preset : 'f32',
+            model = await TrainedModel.open(begins, assets, journal, { keepsTypes, preset });
         /** @type {Teacher | undefined} */
         let teacher;
         try {
@@ -105,13 +108,15 @@ export class Training {
                 tokens = dataTokens(model.engine, options.data, flags);
             model.parts.freeModel();
             const order = new DataOrder(tokens, length, options.batch, options.validation, options.seed);
-            if (options.teacher) teacher = await Teacher.open(options.teacher, assets, shape, length, journal);
+            if (options.teacher)
+                teacher = await Teacher.open(options.teacher, assets, shape, length, keepsTypes, journal);
             const trainer = await Trainer.start(assets, await possibleThreads(options.threads), watch),
-                types = teacher && tunable(model.plan, trainer),
+                types = keepsTypes ? tunable(model.plan, trainer) : undefined,
                 part = openTrainer(trainer, shape, { ...options, length, types }, saved?.facts.options.part, teacher);
             await model.load(trainer);
+            if (keepsTypes) trainer.beginTuning();
+            if (qat) trainer.fitSteps();
             if (teacher) {
-                trainer.beginTuning();
                 trainer.distil();
                 await teacher.load();
             }
@@ -236,6 +241,7 @@ export class Training {
                 ...{ steps, batch, length, part, rate, lastRate, warmup },
                 ...{ decay, clip, beta1, beta2, seed, validation },
                 ...(this.teacher && { teacher: this.teacher.weights }),
+                ...(options.qat && namedQat(options.qat)),
             },
             shape: { ...shape },
             source,
@@ -273,10 +279,19 @@ export class Training {
 
     /** @param {import('./pieces.js').PiecesPort} port */
     write(port) {
-        if (this.teacher) this.trainer.roundBlocks();
+        if (this.options.tunes) this.trainer.roundBlocks();
         return this.model.write(this.trainer, port);
     }
 }
+
+/**
+ * What is rounded, as a checkpoint has it among its options.
+ * @param {import('../qat-options.js').FullQat} qat
+ */
+const namedQat = ({ tensors, ...others }) => ({
+    ...Object.fromEntries(Object.entries(others).map(([name, value]) => [`qat.${name}`, value])),
+    'qat.tensors': tensors.map((rule) => rule.join('=')).join(' '),
+});
 
 /**
  * What a quantized model has of each tensor, if tuning it makes sense.
@@ -297,18 +312,19 @@ function tunable(plan, trainer) {
  * Opens the trainer for parts of a batch that memory has room for.
  * @param {Trainer} trainer
  * @param {import('./trainer.js').Shape} shape
- * @param {{ batch: number, length: number, part?: number, types?: import('./trainer.js').Types }} options
- * @param {number | boolean | undefined} saved what a checkpoint says, as other parts give other bits
+ * @param {{ batch: number, length: number, part?: number, types?: import('./trainer.js').Types, seed: number,
+ *     qat?: import('../qat-options.js').FullQat }} options
+ * @param {number | boolean | string | undefined} saved what a checkpoint says, as other parts give other bits
  * @param {Teacher} [teacher]
  * @returns {number} sequences of a part
  */
-function openTrainer(trainer, shape, { batch, length, part: given, types }, saved, teacher) {
+function openTrainer(trainer, shape, { batch, length, part: given, types, qat, seed }, saved, teacher) {
     const fixed = given ?? (typeof saved === 'number' ? saved : undefined),
         tokens = teacher ? Math.min(PART_TOKENS, PART_LOGITS / shape.vocabulary) : PART_TOKENS;
     for (let part = fixed ?? Math.max(1, Math.floor(tokens / length)); ; part = Math.ceil(part / 2)) {
         part = Math.min(part, batch);
         try {
-            trainer.open(shape, part, length, { types });
+            trainer.open(shape, part, length, { types, rounded: qat && { qat, seed } });
             teacher?.start(trainer, part, length);
             return part;
         } catch (error) {
