@@ -1,6 +1,6 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build docs format lint analyze analyzers bench bench-kernels quality quality-mix quality-grids quality-groups bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build docs format lint analyze analyzers bench bench-kernels quality quality-mix quality-grids quality-groups quality-qat bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -69,6 +69,9 @@ quality-mix: build ## what the automatic mix gains over recipes of the same size
 
 quality-groups: build ## what calibration gains at the same bits and group (NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER)
 	@exec node tests/quality/groups.js
+
+quality-qat: build ## what quantization-aware training gains (NIBBLE_TRAINING=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL NIBBLE_STEPS=N WAYS="q4_0 gradients")
+	@exec node tests/quality/qat.js $(WAYS)
 
 quality-grids: build ## what uniform grids, logarithmic levels and codebooks cost (NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL)
 	@exec node tests/quality/grids.js
