@@ -5,6 +5,7 @@
  *   nb_trainer  the weights of a model, an array of floats; what training needs beside them: gradients, moments,
  *               activations of a batch. It takes tokens.
  *   nb_bpe_trainer  the words of a text, and what becomes of them: a vocabulary and merges.
+ *   nb_auto_round  a layer whose matrices are rounded so that its outputs change least.
  *
  * The way of the data: the caller writes the weights to where nb_trainer_weights and nb_trainer_tensor say. One step of
  * training is nb_trainer_accumulate for each part of a batch, as large as memory allows, and then nb_trainer_step.
@@ -290,6 +291,92 @@ double nb_trainer_export_bytes(const nb_trainer *trainer, uint32_t index);
 
 /* Writes W as blocks of that type, which is not F32: what they stand for is W, bit for bit. */
 int32_t nb_trainer_export(nb_trainer *trainer, uint32_t index, void *blocks, nb_error *err);
+
+/* ---- AutoRound -------------------------------------------------------------------------------------------------- */
+
+/* Rounds the matrices of one layer after the other, so that what the layer puts out for a text changes least (Cheng et
+ * al. 2024, "Optimize Weight Rounding via Signed Gradient Descent"). Each weight w has an offset V, and each group of
+ * weights two numbers A and B that clip its range:
+ *
+ *     W = s (q - z) + b,   q = round((w - b) / s + V) + z, kept within the codes
+ *
+ *   symmetric       s = -A min(w, 0) / 2^(bits - 1) or -B max(w, 0) / 2^(bits - 1), whichever is farther from zero;
+ *                   b = 0, z = 2^(bits - 1)
+ *   Q8_0            s = the larger of A |min(w, 0)| and B |max(w, 0)|, / 127; b = 0, z = 128
+ *   asymmetric      s = (B max(w, 0) - A min(w, 0)) / (2^bits - 1); b = 0, z = round(-A min(w, 0) / s)
+ *   Q4_1, Q5_1      the same s; b = A min(w, 0), z = 0
+ *   K types         s and b stay those of blocks that the caller gives, and only V learns
+ *
+ * s and b are rounded to binary16. At first V is 0 and A and B are 1, which is rounding to nearest. A step takes a batch
+ * of windows of the text. With L the mean of (output - output of the exact layer)^2, and gradients straight through the
+ * rounding, each parameter p becomes p - rate sign(dL/dp). The rate falls evenly from 1 / steps to 0, so V stays
+ * within -1/2 ... 1/2; A and B are kept within 0 ... 1. The result is that of the step with the least L.
+ *
+ * As in the library auto-round, a layer's inputs are what the rounded layers before it make of the text, and its outputs
+ * shall be those that exact layers make of it.
+ *
+ * The way: the inputs of the first layer are written to nb_auto_round_exact. For each layer its weights are written
+ * (nb_auto_round_tensor), and nb_auto_round_pass takes the exact streams through it. Then its inputs are written to
+ * nb_auto_round_inputs, each matrix that shall be rounded gets a grid (nb_auto_round_choose), and nb_auto_round_step is
+ * called until it returns 0. After that nb_auto_round_blocks or nb_auto_round_codes has the results. */
+typedef struct nb_auto_round nb_auto_round;
+
+typedef struct nb_auto_round_settings {
+    uint32_t windows, window; /* of the text: how many, and the tokens of each */
+    uint32_t steps;           /* of each layer; 200 is usual */
+    uint32_t batch;           /* windows of a step, such as 8; of fewer windows all are taken */
+    uint32_t seed;            /* of the order of the windows */
+} nb_auto_round_settings;
+
+/* shape: of the model; its layers and vocabulary do not matter. pool: NULL is fine; else it must outlive the object. */
+nb_auto_round *nb_auto_round_new(nb_pool *pool, const nb_train_shape *shape, const nb_auto_round_settings *settings,
+                                 nb_error *err);
+void nb_auto_round_free(nb_auto_round *a); /* NULL is fine */
+
+/* [windows, window, width]: the streams that reach the layer at hand through exact layers, and through rounded ones. */
+float *nb_auto_round_exact(nb_auto_round *a);
+float *nb_auto_round_inputs(nb_auto_round *a);
+
+/* Tensor i of a layer, 0 to 8: its name is that of layer 0. Returns where its weights are, [rows, columns]; NULL: there
+ * is no such tensor. To write them begins a new layer. */
+float *nb_auto_round_tensor(nb_auto_round *a, uint32_t i, nb_train_tensor *tensor);
+
+/* The exact streams of the next window pass through the layer, with the weights as they were written. Returns how many
+ * windows are left: repeat until it is 0. */
+int32_t nb_auto_round_pass(nb_auto_round *a, nb_error *err);
+
+/* w = s (code - z) + b, as above. */
+typedef struct nb_auto_round_grid {
+    uint32_t type;       /* Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K; or F32: codes with scales and zero points */
+    uint32_t bits;       /* of F32: 2 to 8 */
+    uint32_t group;      /* of F32: columns of a group; 0: whole rows */
+    uint32_t symmetric;  /* of F32: 1 or 0 */
+    uint32_t least_zero; /* of F32, asymmetric: 1 if a zero point of 0 cannot be stored; else 0 */
+} nb_auto_round_grid;
+
+/* 1: matrices can be rounded to this type of GGUF; 2: with blocks that have the scales; else 0. */
+int32_t nb_auto_round_takes(uint32_t type);
+
+/* After nb_auto_round_pass: matrix i shall be rounded. blocks: of a K type, the matrix in that type, which is copied;
+ * else NULL. A weight that is not finite, or too large for a scale in binary16, is an error. */
+int32_t nb_auto_round_choose(nb_auto_round *a, uint32_t i, const nb_auto_round_grid *grid, const void *blocks,
+                             nb_error *err);
+
+/* The next window of a batch passes forward and backward; after the last one of a batch there is a step. Returns how
+ * many windows are left in all steps. Until that is 0 no results are final; what was found so far can be read. */
+int32_t nb_auto_round_step(nb_auto_round *a, nb_error *err);
+
+/* L of the first step, which is that of rounding to nearest, and the least one. */
+double nb_auto_round_first_loss(const nb_auto_round *a);
+double nb_auto_round_least_loss(const nb_auto_round *a);
+
+/* Matrix i, which has a grid of a type: its blocks, [rows, columns]. */
+int32_t nb_auto_round_blocks(const nb_auto_round *a, uint32_t i, void *blocks, nb_error *err);
+
+/* Matrix i, which has a grid of codes: codes [rows, columns], scales in binary16 and zero points [rows, groups], and
+ * what they stand for, values [rows, columns]. */
+int32_t nb_auto_round_codes(const nb_auto_round *a, uint32_t i, uint8_t *codes, uint16_t *scales, uint8_t *zeros,
+                            float *values, nb_error *err);
 
 #pragma GCC visibility pop
 

@@ -455,3 +455,25 @@ export const nb_train_signals = {
         seed: { at: 28, view: 'Uint32' },
     }),
 };
+
+export const nb_auto_round_settings = {
+    size: 20,
+    fields: /** @type {const} */ ({
+        windows: { at: 0, view: 'Uint32' },
+        window: { at: 4, view: 'Uint32' },
+        steps: { at: 8, view: 'Uint32' },
+        batch: { at: 12, view: 'Uint32' },
+        seed: { at: 16, view: 'Uint32' },
+    }),
+};
+
+export const nb_auto_round_grid = {
+    size: 20,
+    fields: /** @type {const} */ ({
+        type: { at: 0, view: 'Uint32' },
+        bits: { at: 4, view: 'Uint32' },
+        group: { at: 8, view: 'Uint32' },
+        symmetric: { at: 12, view: 'Uint32' },
+        least_zero: { at: 16, view: 'Uint32' },
+    }),
+};

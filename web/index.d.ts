@@ -220,6 +220,10 @@ export interface QuantizeOptions {
      *      (Lin et al. 2024, "AWQ"). The layer computes what it did before rounding, which is checked with a part of
      *      the text; where it does not, and where nothing can absorb the scales, columns stay as they are.
      *   'awq+gptq': AWQ's scales without clipping, and then GPTQ's error feedback.
+     *   'autoround': for each weight an offset is learned that lets it round up or down, and for each group of weights how
+     *      far its range is clipped, so that the outputs of a layer change least (Cheng et al. 2024, "AutoRound"). The
+     *      scales of K-quants stay those of rounding to nearest. For models that train() takes, and the types Q4_0, Q4_1,
+     *      Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K. It takes far longer than the others.
      * Which tensor gets which type, `type` and `tensors` say in any case. Token embedding, output and what else is in
      * no layer are rounded to nearest.
      *
@@ -228,7 +232,7 @@ export interface QuantizeOptions {
      * (4 bytes for each token and number of `info.width`), and all blocks so far. The source is read several times:
      * it is a URL, a path or an array of Files, no stream and no bytes.
      */
-    method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
+    method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq' | 'autoround';
     /**
      * With a method that calibrates, and with `bits`, `size` and `outliers`: the text. It should be like what the model
      * is for, and of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take
@@ -253,6 +257,8 @@ export interface QuantizeOptions {
     /** A group of a layer's matrices (q, k, v; o; gate, up; down) is observed after the groups before it are
      * quantized. Default: true. false is faster, and takes more memory. */
     trueSequential?: boolean;
+    /** Method autoround: steps of signed gradient descent for each layer, of 8 windows of the text each. Default: 200. */
+    steps?: number;
     /**
      * With a method that calibrates, in Node: the path of a file that keeps each layer that is done, and what was
      * measured for `bits` or `size`. If the file is there, nothing that it has is made again; if it is of another text
@@ -431,7 +437,7 @@ export interface QuantizeFolderOptions {
      * computes with no model, and has one layer's weights in memory. It is the only one of 'bitsandbytes'. With AWQ the
      * tensors that take up the scales change, too, such as norms. They keep their types.
      */
-    method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq';
+    method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq' | 'autoround';
     /** The calibration text. All need it but 'rtn' without static `activations` and `smooth`. This and what follows
      * are as for quantize(), which says more. */
     calibration?: string;
@@ -440,6 +446,7 @@ export interface QuantizeFolderOptions {
     damping?: number;
     clip?: boolean;
     trueSequential?: boolean;
+    steps?: number;
     threads?: number;
     /**
      * Which columns come first: as for quantize(), and 'activation': columns by their largest input, and groups are of

@@ -11,8 +11,9 @@ import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
 
 /**
  * @typedef {Required<Pick<import('./index.d.ts').QuantizeOptions,
- *     'samples' | 'damping' | 'order' | 'clip' | 'trueSequential'>>
- *     & { method: 'rtn' | 'gptq' | 'awq' | 'awq+gptq', calibration?: string, context?: number }} CheckedCalibration
+ *     'samples' | 'damping' | 'order' | 'clip' | 'trueSequential' | 'steps'>>
+ *     & { method: NonNullable<import('./index.d.ts').QuantizeOptions['method']>, calibration?: string,
+ *     context?: number }} CheckedCalibration
  */
 
 /**
@@ -33,21 +34,24 @@ import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
  * @typedef {Omit<CheckedFolder, 'order' | 'symmetric' | 'ranges' | 'percentile'>
  *     & Omit<CheckedCalibration, 'method' | 'order'>
  *     & Partial<Pick<CheckedFolder, 'order' | 'symmetric' | 'ranges' | 'percentile'>>
- *     & { method: 'rtn' | 'gptq' | 'awq' | 'awq+gptq', threads?: number }} CheckedQuantizeFolder
+ *     & { method: CheckedCalibration['method'], threads?: number }} CheckedQuantizeFolder
  */
+
+const METHODS = ['rtn', 'gptq', 'awq', 'awq+gptq', 'autoround'];
 
 /** How the weights of a layer's matrices are rounded, and by which text. @type {Table<CheckedCalibration>} */
 export const CALIBRATION_OPTIONS = {
     method: {
         flag: 'method',
         type: 'choice',
-        choices: ['rtn', 'gptq', 'awq', 'awq+gptq'],
+        choices: METHODS,
         default: 'rtn',
         value: 'NAME',
         help:
             'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up ' +
             'for the errors, as far as a calibration text shows how; awq scales columns before rounding to nearest, ' +
-            'so that those with large inputs lose less; awq+gptq does both',
+            'so that those with large inputs lose less; awq+gptq does both; autoround learns for each weight of a layer ' +
+            "whether to round it up or down, and takes much longer (models of Llama's family)",
     },
     calibration: {
         flag: 'calibration',
@@ -99,10 +103,20 @@ export const CALIBRATION_OPTIONS = {
             "with a method that calibrates: observe all of a layer's matrices before any of them is quantized, which " +
             'is faster and takes more memory',
     },
+    steps: {
+        flag: 'steps',
+        type: 'integer',
+        min: 1,
+        max: 1 << 20,
+        value: 'N',
+        help: 'with autoround: steps of learning for each layer, of 8 windows each (default: 200)',
+    },
 };
 
 /** Their defaults. The table has none, so that it can be seen whether an option was given that is of no use. */
-const CALIBRATION_DEFAULTS = { samples: 128, damping: 0.01, order: 'group-aware', clip: true, trueSequential: true };
+const CALIBRATION_DEFAULTS = {
+    ...{ samples: 128, damping: 0.01, order: 'group-aware', clip: true, trueSequential: true, steps: 200 },
+};
 
 /** A budget in the place of a type. */
 const BUDGET_OPTIONS = /** @type {const} */ ({
@@ -313,7 +327,7 @@ export const FOLDER_OPTIONS = {
         help: 'of tensors in one file of weights, at most; the next ones come into further files',
     },
     ...CALIBRATION_OPTIONS,
-    method: { ...CALIBRATION_OPTIONS.method, choices: ['rtn', 'gptq', 'awq', 'awq+gptq'], default: 'rtn' },
+    method: { ...CALIBRATION_OPTIONS.method, default: 'rtn' },
     order: {
         ...CALIBRATION_OPTIONS.order,
         choices: ['group-aware', 'natural', 'activation', 'static'],
@@ -400,7 +414,7 @@ function checkOutliers({ method, type, calibration, imatrix, ...others }) {
         throw refuse('outliers (--outliers) are found with a calibration text: pass calibration (--calibration)');
     if (imatrix !== undefined)
         throw refuse('imatrix (--imatrix) is nothing that outliers (--outliers) use: leave it out');
-    const useless = /** @type {const} */ (['damping', 'order', 'clip', 'resume']).find(
+    const useless = /** @type {const} */ (['damping', 'order', 'clip', 'steps', 'resume']).find(
         (name) => others[name] !== undefined,
     );
     if (useless)
@@ -409,18 +423,25 @@ function checkOutliers({ method, type, calibration, imatrix, ...others }) {
         );
 }
 
+/** Options that not all methods that calibrate use, and who does.
+ * @type {['damping' | 'order' | 'clip' | 'trueSequential' | 'steps', string, (method: string) => boolean][]} */
+const USED_BY = [
+    ['damping', 'GPTQ', (method) => method.includes('gptq')],
+    ['order', 'GPTQ', (method) => method.includes('gptq')],
+    ['clip', 'AWQ', (method) => method === 'awq'],
+    ['trueSequential', 'GPTQ and AWQ', (method) => method !== 'autoround'],
+    ['steps', 'AutoRound', (method) => method === 'autoround'],
+];
+
 /**
  * What a method that calibrates needs, and has no use for.
  * @param {Record<string, any>} given checked one by one
  */
 function checkCalibrated({ method, calibration, ...others }) {
-    const idle = /** @type {const} */ (['damping', 'order', 'clip']).find(
-        (name) => others[name] !== undefined && !(name === 'clip' ? method === 'awq' : method.includes('gptq')),
-    );
+    const idle = USED_BY.find(([name, , uses]) => others[name] !== undefined && !uses(method));
     if (idle)
         throw refuse(
-            `${idle} (--${CALIBRATION_OPTIONS[idle].flag}) is for ${idle === 'clip' ? 'AWQ' : 'GPTQ'}: leave it out, ` +
-                'or pass another method',
+            `${idle[0]} (--${CALIBRATION_OPTIONS[idle[0]].flag}) is for ${idle[1]}: leave it out, or pass another method`,
         );
     if (calibration === undefined)
         throw refuse(`method (--method) ${method} needs a calibration text: pass calibration (--calibration)`);
@@ -471,6 +492,8 @@ function checkActivations({ activations, format, bits, group, method, ranges, pe
         throw refuse(
             'with activations (--activations) take smooth (--smooth) in the place of AWQ, and method gptq or rtn',
         );
+    if (method === 'autoround')
+        throw refuse('method (--method) autoround does not make activations (--activations): take gptq or rtn');
     const what = activations === 'static' ? 'activations (--activations) static' : 'smooth (--smooth)';
     if (calibration === undefined && (activations === 'static' || smooth !== undefined))
         throw refuse(`${what} needs a calibration text: pass calibration (--calibration)`);
@@ -485,7 +508,7 @@ function checkNearest(given) {
         uses = isCalibrated ? ['calibration', 'samples', 'context', 'trueSequential'] : [],
         useless = /** @type {const} */ ([
             ...['calibration', 'samples', 'context'],
-            ...['damping', 'order', 'clip', 'trueSequential'],
+            ...['damping', 'order', 'clip', 'trueSequential', 'steps'],
         ]).find((name) => given[name] !== undefined && !uses.includes(name));
     if (useless)
         throw refuse(
@@ -559,6 +582,8 @@ export function checkFolder(checked, asked) {
             `order (--order) activation needs a group for each column, which format (--format) ${format} cannot ` +
                 'store; take static',
         );
+    if (checked.method === 'autoround' && asked.search === 'best')
+        throw refuse('search (--search) best chooses scales, which method (--method) autoround learns: leave it out');
     if (checked.method === 'rtn') checkNearest(calibration);
     else checkCalibrated(calibration);
 }

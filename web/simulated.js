@@ -129,7 +129,7 @@ export function simulateOf(values) {
 /** What rounding a weight by itself has no use for. */
 const OF_CALIBRATION = [
     ...['bits', 'size', 'calibration', 'imatrix', 'doubleQuant', 'resume'],
-    ...['samples', 'context', 'damping', 'order', 'clip', 'trueSequential'],
+    ...['samples', 'context', 'damping', 'order', 'clip', 'trueSequential', 'steps'],
 ];
 
 /**

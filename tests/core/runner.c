@@ -46,6 +46,7 @@
     T(train_engine)    \
     T(bpe_trainer)     \
     T(train_rounding)  \
+    T(auto_round)      \
     T(bnb)             \
     T(packing)         \
     T(kernels)         \

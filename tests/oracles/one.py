@@ -32,8 +32,8 @@ BY_NAME = {
     "sentence_folders": ["../fixtures/sentence"],
 }
 # Packages whose name is not that of their module; and what a module needs without importing it.
-PACKAGES = {"google": "protobuf", "compressed_tensors": "compressed-tensors", "sentence_transformers": "sentence-transformers"}
-BESIDES = {"transformers": ["accelerate"], "gptqmodel": ["setuptools", "wheel"]}
+PACKAGES = {"auto_round": "auto-round", "google": "protobuf", "compressed_tensors": "compressed-tensors", "sentence_transformers": "sentence-transformers"}
+BESIDES = {"transformers": ["accelerate"], "auto_round": ["datasets", "py-cpuinfo"], "gptqmodel": ["setuptools", "wheel"]}
 GPTQ = {"gptqmodel", "awq", "tokenicer"}  # of requirements-gptq.txt, all or none
 
 

@@ -1,9 +1,9 @@
 // What calibration gains at the same bits and the same group: `make quality-groups` rounds a folder's matrices to
-// nearest, with AWQ, with GPTQ and with both, into the same format, compares all of them with the floating-point model
+// nearest, with AWQ, with GPTQ, with both, and with AutoRound, into the same format, compares all of them with the floating-point model
 // and each with the one that was rounded, and writes build/groups.json and docs/groups.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER node tests/quality/groups.js
-// The two texts must differ. NIBBLE_SAMPLES=N calibrates with so many windows, NIBBLE_THREADS=N computes with so many
-// threads.
+// The two texts must differ. NIBBLE_SAMPLES=N calibrates with so many windows, NIBBLE_STEPS=N lets AutoRound take so many
+// steps for each layer, NIBBLE_THREADS=N computes with so many threads.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
@@ -14,10 +14,11 @@ import { nibble, root, twoTexts } from './command.js';
  *     divergence: Mean, sameTop: number, againstNearest?: Mean }} Row */
 
 const COMMAND = 'make quality-groups NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER';
-const SAMPLES = process.env.NIBBLE_SAMPLES;
+const SAMPLES = process.env.NIBBLE_SAMPLES,
+    STEPS = process.env.NIBBLE_STEPS;
 const BITS = [4, 3, 2];
 const GROUPS = [128, 32];
-const METHODS = ['rtn', 'awq', 'gptq', 'awq+gptq'];
+const METHODS = ['rtn', 'awq', 'gptq', 'awq+gptq', 'autoround'];
 
 /** Mean and standard error only. @param {Mean} from @returns {Mean} */
 const meanOf = ({ mean, standardError }) => ({ mean, standardError });
@@ -39,6 +40,7 @@ function measure(base, bits, group, { calibration, evaluation }, folder) {
             ...['quantize', base, paths[i], '--format', 'gptq', '--asymmetric'],
             ...['--bits', String(bits), '--group', String(group)],
             ...(method === 'rtn' ? [] : [...text, '--method', method]),
+            ...(method === 'autoround' && STEPS ? ['--steps', STEPS] : []),
         );
         console.log(`${bits} bits, groups of ${group}, ${method}: ${made.seconds.toFixed(1)} s`);
         return made.seconds;
@@ -86,7 +88,7 @@ const page = (found, characters) =>
 
 Written by tests/quality/groups.js; do not edit it. The command was
 
-    ${COMMAND}${SAMPLES ? ` NIBBLE_SAMPLES=${SAMPLES}` : ''}
+    ${COMMAND}${SAMPLES ? ` NIBBLE_SAMPLES=${SAMPLES}` : ''}${STEPS ? ` NIBBLE_STEPS=${STEPS}` : ''}
 
 Each line is one \`nibble quantize FOLDER OUT --format gptq --asymmetric --bits B --group G --calibration FILE --method NAME\`
 (round to nearest: without the last two). The format holds the same codes, scales and zero points by any method, so the

@@ -325,7 +325,7 @@ export const COMMANDS = {
             },
             ...options(QUANTIZE_OPTIONS, 'calibration', 'samples', 'context', 'damping'),
             ...options(FOLDER_OPTIONS, 'order'),
-            ...options(QUANTIZE_OPTIONS, 'clip', 'trueSequential'),
+            ...options(QUANTIZE_OPTIONS, 'clip', 'trueSequential', 'steps'),
             {
                 name: 'resume',
                 flag: 'resume',

@@ -9,6 +9,7 @@
  */
 import { NB_WALK_HESSIANS, NB_WALK_MEANS, NB_WALK_RANGES, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { AutoRound, floatsOf } from './auto-round.js';
 import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
@@ -80,16 +81,18 @@ export async function calibrate({ core, files }, plan, options, port, blocks, jo
     const engine = new Engine(started.core, started.threads);
     engine.journal = journal;
     engine.pool = engine.core.object('nb_pool_new', engine.threads);
-    const [quantizer, endThreads] = await Promise.all([
+    const [quantizer, endThreads, autoRound] = await Promise.all([
         Quantizer.start(assets, engine.threads, options, watch),
         engine.startWorkers(assets.poolWorkerUrl, watch),
+        options.method === 'autoround' ? AutoRound.start(assets, engine.threads, watch) : null,
     ]);
     const parts = new Parts(new Conversion(core, files, { assets }, journal), engine);
     try {
         await parts.conversion.readHeaders();
-        await new Calibration(parts, quantizer, plan, options, port, blocks, maker, journal).run();
+        await new Calibration(parts, quantizer, autoRound, plan, options, port, blocks, maker, journal).run();
     } finally {
         parts.free();
+        autoRound?.free();
         endThreads();
         quantizer.end();
     }
@@ -102,6 +105,7 @@ class Calibration {
     /**
      * @param {Parts} parts
      * @param {Quantizer} quantizer
+     * @param {AutoRound | null} autoRound if that is the method
      * @param {Planned[]} plan
      * @param {QuantizeOptions} options
      * @param {Port} port
@@ -109,11 +113,12 @@ class Calibration {
      * @param {Maker} maker
      * @param {import('./journal.js').Journal} [journal]
      */
-    constructor(parts, quantizer, plan, options, port, blocks, maker, journal) {
+    constructor(parts, quantizer, autoRound, plan, options, port, blocks, maker, journal) {
         this.plan = plan;
         this.blocks = blocks;
         this.parts = parts;
         this.quantizer = quantizer;
+        this.autoRound = autoRound;
         this.options = options;
         this.journal = journal;
         this.folds = options.method.startsWith('awq') || options.folder?.smooth !== undefined;
@@ -157,6 +162,12 @@ class Calibration {
         const all = cutForInputs(engine, options.calibration ?? '', options, 'calibration (--calibration)'),
             tokens = spread(all, options.samples),
             rows = parts.pickTokens(tokens);
+        this.autoRound?.check(
+            parts,
+            this.plan,
+            this.plan.filter(({ name }) => this.wanted.has(name)),
+            all.context,
+        );
         parts.freeModel();
         await parts.load((name) => layerOf(name) < 0 && !OF_OUTPUT.has(name), undefined, hash);
         blocks.begin({
@@ -174,6 +185,7 @@ class Calibration {
         const walk = new Walk(engine, rows, all.context);
         try {
             walk.begin(engine.model);
+            this.autoRound?.begin(walk, all.context, options.steps);
         } catch (error) {
             walk.free();
             throw error;
@@ -209,11 +221,14 @@ class Calibration {
     async #again(walk, layer) {
         const { parts, progress, blocks } = this,
             hash = blocks.hash?.();
-        await parts.load(belongsTo(layer), undefined, hash);
+        const isLast = blocks.layers === this.layers,
+            isKept = (/** @type {string} */ name) => this.autoRound !== null && !isLast && layerOf(name) === layer;
+        const kept = await parts.load(belongsTo(layer), isKept, hash);
         blocks.check(layer, hash?.digest('hex') ?? '');
-        if (blocks.layers < this.layers) {
+        if (!isLast) {
             walk.layer(parts.engine.model, layer);
-            progress.beginLayer(layer, 1);
+            progress.beginLayer(layer, this.autoRound ? 2 : 1);
+            if (this.autoRound) await this.#passExact(layer, this.#tensorsOf(kept));
             for (const { name, type, bytes } of blocks.made(layer)) {
                 this.#goOnWith(walk, name, type, bytes);
                 progress.loaded += bytes.length;
@@ -235,22 +250,21 @@ class Calibration {
             hash = blocks.hash?.();
         const kept = await parts.load(
             belongsTo(layer),
-            (name) => layerOf(name) === layer && (folds || this.wanted.has(name)),
+            (name) => layerOf(name) === layer && (folds || this.autoRound !== null || this.wanted.has(name)),
             hash,
         );
-        /** @type {Map<string, Weights>} */
-        const tensors = new Map();
-        for (const tensor of this.plan) {
-            const found = kept.get(tensor.name);
-            if (found) tensors.set(tensor.name, { ...tensor, ...found });
-        }
-        const all = walk.layer(parts.engine.model, layer),
+        const tensors = this.#tensorsOf(kept),
+            all = walk.layer(parts.engine.model, layer),
             isKnown = (/** @type {Matrix} */ { name }) => this.wanted.has(name) && tensors.has(name),
             folding = folds
                 ? new Folding(walk, all, tensors, this.wanted, this.shape, this.quantizer, this.maker, smooth, journal)
                 : null,
             pairs = (await folding?.pairs()) ?? [];
         if (smooth !== undefined && layer === 0 && pairs.length === 0) throw nothingToSmooth();
+        if (this.autoRound) {
+            await this.#roundLayer(this.autoRound, walk, layer, all, tensors);
+            return this.#endLayer(walk, layer, `by AutoRound, ${time()}`, hash);
+        }
         const groupsNow = () =>
                 all
                     .map((matrices, group) => ({ group, matrices: matrices.filter(isKnown) }))
@@ -272,14 +286,89 @@ class Calibration {
             }
             if (options.trueSequential)
                 await progress.step('observe', name, (tick) => walk.observe(group, this.what, tick));
-            await progress.step('quantize', name, (tick) => this.#group(walk, group, matrices, tensors, tick));
+            await progress.step('quantize', name, async (tick) => {
+                for (const { tensor, ...room } of await this.#quantize(walk, group, matrices, tensors, tick)) {
+                    this.#put(walk, tensor, room);
+                    tensors.delete(tensor.name);
+                }
+            });
         }
-        await blocks.endLayer(hash?.digest('hex'));
+        const matrices = groups.flatMap(({ matrices }) => matrices).length;
+        await this.#endLayer(walk, layer, `${matrices} matrices, ${time()}`, hash);
+    }
+
+    /**
+     * @param {Walk} walk
+     * @param {number} layer
+     * @param {string} what was made
+     * @param {import('./blocks.js').Hash} [hash] of the layer's weights
+     */
+    async #endLayer(walk, layer, what, hash) {
+        await this.blocks.endLayer(hash?.digest('hex'));
         if (layer + 1 < this.layers) {
-            await progress.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
-            parts.freeModel();
+            await this.progress.step('pass', `blk.${layer}`, (tick) => walk.pass(tick));
+            this.parts.freeModel();
         }
-        journal?.(`layer ${layer}: ${groups.flatMap(({ matrices }) => matrices).length} matrices, ${time()}`);
+        this.journal?.(`layer ${layer}: ${what}`);
+    }
+
+    /**
+     * Tensors of the plan with their weights.
+     * @param {Map<string, { from: string, weights: Uint8Array }>} kept
+     */
+    #tensorsOf(kept) {
+        /** @type {Map<string, Weights>} */
+        const tensors = new Map();
+        for (const tensor of this.plan) {
+            const found = kept.get(tensor.name);
+            if (found) tensors.set(tensor.name, { ...tensor, ...found });
+        }
+        return tensors;
+    }
+
+    /**
+     * AutoRound's exact streams go on to the next layer.
+     * @param {number} layer
+     * @param {Map<string, Weights>} tensors
+     */
+    async #passExact(layer, tensors) {
+        const { autoRound, progress, quantizer } = this;
+        autoRound?.load(layer, (name) => floatsOf(quantizer, name, tensors.get(name)));
+        await progress.step('pass', `blk.${layer}`, async (tick) => autoRound?.pass(tick));
+    }
+
+    /**
+     * A layer by AutoRound. The scales of types that have several in a block are those of rounding to nearest.
+     * @param {AutoRound} autoRound
+     * @param {Walk} walk
+     * @param {number} layer
+     * @param {Matrix[][]} all
+     * @param {Map<string, Weights>} tensors
+     */
+    async #roundLayer(autoRound, walk, layer, all, tensors) {
+        const { progress, quantizer, maker, blocks } = this,
+            wanted = [...tensors.values()].filter(({ name }) => this.wanted.has(name)),
+            withBlocks = new Set(wanted.filter(({ type }) => autoRound.needsBlocks(type)).map(({ name }) => name)),
+            groups = all
+                .map((matrices, group) => ({ group, matrices: matrices.filter(({ name }) => withBlocks.has(name)) }))
+                .filter(({ matrices }) => matrices.length > 0);
+        progress.beginLayer(layer, groups.length + (groups.length > 0 ? 1 : 0) + 3);
+        await this.#passExact(layer, tensors);
+        if (groups.length > 0)
+            await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.what, tick));
+        /** @type {import('./auto-round.js').Rounded[]} */
+        const rounded = wanted
+            .filter(({ name }) => !withBlocks.has(name))
+            .map((tensor) => ({ tensor, ...maker.room(quantizer, tensor, blocks) }));
+        for (const { group, matrices } of groups)
+            await progress.step('quantize', matrices[0].name, async (tick) => {
+                rounded.push(...(await this.#quantize(walk, group, matrices, tensors, tick)));
+            });
+        const { first, least } = await progress.step('quantize', `blk.${layer}`, (tick) =>
+            autoRound.round(walk, rounded, tick),
+        );
+        this.journal?.(`layer ${layer}: mean squared error ${first}, and after AutoRound ${least}`);
+        for (const { tensor, ...room } of rounded) this.#put(walk, tensor, room);
     }
 
     /**
@@ -300,13 +389,14 @@ class Calibration {
     }
 
     /**
+     * Quantizes the matrices of a group, and returns what they became.
      * @param {Walk} walk
      * @param {number} group
      * @param {Matrix[]} matrices
      * @param {Map<string, Weights>} kept
      * @param {import('./walk.js').Tick} tick
      */
-    async #group(walk, group, matrices, kept, tick) {
+    async #quantize(walk, group, matrices, kept, tick) {
         const { columns } = matrices[0],
             { quantizer, options, maker } = this,
             experts = Math.max(...matrices.map((matrix) => matrix.experts));
@@ -336,14 +426,22 @@ class Calibration {
             for (const { input } of rows)
                 if (input) input.found = quantizer.input(input.settings, walk.range(group, expert));
         }
-        for (const { tensor, ...room } of tensors) {
-            const { name } = tensor,
-                { type, bytes } = maker.finish(quantizer, tensor, room);
-            this.#goOnWith(walk, name, type, bytes);
-            this.blocks.put({ name, type, bytes });
-            this.progress.loaded += maker.bytesOf(quantizer, tensor);
-            kept.delete(name);
-        }
+        return tensors;
+    }
+
+    /**
+     * What a tensor became.
+     * @param {Walk} walk
+     * @param {Weights} tensor
+     * @param {import('./inputs.js').Room} room
+     */
+    #put(walk, tensor, room) {
+        const { maker, quantizer, blocks, progress } = this,
+            { name } = tensor,
+            { type, bytes } = maker.finish(quantizer, tensor, room);
+        this.#goOnWith(walk, name, type, bytes);
+        blocks.put({ name, type, bytes });
+        progress.loaded += maker.bytesOf(quantizer, tensor);
     }
 }
 

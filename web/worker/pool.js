@@ -1,5 +1,20 @@
 /** The threads of a core's pool: workers that join it (pool-worker.js). */
 import { startWorker } from '../spawn.js';
+import { startBuild } from './core.js';
+
+/**
+ * A core of its own, with a pool of its own.
+ * @param {'quantize' | 'train'} module
+ * @param {import('../assets.js').Assets} assets
+ * @param {number} threads
+ * @param {(port: MessagePort) => void} watch
+ * @returns {Promise<{ core: import('./core.js').Core, pool: number, end: () => void }>} end: ends the threads
+ */
+export async function startPooledCore(module, { wasm, poolWorkerUrl }, threads, watch) {
+    const core = await startBuild(threads > 1 ? `${module}-threads` : module, wasm),
+        pool = core.object('nb_pool_new', threads);
+    return { core, pool, end: await startThreads(core, pool, threads, poolWorkerUrl, watch) };
+}
 
 /**
  * Starts the pool's other threads, and waits until all run.

@@ -5,7 +5,8 @@
 import { NB_RANGE_BYTES, nb_code_format, nb_fold_rule, nb_input_found, nb_input_settings, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { Inputs, RANGES } from './inputs.js';
-import { blockBytes, startQuantizeCore } from './quantize-core.js';
+import { startPooledCore } from './pool.js';
+import { blockBytes } from './quantize-core.js';
 import { writeStructs } from './structs.js';
 
 /** @typedef {import('./core.js').Core} Core */
@@ -40,7 +41,7 @@ export class Quantizer {
      * @param {(port: MessagePort) => void} watch
      */
     static async start(assets, threads, settings, watch) {
-        const { core, pool, end } = await startQuantizeCore(assets, threads, watch);
+        const { core, pool, end } = await startPooledCore('quantize', assets, threads, watch);
         return new Quantizer(core, pool, threads, settings, end);
     }
 

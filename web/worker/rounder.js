@@ -2,7 +2,8 @@
 import { NB_ROWS_BEST, NB_ROWS_PLAINLY, TYPES } from '../abi.js';
 import { breathe } from '../platform.js';
 import { blamed } from './convert.js';
-import { blockBytes, startQuantizeCore } from './quantize-core.js';
+import { startPooledCore } from './pool.js';
+import { blockBytes } from './quantize-core.js';
 
 /** Weights as a file has them, [matrices, rows, columns] of the type `from`.
  * @typedef {{ name: string, from: string, columns: number, rows: number, matrices: number, weights: Uint8Array }}
@@ -35,7 +36,7 @@ export class Rounder {
      * @param {(port: MessagePort) => void} watch
      */
     static async start(assets, threads, search, watch) {
-        const { core, pool, end } = await startQuantizeCore(assets, threads, watch);
+        const { core, pool, end } = await startPooledCore('quantize', assets, threads, watch);
         return new Rounder(core, pool, end, search);
     }
 

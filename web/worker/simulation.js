@@ -13,7 +13,8 @@ import {
     nb_simulation,
     TYPES,
 } from '../abi.js';
-import { startQuantizeCore, withName } from './quantize-core.js';
+import { startPooledCore } from './pool.js';
+import { withName } from './quantize-core.js';
 import { writeStructs } from './structs.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
@@ -75,7 +76,7 @@ export class Simulation {
      * @param {Planned[]} tensors
      */
     static async start(assets, threads, watch, how, tensors) {
-        const { core, pool, end } = await startQuantizeCore(assets, threads, watch);
+        const { core, pool, end } = await startPooledCore('quantize', assets, threads, watch);
         return new Simulation(core, pool, end, how, tensors);
     }
 

@@ -92,6 +92,11 @@ export class Walk {
         }
     }
 
+    /** The residual streams now, [tokens, width]; good until the core allocates. @param {number} width */
+    streams(width) {
+        return this.core.floats(this.core.exports.nb_walk_streams(this.walk) >>> 0, this.total * width);
+    }
+
     /**
      * What was observed. The arrays are good until the core allocates.
      * @param {number} group
