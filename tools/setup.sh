@@ -18,7 +18,8 @@ installed() { dpkg-query -W -f '${Status}' "$1" 2> /dev/null | grep -q ' install
 # Installs those of the packages that are missing.
 need() {
     local missing="" package
-    command -v apt-get > /dev/null || fail "this is not Debian; install the equivalent of: $*"
+    command -v apt-get > /dev/null ||
+        fail "this is not Debian; install the equivalent of $*, or do as docs/setup.md says"
     for package in "$@"; do
         installed "$package" || missing+=" $package"
     done
@@ -28,6 +29,10 @@ need() {
     fi
     say "installing$missing (Debian packages)"
     as_root apt-get update -qq
+    for package in $missing; do
+        apt-cache show "$package" > /dev/null 2>&1 ||
+            fail "this system's package sources have no $package; docs/setup.md says what to do instead"
+    done
     # Debian's nodejs is version 18; a package that wants it would change which node this machine runs.
     if apt-get install -s --no-install-recommends $missing | grep -q '^Inst nodejs '; then
         fail "installing$missing would bring another nodejs; please install an Emscripten SDK instead and put emcc on the PATH"
