@@ -54,6 +54,12 @@ test('documents: each page and heading that they link to is there', () => {
     assert.ok(seen > 10, 'the links were not found');
 });
 
+test('README.md: it has as many architectures as docs/support.md', () => {
+    const table = read('docs/support.md').split('<!-- make tables: architectures -->')[1].split('<!-- end -->')[0];
+    const [, number] = /^Models of (\d+) architectures/m.exec(read('README.md')) ?? [];
+    assert.equal(Number(number), [...table.matchAll(/^\| `/gm)].length);
+});
+
 test('docs/architecture.md: each file that it names is there, by its whole path', () => {
     const names = [...read('docs/architecture.md').matchAll(/(?<![\w./-])[\w./-]+\.(?:c|h|js|py|ts)\b/g)];
     assert.ok(names.length > 60, 'the names were not found');

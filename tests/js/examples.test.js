@@ -1,7 +1,8 @@
-// The examples for Node, as examples/README.md starts them. (Those for pages are in tests/page/examples.test.js.)
+// The examples for Node, as examples/README.md starts them, and README's own lines. (Those for pages are in tests/page/examples.test.js.)
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
@@ -16,6 +17,18 @@ async function expected() {
     assert.ok(text.length > 20, text);
     return text;
 }
+
+test("README's lines run", async () => {
+    const [, lines] = /^```js\n([\s\S]*?)^```/m.exec(readFileSync(`${root}README.md`, 'utf8')) ?? [];
+    assert.ok(lines?.includes("load('SmolLM2"), 'the lines were not found');
+    const program = `${lines.replace(/load\('[^']*'/, `load(${JSON.stringify(models.tiny)}`)}
+        console.log(JSON.stringify([text, vector.length]));`;
+    const command = ['--input-type=module', '--eval', program];
+    const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: root, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    const [text, length] = JSON.parse(stdout.slice(stdout.lastIndexOf('[')));
+    assert.ok(text.length > 0 && length > 0, stdout);
+});
 
 test('examples/script.js prints the answer, and ends', async () => {
     const command = ['examples/script.js', models.tiny, QUESTION];
