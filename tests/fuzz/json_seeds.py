@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-TEXTS = ['{"a":[1,-2.5e-3,true,null],"b":{"c":"d"}}', '"\\u00e9\\ud83d\\ude00\\n\\\\"', "[[[[]]]]", "[{},{},NaN,-Infinity]", '{"a":1,}', " 0 "]
+TEXTS = ['{"a":[1,-2.5e-3,true,null],"b":{"c":"d"}}', '"\\u00e9\\ud83d\\ude00\\n\\\\"', "[[[[]]]]",
+         "[{},{},NaN,-Infinity]", '{"a":1,}', " 0 "]
 
 
 def main():

@@ -25,7 +25,8 @@ def charsmap(pairs):
 
 
 def seed(model, switches, pre, tokens, merges, chars=b"", text=TEXT, long=False):
-    out = bytes([MODELS[model] | LONG * long, pre]) + switches.to_bytes(3, "little") + bytes([switches % 251, len(tokens) - 1])
+    out = bytes([MODELS[model] | LONG * long, pre]) + switches.to_bytes(3,
+                                                                        "little") + bytes([switches % 251, len(tokens) - 1])
     for name, kind, score in tokens:
         name = name.encode()
         out += bytes([len(name), kind]) + struct.pack("<f", score) + name
@@ -38,7 +39,8 @@ def seed(model, switches, pre, tokens, merges, chars=b"", text=TEXT, long=False)
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    special = [("<unk>", UNKNOWN, 0), ("<s>", CONTROL, 0), ("</s>", CONTROL, 0), ("<x>", USER_DEFINED, 0), ("[CLS]", CONTROL, 0),
+    special = [("<unk>", UNKNOWN, 0), ("<s>", CONTROL, 0), ("</s>", CONTROL, 0), ("<x>", USER_DEFINED, 0),
+               ("[CLS]", CONTROL, 0),
                ("[UNK]", UNKNOWN, 0), ("[SEP]", CONTROL, 0)]
     pieces = [(text, NORMAL, -i / 2) for i, text in enumerate(ALPHABET)]
     some_bytes = [(f"<0x{b:02X}>", BYTE, 0) for b in (0x61, 0xC3, 0xA9, 0xFF, 0x20)]
@@ -47,12 +49,15 @@ def main():
     for model in MODELS:
         for switches in (0, 0x15, 0x7FFFFF, 0xFFFFFF, 0xD55555, 0xAAAAAA, 0x9E2233):
             for pre in range(0, N_PRE, 1 if model == "gpt2" and switches == 0 else 11):
-                data = seed(model, switches, pre, special + some_bytes + pieces, merges, charsmap(["x", ""]) if model == "t5" else b"")
+                data = seed(model, switches, pre, special + some_bytes + pieces, merges,
+                            charsmap(["x", ""]) if model == "t5" else b"")
                 (folder / f"{model}-{switches}-{pre}").write_bytes(data)
                 n += 1
         for switches in (0, 0x7FFFFF):
             for i, text in enumerate((TEXT, b"abab_" * 9, b"x<s> <x")):
-                (folder / f"{model}-long-{switches}-{i}").write_bytes(seed(model, switches, 0, special + some_bytes + pieces, merges, text=text, long=True))
+                (folder / f"{model}-long-{switches}-{i}").write_bytes(seed(model, switches, 0,
+                                                                           special + some_bytes + pieces, merges,
+                                                                           text=text, long=True))
                 n += 1
         for i, score in enumerate(SCORES):
             odd = [(text, kind, score if k % 2 else s) for k, (text, kind, s) in enumerate(special + pieces)]

@@ -92,7 +92,8 @@ def take_weights(exact, quantized):
 
 # What is to be quantized while it is loaded, and in which ways.
 PLAIN = dict(LLAMA, intermediate_size=64)
-WAYS = {"nf4": dict(FOUR, bnb_4bit_quant_type="nf4"), "fp4": FOUR, "nf4-double": dict(DOUBLE, bnb_4bit_quant_type="nf4"),
+WAYS = {"nf4": dict(FOUR, bnb_4bit_quant_type="nf4"), "fp4": FOUR,
+        "nf4-double": dict(DOUBLE, bnb_4bit_quant_type="nf4"),
         "int8": EIGHT}
 
 
@@ -122,7 +123,8 @@ def write_plain(output, name, seed):
     write_tokenizer(folder)
     kept = {}
     for way, options in WAYS.items():
-        exact = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+        exact = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
+                                                                  attn_implementation="eager").eval()
         with tempfile.TemporaryDirectory() as temporary:
             shutil.copytree(folder, temporary, dirs_exist_ok=True)
             quantized = type(exact).from_pretrained(temporary, dtype=torch.bfloat16, device_map="cpu",

@@ -69,7 +69,8 @@ def main():
                 theirs = exact(torch.tensor([TOKENS])).logits[0].numpy()
             ours = np.fromfile(logits, dtype="<f4").reshape(theirs.shape)
             off = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-            print(*way, f"{modules} modules, weights within {far:.1e}, logits within {off:.1e} of the largest", flush=True)
+            print(*way, f"{modules} modules, weights within {far:.1e}, logits within {off:.1e} of the largest",
+                  flush=True)
             assert modules and far == 0, "other weights than the library's"
             assert off < 2e-3, "nibble and transformers compute with different weights"
 

@@ -43,7 +43,8 @@ def compare(base, other, context, stride=None):
     losses, others, divergences, same = [], [], [], []
     for window in windows.windows(TOKENS, context, stride):
         first = len(window) - stride if stride else len(window) // 2 + 1
-        p, q = (log_softmax(model(torch.tensor([window])).logits[0].numpy().astype(np.float64)[first - 1:-1]) for model in (base, other))
+        p, q = (log_softmax(model(torch.tensor([window])).logits[0].numpy().astype(np.float64)[first - 1:-1])
+                for model in (base, other))
         at = np.arange(len(p)), window[first:]
         losses.append(-p[at])
         others.append(-q[at])
@@ -76,7 +77,8 @@ def rounded(model):
         blocks = quantize(weights, Q4_0)
         values = dequantize(blocks, Q4_0)
         writer.add_tensor(tensor.name, blocks, raw_dtype=Q4_0)
-        [place] = [p for p in model.parameters() if p.shape == weights.shape and np.array_equal(p.data.numpy(), weights)]
+        [place] = [p for p in model.parameters() if p.shape == weights.shape
+                   and np.array_equal(p.data.numpy(), weights)]
         place.data = torch.from_numpy(values)
         difference = values.astype(np.float64) - weights.astype(np.float64)
         errors[tensor.name] = math.sqrt((difference**2).sum() / (weights.astype(np.float64) ** 2).sum())
@@ -90,10 +92,12 @@ def main():
         gemma, mixtral = windows.of_family("gemma2"), windows.of_family("mixtral")
         quantized, errors = rounded(gemma)
         found = {
-            "two families": {"base": "models/gemma2.gguf", "model": "models/mixtral.gguf", **compare(gemma, mixtral, CONTEXT)},
+            "two families": {"base": "models/gemma2.gguf", "model": "models/mixtral.gguf",
+                             **compare(gemma, mixtral, CONTEXT)},
             "two families, stride": {"base": "models/mixtral.gguf", "model": "models/gemma2.gguf",
                                      **compare(mixtral, gemma, CONTEXT, 12)},
-            "Q4_0": {"base": "models/gemma2.gguf", "model": QUANTIZED, **compare(gemma, quantized, CONTEXT), "errors": errors},
+            "Q4_0": {"base": "models/gemma2.gguf", "model": QUANTIZED, **compare(gemma, quantized, CONTEXT),
+                     "errors": errors},
         }
     with open(os.path.join(windows.FIXTURES, "llamacpp/comparison.json"), "w", encoding="utf-8") as out:
         out.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n}\n")

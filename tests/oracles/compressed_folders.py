@@ -47,8 +47,10 @@ FOLDERS = {
     # input_scale, output_scale, and k_scale and v_scale of a cache
     "ct-int8-static": (
         SMALL, torch.float16,
-        [(["Linear"], {"weights": ROWS, "input_activations": STATIC, "output_activations": STATIC})], ["lm_head"], CACHE),
-    "ct-int8-tensor": (SMALL, torch.float16, [(["Linear"], {"weights": {"num_bits": 8, "strategy": "tensor"}})], ["lm_head"]),
+        [(["Linear"], {"weights": ROWS, "input_activations": STATIC, "output_activations": STATIC})], ["lm_head"],
+        CACHE),
+    "ct-int8-tensor": (SMALL, torch.float16, [(["Linear"], {"weights": {"num_bits": 8, "strategy": "tensor"}})],
+                       ["lm_head"]),
 }
 
 
@@ -72,7 +74,8 @@ def write_model(folder, model, kind, groups, ignore, cache=None):
     model.to(kind)
     groups = {f"group_{i}": dict(scheme, targets=targets) for i, (targets, scheme) in enumerate(groups)}
     apply_quantization_config(model, QuantizationConfig(config_groups=groups, ignore=ignore, kv_cache_scheme=cache))
-    quantized = {n: m for n, m in model.named_modules() if getattr(getattr(m, "quantization_scheme", None), "weights", None)}
+    quantized = {n: m for n, m in model.named_modules()
+                 if getattr(getattr(m, "quantization_scheme", None), "weights", None)}
     with torch.no_grad():
         for module in quantized.values():
             calibrate(module)

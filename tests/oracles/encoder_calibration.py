@@ -63,7 +63,8 @@ def scaled(model, tokens):
     attention = model.encoder.layer[0].attention
     values, output = attention.self.value, attention.output.dense
     scales = awq_layer_vectors.search("output", output.weight.detach().numpy(), inputs_of(model, output, tokens))
-    made = {"weight": np.abs(values.weight.detach().numpy() / scales[:, None]).sum(axis=1), "bias": values.bias.detach().numpy() / scales}
+    made = {"weight": np.abs(values.weight.detach().numpy() / scales[:, None]).sum(axis=1),
+            "bias": values.bias.detach().numpy() / scales}
     return {f"blk.0.attn_v.{leaf}": [float(f"{number:.6g}") for number in numbers] for leaf, numbers in made.items()}
 
 

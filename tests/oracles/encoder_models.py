@@ -23,14 +23,17 @@ from gguf_files import add_vocabulary, write
 from logits_vectors import cosines
 
 MODELS = {"bert": ("Bert", "bert", {}), "nomic-bert": ("NomicBert", "nomic-bert", dict(head_dim=8)),
-          "bert-head-9": ("Bert", "bert", dict(hidden_size=36)), "bert-head-13": ("Bert", "bert", dict(hidden_size=39, num_attention_heads=3))}
+          "bert-head-9": ("Bert", "bert", dict(hidden_size=36)),
+          "bert-head-13": ("Bert", "bert", dict(hidden_size=39, num_attention_heads=3))}
 LENGTHS = (TOKENS, 7)
 POSITIONS = "position_embd.weight"
-NAMES = [("word_embeddings", "token_embd"), ("position_embeddings", "position_embd"), ("token_type_embeddings", "token_types"),
+NAMES = [("word_embeddings", "token_embd"), ("position_embeddings", "position_embd"),
+         ("token_type_embeddings", "token_types"),
          ("attention.output.LayerNorm|post_attention_layernorm", "attn_output_norm"),
          (r"\.output.LayerNorm|post_mlp_layernorm", "layer_output_norm"), ("embeddings.LayerNorm", "token_embd_norm"),
          ("query|q_proj", "attn_q"), ("key|k_proj", "attn_k"), ("value|v_proj", "attn_v"),
-         ("attention.output.dense|o_proj", "attn_output"), ("gate_proj", "ffn_gate"), ("intermediate.dense|up_proj", "ffn_up"),
+         ("attention.output.dense|o_proj", "attn_output"), ("gate_proj", "ffn_gate"),
+         ("intermediate.dense|up_proj", "ffn_up"),
          ("output.dense|down_proj", "ffn_down")]
 
 
@@ -154,7 +157,8 @@ def main():
         tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
         least = 1
         for n in LENGTHS:
-            least = min(least, cosines(hidden_of(model, tokens[:n]), llamacpp.hidden_states(path, tokens[:n], encoder=True)).min())
+            least = min(least, cosines(hidden_of(model, tokens[:n]),
+                                       llamacpp.hidden_states(path, tokens[:n], encoder=True)).min())
         if least < 0.9999:
             raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
         write_cases(path, cases_of(model, tokens))

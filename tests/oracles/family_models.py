@@ -50,7 +50,8 @@ MODELS = {
     "phi3-short": ("phi3", "Phi3", dict(SIZES, **long_rope(512, max_position_embeddings=1024))),
     "gemma": ("gemma", "Gemma", dict(SIZES, head_dim=12)),
     "gemma2": ("gemma2", "Gemma2", dict(SIZES, num_hidden_layers=4, head_dim=12, sliding_window=11,
-                                        query_pre_attn_scalar=12, attn_logit_softcapping=3.0, final_logit_softcapping=4.0)),
+                                        query_pre_attn_scalar=12, attn_logit_softcapping=3.0,
+                                        final_logit_softcapping=4.0)),
     "gemma2-27b": ("gemma2", "Gemma2", dict(SIZES, num_hidden_layers=46, hidden_size=8, intermediate_size=8,
                                             num_attention_heads=2, num_key_value_heads=1, head_dim=8, sliding_window=11,
                                             query_pre_attn_scalar=4)),
@@ -118,7 +119,8 @@ def random_model(kind, values, seed):
             elif p.dim() == 1:
                 p.copy_(0.5 * torch.randn(p.shape, generator=generator))
             else:  # what attention looks with, and what chooses experts, larger
-                scale = 2.0 if re.search("[qk]_proj|qkv|query_key_value|c_attn|gate.weight|embed|wte|wpe", name) else 1.0
+                scale = 2.0 if re.search("[qk]_proj|qkv|query_key_value|c_attn|gate.weight|embed|wte|wpe",
+                                         name) else 1.0
                 inputs = p.shape[0] if kind == "GPT2" and ".h." in name else p.shape[-1]
                 p.copy_((scale * inputs ** -0.5 * torch.randn(p.shape, generator=generator)).half())
     return model

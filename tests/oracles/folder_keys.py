@@ -37,11 +37,13 @@ HEADS = dict(SIZES, head_dim=8)
 LAYERS = ["sliding_attention", "full_attention"] * 2
 FAMILIES = {
     "llama": SIZES, "mistral": dict(SIZES, sliding_window=3), "mixtral": dict(HEADS, num_local_experts=4),
-    "qwen2": dict(SIZES, sliding_window=3, max_window_layers=2), "qwen3": dict(HEADS, sliding_window=3, max_window_layers=2),
+    "qwen2": dict(SIZES, sliding_window=3, max_window_layers=2),
+    "qwen3": dict(HEADS, sliding_window=3, max_window_layers=2),
     "qwen2_moe": dict(SIZES, **EXPERTS, shared_expert_intermediate_size=12, sliding_window=3, max_window_layers=2),
     "qwen3_moe": dict(HEADS, **EXPERTS, sliding_window=3), "smollm3": dict(SIZES, sliding_window=3), "granite": SIZES,
     "olmo2": SIZES, "phi3": SIZES, "gemma": HEADS, "gemma2": dict(HEADS, sliding_window=3),
-    "gemma3_text": dict(HEADS, sliding_window=3, layer_types=LAYERS), "phi": SIZES, "stablelm": ALL_HEADS, "gpt_neox": ALL_HEADS,
+    "gemma3_text": dict(HEADS, sliding_window=3, layer_types=LAYERS), "phi": SIZES, "stablelm": ALL_HEADS,
+    "gpt_neox": ALL_HEADS,
     "falcon": {k: v for k, v in SIZES.items() if k not in ("intermediate_size", "num_key_value_heads")},
     "gpt2": dict(vocab_size=40, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=0, eos_token_id=1),
     "opt": dict(SIZES, ffn_dim=48, word_embed_proj_dim=16),
@@ -52,11 +54,14 @@ FACTORS = dict(short_factor=[1.0] * 4, long_factor=[2.0] * 4)
 ROPES = {"default": {}, "linear": dict(factor=2.0), "dynamic": dict(factor=2.0), "yarn": dict(factor=2.0),
          "llama3": dict(factor=2.0, low_freq_factor=1.0, high_freq_factor=4.0), "longrope": FACTORS, "proportional": {}}
 # Beside the keys that are true or false.
-VARIATIONS = (dict(is_causal=False), dict(use_bidirectional_attention=True), dict(layer_types=LAYERS), dict(head_dim=None),
+VARIATIONS = (dict(is_causal=False), dict(use_bidirectional_attention=True), dict(layer_types=LAYERS),
+              dict(head_dim=None),
               dict(use_sliding_window=True, layer_types=LAYERS), dict(sliding_window=3), dict(num_key_value_heads=None),
-              dict(new_decoder_architecture=True, num_ln_in_parallel_attn=1), dict(is_decoder=True, add_cross_attention=True))
+              dict(new_decoder_architecture=True, num_ln_in_parallel_attn=1),
+              dict(is_decoder=True, add_cross_attention=True))
 # How objects are written, compared and shown.
-WRITERS = ("to_dict", "to_diff_dict", "to_json_string", "__repr__", "__eq__", "_remove_keys_not_serialized", "save_pretrained",
+WRITERS = ("to_dict", "to_diff_dict", "to_json_string", "__repr__", "__eq__", "_remove_keys_not_serialized",
+           "save_pretrained",
            "dict_dtype_to_str")
 
 noted, turned = None, None
@@ -163,7 +168,8 @@ def keys_of(kind):
     changes = [{f.name: not f.default} for f in known.values() if isinstance(f.default, bool)]
     changes += [{key: value for key, value in change.items() if key in known or key in noted} for change in VARIATIONS]
     if "rope_parameters" in known and kind != "gemma3_text":
-        changes += [dict(rope_parameters=dict(turns, rope_type=name, rope_theta=10000.0)) for name, turns in ROPES.items()]
+        changes += [dict(rope_parameters=dict(turns, rope_type=name, rope_theta=10000.0))
+                    for name, turns in ROPES.items()]
     for change in changes:
         for attention in ("eager", "sdpa"):
             run(kind, dict(values, **change), attention)
@@ -191,7 +197,8 @@ def model_of(kind, values):
 
 
 def output_of(result):
-    return result[0] if isinstance(result, tuple) else result.logits if hasattr(result, "logits") else result.last_hidden_state
+    return result[0] if isinstance(result, tuple) else result.logits if hasattr(result,
+                                                                                "logits") else result.last_hidden_state
 
 
 def changing(kind, keys):
@@ -277,7 +284,8 @@ def attention_of(key, value):
     kinds = {}
     for kind in FAMILIES:
         ahead = {looks_ahead(kind, key, value, attention) for attention in ("eager", "sdpa")} - {None}
-        kinds.setdefault("as implemented" if len(ahead) > 1 else "both ways" if True in ahead else "causal", []).append(kind)
+        kinds.setdefault("as implemented" if len(ahead) > 1 else "both ways" if True in ahead else "causal",
+                         []).append(kind)
     return {what: " ".join(kinds[what]) for what in sorted(kinds)}
 
 
@@ -308,7 +316,8 @@ def main():
                    "aliases": {kind: names for kind, names in aliases.items() if names},
                    "attention": attention,
                    "rope": {name: " ".join(sorted(keys)) for name, keys in turns.items()},
-                   "partial": [kind for kind, r in ropes.items() if "partial_rotary_factor" in r["default"]]}, out, indent=1)
+                   "partial": [kind for kind, r in ropes.items() if "partial_rotary_factor" in r["default"]]}, out,
+                   indent=1)
         out.write("\n")
 
 

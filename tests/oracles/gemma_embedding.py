@@ -38,7 +38,8 @@ def random_model():
 def rewrite(path, dense):
     reader, again = gguf.GGUFReader(path), path + ".again"
     out = gguf.GGUFWriter(again, NAME)
-    copy_keys(reader, out, without=["gemma3.attention.sliding_window"], renamed=lambda name: name.replace("gemma3.", NAME + "."))
+    copy_keys(reader, out, without=["gemma3.attention.sliding_window"],
+              renamed=lambda name: name.replace("gemma3.", NAME + "."))
     out.add_sliding_window(WINDOW)
     out.add_pooling_type(gguf.PoolingType.MEAN)
     copy_tensors(reader, out)
@@ -59,7 +60,8 @@ def main():
     random_models.write_model(path, model, Type.F16)
     generator = np.random.default_rng(7001)
     width = model.config.hidden_size
-    dense = [(2 * generator.standard_normal(shape) / shape[1] ** 0.5).astype(np.float32) for shape in ((INNER, width), (width, INNER))]
+    dense = [(2 * generator.standard_normal(shape) / shape[1] ** 0.5).astype(np.float32)
+             for shape in ((INNER, width), (width, INNER))]
     rewrite(path, dense)
     tokens = generator.integers(2, len(VOCABULARY), LENGTHS[0]).tolist()
     cases = []

@@ -19,7 +19,8 @@ def copy_keys(reader, out, without=(), renamed=lambda name: name):
     for name, field in reader.fields.items():
         if not name.startswith("GGUF.") and name != "general.architecture" and name not in without:
             kind = field.types[0]
-            out.add_key_value(renamed(name), field.contents(), kind, field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
+            out.add_key_value(renamed(name), field.contents(), kind,
+                              field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
 
 
 def copy_tensors(reader, out):

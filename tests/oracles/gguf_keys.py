@@ -94,28 +94,35 @@ def cases():
             yield file, edit
     llama, rope = "models/biases.gguf", "rope.scaling."
     factor = {rope + "factor": (F32, 4.0)}
-    yield from of(llama, {}, {"context_length": None}, {"attention.layer_norm_rms_epsilon": None}, {"rope.freq_base": None},
-                  {"rope.freq_base": (F32, 500.0)}, {"vocab_size": (U32, 5)}, {"feed_forward_length": None}, {"vocab_size": None},
+    yield from of(llama, {}, {"context_length": None}, {"attention.layer_norm_rms_epsilon": None},
+                  {"rope.freq_base": None},
+                  {"rope.freq_base": (F32, 500.0)}, {"vocab_size": (U32, 5)}, {"feed_forward_length": None},
+                  {"vocab_size": None},
                   {"attention.head_count_kv": None}, {"rope.dimension_count": (U32, 6)}, {"rope.dimension_count": None},
                   factor, {"rope.scale_linear": (F32, 4.0)}, {rope + "factor": (F32, 0.0)},
                   {**factor, "rope.scale_linear": (F32, 2.0)}, {**factor, rope + "type": (TEXT, "none")},
                   {**factor, rope + "type": (TEXT, "linear")}, {**factor, rope + "type": (TEXT, "longrope")},
-                  {**factor, rope + "type": (TEXT, "yarn")}, {rope + "type": (TEXT, "yarn")}, {rope + "type": (TEXT, "ntk")},
+                  {**factor, rope + "type": (TEXT, "yarn")}, {rope + "type": (TEXT, "yarn")},
+                  {rope + "type": (TEXT, "ntk")},
                   {**factor, rope + "type": (TEXT, "yarn"), rope + "original_context_length": (U32, 32)},
                   {**factor, rope + "type": (TEXT, "yarn"), rope + "original_context_length": (U32, 32),
                    rope + "yarn_beta_fast": (F32, 4.0), rope + "yarn_beta_slow": (F32, 0.25)},
                   {**factor, rope + "type": (TEXT, "yarn"), rope + "attn_factor": (F32, 1.5)},
-                  {rope + "attn_factor": (F32, 1.5)}, {rope + "finetuned": (BOOL, False)}, {rope + "alpha": (F32, 1000.0)},
+                  {rope + "attn_factor": (F32, 1.5)}, {rope + "finetuned": (BOOL, False)},
+                  {rope + "alpha": (F32, 1000.0)},
                   {"attention.scale": (F32, 0.1)}, {"logit_scale": (F32, 3.0)}, {"attn_logit_softcapping": (F32, 1.0)},
                   {"final_logit_softcapping": (F32, 1.0)}, {"use_parallel_residual": (BOOL, True)},
                   {"attention.layer_norm_epsilon": (F32, 0.5)}, {"embedding_length_out": (U32, 32)},
                   {"attention.head_count": (U32, [4, 4]), "attention.head_count_kv": (U32, [2, 2])},
                   {"feed_forward_length": (U32, [64, 64])}, {"feed_forward_length": (U32, [64])},
-                  {"attention.key_length": (U32, 8)}, {"attention.value_length": (U32, 8)}, {"expert_group_count": (U32, 0)})
-    yield from of("models/qwen2.gguf", {"attention.sliding_window": (U32, 4)}, {"attention.layer_norm_rms_epsilon": None},
+                  {"attention.key_length": (U32, 8)}, {"attention.value_length": (U32, 8)},
+                  {"expert_group_count": (U32, 0)})
+    yield from of("models/qwen2.gguf", {"attention.sliding_window": (U32, 4)},
+                  {"attention.layer_norm_rms_epsilon": None},
                   {"attention.layer_norm_rms_epsilon": (F32, 0.25)}, {"rope.dimension_count": (U32, 4)})
     yield from of("models/gemma2.gguf", {"attn_logit_softcapping": None}, {"final_logit_softcapping": None},
-                  {"attn_logit_softcapping": None, "final_logit_softcapping": None}, {"rope.freq_base_swa": (F32, 50.0)},
+                  {"attn_logit_softcapping": None, "final_logit_softcapping": None},
+                  {"rope.freq_base_swa": (F32, 50.0)},
                   {"attention.sliding_window": None}, {"attention.sliding_window": (U32, 4)}, factor,
                   {"attention.value_length": None}, {"attention.scale": (F32, 0.1)})
     yield from of("models/gemma3.gguf", {"rope.freq_base_swa": None}, {"rope.freq_base_swa": (F32, 50.0)},
@@ -123,26 +130,33 @@ def cases():
                   {"attention.sliding_window": (U32, 3)}, {"final_logit_softcapping": (F32, 2.0)},
                   {"attn_logit_softcapping": (F32, 1.0)}, factor, {rope + "attn_factor": (F32, 1.5)},
                   {**factor, rope + "type": (TEXT, "yarn"), rope + "original_context_length": (U32, 32)})
-    yield from of("models/granite.gguf", {"logit_scale": None}, {"residual_scale": None}, {"residual_scale": (F32, 0.0)},
+    yield from of("models/granite.gguf", {"logit_scale": None}, {"residual_scale": None},
+                  {"residual_scale": (F32, 0.0)},
                   {"embedding_scale": None}, {"embedding_scale": (F32, 0.0)}, {"attention.scale": None},
-                  {"attention.scale": (F32, 0.0)}, {rope + "finetuned": (BOOL, False)}, {rope + "finetuned": (BOOL, True)},
+                  {"attention.scale": (F32, 0.0)}, {rope + "finetuned": (BOOL, False)},
+                  {rope + "finetuned": (BOOL, True)},
                   {"logit_scale": (F32, 0.5)})
     yield from of("models/gptneox.gguf", {"use_parallel_residual": None}, {"use_parallel_residual": (BOOL, False)},
                   {"attention.layer_norm_epsilon": None}, {"attention.layer_norm_rms_epsilon": (F32, 0.5)})
     yield from of("models/deepseek.gguf", {"expert_weights_scale": None}, {"expert_weights_scale": (F32, 0.0)},
                   {"expert_shared_count": None}, {"expert_feed_forward_length": None}, {"expert_used_count": None},
                   {"leading_dense_block_count": None}, {"expert_used_count": (U32, 2)})
-    yield from of("models/qwen2moe.gguf", {"expert_feed_forward_length": None}, {"expert_shared_feed_forward_length": None},
+    yield from of("models/qwen2moe.gguf", {"expert_feed_forward_length": None},
+                  {"expert_shared_feed_forward_length": None},
                   {"expert_count": None}, {"expert_used_count": (U32, 2)}, {"feed_forward_length": None},
                   {"expert_shared_count": (U32, 3)})
     yield from of("models/qwen3moe.gguf", {"expert_feed_forward_length": None}, {"expert_weights_scale": (F32, 3.0)})
     yield from of("models/mixtral.gguf", {"expert_feed_forward_length": (U32, 10)}, {"expert_used_count": None},
                   {"expert_weights_scale": (F32, 3.0)}, {"expert_shared_count": (U32, 3)})
     yield from of("models/falcon.gguf", {"rope.dimension_count": (U32, 4)}, {"attention.layer_norm_epsilon": None})
-    yield from of("models/stablelm.gguf", {"use_parallel_residual": (BOOL, True)}, {"attention.layer_norm_epsilon": None})
-    yield from of("models/gpt2.gguf", {"attention.layer_norm_epsilon": None}, {"attention.layer_norm_epsilon": (F32, 0.25)})
-    yield from of("models/olmo2.gguf", {"attention.sliding_window": (U32, 0)}, {"attention.sliding_window_pattern": (U32, 2)})
-    yield from of("models/smollm3.gguf", {"attention.layer_norm_rms_epsilon": None}, {rope + "finetuned": (BOOL, False)})
+    yield from of("models/stablelm.gguf", {"use_parallel_residual": (BOOL, True)},
+                  {"attention.layer_norm_epsilon": None})
+    yield from of("models/gpt2.gguf", {"attention.layer_norm_epsilon": None},
+                  {"attention.layer_norm_epsilon": (F32, 0.25)})
+    yield from of("models/olmo2.gguf", {"attention.sliding_window": (U32, 0)},
+                  {"attention.sliding_window_pattern": (U32, 2)})
+    yield from of("models/smollm3.gguf", {"attention.layer_norm_rms_epsilon": None},
+                  {rope + "finetuned": (BOOL, False)})
     yield from of("models/phi2.gguf", {"rope.dimension_count": None}, {"attention.layer_norm_epsilon": None})
 
 
@@ -181,7 +195,8 @@ def write_cases():
         path = os.path.join(folder, "edited.gguf")
         for file, edits in cases():
             write_edited(os.path.join(FIXTURES, file), edits, path)
-            result = subprocess.run([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            result = subprocess.run([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                    text=True)
             logits = json.loads(result.stdout.splitlines()[-1]) if result.returncode == 0 and result.stdout else None
             written.append({"file": file, "edits": edits, "logits": logits})
     head = {"by": "llama.cpp (cyllama 0.2.18), weights as F32, F32 cache: logits of the last of these tokens, null: it refuses",

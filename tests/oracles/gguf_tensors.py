@@ -41,7 +41,8 @@ def write_tensors(files):
             if flags == "TENSOR_DUPLICATED":  # the output, where it is the embedding
                 continue
             optional = "NOT_REQUIRED" in flags or tensor in ("LLM_TENSOR_ATTN_QKV",) and "create_tensor_qkv" in own
-            needs.setdefault(f"{names[tensor]}.{suffix}".replace("blk.%d.", "blk.*."), "optional" if optional else "required")
+            needs.setdefault(f"{names[tensor]}.{suffix}".replace("blk.%d.", "blk.*."),
+                             "optional" if optional else "required")
         assert len(needs) > 8, architecture
         lines += [f"{architecture} {name} {need}\n" for name, need in sorted(needs.items())]
     with open(os.path.join(FIXTURES, "formats", "gguf-tensors.txt"), "w") as out:
@@ -66,7 +67,8 @@ def cases():
     for name in ("qwen2", "qwen2moe", "phi2"):
         yield f"models/{name}.gguf", [], [f"{x}.bias" for x in QKV], {}
     yield "models/qwen2.gguf", ["output.bias"], [], {}
-    longrope = {"rope.scaling.type": ("string", "longrope"), "rope.scaling.original_context_length": ("u32", 10)}  # fewer than TOKENS
+    longrope = {"rope.scaling.type": ("string", "longrope"),
+                "rope.scaling.original_context_length": ("u32", 10)}  # fewer than TOKENS
     factors = ["rope_factors_short.weight", "rope_factors_long.weight"]
     yield "models/biases.gguf", factors, [], longrope
     yield "models/granite.gguf", factors, [], longrope
@@ -110,7 +112,8 @@ def write_changed(source, target, leaves, without, keys):
     for name, field in reader.fields.items():
         if not name.startswith("GGUF.") and name != "general.architecture" and name not in keys:
             kind = field.types[0]
-            writer.add_key_value(name, field.contents(), kind, sub_type=field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
+            writer.add_key_value(name, field.contents(), kind,
+                                 sub_type=field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
     for name, edit in keys.items():
         if edit:
             writer.add_key_value(name, edit[1], types[edit[0]])

@@ -37,7 +37,8 @@ FIXTURES, REAL = ROOT / "tests" / "fixtures" / "text", ROOT / "build" / "vocabul
 OUT = FIXTURES / "random-gguf.json"
 KEY = "tokenizer.ggml."
 TYPES = gguf.GGUFValueType
-COMMON = ATOMS + ADDED_ATOMS + ["<|endoftext|>", "</s>", "<s>", "<unk>", "[UNK]", "[MASK]", "[CLS]", "<|im_end|>", "<|im_start|>"]
+COMMON = ATOMS + ADDED_ATOMS + ["<|endoftext|>", "</s>", "<s>", "<unk>", "[UNK]", "[MASK]", "[CLS]", "<|im_end|>",
+                                "<|im_start|>"]
 
 # Names of pre-tokenizers that cyllama's llama.cpp knows, but for those that the fixtures have.
 PRES = """phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum modern-bert roberta-bpe jina-es jina-v2-code
@@ -75,7 +76,8 @@ class Vocabulary:
         for key, change in (changes or {}).items():
             self.values.pop(key, None)
             if change:
-                kind, value = getattr(TYPES, {"i32": "INT32", "u32": "UINT32"}.get(change[0], change[0].upper())), change[1]
+                kind, value = getattr(TYPES, {"i32": "INT32",
+                                              "u32": "UINT32"}.get(change[0], change[0].upper())), change[1]
                 self.values[key] = ([TYPES.ARRAY, kind] if isinstance(value, list) else [kind], value)
         for name, kind, score in appends:
             for key, item in (("tokens", name), ("token_type", kind), ("scores", float(score))):
@@ -146,7 +148,8 @@ class Reference:
             raw = v.model == "gemma4" or v.get("pre") in ("gemma4", "sarvam-moe")
             self.decoder = LlamaCpp(v.changed(model="gpt2", pre="sarvam-moe" if raw else "smollm"))
         default = v.model == "llama"
-        self.strips = pieces or v.get("remove_extra_whitespaces") or (default if v.get("add_space_prefix") is None else v.get("add_space_prefix"))
+        self.strips = pieces or v.get("remove_extra_whitespaces") or (default if v.get("add_space_prefix") is None
+                                                                      else v.get("add_space_prefix"))
         self.strips = self.strips and v.model not in ("gpt2", "gemma4")
         self.composes = v.get("pre") in COMPOSING
 
@@ -175,7 +178,8 @@ def merges_of(vocabulary):
 
 def variants():
     """name, of, how many texts, changes, appended tokens"""
-    for of in ("smollm", "gpt-2", "llama-bpe", "qwen2", "default", "spm", "spm-spans", "unigram", "unigram-spaces", "wordpiece"):
+    for of in ("smollm", "gpt-2", "llama-bpe", "qwen2", "default", "spm", "spm-spans", "unigram", "unigram-spaces",
+               "wordpiece"):
         yield of, of, 1000, {}, []
     for pre in PRES:
         yield f"pre {pre}", "smollm", 100, {KEY + "pre": ("string", pre)}, []
@@ -202,7 +206,8 @@ def variants():
         yield f"{of}, begins and ends", of, 200, boolean("add_bos_token", True) | boolean("add_eos_token", True), []
     merges = {KEY + "scores": None, KEY + "merges": ("string", merges_of(Vocabulary(FIXTURES / "spm.gguf")))}
     for pre in ("gemma4", "sarvam-moe"):
-        yield pre, "spm", 400, merges | {KEY + "model": ("string", "gpt2"), KEY + "pre": ("string", pre)}, APPENDED + SPANNING
+        yield pre, "spm", 400, merges | {KEY + "model": ("string", "gpt2"),
+                                         KEY + "pre": ("string", pre)}, APPENDED + SPANNING
     yield "gemma4 as a model", "spm", 200, merges | {KEY + "model": ("string", "gemma4"), KEY + "pre": None}, APPENDED
     yield "wordpiece, cased", "wordpiece", 400, boolean("normalizer.lowercase", False), []
     for path in sorted(REAL.glob("*.gguf")) if (REAL / "complete").exists() else []:
@@ -230,17 +235,20 @@ def faults():
 
     ids = {name: i for i, name in enumerate(of("smollm").names)}
     yield fault("of special tokens that overlap and are equally long the one that stands first in the vocabulary is taken, or any: the "
-                "library tokenizers takes the one that stands first in the text", "smollm", "c[[", 0, [ids["c["], ids["["]])
+                "library tokenizers takes the one that stands first in the text", "smollm", "c[[", 0,
+                [ids["c["], ids["["]])
     for name in sorted(COMPOSING - {"qwen2"}) + ["qwen2"]:
         yield fault(f"texts are not composed, as the model's own tokenizer does: {name}", "smollm", "e\u0301", 0,
                     ("\u00e9", {}, ()), pre(name))
     for name in ("gpt-4o", "tekken", "kimi-k2"):
         cut = ["-\ufe0f's"] if name == "gpt-4o" or name == "kimi-k2" else ["-\ufe0f", "'s"]
         pieces = LlamaCpp(of("smollm", pre("superbpe")))  # which cuts at numbers only
-        yield fault(f"marks are no letters in the expression of {name}: those of split_vectors.py are", "smollm", "-\ufe0f's", 0,
+        yield fault(f"marks are no letters in the expression of {name}: those of split_vectors.py are", "smollm",
+                    "-\ufe0f's", 0,
                     [token for piece in cut for token in pieces.tokens(piece, 0)], pre(name))
     pieces = LlamaCpp(of("smollm", pre("superbpe")))
-    yield fault("numbers that are no digits are none in the expression of afmoe: \\p{N} has them", "smollm", "   \u2163", 0,
+    yield fault("numbers that are no digits are none in the expression of afmoe: \\p{N} has them", "smollm",
+                "   \u2163", 0,
                 pieces.tokens("   ", 0) + pieces.tokens("\u2163", 0), pre("afmoe"))
     for name in ("spm-spans", "llama-bpe"):
         old = of(name)
@@ -275,7 +283,8 @@ def left_out(vocabulary, appends):
     pre = vocabulary.get("pre")
     out = {a for a in atoms if pre in ("gpt-4o", "tekken", "kimi-k2", "llama4", "minimax-m2") and is_mark(a)}
     out |= {a for a in atoms if pre in COMPOSING and "\u0338" in a}  # which composes with what a name ends in
-    out |= {a for a in atoms if pre == "afmoe" and any(unicodedata.category(c) in ("No", "Nl") for c in a)}  # they are no numbers
+    out |= {a for a in atoms if pre == "afmoe"
+            and any(unicodedata.category(c) in ("No", "Nl") for c in a)}  # they are no numbers
     equally_long = {"c[", "[["} | ({"abcx", "bcxy"} if appends else set())  # and overlap
     return sorted(out | (equally_long & set(atoms)))
 
@@ -319,7 +328,8 @@ def main():
             if i % A_HASH == A_HASH - 1:
                 hashes.append(hash)
                 hash = 0x811C9DC5
-        written[name] = {"of": of, "real": real, "wordpiece": vocabulary.model == "bert", "changes": changes, "appends": appends,
+        written[name] = {"of": of, "real": real, "wordpiece": vocabulary.model == "bert", "changes": changes,
+                         "appends": appends,
                          "without": out, "hashes": hashes}
         print(f"{name}: {count} texts", flush=True)
     if sys.argv[1:2] == ["--show"]:

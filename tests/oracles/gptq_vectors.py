@@ -37,13 +37,16 @@ ROWS, COLUMNS, TOKENS, SEED, DAMPING = 32, 256, 384, 2463534242, 0.05
 NATURAL, ACTIVATION, STATIC, GROUP_AWARE = range(4)
 # bits, group, symmetric, order, search, dead
 CASES = [
-    (4, 128, 1, NATURAL, 0, 0), (4, 32, 0, NATURAL, 0, 0), (3, 64, 1, GROUP_AWARE, 0, 0), (2, 32, 0, GROUP_AWARE, 2.4, 0),
+    (4, 128, 1, NATURAL, 0, 0), (4, 32, 0, NATURAL, 0, 0), (3, 64, 1, GROUP_AWARE, 0, 0),
+    (2, 32, 0, GROUP_AWARE, 2.4, 0),
     (4, 0, 0, NATURAL, 0, 0), (8, 32, 1, STATIC, 0, 0), (4, 32, 0, ACTIVATION, 0, 0), (4, 128, 1, NATURAL, 2, 9),
     (3, 0, 1, ACTIVATION, 0, 0), (2, 64, 1, NATURAL, 2, 0), (3, 64, 0, STATIC, 2, 0), (4, 128, 0, GROUP_AWARE, 0, 0),
 ]
 GPTQ, GPTQ_V2, COMPRESSED = range(3)
-PACKED = [(GPTQ, 4, 32, 64, 64), (GPTQ_V2, 4, 64, 32, 64), (GPTQ_V2, 3, 32, 32, 64), (GPTQ, 2, 64, 32, 64), (GPTQ, 8, 32, 32, 64),
-          (GPTQ_V2, 2, 32, 64, 64), (COMPRESSED, 4, 32, 64, 64), (COMPRESSED, 8, 64, 32, 64), (COMPRESSED, 2, 32, 32, 96)]
+PACKED = [(GPTQ, 4, 32, 64, 64), (GPTQ_V2, 4, 64, 32, 64), (GPTQ_V2, 3, 32, 32, 64), (GPTQ, 2, 64, 32, 64),
+          (GPTQ, 8, 32, 32, 64),
+          (GPTQ_V2, 2, 32, 64, 64), (COMPRESSED, 4, 32, 64, 64), (COMPRESSED, 8, 64, 32, 64),
+          (COMPRESSED, 2, 32, 32, 96)]
 
 
 class Random:
@@ -84,8 +87,10 @@ def hessian(random, dead):
 
 def quantize(w, h, bits, group, symmetric, order, search, alike):
     """codes, scales, zeros, groups of columns, weights; alike: with the change."""
-    config = QuantizeConfig(bits=bits, group_size=group or -1, sym=bool(symmetric), desc_act=order in (ACTIVATION, STATIC),
-                            static_groups=order == STATIC, act_group_aware=order == GROUP_AWARE, damp_percent=DAMPING, mse=float(search))
+    config = QuantizeConfig(bits=bits, group_size=group or -1, sym=bool(symmetric),
+                            desc_act=order in (ACTIVATION, STATIC),
+                            static_groups=order == STATIC, act_group_aware=order == GROUP_AWARE, damp_percent=DAMPING,
+                            mse=float(search))
     linear = torch.nn.Linear(*w.shape[::-1], bias=False)
     linear.weight.data = torch.from_numpy(w.copy())
     task = library.GPTQ(linear, config)
@@ -120,7 +125,8 @@ def packed_by_gptqmodel(layout, bits, group, codes, scales, zeros):
     layer = TorchLinear(bits=bits, group_size=group, sym=False, desc_act=False, in_features=columns, out_features=rows)
     layer.pack(linear, scales, zeros, g_idx)
     if layout == GPTQ:
-        convert_gptq_v2_to_v1_format_module(layer, QuantizeConfig(bits=bits, group_size=group, sym=False, desc_act=False))
+        convert_gptq_v2_to_v1_format_module(layer,
+                                            QuantizeConfig(bits=bits, group_size=group, sym=False, desc_act=False))
     return layer.qweight, layer.qzeros, layer.scales
 
 

@@ -62,7 +62,8 @@ def main():
         text = prompt.get("text") or render(reader, prompt["chat"])
         ids = engine.tokenize(text, special="chat" in prompt)
         tokens, best = continue_greedily(engine, ids, args.tokens)
-        cases.append({"name": prompt["name"], "text": text, "special": "chat" in prompt, "prompt": ids, "tokens": tokens,
+        cases.append({"name": prompt["name"], "text": text, "special": "chat" in prompt, "prompt": ids,
+                      "tokens": tokens,
                       "best": best})
         gap = min(row[1] - row[3] for row in best)
         print(f"{prompt['name']}: {len(ids)} + {len(tokens)} tokens, narrowest gap {gap:.4f}: "

@@ -22,7 +22,8 @@ import windows
 
 TOKENS = np.random.default_rng(8).integers(2, 88, 200).tolist()
 # NAME: (architecture, context, tokens of its own or None)
-WRITTEN = {"tiny": ("llama", 64, None), "mixtral": ("llama", 32, TOKENS), "gpt2": ("gpt2", 32, TOKENS), "bert": ("bert", 32, TOKENS),
+WRITTEN = {"tiny": ("llama", 64, None), "mixtral": ("llama", 32, TOKENS), "gpt2": ("gpt2", 32, TOKENS),
+           "bert": ("bert", 32, TOKENS),
            "nomic-bert": ("nomic-bert", 32, TOKENS)}
 LAYERS = (0, 5)  # of the tiny model, which has six; all of the others
 
@@ -31,7 +32,8 @@ def matrices(model, architecture):
     """Where the weights of a matrix lie in memory -> its name in GGUF, which of its experts it is, and how many there
     are."""
     if architecture.endswith("bert"):
-        named = [(p, encoder_models.matrix_name(name, architecture)) for name, p in model.named_parameters() if p.dim() == 2]
+        named = [(p, encoder_models.matrix_name(name, architecture)) for name, p in model.named_parameters()
+                 if p.dim() == 2]
         return {p.data_ptr(): [(name, 0, 1)] for p, name in named if name}
     found = {}
     for name, p in model.named_parameters():
@@ -39,7 +41,8 @@ def matrices(model, architecture):
             continue
         if name.endswith("experts.gate_up_proj"):
             for e, one in enumerate(p):
-                found[one.data_ptr()] = [(family_models.gguf_name(name.replace("gate_up_proj", part), architecture), e, len(p))
+                found[one.data_ptr()] = [(family_models.gguf_name(name.replace("gate_up_proj", part), architecture), e,
+                                          len(p))
                                          for part in ("gate_proj.weight", "up_proj.weight")]
         elif p.dim() == 3:
             for e, one in enumerate(p):
@@ -129,7 +132,8 @@ def main():
         write_gguf(os.path.join(folder, name + ".gguf"), entries, context, len(cut), "text.txt")
         write_dat(os.path.join(folder, name + ".dat"), entries, context, len(cut), "text.txt")
         path = windows.TINY if name == "tiny" else windows.path_of(name)
-        heads[name] = {"model": os.path.relpath(path, windows.ROOT), "context": context, "windows": len(cut), **({} if name == "tiny" else {"input": tokens})}
+        heads[name] = {"model": os.path.relpath(path, windows.ROOT), "context": context, "windows": len(cut),
+                       **({} if name == "tiny" else {"input": tokens})}
         print(f"{name}: {len(cut)} windows, {len(entries)} matrices, counts from "
               f"{min(e[2].min() for e in entries)} to {max(e[2].max() for e in entries)}: {[e[0] for e in entries][:12]}")
     with open(os.path.join(folder, "imatrix.json"), "w", encoding="utf-8") as out:

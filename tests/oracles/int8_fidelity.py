@@ -59,7 +59,8 @@ def add_outliers(model, factor):
 
 
 def nibble(*args):
-    return subprocess.run([os.environ.get("NODE", "node"), str(ROOT / "web/cli.js"), *map(str, args)], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([os.environ.get("NODE", "node"), str(ROOT / "web/cli.js"), *map(str, args)], check=True,
+                          capture_output=True, text=True).stdout
 
 
 def main():
@@ -97,8 +98,10 @@ def main():
         for what, options in (("int8", ()), ("int8 with outliers", apart)):
             print(nibble("quantize", folder, file, "--type", "int8", "--force", *options), end="")
             for precision in ("exact", "fast"):
-                nibble("eval", file, "--precision", precision, "--tokens", ",".join(map(str, tokens)), "--logits", logits)
-                tell(f"nibble, {what}, {precision}", torch.from_numpy(np.fromfile(logits, dtype="<f4").reshape(exact.shape)))
+                nibble("eval", file, "--precision", precision, "--tokens", ",".join(map(str, tokens)), "--logits",
+                       logits)
+                tell(f"nibble, {what}, {precision}",
+                     torch.from_numpy(np.fromfile(logits, dtype="<f4").reshape(exact.shape)))
 
 
 if __name__ == "__main__":

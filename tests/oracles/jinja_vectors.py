@@ -15,11 +15,17 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 OUT = ROOT / "tests" / "fixtures" / "text" / "jinja.json"
 
 CONTEXT = {
-    "text": "Hello, World", "spaced": " \t\n a b  c \u3000\ufeff\x1c", "emoji": "a👩‍👩‍👧b🇫🇷é", "empty": "", "none": None, "yes": True, "no": False, "n": 7, "f": 2.5, "big": 12345678901234567890,
-    "list": [3, 1, 2], "words": ["b", "A", "c", "a"], "mixed": [1, "1", 1.5, True, None, [2], {"k": "v"}], "dict": {"b": 1, "A": 2, "items": "mine", "c": {"d": [1, 2]}},
-    "people": [{"name": "Zoe", "age": 3}, {"name": "adam", "age": 1}, {"name": "Bo"}], "lines": "one\ntwo\r\nthree\n\nfour", "quotes": "it's \"q\" \\ \x00\x1f\x7f\u2028é\U0001F600",
-    "html": "<a href='x'>&\"</a>", "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}, {"role": "user", "content": "Bye"}],
-    "cased": "ǆ ß ΑΣ ΣΑΣ İ ﬁ", "number": " 42 ", "code": "1_000", "tabs": "a\tbc\td", "thought": "<think>\nhm\n</think>\n\nSo.",
+    "text": "Hello, World", "spaced": " \t\n a b  c \u3000\ufeff\x1c", "emoji": "a👩‍👩‍👧b🇫🇷é", "empty": "", "none": None,
+    "yes": True, "no": False, "n": 7, "f": 2.5, "big": 12345678901234567890,
+    "list": [3, 1, 2], "words": ["b", "A", "c", "a"], "mixed": [1, "1", 1.5, True, None, [2], {"k": "v"}],
+    "dict": {"b": 1, "A": 2, "items": "mine", "c": {"d": [1, 2]}},
+    "people": [{"name": "Zoe", "age": 3}, {"name": "adam", "age": 1}, {"name": "Bo"}],
+    "lines": "one\ntwo\r\nthree\n\nfour", "quotes": "it's \"q\" \\ \x00\x1f\x7f\u2028é\U0001F600",
+    "html": "<a href='x'>&\"</a>", "messages": [{"role": "user", "content": "Hi"},
+                                                {"role": "assistant", "content": "Yo"},
+                                                {"role": "user", "content": "Bye"}],
+    "cased": "ǆ ß ΑΣ ΣΑΣ İ ﬁ", "number": " 42 ", "code": "1_000", "tabs": "a\tbc\td",
+    "thought": "<think>\nhm\n</think>\n\nSo.",
 }
 
 EXPRESSIONS = r"""
@@ -54,46 +60,91 @@ loop;loop is defined;varargs;caller;cycler("a","b").next();joiner(",")();joiner 
 
 TEMPLATES = [
     "{% for x in list %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }}{{ loop.previtem }}{{ loop.nextitem }};{% endfor %}",
-    "{% for x in [] %}a{% else %}none{% endfor %}", "{% for x in list %}{% continue %}{% else %}none{% endfor %}", "{% for x in list %}{% break %}{% else %}none{% endfor %}",
-    "{% for x in list if x > 1 %}{{ loop.index }}:{{ x }} {{ loop.length }}{% else %}none{% endfor %}", "{% for x in list if x > 9 %}{{ x }}{% else %}none{% endfor %}",
-    "{% for k, v in dict.items() %}{{ k }}={{ v }};{% endfor %}", "{% for k in dict %}{{ k }}{% endfor %}", "{% for a, b in [(1, 2), [3, 4]] %}{{ a + b }}{% endfor %}", "{% for a, b in [(1, 2, 3)] %}x{% endfor %}",
-    "{% for c in emoji %}[{{ c }}]{% endfor %}", "{% for x in missing %}a{% else %}e{% endfor %}", "{% for x in none %}a{% endfor %}", "{% for x in 5 %}a{% endfor %}",
+    "{% for x in [] %}a{% else %}none{% endfor %}", "{% for x in list %}{% continue %}{% else %}none{% endfor %}",
+    "{% for x in list %}{% break %}{% else %}none{% endfor %}",
+    "{% for x in list if x > 1 %}{{ loop.index }}:{{ x }} {{ loop.length }}{% else %}none{% endfor %}",
+    "{% for x in list if x > 9 %}{{ x }}{% else %}none{% endfor %}",
+    "{% for k, v in dict.items() %}{{ k }}={{ v }};{% endfor %}", "{% for k in dict %}{{ k }}{% endfor %}",
+    "{% for a, b in [(1, 2), [3, 4]] %}{{ a + b }}{% endfor %}", "{% for a, b in [(1, 2, 3)] %}x{% endfor %}",
+    "{% for c in emoji %}[{{ c }}]{% endfor %}", "{% for x in missing %}a{% else %}e{% endfor %}",
+    "{% for x in none %}a{% endfor %}", "{% for x in 5 %}a{% endfor %}",
     "{% for x in list %}{% for y in words %}{{ loop.index }}{% if y == 'A' %}{% break %}{% endif %}{% endfor %}|{{ loop.index }}{% endfor %}",
     "{% for x in list %}{% set outer = loop %}{% for y in [1, 2] %}{{ outer.index }}{{ loop.index }} {% endfor %}{% endfor %}",
-    "{% for x in list recursive %}{{ x }}{% if x == 3 %}({{ loop([1, 2]) }}){% endif %}{{ loop.depth }}{% endfor %}", "{% for x in list %}{{ loop.cycle('a', 'b') }}{{ loop.changed(x > 1) }}{% endfor %}",
-    "{% set x = 1 %}{% for y in [1] %}{% set x = 2 %}{{ x }}{% endfor %}{{ x }}", "{% if yes %}{% set x = 5 %}{% endif %}{{ x }}", "{% set x = 1 %}{% if no %}{% set x = 2 %}{% endif %}{{ x }}",
+    "{% for x in list recursive %}{{ x }}{% if x == 3 %}({{ loop([1, 2]) }}){% endif %}{{ loop.depth }}{% endfor %}",
+    "{% for x in list %}{{ loop.cycle('a', 'b') }}{{ loop.changed(x > 1) }}{% endfor %}",
+    "{% set x = 1 %}{% for y in [1] %}{% set x = 2 %}{{ x }}{% endfor %}{{ x }}",
+    "{% if yes %}{% set x = 5 %}{% endif %}{{ x }}", "{% set x = 1 %}{% if no %}{% set x = 2 %}{% endif %}{{ x }}",
     "{% set ns = namespace(x=1, l=[]) %}{% for y in list %}{% set ns.x = ns.x + y %}{% set ns.l = ns.l + [y] %}{% endfor %}{{ ns.x }}{{ ns.l }}", "{% set d = {} %}{% set d.x = 1 %}", "{% set ns = namespace() %}{% set ns._x = 1 %}",
-    "{% set ns = namespace(a=none) %}{{ ns.a is none }}{{ ns.b is defined }}{{ ns }}"[:-8], "{% set a, b = 1, 2 %}{{ a }}{{ b }}", "{% set a, b = [1] %}", "{% set x %}a{{ n }}b{% endset %}{{ x }}{{ x|length }}", "{% set x | upper | replace('A', 'z') %}ab{% endset %}{{ x }}",
-    "{% set x = x|default(1) %}{{ x }}", "{% for i in range(3) %}{% set t = t|default('') ~ i %}{{ t }},{% endfor %}{{ t is defined }}",
+    "{% set ns = namespace(a=none) %}{{ ns.a is none }}{{ ns.b is defined }}{{ ns }}"[:-8],
+    "{% set a, b = 1, 2 %}{{ a }}{{ b }}", "{% set a, b = [1] %}",
+    "{% set x %}a{{ n }}b{% endset %}{{ x }}{{ x|length }}",
+    "{% set x | upper | replace('A', 'z') %}ab{% endset %}{{ x }}",
+    "{% set x = x|default(1) %}{{ x }}",
+    "{% for i in range(3) %}{% set t = t|default('') ~ i %}{{ t }},{% endfor %}{{ t is defined }}",
     "{% macro m(a, b=2, c=a) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ m(1) }}|{{ m(1, 3) }}|{{ m(b=5, a=4) }}|{{ m() }}|", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, 2) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(z=2) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, a=2) }}",
-    "{% macro m() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, x=3) }}", "{% macro m() %}[{{ caller() }}]{% endmacro %}{% call m() %}in{{ n }}{% endcall %}", "{% macro m(x) %}{{ caller(x, 2) }}{% endmacro %}{% call(a, b=5) m('q') %}{{ a }}{{ b }}{% endcall %}",
-    "{% macro m() %}{{ text }}{% set text = 'inner' %}{{ text }}{% endmacro %}{{ m() }}{{ text }}", "{% set v = 1 %}{% macro m() %}{{ v }}{% endmacro %}{% set v = 2 %}{{ m() }}", "{% macro m() %}{{ w }}{% endmacro %}{% set w = 3 %}{{ m() }}", "{% for v in [1, 2] %}{% macro m() %}{{ v }}{% endmacro %}{{ m() }}{% endfor %}",
-    "{% macro f(n) %}{{ n }}{% if n > 0 %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(3) }}", "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}B{% endmacro %}{{ a() }}", "{{ m() }}{% macro m() %}x{% endmacro %}", "{% macro m() %}  x  {% endmacro %}{{ m()|trim }}|{{ m() ~ m() }}|{{ m()|length }}",
-    "{% filter upper %}ab{{ text }}{% endfilter %}", "{% filter replace('a', 'b') | upper %}aXa{% endfilter %}", "{% with a = 1, b = 2 %}{{ a + b }}{% set c = 3 %}{% endwith %}{{ a }}{{ c }}", "{% generation %}{{ text }}{% set g = 1 %}{% endgeneration %}{{ g }}",
-    "{% block x %}{{ text }}{% endblock %}", "{% block x %}a{% endblock x %}", "{% print 1, 2 %}", "{% raw %}{{ x }}{% y %}{# z #}{% endraw %}", "{%- raw -%}  a  {%- endraw -%}  b", "a{# comment #}b", "a {#- comment -#} b", "{# {{ x }} #}", "{# a # } #}z",
-    "  {% if yes %}\n  a\n  {% endif %}\nb", "  {%+ if yes %}\n  a\n  {%+ endif %}\nb", "{% if yes +%}\na{% endif %}", "{% if yes -%}\n  a\n{%- endif %}\n", "a\n  {{ n }}\n  b\n", "a\n\n", "a\n", "\n", "{{ n }}\n\n", "a\r\nb\rc\n{{ 'x\r\ny' }}", "{% if yes %}\r\n a\r\n{% endif %}\r\nb\r\n", "  {# c #}\n  b", "x  {# c #}\n  b",
-    "  {{- n -}}  ", "\ufeff{{- n -}}\ufeff", "\x1c{{- n -}}\x85", "a  {%- set x = 1 -%}  b", "\n\n{% set x = 1 %}\n\nb", "{{ '{{' }}{{ '}}' }}{{ '%}' }}", "{{ {'a': {'b': 1}}.a.b }}", "{{ {'a': 1}}}", "}} %} #}", "{ { % {", "{{ \"a\\\"b\" }}{{ 'a\\'b' }}",
-    "{% if 1 %}{% elif missing.x.y %}{% endif %}ok", "{% if no %}a{% elif yes %}b{% else %}c{% endif %}", "{% if [] %}a{% else %}b{% endif %}{% if '' %}a{% else %}b{% endif %}{% if 0.0 %}a{% else %}b{% endif %}{% if {} %}a{% else %}b{% endif %}{% if none %}a{% else %}b{% endif %}{% if missing %}a{% else %}b{% endif %}{% if ' ' %}a{% endif %}",
-    "{% if list|select('odd') %}a{% endif %}", "{% set g = list|select('odd') %}{{ g|list }}{{ g|list }}", "{{ list|select('odd')|length }}", "{% set l = words %}{% set l = l + ['z'] %}{{ words|length }}{{ l|length }}",
+    "{% macro m() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, x=3) }}",
+    "{% macro m() %}[{{ caller() }}]{% endmacro %}{% call m() %}in{{ n }}{% endcall %}",
+    "{% macro m(x) %}{{ caller(x, 2) }}{% endmacro %}{% call(a, b=5) m('q') %}{{ a }}{{ b }}{% endcall %}",
+    "{% macro m() %}{{ text }}{% set text = 'inner' %}{{ text }}{% endmacro %}{{ m() }}{{ text }}",
+    "{% set v = 1 %}{% macro m() %}{{ v }}{% endmacro %}{% set v = 2 %}{{ m() }}",
+    "{% macro m() %}{{ w }}{% endmacro %}{% set w = 3 %}{{ m() }}",
+    "{% for v in [1, 2] %}{% macro m() %}{{ v }}{% endmacro %}{{ m() }}{% endfor %}",
+    "{% macro f(n) %}{{ n }}{% if n > 0 %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(3) }}",
+    "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}B{% endmacro %}{{ a() }}",
+    "{{ m() }}{% macro m() %}x{% endmacro %}",
+    "{% macro m() %}  x  {% endmacro %}{{ m()|trim }}|{{ m() ~ m() }}|{{ m()|length }}",
+    "{% filter upper %}ab{{ text }}{% endfilter %}", "{% filter replace('a', 'b') | upper %}aXa{% endfilter %}",
+    "{% with a = 1, b = 2 %}{{ a + b }}{% set c = 3 %}{% endwith %}{{ a }}{{ c }}",
+    "{% generation %}{{ text }}{% set g = 1 %}{% endgeneration %}{{ g }}",
+    "{% block x %}{{ text }}{% endblock %}", "{% block x %}a{% endblock x %}", "{% print 1, 2 %}",
+    "{% raw %}{{ x }}{% y %}{# z #}{% endraw %}", "{%- raw -%}  a  {%- endraw -%}  b", "a{# comment #}b",
+    "a {#- comment -#} b", "{# {{ x }} #}", "{# a # } #}z",
+    "  {% if yes %}\n  a\n  {% endif %}\nb", "  {%+ if yes %}\n  a\n  {%+ endif %}\nb", "{% if yes +%}\na{% endif %}",
+    "{% if yes -%}\n  a\n{%- endif %}\n", "a\n  {{ n }}\n  b\n", "a\n\n", "a\n", "\n", "{{ n }}\n\n",
+    "a\r\nb\rc\n{{ 'x\r\ny' }}", "{% if yes %}\r\n a\r\n{% endif %}\r\nb\r\n", "  {# c #}\n  b", "x  {# c #}\n  b",
+    "  {{- n -}}  ", "\ufeff{{- n -}}\ufeff", "\x1c{{- n -}}\x85", "a  {%- set x = 1 -%}  b",
+    "\n\n{% set x = 1 %}\n\nb", "{{ '{{' }}{{ '}}' }}{{ '%}' }}", "{{ {'a': {'b': 1}}.a.b }}", "{{ {'a': 1}}}",
+    "}} %} #}", "{ { % {", "{{ \"a\\\"b\" }}{{ 'a\\'b' }}",
+    "{% if 1 %}{% elif missing.x.y %}{% endif %}ok", "{% if no %}a{% elif yes %}b{% else %}c{% endif %}",
+    "{% if [] %}a{% else %}b{% endif %}{% if '' %}a{% else %}b{% endif %}{% if 0.0 %}a{% else %}b{% endif %}{% if {} %}a{% else %}b{% endif %}{% if none %}a{% else %}b{% endif %}{% if missing %}a{% else %}b{% endif %}{% if ' ' %}a{% endif %}",
+    "{% if list|select('odd') %}a{% endif %}", "{% set g = list|select('odd') %}{{ g|list }}{{ g|list }}",
+    "{{ list|select('odd')|length }}", "{% set l = words %}{% set l = l + ['z'] %}{{ words|length }}{{ l|length }}",
     "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('alternate') }}{% endif %}{{ m.role }}{% endfor %}", "{{ messages[-1].content }}{{ messages[0]['content'] }}{{ messages[1:]|length }}{{ (messages|last).role }}{{ messages[::-1][0].role }}",
-    "{% set loop_messages = messages[1:] if messages[0].role == 'system' else messages %}{{ loop_messages|length }}", "{% for m in messages|selectattr('role', 'equalto', 'user') %}{{ m.content }}{% endfor %}", "{% set found = namespace(i=-1) %}{% for m in messages[::-1] %}{% set idx = (messages|length - 1) - loop.index0 %}{% if m.role == 'user' and found.i < 0 %}{% set found.i = idx %}{% endif %}{% endfor %}{{ found.i }}",
+    "{% set loop_messages = messages[1:] if messages[0].role == 'system' else messages %}{{ loop_messages|length }}",
+    "{% for m in messages|selectattr('role', 'equalto', 'user') %}{{ m.content }}{% endfor %}",
+    "{% set found = namespace(i=-1) %}{% for m in messages[::-1] %}{% set idx = (messages|length - 1) - loop.index0 %}{% if m.role == 'user' and found.i < 0 %}{% set found.i = idx %}{% endif %}{% endfor %}{{ found.i }}",
     "{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{{ c.reset() }}{{ c.next() }}", "{% set j = joiner('|') %}{% for x in list %}{{ j() }}{{ x }}{% endfor %}", "{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as y %}", "{% nope %}", "{% if %}", "{{ }}", "{{ 1 + }}", "{% if yes %}", "{% endif %}", "{{ 'abc }}", "{{ (1 }}", "{{ 1) }}", "{# x", "{% raw %}x",
-    "{% for x in list %}", "{% break %}", "{{ a b }}", "{{ 1 is }}", "{{ 1 | }}", "{{ x.1y }}", "{{ $ }}", "{% set 1 = 2 %}", "{% set text.x = 2 %}", "{{ f(a=1, 2) }}", "{{ dict(**dict) }}", "{{ dict(*[[('a', 1)]]) }}", "{{ '%s-%s'|format(*words[:2]) }}", "{% macro m(a, b) %}{{ a }}{{ b }}{% endmacro %}{{ m(*[1], **{'b': 2}) }}",
-    "{{ text[:5] ~ '...' if text|length > 5 else text }}", "{{ (text if yes else none) | default('x') }}", "{{ 'a' if yes }}{{ 'a' if no }}", "{{ dict.c.d | tojson }}{{ dict['c']['d'][0] }}", "{{ thought.split('</think>')|last|trim }}", "{%- if '</think>' in thought %}{% set t = thought.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}{{ t }}{% endif %}",
-    "{{ messages|map(attribute='role')|unique|join('/') }}", "{% for group in people|groupby('age', default=0) %}{{ group.grouper }}:{{ group.list|length }};{% endfor %}", "{% for k, g in people|groupby('age', default=0) %}{{ k }}{{ g|length }}{% endfor %}", "{{ strftime_now('') }}", "{{ none is none }}{{ none is defined }}{{ missing is none }}", "{{ true }}{{ True }}{{ none }}{{ None }}{{ false }}",
-    "{% set x = 5 %}{% set x = x + 1 if x > 3 else x %}{{ x }}", "{{ [1, 2, 3] | map('string') | join }}", "{{ {'b': 1, 'a': 2} | dictsort | first }}", "{{ -1 if -1 < 0 else 1 }}{{ - 1 }}{{ 3 - -1 }}", "{{ 1 if [] is sequence and not [] is mapping }}", "{{ ('a', 'b') | join }}{{ ('a') }}{{ ('a',) }}",
+    "{% for x in list %}", "{% break %}", "{{ a b }}", "{{ 1 is }}", "{{ 1 | }}", "{{ x.1y }}", "{{ $ }}",
+    "{% set 1 = 2 %}", "{% set text.x = 2 %}", "{{ f(a=1, 2) }}", "{{ dict(**dict) }}", "{{ dict(*[[('a', 1)]]) }}",
+    "{{ '%s-%s'|format(*words[:2]) }}", "{% macro m(a, b) %}{{ a }}{{ b }}{% endmacro %}{{ m(*[1], **{'b': 2}) }}",
+    "{{ text[:5] ~ '...' if text|length > 5 else text }}", "{{ (text if yes else none) | default('x') }}",
+    "{{ 'a' if yes }}{{ 'a' if no }}", "{{ dict.c.d | tojson }}{{ dict['c']['d'][0] }}",
+    "{{ thought.split('</think>')|last|trim }}",
+    "{%- if '</think>' in thought %}{% set t = thought.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}{{ t }}{% endif %}",
+    "{{ messages|map(attribute='role')|unique|join('/') }}",
+    "{% for group in people|groupby('age', default=0) %}{{ group.grouper }}:{{ group.list|length }};{% endfor %}",
+    "{% for k, g in people|groupby('age', default=0) %}{{ k }}{{ g|length }}{% endfor %}", "{{ strftime_now('') }}",
+    "{{ none is none }}{{ none is defined }}{{ missing is none }}",
+    "{{ true }}{{ True }}{{ none }}{{ None }}{{ false }}",
+    "{% set x = 5 %}{% set x = x + 1 if x > 3 else x %}{{ x }}", "{{ [1, 2, 3] | map('string') | join }}",
+    "{{ {'b': 1, 'a': 2} | dictsort | first }}", "{{ -1 if -1 < 0 else 1 }}{{ - 1 }}{{ 3 - -1 }}",
+    "{{ 1 if [] is sequence and not [] is mapping }}", "{{ ('a', 'b') | join }}{{ ('a') }}{{ ('a',) }}",
 ]
 
 
 def main():
-    cases = [f"{{{{ {expression} }}}}" for line in EXPRESSIONS.strip("\n").replace("\\\njoined", "\\\0joined").split("\n") for expression in split(line.replace("\0", "\n"))] + TEMPLATES
+    cases = [f"{{{{ {expression} }}}}"
+             for line in EXPRESSIONS.strip("\n").replace("\\\njoined", "\\\0joined").split("\n")
+             for expression in split(line.replace("\0", "\n"))] + TEMPLATES
     out = []
     for template in cases:
         try:
             out.append([template, reference._cached_compile_jinja_template(template).render(**CONTEXT)])
-        except (jinja2.exceptions.TemplateError, TypeError, KeyError, AttributeError, ValueError, IndexError, OverflowError, ZeroDivisionError, SyntaxError):
+        except (jinja2.exceptions.TemplateError, TypeError, KeyError, AttributeError, ValueError, IndexError,
+                OverflowError, ZeroDivisionError, SyntaxError):
             out.append([template, None])
-    out = [[template, text] for template, text in out if text is None or " object at 0x" not in text and "<generator" not in text and "<built-in" not in text and "<bound" not in text]
+    out = [[template, text] for template, text in out if text is None or " object at 0x" not in text
+           and "<generator" not in text and "<built-in" not in text and "<bound" not in text]
     rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in out)
     OUT.write_text(f'{{"context": {json.dumps(CONTEXT, ensure_ascii=False)}, "cases": [\n{rows}\n]}}\n')
     print(f"{OUT.name}: {len(out)} templates, {sum(text is None for _, text in out)} of them errors, {OUT.stat().st_size} bytes")

@@ -37,9 +37,12 @@ import llamacpp
 
 # name of the folder: what the converter needs of config.json and does not find there
 FOLDERS = {
-    "llama-f32": {}, "llama-sharded": {}, "llama-3": {}, "llama-yarn": {}, "mistral": {}, "mixtral": {}, "qwen2": {}, "qwen3": {},
-    "gemma": {}, "gemma2": {}, "gemma3": {}, "phi3": {}, "phi3-partial": {}, "phi3-long": {}, "olmo2": {}, "stablelm": {},
-    "gpt2": dict(n_ctx=44), "gpt-neox": dict(rotary_pct=0.25), "falcon": dict(num_kv_heads=1), "falcon-40b": {}, "phi": {},
+    "llama-f32": {}, "llama-sharded": {}, "llama-3": {}, "llama-yarn": {}, "mistral": {}, "mixtral": {}, "qwen2": {},
+    "qwen3": {},
+    "gemma": {}, "gemma2": {}, "gemma3": {}, "phi3": {}, "phi3-partial": {}, "phi3-long": {}, "olmo2": {},
+    "stablelm": {},
+    "gpt2": dict(n_ctx=44), "gpt-neox": dict(rotary_pct=0.25), "falcon": dict(num_kv_heads=1), "falcon-40b": {},
+    "phi": {},
     "smollm3": {}, "granite": {}, "qwen2-moe": {}, "qwen3-moe": {}, "deepseek": {}, "bert": {}, "roberta": {},
 }
 # Models that llama.cpp reads and computes otherwise; tests/js/llamacpp-folders.test.js wants nibble to say so.
@@ -55,7 +58,8 @@ LEFT_OUT = re.compile("|".join((
     r"deepseek\.(expert_weights_scale|expert_weights_norm|expert_gating_func|rope\.scaling\.type)",  # the defaults
     r".*\.attention\.sliding_window_pattern",
     r"tokenizer\.ggml\.add_(bos|eos|sep)_token",                   # nibble adds what transformers' classes add
-    r"tokenizer\.ggml\.merges", r"tokenizer\.ggml\.add_space_prefix", r"tokenizer\.ggml\..*(fim|eot|prefix|suffix|middle).*",
+    r"tokenizer\.ggml\.merges", r"tokenizer\.ggml\.add_space_prefix",
+    r"tokenizer\.ggml\..*(fim|eot|prefix|suffix|middle).*",
     r"GGUF\..*",
 )) + "$")
 
@@ -87,7 +91,8 @@ def converted(source, config, work):
     kind = get_model_class(base.get_model_architecture(hparams, base.ModelType.TEXT), mmproj=False)
     kind.set_vocab, kind.get_vocab_base = set_vocabulary, vocabulary
     needless = (".attn.bias", "lm_head.weight") if hparams.get("tie_word_embeddings") else (".attn.bias",)
-    kind.filter_tensors = classmethod(lambda cls, item, old=kind.filter_tensors: None if item[0].endswith(needless) else old(item))
+    kind.filter_tensors = classmethod(lambda cls, item, old=kind.filter_tensors: None if item[0].endswith(needless)
+                                      else old(item))
     kind(folder, gguf.LlamaFileType.MOSTLY_Q8_0, target, hparams=hparams).write()
     return gguf.GGUFReader(target)
 
@@ -164,7 +169,8 @@ def main():
             made[name] = noted(converted(ROOT / "tests/fixtures/safetensors" / name, FOLDERS[name], Path(work)))
             if asked.check:
                 check(name, Path(work))
-    asked.output.write_text("{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(made[name])}" for name in FOLDERS if name in made) + "\n}\n")
+    asked.output.write_text("{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(made[name])}" for name in FOLDERS
+                                               if name in made) + "\n}\n")
     print(f"{asked.output}: {len(made)} folders, {asked.output.stat().st_size} bytes")
 
 

@@ -32,8 +32,10 @@ BY_NAME = {
     "sentence_folders": ["../fixtures/sentence"],
 }
 # Packages whose name is not that of their module; and what a module needs without importing it.
-PACKAGES = {"auto_round": "auto-round", "google": "protobuf", "compressed_tensors": "compressed-tensors", "sentence_transformers": "sentence-transformers"}
-BESIDES = {"transformers": ["accelerate"], "auto_round": ["datasets", "py-cpuinfo"], "gptqmodel": ["setuptools", "wheel"]}
+PACKAGES = {"auto_round": "auto-round", "google": "protobuf", "compressed_tensors": "compressed-tensors",
+            "sentence_transformers": "sentence-transformers"}
+BESIDES = {"transformers": ["accelerate"], "auto_round": ["datasets", "py-cpuinfo"],
+           "gptqmodel": ["setuptools", "wheel"]}
 GPTQ = {"gptqmodel", "awq", "tokenicer"}  # of requirements-gptq.txt, all or none
 
 
@@ -45,7 +47,8 @@ def names_of(script):
     """The keys of its tables."""
     found = []
     for line in tree(script).body:
-        if isinstance(line, ast.Assign) and getattr(line.targets[0], "id", None) in LISTS and isinstance(line.value, ast.Dict):
+        if isinstance(line, ast.Assign) and getattr(line.targets[0], "id",
+                                                    None) in LISTS and isinstance(line.value, ast.Dict):
             found += [key.value for key in line.value.keys if isinstance(key, ast.Constant)]
     return found
 
@@ -106,7 +109,8 @@ def check():
                 yield from ((a.asname or a.name).partition(".")[0] for a in node.names)
 
     def imported(script):
-        return {a.asname or a.name for node in ast.walk(scripts[script]) if isinstance(node, ast.Import) for a in node.names}
+        return {a.asname or a.name for node in ast.walk(scripts[script]) if isinstance(node, ast.Import)
+                for a in node.names}
 
     names, bad = {script: set(own(script)) for script in scripts}, []
     for script, parsed in scripts.items():
@@ -116,7 +120,8 @@ def check():
                 taken = [(node.module, a.name) for a in node.names]
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in scripts:
                 taken = [(node.value.id, node.attr)] if node.value.id in imported(script) else []
-            bad += [f"{script}.py:{node.lineno}: {other}.py has no {name}" for other, name in taken if name not in names[other]]
+            bad += [f"{script}.py:{node.lineno}: {other}.py has no {name}" for other, name in taken
+                    if name not in names[other]]
     if bad:
         raise SystemExit("\n".join(bad))
 

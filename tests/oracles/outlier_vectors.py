@@ -102,7 +102,8 @@ def main():
     said = json.load(open(head)) | {"text": TEXT, "context": CONTEXT, "threshold": THRESHOLD, "matrices": matrices}
     with open(head, "w", encoding="utf-8") as out:
         out.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in said.items()) + "\n}\n")
-    print(f"{path}: {os.path.getsize(path)} bytes,", {name: len(matrix["columns"]) for name, matrix in matrices.items()})
+    print(f"{path}: {os.path.getsize(path)} bytes,",
+          {name: len(matrix["columns"]) for name, matrix in matrices.items()})
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ def main():
         if abs(other["perplexity"] / result["perplexity"] - 1) > 1e-4:
             raise SystemExit(f"{name}: transformers and llama.cpp disagree")
         found[name] = {"model": os.path.basename(path), **({"input": tokens} if model in ("gemma2", "mixtral") else {}),
-                       "context": context, **({"stride": stride} if stride else {}), "begin": begin is not None, **result}
+                       "context": context, **({"stride": stride} if stride else {}), "begin": begin is not None,
+                       **result}
     with open(os.path.join(windows.FIXTURES, "llamacpp/perplexity.json"), "w", encoding="utf-8") as out:
         out.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n}\n")
 

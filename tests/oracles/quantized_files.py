@@ -34,12 +34,16 @@ MODELS = {
 NEEDY = ["q2_k_s", "iq3_xs", "iq3_xxs", "iq2_m", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_m", "iq1_s"]
 LEFT_OUT = ["nvfp4"]  # this llama.cpp does not make it
 PLAIN = [name for name in FILE_TYPES if name not in NEEDY + LEFT_OUT]
-WEIGHTED = ["q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k_m", "q4_k_m", "q5_k_m", "q6_k", "iq4_nl", "iq4_xs", "iq3_s", "iq3_m", *NEEDY]
+WEIGHTED = ["q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k_m", "q4_k_m", "q5_k_m", "q6_k", "iq4_nl", "iq4_xs", "iq3_s",
+            "iq3_m", *NEEDY]
 # model, preset, with importance, further settings
 FILES = [("dense", preset, False, {}) for preset in PLAIN] + [("dense", preset, True, {}) for preset in WEIGHTED] + [
-    ("narrow", preset, preset in NEEDY, {}) for preset in ("q2_k", "q3_k_l", "q4_k_m", "q5_k_s", "q6_k", "q8_0", "iq3_s", "iq2_xxs", "tq1_0")] + [
-    ("experts", "q4_k_m", True, {}), ("experts", "iq2_xs", True, {}), ("experts", "mxfp4_moe", False, {}), ("experts", "q4_0", True, {}),
-    ("dense", "q4_k_m", False, {"tensor_types": [[r"ffn_down", "Q8_0"], [r"blk\.[01]\.attn_[qk]", "IQ4_XS"], [r"ffn", "Q3_K"], ["v", "F16"]]}),
+    ("narrow", preset, preset in NEEDY, {})
+    for preset in ("q2_k", "q3_k_l", "q4_k_m", "q5_k_s", "q6_k", "q8_0", "iq3_s", "iq2_xxs", "tq1_0")] + [
+    ("experts", "q4_k_m", True, {}), ("experts", "iq2_xs", True, {}), ("experts", "mxfp4_moe", False, {}),
+    ("experts", "q4_0", True, {}),
+    ("dense", "q4_k_m", False, {"tensor_types": [[r"ffn_down", "Q8_0"], [r"blk\.[01]\.attn_[qk]", "IQ4_XS"],
+                                                 [r"ffn", "Q3_K"], ["v", "F16"]]}),
     ("dense", "q5_k_m", False, {"output_tensor_type": "Q4_0", "token_embedding_type": "Q3_K"}),
     ("narrow", "q4_0", False, {"output_tensor_type": "Q5_0"}),
     ("dense", "q4_k_m", False, {"source": "q8_0"}),
@@ -128,14 +132,16 @@ def quantized(folder, model, preset, has_importance, settings):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--output", default=Path(__file__).parent.parent / "fixtures/formats/quantized-files.json", type=Path)
+    parser.add_argument("--output", default=Path(__file__).parent.parent / "fixtures/formats/quantized-files.json",
+                        type=Path)
     output = parser.parse_args().output
     binding.set_log_callback(lambda *_: None)
     binding.ggml_backend_load_all()
     models = {}
     for name, (architecture, layers, heads, kv_heads, experts, *_) in MODELS.items():
         shapes = {tensor: list(reversed(shape)) for tensor, shape in tensors_of(name).items()}
-        models[name] = {"architecture": architecture, "layers": layers, "heads": heads, "kvHeads": kv_heads, "experts": experts,
+        models[name] = {"architecture": architecture, "layers": layers, "heads": heads, "kvHeads": kv_heads,
+                        "experts": experts,
                         "tensors": shapes}
     files = []
     with tempfile.TemporaryDirectory() as folder:

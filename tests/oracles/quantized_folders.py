@@ -27,11 +27,15 @@ CONFIG = dict(BASE, num_hidden_layers=1)
 # name: quantization_config
 FOLDERS = {
     "gptq": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=False),
-    "gptq-zeros": dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=False, checkpoint_format="gptq_v2"),
-    "gptq-one-group": dict(quant_method="gptq", bits=4, group_size=-1, sym=False, desc_act=False, checkpoint_format="gptq"),
+    "gptq-zeros": dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=False,
+                       checkpoint_format="gptq_v2"),
+    "gptq-one-group": dict(quant_method="gptq", bits=4, group_size=-1, sym=False, desc_act=False,
+                           checkpoint_format="gptq"),
     "gptq-8-bits": dict(quant_method="gptq", bits=8, group_size=32, sym=True, desc_act=False),
-    "gptq-3-bits": dict(quant_method="gptq", bits=3, group_size=32, sym=True, desc_act=False, checkpoint_format="gptq_v2"),
-    "gptq-2-bits": dict(quant_method="gptq", bits=2, group_size=32, sym=False, desc_act=False, checkpoint_format="gptq_v2"),
+    "gptq-3-bits": dict(quant_method="gptq", bits=3, group_size=32, sym=True, desc_act=False,
+                        checkpoint_format="gptq_v2"),
+    "gptq-2-bits": dict(quant_method="gptq", bits=2, group_size=32, sym=False, desc_act=False,
+                        checkpoint_format="gptq_v2"),
     "awq": dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm"),
     # columns in groups by their weight in the inputs, the same where the inputs are; and each matrix in an order of its
     # own
@@ -39,8 +43,10 @@ FOLDERS = {
     "gptq-desc-act-zeros": dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=True,
                                 checkpoint_format="gptq_v2"),
     # modules that GPTQModel leaves as they are, and others with bits, groups, zeros and orders of their own
-    "gptq-dynamic": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=False, checkpoint_format="gptq_v2", dynamic={
-        r"-:.*\.k_proj": {}, r"+:.*\.(q|o)_proj$": {"bits": 8, "group_size": -1}, r".*\.mlp\.up_": {"bits": 2, "sym": False},
+    "gptq-dynamic": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=False,
+                         checkpoint_format="gptq_v2", dynamic={
+        r"-:.*\.k_proj": {}, r"+:.*\.(q|o)_proj$": {"bits": 8, "group_size": -1},
+        r".*\.mlp\.up_": {"bits": 2, "sym": False},
         r"+:model\.layers\.0\.mlp\.gate_proj": {"desc_act": True}, r"-:.*gate_proj": {}}),
 }
 

@@ -38,8 +38,10 @@ from awq_vectors import autoawq
 ROOT = Path(__file__).resolve().parents[2]
 TOKENS = [5, 17, 200, 33, 90, 44, 8]
 WAYS = [
-    ("gptq", []), ("gptq", ["--order", "activation", "--asymmetric", "--group", "64"]), ("gptq", ["--bits", "3", "--group", "32"]),
-    ("gptq_v2", ["--bits", "8", "--asymmetric"]), ("gptq_v2", ["--bits", "2", "--asymmetric", "--group", "32"]), ("gptq", ["--group", "0"]),
+    ("gptq", []), ("gptq", ["--order", "activation", "--asymmetric", "--group", "64"]),
+    ("gptq", ["--bits", "3", "--group", "32"]),
+    ("gptq_v2", ["--bits", "8", "--asymmetric"]), ("gptq_v2", ["--bits", "2", "--asymmetric", "--group", "32"]),
+    ("gptq", ["--group", "0"]),
     ("compressed-tensors", []), ("compressed-tensors", ["--bits", "8", "--group", "0"]),
     ("compressed-tensors", ["--asymmetric", "--group", "32"]),
     ("awq", ["--method", "awq"]), ("awq", ["--method", "awq+gptq", "--group", "32"]),
@@ -59,11 +61,13 @@ def of_gptq(tensors, config):
     for module in modules(tensors, "qweight"):
         part = {leaf: tensors.pop(f"{module}.{leaf}") for leaf in ("qweight", "qzeros", "scales", "g_idx")}
         columns, rows = part["g_idx"].numel(), part["scales"].shape[1]
-        layer = TorchLinear(bits=config["bits"], group_size=config["group_size"], sym=config["sym"], desc_act=config["desc_act"],
+        layer = TorchLinear(bits=config["bits"], group_size=config["group_size"], sym=config["sym"],
+                            desc_act=config["desc_act"],
                             in_features=columns, out_features=rows)
         layer.load_state_dict(part, strict=False)
         if config["checkpoint_format"] == "gptq":
-            settings = QuantizeConfig(bits=config["bits"], group_size=config["group_size"], sym=config["sym"], desc_act=config["desc_act"])
+            settings = QuantizeConfig(bits=config["bits"], group_size=config["group_size"], sym=config["sym"],
+                                      desc_act=config["desc_act"])
             convert_gptq_v1_to_v2_format_module(layer, settings.bits, torch.int32)
         layer.post_init()
         yield module, layer.dequantize_weight().T.float()

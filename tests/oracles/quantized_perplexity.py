@@ -153,7 +153,8 @@ def main():
                 by_gptqmodel(args.base, windows, int(bits), int(group), theirs)
             else:
                 by_autoawq(args.base, windows, int(bits), int(group), theirs, args.spoilt)
-            nibble("quantize", args.base, ours, "--format", method, "--method", method, "--bits", bits, "--group", group,
+            nibble("quantize", args.base, ours, "--format", method, "--method", method, "--bits", bits, "--group",
+                   group,
                    "--calibration", args.calibration, "--samples", args.samples, "--context", args.context)
             right, found = perplexity(theirs)["perplexity"], perplexity(ours)["perplexity"]
         lines.append(f"{way}: library {right:.4f}, nibble {found:.4f}, {100 * (found / right - 1):+.2f} %")

@@ -40,13 +40,16 @@ def vocabulary():
 
 
 VOCABULARY, MERGES = vocabulary()
-BASE = dict(vocab_size=len(VOCABULARY), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+BASE = dict(vocab_size=len(VOCABULARY), hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+            num_attention_heads=4,
             num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-5, tie_word_embeddings=True)
 WIDE = dict(BASE, hidden_size=256, intermediate_size=64, num_hidden_layers=1, head_dim=16)
 SMALL = dict(BASE, hidden_size=32, intermediate_size=64)
 PLAIN = {"rope_type": "default", "rope_theta": 10000.0}
-GEMMA = dict(vocab_size=len(VOCABULARY), hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
-             num_key_value_heads=2, head_dim=12, max_position_embeddings=128, sliding_window=11, sliding_window_pattern=2)
+GEMMA = dict(vocab_size=len(VOCABULARY), hidden_size=32, intermediate_size=48, num_hidden_layers=3,
+             num_attention_heads=4,
+             num_key_value_heads=2, head_dim=12, max_position_embeddings=128, sliding_window=11,
+             sliding_window_pattern=2)
 
 
 def rope(kind, **more):
@@ -61,7 +64,8 @@ MODELS = {
     "head-size": (dict(SMALL, head_dim=24, intermediate_size=32), Type.F32),
     "one-kv-head": (dict(SMALL, num_key_value_heads=1), Type.F32),
     "all-kv-heads": (dict(SMALL, num_key_value_heads=4), Type.F32),
-    "odd-sizes": (dict(SMALL, num_hidden_layers=1, hidden_size=42, intermediate_size=50, num_attention_heads=6, num_key_value_heads=3, head_dim=12),
+    "odd-sizes": (dict(SMALL, num_hidden_layers=1, hidden_size=42, intermediate_size=50, num_attention_heads=6,
+                       num_key_value_heads=3, head_dim=12),
                   Type.F32),
     "rope-base": (dict(SMALL, rope_parameters={"rope_type": "default", "rope_theta": 500000.0}), Type.F32),
     "rope-linear": (dict(SMALL, rope_parameters=rope("linear", factor=4.0)), Type.F32),
@@ -69,18 +73,23 @@ MODELS = {
                                                      original_max_position_embeddings=32)), Type.F32),
     "rope-yarn": (dict(SMALL, rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=32)), Type.F32),
     "sliding-window": (dict(SMALL, sliding_window=12), Type.F32),
-    "type-f16": (SMALL, Type.F16), "type-bf16": (SMALL, Type.BF16), "type-q4_0": (BASE, Type.Q4_0), "type-q4_1": (BASE, Type.Q4_1),
+    "type-f16": (SMALL, Type.F16), "type-bf16": (SMALL, Type.BF16), "type-q4_0": (BASE, Type.Q4_0),
+    "type-q4_1": (BASE, Type.Q4_1),
     "type-q5_0": (BASE, Type.Q5_0), "type-q5_1": (BASE, Type.Q5_1), "type-q8_0": (BASE, Type.Q8_0),
-    "type-q2_k": (WIDE, Type.Q2_K), "type-q3_k": (WIDE, Type.Q3_K), "type-q4_k": (WIDE, Type.Q4_K), "type-q5_k": (WIDE, Type.Q5_K),
+    "type-q2_k": (WIDE, Type.Q2_K), "type-q3_k": (WIDE, Type.Q3_K), "type-q4_k": (WIDE, Type.Q4_K),
+    "type-q5_k": (WIDE, Type.Q5_K),
     "type-q6_k": (WIDE, Type.Q6_K),
     "gemma3": (dict(GEMMA, num_hidden_layers=7, sliding_window_pattern=6), Type.F16),
     "gemma3-rope-linear": (dict(GEMMA, rope_parameters={"full_attention": rope("linear", factor=8.0),
                                                         "sliding_attention": PLAIN}), Type.F32),
-    "gemma3-rope-bases": (dict(GEMMA, rope_parameters={"full_attention": PLAIN, "sliding_attention": dict(PLAIN, rope_theta=50.0)}),
+    "gemma3-rope-bases": (dict(GEMMA,
+                               rope_parameters={"full_attention": PLAIN,
+                                                "sliding_attention": dict(PLAIN, rope_theta=50.0)}),
                           Type.F32),
     "gemma3-no-window": (dict(GEMMA, sliding_window_pattern=1), Type.F32),
     "gemma3-27b": (dict(GEMMA, num_hidden_layers=62, hidden_size=16, intermediate_size=8, num_attention_heads=2,
-                        num_key_value_heads=1, head_dim=4, sliding_window_pattern=6, query_pre_attn_scalar=8), Type.F16),
+                        num_key_value_heads=1, head_dim=4, sliding_window_pattern=6, query_pre_attn_scalar=8),
+                        Type.F16),
     "head-size-10": (dict(SMALL, head_dim=10, intermediate_size=32), Type.F16),
     "head-size-14": (dict(SMALL, head_dim=14, intermediate_size=32, attention_bias=True), Type.F16),
     "head-size-18": (dict(SMALL, head_dim=18, intermediate_size=32), Type.F16),
@@ -100,7 +109,8 @@ TYPES = {
                             "ffn_down": Type.MXFP4, "attn_norm": Type.I8, "ffn_norm": Type.I64,
                             "output_norm": Type.F64}),
     # q, k and v as one matrix, as families write it that llama.cpp reads so: their rows are no multiples of 4
-    "head-size-merged": (dict(SMALL, num_hidden_layers=1, intermediate_size=32, num_attention_heads=1, num_key_value_heads=1,
+    "head-size-merged": (dict(SMALL, num_hidden_layers=1, intermediate_size=32, num_attention_heads=1,
+                              num_key_value_heads=1,
                               head_dim=10), {"attn_q": Type.Q8_0, "attn_k": Type.Q8_0, "attn_v": Type.Q8_0}),
 }
 SEEDS = {name: seed for seed, name in [*enumerate(MODELS, 1), *enumerate(TYPES, 1001)]}
@@ -144,7 +154,8 @@ def halves(p, heads):
 
 
 NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-         "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+         "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+         "mlp.down_proj": "ffn_down",
          "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
          "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 NAMES_GEMMA = NAMES | {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",

@@ -20,24 +20,33 @@ OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "tokenizers"
 TEXTS, VARIANTS_TEXTS, A_HASH = 1000, 400, 25
 ATOMS = [
     " ", "  ", "   ", "\t", "\n", "\r\n", "\r", "\u00a0", "\u3000", "\u2003", "\u0085", "\u200b", "\u2028", "\u1680",
-    "a", "E", "b", "x", "the", "Hello", "wonderful", " it", " was", "\u00e9", "e\u0301", "E\u0300", "\u017f", "\u0130", "\u00df",
-    "\u01c4", "\ufb01", "\u212a", "\u212b", "\u00c5", "\uac00", "\u1100", "\u1161", "\u11a8", "\u6f22", "\u4eba", "\uf900",
-    "\u3042", "\uff71", "\uff9e", "\u0e01", "\u0e33", "\u0915", "\u093f", "\u094d", "\u0958", "\u0391\u0345", "\u0416", "\u05d0",
-    "\u0301", "\u0338", "\u0323", "\ufe0f", "\u200d", "\u0327", "\u0600", "\u0627", "\U0001f600", "\U0001f469\u200d\U0001f4bb",
-    "\U0001f1e9\U0001f1ea", "1", "23", "4567", "\u00b2", "\u2163", "\u0663", "\uff11", "\u2460", "'", "'s", "'S", "'\u017f", "'Re",
-    "'LL", "it'\u017fo", ".", ",", "!", "?", " .", " n't", " 'm", " do not", "<", ">", "[", "]", "#", "##", "_", "-", "\u2026",
-    "\u201c", "\u2581", "\u2581\u2581", "$", "^", "`", "\u20ac", "\0", "\x07", "\x1c", "\x7f", "\u00ad", "\ufffd", "\ufeff",
+    "a", "E", "b", "x", "the", "Hello", "wonderful", " it", " was", "\u00e9", "e\u0301", "E\u0300", "\u017f", "\u0130",
+    "\u00df",
+    "\u01c4", "\ufb01", "\u212a", "\u212b", "\u00c5", "\uac00", "\u1100", "\u1161", "\u11a8", "\u6f22", "\u4eba",
+    "\uf900",
+    "\u3042", "\uff71", "\uff9e", "\u0e01", "\u0e33", "\u0915", "\u093f", "\u094d", "\u0958", "\u0391\u0345", "\u0416",
+    "\u05d0",
+    "\u0301", "\u0338", "\u0323", "\ufe0f", "\u200d", "\u0327", "\u0600", "\u0627", "\U0001f600",
+    "\U0001f469\u200d\U0001f4bb",
+    "\U0001f1e9\U0001f1ea", "1", "23", "4567", "\u00b2", "\u2163", "\u0663", "\uff11", "\u2460", "'", "'s", "'S",
+    "'\u017f", "'Re",
+    "'LL", "it'\u017fo", ".", ",", "!", "?", " .", " n't", " 'm", " do not", "<", ">", "[", "]", "#", "##", "_", "-",
+    "\u2026",
+    "\u201c", "\u2581", "\u2581\u2581", "$", "^", "`", "\u20ac", "\0", "\x07", "\x1c", "\x7f", "\u00ad", "\ufffd",
+    "\ufeff",
     "\ue000", "\u0378", "\U000e0041", "\uff01", "\u3002", "<0x41>", "</s", "<|en", "e\u0301\u0323", "q\u0307\u0323",
 ]
 
 
 # Added tokens of every sort: content and which flags are set.
 ADDED = [("[NEW]", "normalized"), ("\u00c9!", "normalized"), ("e\u0301x", ""), ("<sp>", "special lstrip rstrip"),
-         ("<left>", "special lstrip"), ("<right>", "rstrip"), ("word", "single_word"), ("Word2", "single_word normalized"),
+         ("<left>", "special lstrip"), ("<right>", "rstrip"), ("word", "single_word"),
+         ("Word2", "single_word normalized"),
          ("ab", ""), ("abc", ""), ("bcd", ""), ("cdex", "special"), ("Hello wo", "normalized"), ("wo", "normalized"),
          ("\u2581it", "normalized"), ("the", "single_word lstrip rstrip normalized"),
          ("<tool>", ""), ("<tool></tool>", ""), ("\u00e9\u4eba", "")]
-ADDED_ATOMS = ["[new]", "\u00e9!", "word", "words", "WORD2", "a", "ab", "bc", "d", "dex", "bcdex", "wo", "Hello wo", "</tool>", "sp>"]
+ADDED_ATOMS = ["[new]", "\u00e9!", "word", "words", "WORD2", "a", "ab", "bc", "d", "dex", "bcdex", "wo", "Hello wo",
+               "</tool>", "sp>"]
 
 
 def bert(**change):
@@ -77,7 +86,8 @@ VARIANTS = {
     "unigram-nfc": ("t5", steps("normalizer", "normalizers", {"type": "NFC"},
                                 {"type": "Strip", "strip_left": True, "strip_right": True})),
     "unigram-never": ("flan-t5", {"pre_tokenizer": metaspace("never", False), "decoder": metaspace("never", False)}),
-    "unigram-white-first": ("t5", steps("pre_tokenizer", "pretokenizers", {"type": "WhitespaceSplit"}, metaspace("first", True))),
+    "unigram-white-first": ("t5", steps("pre_tokenizer", "pretokenizers", {"type": "WhitespaceSplit"},
+                                        metaspace("first", True))),
     "unigram-decoder": ("t5", steps("decoder", "decoders", REPLACE, FUSE, strip(1))),
     "bytes-no-decoder": ("gpt2", {"decoder": None}),
 }
@@ -93,7 +103,9 @@ def variant(written, change, added):
     for content, flags in added:
         if content in known:
             continue
-        own = vocab.get(content) if isinstance(vocab, dict) else next((i for i, v in enumerate(vocab) if v[0] == content), None)
+        own = vocab.get(content) if isinstance(vocab,
+                                               dict) else next((i for i, v in enumerate(vocab)
+                                                                if v[0] == content), None)
         tokens.append({"id": at if own is None else own, "content": content} | {
             flag: flag in flags.split() for flag in ("single_word", "lstrip", "rstrip", "normalized", "special")})
         at += own is None
@@ -117,7 +129,8 @@ def atoms_of(written):
     vocab = written["model"]["vocab"]
     names = sorted(vocab, key=vocab.get) if isinstance(vocab, dict) else [name for name, _ in vocab]
     some = [name for name in names[3::17] if "\u0100" > name[:1] or name[:1] == "\u2581"]
-    return ATOMS + ADDED_ATOMS + added * 4 + [a.upper() for a in added] + [a.lower() for a in added] + [a[:-1] for a in added] + some
+    return ATOMS + ADDED_ATOMS + added * 4 + [a.upper() for a in added] + [a.lower()
+                                                                           for a in added] + [a[:-1] for a in added] + some
 
 
 def texts_of(written, count):

@@ -47,7 +47,8 @@ def main():
     for kind, weights in KINDS.items():
         model = AutoModelForCausalLM.from_pretrained(os.path.join(fixtures, "plain"), dtype=torch.float32)
         apply_quantization_config(
-            model, QuantizationConfig(config_groups={"group_0": {"targets": ["Linear"], "weights": weights}}, ignore=["lm_head"]))
+            model, QuantizationConfig(config_groups={"group_0": {"targets": ["Linear"], "weights": weights}},
+                                      ignore=["lm_head"]))
         with torch.no_grad():
             for module in model.modules():
                 if getattr(getattr(module, "quantization_scheme", None), "weights", None):

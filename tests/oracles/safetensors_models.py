@@ -27,14 +27,18 @@ TINY = dict(SMALL, num_hidden_layers=1)
 # name: (hyper-parameters as in random_models.py, type of the weights, largest shard)
 MODELS = {
     "llama-f32": (TINY, torch.float32, None),
-    "llama-sharded": (dict(SMALL, tie_word_embeddings=False, attention_bias=True, mlp_bias=True), torch.float16, "20KB"),
+    "llama-sharded": (dict(SMALL, tie_word_embeddings=False, attention_bias=True, mlp_bias=True), torch.float16,
+                      "20KB"),
     "llama-3": (dict(TINY, head_dim=24, rope_parameters=rope(
-        "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)), torch.bfloat16, None),
-    "llama-yarn": (dict(TINY, rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=32)), torch.float16, None),
+        "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)),
+        torch.bfloat16, None),
+    "llama-yarn": (dict(TINY, rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=32)),
+                   torch.float16, None),
     "llama-e4m3": (TINY, torch.float8_e4m3fn, None),
     "llama-e5m2": (TINY, torch.float8_e5m2, None),
     "mistral": (dict(SMALL, sliding_window=12), torch.bfloat16, None),
-    "gemma3": (dict(GEMMA, intermediate_size=16, num_hidden_layers=7, sliding_window_pattern=6, query_pre_attn_scalar=17,
+    "gemma3": (dict(GEMMA, intermediate_size=16, num_hidden_layers=7, sliding_window_pattern=6,
+                    query_pre_attn_scalar=17,
                     rope_parameters={
         "full_attention": dict(rope("linear", factor=8.0), rope_theta=200000.0),
         "sliding_attention": dict(rope("default"), rope_theta=50.0)}), torch.bfloat16, None),
@@ -44,7 +48,8 @@ MODELS = {
 def tokenizer():
     """GPT-2's kind, with the vocabulary of random_models.py."""
     specials = [t for t in VOCABULARY if t.startswith("<|")]
-    return {"version": "1.0", "added_tokens": [{"id": i, "content": t, "special": True} for i, t in enumerate(specials)],
+    return {"version": "1.0", "added_tokens": [{"id": i, "content": t, "special": True}
+                                               for i, t in enumerate(specials)],
             "normalizer": None, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
             "post_processor": None, "decoder": {"type": "ByteLevel"},
             "model": {"type": "BPE", "vocab": {t: i for i, t in enumerate(VOCABULARY)}, "merges": MERGES}}

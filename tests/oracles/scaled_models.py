@@ -44,7 +44,8 @@ def rewrite(path, scale_of, kind):
         scale = scale_of(data.shape[0] if data.ndim == 3 else 1)
         rows = (data / scale[:, None, None] if data.ndim == 3 else data / scale[0]).reshape(-1, data.shape[-1])
         raw, held = random_models.quantized(np.ascontiguousarray(rows, np.float32), kind)
-        out.add_tensor(t.name, raw.reshape(*data.shape[:-1], -1) if kind == Type.NVFP4 else raw.reshape(data.shape), raw_dtype=kind)
+        out.add_tensor(t.name, raw.reshape(*data.shape[:-1], -1) if kind == Type.NVFP4 else raw.reshape(data.shape),
+                       raw_dtype=kind)
         module = t.name.removesuffix(".weight")
         out.add_tensor(module + ".scale", scale.astype(np.float32))
         if len(worth) % 2:
@@ -57,7 +58,9 @@ def rewrite(path, scale_of, kind):
 
 
 def llama(path, seed):
-    model = random_models.random_model("nvfp4-scales", dict(BASE, num_hidden_layers=1, intermediate_size=128, tie_word_embeddings=False), seed)
+    model = random_models.random_model("nvfp4-scales",
+                                       dict(BASE, num_hidden_layers=1, intermediate_size=128,
+                                            tie_word_embeddings=False), seed)
     random_models.write_model(path, model, Type.F16)
     generator = np.random.default_rng(seed)
     worth = rewrite(path, lambda n: generator.uniform(0.01, 3, n).astype(np.float32), Type.NVFP4)
@@ -67,14 +70,17 @@ def llama(path, seed):
             ours = random_models.gguf_name(name, config)
             if ours in worth:
                 data = torch.from_numpy(worth[ours])
-                heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
+                heads = {"q_proj": config.num_attention_heads,
+                         "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
                 p.copy_(random_models.halves(data, heads) if heads else data)
     return model
 
 
 def mixture(path, seed):
     """The weights are halves, and their scales powers of two: nothing is rounded."""
-    model = family_models.random_model("Qwen3Moe", dict(SIZES, head_dim=8, norm_topk_prob=True, **dict(EXPERTS, moe_intermediate_size=20)), seed)
+    model = family_models.random_model("Qwen3Moe",
+                                       dict(SIZES, head_dim=8, norm_topk_prob=True,
+                                            **dict(EXPERTS, moe_intermediate_size=20)), seed)
     with torch.no_grad():
         family_models.write_model(path, model, "qwen3moe")
     generator = np.random.default_rng(seed)
@@ -86,7 +92,8 @@ def llama_cpp_logits(path, tokens):
     """Of the weights as F32, beside their scales; only that of the output, which llama.cpp does not look for then, is
     in it."""
     reader = gguf.GGUFReader(path)
-    tensors = {t.name: llamacpp.weights_of(t.data, t.tensor_type).reshape(tuple(reversed(t.shape))) for t in reader.tensors}
+    tensors = {t.name: llamacpp.weights_of(t.data, t.tensor_type).reshape(tuple(reversed(t.shape)))
+               for t in reader.tensors}
     tensors.pop("output.input_scale", None)
     tensors["output.weight"] = tensors["output.weight"] * tensors.pop("output.scale", 1)
     out = gguf.GGUFWriter(path + ".exact", reader.fields["general.architecture"].contents())

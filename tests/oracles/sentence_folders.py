@@ -70,9 +70,11 @@ def base_models():
     bert = encoder_models.random_model("Bert", THIN, 5001)
     qwen = family_models.random_model("Qwen3", dict(SIZES, head_dim=12, **THIN), 5002).model
     gemma = random_models.random_model("gemma3", dict(
-        random_models.GEMMA, vocab_size=len(VOCABULARY), num_hidden_layers=2, max_position_embeddings=64, sliding_window=7,
+        random_models.GEMMA, vocab_size=len(VOCABULARY), num_hidden_layers=2, max_position_embeddings=64,
+        sliding_window=7,
         use_bidirectional_attention=True), 5003).model
-    return {"bert": (bert, "<|begin|>", "<|end|>"), "qwen3": (qwen, None, None), "gemma": (gemma, "<|begin|>", "<|end|>")}
+    return {"bert": (bert, "<|begin|>", "<|end|>"), "qwen3": (qwen, None, None),
+            "gemma": (gemma, "<|begin|>", "<|end|>")}
 
 
 def write_base(folder, model, before, after):
@@ -110,7 +112,8 @@ SAVED = {
     "mean-sqrt": ("bert", lambda: [pooling("mean_sqrt_len_tokens"), modules.Normalize()], {}),
     "labse": ("bert", lambda: [pooling("cls"), dense(WIDTH, WIDTH, nn.Tanh(), True, 1), modules.Normalize()], {}),
     "several": ("bert", lambda: [pooling(("weightedmean", "max", "cls", "lasttoken")),
-                                 dense(4 * WIDTH, 20, nn.GELU(), True, 2), modules.Dropout(0.5), layer_norm(20, 3)], {}),
+                                 dense(4 * WIDTH, 20, nn.GELU(), True, 2), modules.Dropout(0.5),
+                                 layer_norm(20, 3)], {}),
     "truncated": ("bert", lambda: [pooling("mean"), modules.Normalize()], dict(truncate_dim=12)),
     "prompts": ("bert", lambda: [pooling("mean", include_prompt=False), modules.Normalize()],
                 dict(prompts={"query": "ask: ", "passage": "read: ", "none": ""}, default_prompt_name="query")),
@@ -123,8 +126,10 @@ SAVED = {
     "decoder-weighted": ("qwen3", lambda: [pooling("weightedmean")], {}),
     "activations": ("bert", lambda: [pooling("max")] + [
         dense(WIDTH if i == 0 else 16, 16, activation(), i % 2 == 0, 10 + i)
-        for i, activation in enumerate((nn.ReLU, nn.SiLU, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Mish))], {}),
-    "embedding-gemma": ("gemma", lambda: [pooling("mean"), dense(WIDTH, 48, None, False, 7), dense(48, WIDTH, None, False, 8),
+        for i, activation in enumerate((nn.ReLU, nn.SiLU, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus,
+                                        nn.Mish))], {}),
+    "embedding-gemma": ("gemma", lambda: [pooling("mean"), dense(WIDTH, 48, None, False, 7),
+                                          dense(48, WIDTH, None, False, 8),
                                           modules.Normalize()], dict(prompts={"query": "task: find | ask: "})),
     "two-dense": ("qwen3", lambda: [pooling("mean"), dense(WIDTH, 48, None, False, 4), dense(48, WIDTH, None, False, 5),
                                     modules.Normalize()], {}),

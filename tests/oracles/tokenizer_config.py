@@ -39,33 +39,43 @@ MODULES = [tokenization_bert, tokenization_gpt2, tokenization_llama, tokenizatio
 # key: what it does
 KEYS = {
     **{key: "tokens" for key in (
-        "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "legacy", "added_tokens_decoder",
-        "additional_special_tokens", "extra_special_tokens", "bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+        "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "legacy",
+        "added_tokens_decoder",
+        "additional_special_tokens", "extra_special_tokens", "bos_token", "eos_token", "unk_token", "sep_token",
+        "pad_token",
         "cls_token", "mask_token", "clean_up_tokenization_spaces", "tokenizer_class")},
     "split_special_tokens": "refused",
     # options of a call, or of how the files are found, or of Python's objects
     **{key: "none" for key in (
-        "add_bos_token", "add_eos_token", "model_max_length", "max_length", "max_len", "padding_side", "truncation_side",
-        "truncation_strategy", "stride", "pad_token_type_id", "pad_to_multiple_of", "model_input_names", "errors", "verbose",
-        "name_or_path", "is_local", "local_files_only", "use_default_system_prompt", "trim_offsets", "extra_ids", "backend",
+        "add_bos_token", "add_eos_token", "model_max_length", "max_length", "max_len", "padding_side",
+        "truncation_side",
+        "truncation_strategy", "stride", "pad_token_type_id", "pad_to_multiple_of", "model_input_names", "errors",
+        "verbose",
+        "name_or_path", "is_local", "local_files_only", "use_default_system_prompt", "trim_offsets", "extra_ids",
+        "backend",
         "chat_template", "fix_mistral_regex", "init_inputs", "auto_map", "response_schema", "processor_class",
         "return_token_type_ids", "transformers_version", "model_specific_special_tokens", "special_tokens_pattern",
-        "token_type_ids_pattern", "token_type_ids_include_special_tokens", "files_loaded", "device_map", "chat_control_tokens",
+        "token_type_ids_pattern", "token_type_ids_include_special_tokens", "files_loaded", "device_map",
+        "chat_control_tokens",
         "response_template",
         "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output")},
     # what the library passes to itself, or reads of files that are not tokenizer_config.json
     **{key: "none" for key in (
-        "vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object", "gguf_file", "post_processor",
+        "vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object", "gguf_file",
+        "post_processor",
         "tokenizer_padding", "tokenizer_truncation", "_json_padding", "_json_truncation", "_spm_precompiled_charsmap",
-        "unk_id", "tokenizer", "tokenizer_config_file", "special_tokens_map_file", "added_tokens_file", "chat_template_file",
+        "unk_id", "tokenizer", "tokenizer_config_file", "special_tokens_map_file", "added_tokens_file",
+        "chat_template_file",
         "_commit_hash", "_is_local", "cache_dir", "from_slow", "slow_tokenizer", "special_tokens_map", "tokenizer_type",
         "use_fast", "revision", "subfolder", "token", "trust_remote_code", "force_download", "proxies", "_from_auto",
         "_from_pipeline", "use_auth_token", "commit_hash", "config", "mistral_format", "code_revision")},
 }
 TRIED = {"add_bos_token": [True], "add_eos_token": [True], "model_max_length": [4], "padding_side": ["left"],
-         "truncation_side": ["left"], "errors": ["strict"], "trim_offsets": [False], "use_default_system_prompt": [True],
+         "truncation_side": ["left"], "errors": ["strict"], "trim_offsets": [False],
+         "use_default_system_prompt": [True],
          "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": [True]}
-TEXTS = ["Hello  wonderful world, it was n't us .", "\u00c9t\u00e9 \u00c5NGSTR\u00d6M \u4eba\u4eba x <|end|>  a</s> b [SEP] c <mask>",
+TEXTS = ["Hello  wonderful world, it was n't us .",
+         "\u00c9t\u00e9 \u00c5NGSTR\u00d6M \u4eba\u4eba x <|end|>  a</s> b [SEP] c <mask>",
          "  the hello<new>x NEW [PAD]wonderful's <pad> <s>y", "It do not \u3000matter ! 's"]
 
 
@@ -83,15 +93,18 @@ def keys_read():
                        "__init__" in getattr(m, n).__dict__)]:
         tree = ast.parse(textwrap.dedent(inspect.getsource(module)))
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+            if isinstance(node, ast.Call) and isinstance(node.func,
+                                                         ast.Attribute) and isinstance(node.func.value, ast.Name):
                 if node.func.value.id in names and node.func.attr in ("get", "pop", "setdefault") and node.args:
                     found |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
             if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in names:
                 found |= {node.slice.value} if isinstance(node.slice, ast.Constant) else set()
-            if isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant) and isinstance(node.comparators[0], ast.Name):
+            if isinstance(node, ast.Compare) and isinstance(node.left,
+                                                            ast.Constant) and isinstance(node.comparators[0], ast.Name):
                 found |= {node.left.value} if node.comparators[0].id in names else set()
         found |= {p for p in inspect.signature(module).parameters
-                  if p not in ("self", "args", "kwargs", "cls", "init_inputs", "resolved_vocab_files", "init_configuration",
+                  if p not in ("self", "args", "kwargs", "cls", "init_inputs", "resolved_vocab_files",
+                               "init_configuration",
                                "pretrained_model_name_or_path")}
     return found
 
@@ -136,8 +149,10 @@ CASES = [  # of, model_type, tokenizer_config.json, special_tokens_map.json
     *((name, "gpt2", {"tokenizer_class": "GPT2Tokenizer", **BYTES} | more) for name in ("gpt2", "roberta") for more in (
         {}, {"add_prefix_space": True}, {"add_prefix_space": False})),
     ("gpt2", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": True, **BYTES}),
-    ("gpt2", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True, "add_eos_token": True, **BYTES}),
-    ("roberta", "roberta", {"bos_token": "<|begin|>", "eos_token": "<|end|>", "cls_token": "<|begin|>", "sep_token": "<|end|>",
+    ("gpt2", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True, "add_eos_token": True,
+                       **BYTES}),
+    ("roberta", "roberta", {"bos_token": "<|begin|>", "eos_token": "<|end|>", "cls_token": "<|begin|>",
+                            "sep_token": "<|end|>",
                             "unk_token": "<|end|>", "pad_token": "<|end|>", "mask_token": MASK}),
     ("gpt2", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": True, **BYTES}),
     ("gpt2", "llama", {"tokenizer_class": "PreTrainedTokenizerFast"}, BYTES),
@@ -151,22 +166,27 @@ CASES = [  # of, model_type, tokenizer_config.json, special_tokens_map.json
     ("gpt2", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": {
         "460": token("NEW"), "461": token("<pad>", special=True, lstrip=True)}, **BYTES}),
     *(("llama2", "llama", {"tokenizer_class": "LlamaTokenizer", **ENDS} | more) for more in (
-        {}, {"legacy": True}, {"add_prefix_space": False}, {"add_prefix_space": True, "legacy": True}, {"legacy": None})),
+        {}, {"legacy": True}, {"add_prefix_space": False}, {"add_prefix_space": True, "legacy": True},
+        {"legacy": None})),
     ("llama2", "mistral", {"tokenizer_class": "LlamaTokenizer", **ENDS}),
-    ("phi3", "phi3", {"tokenizer_class": "LlamaTokenizer", "legacy": False, "bos_token": "<s>", "eos_token": "<|end|>"}),
+    ("phi3", "phi3", {"tokenizer_class": "LlamaTokenizer", "legacy": False, "bos_token": "<s>",
+                      "eos_token": "<|end|>"}),
     ("gpt2", "llama", {"tokenizer_class": "LlamaTokenizerFast", **BYTES}),
     ("llama2", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False, **ENDS}),
     *(("xlm-r-strip", "xlm-roberta", {"tokenizer_class": "XLMRobertaTokenizer", **XLM, "mask_token": MASK} | more)
       for more in ({}, {"add_prefix_space": False}, {"clean_up_tokenization_spaces": True})),
-    ("t5", "llama", {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}),
-    ("t5", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": True, "eos_token": "</s>"}),
+    ("t5", "llama", {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "eos_token": "</s>", "unk_token": "<unk>",
+                     "pad_token": "<pad>"}),
+    ("t5", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": True,
+                     "eos_token": "</s>"}),
 ]
 
 
 def check_table():
     unknown = keys_read() - set(KEYS)
     assert not unknown, f"transformers reads these keys, which the table does not have: {sorted(unknown)}"
-    for of, model_type, config in (("bert", "bert", {}), ("gpt2", "gpt2", BYTES), ("llama2", "llama", ENDS | {"tokenizer_class": "LlamaTokenizer"})):
+    for of, model_type, config in (("bert", "bert", {}), ("gpt2", "gpt2", BYTES),
+                                   ("llama2", "llama", ENDS | {"tokenizer_class": "LlamaTokenizer"})):
         plain = outcome(load(of, model_type, config))
         for key, values in TRIED.items():
             for value in values:

@@ -24,7 +24,8 @@ from text_cases import PROSE
 from text_fixtures import CHARSMAP
 
 HERE = pathlib.Path(__file__).resolve().parent
-TEXTS = ["Hello  wonderful world", "  the \ufb01rst \u00e9 \u4eba\u4eba\U0001f600 one ", " a\n b\t c\u3000d", "it was <tool>the<tool> 1\u00b2", "", " ",
+TEXTS = ["Hello  wonderful world", "  the \ufb01rst \u00e9 \u4eba\u4eba\U0001f600 one ", " a\n b\t c\u3000d",
+         "it was <tool>the<tool> 1\u00b2", "", " ",
          "x", "the \u2581it"]
 SPECIAL = ["a</s> b<s>the", "<new> it<unk>x </s>"]
 
@@ -52,7 +53,8 @@ CASES = [  # kind, settings, model_type, tokenizer_config.json, added_tokens.jso
     ("bpe", PLAIN, "llama", LLAMA | {"add_bos_token": True}, None),
     ("bpe", PLAIN, "llama", LLAMA | {"legacy": True, "add_eos_token": True}, None),
     ("bpe", PLAIN, "llama", LLAMA | {"add_prefix_space": False}, {"<new>": 420, "<other>": 421}),
-    ("bpe", PLAIN, "llama", LLAMA | {"added_tokens_decoder": {"420": {"content": "<new>", "lstrip": True, "rstrip": True,
+    ("bpe", PLAIN, "llama", LLAMA | {"added_tokens_decoder": {"420": {"content": "<new>", "lstrip": True,
+                                                                      "rstrip": True,
      "normalized": False, "single_word": False, "special": True}}}, None),
     ("unigram", dict(byte_fallback=True), "llama", LLAMA, None),
     ("unigram", dict(charsmap=True, pad_id=0, eos_id=1, unk_id=2, bos_id=-1), "llama", T5, None),
@@ -87,7 +89,8 @@ def main():
             model = train(kind, folder, **settings)
         library = sentencepiece.SentencePieceProcessor(model_proto=model)
         ids = [library.encode(text) for text in TEXTS]
-        cases.append({"model": base64.b64encode(model).decode(), "model_type": "llama", "config": {}, "by": "sentencepiece",
+        cases.append({"model": base64.b64encode(model).decode(), "model_type": "llama", "config": {},
+                      "by": "sentencepiece",
                       "ids": ids, "around": ids[0]})
     path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parent / "fixtures" / "text" / "tokenizer-model.json"
     path.write_text(json.dumps({"texts": TEXTS + SPECIAL, "cases": cases}, separators=(",", ":")) + "\n")

@@ -78,7 +78,8 @@ def floats(tensors):
 
 
 def case(seed, length, tied, share, temperature):
-    config = LlamaConfig(vocab_size=42, hidden_size=20, intermediate_size=30, num_hidden_layers=2, num_attention_heads=4,
+    config = LlamaConfig(vocab_size=42, hidden_size=20, intermediate_size=30, num_hidden_layers=2,
+                         num_attention_heads=4,
                          num_key_value_heads=2, head_dim=6, max_position_embeddings=128, rms_norm_eps=1e-5,
                          rope_theta=1000.0, tie_word_embeddings=tied, attn_implementation="eager")
     random = Random(seed)

@@ -22,7 +22,8 @@ from transformers import LlamaForCausalLM
 
 FIXTURES = Path(__file__).parent / "../fixtures"
 READ = ["safetensors/llama-f32", "quantize/plain"]
-OPTIONS = {"steps": 8, "batch": 4, "length": 24, "rate": 0.02, "lastRate": 0.004, "warmup": 3, "decay": 0.2, "clip": 0.6,
+OPTIONS = {"steps": 8, "batch": 4, "length": 24, "rate": 0.02, "lastRate": 0.004, "warmup": 3, "decay": 0.2,
+           "clip": 0.6,
            "beta1": 0.8, "beta2": 0.98}
 EPSILON = 1e-8
 

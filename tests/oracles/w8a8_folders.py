@@ -28,7 +28,8 @@ TEXT = "abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. The quick brown fox jum
 CONTEXT, SAMPLES = 16, 6
 CASES = [
     {"folder": "safetensors/llama-f32", "options": {"activations": "static", "smooth": 0.5}},
-    {"folder": "safetensors/llama-f32", "options": {"activations": "static", "symmetric": False, "ranges": "moving-average"}},
+    {"folder": "safetensors/llama-f32",
+     "options": {"activations": "static", "symmetric": False, "ranges": "moving-average"}},
     {"folder": "safetensors/llama-f32", "options": {"activations": "dynamic", "smooth": 0.8, "symmetric": False}},
     {"folder": "quantize/plain", "options": {"activations": "static", "smooth": 0.5}},
 ]
@@ -43,7 +44,8 @@ def windows_of(folder):
     said = json.loads((folder / "tokenizer.json").read_text())
     flags = {name: False for name in ("single_word", "lstrip", "rstrip", "normalized")}
     said["added_tokens"] = [flags | token for token in said["added_tokens"]]  # the fixtures leave the flags out
-    said["pre_tokenizer"] = said["decoder"] = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True, "trim_offsets": False}
+    said["pre_tokenizer"] = said["decoder"] = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True,
+                                               "trim_offsets": False}
     tokens = Tokenizer.from_str(json.dumps(said)).encode(TEXT, add_special_tokens=False).ids
     whole = len(tokens) // CONTEXT
     n = min(whole, SAMPLES)
@@ -63,7 +65,8 @@ def inputs_of(model, module, windows):
 
 
 def smooth(model, layer, alpha, kind, windows):
-    found = {name: torch.cat(inputs_of(model, layer.get_submodule(readers[0]), windows)) for name, readers in NORMS.items()}
+    found = {name: torch.cat(inputs_of(model, layer.get_submodule(readers[0]), windows))
+             for name, readers in NORMS.items()}
     for name, x in found.items():
         norm, readers = layer.get_submodule(name), [layer.get_submodule(reader) for reader in NORMS[name]]
         largest = torch.cat([reader.weight for reader in readers]).abs().amax(0)
@@ -82,7 +85,8 @@ def static_input(options, xs, kind):
         observer(x)
     args = QuantizationArgs(num_bits=8, type="int", symmetric=options.get("symmetric", True), strategy="tensor")
     scale, zero = calculate_qparams(observer.min_val, observer.max_val, args)
-    return {"low": float(observer.min_val), "high": float(observer.max_val), "scale": float(scale.to(kind)), "zero": int(zero)}
+    return {"low": float(observer.min_val), "high": float(observer.max_val), "scale": float(scale.to(kind)),
+            "zero": int(zero)}
 
 
 def encoded(tensor):
@@ -96,7 +100,8 @@ def make(folder, options):
     for number, layer in enumerate(model.model.layers):
         if "smooth" in options:
             smooth(model, layer, options["smooth"], kind, windows)
-            out["norms"] |= {f"model.layers.{number}.{name}.weight": layer.get_submodule(name).weight.tolist() for name in NORMS}
+            out["norms"] |= {f"model.layers.{number}.{name}.weight": layer.get_submodule(name).weight.tolist()
+                             for name in NORMS}
         for group in GROUPS:
             xs = inputs_of(model, layer.get_submodule(group[0]), windows)
             for module in group:

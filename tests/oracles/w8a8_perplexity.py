@@ -30,7 +30,8 @@ TOKENS = [5, 17, 200, 33, 90, 44, 8]
 CONTEXT = 256
 STATIC = ["--activations", "static"]
 WAYS = [
-    ["--activations", "dynamic"], ["--activations", "dynamic", "--method", "gptq"], ["--activations", "dynamic", "--smooth", "0.5"],
+    ["--activations", "dynamic"], ["--activations", "dynamic", "--method", "gptq"],
+    ["--activations", "dynamic", "--smooth", "0.5"],
     ["--activations", "dynamic", "--asymmetric"],
     STATIC, [*STATIC, "--asymmetric"], [*STATIC, "--smooth", "0.5"], [*STATIC, "--smooth", "0.8"],
     *([*STATIC, "--ranges", ranges] for ranges in ("moving-average", "percentile", "mse", "entropy")),
@@ -39,7 +40,8 @@ WAYS = [
 
 
 def nibble(*args):
-    done = subprocess.run(["node", str(ROOT / "web/cli.js"), *map(str, args)], check=True, capture_output=True, text=True)
+    done = subprocess.run(["node", str(ROOT / "web/cli.js"), *map(str, args)], check=True, capture_output=True,
+                          text=True)
     return done.stdout
 
 
@@ -98,11 +100,14 @@ def main():
     print(f"F32: {perplexity(original, windows):.3f} ({windows.numel()} tokens)", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         out, logits = Path(temporary) / "out", Path(temporary) / "logits"
-        source = args.folder if args.outliers == 1 else with_outliers(args.folder, Path(temporary) / "source", args.outliers)
+        source = args.folder if args.outliers == 1 else with_outliers(args.folder, Path(temporary) / "source",
+                                                                      args.outliers)
         for way in WAYS:
             needs_text = "static" in way or "--smooth" in way or "gptq" in way
-            text = ["--calibration", args.calibration, "--samples", args.samples, "--context", CONTEXT] if needs_text else []
-            said = json.loads(nibble("quantize", source, out, "--force", "--format", "compressed-tensors", *way, *text, "--json"))
+            text = ["--calibration", args.calibration, "--samples", args.samples, "--context",
+                    CONTEXT] if needs_text else []
+            said = json.loads(nibble("quantize", source, out, "--force", "--format", "compressed-tensors", *way, *text,
+                                     "--json"))
             nibble("eval", out, "--tokens", ",".join(map(str, TOKENS)), "--logits", logits)
             weights = weights_only(out, source)
             expected = weights(torch.tensor([TOKENS])).logits[0].numpy()
@@ -112,7 +117,8 @@ def main():
             rounded = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
             clipped = [one["clipped"] for one in said.get("ranges", [])]
             print(*way, f"weights {perplexity(weights, windows):.3f}, with rounded inputs {perplexity(rounded, windows):.3f}",
-                  f"clipped {100 * np.mean(clipped):.4f} %, most {100 * max(clipped):.4f} %" if clipped else "", f"({far:.0e})",
+                  f"clipped {100 * np.mean(clipped):.4f} %, most {100 * max(clipped):.4f} %" if clipped else "",
+                  f"({far:.0e})",
                   flush=True)
 
 

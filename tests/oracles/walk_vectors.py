@@ -26,7 +26,8 @@ import windows
 LAYER = "blk.1."
 WINDOWS, WINDOW = 3, 16
 LLAMA = "type-f16"  # of random_models.py; the others are those of windows.of_name()
-MODELS = {LLAMA: "llama", "mixtral": "llama", "gpt2": "gpt2", "bert": "bert", "nomic-bert": "nomic-bert", "gemma-embedding": "gemma3"}
+MODELS = {LLAMA: "llama", "mixtral": "llama", "gpt2": "gpt2", "bert": "bert", "nomic-bert": "nomic-bert",
+          "gemma-embedding": "gemma3"}
 
 
 class Sums(imatrix_vectors.Collector):
@@ -37,7 +38,8 @@ class Sums(imatrix_vectors.Collector):
                 continue
             columns = rows.shape[1]
             products, magnitudes, largest, counts, ends = self.sums.setdefault(
-                name, (np.zeros((experts, columns, columns)), np.zeros((experts, columns)), np.zeros((experts, columns)),
+                name, (np.zeros((experts, columns, columns)), np.zeros((experts, columns)),
+                       np.zeros((experts, columns)),
                        np.zeros(experts, np.int32), [None] * experts))
             products[expert] += rows.T @ rows
             magnitudes[expert] += np.abs(rows).sum(axis=0)
