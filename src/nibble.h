@@ -360,10 +360,12 @@ enum {
     NB_WALK_ALL = -1      /* as a group: all groups of the layer */
 };
 
-/* Sums up the vectors x that the matrices of a group are multiplied with. The streams stay as they are. What the group
- * does not depend on is not computed. Evaluates one batch of tokens, and returns how many tokens are done. Repeat with
- * that as `done`, which is 0 at first, until it is windows * window: only then there are results. 0 begins anew, and
- * frees the results of the last time. Until then nb_walk_replace, nb_walk_note and nb_walk_change are errors. */
+/* Sums up the vectors x that the matrices of a group are multiplied with. x is 0 in columns whose weights are kept
+ * apart (X.outliers): so a quantizer moves no error there, where a weight counts for nothing. The streams stay as they
+ * are. What the group does not depend on is not computed. Evaluates one batch of tokens, and returns how many tokens
+ * are done. Repeat with that as `done`, which is 0 at first, until it is windows * window: only then there are
+ * results. 0 begins anew, and frees the results of the last time. Until then nb_walk_replace, nb_walk_note and
+ * nb_walk_change are errors. */
 int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t done, nb_error *err);
 
 /* What was observed of a group, of one of its experts (0: it has none). NULL if it was not. Columns are those of the
@@ -397,17 +399,19 @@ double nb_walk_change(nb_walk *walk, nb_error *err);
  * that comes the next layer. */
 int32_t nb_walk_pass(nb_walk *walk, int32_t done, nb_error *err);
 
-/* The same for the layer's first part, which is attention in most models, when all its matrices are what they shall be:
- * what follows need not compute it again. Groups of that part cannot be observed any more. A layer of one part has all
- * groups in part 0, and does not need this. */
+/* The same for the layer's first part, which is attention, when all its matrices are what they shall be: what follows
+ * need not compute it again. Groups of that part cannot be observed any more. Where attention and the feed-forward
+ * network are given the same streams, side by side, all groups are in part 0, and this is an error: no observation
+ * computes the other block. */
 int32_t nb_walk_pass_part(nb_walk *walk, int32_t done, nb_error *err);
 
 /* The residual streams now: [windows * window, width]. NULL before nb_walk_begin. */
 const float *nb_walk_streams(const nb_walk *walk);
 
 /* A probe tells how much the model's output changes if a tensor is replaced: the KL divergence from what it was, over
- * some tokens. It keeps the logits of the model as it is, windows * window * nb_model_vocabulary floats, and the
- * residual streams that the layer at hand is given, so that the layers before it need not be computed again:
+ * some tokens; of an encoder, 1 - the cosine between a window's embedding and what it was. It keeps the outputs of the
+ * model as it is, windows * window * nb_model_vocabulary floats (windows * nb_model_embedding_size), and the residual
+ * streams that the layer at hand is given, so that the layers before it need not be computed again:
  *
  *     probe = nb_probe_new(model, pool, tokens, windows, window)
  *     nb_probe_run(probe, NB_PROBE_BASE, ...) until all tokens are done
@@ -424,14 +428,15 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
 void nb_probe_free(nb_probe *probe); /* NULL is fine */
 
 enum {
-    NB_PROBE_BASE = 0,  /* keeps the logits. Before all else */
+    NB_PROBE_BASE = 0,  /* keeps the outputs. Before all else */
     NB_PROBE_WHOLE = 1, /* compares what all layers make of the tokens */
     NB_PROBE_REST = 2,  /* compares what the layer at hand and those behind it make of its streams */
     NB_PROBE_NEXT = 3   /* the streams pass through the layer at hand, and the next one is at hand */
 };
 
 /* Evaluates one batch of tokens, and returns how many are done: repeat with that as `done`, which is 0 at first, until
- * it is windows * window. Comparing adds the divergences of the batch's tokens to *sum, in nats. */
+ * it is windows * window. Comparing adds the divergences of the batch's tokens to *sum, in nats. Of an encoder, each
+ * token of a window counts as much as its embedding has changed. */
 int32_t nb_probe_run(nb_probe *probe, uint32_t what, int32_t done, double *sum, nb_error *err);
 
 /* Replaces a tensor of the layer at hand, or one outside the layers, as nb_walk_replace does. */

@@ -100,7 +100,7 @@ nb_collector *nb_collector_new(nb_session *session, nb_error *err) {
         return NULL;
     }
     take(c, session->model);
-    session->observer = (nb_observer){see, c};
+    session->observer = (nb_observer){.see = see, .context = c};
     return c;
 }
 

@@ -1,4 +1,5 @@
-/* How much the model's output changes if one tensor is replaced (nibble.h: nb_probe). */
+/* How much the model's output changes if one tensor is replaced (nibble.h: nb_probe). An output is the logits of a
+ * token, or an encoder's embedding of a window. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../models/compare.h"
@@ -6,14 +7,17 @@
 #include "../models/weights.h"
 #include "../types/types.h"
 
+#include <math.h>
+
 struct nb_probe {
     nb_model *model;
     nb_session *session;
     int32_t *tokens; /* [windows * window] */
     uint32_t windows, window;
     float *streams;  /* [windows * window, width], that layer `layer` is given */
-    float *base;     /* [windows * window, vocabulary]: logits of the model as it was */
-    double *numbers; /* [logits_capacity, NB_COMPARED_NUMBERS] */
+    float *base;     /* outputs of the model as it was: [windows * window, vocabulary], or [windows, embedding size] */
+    float *vector;   /* [embedding size]: of a window, now. Of encoders */
+    double *numbers; /* [logits_capacity, NB_COMPARED_NUMBERS]. Of others */
     uint32_t layer;
     uint32_t running, done; /* what nb_probe_run is at, and the tokens that are done */
     bool has_base, failed;
@@ -30,19 +34,23 @@ void nb_probe_free(nb_probe *p) {
     nb_free(p->tokens);
     nb_free(p->streams);
     nb_free(p->base);
+    nb_free(p->vector);
     nb_free(p->numbers);
     nb_free(p);
 }
 
 static int32_t allocate(nb_probe *p, const int32_t *tokens, nb_error *err) {
-    uint64_t n = tokens_of(p), width = p->model->shape.width, vocabulary = p->model->shape.vocabulary;
+    const nb_model *m = p->model;
+    uint64_t n = tokens_of(p), size = m->embedding_steps.size, streams = nb_times(n, m->shape.width);
+    uint64_t outputs = m->shape.encoder ? nb_times(p->windows, size) : nb_times(n, m->shape.vocabulary);
     p->tokens = nb_alloc_items(n, sizeof *p->tokens);
-    p->streams = nb_alloc_items(nb_times(n, width), sizeof(float));
-    p->base = nb_alloc_items(nb_times(n, vocabulary), sizeof(float));
+    p->streams = nb_alloc_items(streams, sizeof(float));
+    p->base = nb_alloc_items(outputs, sizeof(float));
+    p->vector = nb_alloc_items(NB_MAX(size, 1), sizeof(float));
     p->numbers = nb_alloc_items((uint64_t)p->session->logits_capacity * NB_COMPARED_NUMBERS, sizeof(double));
-    if (!p->tokens || !p->streams || !p->base || !p->numbers)
-        return nb_memory_refuse("a probe's logits (fewer or shorter windows need less)",
-                                nb_times(nb_times(n, width + vocabulary), sizeof(float)), err);
+    if (!p->tokens || !p->streams || !p->base || !p->vector || !p->numbers)
+        return nb_memory_refuse("a probe's outputs (fewer or shorter windows need less)",
+                                nb_times(nb_plus(streams, outputs), sizeof(float)), err);
     memcpy(p->tokens, tokens, (size_t)n * sizeof *tokens);
     return nb_session_check_tokens(p->session, p->tokens, 0, (uint32_t)n, err);
 }
@@ -52,8 +60,6 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
     uint64_t n = nb_times(windows, window);
     if (!n || n > INT32_MAX)
         return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a probe cannot be of %u windows of %u tokens", windows, window);
-    if (model->shape.encoder || model->shape.both_ways)
-        return NB_FAIL_NULL(err, NB_ERR_UNSUPPORTED, "a probe needs a causal model");
     nb_probe *p = nb_alloc(sizeof *p);
     if (!p)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a probe");
@@ -65,6 +71,36 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
         return NULL;
     }
     return p;
+}
+
+/* 1 - cos(a, b) = |a / |a| - b / |b||^2 / 2, which small differences do not cancel. A vector of zeros is like another
+ * one only. */
+static double distance(const float *a, const float *b, uint32_t n) {
+    double of_a = 0, of_b = 0, sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        of_a += (double)a[i] * (double)a[i];
+        of_b += (double)b[i] * (double)b[i];
+    }
+    if (of_a == 0 || of_b == 0)
+        return of_a == of_b ? 0 : 1;
+    of_a = sqrt(of_a);
+    of_b = sqrt(of_b);
+    for (uint32_t i = 0; i < n; i++) {
+        double off = (double)a[i] / of_a - (double)b[i] / of_b;
+        sum += off * off;
+    }
+    return sum / 2;
+}
+
+/* The window's embedding: kept, or compared. A window whose tokens see both ways is one batch. */
+static int32_t conclude_window(nb_probe *p, uint32_t what, double *sum, nb_error *err) {
+    uint32_t size = p->model->embedding_steps.size;
+    float *base = p->base + (size_t)(p->done / p->window) * size;
+    if (what == NB_PROBE_BASE)
+        return nb_session_pool(p->session, p->window, base, err);
+    NB_TRY(nb_session_pool(p->session, p->window, p->vector, err));
+    *sum += p->window * distance(base, p->vector, size);
+    return NB_OK;
 }
 
 /* Logits of the batch's tokens: kept, or compared. */
@@ -102,7 +138,7 @@ static int32_t run(nb_probe *p, uint32_t what, uint32_t rows, double *sum, nb_er
     nb_session_turn(s, first, rows);
     NB_TRY(nb_session_layers(s, whole ? 0 : p->layer, what == NB_PROBE_NEXT ? p->layer + 1 : layers, first, rows, err));
     if (what != NB_PROBE_NEXT)
-        return conclude(p, what, rows, sum, err);
+        return p->model->shape.encoder ? conclude_window(p, what, sum, err) : conclude(p, what, rows, sum, err);
     memcpy(streams, s->x, bytes);
     return NB_OK;
 }
@@ -116,7 +152,7 @@ static int32_t check(const nb_probe *p, uint32_t what, int32_t done, nb_error *e
     if (p->failed || !(begins || goes_on) || !in_order || !has_layer || half_way || (uint32_t)done >= tokens_of(p))
         return NB_FAIL(err, NB_ERR_STATE, "the probe cannot go on at token %d: %s", done,
                        p->failed    ? "it failed before"
-                       : !in_order  ? "the logits of the model as it is come first, and once"
+                       : !in_order  ? "the outputs of the model as it is come first, and once"
                        : !has_layer ? "there are no more layers"
                        : half_way   ? "its streams are on their way through a layer"
                                     : "the last call returned another number");

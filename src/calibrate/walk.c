@@ -155,6 +155,7 @@ int32_t nb_walk_layer(nb_walk *w, nb_model *model, uint32_t layer, nb_error *err
     }
     w->session = s;
     w->model = model;
+    w->is_parallel = nb_layer_is_parallel(model, layer);
     nb_walk_find_groups(w);
     return (int32_t)w->n_groups;
 }
@@ -270,5 +271,8 @@ int32_t nb_walk_pass(nb_walk *w, int32_t done, nb_error *err) {
 }
 
 int32_t nb_walk_pass_part(nb_walk *w, int32_t done, nb_error *err) {
+    if (w->session && w->is_parallel)
+        return NB_FAIL(err, NB_ERR_STATE, "both parts of layer %u are given the same streams; call nb_walk_pass",
+                       w->layer);
     return pass(w, w->part + 1, done, err);
 }

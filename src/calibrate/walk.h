@@ -45,6 +45,7 @@ struct nb_walk {
     uint32_t pass_to;    /* the part before which the pass ends */
     nb_group groups[NB_MOST_GROUPS];
     uint32_t n_groups;
+    bool is_parallel; /* its parts are given the same streams (nb_layer_is_parallel) */
     /* what is observed */
     uint32_t from, to;             /* groups [from, to) */
     uint32_t observed;             /* tokens */

@@ -65,7 +65,7 @@ static bool learn(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, con
 
 void nb_walk_find_groups(nb_walk *walk) {
     nb_session *s = walk->session;
-    s->observer = (nb_observer){learn, walk};
+    s->observer = (nb_observer){.see = learn, .context = walk};
     for (walk->part = 0; walk->part < NB_LAYER_PARTS; walk->part++)
         nb_session_parts(s, walk->layer, walk->part, walk->part + 1, 0, 1, NULL); /* of zeros: numbers do not matter */
     walk->part = 0;
@@ -79,7 +79,7 @@ size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t 
     sides[0] = g->columns;
     sides[1] = ((const nb_matrix *)(const void *)(layer + g->slots[i]->at))->rows / g->experts;
     sides[2] = g->experts;
-    sides[3] = g->part;
+    sides[3] = walk->is_parallel ? 0 : g->part;
     nb_writer w = nb_writer_over(name, capacity);
     nb_write(&w, "blk.%u.%s", walk->layer, g->slots[i]->name);
     return w.length;
@@ -154,8 +154,13 @@ static void add(nb_walk *walk, nb_sums *sums, const nb_group *g, const float *x,
     sums->count += n;
 }
 
-/* No observed group needs the products of the last observed group, or of later ones, so they are skipped. Experts'
- * matrices are stacked: a matrix's first row gives its expert. */
+/* No observed group needs the products of the last observed group, or of later ones. In a parallel layer none of the
+ * second part needs those of the first. Such products are skipped. */
+static bool is_needed(const nb_walk *walk, const nb_group *g) {
+    return g + 1 < walk->groups + walk->to && !(walk->is_parallel && g->part < walk->groups[walk->from].part);
+}
+
+/* Experts' matrices are stacked: a matrix's first row gives its expert. */
 static bool see(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n) {
     (void)n_jobs;
     nb_walk *walk = context;
@@ -163,7 +168,7 @@ static bool see(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const
     uint32_t i = (uint32_t)(g - walk->groups), expert = g->experts > 1 ? jobs[0].w->first / jobs[0].w->rows : 0;
     if (i >= walk->from && i < walk->to)
         add(walk, &walk->sums[i][expert], g, x, n);
-    return i + 1 < walk->to;
+    return is_needed(walk, g);
 }
 
 static int32_t refuse(const nb_walk *walk, const nb_group *g, const char *how, nb_error *err) {
@@ -194,7 +199,7 @@ int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t don
     if (done < 0 || (uint32_t)done != walk->observed || !walk->arena.base || walk->observed == nb_walk_tokens(walk))
         return NB_FAIL(err, NB_ERR_STATE, "observing cannot go on at token %d: the last call returned %u", done,
                        walk->observed);
-    walk->session->observer = (nb_observer){see, walk};
+    walk->session->observer = (nb_observer){.see = see, .context = walk, .sees_zeros = true};
     int32_t code = nb_walk_run(walk, walk->observed, walk->groups[walk->to - 1].part + 1, err);
     if (code >= 0 && walk->infinite)
         code = refuse(walk, walk->infinite, "not finite", err);

@@ -5,10 +5,16 @@
 #include "../types/finite.h"
 #include "../kernels/ops.h"
 #include "../types/types.h"
+#include "family.h"
 
 #include <math.h>
 
 enum { MOST_HEAD = 4096 }; /* elements: model.c refuses larger ones */
+
+bool nb_layer_is_parallel(const nb_model *model, uint32_t layer) {
+    const nb_layer *l = &model->layers[layer];
+    return model->shape.parallel || !(l->feed_forward_norm.weight || l->attention_post_norm.weight);
+}
 
 /* Whether layer i is the last of a period; 0: there are none. */
 static bool is_last_of(uint32_t period, uint32_t i) {

@@ -52,11 +52,16 @@ struct nb_family {
     /* What precedes the first layer: session->x has the embeddings of tokens [first, first + n), and then the residual
      * stream. NULL: nothing. */
     void (*begin)(nb_session *session, uint32_t first, uint32_t n);
-    /* A layer, in one part or two: attention, then the feed-forward network. Each part takes the residual stream of the
-     * step's tokens from session->x, and leaves it there for the next. It uses nothing else that an earlier part has
-     * left. A family has one part where both blocks are side by side, or nobody has told them apart. */
-    void (*parts[NB_LAYER_PARTS])(struct nb_step *step); /* the second: NULL if there is one */
+    /* A layer in two parts: attention, then the feed-forward network. Each part takes the residual stream of the step's
+     * tokens from session->x, and leaves it there for the next. It uses nothing else that an earlier part has left,
+     * unless the layer is parallel (nb_layer_is_parallel). */
+    void (*parts[NB_LAYER_PARTS])(struct nb_step *step);
 };
+
+/* Whether both blocks of a layer are given the same residual stream, side by side: the file says so (nb_shape), or
+ * nothing norms the stream between them. Then the first part leaves what the second one is given in session->normed, so
+ * nothing may come between the parts. */
+bool nb_layer_is_parallel(const nb_model *model, uint32_t layer);
 
 extern const nb_family *const nb_families[]; /* ends with NULL; families/families.c */
 

@@ -57,13 +57,15 @@ bool nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t col
         const nb_matrix *first = jobs[i].w;
         for (end = i + 1; end < n_jobs && share_inputs(jobs[end].w, first);)
             end++;
-        const float *in = ordered(s, x, n, columns, first->order, columns);
-        if (s->observer.see && !s->observer.see(s->observer.context, jobs + i, end - i, in, n)) {
+        const float *all_in = ordered(s, x, n, columns, first->order, columns);
+        const float *in = without_outliers(s, all_in, n, columns, first->outliers);
+        const nb_observer *o = &s->observer;
+        if (o->see && !o->see(o->context, jobs + i, end - i, o->sees_zeros ? in : all_in, n)) {
             clear(jobs + i, end - i, n);
             all = false;
             continue;
         }
-        nb_activations_set(&s->activations, without_outliers(s, in, n, columns, first->outliers), n, columns);
+        nb_activations_set(&s->activations, in, n, columns);
         nb_matmul(s->pool, &s->activations, jobs + i, end - i, s->matmul_scratch);
         for (; i < end; i++)
             if (jobs[i].w->outliers)

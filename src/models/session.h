@@ -28,6 +28,7 @@ typedef struct nb_choice {
 typedef struct nb_observer {
     bool (*see)(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n);
     void *context;
+    bool sees_zeros; /* x is 0 in the columns that a matrix keeps apart (outliers.h); else it has their inputs, too */
 } nb_observer;
 
 struct nb_session {
@@ -100,8 +101,15 @@ int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first
 /* Logits of rows [row, row + rows) of the residual stream, s->logits_capacity of them at most. */
 int32_t nb_session_compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_error *err);
 
+/* The embedding of a text of n tokens, as the file says it is made of their last hidden states, which are all in s->x.
+ * out: [nb_model_embedding_size] */
+int32_t nb_session_pool(nb_session *s, uint32_t n, float *out, nb_error *err);
+
 /* Layer i of the model has come to numbers that are not finite; any thread may say so. */
 void nb_session_break(nb_session *s, uint32_t i);
+
+/* Refuses numbers that are not finite. Nothing that the session has computed stays. */
+int32_t nb_session_refuse_numbers(nb_session *s, const char *what, nb_error *err);
 
 /* NB_OK if such a session fits into the memory that is left; else what does not fit, and which context would. */
 int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, nb_error *err);

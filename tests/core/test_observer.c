@@ -68,7 +68,7 @@ static void check_model(const char *path) {
     if (!CHECK(s && m->checkpoint.n_tensors <= MOST_TENSORS, "%s: %s", path, err.message))
         return;
     seen all = {.c = &m->checkpoint};
-    s->observer = (nb_observer){see, &all};
+    s->observer = (nb_observer){.see = see, .context = &all};
     int32_t tokens[TOKENS];
     for (int32_t i = 0; i < TOKENS; i++)
         tokens[i] = i * 7 % nb_model_vocabulary(m);

@@ -12,40 +12,39 @@
 enum { MOST_COLUMNS = 256 };
 
 static const char *const paths[] = {
-    "tests/fixtures/models/biases.gguf",
-    "tests/fixtures/models/deepseek.gguf",
-    "tests/fixtures/models/falcon.gguf",
-    "tests/fixtures/models/falcon-40b.gguf",
-    "tests/fixtures/models/gemma.gguf",
-    "tests/fixtures/models/gemma2.gguf",
-    "tests/fixtures/models/gemma3.gguf",
-    "tests/fixtures/models/gpt2.gguf",
-    "tests/fixtures/models/gptneox.gguf",
-    "tests/fixtures/models/granite.gguf",
-    "tests/fixtures/models/head-size-merged.gguf",
-    "tests/fixtures/models/head-size-10.gguf",
-    "tests/fixtures/models/mixtral.gguf",
-    "tests/fixtures/models/nvfp4-scales.gguf",
-    "tests/fixtures/models/odd-sizes.gguf",
-    "tests/fixtures/models/olmo2.gguf",
-    "tests/fixtures/models/phi2.gguf",
-    "tests/fixtures/models/phi3.gguf",
-    "tests/fixtures/models/phi3-long.gguf",
-    "tests/fixtures/models/qwen2.gguf",
-    "tests/fixtures/models/qwen2moe.gguf",
-    "tests/fixtures/models/qwen3.gguf",
-    "tests/fixtures/models/qwen3moe.gguf",
-    "tests/fixtures/models/rope-llama3.gguf",
-    "tests/fixtures/models/separate-output.gguf",
-    "tests/fixtures/models/sliding-window.gguf",
-    "tests/fixtures/models/smollm3.gguf",
-    "tests/fixtures/models/stablelm.gguf",
-    "tests/fixtures/models/stablelm-12b.gguf",
-    "tests/fixtures/models/type-q4_k.gguf",
-    "tests/fixtures/encoders/bert.gguf",
-    "tests/fixtures/encoders/nomic-bert.gguf",
-    "tests/fixtures/encoders/gemma-embedding.gguf",
+    "tests/fixtures/models/biases.gguf",         "tests/fixtures/models/deepseek.gguf",
+    "tests/fixtures/models/falcon.gguf",         "tests/fixtures/models/falcon-40b.gguf",
+    "tests/fixtures/models/gemma.gguf",          "tests/fixtures/models/gemma2.gguf",
+    "tests/fixtures/models/gemma3.gguf",         "tests/fixtures/models/gpt2.gguf",
+    "tests/fixtures/models/gptneox.gguf",        "tests/fixtures/models/gptneox-sequential.gguf",
+    "tests/fixtures/models/granite.gguf",        "tests/fixtures/models/head-size-merged.gguf",
+    "tests/fixtures/models/head-size-10.gguf",   "tests/fixtures/models/mixtral.gguf",
+    "tests/fixtures/models/nvfp4-scales.gguf",   "tests/fixtures/models/odd-sizes.gguf",
+    "tests/fixtures/models/olmo2.gguf",          "tests/fixtures/models/phi2.gguf",
+    "tests/fixtures/models/phi3.gguf",           "tests/fixtures/models/phi3-long.gguf",
+    "tests/fixtures/models/qwen2.gguf",          "tests/fixtures/models/qwen2moe.gguf",
+    "tests/fixtures/models/qwen3.gguf",          "tests/fixtures/models/qwen3moe.gguf",
+    "tests/fixtures/models/rope-llama3.gguf",    "tests/fixtures/models/separate-output.gguf",
+    "tests/fixtures/models/sliding-window.gguf", "tests/fixtures/models/smollm3.gguf",
+    "tests/fixtures/models/stablelm.gguf",       "tests/fixtures/models/stablelm-12b.gguf",
+    "tests/fixtures/models/type-q4_k.gguf",      "tests/fixtures/encoders/bert.gguf",
+    "tests/fixtures/encoders/nomic-bert.gguf",   "tests/fixtures/encoders/gemma-embedding.gguf",
 };
+
+/* Of these, those whose attention and feed-forward network are given the same streams (config.json's parallel_attn
+ * and use_parallel_residual, or always). */
+static const char *const parallel[] = {
+    "tests/fixtures/models/falcon.gguf",       "tests/fixtures/models/falcon-40b.gguf",
+    "tests/fixtures/models/gptneox.gguf",      "tests/fixtures/models/phi2.gguf",
+    "tests/fixtures/models/stablelm-12b.gguf",
+};
+
+static bool is_parallel(const char *path) {
+    bool found = false;
+    for (size_t i = 0; i < sizeof parallel / sizeof *parallel; i++)
+        found |= nb_text_is(nb_text_of(path), parallel[i]);
+    return found;
+}
 
 /* ---- what a session computes ------------------------------------------------------------------------------------- */
 
@@ -84,7 +83,7 @@ static void check_sums(const whole *all, const nb_walk *walk, uint32_t group, ui
     memset(products, 0, sizeof products);
     memset(magnitudes, 0, sizeof magnitudes);
     memset(largest, 0, sizeof largest);
-    evaluate(all, NULL, (nb_observer){sum_up, &e}, NULL);
+    evaluate(all, NULL, (nb_observer){.see = sum_up, .context = &e}, NULL);
     CHECK((uint32_t)nb_walk_count(walk, group, expert) == e.n, "%s, %s: %d vectors, not %u", all->path, name,
           nb_walk_count(walk, group, expert), e.n);
     const float *hessian = nb_walk_hessian(walk, group, expert), *mean = nb_walk_mean(walk, group, expert),
@@ -142,7 +141,8 @@ static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, boo
     nb_free(before);
 }
 
-/* Behind the layer's first part the last group sees what it saw before, and the first group is out of reach. */
+/* Behind the layer's first part the last group sees what it saw before, and the first group is out of reach. A parallel
+ * layer is not passed in parts. */
 static void check_parts(const whole *all, nb_walk *walk, uint32_t n_groups) {
     nb_error err = {0};
     uint32_t sides[4], last = n_groups - 1;
@@ -152,15 +152,19 @@ static void check_parts(const whole *all, nb_walk *walk, uint32_t n_groups) {
     CHECK(observe(walk, (int32_t)last, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", all->path, err.message);
     float *seen = nb_alloc(square * sizeof *seen);
     memcpy(seen, nb_walk_hessian(walk, last, 0), square * sizeof *seen);
+    CHECK(sides[3] == !is_parallel(all->path), "%s: %s is in part %u", all->path, name, sides[3]);
+    if (!sides[3]) {
+        CHECK(nb_walk_pass_part(walk, 0, &err) == NB_ERR_STATE, "%s: half a layer was passed", all->path);
+        nb_free(seen);
+        return;
+    }
     CHECK(pass_by(nb_walk_pass_part, walk, &err) == TOKENS, "%s: %s", all->path, err.message);
     CHECK(nb_walk_observe(walk, 0, NB_WALK_MEANS, 0, &err) == NB_ERR_STATE, "%s: group 0 was observed", all->path);
     CHECK(nb_walk_observe(walk, NB_WALK_ALL, NB_WALK_MEANS, 0, &err) == NB_ERR_STATE, "%s: all groups", all->path);
     CHECK(nb_walk_note(walk, &err) == NB_ERR_STATE, "%s: outputs were noted", all->path);
     CHECK(nb_walk_layer(walk, walk->model, walk->layer, &err) == NB_ERR_STATE, "%s: the layer again", all->path);
-    if (sides[3] > 0) {
-        CHECK(observe(walk, (int32_t)last, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", all->path, err.message);
-        CHECK(same(nb_walk_hessian(walk, last, 0), seen, square), "%s: %s behind attention", all->path, name);
-    }
+    CHECK(observe(walk, (int32_t)last, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", all->path, err.message);
+    CHECK(same(nb_walk_hessian(walk, last, 0), seen, square), "%s: %s behind attention", all->path, name);
     nb_free(seen);
 }
 
@@ -333,6 +337,67 @@ static void multiply(nb_walk *walk, const nb_matrix *m, const char *name, float 
     nb_free(weights);
 }
 
+/* Attention of a parallel layer is not computed for what the feed-forward network is given: queries that overflow do
+ * not disturb. */
+static void check_parallel(const char *path) {
+    nb_error err = {0};
+    whole all;
+    if (!open_whole(&all, path))
+        return;
+    nb_model *part = part_of(&all, 0, NULL, &err);
+    nb_walk *walk = nb_walk_new(NULL, all.tokens, WINDOWS, WINDOW, &err);
+    CHECK(nb_walk_begin(walk, all.model, &err) == NB_OK, "%s", err.message);
+    int32_t n = nb_walk_layer(walk, part, 0, &err);
+    uint32_t sides[4], last = (uint32_t)n - 1;
+    char name[96];
+    if (!CHECK(n >= 4 && nb_walk_matrix(walk, last, 0, sides, name, sizeof name), "%s: %s", path, err.message))
+        return;
+    size_t square = (size_t)sides[0] * sides[0];
+    CHECK(observe(walk, (int32_t)last, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", path, err.message);
+    float *seen = nb_alloc(square * sizeof *seen);
+    memcpy(seen, nb_walk_hessian(walk, last, 0), square * sizeof *seen);
+    nb_walk_matrix(walk, 0, 0, sides, name, sizeof name);
+    const nb_layer *layer = &part->layers[0];
+    multiply(walk, layer->qkv.rows ? &layer->qkv : &layer->q, name, 1e38f);
+    CHECK(observe(walk, 1, NB_WALK_HESSIANS, &err) == NB_ERR_FORMAT, "%s: the queries are finite", path);
+    if (CHECK(observe(walk, (int32_t)last, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", path, err.message))
+        CHECK(same(nb_walk_hessian(walk, last, 0), seen, square), "%s: it depends on attention", path);
+    nb_free(seen);
+    nb_walk_free(walk);
+    nb_model_free(part);
+    close_whole(&all);
+}
+
+/* Columns that a matrix keeps apart are inputs of 0 to it, and all others are not. */
+static void check_outliers(void) {
+    nb_error err = {0};
+    whole all;
+    if (!open_whole(&all, "tests/fixtures/models/outliers.gguf"))
+        return;
+    nb_walk *walk = nb_walk_new(NULL, all.tokens, WINDOWS, WINDOW, &err);
+    CHECK(nb_walk_begin(walk, all.model, &err) == NB_OK, "%s", err.message);
+    int32_t n = nb_walk_layer(walk, all.model, 0, &err);
+    uint32_t kept_apart = 0;
+    CHECK(observe(walk, NB_WALK_ALL, NB_WALK_HESSIANS, &err) == TOKENS, "%s", err.message);
+    for (uint32_t g = 0; n > 0 && g < (uint32_t)n; g++) {
+        const uint8_t *layer = (const uint8_t *)&all.model->layers[0];
+        const nb_matrix *m = (const nb_matrix *)(const void *)(layer + walk->groups[g].slots[0]->at);
+        uint32_t next = 0, wrong = 0, zeros = m->outliers ? m->outliers->columns : 0;
+        for (uint32_t i = 0; i < m->columns; i++) {
+            bool is_apart = next < zeros && (uint32_t)m->outliers->order[next] == i;
+            next += is_apart;
+            wrong += (nb_walk_mean(walk, g, 0)[i] == 0) != is_apart;
+            for (uint32_t k = 0; is_apart && k < m->columns; k++)
+                wrong += nb_walk_hessian(walk, g, 0)[i * m->columns + k] != 0;
+        }
+        kept_apart += zeros;
+        CHECK(wrong == 0, "group %u: %u wrong numbers", g, wrong);
+    }
+    CHECK(kept_apart > 0, "no column is kept apart");
+    nb_walk_free(walk);
+    close_whole(&all);
+}
+
 /* v three times as large and o a third as large compute the same; v alone does not. */
 static void check_change(void) {
     nb_error err = {0};
@@ -408,6 +473,9 @@ void test_walk(void) {
     check_replacements();
     check_merged();
     check_long_windows();
+    check_outliers();
+    for (size_t i = 0; i < sizeof parallel / sizeof *parallel; i++)
+        check_parallel(parallel[i]);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         whole all;
         if (open_folder(&all, folders[i], NULL))

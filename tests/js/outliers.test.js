@@ -12,7 +12,7 @@ import { load, quantize } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { parse } from '../support/gguf.js';
 import { nibbleError } from '../support/nibble-error.js';
-import { configurations, logitsOf, logitsVectors } from '../support/vectors.js';
+import { configurations, logitsOf, logitsVectors, relativeDistance } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
 
@@ -145,13 +145,46 @@ test('the columns stay where such a file is quantized again', async () => {
         else if (name in expected.matrices) assert.notEqual(again.get(name)?.type, type, name);
 });
 
+test('GPTQ moves no error into the columns that are kept apart, where a weight counts for nothing', async () => {
+    const from = join(temporary, 'of-int8.gguf');
+    writeFileSync(from, file);
+    const again = /** @type {const} */ ({ type: 'q4_0', requantize: true }),
+        gptq = await made(from, { ...again, method: 'gptq', calibration: text, context, threads: 1 }),
+        tensors = tensorsOf(gptq);
+    for (const [name, { columns }] of Object.entries(expected.matrices)) {
+        const { data, shape } = /** @type {any} */ (tensors.get(name)),
+            codeAt = (/** @type {number} */ row, /** @type {number} */ column) => {
+                const block = 18 * ((row * shape[0] + column) >> 5), // a scale of 2 bytes, and two codes a byte
+                    at = column % 32;
+                return (data[block + 2 + (at % 16)] >> (at < 16 ? 0 : 4)) & 15;
+            };
+        for (const column of columns)
+            for (let row = 0; row < shape[1]; row++) assert.equal(codeAt(row, column), 8, `${name} ${row} ${column}`);
+    }
+    /** @type {Float32Array[][]} */
+    const logits = [];
+    for (const bytes of [file, gptq, await made(from, again)]) {
+        const model = await load(bytes, { threads: 1, kvType: 'f32' });
+        logits.push(await logitsOf(model, (await model.tokenize(text)).slice(0, context)));
+        await model.dispose();
+    }
+    const [exact, byGptq, nearest] = logits,
+        off = (/** @type {Float32Array[]} */ rows) =>
+            rows.reduce((sum, row, i) => sum + relativeDistance(row, exact[i]), 0) / rows.length;
+    assert.ok(off(byGptq) < 0.8 * off(nearest), `${off(byGptq)} by GPTQ, ${off(nearest)} to nearest`);
+    await assert.rejects(
+        made(from, { ...again, method: 'awq', calibration: text, context }),
+        nibbleError('NB_ERR_ARGUMENT', /awq scales columns, but this model keeps some .*attn_q\.outliers.*take gptq/),
+    );
+});
+
 test('a model of which no matrix can be split is refused', async () => {
     const write = (/** @type {string} */ name, /** @type {Buffer} */ bytes) => {
         writeFileSync(join(temporary, name), bytes);
         return join(temporary, name);
     };
     const again = { ...options, requantize: true };
-    for (const of of [write('plain.gguf', plain), `${root}tests/fixtures/safetensors/gptq`])
+    for (const of of [write('plain.gguf', plain), `${root}tests/fixtures/safetensors/gptq-8-bits`])
         await assert.rejects(
             made(of, again),
             nibbleError('NB_ERR_ARGUMENT', /no matrix of a layer is rounded to int8/),

@@ -56,12 +56,16 @@ static void begin(nb_session *s, uint32_t first, uint32_t n) {
     nb_renorm_block(&(nb_step){.s = s, .first = first, .n = n}, &s->model->embedding_norm);
 }
 
-/* A layer is given what the last one left, which is normed already: in `normed`, too. */
-static void layer(nb_step *p) {
+/* Each block is given the residual stream, which the norm before has normed already. */
+static void attention(nb_step *p) {
     nb_norm_block(p, NULL);
     nb_attention_block(p);
     nb_add_block(p, p->layer->o_bias, NULL);
     nb_renorm_block(p, &p->layer->attention_post_norm);
+}
+
+static void feed_forward(nb_step *p) {
+    nb_norm_block(p, NULL);
     if (p->layer->gate.rows)
         nb_feed_forward_block(p, nb_silu_multiply);
     else
@@ -70,5 +74,5 @@ static void layer(nb_step *p) {
     nb_renorm_block(p, &p->layer->feed_forward_post_norm);
 }
 
-const nb_family nb_family_bert = {"bert", BERT, configure_bert, begin, {layer}};
-const nb_family nb_family_nomic_bert = {"nomic-bert", NOMIC, configure, begin, {layer}};
+const nb_family nb_family_bert = {"bert", BERT, configure_bert, begin, {attention, feed_forward}};
+const nb_family nb_family_nomic_bert = {"nomic-bert", NOMIC, configure, begin, {attention, feed_forward}};

@@ -16,15 +16,18 @@ static const nb_slot SLOTS[] = {
     {0},
 };
 
-static void layer(nb_step *p) {
+static void attention(nb_step *p) {
     bool two = p->layer->attention_norm_2.weight;
     nb_norm_block(p, two ? &p->layer->attention_norm_2 : &p->layer->attention_norm);
     nb_attention_block(p);
     if (two)
         nb_norm_block(p, &p->layer->attention_norm);
     nb_add_block(p, NULL, NULL);
+}
+
+static void feed_forward(nb_step *p) {
     nb_plain_feed_forward_block(p, nb_gelu_exact);
     nb_add_block(p, NULL, NULL);
 }
 
-const nb_family nb_family_falcon = {"falcon", SLOTS, nb_model_configure_layer_norm, NULL, {layer}};
+const nb_family nb_family_falcon = {"falcon", SLOTS, nb_model_configure_layer_norm, NULL, {attention, feed_forward}};

@@ -21,17 +21,19 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return nb_model_flag(model, "use_parallel_residual", true, &model->shape.parallel, err);
 }
 
-static void layer(nb_step *p) {
-    bool parallel = p->s->model->shape.parallel;
+static void attention(nb_step *p) {
     nb_norm_block(p, &p->layer->attention_norm);
     nb_attention_block(p);
-    if (parallel)
+    if (p->s->model->shape.parallel)
         nb_norm_block(p, &p->layer->feed_forward_norm);
     nb_add_block(p, p->layer->o_bias, NULL);
-    if (!parallel)
+}
+
+static void feed_forward(nb_step *p) {
+    if (!p->s->model->shape.parallel)
         nb_norm_block(p, &p->layer->feed_forward_norm);
     nb_plain_feed_forward_block(p, nb_gelu_exact);
     nb_add_block(p, p->layer->down_bias, NULL);
 }
 
-const nb_family nb_family_gptneox = {"gptneox", SLOTS, configure, NULL, {layer}};
+const nb_family nb_family_gptneox = {"gptneox", SLOTS, configure, NULL, {attention, feed_forward}};

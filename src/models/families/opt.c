@@ -56,19 +56,22 @@ static void begin(nb_session *s, uint32_t first, uint32_t n) {
     nb_add_positions(s, first, n);
 }
 
-static void layer(nb_step *p) {
+static void attention(nb_step *p) {
     bool last = p->s->model->shape.norms_last;
     nb_norm_block(p, last ? NULL : &p->layer->attention_norm);
     nb_attention_block(p);
     nb_add_block(p, p->layer->o_bias, NULL);
     if (last)
         nb_renorm_block(p, &p->layer->attention_norm);
-    else
-        nb_norm_block(p, &p->layer->feed_forward_norm);
+}
+
+static void feed_forward(nb_step *p) {
+    bool last = p->s->model->shape.norms_last;
+    nb_norm_block(p, last ? NULL : &p->layer->feed_forward_norm);
     nb_plain_feed_forward_block(p, nb_relu);
     nb_add_block(p, p->layer->down_bias, NULL);
     if (last)
         nb_renorm_block(p, &p->layer->feed_forward_norm);
 }
 
-const nb_family nb_family_opt = {"opt", SLOTS, configure, begin, {layer}};
+const nb_family nb_family_opt = {"opt", SLOTS, configure, begin, {attention, feed_forward}};

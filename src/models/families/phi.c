@@ -15,15 +15,16 @@ static const nb_slot PHI2[] = {
     {0},
 };
 
-static void layer_phi2(nb_step *p) {
-    nb_norm_block(p, &p->layer->attention_norm);
-    nb_attention_block(p);
-    nb_add_block(p, p->layer->o_bias, NULL);
+static void feed_forward_phi2(nb_step *p) {
     nb_plain_feed_forward_block(p, nb_gelu);
     nb_add_block(p, p->layer->down_bias, NULL);
 }
 
-const nb_family nb_family_phi2 = {"phi2", PHI2, nb_model_configure_layer_norm, NULL, {layer_phi2}};
+const nb_family nb_family_phi2 = {"phi2",
+                                  PHI2,
+                                  nb_model_configure_layer_norm,
+                                  NULL,
+                                  {nb_usual_attention, feed_forward_phi2}};
 
 /* ---- phi3: Phi 3, 3.5 and 4 (Abdin et al. 2024): Llama's layer, its tensors merged, LongRoPE ---- */
 

@@ -25,14 +25,17 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void layer(nb_step *p) {
+static void attention(nb_step *p) {
     nb_norm_block(p, &p->layer->attention_norm);
     nb_attention_block(p);
     nb_add_block(p, NULL, NULL);
+}
+
+static void feed_forward(nb_step *p) {
     if (p->layer->feed_forward_norm.weight)
         nb_norm_block(p, &p->layer->feed_forward_norm);
     nb_feed_forward_block(p, nb_silu_multiply);
     nb_add_block(p, NULL, NULL);
 }
 
-const nb_family nb_family_stablelm = {"stablelm", SLOTS, configure, NULL, {layer}};
+const nb_family nb_family_stablelm = {"stablelm", SLOTS, configure, NULL, {attention, feed_forward}};
