@@ -66,7 +66,7 @@ int32_t nb_converter_share(nb_converter *converter, uint32_t part, uint32_t part
 typedef struct nb_planned_tensor {
     double at, bytes; /* where the GGUF has it; 0 before the first nb_converter_next, and if it is left out */
     uint32_t columns, rows, matrices;
-    uint32_t source_type; /* of the weights in the files */
+    uint32_t source_type; /* of the weights in the files; of other libraries' codes, the type that they become */
     uint32_t wanted_type; /* what the preset, or nb_converter_choose, gives it */
     uint32_t type;        /* what it gets: another one if its rows are no whole blocks of the wanted type */
     uint32_t name_bytes, source_name_bytes;

@@ -2,6 +2,7 @@
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
+#include "../types/traits.h"
 #include "json.h"
 #include "reshape.h"
 
@@ -13,7 +14,7 @@ typedef struct matrix {
     const nb_plan *plan;
     nb_arrangement arrangement;
     nb_quantization q;
-    const nb_tensor_info *to;
+    uint32_t type; /* what its codes become: target->source_type */
     nb_text name;
     uint64_t rows, columns, group, groups;
     const uint8_t *codes, *scales, *zeros, *order; /* NULL: there is no such source, or it has not arrived */
@@ -39,7 +40,7 @@ static matrix matrix_of(const nb_plan *plan, uint32_t target) {
         .plan = plan,
         .arrangement = t->arrangement,
         .q = t->quantization,
-        .to = to,
+        .type = t->source_type,
         .name = nb_checkpoint_tensor_name(&plan->out, to),
         .rows = to->shape[1],
         .columns = to->shape[0],
@@ -111,6 +112,7 @@ static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t co
     NB_TRY(check_source(plan, target, NB_ROLE_ZEROS, columns / group * rows * q->bits / 8, err));
     NB_TRY(check_source(plan, target, NB_ROLE_ORDER, columns * 4, err));
     to->type = q->bits <= 4 ? (q->symmetric ? NB_TYPE_Q4_0 : NB_TYPE_Q4_1) : q->symmetric ? NB_TYPE_Q8_0 : NB_TYPE_F16;
+    plan->targets[target].source_type = to->type;
     to->shape[0] = columns;
     to->shape[1] = rows;
     return q->ordered && nb_plan_source(plan, target, NB_ROLE_ORDER) != NB_NONE ? add_order(plan, target, columns)
@@ -201,6 +203,7 @@ static int32_t check_blocks(nb_plan *plan, uint32_t target, const nb_tensor_info
         NB_TRY(check_source(plan, target, NB_ROLE_SCALE_SCALES, plan->in.tensors[more].shape[0] * 4, err));
     bool normal = nb_text_ends(nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[state]), "nf4");
     to->type = !whole ? NB_TYPE_F32 : normal ? NB_TYPE_NF4 : NB_TYPE_FP4;
+    plan->targets[target].source_type = to->type;
     to->n_dimensions = 2;
     to->shape[0] = columns;
     to->shape[1] = weights / columns;
@@ -357,7 +360,7 @@ static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
     const nb_tensor_info *more = source_of(plan, target, NB_ROLE_SCALE_SCALES, &m->scale_scales);
     source_of(plan, target, NB_ROLE_SCALE_CODEBOOK, &m->scale_codebook);
     m->codebook = nb_node_is(nb_node_find(state, "quant_type"), "nf4") ? nb_nf4_codebook : nb_fp4_codebook;
-    bool nested = m->scale_type == NB_TYPE_U8, cut = m->to->type != NB_TYPE_F32 && m->block % NB_BLOCK_NF4;
+    bool nested = m->scale_type == NB_TYPE_U8, cut = m->type != NB_TYPE_F32 && m->block % NB_BLOCK_NF4;
     if (n != 2 || cut || sides[0] != m->rows || sides[1] != m->columns || !m->block ||
         (weights + m->block - 1) / m->block != scales->shape[0] ||
         (nested && (!m->scale_block || (scales->shape[0] + m->scale_block - 1) / m->scale_block != more->shape[0])))
@@ -434,18 +437,18 @@ static uint8_t *put_row(const matrix *m, uint64_t row, const uint8_t *codes, uin
     for (uint64_t tile = 0; tile < m->columns / 32; tile++, codes += 32) {
         uint64_t g = tile * 32 / m->group;
         float d = scale_at(m, row, g), zero = m->q.symmetric ? (float)middle : (float)zero_at(m, row, g);
-        if (m->to->type == NB_TYPE_F16) {
+        if (m->type == NB_TYPE_F16) {
             for (int i = 0; i < 32; i++)
                 out = put_half(out, d * ((float)codes[i] - zero));
             continue;
         }
         out = put_half(out, d);
-        if (m->to->type == NB_TYPE_Q8_0) {
+        if (m->type == NB_TYPE_Q8_0) {
             for (int i = 0; i < 32; i++)
                 *out++ = (uint8_t)(codes[i] - 128);
             continue;
         }
-        if (m->to->type == NB_TYPE_Q4_1)
+        if (m->type == NB_TYPE_Q4_1)
             out = put_half(out, -zero * d);
         uint32_t more = m->q.symmetric ? 8 - middle : 0; /* Q4_0's zero is 8 */
         for (int i = 0; i < 16; i++)
@@ -456,7 +459,7 @@ static uint8_t *put_row(const matrix *m, uint64_t row, const uint8_t *codes, uin
 
 /* Weights [from, from + n): whole rows. */
 static void put_blocks(const matrix *m, uint64_t from, uint64_t n, uint8_t *out) {
-    if (m->to->type == NB_TYPE_F32) {
+    if (m->type == NB_TYPE_F32) {
         for (uint64_t i = from; i < from + n; i++, out += sizeof(float)) {
             float x = block_weight(m, i);
             memcpy(out, &x, sizeof x);
@@ -484,7 +487,8 @@ int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first
     matrix m = matrix_of(plan, target);
     if (m.arrangement == NB_AS_BLOCKS) {
         NB_TRY(read_state(&m, target, err));
-        uint64_t bytes = plan->out.tensors[target].bytes / m.rows;
+        const nb_traits *traits = nb_traits_of(m.type);
+        uint64_t bytes = m.columns / traits->block_weights * traits->block_bytes;
         if (!t->turned)
             put_blocks(&m, first * m.columns, rows * m.columns, out);
         for (uint64_t row = first; t->turned && row < first + rows; row++, out += bytes)

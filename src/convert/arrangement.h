@@ -37,13 +37,14 @@
 #include "plan.h"
 
 /* The target of codes: its sources must fit each other. Sets its type and shape, and adds the target of its order if it
- * has one. */
+ * has one. A recipe may give it another type later. */
 int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err);
 
 /* All sources of the target are there: what can be wrong in them is said. */
 int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err);
 
-/* Rows [first, first + rows) of the target, as the GGUF has them. */
+/* Rows [first, first + rows) of the target, as the GGUF has them. Of codes: in the type that they become
+ * (target->source_type). */
 int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out,
                             nb_error *err);
 

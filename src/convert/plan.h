@@ -64,7 +64,7 @@ typedef struct nb_quantization {
 
 typedef struct nb_target {
     nb_arrangement arrangement;
-    uint32_t source_type;         /* type of the weights in a source, if they are numbers and no codes */
+    uint32_t source_type;         /* type of the weights in a source; of codes, the type that they become */
     float shift;                  /* of a vector: this is added to it */
     uint64_t skipped;             /* bytes at the source's beginning that are left out */
     uint32_t groups, group_heads; /* NB_AS_REGROUPED: groups, and heads in each; 0: nothing to regroup */

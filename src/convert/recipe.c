@@ -47,13 +47,19 @@ static bool is_float(uint32_t type) {
            type == NB_TYPE_F8_E5M2;
 }
 
-/* Whether a quantizer makes the target of rows of its source's weights, which are floats or blocks that can be read. */
+/* Whether the files have no floating-point weights of the target, but codes, or blocks of a GGUF type. Codes of 8 bits
+ * become F16 or Q8_0 (arrangement.h): both are quantized. */
+static bool is_quantized(const nb_target *t) {
+    bool codes = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
+    return codes || !is_float(t->source_type);
+}
+
+/* Whether a quantizer can make the target of rows of its source's weights. */
 static bool has_weights(const nb_plan *plan, uint64_t target) {
     const nb_target *t = &plan->targets[target];
-    bool codes = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
     const nb_text name = name_of(plan, target);
     bool embeds = name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0; /* few weights, behind all others */
-    return !codes && !embeds && !nb_is_generated(t) && nb_traits_of(t->source_type)->dequantize;
+    return !embeds && !nb_is_generated(t) && nb_traits_of(t->source_type)->dequantize;
 }
 
 static void set_type(nb_plan *plan, uint64_t target, uint32_t wanted) {
@@ -77,9 +83,9 @@ void nb_plan_quantize(nb_plan *plan) {
         nb_target *t = &plan->targets[i];
         t->wanted_type = NB_TYPE_LIMIT;
         uint32_t to = nb_preset_type(recipe->preset, name_of(plan, i), info->n_dimensions, info->shape[0], &facts);
-        if (to != NB_TYPE_LIMIT && has_weights(plan, i) && (is_float(t->source_type) || recipe->for_file))
+        if (to != NB_TYPE_LIMIT && has_weights(plan, i) && (!is_quantized(t) || recipe->for_file))
             set_type(plan, i, to);
-        if (to == NB_TYPE_LIMIT && widens && has_weights(plan, i) && is_float(t->source_type)) {
+        if (to == NB_TYPE_LIMIT && widens && has_weights(plan, i) && !is_quantized(t)) {
             set_type(plan, i, NB_TYPE_F32);
             t->wanted_type = NB_TYPE_LIMIT;
         }
@@ -133,10 +139,11 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
     const nb_recipe *recipe = &plan->recipe;
     nb_target *t = &plan->targets[target];
     const nb_tensor_info *info = &plan->out.tensors[target];
-    if (t->quantize && !is_float(t->source_type) && !recipe->again)
+    if (t->quantize && is_quantized(t) && !recipe->again)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "tensor %t is of type %s, quantized already: quantizing it again loses more than quantizing the "
-                       "original weights would; take those, or pass requantize (--requantize)",
+                       "original weights would; take those, keep it as it is by asking for the type that it has, or "
+                       "pass requantize (--requantize)",
                        name_of(plan, target), nb_traits_of(t->source_type)->name);
     if (t->quantize && recipe->imatrix)
         NB_TRY(find_importance(plan, target, err));

@@ -28,14 +28,15 @@ import { sizeOf } from './safetensors.js';
  * @returns {Coding[]} those of experts are in their order
  */
 export function codings(core, converter, plan, shapes, folder) {
-    const wanted = plan.filter(({ name, from, wanted }) => layerOf(name) >= 0 && wanted !== from && !isFloat(wanted));
+    const wanted = plan.filter(({ name, wanted }) => layerOf(name) >= 0 && !isFloat(wanted));
     if (wanted.length === 0)
         throw new NibbleError('NB_ERR_UNSUPPORTED', 'the layers of this model have no matrix that could be quantized');
     return wanted.flatMap((tensor) => {
-        const { source, matrices } = tensor;
+        const { source, from, matrices } = tensor;
         const refuse = (/** @type {string} */ why, code = /** @type {ErrorCode} */ ('NB_ERR_UNSUPPORTED')) =>
             new NibbleError(code, `tensor ${source} does not become ${folder.format}: ${why}`);
-        if (!source.endsWith('.weight')) throw refuse('the folder is quantized already; take the original one');
+        if (!source.endsWith('.weight') || !(isFloat(from) || /^f8_/.test(from)))
+            throw refuse('the folder is quantized already; take the original one');
         const experts = matrices > 1 ? expertsOf(tensor, shapes) : [source];
         if (!experts) throw refuse('the files have no matrix for each expert; quantize() makes a GGUF of such a model');
         const { rows: order, isTransposed } =

@@ -26,7 +26,7 @@ export class Tensors {
     }
 
     /**
-     * What the next GGUF has.
+     * What the next GGUF has. An order of columns goes with its matrix, as the converter makes both of the same tensors.
      * @param {(name: string) => number} how
      */
     include(how) {
@@ -34,7 +34,7 @@ export class Tensors {
         if (!this.isFirst) this.conversion.again();
         this.isFirst = false;
         for (const { i, name } of plannedTensors(core, converter))
-            core.count('nb_converter_include', converter, i, how(name));
+            core.count('nb_converter_include', converter, i, how(name.replace(/\.order$/, '.weight')));
     }
 
     /**

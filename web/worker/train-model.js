@@ -186,6 +186,7 @@ const FOREIGN = [
     [/attn_[qk]_norm/, 'norms of queries and keys'],
     [/^rope_|rope_(freqs|factors)/, 'scaled rotary positions'],
     [/_exps|_shexp|ffn_gate_inp/, 'experts'],
+    [/\.order$/, 'columns in another order'],
     [/attn_qkv|post_.*norm/, "layers that are not as Llama's"],
 ];
 
@@ -200,11 +201,7 @@ function checkTensors(plan, keepsTypes) {
             `${FOREIGN.find(([pattern]) => pattern.test(foreign.name))?.[1] ?? 'another tensor'} (${foreign.name})`,
         );
     const other = keepsTypes ? undefined : plan.find(({ type }) => type !== 'f32');
-    if (other)
-        throw lacks(
-            `a folder's weights that were quantized (${other.name}): make a GGUF of the folder first (nibble ` +
-                'quantize), and train that',
-        );
+    if (other) throw lacks(`weights of type ${other.type} (${other.name})`);
 }
 
 /**

@@ -1,0 +1,128 @@
+// quantize() of folders that other libraries quantized: their codes stay only where they are of the type that was asked
+// for; another type is refused, or with `requantize` made of what the codes stand for. The oracles are transformers'
+// logits of the weights as each library dequantizes them, and the path of a GGUF with these codes, whose bytes are
+// llama.cpp's (quantized-files.test.js).
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { TYPES } from '../../web/abi.js';
+import { load, quantize, quantizeFolder } from '../../web/index.js';
+import { root } from '../support/builds.js';
+import { parse } from '../support/gguf.js';
+import { nibbleError } from '../support/nibble-error.js';
+import { logitsOf, logitsVectors, relativeDistance } from '../support/vectors.js';
+
+/** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
+
+/** What the codes of each folder become; null: several types. @type {Record<string, QuantizeOptions['type'] | null>} */
+const FOLDERS = {
+    ...{ awq: 'q4_1', gptq: 'q4_0', 'gptq-3-bits': 'q4_0', 'gptq-8-bits': 'q8_0', 'gptq-desc-act': 'q4_0' },
+    ...{ 'gptq-desc-act-zeros': 'q4_1', 'gptq-mixtral': 'q4_0', 'gptq-phi3': 'q4_0', 'gptq-gpt2': 'q4_0' },
+    ...{ 'gptq-dynamic': null, 'bnb-nf4': 'nf4', 'bnb-fp4-double': 'fp4', 'bnb-int8': 'q8_0' },
+    ...{ 'ct-packed-4-bits-zeros': 'q4_1', 'ct-packed-4-and-8-bits': null, 'ct-int8': 'q8_0', 'ct-int8-zeros': 'f16' },
+};
+const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name]));
+
+const at = (/** @type {string} */ name) => `${root}tests/fixtures/safetensors/${name}`;
+
+/** @param {import('../../web/index.js').Source} from @param {QuantizeOptions} options */
+const made = async (from, options) =>
+    new Uint8Array(await new Response(quantize(from, { threads: 1, ...options })).arrayBuffer());
+
+/** The matrices of layers. @param {Uint8Array} file */
+const matricesOf = (file) =>
+    new Map(
+        parse(file)
+            .tensors.filter(({ name, shape }) => /^blk\..*\.weight$/.test(name) && shape.length > 1)
+            .map(({ name, type, data }) => [name, { type: NAMES.get(type), data }]),
+    );
+
+/** How far logits are from transformers', as a share of these. @param {Uint8Array} file @param {string} name */
+async function distance(file, name) {
+    const expected = logitsVectors(`safetensors/${name}.json`),
+        model = await load(file, { threads: 1, kvType: 'f32' });
+    const rows = await logitsOf(model, expected.tokens);
+    await model.dispose();
+    return Math.max(
+        ...rows.map((row, i) =>
+            relativeDistance(
+                Float32Array.from(expected.entries, (entry) => row[entry]),
+                expected.rows[i],
+            ),
+        ),
+    );
+}
+
+for (const [name, own] of Object.entries(FOLDERS))
+    test(`${name}: its codes stay, are made anew, or are refused`, async () => {
+        const other = own === 'q8_0' ? 'q5_1' : 'q8_0';
+        await assert.rejects(
+            made(at(name), { type: other }),
+            nibbleError('NB_ERR_ARGUMENT', /tensor blk\.\S+ is of type \w+, quantized already.*\(--requantize\)/),
+        );
+        const again = await made(at(name), { type: other, requantize: true });
+        for (const [matrix, { type }] of matricesOf(again))
+            if (!/ffn_gate_inp\./.test(matrix)) assert.equal(type, other, matrix);
+        const floats = await made(at(name), { type: 'f32', requantize: true });
+        for (const [matrix, { type }] of matricesOf(floats)) assert.equal(type, 'f32', matrix);
+        const far = await distance(floats, name); // scales and minima of codes are in binary16
+        assert.ok(far < 5e-3, `${far}`);
+        if (!own) return;
+        /** Names of what the folder has codes of. @type {string[]} */
+        let coded = [];
+        const kept = await made(at(name), {
+            type: own,
+            onPlan: (plan) => {
+                coded = plan.flatMap(({ name: one, from }) => (from === own && one.startsWith('blk.') ? one : []));
+            },
+        });
+        const [first, once, twice] = [kept, again, await made(kept, { type: other, requantize: true })].map(matricesOf);
+        assert.ok(coded.length > 0);
+        for (const matrix of coded.filter((one) => first.has(one))) {
+            assert.equal(first.get(matrix)?.type, own, matrix);
+            assert.deepEqual(twice.get(matrix), once.get(matrix), matrix);
+        }
+    });
+
+test('a mix and a method that calibrates take them, too, if they are asked to', async () => {
+    const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20),
+        options = { calibration, context: 16, samples: 4 };
+    const BITS = { bits: 8 },
+        GPTQ = /** @type {const} */ ({ type: 'q8_0', method: 'gptq' }),
+        AWQ = /** @type {const} */ ({ type: 'q8_0', method: 'awq' });
+    for (const [name, more] of /** @type {[string, QuantizeOptions][]} */ ([
+        ['awq', BITS],
+        ['awq', GPTQ],
+        ['awq', AWQ],
+    ])) {
+        await assert.rejects(made(at(name), { ...options, ...more }), /quantized already/);
+        const file = await made(at(name), { ...options, ...more, requantize: true }),
+            types = new Set([...matricesOf(file).values()].map(({ type }) => type)),
+            far = await distance(file, name);
+        assert.ok(more.bits ? types.size > 0 : types.has('q8_0') && types.size === 1, [...types].join());
+        assert.ok(far < 0.1, `${name}, ${JSON.stringify(more)}: ${far}`);
+    }
+    const ordered = { ...options, ...GPTQ, requantize: true };
+    await assert.rejects(
+        made(at('gptq-desc-act'), ordered),
+        nibbleError('NB_ERR_UNSUPPORTED', /another order \(desc_act\).*make one of the folder first.*--type q4_0/),
+    );
+    const folder = mkdtempSync(join(tmpdir(), 'nibble-'));
+    try {
+        const kept = join(folder, 'kept.gguf');
+        writeFileSync(kept, await made(at('gptq-desc-act'), { type: 'q4_0' }));
+        const far = await distance(await made(kept, ordered), 'gptq-desc-act');
+        assert.ok(far < 0.1, `${far}`);
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+});
+
+test('another folder is not made of them', async () => {
+    for (const name of ['awq', 'gptq', 'bnb-nf4', 'bnb-int8', 'ct-int8', 'ct-int8-zeros'])
+        await assert.rejects(async () => {
+            for await (const _ of quantizeFolder(at(name), { bits: 4, group: 32 }));
+        }, /quantized already/);
+});
