@@ -2,7 +2,9 @@
 // rounding to nearest leaves it; whatever the family, what is scaled computes the same; and options that are of no use
 // are refused. (That searches and clipping are autoawq's, tests/core/test_awq.c checks.)
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { load, quantize } from '../../web/index.js';
 import { GGUF_BLOCKS } from '../../web/worker/calibrate.js';
@@ -122,6 +124,26 @@ test('every family: what is scaled computes the same, and what must not be scale
     }
 });
 
+test('large inputs and weights of Q8_0, whose products round the inputs: scales are not taken for a change', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'nibble-')),
+        source = join(folder, 'q8_0.gguf'),
+        { text, context } = JSON.parse(readFileSync(`${root}tests/fixtures/quantize/outlier-inputs.json`, 'utf8'));
+    try {
+        writeFileSync(source, await made(`${root}tests/fixtures/quantize/outlier-inputs.gguf`, { type: 'q8_0' }));
+        /** @type {string[]} */
+        const told = [];
+        await made(source, {
+            ...{ type: 'q4_0', method: 'awq', requantize: true, calibration: text, context },
+            debug: (line) => told.push(line),
+        });
+        const put = told.filter((line) => /: (scaled|left alone), outputs change/.test(line));
+        assert.equal(put.length, 8, String(told)); // norms, values and up of two layers
+        for (const line of put) assert.match(line, /: scaled, /);
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+});
+
 test('what changes the outputs of a layer is undone', async () => {
     for (const change of [0, 0.01, Number.POSITIVE_INFINITY, Number.NaN]) {
         const tensor = (/** @type {string} */ name, /** @type {string} */ type, /** @type {number} */ rows) => ({
@@ -148,6 +170,7 @@ test('what changes the outputs of a layer is undone', async () => {
             observed: () => null,
             replace: (/** @type {string} */ name, /** @type {number} */ _, /** @type {Uint8Array} */ bytes) =>
                 inEngine.set(name, bytes),
+            note: () => {},
             change: () => change,
         };
         const inputs = {

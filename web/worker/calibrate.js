@@ -60,7 +60,8 @@ import { cutForInputs, spread } from './windows.js';
  */
 const searches = (type, search) =>
     /^(q[45]_[01]|q\d_k|iq)/.test(type) || (search === 'best' && /^(mxfp4|nvfp4)$/.test(type));
-/** The output matrix with its scale, which no layer needs. A bias of the output must be there in families that have it. */
+/** The output matrix with its scale, which no layer needs. A bias of the output must be there in families that have
+ * it. */
 const OF_OUTPUT = new Set(['output.weight', 'output.scale']);
 /** Factors of RoPE, which layers need, too. */
 const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
@@ -122,13 +123,17 @@ class Calibration {
         this.options = options;
         this.journal = journal;
         this.folds = options.method.startsWith('awq') || options.folder?.smooth !== undefined;
+        const apart = plan.find(({ name }) => name.endsWith('.outliers'));
+        if (this.folds && apart) throw notScalable(options.method, apart.name);
         /** What is observed for the rounding, and for scales of columns. */
         this.what =
             (options.method === 'rtn' ? NB_WALK_MEANS : NB_WALK_HESSIANS) +
             (options.folder?.activations === 'static' ? NB_WALK_RANGES : 0);
         this.whatFolds = options.folder?.smooth === undefined ? NB_WALK_HESSIANS : NB_WALK_MEANS;
         this.maker = maker;
-        const wanted = plan.filter((tensor) => maker.isWanted(tensor));
+        const wanted = plan.filter((tensor) => maker.isWanted(tensor)),
+            ordered = wanted.find(({ name }) => plan.some((tensor) => isMadeOrder(tensor, name)));
+        if (ordered) throw notOrdered(ordered);
         this.wanted = new Set(wanted.map(({ name }) => name));
         this.layers = Math.max(-1, ...plan.map(({ name }) => layerOf(name))) + 1;
         this.progress = new LayerProgress(
@@ -381,7 +386,6 @@ class Calibration {
     async #fold(walk, layer, folding, pairs) {
         const { progress, blocks, wanted, maker } = this;
         await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.whatFolds, tick));
-        walk.note();
         for (const pair of pairs) await progress.step('scale', pair.absorber.name, (tick) => folding.fold(pair, tick));
         for (const tensor of folding.changed)
             if (wanted.has(tensor.name) || maker.isRemade(tensor)) wanted.add(tensor.name);
@@ -472,8 +476,28 @@ const choicesOf = (options, map) =>
 const nothingToSmooth = () =>
     new NibbleError(
         'NB_ERR_ARGUMENT',
-        'smooth (--smooth): this model has no norm that makes the inputs of a matrix and nothing else, so no norm can take ' +
-            'scales up: leave it out',
+        'smooth (--smooth): this model has no norm that makes the inputs of a matrix and nothing else, so no norm can ' +
+            'take scales up: leave it out',
+    );
+
+/** Whether a tensor is the order of a matrix's columns, and no file has it. @param {Planned} tensor @param {string} of */
+const isMadeOrder = ({ name, source }, of) => source === '' && name === of.replace(/weight$/, 'order');
+
+/** What is not made of its codes has no order either. @param {Planned} tensor */
+const notOrdered = ({ name, from }) =>
+    new NibbleError(
+        'NB_ERR_UNSUPPORTED',
+        `tensor ${name} is quantized already, and its columns are in another order (desc_act), which a method that ` +
+            'calibrates takes of a GGUF only: make one of the folder first, with the type that the codes have ' +
+            `(--type ${from})`,
+    );
+
+/** Scales of columns would have to change those that are kept apart, too. @param {string} method @param {string} name */
+const notScalable = (method, name) =>
+    new NibbleError(
+        'NB_ERR_ARGUMENT',
+        `method (--method) ${method} scales columns, but this model keeps some in 16 bits (${name}): take gptq, or the ` +
+            'model that it was made of',
     );
 
 /** Whether a layer's part of the model has the tensor. @param {number} layer */

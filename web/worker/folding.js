@@ -166,7 +166,7 @@ export class Folding {
         const stored = pair.isNorm && this.maker.stored(absorber);
         if (stored && scales[0]) await this.#fit(absorber, stored, scales[0]);
         if (scales.every((one) => one === null)) this.journal?.(`${title}: no scales are better than none`);
-        else this.#put(await this.#scaled(pair, scales), title);
+        else await this.#put(await this.#scaled(pair, scales), title);
     }
 
     /**
@@ -193,12 +193,15 @@ export class Folding {
     }
 
     /**
-     * The new weights take their places, if the layer's outputs stay the same.
+     * The new weights take their places, if the layer's outputs stay the same. These are compared in F32: products with
+     * quantized weights round their inputs, which can change more than MOST_CHANGE by itself.
      * @param {Map<Weights, Float32Array>} made
      * @param {string} title
      */
-    #put(made, title) {
+    async #put(made, title) {
         const { walk } = this;
+        for (const tensor of made.keys()) walk.replace(tensor.name, TYPES.f32, bytesOf(await this.#floats(tensor)));
+        walk.note();
         for (const [{ name }, weights] of made) walk.replace(name, TYPES.f32, bytesOf(weights));
         const change = walk.change();
         const isSame = change <= MOST_CHANGE; // not if it is NaN
