@@ -128,7 +128,10 @@ async function look(candidate) {
 function refuseUnfit({ unsupported, encoder, causal, bytes }) {
     if (unsupported) throw new Unfit(`nibble cannot run this model: ${unsupported}`);
     if (encoder || causal === false)
-        throw new Unfit('This model embeds texts and continues none, so there is no next token to measure it by.');
+        throw new Unfit(
+            'This model embeds texts and continues none, so there is no next token to measure it by. On the command line, ' +
+                'nibble quantize makes files of it.',
+        );
     if (bytes > MOST)
         throw new Unfit(
             `This model has ${formatBytes(bytes)} of weights, and a page can hold 4 GB. Take a smaller model. On the ` +

@@ -491,8 +491,9 @@ export interface PlannedTensor {
     type: string;
     /**
      * With `bits` or `size`: what it is thought to lose. If the model's output was measured (`TypeChoice.isMeasured`),
-     * nats of the mean KL divergence from the original model, of which each tensor has a part; otherwise the squared
-     * errors, weighted by importance if there is an importance matrix. null: it was not judged, as its type was given,
+     * nats of the mean KL divergence from the original model, of which each tensor has a part, or for an encoder its
+     * part of the mean of 1 - cosine between a text's embedding and the original's; otherwise the squared errors,
+     * weighted by importance if there is an importance matrix. null: it was not judged, as its type was given,
      * or it is no matrix that is quantized.
      */
     loss?: number | null;
@@ -502,10 +503,12 @@ export interface PlannedTensor {
 export interface TypeChoice {
     /**
      * Whether it was measured how much the model's output changes if a matrix is rounded. The sum of all `loss` is then
-     * the predicted KL divergence. It is not measured without a calibration text, or where the model does not fit into
-     * memory.
+     * what is predicted of that (`measure`). It is not measured without a calibration text, or where the model does not
+     * fit into memory.
      */
     isMeasured: boolean;
+    /** How the change is measured: the mean KL divergence; for encoders the mean of 1 - cosine of embeddings. */
+    measure: 'divergence' | 'cosine';
     /** The same for people: the end of a sentence that begins with "the types were chosen by". */
     chosenBy: string;
 }

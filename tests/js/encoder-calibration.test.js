@@ -3,6 +3,7 @@
 // load; what AWQ scales computes the same; and what makes no sense is refused. (That the walk observes transformers'
 // inputs, tests/core/test_walk_oracle.c checks.)
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -147,13 +148,81 @@ test('folders of every format load', async () => {
     }
 });
 
+/** @param {string} from @param {QuantizeOptions} options */
+async function mixed(from, options) {
+    /** @type {import('../../web/index.js').PlannedTensor[]} */
+    let plan = [];
+    /** @type {import('../../web/index.js').TypeChoice | undefined} */
+    let choice;
+    const bytes = await made(from, {
+        ...{ ...CALIBRATED, ...options },
+        onPlan: (tensors, chosen) => {
+            plan = tensors;
+            choice = chosen;
+        },
+    });
+    return { bytes, plan, choice, predicted: plan.reduce((sum, { loss }) => sum + (loss ?? 0), 0) };
+}
+
+test('a budget: nearer embeddings than the recipe of equal size, and about as near as predicted', async () => {
+    const exact = await embeddings(source),
+        recipe = await made(source, { type: 'q4_1' }),
+        { bytes, choice, predicted } = await mixed(source, { size: recipe.length });
+    assert.ok(bytes.length <= recipe.length, `${bytes.length} of ${recipe.length} bytes`);
+    assert.deepEqual([choice?.isMeasured, choice?.measure], [true, 'cosine']);
+    const [fixed, best] = [distance(await embeddings(recipe), exact), distance(await embeddings(bytes), exact)];
+    assert.ok(best < 0.9 * fixed, `1 - cosine is ${best}, and ${fixed} by the recipe`);
+    assert.ok(predicted > best / 3 && predicted < 3 * best, `${predicted} was predicted, it is ${best}`);
+});
+
+test('a budget of other encoders, and of a decoder that sees both ways', async () => {
+    for (const [from, measure] of [
+        [`${encoders}nomic-bert.gguf`, 'cosine'],
+        [`${encoders}gemma-embedding.gguf`, 'cosine'],
+        [`${root}tests/fixtures/both-ways/llama.gguf`, 'divergence'],
+    ]) {
+        const { bytes, choice, predicted } = await mixed(from, { bits: 10, samples: 8, requantize: true });
+        assert.deepEqual([choice?.isMeasured, choice?.measure], [true, measure], from);
+        assert.ok(predicted > 0, from);
+        const far = distance(await embeddings(bytes), await embeddings(from));
+        assert.ok(far < 0.05, `${from}: ${far}`);
+    }
+});
+
+test('the command tells the cosine that it expects', () => {
+    const words = join(temporary, 'words.txt'),
+        out = join(temporary, 'mixed.gguf');
+    writeFileSync(words, oracle.text);
+    const run = (/** @type {string[]} */ ...flags) =>
+        execFileSync(
+            process.execPath,
+            [
+                `${root}web/cli.js`,
+                'quantize',
+                source,
+                out,
+                '--bits',
+                '9',
+                '--calibration',
+                words,
+                '--context',
+                '16',
+                ...flags,
+            ],
+            { encoding: 'utf8' },
+        );
+    assert.match(run(), /\nPredicted cosine of embeddings to those of the original: 0\.9\d+\.\n$/);
+    const { divergence, cosine: expected, isMeasured } = JSON.parse(run('--force', '--json'));
+    assert.ok(isMeasured && divergence === null && expected > 0.9 && expected < 1, `${expected}`);
+});
+
 test('what makes no sense is refused', async () => {
     const GPTQ = /** @type {const} */ ({ ...CALIBRATED, type: 'q4_0', method: 'gptq' });
     for (const [options, message] of /** @type {[QuantizeOptions, RegExp][]} */ ([
         [{ ...GPTQ, calibration: '' }, /calibration \(--calibration\): the text is empty/],
         [{ ...GPTQ, calibration: 'a leaf' }, /the text has 8 tokens, which is less than one window of 16/],
         [{ ...GPTQ, context: 33 }, /larger than the model's own, which is 32/],
-        [{ bits: 7.5, calibration: oracle.text, context: 16 }, /bert model is not causal/],
+        [{ bits: 2, calibration: oracle.text, context: 16 }, /bits \(--bits\) must be \d+(\.\d+)? or more/],
     ]))
         await assert.rejects(made(source, options), message);
     await assert.rejects(makeFolder('smooth', { ...CALIBRATED, activations: 'static', smooth: 0.5 }), {

@@ -244,18 +244,20 @@ async function removePart(out) {
 }
 
 /**
- * What was chosen under a budget. divergence: the predicted mean KL divergence from the original model, in nats; null
- * if the model's output was not measured.
+ * What was chosen under a budget. divergence: the predicted mean KL divergence from the original model, in nats.
+ * cosine: of an encoder, the predicted mean cosine of embeddings to the original's. Each is null if it was not
+ * measured.
  * @param {PlannedTensor[]} plan
  * @param {import('../index.d.ts').ModelInfo} info
  * @param {import('../index.d.ts').TypeChoice} choice
  */
-function mixtureOf(plan, { tensors }, { isMeasured, chosenBy }) {
+function mixtureOf(plan, { tensors }, { isMeasured, measure, chosenBy }) {
     const total = plan.reduce((sum, { loss }) => sum + (loss ?? 0), 0);
     return {
         isMeasured,
         chosenBy,
-        divergence: isMeasured ? total : null,
+        divergence: isMeasured && measure === 'divergence' ? total : null,
+        cosine: isMeasured && measure === 'cosine' ? 1 - total : null,
         plan: plan.map(({ name, from, type, loss }) => {
             const { bytes = 0, shape = [] } = tensors.find((tensor) => tensor.name === name) ?? {};
             return {
@@ -269,13 +271,15 @@ function mixtureOf(plan, { tensors }, { isMeasured, chosenBy }) {
     };
 }
 
-/** @param {{ divergence?: number | null, chosenBy?: string }} facts */
-const toldChoice = ({ divergence, chosenBy }) =>
-    `The types were chosen by ${chosenBy}.\n${
-        typeof divergence === 'number'
-            ? `Predicted KL divergence from the original: ${divergence.toPrecision(3)} nats.\n`
-            : ''
-    }`;
+/** @param {{ divergence?: number | null, cosine?: number | null, chosenBy?: string }} facts */
+function toldChoice({ divergence, cosine, chosenBy }) {
+    const isNumber = (/** @type {unknown} */ x) => typeof x === 'number';
+    const predicted = [
+        isNumber(divergence) && `KL divergence from the original: ${divergence?.toPrecision(3)} nats`,
+        isNumber(cosine) && `cosine of embeddings to those of the original: ${cosine?.toFixed(6)}`,
+    ].flatMap((said) => (said ? `Predicted ${said}.\n` : []));
+    return `The types were chosen by ${chosenBy}.\n${predicted.join('')}`;
+}
 
 /** Why llama.cpp cannot read the file, or would compute otherwise; null if it does the same.
  * @param {import('../index.d.ts').ModelInfo} info */

@@ -5,7 +5,8 @@
  * sum of importance (w - q)^2 over a sample of rows: the diagonal of tr(E H E^T). c(t), the curvature, is measured: t
  * alone is replaced by what it is as a type of about three bits, and the KL divergence of the whole model's output,
  * over some tokens of the calibration text, is divided by e(t, that type). For small errors the divergence is quadratic
- * in them, so that c(t) is about the same for all types.
+ * in them, so that c(t) is about the same for all types. So is 1 - cosine of an embedding and what it was, which takes
+ * the divergence's place where the model is an encoder.
  */
 import { TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -23,7 +24,7 @@ import { withName } from './quantize-core.js';
 import { Rounder } from './rounder.js';
 import { openSideFile } from './side-file.js';
 import { rulesOf } from './type-rules.js';
-import { collectImportance, cut, spread } from './windows.js';
+import { collectOver, cutForInputs, spread } from './windows.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./rounder.js').Tensor} Tensor */
@@ -239,6 +240,11 @@ class Mix {
         this.journal?.(`mix: ${why}, so no curvature is measured: ${error.message}`);
     }
 
+    /** Whether the model's output is an embedding, and no logits. */
+    get #isEncoder() {
+        return this.parts.engine.description?.encoder === true; // without a text, the engine has no model
+    }
+
     /** What it costs to measure a matrix, in tokens that pass through a layer. @param {Planned} tensor */
     #cost(tensor) {
         const layers = this.layers - Math.max(0, layerOf(tensor.name)) + 1;
@@ -312,7 +318,7 @@ class Mix {
         const { options, progress } = this,
             { engine } = this.parts,
             all = this.#windows(text),
-            input = [...spread(all, options.samples)],
+            input = spread(all, options.samples),
             cost = input.length * this.layers;
         progress.total += cost;
         const course = {
@@ -321,14 +327,15 @@ class Mix {
             report: (/** @type {{ done: number, total: number }} */ { done, total }) =>
                 progress.tick('importance', (cost * done) / total),
         };
-        const chosen = { context: all.context, format: /** @type {const} */ ('gguf'), textName: 'calibration' };
-        this.imatrix = (await collectImportance(engine, input, chosen, course))?.bytes;
+        const windows = { ...all, tokens: input, stride: all.context, windows: input.length / all.context };
+        const chosen = { format: /** @type {const} */ ('gguf'), textName: 'calibration' };
+        this.imatrix = (await collectOver(engine, windows, chosen, course))?.bytes;
         progress.done += cost;
     }
 
     /** What the importance matrix is collected over. @param {string} text */
     #windows(text) {
-        return cut(this.parts.engine, text, this.options, CALLER);
+        return cutForInputs(this.parts.engine, text, this.options, CALLER);
     }
 
     /** @param {string} text */
@@ -342,9 +349,10 @@ class Mix {
         const { engine } = this.parts,
             { exports } = engine.core;
         const own = exports.nb_model_context(engine.model) || PROBE_WINDOW,
-            all = cut(engine, text, { context: Math.min(PROBE_WINDOW, own) }, CALLER),
-            vocabulary = exports.nb_model_vocabulary(engine.model),
-            most = Math.max(1, Math.floor(Math.min(PROBE_TOKENS, MOST_LOGITS / 4 / vocabulary) / all.context));
+            longest = Math.trunc(engine.description.embedding?.maxTokens ?? PROBE_WINDOW),
+            all = cutForInputs(engine, text, { context: Math.min(PROBE_WINDOW, own, longest) }, CALLER),
+            outputs = this.#isEncoder ? 1 : exports.nb_model_vocabulary(engine.model),
+            most = Math.max(1, Math.floor(Math.min(PROBE_TOKENS, MOST_LOGITS / 4 / outputs) / all.context));
         return { tokens: spread(all, most), context: all.context };
     }
 
@@ -403,7 +411,8 @@ class Mix {
         const divergence = await probe.divergence(isOfLayer);
         probe.replace(tensor.name, tensor.from, tensor.weights);
         this.journal?.(`mix: ${tensor.name} as ${probed}: a divergence of ${divergence.toExponential(3)}`);
-        if (!Number.isFinite(divergence)) return { losses }; // the model's logits overflow with it: nothing was measured
+        // the model's output overflows with it: nothing was measured
+        if (!Number.isFinite(divergence)) return { losses };
         return { losses, curvature: divergence / loss };
     }
 
@@ -430,7 +439,11 @@ class Mix {
                 types.get(tensor.name) ?? /** @type {string} */ (this.fixed.get(tensor.name)),
             ]),
             losses: Object.fromEntries(free.map(({ name }, i) => [name, losses[i][chosen[i]]])),
-            choice: { isMeasured: usual !== undefined, chosenBy: this.#chosenBy(usual !== undefined) },
+            choice: {
+                isMeasured: usual !== undefined,
+                measure: this.#isEncoder ? 'cosine' : 'divergence',
+                chosenBy: this.#chosenBy(usual !== undefined),
+            },
             imatrix: this.imatrix,
         };
     }
@@ -472,6 +485,7 @@ function isMixture(value, matrices) {
         tensors.every((one) => Array.isArray(one) && names.has(one[0]) && one[1] in TYPES) &&
         Object.values(Object(losses)).every((loss) => typeof loss === 'number') &&
         typeof choice?.isMeasured === 'boolean' &&
+        /^(cosine|divergence)$/.test(choice.measure) &&
         typeof choice.chosenBy === 'string'
     );
 }

@@ -78,9 +78,20 @@ export async function measurePerplexity(engine, input, options, course) {
  * @param {Course} course
  * @returns {Promise<import('../index.d.ts').ImportanceMatrix | undefined>} undefined: the job was stopped
  */
-export async function collectImportance(engine, input, { context: wanted, format, textName }, course) {
+export async function collectImportance(engine, input, options, course) {
+    const all = cutForInputs(engine, input, { context: options.context }, 'importanceMatrix()');
+    return collectOver(engine, all, options, course);
+}
+
+/**
+ * The same over windows that are cut already.
+ * @param {Engine} engine
+ * @param {Cut} all
+ * @param {Pick<import('../options.js').CheckedImportance, 'format' | 'textName'>} options
+ * @param {Course} course
+ */
+export async function collectOver(engine, all, { format, textName }, course) {
     const { core } = engine,
-        all = cutForInputs(engine, input, { context: wanted }, 'importanceMatrix()'),
         { context, windows } = all,
         unused = core.exports.nb_model_width(engine.model);
     const session = openSession(engine, context);
@@ -212,6 +223,7 @@ export function windowTokens({ tokens, context, stride, begin }, window) {
  * So many windows of a text at most, spread over it, with the token before each that the model wants.
  * @param {Cut} all
  * @param {number} most
+ * @returns {Int32Array}
  */
 export function spread({ tokens, context, windows, begin }, most) {
     const n = Math.min(windows, most),
