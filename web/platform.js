@@ -33,10 +33,9 @@ export async function nodeModule(name) {
 
 /**
  * @typedef {{ fs: typeof import('node:fs'), crypto: typeof import('node:crypto'),
- *     'fs/promises': typeof import('node:fs/promises'), os: typeof import('node:os'), path: typeof
- *     import('node:path'),
- *     url: typeof import('node:url'), buffer: typeof import('node:buffer'), worker_threads: typeof
- *     import('node:worker_threads') }} NodeModules
+ *     'fs/promises': typeof import('node:fs/promises'), os: typeof import('node:os'),
+ *     path: typeof import('node:path'), url: typeof import('node:url'), util: typeof import('node:util'),
+ *     buffer: typeof import('node:buffer'), worker_threads: typeof import('node:worker_threads') }} NodeModules
  */
 
 /**

@@ -1,6 +1,6 @@
 // The command line: what people's scripts rely on (forms, JSON, exit codes), and what people read.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,6 +53,19 @@ test('a dash is standard input: of a model, or of a text', () => {
     writeFileSync(text, 'Once upon a time there was a little girl. '.repeat(20));
     const [piped, read] = [sh(`cat "$3" | ${measure} -`, tiny, text), sh(`${measure} "$3"`, tiny, text)];
     assert.equal(JSON.parse(piped).perplexity, JSON.parse(read).perplexity);
+});
+
+test('standard input may be a socket, which Node makes for the programs that it starts', () => {
+    const fed = (/** @type {string | Buffer} */ input, /** @type {string[]} */ ...args) =>
+        spawnSync(process.execPath, [`${root}web/cli.js`, ...args], { encoding: 'utf8', input }).stdout; // not all is read
+    assert.match(fed(readFileSync(tiny), 'inspect', '-'), /^format +GGUF/m);
+    const run = ['-', '--prompt', 'Once', '--max-tokens', '3', '--temperature', '0'];
+    const answer = fed('', 'run', tiny, ...run.slice(1));
+    assert.ok(answer.length > 1);
+    assert.equal(fed(readFileSync(tiny), 'run', ...run), answer);
+    const text = 'Once upon a time there was a little girl. '.repeat(20);
+    assert.match(fed(text, 'perplexity', tiny, '--context', '64', '--json', '--file', '-'), /"perplexity"/);
+    assert.match(fed(text, 'tokenizer', '--data', '-', '--vocabulary', '270', '-o', join(folder, 'socket.json')), /./);
 });
 
 test('run --prompt prints the text; --json prints one object that agrees with it', async () => {

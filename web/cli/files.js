@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { why } from '../errors.js';
 import { NibbleError } from '../index.js';
+import { openToRead } from '../sources/descriptor.js';
 import { oneLine, write } from './terminal.js';
 import { UsageError } from './usage.js';
 
@@ -138,11 +139,29 @@ export async function readLarge(path, size) {
     return bytes;
 }
 
+/** What comes from a pipe, a socket or a device. @param {string} path */
+async function readToEnd(path) {
+    const file = await openToRead(path),
+        /** @type {Uint8Array<ArrayBuffer>[]} */ pieces = [];
+    try {
+        for (;;) {
+            const room = new Uint8Array(1 << 16),
+                { bytesRead } = await file.read(room, 0, room.length, null);
+            if (bytesRead === 0) return new Uint8Array(await new Blob(pieces).arrayBuffer());
+            pieces.push(room.subarray(0, bytesRead));
+        }
+    } finally {
+        await file.close();
+    }
+}
+
 /** @param {string} flag for messages @param {string} path */
 export async function readInput(flag, path) {
     try {
-        const { size } = await stat(placeToRead(path));
-        return size > MOST_AT_ONCE ? await readLarge(path, size) : new Uint8Array(await readFile(placeToRead(path)));
+        const place = placeToRead(path),
+            found = await stat(place);
+        if (!found.isFile() && !found.isDirectory()) return await readToEnd(place);
+        return found.size > MOST_AT_ONCE ? await readLarge(place, found.size) : new Uint8Array(await readFile(place));
     } catch (error) {
         throw new NibbleError('NB_ERR_FILE', `${flag}: cannot read ${path}: ${why(error)}`, { cause: error });
     }

@@ -4,6 +4,7 @@
  */
 import { NibbleError, reason } from '../errors.js';
 import { breathe, nodeModule } from '../platform.js';
+import { openToRead } from './descriptor.js';
 import { AbsentError, openUrl } from './download.js';
 
 /**
@@ -163,7 +164,7 @@ async function fromUrl(url, from, known) {
  * @returns {Promise<Opened & { next: () => Promise<Uint8Array | null>, cancel: () => void }>}
  */
 async function openPath(path, from, known) {
-    const { open, stat } = await nodeModule('fs/promises');
+    const { stat } = await nodeModule('fs/promises');
     const failure = (/** @type {unknown} */ error) => {
         const code = /** @type {NodeJS.ErrnoException} */ (error)?.code;
         const why =
@@ -190,10 +191,11 @@ async function openPath(path, from, known) {
         // opening a pipe again would wait for a second writer
         throw failure(
             new Error(
-                'it is a pipe or a device, which can be read only once, and this model must be read twice: save it to a file',
+                'it is a pipe or a device, which can be read only once, and this model must be read twice: save it to ' +
+                    'a file',
             ),
         );
-    const file = await attempt(() => open(path));
+    const file = await attempt(() => openToRead(path));
     const close = () => void file.close().catch(() => {});
     /** Size and date must stay what they were when it was opened first. @returns {Promise<number>} its bytes, 0 for
      * a pipe */
