@@ -1,0 +1,32 @@
+// Writes a seed corpus for fuzz_walk: walk_seeds.js FOLDER. One small model of each family, with calls in the order in
+// which quantizers make them, in another order, and where memory ends.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { corpus, fixtures, refusal } from './seeds.js';
+
+const MOST_BYTES = 130_000;
+/** The bytes of fuzz_walk.c. @param {number} group -1: all */
+const observe = (group) => ((group + 1) << 4) | 4,
+    REPLACE = [1, 5, 9, 13].map((group) => group | 32),
+    [NOTE, CHANGE, PASS, PASS_PART] = [6, 2, 3, 11];
+const LAYER = [observe(0), REPLACE[0], observe(1), REPLACE[1], PASS_PART, observe(2), observe(3), PASS];
+const ORDERS = [
+    [...LAYER, ...LAYER],
+    [observe(-1), NOTE, ...REPLACE, CHANGE, PASS, observe(-1), PASS],
+    [PASS_PART, NOTE, observe(0), PASS, 128, REPLACE[2], PASS, CHANGE, PASS],
+];
+
+const seeds = corpus();
+const models = readdirSync(fixtures, { recursive: true })
+    .map((name) => fixtures + name)
+    .filter((path) => path.endsWith('.gguf') && statSync(path).size <= MOST_BYTES)
+    .sort();
+for (const [i, path] of models.entries())
+    for (const [k, order] of [...ORDERS, [0, 2, 2, 1, 2, 2]].entries()) {
+        const steps = Buffer.alloc(24);
+        steps.set(order);
+        const isProbed = k === ORDERS.length,
+            windows = Buffer.from([(isProbed ? 128 : 0) | 1, 4 + (i % 8)]);
+        seeds.put(`${basename(path, '.gguf')}-${k}`, steps, refusal(k === 2 ? i + 1 : 0), windows, readFileSync(path));
+    }
+seeds.close();
