@@ -58,8 +58,8 @@ export const CALIBRATION_OPTIONS = {
         type: 'text',
         value: 'FILE',
         help:
-            'with a method that calibrates, or with --outliers: the calibration text, in UTF-8; it should be like what ' +
-            'the model is for',
+            'with a method that calibrates, or with --outliers: the calibration text, in UTF-8; it should be like ' +
+            'what the model is for',
     },
     samples: {
         flag: 'samples',
@@ -200,8 +200,8 @@ export const QUANTIZE_OPTIONS = {
         max: 1e6,
         value: 'X',
         help:
-            'with --type int8 and --calibration: columns that meet inputs of at least X in the text stay in 16 bits, as ' +
-            'LLM.int8() has it (its paper takes 6). Only nibble reads the file then',
+            'with --type int8 and --calibration: columns that meet inputs of at least X in the text stay in 16 bits, ' +
+            'as LLM.int8() has it (its paper takes 6). Only nibble reads the file then',
     },
     ...CALIBRATION_OPTIONS,
     resume: {
@@ -241,8 +241,8 @@ export const FOLDER_OPTIONS = {
         default: 'gptq',
         value: 'NAME',
         help:
-            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, awq as AutoAWQ ' +
-            'does (gemm), compressed-tensors as llm-compressor does, bitsandbytes as that library does',
+            'write a Hugging Face folder instead of a GGUF: gptq and gptq_v2 as AutoGPTQ and GPTQModel do, awq as ' +
+            'AutoAWQ does (gemm), compressed-tensors as llm-compressor does, bitsandbytes as that library does',
     },
     type: {
         flag: 'type',
@@ -277,7 +277,8 @@ export const FOLDER_OPTIONS = {
         off: true,
         help:
             'with --format or --simulate uniform: each group chooses its zero point, instead of having zero in the ' +
-            'middle of the codes (awq always has them). With --activations the inputs have one, and the weights have none',
+            'middle of the codes (awq always has them). With --activations the inputs have one, and the weights have ' +
+            'none',
     },
     activations: {
         flag: 'activations',
@@ -455,7 +456,8 @@ function checkCalibrated({ method, calibration, ...others }) {
  * @returns {Record<string, any>}
  */
 export function withFolderDefaults(options) {
-    if (typeof options !== 'object' || options === null) return /** @type {any} */ (options); // which checkOptions() refuses
+    // checkOptions() refuses what is no object
+    if (typeof options !== 'object' || options === null) return /** @type {any} */ (options);
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
         method = given.calibration === undefined ? 'rtn' : 'gptq',
         defaults = { format: 'compressed-tensors', bits: 8, group: 0, method: 'rtn' };

@@ -21,9 +21,9 @@ export const SIMULATE_OPTIONS = {
         default: 'uniform',
         value: 'GRID',
         help:
-            'round the matrices to a grid, and write the rounded values as floating-point numbers (--type f32, the default, ' +
-            'or f16): perplexity and compare then tell what such a grid costs, but the file is not smaller. uniform: ' +
-            'equal steps; log: signed powers of two; codebook: the values that fit best (Lloyd-Max)',
+            'round the matrices to a grid, and write the rounded values as floating-point numbers (--type f32, the ' +
+            'default, or f16): perplexity and compare then tell what such a grid costs, but the file is not smaller. ' +
+            'uniform: equal steps; log: signed powers of two; codebook: the values that fit best (Lloyd-Max)',
     },
     bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code, 2 to 8' },
     group: {
@@ -54,8 +54,9 @@ export const SIMULATE_OPTIONS = {
         default: 'minmax',
         value: 'NAME',
         help:
-            'with --simulate uniform: which range of the weights the steps cover. minmax (the default): all; percentile: that share of ' +
-            'them (--percentile); mse: the range with the least squared error; entropy: that with the least KL divergence',
+            'with --simulate uniform: which range of the weights the steps cover. minmax (the default): all; ' +
+            'percentile: that share of them (--percentile); mse: the range with the least squared error; entropy: ' +
+            'that with the least KL divergence',
     },
     percentile: {
         flag: 'percentile',
@@ -73,8 +74,8 @@ export const SIMULATE_OPTIONS = {
         default: 'nearest',
         value: 'NAME',
         help:
-            'with --simulate uniform: nearest, or stochastic, which rounds up with the probability of the fraction, so ' +
-            'that the mean error is 0',
+            'with --simulate uniform: nearest, or stochastic, which rounds up with the probability of the fraction, ' +
+            'so that the mean error is 0',
     },
     seed: {
         flag: 'seed',
@@ -146,7 +147,9 @@ export function checkBesideSimulation({ type, method = 'rtn', search = 'referenc
     );
     if (useless || method !== 'rtn' || search !== 'reference')
         throw refuse(
-            `simulate (--simulate) rounds every weight by itself: leave out ${useless ?? (method === 'rtn' ? 'search' : 'method')}`,
+            `simulate (--simulate) rounds every weight by itself: leave out ${
+                useless ?? (method === 'rtn' ? 'search' : 'method')
+            }`,
         );
 }
 

@@ -34,8 +34,8 @@ import { Stream } from './stream.js';
 const refusal = (caller, what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
 
 const ONCE =
-    'to calibrate, or to choose types under a budget, the source is read several times, and this one can be read only ' +
-    'once: pass a URL, a path or an array of Files';
+    'to calibrate, or to choose types under a budget, the source is read several times, and this one can be read ' +
+    'only once: pass a URL, a path or an array of Files';
 
 /** @type {typeof import('../index.d.ts').quantize} */
 export function quantize(source, options) {

@@ -285,8 +285,8 @@ export const COMMANDS = {
             {
                 ...options(QUANTIZE_OPTIONS, 'bits')[0],
                 help:
-                    `${QUANTIZE_OPTIONS.bits.help}. Of a folder (--format): bits of each code: 2, 3, 4 (the default) or ` +
-                    `8. With --simulate: of each code, 2 to 8 (default: ${SIMULATE_OPTIONS.bits.default})`,
+                    `${QUANTIZE_OPTIONS.bits.help}. Of a folder (--format): bits of each code: 2, 3, 4 (the default) ` +
+                    `or 8. With --simulate: of each code, 2 to 8 (default: ${SIMULATE_OPTIONS.bits.default})`,
             },
             ...options(QUANTIZE_OPTIONS, 'size'),
             ...given(SIMULATE_OPTIONS, 'grid'),
@@ -294,8 +294,8 @@ export const COMMANDS = {
             {
                 ...given(FOLDER_OPTIONS, 'group')[0],
                 help:
-                    `of a folder (--format): ${FOLDER_OPTIONS.group.help} (default: ${FOLDER_OPTIONS.group.default}). ` +
-                    `With --simulate: ${SIMULATE_OPTIONS.group.help} (default: ${SIMULATE_OPTIONS.group.default})`,
+                    `of a folder (--format): ${FOLDER_OPTIONS.group.help} (default: ` +
+                    `${FOLDER_OPTIONS.group.default}). With --simulate: ${SIMULATE_OPTIONS.group.help} (default: ${SIMULATE_OPTIONS.group.default})`,
             },
             ...given(FOLDER_OPTIONS, 'block', 'symmetric', 'activations', 'smooth', 'shardBytes'),
             ...given(SIMULATE_OPTIONS, 'perTensor'),
@@ -347,7 +347,8 @@ export const COMMANDS = {
     },
     train: {
         usage:
-            'nibble train --config C.json (--tokenizer PLACE | --vocabulary N) --data FILE --output OUT.gguf [options]\n' +
+            'nibble train --config C.json (--tokenizer PLACE | --vocabulary N) --data FILE --output OUT.gguf ' +
+            '[options]\n' +
             '       nibble train --init MODEL --data FILE --output OUT.gguf [options]',
         summary: "train a model of Llama's family on a text: a new one, or one that is there",
         placeless: true,
@@ -377,8 +378,9 @@ export const COMMANDS = {
                 type: 'text',
                 value: 'TEXT',
                 help:
-                    'with --vocabulary: a special token, such as <|endoftext|>, that begins each text and ends what the ' +
-                    'model writes. Where it is written in the data, it is the token, as between the stories of one file',
+                    'with --vocabulary: a special token, such as <|endoftext|>, that begins each text and ends what ' +
+                    'the model writes. Where it is written in the data, it is the token, as between the stories of ' +
+                    'one file',
             },
             {
                 name: 'init',

@@ -40,8 +40,8 @@ export class OutlierBlocks extends BlocksInMemory {
         if (there) throw refuse(`the model has ${there.name} already: take the one that it was made of`);
         if (!plan.some((tensor) => this.isWanted(tensor)))
             throw refuse(
-                'no matrix of a layer is rounded to int8 here, as they are quantized already or get other types: take a ' +
-                    'model in floating point, or leave it out',
+                'no matrix of a layer is rounded to int8 here, as they are quantized already or get other types: take ' +
+                    'a model in floating point, or leave it out',
             );
     }
 

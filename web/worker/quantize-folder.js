@@ -49,7 +49,8 @@ export async function quantizeFolder(source, files, options, folder, port, journ
         (await files[0].open()).cancel?.(); // what is not there, or cannot be read, says so
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
-            'a folder is made of a Hugging Face folder, with config.json and *.safetensors; of a GGUF another GGUF is made',
+            'a folder is made of a Hugging Face folder, with config.json and *.safetensors; of a GGUF another GGUF is ' +
+                'made',
         );
     }
     const conversion = await openConversion(
