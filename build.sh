@@ -3,7 +3,8 @@
 #   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm, the engine, and
 #           build/wasm/nibble-convert.wasm, the converter, and
 #           build/wasm/nibble-{quantize,quantize-threads}.wasm, the quantizer, and
-#           build/wasm/nibble-{train,train-threads}.wasm, the trainer
+#           build/wasm/nibble-{train,train-threads}.wasm, the trainer, and
+#           build/wasm/nibble-{integer,integer-threads}.wasm, the integer engine, which has no floating-point instruction
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
 #   native-32   build/native/core-tests-32: the same with addresses of 32 bits, as WebAssembly has them
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
@@ -104,7 +105,7 @@ stale() { # object source
 # the same bytes on every device, which relaxed minima, maxima and multiply-adds would not.
 flags_of() { # SOURCE
     case $1 in
-    src/kernels/matmul_*.c) echo -O3 ;;
+    src/kernels/matmul_*.c | src/integer/integer_matrix.c) echo -O3 ;;
     src/base/threads.c | src/sampling/sampler.c) ;;
     src/quant/imatrix.c | src/quant/presets.c | src/quant/range_histogram.c) echo -Oz ;;
     src/quant/*) echo -mno-relaxed-simd ;;
@@ -166,6 +167,8 @@ CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats te
 QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types formats text/unicode.c quant"
 TRAINER="base/error.c base/memory.c base/threads.c base/writer.c types kernels/ops.c models/rope.c text/byte_level.c
     text/passes.c text/pretokenize.c text/unicode.c train"
+# Compiled with -DNB_NO_FLOATS, which leaves out what messages and the table of types have of floating-point numbers.
+INTEGER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types/traits.c formats integer"
 
 # The sources of these folders and files, each once.
 sources_of() { # PART...
@@ -173,7 +176,7 @@ sources_of() { # PART...
 }
 
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
-homeless=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER $TRAINER))
+homeless=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER $TRAINER $INTEGER))
 [ -z "$homeless" ] || fail "these sources are in no module; name their folder in build.sh: $homeless"
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 
@@ -228,7 +231,7 @@ link() {
 # link_small BUILD OUT OBJECT...: as link; fails if what comes out is too large.
 link_small() {
     local out=$2 bytes zipped most=$MAX_BYTES most_zipped=$MAX_GZIP_BYTES
-    case $out in *-convert.wasm | *-quantize*.wasm | *-train*.wasm) most=$MAX_CONVERTER_BYTES most_zipped=$MAX_CONVERTER_GZIP_BYTES ;; esac
+    case $out in *-convert.wasm | *-quantize*.wasm | *-train*.wasm | *-integer*.wasm) most=$MAX_CONVERTER_BYTES most_zipped=$MAX_CONVERTER_GZIP_BYTES ;; esac
     link "$@"
     bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
     echo "build.sh: $out $bytes bytes, $zipped gzipped"
@@ -256,6 +259,8 @@ build_wasm() {
             $(objects_of "$build" $(sources_of $QUANTIZER))
         link_small "$build" "build/wasm/nibble-train${build#simd128}.wasm" \
             $(objects_of "$build" $(sources_of $TRAINER))
+        compile "$build-integer" "$EMCC $COMMON -DNB_NO_FLOATS $WARN $WASM $(wasm_flags "$build") -Isrc" $(sources_of $INTEGER)
+        link_small "$build" "build/wasm/nibble-integer${build#simd128}.wasm" $OBJECTS
     done
 }
 

@@ -362,6 +362,20 @@ int32_t nb_simulate_bits(const nb_simulation *how, uint32_t rows, uint32_t colum
 int32_t nb_simulate_rows(nb_pool *pool, const nb_simulation *how, uint32_t tensor, uint32_t type, void *weights,
                          uint32_t first_row, uint32_t rows, uint32_t columns, double *clipped, nb_error *err);
 
+/* ---- models of integers ---------------------------------------------------------------------------------------- */
+
+/* Takes the bytes of a Llama's GGUF, as nb_loader does, and gives those of the GGUF that nibble_integer.h runs
+ * (docs/integer.md). */
+typedef struct nb_integer_maker nb_integer_maker;
+
+nb_integer_maker *nb_integer_maker_new(nb_error *err);
+uint8_t *nb_integer_maker_space(nb_integer_maker *maker, size_t *capacity); /* 0: it has the whole file */
+int32_t nb_integer_maker_commit(nb_integer_maker *maker, size_t n, nb_error *err);
+/* The bytes that are ready; they are good until the next nb_integer_maker_commit, and are not given again. */
+const uint8_t *nb_integer_maker_take(nb_integer_maker *maker, size_t *size);
+int32_t nb_integer_maker_end(const nb_integer_maker *maker, nb_error *err); /* an error if bytes are missing */
+void nb_integer_maker_free(nb_integer_maker *maker);                        /* NULL is fine */
+
 #pragma GCC visibility pop
 
 #endif

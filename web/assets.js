@@ -11,8 +11,9 @@ import { isNode, nodeModule } from './platform.js';
 /** @typedef {import('./index.d.ts').Build} Build */
 /** @typedef {'workerUrl' | 'poolWorkerUrl' | 'templateUrl'} ScriptOption */
 
-/** A .wasm file: a build of the engine, or what only converting, quantizing and training need.
- * @typedef {Build | 'convert' | 'quantize' | 'quantize-threads' | 'train' | 'train-threads'} Module */
+/** A .wasm file: a build of the engine, or what only converting, quantizing, training and models of integers need.
+ * @typedef {Build | import('./index.d.ts').IntegerBuild | 'convert' | 'quantize' | 'quantize-threads' | 'train' |
+ *     'train-threads'} Module */
 
 /** The .wasm files by their names. @typedef {Partial<Record<Module, string>>} WasmUrls */
 
@@ -32,10 +33,15 @@ const WASM = {
     'quantize-threads': () => new URL('../build/wasm/nibble-quantize-threads.wasm', import.meta.url),
     train: () => new URL('../build/wasm/nibble-train.wasm', import.meta.url),
     'train-threads': () => new URL('../build/wasm/nibble-train-threads.wasm', import.meta.url),
+    integer: () => new URL('../build/wasm/nibble-integer.wasm', import.meta.url),
+    'integer-threads': () => new URL('../build/wasm/nibble-integer-threads.wasm', import.meta.url),
 };
 
 /** Those that are no build of the engine. */
-const OTHERS = /** @type {const} */ (['convert', 'quantize', 'quantize-threads', 'train', 'train-threads']);
+const OTHERS = /** @type {const} */ ([
+    ...['convert', 'quantize', 'quantize-threads', 'train', 'train-threads'],
+    ...['integer', 'integer-threads'],
+]);
 
 /** @type {Record<ScriptOption, () => URL>} */
 const SCRIPTS = {

@@ -56,6 +56,8 @@ export interface SignalLike {
 }
 
 export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads';
+/** What runs models of integers, which quantize() with `method: 'integer'` makes (docs/integer.md). */
+export type IntegerBuild = 'integer' | 'integer-threads';
 
 /**
  * Loads a model into a worker of its own. If anything fails, it rejects with a NibbleError, whose `cause` is the
@@ -231,8 +233,12 @@ export interface QuantizeOptions {
      * memory are the weights of one layer, what was observed of a group of its matrices, the text's residual streams
      * (4 bytes for each token and number of `info.width`), and all blocks so far. The source is read several times:
      * it is a URL, a path or an array of Files, no stream and no bytes.
+     *
+     * 'integer': a Llama that runs on integers alone, weights of 8 bits with a scale for each row. It has no `type`,
+     * and only nibble runs it, on a small build of its own (docs/integer.md). load() then gives a model that generates,
+     * and tells logits and perplexities.
      */
-    method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq' | 'autoround';
+    method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq' | 'autoround' | 'integer';
     /**
      * With a method that calibrates, and with `bits`, `size` and `outliers`: the text. It should be like what the model
      * is for, and of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take
@@ -972,7 +978,8 @@ export interface LoadOptions {
     signal?: SignalLike;
     /**
      * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a
-     * map from builds, 'convert', 'quantize', 'quantize-threads', 'train' and 'train-threads' to files of any names.
+     * map from builds, 'convert', 'quantize', 'quantize-threads', 'train', 'train-threads', 'integer' and
+     * 'integer-threads' to files of any names.
      * With a map, only the builds that it names are used. In a page addresses are relative to the page; in Node an
      * address without a scheme is a path. Default: build/wasm/ of the package, which most bundlers find and copy.
      */
@@ -980,7 +987,14 @@ export interface LoadOptions {
         | string
         | UrlLike
         | {
-              readonly [name in Build | 'convert' | 'quantize' | 'quantize-threads' | 'train' | 'train-threads']?:
+              readonly [name in
+                  | Build
+                  | IntegerBuild
+                  | 'convert'
+                  | 'quantize'
+                  | 'quantize-threads'
+                  | 'train'
+                  | 'train-threads']?:
                   | string
                   | UrlLike;
           };
@@ -1284,7 +1298,7 @@ export interface Result {
     finishReason: 'stop' | 'length' | 'abort';
     /** With this seed the same request gives the same answer. */
     seed: number;
-    build: Build;
+    build: Build | IntegerBuild;
     threads: number;
     timings: {
         loadMs: number;
@@ -1358,7 +1372,7 @@ export interface ModelInfo {
     tensors: { name: string; type: string; shape: number[]; bytes: number }[];
     metadata: Record<string, unknown>;
 
-    build: Build;
+    build: Build | IntegerBuild;
     threads: number;
     /** Tokens that prompt and answer may have together; 0 with headerOnly. */
     contextLength: number;

@@ -37,7 +37,7 @@ import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
  *     & { method: CheckedCalibration['method'], threads?: number }} CheckedQuantizeFolder
  */
 
-const METHODS = ['rtn', 'gptq', 'awq', 'awq+gptq', 'autoround'];
+const METHODS = ['rtn', 'gptq', 'awq', 'awq+gptq', 'autoround', 'integer'];
 
 /** How the weights of a layer's matrices are rounded, and by which text. @type {Table<CheckedCalibration>} */
 export const CALIBRATION_OPTIONS = {
@@ -51,7 +51,8 @@ export const CALIBRATION_OPTIONS = {
             'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up ' +
             'for the errors, as far as a calibration text shows how; awq scales columns before rounding to nearest, ' +
             'so that those with large inputs lose less; awq+gptq does both; autoround learns for each weight of a layer ' +
-            "whether to round it up or down, and takes much longer (models of Llama's family)",
+            "whether to round it up or down, and takes much longer (models of Llama's family); integer, without --type, writes a Llama that runs on integers " +
+            'alone (only in nibble)',
     },
     calibration: {
         flag: 'calibration',
@@ -401,6 +402,23 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
     if (/^(int8|f32|f16|bf16)$/.test(type))
         throw refuse(
             `${needs} does not make ${type}: take ${type === 'int8' ? 'q8_0' : 'a type of fewer bits, such as q4_0'}`,
+        );
+}
+
+/**
+ * A model of integers has one form, so no other option chooses anything.
+ * @param {Record<string, any>} given what was given, and not refused
+ */
+export function checkInteger(given) {
+    const flags = /** @type {Record<string, Option>} */ (QUANTIZE_OPTIONS),
+        ours = ['method', 'threads'],
+        other = Object.keys(QUANTIZE_OPTIONS).find(
+            (name) => given[name] !== undefined && given[name] !== flags[name].default && !ours.includes(name),
+        );
+    if (other ?? given.simulate ?? given.imatrix)
+        throw refuse(
+            'method (--method) integer has one form, and takes its ranges while the model runs: leave out ' +
+                (other ? `${other} (--${flags[other].flag})` : given.simulate ? 'simulate (--simulate)' : 'imatrix (--imatrix)'),
         );
 }
 

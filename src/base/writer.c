@@ -32,6 +32,7 @@ static void write_signed(nb_writer *w, int64_t value) {
     write_unsigned(w, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10);
 }
 
+#ifndef NB_NO_FLOATS
 /* value to `digits` significant decimal digits: good to 2^53 and for messages; not the shortest round trip. */
 static void write_double(nb_writer *w, double value, int digits) {
     if (!isfinite(value)) {
@@ -85,6 +86,7 @@ static void write_double(nb_writer *w, double value, int digits) {
             nb_write_bytes(w, ".", 1), nb_write_bytes(w, text + whole, (size_t)(last - whole));
     }
 }
+#endif
 
 static void write_visible(nb_writer *w, nb_text text) {
     size_t shown = text.size < 80 ? text.size : 80;
@@ -115,7 +117,9 @@ void nb_write_format(nb_writer *w, const char *format, va_list args) {
         // NOLINTNEXTLINE(bugprone-branch-clone): size_t is not 64 bits wide everywhere
         case 'z': write_unsigned(w, va_arg(args, size_t), 10); break;
         case 'l': write_unsigned(w, va_arg(args, uint64_t), 10); break;
+#ifndef NB_NO_FLOATS
         case 'g': write_double(w, va_arg(args, double), 6); break;
+#endif
         case '%': nb_write_bytes(w, "%", 1); break;
         default: __builtin_trap(); /* a format is wrong */
         }
@@ -203,6 +207,7 @@ void nb_json_string(nb_writer *w, const char *key, nb_text value) {
     write_quoted(w, value);
 }
 
+#ifndef NB_NO_FLOATS
 void nb_json_number(nb_writer *w, const char *key, double value) {
     write_key(w, key);
     if (!isfinite(value))
@@ -210,6 +215,7 @@ void nb_json_number(nb_writer *w, const char *key, double value) {
     else
         write_double(w, value, 17);
 }
+#endif
 
 void nb_json_bool(nb_writer *w, const char *key, bool value) {
     write_key(w, key);

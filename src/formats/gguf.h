@@ -15,6 +15,9 @@ typedef struct nb_gguf {
     int stage; /* gguf.c: enum stage */
 } nb_gguf;
 
+/* general.architecture of a model of integers (docs/integer.md), which the engine itself does not run. */
+#define NB_INTEGER_ARCHITECTURE "llama-integer"
+
 enum { NB_GGUF_DONE = 0, NB_GGUF_MORE = 1 };
 
 /* Limits on what a header may claim: far above any real file (the largest header seen is a few tens of megabytes), and

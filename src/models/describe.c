@@ -18,6 +18,7 @@
  */
 #include "../base/numbers.h"
 #include "../base/writer.h"
+#include "../formats/gguf.h"
 #include "../types/traits.h"
 #include "bind.h"
 #include "family.h"
@@ -89,10 +90,25 @@ static void write_shape(nb_writer *w, const nb_model *model) {
     write_embedding(w, model);
 }
 
+/* What a model of integers says of its shape (docs/integer.md). nb_integer_model_new checks it. */
+static void write_integers(nb_writer *w, const nb_checkpoint *c) {
+    static const char *const names[][2] = {
+        {"vocabulary", "integer.vocabulary"},    {"layers", "integer.layers"},   {"width", "integer.width"},
+        {"feedForward", "integer.feed_forward"}, {"heads", "integer.heads"},     {"kvHeads", "integer.kv_heads"},
+        {"headSize", "integer.head_size"},       {"context", "integer.context"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        nb_json_number(w, names[i][0], nb_checkpoint_number(c, names[i][1], 0));
+}
+
 /* A header that was only inspected is tried as loading would, so that nothing is promised here which that refuses. */
 static void write_model(nb_writer *w, const nb_model *model) {
     if (model->family) {
         write_shape(w, model);
+        return;
+    }
+    if (nb_text_is(nb_checkpoint_string(&model->checkpoint, "general.architecture"), NB_INTEGER_ARCHITECTURE)) {
+        write_integers(w, &model->checkpoint);
         return;
     }
     nb_model trial = {0};

@@ -2,7 +2,11 @@
 
 #include "dequantize.h"
 
+#ifdef NB_NO_FLOATS
+#define ROW(ID, id, weights, block) [NB_TYPE_##ID] = {#ID, weights, sizeof(block), NULL}
+#else
 #define ROW(ID, id, weights, block) [NB_TYPE_##ID] = {#ID, weights, sizeof(block), nb_dequantize_##id}
+#endif
 
 static const nb_traits table[NB_TYPE_LIMIT] = {
     ROW(F32, f32, 1, float),

@@ -8,7 +8,8 @@ typedef struct nb_traits {
     const char *name;       /* "Q4_1"; NULL: an id that nibble does not know */
     uint32_t block_weights; /* weights in a block */
     uint32_t block_bytes;
-    /* n weights (a multiple of block_weights) -> F32. Bit-exact to the formula in types.h, in F32 arithmetic. */
+    /* n weights (a multiple of block_weights) -> F32. Bit-exact to the formula in types.h, in F32 arithmetic. NULL
+     * where floating-point numbers are left out (NB_NO_FLOATS). */
     void (*dequantize)(const void *blocks, float *out, size_t n);
 } nb_traits;
 

@@ -48,6 +48,8 @@
     T(train_rounding)  \
     T(auto_round)      \
     T(bnb)             \
+    T(integer)         \
+    T(integer_refusals) \
     T(packing)         \
     T(kernels)         \
     T(matmul)          \

@@ -7,6 +7,7 @@ import { isNode, nodeModule, usefulThreads } from '../platform.js';
 import {
     checkBudget,
     checkFolder,
+    checkInteger,
     checkMethod,
     checkQuantize,
     FOLDER_FORMATS,
@@ -183,9 +184,13 @@ function check(options) {
         checked.type ??= 'f32';
         checkBesideSimulation({ ...checked, imatrix });
     }
+    if (checked.method === 'integer') {
+        checkInteger(options);
+        checked.type = 'f32'; // of the weights that the integers are made of
+    }
     checkQuantize(checked);
     checkBudget(checked);
-    checkMethod({ ...checked, imatrix });
+    if (checked.method !== 'integer') checkMethod({ ...checked, imatrix });
     checkImportance('quantize()', imatrix);
     if (checked.resume !== undefined && !isNode)
         throw refusal('quantize()', 'resume is the path of a file, which only Node writes');

@@ -149,7 +149,7 @@ async function makeGguf({ model, out = '', values }, signal) {
         write(`nibble: llama.cpp does not read this file as nibble does: ${oneLine(onlyNibble)}\n`, stderr);
     const facts = {
         out,
-        type: values.type ?? (simulated ? 'f32' : 'mix'),
+        type: values.type ?? (values.method === 'integer' ? 'integer' : simulated ? 'f32' : 'mix'),
         architecture,
         bytes,
         parameters,

@@ -15,11 +15,13 @@ import {
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { breathe } from '../platform.js';
+import { peek } from '../sources/peek.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
 import { cleanedUp, Detokenizer } from './detokenizer.js';
 import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
+import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { Output, rate, round } from './output.js';
 import { Pace, Slice } from './pace.js';
 import { startThreads } from './pool.js';
@@ -98,7 +100,12 @@ export class Engine {
         engine.pool = core.object('nb_pool_new', threads);
         // the first to fail ends the load: a thread that does not start is told before a long download ends
         [engine.model] = await Promise.all([
-            opening.then((opened) => loadModel(engine, opened, options, port.progress, journal)),
+            opening.then(async (opened) => {
+                const { head, rest } = await peek(opened, INTEGER_HEAD);
+                return isOfIntegers(head) && !options.headerOnly
+                    ? loadIntegers(engine, rest, options, port)
+                    : loadModel(engine, rest, options, port.progress, journal);
+            }),
             engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
         ]);
         engine.description = engine.describe();
@@ -160,7 +167,7 @@ export class Engine {
     info() {
         return {
             ...this.description,
-            build: /** @type {Build} */ (this.core.build),
+            build: /** @type {ModelInfo['build']} */ (this.core.build),
             threads: this.threads,
             contextLength: this.context,
             memoryBytes: this.core.size,
@@ -443,7 +450,7 @@ export class Engine {
             promptTokens,
             finishReason,
             seed,
-            build: /** @type {Build} */ (this.core.build),
+            build: /** @type {ModelInfo['build']} */ (this.core.build),
             threads: this.threads,
             timings: {
                 loadMs: round(this.loadMs),

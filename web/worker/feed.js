@@ -1,10 +1,10 @@
-/** Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter. */
+/** Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter, the maker of integers. */
 
 /**
  * A sink (sources/open.js) before such an object, whose functions are `${kind}_space` and `${kind}_commit`.
  * loaded: how many bytes went in; filled: it wants no more.
  * @param {import('./core.js').Core} core
- * @param {'nb_loader' | 'nb_converter'} kind
+ * @param {'nb_loader' | 'nb_converter' | 'nb_integer_maker'} kind
  * @param {number} handle
  * @param {() => void} [tick] called after each piece
  * @param {() => Promise<void>} [ready] what to wait for before each piece

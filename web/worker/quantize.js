@@ -7,6 +7,7 @@ import { BlocksInMemory } from './blocks.js';
 import { calibrate } from './calibrate.js';
 import { possibleThreads } from './choose-build.js';
 import { giveRecipe, openConversion } from './convert.js';
+import { makeIntegers } from './integer-maker.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
 import { OutlierBlocks } from './outliers.js';
@@ -40,6 +41,7 @@ import { rulesOf } from './type-rules.js';
 export async function quantize(source, options, port, journal) {
     journal?.(`source: ${nameOf(source)}`);
     const files = await inputFiles(source, await severalFiles(source), port.nextFromPort);
+    if (options.method === 'integer') return makeIntegers(files, options, port, journal);
     if (options.folder) return quantizeFolder(source, files, options, options.folder, port, journal);
     const conversion = await openConversion(
             files,

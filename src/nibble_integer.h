@@ -1,0 +1,52 @@
+/* nibble's integer engine: a Llama whose whole forward pass, from the token embedding to the logits and the choice of
+ * the likeliest token, is integer arithmetic (Jacob et al. 2018). It is a WebAssembly module of its own without a single
+ * floating-point instruction. docs/integer.md is the specification; tests/oracles/integer_model.py is the same in NumPy.
+ *
+ *   nb_integer_model    a file that `nibble quantize --method integer` wrote, in the caller's memory
+ *   nb_integer_session  one timeline of it, as nb_session is of nb_model
+ *
+ * It knows no text: the tokens come from the engine of nibble.h, which reads the same file's tokenizer. The results are
+ * the same on every device, in every build and for every number of threads.
+ *
+ * The rules of nibble.h hold, and its errors; nb_alloc, nb_free and the pool's functions are there too. */
+#ifndef NIBBLE_INTEGER_H
+#define NIBBLE_INTEGER_H
+
+#include "nibble.h"
+
+#pragma GCC visibility push(default)
+
+typedef struct nb_integer_model nb_integer_model;
+typedef struct nb_integer_session nb_integer_session;
+
+/* file: all of its bytes, at a multiple of 4, as nb_alloc gives them. They must outlive the model, which reads its
+ * weights where they lie. */
+nb_integer_model *nb_integer_model_new(const uint8_t *file, size_t size, nb_error *err);
+void nb_integer_model_free(nb_integer_model *model); /* NULL is fine; its sessions must be gone */
+int32_t nb_integer_model_vocabulary(const nb_integer_model *model);
+int32_t nb_integer_model_context(const nb_integer_model *model);
+
+/* context: tokens that the cache of keys and values holds. pool: NULL is fine; else it must outlive the session. */
+nb_integer_session *nb_integer_session_new(const nb_integer_model *model, nb_pool *pool, uint32_t context,
+                                           nb_error *err);
+void nb_integer_session_free(nb_integer_session *session); /* NULL is fine */
+/* Memory that it takes; the largest number there is if no memory would do. */
+size_t nb_integer_session_bytes(const nb_integer_model *model, nb_pool *pool, uint32_t context);
+
+/* As nb_session_advance, with NB_LOGITS_LAST or NB_LOGITS_ALL, and nb_session_holds. */
+int32_t nb_integer_session_advance(nb_integer_session *session, const int32_t *tokens, int32_t n, uint32_t flags,
+                                   nb_error *err);
+int32_t nb_integer_session_holds(const nb_integer_session *session, const int32_t *tokens, int32_t n);
+
+/* The cache holds nothing any more. */
+void nb_integer_session_forget(nb_integer_session *session);
+
+/* Logits of the last call, in units of 2^-16: [rows, vocabulary]. */
+const int32_t *nb_integer_session_logits(const nb_integer_session *session, int32_t *rows);
+
+/* The likeliest token by the last row of logits: of several that are equal, the first. */
+int32_t nb_integer_session_choose(const nb_integer_session *session, nb_error *err);
+
+#pragma GCC visibility pop
+
+#endif

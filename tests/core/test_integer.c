@@ -1,0 +1,144 @@
+/* Integer inference against its specification in NumPy (tests/oracles/integer_vectors.py): what becomes of weights, and
+ * every logit, bit for bit, in every build and for every number of threads. */
+#include "../../src/base/hash.h"
+#include "../../src/base/writer.h"
+#include "../../src/formats/gguf.h"
+#include "../../src/integer/integer_ops.h"
+#include "../../src/types/types.h"
+#include "check.h"
+#include "edit.h"
+#include "integers.h"
+
+enum { FNV = (int32_t)0x811c9dc5, CONTEXT = 640 };
+
+typedef struct vectors {
+    uint32_t n, vocabulary, tensors;
+    const int32_t *tokens;  /* [n] */
+    const uint32_t *made;   /* [tensors]: hashes */
+    const uint32_t *logits; /* [n]: hashes */
+    const int32_t *last;    /* [vocabulary] */
+} vectors;
+
+static vectors vectors_of(const uint8_t *bytes) {
+    const uint32_t *words = (const uint32_t *)(const void *)bytes;
+    vectors v = {.n = words[0], .vocabulary = words[1], .tensors = words[2]};
+    v.tokens = (const int32_t *)words + 3;
+    v.made = words + 3 + v.n;
+    v.logits = v.made + v.tensors;
+    v.last = (const int32_t *)v.logits + v.n;
+    return v;
+}
+
+static void check_tensors(const char *name, const vectors *v, const uint8_t *file, size_t size) {
+    nb_checkpoint c = {0};
+    nb_gguf g = {.file_bytes = size};
+    nb_error err;
+    if (!CHECK(nb_gguf_parse(&g, &c, file, size, &err) == NB_GGUF_DONE, "%s: %s", name, err.message))
+        return;
+    CHECK(c.n_tensors == v->tensors, "%s: %u tensors, not %u", name, (uint32_t)c.n_tensors, v->tensors);
+    c.header = (uint8_t *)(uintptr_t)file;
+    for (uint32_t i = 0; i < v->tensors && c.n_tensors == v->tensors; i++)
+        CHECK(nb_hash((uint32_t)FNV, file + c.tensors[i].at, (size_t)c.tensors[i].bytes) == v->made[i],
+              "%s: tensor %t is not the reference's", name, nb_checkpoint_tensor_name(&c, &c.tensors[i]));
+    c.header = NULL;
+    nb_checkpoint_free(&c);
+}
+
+static void check_row(const char *name, const vectors *v, uint32_t i, const int32_t *logits) {
+    CHECK(nb_hash((uint32_t)FNV, logits, v->vocabulary * sizeof *logits) == v->logits[i],
+          "%s: logits of token %u are not the reference's", name, i);
+}
+
+/* All logits, then those of the last token alone, as a prompt and as one token after the other. */
+static void check_logits(const char *name, const vectors *v, const nb_integer_model *m, nb_pool *pool) {
+    nb_error err;
+    int32_t rows, held = 0, n = (int32_t)v->n;
+    nb_integer_session *s = nb_integer_session_new(m, pool, v->n, &err);
+    if (!CHECK(s, "%s: %s", name, err.message))
+        return;
+    CHECK(nb_integer_model_vocabulary(m) == (int32_t)v->vocabulary, "%s: the vocabulary", name);
+    while (held < n) {
+        int32_t before = held;
+        held = nb_integer_session_advance(s, v->tokens, n, NB_LOGITS_ALL, &err);
+        const int32_t *logits = nb_integer_session_logits(s, &rows);
+        if (!CHECK(held > before && rows == held - before, "%s: %d tokens, %d rows", name, held, rows))
+            break;
+        for (int32_t i = 0; i < rows; i++)
+            check_row(name, v, (uint32_t)(before + i), logits + (size_t)i * v->vocabulary);
+    }
+    CHECK(nb_integer_session_holds(s, v->tokens, n) == n, "%s: the cache holds the tokens", name);
+    nb_integer_session_free(s);
+    s = nb_integer_session_new(m, pool, v->n, &err);
+    for (held = 0; s && held >= 0 && held < n - 3;)
+        held = nb_integer_session_advance(s, v->tokens, n - 3, NB_LOGITS_LAST, &err);
+    for (int32_t i = n - 3; s && i <= n; i++) {
+        CHECK(nb_integer_session_advance(s, v->tokens, i, NB_LOGITS_LAST, &err) == i, "%s: %s", name, err.message);
+        check_row(name, v, (uint32_t)i - 1, nb_integer_session_logits(s, &rows));
+    }
+    int32_t best = 0, chosen = s ? nb_integer_session_choose(s, &err) : -1;
+    for (uint32_t i = 1; i < v->vocabulary; i++)
+        best = v->last[i] > v->last[best] ? (int32_t)i : best;
+    CHECK(chosen == best, "%s: %d is chosen, not %d", name, chosen, best);
+    nb_integer_session_free(s);
+}
+
+static void test_model(const char *name, nb_pool *pool) {
+    static const test_edit longer[] = {SET("llama.context_length", U32, CONTEXT)};
+    char path[128];
+    size_t size, edited_size, vectors_size, made_size;
+    nb_error err;
+    nb_writer w = nb_writer_over(path, sizeof path);
+    nb_write(&w, "tests/fixtures/models/%s.gguf", name);
+    uint8_t *file = test_read_all(path, &size);
+    w = nb_writer_over(path, sizeof path);
+    nb_write(&w, "tests/fixtures/integer/%s.bin", name);
+    uint8_t *reference = test_read_all(path, &vectors_size);
+    if (file && reference && size && vectors_size) {
+        uint8_t *edited = test_edit_gguf(file, size, longer, 1, &edited_size);
+        vectors v = vectors_of(reference);
+        uint8_t *made = test_integers_of(edited, edited_size, &made_size, &err);
+        if (CHECK(made, "%s: %s", name, err.message)) {
+            check_tensors(name, &v, made, made_size);
+            nb_integer_model *m = nb_integer_model_new(made, made_size, &err);
+            if (CHECK(m, "%s: %s", name, err.message)) {
+                check_logits(name, &v, m, NULL);
+                check_logits(name, &v, m, pool);
+            }
+            nb_integer_model_free(m);
+        }
+        nb_free(made);
+        nb_free(edited);
+    }
+    nb_free(file);
+    nb_free(reference);
+}
+
+/* Each operation against its definition. */
+static void test_operations(void) {
+    for (uint32_t i = 0; i < 70000; i += 7) {
+        uint64_t v = (uint64_t)i * i * i * 131, root = nb_integer_root(v);
+        CHECK(root * root <= v && (root + 1) * (root + 1) > v, "%l is not the root of %l", root, v);
+    }
+    CHECK(nb_integer_power(0) == 1 << 30 && nb_integer_power(1 << 16) == 1 << 29 && nb_integer_power(31 << 16) == 0,
+          "powers of two");
+    CHECK(nb_shift(5, 1) == 3 && nb_shift(-5, 1) == -3 && nb_shift(4, 1) == 2 && nb_shift(1, 63) == 0, "halves");
+    CHECK(nb_shift(1 << 20, -20) == INT32_MAX && nb_shift(-1, -40) == -INT32_MAX && nb_shift(3, -2) == 12, "limits");
+    CHECK(nb_shift((int64_t)1 << 40, 2) == INT32_MAX && nb_shift(0, -99) == 0, "limits");
+    nb_integer_sines sines;
+    nb_integer_sines_fill(&sines);
+    CHECK(nb_integer_sine(&sines, 0) == 0 && nb_integer_sine(&sines, 1u << 30) == 1 << 15, "sines of quarters");
+    CHECK(nb_integer_sine(&sines, 3u << 30) == -(1 << 15) && nb_integer_sine(&sines, 1u << 31) == 0,
+          "sines of quarters");
+    CHECK(nb_integer_sine(&sines, 357913941) == 1 << 14, "the sine of 30 degrees is %d",
+          nb_integer_sine(&sines, 357913941));
+}
+
+void test_integer(void) {
+    static const char *const names[] = {"odd-sizes",   "separate-output", "head-size", "one-kv-head",
+                                        "rope-linear", "type-q8_0",       "type-f16"};
+    test_operations();
+    nb_pool *pool = test_pool_new(2);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        test_model(names[i], pool);
+    test_pool_free(pool);
+}

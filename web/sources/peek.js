@@ -1,0 +1,60 @@
+/** The first bytes of a file before it is decided where the file goes. */
+
+/** @typedef {import('./open.js').Opened} Opened */
+/** @typedef {import('./open.js').Sink} Sink */
+
+/**
+ * @param {Opened} opened
+ * @param {number} size how many bytes are wanted; a file may have fewer
+ * @returns {Promise<{ head: Uint8Array, rest: Opened }>} rest: the whole file, the first bytes included
+ */
+export async function peek(opened, size) {
+    const room = new Uint8Array(size);
+    let filled = 0;
+    /** @type {Sink | undefined} */
+    let sink;
+    const chosen = resolvers(),
+        read = resolvers();
+    const pump = opened.into({
+        ready: async () => {
+            if (filled === size) {
+                read.resolve();
+                await chosen.promise;
+            }
+            await sink?.ready?.();
+        },
+        room: () => sink?.room() ?? room.subarray(filled),
+        commit: (n) => {
+            if (sink) sink.commit(n);
+            else filled += n;
+        },
+    });
+    pump.then(read.resolve, read.resolve); // the file may end or fail before
+    await read.promise;
+    const into = async (/** @type {Sink} */ target) => {
+        for (let at = 0; at < filled; ) {
+            await target.ready?.();
+            const some = target.room(),
+                n = Math.min(some.length, filled - at);
+            if (n === 0) break;
+            some.set(room.subarray(at, at + n));
+            target.commit(n);
+            at += n;
+        }
+        sink = target;
+        chosen.resolve();
+        await pump;
+    };
+    return { head: room.subarray(0, filled), rest: { ...opened, into } };
+}
+
+/** A promise and who settles it. @returns {{ promise: Promise<void>, resolve: () => void }} */
+function resolvers() {
+    let resolve = () => {};
+    const promise = /** @type {Promise<void>} */ (
+        new Promise((settle) => {
+            resolve = () => settle(undefined);
+        })
+    );
+    return { promise, resolve };
+}
