@@ -415,10 +415,10 @@ export function checkInteger(given) {
         other = Object.keys(QUANTIZE_OPTIONS).find(
             (name) => given[name] !== undefined && given[name] !== flags[name].default && !ours.includes(name),
         );
-    if (other ?? given.simulate ?? given.imatrix)
+    if (other ?? given.imatrix)
         throw refuse(
             'method (--method) integer has one form, and takes its ranges while the model runs: leave out ' +
-                (other ? `${other} (--${flags[other].flag})` : given.simulate ? 'simulate (--simulate)' : 'imatrix (--imatrix)'),
+                (other ? `${other} (--${flags[other].flag})` : 'imatrix (--imatrix)'),
         );
 }
 

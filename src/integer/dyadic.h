@@ -6,7 +6,10 @@
 
 enum {
     NB_FRACTION = 16, /* bits behind the point of the residual stream, of what matrices give, and of logits */
-    NB_LEVELS = 127   /* the largest code of 8 bits; -128 is not used */
+    NB_LEVELS = 127,  /* the largest code of 8 bits; -128 is not used */
+    /* The same of 12 bits, for what goes into ffn_down: silu(gate) up has single numbers that are hundreds of times the
+     * others (I-LLM smooths them away, with a calibration text). Wide matrices take fewer, as sums must fit. */
+    NB_DOWN_LEVELS = 2047
 };
 
 /* m = 0, or 2^30 <= m < 2^31. */

@@ -154,7 +154,7 @@ static void gated_row(nb_integer_session *s, uint32_t layer, uint32_t row, int64
     uint32_t n = s->model->feed_forward;
     (void)layer;
     nb_integer_gated(s->gate + (size_t)row * n, s->up + (size_t)row * n, n, wide);
-    s->scales[row] = nb_integer_codes(wide, n, NB_LEVELS, s->codes + (size_t)row * n);
+    s->scales[row] = nb_integer_codes(wide, n, s->model->down_levels, s->codes + (size_t)row * n);
     s->scales[row].e -= 2 * NB_FRACTION;
 }
 

@@ -5,7 +5,16 @@ import { quantize } from '../../web/index.js';
 import { corpus, fixtures } from './seeds.js';
 
 const seeds = corpus();
-const names = ['odd-sizes', 'separate-output', 'one-kv-head', 'rope-linear', 'rope-llama3', 'head-size-10', 'type-q8_0', 'biases'];
+const names = [
+    'odd-sizes',
+    'separate-output',
+    'one-kv-head',
+    'rope-linear',
+    'rope-llama3',
+    'head-size-10',
+    'type-q8_0',
+    'biases',
+];
 for (const [i, name] of names.entries()) {
     const path = `${fixtures}models/${name}.gguf`,
         file = readFileSync(path);

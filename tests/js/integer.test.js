@@ -34,7 +34,11 @@ function vectorsOf(name) {
     const bytes = readFileSync(`${root}tests/fixtures/integer/${name}.bin`),
         words = new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)),
         [n, vocabulary, tensors] = words;
-    return { tokens: [...words.subarray(3, 3 + n)], vocabulary, hashes: words.subarray(3 + n + tensors, 3 + n + tensors + n) };
+    return {
+        tokens: [...words.subarray(3, 3 + n)],
+        vocabulary,
+        hashes: words.subarray(3 + n + tensors, 3 + n + tensors + n),
+    };
 }
 
 test('the modules export the functions of the header, and the pool where there are threads', () =>
@@ -75,7 +79,8 @@ test('the built-in model: perplexity within 2 % of its own, and the likeliest to
     const model = await load(file),
         original = await load(models.tiny);
     try {
-        const { info } = model;
+        const { info } = model,
+            vocabulary = /** @type {number} */ (info.vocabulary);
         assert.deepEqual(
             [info.architecture, info.layers, info.vocabulary, info.unsupported],
             ['llama-integer', original.info.layers, original.info.vocabulary, undefined],
@@ -85,25 +90,38 @@ test('the built-in model: perplexity within 2 % of its own, and the likeliest to
             stride = await model.perplexity(text, { context: 64, stride: 24 });
         t.diagnostic(`${found.perplexity}, ${((found.perplexity / before.perplexity - 1) * 100).toFixed(2)} % more`);
         assert.ok(Math.abs(found.perplexity / before.perplexity - 1) < 0.02);
-        assert.ok(Math.abs(stride.perplexity / (await original.perplexity(text, { context: 64, stride: 24 })).perplexity - 1) < 0.02);
+        assert.ok(
+            Math.abs(
+                stride.perplexity / (await original.perplexity(text, { context: 64, stride: 24 })).perplexity - 1,
+            ) < 0.02,
+        );
         assert.equal((await model.perplexity(text, { context: 128 })).perplexity, found.perplexity, 'a second time');
 
         const prompt = await model.tokenize('Once upon a time'),
             { tokens, text: story } = await model.complete(prompt, { temperature: 0, maxTokens: 12, ignoreEnd: true });
         assert.equal(tokens.length, 12);
-        assert.equal(story, await model.detokenize(tokens).then((all) => all));
+        assert.equal(story, await model.detokenize(tokens));
         const all = [...prompt, ...tokens];
         let row = 0;
         for await (const rows of model.logits(all.slice(0, -1)))
-            for (let at = 0; at < rows.length; at += info.vocabulary, row++) {
-                const logits = rows.subarray(at, at + info.vocabulary);
-                if (row >= prompt.length - 1) assert.equal(all[row + 1], logits.indexOf(Math.max(...logits)), `token ${row + 1}`);
+            for (let at = 0; at < rows.length; at += vocabulary, row++) {
+                const logits = rows.subarray(at, at + vocabulary);
+                if (row >= prompt.length - 1)
+                    assert.equal(all[row + 1], logits.indexOf(Math.max(...logits)), `token ${row + 1}`);
             }
         const drawn = () => model.complete(prompt, { temperature: 1, seed: 7, maxTokens: 12 });
         assert.deepEqual((await drawn()).tokens, (await drawn()).tokens);
-        const biased = await model.complete(prompt, { temperature: 0, maxTokens: 2, ignoreEnd: true, logitBias: { 70: 1000 } });
+        const biased = await model.complete(prompt, {
+            temperature: 0,
+            maxTokens: 2,
+            ignoreEnd: true,
+            logitBias: { 70: 1000 },
+        });
         assert.deepEqual(biased.tokens, [70, 70], 'a sampler with biases is asked');
-        await assert.rejects(model.embed('x'), { code: 'NB_ERR_UNSUPPORTED', message: /a model of integers generates/ });
+        await assert.rejects(model.embed('x'), {
+            code: 'NB_ERR_UNSUPPORTED',
+            message: /a model of integers generates/,
+        });
         await assert.rejects(model.importanceMatrix(text, { context: 64 }), { code: 'NB_ERR_UNSUPPORTED' });
     } finally {
         await model.dispose();
@@ -113,7 +131,7 @@ test('the built-in model: perplexity within 2 % of its own, and the likeliest to
 
 test('a stream of unknown size, a file that is cut off, and one whose numbers are wrong', async () => {
     const file = await integersOf(`${root}tests/fixtures/models/separate-output.gguf`);
-    const model = await load(new Response(file).body);
+    const model = await load(/** @type {ReadableStream<Uint8Array>} */ (new Response(file).body));
     assert.equal(model.info.architecture, 'llama-integer');
     await model.dispose();
     await assert.rejects(load(file.subarray(0, file.length - 100)), { code: 'NB_ERR_TRUNCATED' });
@@ -131,7 +149,9 @@ test('what cannot become integers, and options that have no use', async () => {
         code: 'NB_ERR_UNSUPPORTED',
         message: /only models of the architecture llama/,
     });
-    await assert.rejects(integersOf(`${root}tests/fixtures/models/biases.gguf`), { message: /attn_q\.bias|attn_k\.bias|attn_v\.bias|bias/ });
+    await assert.rejects(integersOf(`${root}tests/fixtures/models/biases.gguf`), {
+        message: /attn_q\.bias|attn_k\.bias|attn_v\.bias|bias/,
+    });
     for (const more of [{ type: 'q4_0' }, { calibration: 'x' }, { bits: 4 }, { search: 'best' }])
         assert.throws(() => quantize(models.tiny, /** @type {any} */ ({ method: 'integer', ...more })), {
             code: 'NB_ERR_ARGUMENT',
@@ -143,18 +163,28 @@ test('the command writes such a file, and others run it', () => {
     const out = join(folder, 'out.gguf'),
         cli = (/** @type {string[]} */ ...args) => [`${root}web/cli.js`, ...args];
     const said = JSON.parse(
-        execFileSync(process.execPath, cli('quantize', models.tiny, out, '--method', 'integer', '--json'), { encoding: 'utf8' }),
-    );
-    assert.equal(said.type, 'integer');
-    const ran = JSON.parse(
-        execFileSync(process.execPath, cli('run', out, '--prompt', 'Once', '--temperature', '0', '--max-tokens', '5', '--json'), {
+        execFileSync(process.execPath, cli('quantize', models.tiny, out, '--method', 'integer', '--json'), {
             encoding: 'utf8',
         }),
     );
+    assert.equal(said.type, 'integer');
+    const ran = JSON.parse(
+        execFileSync(
+            process.execPath,
+            cli('run', out, '--prompt', 'Once', '--temperature', '0', '--max-tokens', '5', '--json'),
+            {
+                encoding: 'utf8',
+            },
+        ),
+    );
     assert.match(ran.build, /^integer/);
-    const { status, stderr } = spawnSync(process.execPath, cli('quantize', models.tiny, out, '--method', 'integer', '--type', 'q4_0'), {
-        encoding: 'utf8',
-    });
+    const { status, stderr } = spawnSync(
+        process.execPath,
+        cli('quantize', models.tiny, out, '--method', 'integer', '--type', 'q4_0'),
+        {
+            encoding: 'utf8',
+        },
+    );
     assert.equal(status, 2);
     assert.match(stderr, /integer has one form/);
 });

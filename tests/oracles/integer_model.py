@@ -12,6 +12,7 @@ import numpy as np
 
 FRACTION = 16  # bits behind the point of the residual stream, of what matrices give, and of logits
 LEVELS = 127  # codes of 8 bits: -127 ... 127
+DOWN_LEVELS = 2047  # codes of 12 bits, for what goes into ffn_down
 MOST = 2**31 - 1
 LOG2_E = 1549082005  # log2(e) 2^30
 POWER = [2**30, -744155626, 257086653, -57137150, 7339192]  # 2^-f for 0 <= f < 1, times 2^30; off by 8e-6 at most
@@ -78,7 +79,7 @@ def root(v):
     return np.where((r + 1) * (r + 1) <= v, r + 1, r)
 
 
-def norm(x, gain, epsilon, levels=LEVELS):
+def norm(x, gain, epsilon):
     """RMSNorm of rows of x, times gain = (numbers, shift), as codes. epsilon: in units of 2^-32."""
     g, g_shift = gain
     most = np.abs(x).max(axis=-1, keepdims=True)
@@ -88,7 +89,7 @@ def norm(x, gain, epsilon, levels=LEVELS):
     mean = (y * y).sum(axis=-1, keepdims=True) // x.shape[-1] + eps
     up = np.maximum((62 - bits(mean)) // 2 * 2, 0)
     r = np.maximum(root(mean << up), 1)[..., 0]
-    q, (m, e) = codes(y * g, levels)
+    q, (m, e) = codes(y * g)
     return q, dyadic((m << 32) // r, e - g_shift - 32 + up[..., 0] // 2)
 
 
@@ -193,27 +194,26 @@ def forward(model, tokens, all_logits=True):
     """Logits of every token, or of the last: int64 [n, vocabulary], units of 2^-16."""
     p, n, hd = model, len(tokens), model["head_size"]
     positions = np.arange(n, dtype=I)
-    level = model.get("levels", {})
     E = p["embedding"]
     x = shift(E["codes"][tokens].astype(I) * E["multipliers"][tokens][:, None], E["shift"] - FRACTION)
     for layer in p["layers"]:
-        h = norm(x, layer["attn_norm"], p["epsilon"], level.get("attn", LEVELS))
+        h = norm(x, layer["attn_norm"], p["epsilon"])
         heads = lambda y: y.reshape(n, -1, hd)
         q, k, v = (heads(multiply(layer[name], *h)) for name in ("attn_q", "attn_k", "attn_v"))
         q, k = rotate(q, p["steps"], positions), rotate(k, p["steps"], positions)
-        q, k, v = codes(q, level.get("q", LEVELS)), codes(k), codes(v)
+        q, k, v = codes(q), codes(k), codes(v)
         of = lambda y, i: (y[0][:, i], (y[1][0][:, i], y[1][1][:, i] - FRACTION))
         values = lambda y, i: (y[0][:, i], (y[1][0][:, i], y[1][1][:, i]))
         group = p["heads"] // p["kv_heads"]
         mixed = np.concatenate([attention(of(q, i), of(k, i // group), values(v, i // group), p["score"])
                                 for i in range(p["heads"])], axis=1)
-        c, (m, e) = codes(mixed, level.get("o", LEVELS))
+        c, (m, e) = codes(mixed)
         x = add(x, multiply(layer["attn_output"], c, (m, e - FRACTION)))
-        h = norm(x, layer["ffn_norm"], p["epsilon"], level.get("ffn", LEVELS))
+        h = norm(x, layer["ffn_norm"], p["epsilon"])
         g = gated(multiply(layer["ffn_gate"], *h), multiply(layer["ffn_up"], *h))
-        c, (m, e) = codes(g, level.get("down", LEVELS))
+        c, (m, e) = codes(g, min(DOWN_LEVELS, MOST // 128 // g.shape[1]))
         x = add(x, multiply(layer["ffn_down"], c, (m, e - 2 * FRACTION)))
-    h = norm(x if all_logits else x[-1:], p["output_norm"], p["epsilon"], level.get("out", LEVELS))
+    h = norm(x if all_logits else x[-1:], p["output_norm"], p["epsilon"])
     return multiply(p["output"], *h)
 
 

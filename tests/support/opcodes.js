@@ -35,6 +35,10 @@ const memory = (/** @type {Reader} */ reader) => {
     if (reader.number() & 0x40) reader.number(); // of which memory
     reader.number();
 };
+const lane = (/** @type {Reader} */ reader) => {
+    memory(reader);
+    reader.skip(1);
+};
 const numbers = (/** @type {number} */ n) => (/** @type {Reader} */ reader) => {
     for (let i = 0; i < n; i++) reader.number();
 };
@@ -50,7 +54,10 @@ function plain(code) {
     if (code === 0x44) return bytes(8);
     if (code >= 0x28 && code <= 0x3e) return memory;
     if (code === 0x11) return numbers(2);
-    const one = [0x02, 0x03, 0x04, 0x0c, 0x0d, 0x10, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x3f, 0x40, 0x41, 0x42, 0xd0, 0xd2];
+    const one = [
+        0x02, 0x03, 0x04, 0x0c, 0x0d, 0x10, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x3f, 0x40, 0x41, 0x42, 0xd0,
+        0xd2,
+    ];
     if (one.includes(code)) return numbers(1);
     const known = code <= 0x01 || code === 0x05 || code === 0x0b || code === 0x0f || code === 0x1a || code === 0x1b;
     if (known || (code >= 0x45 && code <= 0xc4) || code === 0xd1) return none;
@@ -64,7 +71,7 @@ const bulk = (code) => (code <= 7 ? none : numbers([8, 10, 12, 14].includes(code
 function vectors(code) {
     if (code <= 0x0b || code === 0x5c || code === 0x5d) return memory;
     if (code === 0x0c || code === 0x0d) return bytes(16);
-    if (code >= 0x54 && code <= 0x5b) return (reader) => (memory(reader), reader.skip(1));
+    if (code >= 0x54 && code <= 0x5b) return lane;
     return code >= 0x15 && code <= 0x22 ? bytes(1) : none;
 }
 
@@ -73,10 +80,23 @@ const atomics = (code) => (code === 3 ? bytes(1) : memory);
 
 /** Whether the instruction computes with, moves or makes a floating-point number. @param {number} prefix @param {number} code */
 function isFloat(prefix, code) {
-    const within = (/** @type {[number, number][]} */ ...ranges) => ranges.some(([from, to]) => code >= from && code <= to);
+    const within = (/** @type {[number, number][]} */ ...ranges) =>
+        ranges.some(([from, to]) => code >= from && code <= to);
     if (prefix === 0xfc) return code <= 7;
     if (prefix === 0xfd)
-        return within([0x13, 0x14], [0x1f, 0x22], [0x41, 0x4c], [0x5e, 0x5f], [0x67, 0x6a], [0x74, 0x75], [0x7a, 0x7a], [0x94, 0x94], [0xe0, 0xff], [0x101, 0x108], [0x10d, 0x110]);
+        return within(
+            [0x13, 0x14],
+            [0x1f, 0x22],
+            [0x41, 0x4c],
+            [0x5e, 0x5f],
+            [0x67, 0x6a],
+            [0x74, 0x75],
+            [0x7a, 0x7a],
+            [0x94, 0x94],
+            [0xe0, 0xff],
+            [0x101, 0x108],
+            [0x10d, 0x110],
+        );
     if (prefix !== 0) return false;
     return within([0x2a, 0x2b], [0x38, 0x39], [0x43, 0x44], [0x5b, 0x66], [0x8b, 0xa6], [0xa8, 0xab], [0xae, 0xbf]);
 }

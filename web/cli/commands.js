@@ -274,6 +274,7 @@ export const COMMANDS = {
     quantize: {
         usage:
             'nibble quantize MODEL OUT.gguf (--type NAME | --bits B | --size SIZE | --simulate GRID) [options]\n' +
+            '       nibble quantize MODEL OUT.gguf --method integer\n' +
             '       nibble quantize FOLDER OUT_FOLDER --format NAME [--calibration FILE] [options]\n' +
             '       nibble quantize FOLDER OUT_FOLDER --format compressed-tensors --activations NAME [options]',
         summary:

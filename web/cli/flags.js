@@ -5,6 +5,7 @@ import { messageOf, NibbleError, why } from '../errors.js';
 import {
     checkBudget,
     checkFolder,
+    checkInteger,
     checkMethod,
     checkQuantize,
     FOLDER_OPTIONS,
@@ -122,6 +123,7 @@ function checkKind(values, given) {
         return checkBesideSimulation({ ...values, type: values.type ?? 'f32', bits: undefined });
     }
     if (!isFolder) {
+        if (values.method === 'integer') return checkInteger(values);
         checkBudget(values);
         return checkMethod({ ...values, method: values.method ?? QUANTIZE_OPTIONS.method.default });
     }

@@ -1,6 +1,7 @@
 /** Texts -> vectors, by a model that was loaded for it or by any other. */
 import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, POOLINGS } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { notOfIntegers } from './integer-core.js';
 import { Slice } from './pace.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
@@ -18,6 +19,7 @@ const embeddingOf = (engine) =>
  */
 export async function embed(engine, input, { pooling, prompt, promptName }, job) {
     engine.needSession();
+    if (!engine.description.embedding) throw notOfIntegers();
     const { core, model } = engine;
     const text = typeof input === 'string',
         before = text ? (prompt ?? promptOf(engine, promptName)) : '';

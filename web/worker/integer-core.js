@@ -9,6 +9,13 @@ import { Core } from './core.js';
 /** Units of a logit: 2^-16. */
 const UNIT = 2 ** -16;
 
+/** What a request for something else is answered. */
+export const notOfIntegers = () =>
+    new NibbleError(
+        'NB_ERR_UNSUPPORTED',
+        'a model of integers generates, and tells logits and perplexities: for all else take the model that it was made of',
+    );
+
 /** Functions that need the engine's own sessions. */
 const OF_SESSIONS = /^nb_(session|collector|walk|probe)_/;
 
@@ -32,7 +39,7 @@ const GREEDY = /** @type {const} */ ([
  * A session's logits become floats in the engine's memory, where samplers and the page read them. A sampler that takes
  * the likeliest token is asked nothing: the integer core chooses.
  */
-class IntegerCore extends Core {
+export class IntegerCore extends Core {
     /** @type {Map<number, Session>} */
     #sessions = new Map();
     /** Samplers that take the likeliest token. @type {Set<number>} */
@@ -49,8 +56,8 @@ class IntegerCore extends Core {
         const { exports } = texts,
             { nb_integer_model_vocabulary, nb_integer_model_context, nb_integer_session_bytes } = integers.exports;
         const vocabulary = nb_integer_model_vocabulary(model);
-        super(integers.build, texts.module, texts.memory, {
-            ...exports,
+        /** @type {Record<string, (...args: number[]) => number>} */
+        const own = {
             nb_model_vocabulary: () => vocabulary,
             nb_model_context: () => nb_integer_model_context(model),
             nb_session_bytes: (_, context) => nb_integer_session_bytes(model, pool, context) >>> 0,
@@ -66,7 +73,13 @@ class IntegerCore extends Core {
                 integers.exports.nb_pool_stop(pool);
                 return exports.nb_pool_stop(other);
             },
-        });
+        };
+        super(
+            integers.build,
+            texts.module,
+            texts.memory,
+            /** @type {import('./core.js').Exports} */ ({ ...exports, ...own }),
+        );
         this.integers = integers;
         this.header = header;
         this.pool = pool;
@@ -101,12 +114,7 @@ class IntegerCore extends Core {
     /** @param {string} name */
     #find(name) {
         const own = this.own[name];
-        if (!own && OF_SESSIONS.test(name))
-            throw new NibbleError(
-                'NB_ERR_UNSUPPORTED',
-                'a model of integers generates, and tells logits and perplexities: for all else take the model that it ' +
-                    'was made of',
-            );
+        if (!own && OF_SESSIONS.test(name)) throw notOfIntegers();
         return own;
     }
 

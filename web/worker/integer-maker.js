@@ -1,6 +1,7 @@
 /** quantize() with `method: 'integer'`: a model's files -> the GGUF of its integers (nb_integer_maker), which passes. */
-import { startBuild } from './core.js';
+
 import { openConversion } from './convert.js';
+import { startBuild } from './core.js';
 import { feedSink } from './feed.js';
 import { Meter } from './load-model.js';
 import { Pieces } from './pieces.js';
