@@ -994,9 +994,7 @@ export interface LoadOptions {
                   | 'quantize'
                   | 'quantize-threads'
                   | 'train'
-                  | 'train-threads']?:
-                  | string
-                  | UrlLike;
+                  | 'train-threads']?: string | UrlLike;
           };
     /** The script of the engine's worker. Default: build/engine-worker.js of the package. */
     workerUrl?: string | UrlLike;
