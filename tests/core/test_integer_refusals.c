@@ -115,7 +115,7 @@ static void test_shifts(uint8_t *file, size_t size) {
     CHECK(nb_gguf_parse(&g, &c, file, size, &err) == NB_GGUF_DONE, "%s", err.message);
     for (uint64_t i = 0; i < c.n_tensors; i++) {
         const nb_tensor_info *t = &c.tensors[i];
-        nb_text name = {(const char *)file + t->name_at, t->name_size};
+        nb_text name = {(const char *)file + t->name_at, (size_t)t->name_size};
         if (!nb_text_ends(name, ".multipliers") && !nb_text_ends(name, ".scales"))
             continue;
         static const int32_t shifts[] = {-1, 63, INT32_MIN};
