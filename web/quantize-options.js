@@ -51,8 +51,8 @@ export const CALIBRATION_OPTIONS = {
             'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up ' +
             'for the errors, as far as a calibration text shows how; awq scales columns before rounding to nearest, ' +
             'so that those with large inputs lose less; awq+gptq does both; autoround learns for each weight of a layer ' +
-            "whether to round it up or down, and takes much longer (models of Llama's family); integer, without --type, writes a Llama that runs on integers " +
-            'alone (only in nibble)',
+            "whether to round it up or down, and takes much longer (models of Llama's family); integer, without --type, " +
+            'writes a Llama that runs on integers alone (only in nibble)',
     },
     calibration: {
         flag: 'calibration',
