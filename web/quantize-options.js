@@ -37,14 +37,15 @@ import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
  *     & { method: CheckedCalibration['method'], threads?: number }} CheckedQuantizeFolder
  */
 
-const METHODS = ['rtn', 'gptq', 'awq', 'awq+gptq', 'autoround', 'integer'];
+/** Of GGUFs and of folders. */
+const METHODS = ['rtn', 'gptq', 'awq', 'awq+gptq', 'autoround'];
 
 /** How the weights of a layer's matrices are rounded, and by which text. @type {Table<CheckedCalibration>} */
 export const CALIBRATION_OPTIONS = {
     method: {
         flag: 'method',
         type: 'choice',
-        choices: METHODS,
+        choices: [...METHODS, 'integer'],
         default: 'rtn',
         value: 'NAME',
         help:
@@ -329,7 +330,7 @@ export const FOLDER_OPTIONS = {
         help: 'of tensors in one file of weights, at most; the next ones come into further files',
     },
     ...CALIBRATION_OPTIONS,
-    method: { ...CALIBRATION_OPTIONS.method, default: 'rtn' },
+    method: { ...CALIBRATION_OPTIONS.method, choices: METHODS, default: 'rtn' },
     order: {
         ...CALIBRATION_OPTIONS.order,
         choices: ['group-aware', 'natural', 'activation', 'static'],

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { load, quantize } from '../../web/index.js';
+import { load, quantize, quantizeFolder } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { checkExports } from '../support/modules.js';
 import { countInstructions } from '../support/opcodes.js';
@@ -187,4 +187,8 @@ test('the command writes such a file, and others run it', () => {
     );
     assert.equal(status, 2);
     assert.match(stderr, /integer has one form/);
+    assert.throws(() => quantizeFolder(models.tiny, /** @type {any} */ ({ method: 'integer' })), {
+        code: 'NB_ERR_ARGUMENT',
+        message: /method must be one of rtn/,
+    });
 });
