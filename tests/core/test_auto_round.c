@@ -304,6 +304,27 @@ static void check_refusals(layer l) {
     nb_auto_round_free(a);
 }
 
+#ifdef NB_NATIVE
+/* Where memory ends, it is an error, and nothing leaks. */
+static void check_memory(layer l) {
+    nb_auto_round_grid grid = {.type = NB_TYPE_Q4_0};
+    uint64_t nth = 0, left;
+    do {
+        nb_error err = {0};
+        nb_refuse_allocation(++nth);
+        nb_auto_round *a = nb_auto_round_new(NULL, &l.shape, &l.settings, &err);
+        for (uint32_t i = 0; a && i < l.settings.windows; i++)
+            nb_auto_round_pass(a, &err);
+        if (a)
+            nb_auto_round_choose(a, 1, &grid, NULL, &err);
+        left = nb_refuse_allocation(0);
+        CHECK(left || err.code == NB_ERR_MEMORY, "allocation %l: %d, %s", nth, err.code, err.message);
+        nb_auto_round_free(a);
+    } while (!left && nth < 100);
+    CHECK(nth > 4, "%l allocations", nth);
+}
+#endif
+
 void test_auto_round(void) {
     nb_pool *pool = test_pool_new(2);
     layer l = check_library(pool), wide = l;
@@ -325,5 +346,8 @@ void test_auto_round(void) {
             check_results(pool, wide, type, 0, 0);
     check_threads(pool, l);
     check_refusals(l);
+#ifdef NB_NATIVE
+    check_memory(l);
+#endif
     test_pool_free(pool);
 }

@@ -10,8 +10,7 @@ import {
     TYPES,
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { startBuild } from './core.js';
-import { startThreads } from './pool.js';
+import { startPooledCore } from './pool.js';
 import { writeStructs } from './structs.js';
 import { roundingOf, signalsOf } from './train-rounding.js';
 
@@ -57,10 +56,8 @@ export class Trainer {
      * @param {number} threads
      * @param {(port: MessagePort) => void} watch
      */
-    static async start({ wasm, poolWorkerUrl }, threads, watch) {
-        const core = await startBuild(threads > 1 ? 'train-threads' : 'train', wasm),
-            pool = core.object('nb_pool_new', threads);
-        await startThreads(core, pool, threads, poolWorkerUrl, watch);
+    static async start(assets, threads, watch) {
+        const { core, pool } = await startPooledCore('train', assets, threads, watch);
         return new Trainer(core, pool, threads);
     }
 
