@@ -107,7 +107,7 @@ oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from 
 	@cd tests/oracles
 	@for script in dequantize_vectors quantize_vectors gptq_vectors primitive_vectors simulated_vectors awq_vectors awq_layer_vectors int8_vectors w8a8_folders preset_types quantized_files text_fixtures random_models family_models scaled_models outlier_models outlier_vectors integer_vectors encoder_models gemma_embedding both_ways_models \
 	   safetensors_models family_folders llamacpp_folders folder_defaults folder_keys folder_variants quantized_folders quantized_families \
-	   train_rounding auto_round_vectors bitsandbytes_folders bitsandbytes_vectors compressed_folders rounded_folders quantization_keys sentence_folders sentence_keys \
+	   train_rounding moment_vectors auto_round_vectors bitsandbytes_folders bitsandbytes_vectors compressed_folders rounded_folders quantization_keys sentence_folders sentence_keys \
 	   perplexity_vectors comparison_vectors imatrix_vectors walk_vectors encoder_calibration train train_folder scale_vectors bpe_vectors trained_tokenizers tokenizer_json random_texts gguf_texts tokenizer_config tokenizer_model split_vectors corpus_vectors jinja_vectors template_vectors other_files; do \
 	   ../../build/venv/bin/python $$script.py; done
 	@../../build/venv/bin/python gguf_keys.py

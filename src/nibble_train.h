@@ -11,9 +11,9 @@
  * training is nb_trainer_accumulate for each part of a batch, as large as memory allows, and then nb_trainer_step.
  * nb_trainer_evaluate gives the loss without a gradient, and nb_trainer_logits what another model can learn from.
  *
- * A checkpoint is the arrays of weights and of both moments, and the number of steps (nb_trainer_steps). A trainer that
- * gets them back (nb_trainer_resume) goes on with the same bits as if it had never stopped. Sums have an order of their
- * own, so the results do not depend on the number of threads, nor, as WebAssembly, on the device.
+ * A checkpoint is the array of weights, the moments, and the number of steps (nb_trainer_steps). A trainer that gets
+ * them back (nb_trainer_resume) goes on with the same bits as if it had never stopped. Sums have an order of their own,
+ * so the results do not depend on the number of threads, nor, as WebAssembly, on the device.
  *
  * The rules of nibble.h hold, and its errors; nb_alloc, nb_free and the pool's functions are there too. */
 #ifndef NIBBLE_TRAIN_H
@@ -38,9 +38,15 @@ typedef struct nb_train_shape {
 
 typedef struct nb_trainer nb_trainer;
 
-/* At most so many sequences of so many tokens are given at once. learns: 0 for a trainer that only evaluates, such as
- * a teacher. It then has no gradients and no moments. All weights are 0 at first. pool: NULL is fine; else it must
- * outlive the trainer. */
+/* What a trainer is for.
+ *   EVALUATES         it has no gradients and no moments, such as a teacher
+ *   LEARNS            gradients, and both moments of AdamW in F32: 16 bytes for each parameter
+ *   LEARNS_IN_8_BITS  moments in 8 bits, a scale for each 256 (Dettmers et al. 2022): 10 bytes. Those of the token
+ *                     embedding (section 2.3 there) and of tensors below 4096 numbers stay in F32 */
+enum { NB_TRAIN_EVALUATES = 0, NB_TRAIN_LEARNS = 1, NB_TRAIN_LEARNS_IN_8_BITS = 2 };
+
+/* At most so many sequences of so many tokens are given at once. All weights are 0 at first. pool: NULL is fine; else
+ * it must outlive the trainer. */
 nb_trainer *nb_trainer_new(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
                            uint32_t learns, nb_error *err);
 void nb_trainer_free(nb_trainer *trainer); /* NULL is fine */
@@ -60,8 +66,10 @@ int32_t nb_trainer_tensor(const nb_trainer *trainer, uint32_t index, nb_train_te
 uint32_t nb_trainer_floats(const nb_trainer *trainer);
 float *nb_trainer_weights(nb_trainer *trainer);
 float *nb_trainer_gradients(nb_trainer *trainer);
-float *nb_trainer_first_moments(nb_trainer *trainer);
-float *nb_trainer_second_moments(nb_trainer *trainer);
+
+/* Both moments of all parameters, which nobody needs to understand: how many bytes, and where. */
+double nb_trainer_moments_bytes(const nb_trainer *trainer);
+void *nb_trainer_moments(nb_trainer *trainer);
 
 /* ---- the loss ------------------------------------------------------------------------------------------------ */
 

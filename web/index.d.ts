@@ -748,7 +748,7 @@ export function train(source: Source | NewModel, options: TrainOptions): Promise
 export function tune(source: Source, options: TuneOptions): Promise<Training>;
 
 /** rate: as a share of the scales. Default: 0.001. steps: default 300. */
-export interface TuneOptions extends Omit<TrainOptions, 'decay' | 'qat' | 'teacher'> {
+export interface TuneOptions extends Omit<TrainOptions, 'decay' | 'optimizerBits' | 'qat' | 'teacher'> {
     /** The model that was quantized: a GGUF, whose weights are read as F32, or a folder. */
     teacher: Source;
 }
@@ -796,6 +796,12 @@ export interface TrainOptions
     beta1?: number;
     /** AdamW's. Default: 0.95. */
     beta2?: number;
+    /**
+     * Of the two moments that AdamW keeps for each weight: 32, or 8, with a scale for each 256 of them (Dettmers et al.
+     * 2022, "8-bit Optimizers via Block-wise Quantization"). In 8 bits training takes 10 bytes for a weight in place of
+     * 16. Those of the token embedding and of small tensors stay in 32 bits. Default: 32.
+     */
+    optimizerBits?: 8 | 32;
     /** Decides the order of the data, and a new model's weights: any whole number, modulo 2^32. Default: 0. */
     seed?: number;
     /** How much of the text, at its end, is held out, and its loss told: 0 to 0.9. Default: 0. */
@@ -894,8 +900,8 @@ export interface Training extends AsyncIterable<TrainStep> {
     /** Steps that are done. */
     readonly step: number;
     /**
-     * All that another run needs to go on, and the losses of all steps: three numbers of 4 bytes for each parameter, and
-     * a few bytes for each step.
+     * All that another run needs to go on, and the losses of all steps: 12 bytes for each parameter, or 6 with
+     * `optimizerBits: 8`, and a few bytes for each step.
      */
     checkpoint(): Promise<Uint8Array>;
     /**

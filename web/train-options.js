@@ -1,11 +1,12 @@
 /** The options of train(), which are flags of `nibble train`, too (checks.js has the rules of such tables). */
+import { refuse } from './checks.js';
 import { LOAD_OPTIONS } from './options.js';
 
 /**
  * @typedef {import('./index.d.ts').TrainOptions} TrainOptions
  * @typedef {Required<Pick<TrainOptions, 'steps' | 'batch' | 'rate' | 'decay' | 'clip' | 'beta1' | 'beta2' | 'seed' |
- *     'validation' | 'validateEvery' | 'special'>> & Pick<TrainOptions, 'length' | 'part' | 'lastRate' | 'warmup' |
- *     'threads'>} CheckedTrain
+ *     'validation' | 'validateEvery' | 'special' | 'optimizerBits'>> & Pick<TrainOptions, 'length' | 'part' | 'lastRate' |
+ *     'warmup' | 'threads'>} CheckedTrain
  */
 
 /** @type {import('./checks.js').Table<CheckedTrain>} */
@@ -111,6 +112,17 @@ export const TRAIN_OPTIONS = {
         value: 'B',
         help: "how much of the mean of the gradients' squares is kept at each step (AdamW)",
     },
+    optimizerBits: {
+        flag: 'optimizer-bits',
+        type: 'integer',
+        min: 8,
+        max: 32,
+        default: 32,
+        value: 'N',
+        help:
+            'of the two means that AdamW keeps for each weight: 32, or 8, a scale for each 256 of them, which takes 10 ' +
+            'bytes of memory for a weight in place of 16',
+    },
     seed: {
         flag: 'seed',
         type: 'integer',
@@ -147,10 +159,10 @@ export const TRAIN_OPTIONS = {
 };
 
 /**
- * The options of tune(). Scales have no weight decay.
- * @type {import('./checks.js').Table<Omit<CheckedTrain, 'decay'>>}
+ * The options of tune(). Scales have no weight decay, and are few.
+ * @type {import('./checks.js').Table<Omit<CheckedTrain, 'decay' | 'optimizerBits'>>}
  */
-export const TUNE_OPTIONS = (({ decay, ...others }) => ({
+export const TUNE_OPTIONS = (({ decay, optimizerBits, ...others }) => ({
     ...others,
     steps: { ...others.steps, default: 300 },
     rate: {
@@ -168,11 +180,15 @@ export const TUNE_OPTIONS = (({ decay, ...others }) => ({
  * @param {CheckedTrain} checked
  * @returns {FullTrain}
  */
-export const withTrainDefaults = (checked) => ({
-    ...checked,
-    lastRate: checked.lastRate ?? checked.rate / 10,
-    warmup: checked.warmup ?? Math.min(100, Math.floor(checked.steps / 10)),
-});
+export function withTrainDefaults(checked) {
+    const { optimizerBits: bits } = checked;
+    if (bits !== 8 && bits !== 32) throw refuse(`optimizerBits (--optimizer-bits) must be 8 or 32, not ${bits}`);
+    return {
+        ...checked,
+        lastRate: checked.lastRate ?? checked.rate / 10,
+        warmup: checked.warmup ?? Math.min(100, Math.floor(checked.steps / 10)),
+    };
+}
 
-/** The same. @param {Omit<CheckedTrain, 'decay'>} checked */
-export const withTuneDefaults = (checked) => withTrainDefaults({ ...checked, decay: 0 });
+/** The same. @param {Omit<CheckedTrain, 'decay' | 'optimizerBits'>} checked */
+export const withTuneDefaults = (checked) => withTrainDefaults({ ...checked, decay: 0, optimizerBits: 32 });

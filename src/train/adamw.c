@@ -102,23 +102,39 @@ INLINE void update_lanes(const update *u, float *w, float *g, float *m, float *v
     wasm_v128_store(v, second);
 }
 
-static void update_piece(void *context, uint64_t index, uint64_t count, int32_t thread) {
-    (void)count, (void)thread;
-    const update *u = context;
-    const nb_parameters *p = u->p;
-    uint64_t i = index * NB_PIECE, end = NB_MIN(p->n, i + NB_PIECE);
-    for (; i + 4 <= end; i += 4)
-        update_lanes(u, p->weights + i, p->gradients + i, p->first + i, p->second + i);
-    if (i == end)
+static void update_numbers(const update *u, float *w, float *g, float *m, float *v, uint64_t n) {
+    uint64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        update_lanes(u, w + i, g + i, m + i, v + i);
+    if (i == n)
         return;
     float rest[4][4] = {{0}};
-    float *arrays[4] = {p->weights, p->gradients, p->first, p->second};
-    size_t bytes = (size_t)(end - i) * sizeof(float);
+    float *arrays[4] = {w, g, m, v};
+    size_t bytes = (size_t)(n - i) * sizeof(float);
     for (int k = 0; k < 4; k++)
         memcpy(rest[k], arrays[k] + i, bytes);
     update_lanes(u, rest[0], rest[1], rest[2], rest[3]);
     for (int k = 0; k < 4; k++)
         memcpy(arrays[k] + i, rest[k], bytes);
+}
+
+static void update_block(const update *u, uint64_t i, uint32_t n) {
+    float first[NB_MOMENT_BLOCK], second[NB_MOMENT_BLOCK];
+    nb_moments_read(&u->p->moments, i, n, first, second);
+    update_numbers(u, u->p->weights + i, u->p->gradients + i, first, second, n);
+    nb_moments_write(&u->p->moments, i, n, first, second);
+}
+
+static void update_piece(void *context, uint64_t index, uint64_t count, int32_t thread) {
+    (void)count, (void)thread;
+    const update *u = context;
+    const nb_parameters *p = u->p;
+    const nb_moments *moments = &p->moments;
+    uint64_t i = index * NB_PIECE, end = NB_MIN(p->n, i + NB_PIECE); /* a piece is some whole blocks */
+    if (!moments->maps)
+        update_numbers(u, p->weights + i, p->gradients + i, moments->first + i, moments->second + i, end - i);
+    for (; moments->maps && i < end; i += NB_MOMENT_BLOCK)
+        update_block(u, i, (uint32_t)NB_MIN(end - i, (uint64_t)NB_MOMENT_BLOCK));
 }
 
 void nb_adamw_step(nb_pool *pool, const nb_train_optimizer *o, uint32_t step, float scale,

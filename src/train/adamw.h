@@ -2,11 +2,13 @@
 #ifndef NB_ADAMW_H
 #define NB_ADAMW_H
 
+#include "moments.h"
 #include "pass.h"
 
 /* One tensor, or any other n numbers with their gradients and moments. */
 typedef struct nb_parameters {
-    float *weights, *gradients, *first, *second; /* [n] each */
+    float *weights, *gradients; /* [n] each */
+    nb_moments moments;
     uint64_t n;
     bool decays;
 } nb_parameters;

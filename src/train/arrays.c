@@ -3,13 +3,16 @@
 
 enum { ALIGNMENT = 16 }; /* in floats: parameters of a tensor begin on a line of a cache */
 
+/* Of fewer numbers the moments stay in F32 (bitsandbytes' default, too). */
+enum { LEAST_IN_8_BITS = 4096 };
+
 /* ---- layout ------------------------------------------------------------------------------------------------------ */
 
 /* n more parameters. Returns where they begin. */
 static uint64_t add_run(nb_trainer *t, uint64_t n, float rate, bool decays) {
     uint64_t first = t->floats;
     if (n)
-        t->runs[t->n_runs++] = (nb_run){first, n, rate, decays};
+        t->runs[t->n_runs++] = (nb_run){.first = first, .n = n, .rate = rate, .decays = decays};
     t->floats = nb_plus(first, NB_ROUND_UP(n, (uint64_t)ALIGNMENT));
     return first;
 }
@@ -32,6 +35,19 @@ static void lay_out_inputs(nb_trainer *t) {
     t->n_runs = learns ? t->n_runs : runs;
 }
 
+static void lay_out_moments(nb_trainer *t) {
+    t->moments_bytes = 0;
+    for (uint32_t i = 0; i < t->n_runs; i++) {
+        nb_run *run = &t->runs[i];
+        bool is_embedding = i == 0 && has_weights(&t->derivations[0]);
+        run->in_8_bits = t->in_8_bits && !is_embedding && run->n >= LEAST_IN_8_BITS;
+        run->moments = t->moments_bytes;
+        t->moments_bytes = nb_plus(t->moments_bytes, nb_moments_bytes(run->n, run->in_8_bits));
+    }
+    if (t->in_8_bits)
+        nb_moment_maps_fill(&t->maps);
+}
+
 /* The tensors come first, then the own parameters of derivations, then what is known of inputs. */
 static void lay_out(nb_trainer *t) {
     t->floats = t->derived = t->n_runs = 0;
@@ -44,6 +60,7 @@ static void lay_out(nb_trainer *t) {
     for (uint32_t i = 0; i < t->n_tensors; i++)
         t->derivations[i].own_first = (uint32_t)add_run(t, t->derivations[i].own, t->derivations[i].rate, false);
     lay_out_inputs(t);
+    lay_out_moments(t);
 }
 
 /* ---- pointers ---------------------------------------------------------------------------------------------------- */
@@ -111,12 +128,12 @@ static void find_parts(nb_trainer *t) {
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static void take_arrays(nb_trainer *t, nb_arena *a) {
-    float **arrays[] = {&t->weights, &t->gradients, &t->first, &t->second};
-    for (int i = 0; i < (t->learns ? 4 : 1); i++)
-        *arrays[i] = nb_arena_take(a, t->floats, sizeof(float));
+    t->weights = nb_arena_take(a, t->floats, sizeof(float));
     t->derived_weights = nb_arena_take(a, t->derived, sizeof(float));
     if (!t->learns)
         return;
+    t->gradients = nb_arena_take(a, t->floats, sizeof(float));
+    t->moments = nb_arena_take(a, t->moments_bytes, 1);
     t->derived_gradients = nb_arena_take(a, t->derived, sizeof(float));
     t->partial = nb_arena_take(a, nb_pieces(t->floats, NB_PIECE), sizeof *t->partial);
 }

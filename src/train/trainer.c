@@ -224,8 +224,7 @@ static void step_run(nb_trainer *t, const nb_run *run, float scale) {
     nb_parameters p = {
         .weights = t->weights + run->first,
         .gradients = t->gradients + run->first,
-        .first = t->first + run->first,
-        .second = t->second + run->first,
+        .moments = nb_moments_at(t->moments + run->moments, run->n, run->in_8_bits ? &t->maps : NULL),
         .n = run->n,
         .decays = run->decays,
     };

@@ -3,6 +3,7 @@
 #define NB_TRAINER_H
 
 #include "derive.h"
+#include "moments.h"
 #include "network.h"
 #include "signals.h"
 
@@ -16,12 +17,14 @@ typedef struct nb_run {
     uint64_t first, n;
     float rate; /* times the optimizer's */
     bool decays;
+    bool in_8_bits;   /* its moments */
+    uint64_t moments; /* where they begin, in bytes */
 } nb_run;
 
 struct nb_trainer {
     nb_train_shape shape;
     uint32_t sequences, length; /* at most, in a call */
-    bool learns;
+    bool learns, in_8_bits;
     nb_train_loss loss;
     nb_train_optimizer optimizer; /* all 0 until one is set; its epsilon is above 0 then */
     uint32_t steps;               /* done */
@@ -46,8 +49,11 @@ struct nb_trainer {
 
     nb_arena arrays;
     uint64_t floats; /* of each of these: first what the tensors' names stand for, then parameters of their own */
-    float *weights, *gradients, *first, *second;
-    uint64_t derived; /* floats of each of these: the weights that derivations compute, and their gradients */
+    float *weights, *gradients;
+    uint64_t moments_bytes; /* of the moments of all runs */
+    uint8_t *moments;
+    nb_moment_maps maps; /* in 8 bits */
+    uint64_t derived;    /* floats of each of these: the weights that derivations compute, and their gradients */
     float *derived_weights, *derived_gradients;
     double *partial; /* [pieces of floats] */
 

@@ -233,6 +233,8 @@ static int32_t prepare(nb_trainer *t, nb_trainer_plan *plan, const void *context
 
 nb_trainer *nb_trainer_make(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
                             uint32_t learns, nb_trainer_plan *plan, const void *context, nb_error *err) {
+    if (learns > NB_TRAIN_LEARNS_IN_8_BITS)
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "there is no such way to learn (%u)", learns);
     nb_trainer *t = nb_alloc(sizeof *t);
     if (!t)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a trainer");
@@ -240,7 +242,8 @@ nb_trainer *nb_trainer_make(nb_pool *pool, const nb_train_shape *shape, uint32_t
         .shape = *shape,
         .sequences = sequences,
         .length = length,
-        .learns = learns,
+        .learns = learns != NB_TRAIN_EVALUATES,
+        .in_8_bits = learns == NB_TRAIN_LEARNS_IN_8_BITS,
         .loss = {.share = 0, .temperature = 1},
         .pass = {.shape = *shape, .pool = pool},
     };
@@ -288,10 +291,10 @@ float *nb_trainer_gradients(nb_trainer *t) {
     return t->gradients;
 }
 
-float *nb_trainer_first_moments(nb_trainer *t) {
-    return t->first;
+double nb_trainer_moments_bytes(const nb_trainer *t) {
+    return t->learns ? (double)t->moments_bytes : 0;
 }
 
-float *nb_trainer_second_moments(nb_trainer *t) {
-    return t->second;
+void *nb_trainer_moments(nb_trainer *t) {
+    return t->moments;
 }

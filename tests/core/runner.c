@@ -47,6 +47,7 @@
     T(bpe_trainer)     \
     T(train_rounding)  \
     T(auto_round)      \
+    T(train_moments)   \
     T(bnb)             \
     T(integer)         \
     T(integer_refusals) \

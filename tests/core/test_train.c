@@ -212,10 +212,7 @@ static void check_bits(nb_pool *pool, const model *m) {
     steps(alone, m, 2);
     steps(many, m, 2);
     CHECK(test_same_arrays(alone, many), "results depend on the number of threads");
-    size_t bytes = nb_trainer_floats(alone) * sizeof(float);
-    memcpy(nb_trainer_weights(resumed), nb_trainer_weights(alone), bytes);
-    memcpy(nb_trainer_first_moments(resumed), nb_trainer_first_moments(alone), bytes);
-    memcpy(nb_trainer_second_moments(resumed), nb_trainer_second_moments(alone), bytes);
+    test_copy_arrays(resumed, alone);
     accumulate(resumed, m, 0, 1); /* it is forgotten */
     CHECK(nb_trainer_resume(resumed, nb_trainer_steps(alone), &err) == NB_OK, "%s", err.message);
     steps(alone, m, 2);

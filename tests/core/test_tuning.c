@@ -1,7 +1,6 @@
 /* Tuning the scales of quantized models: the blocks are what was trained, the codes stay, gradients are those of the
  * weights by the chain rule (test_scales.c has PyTorch's), and the divergence from the teacher falls. */
-#include "check.h"
-#include "random.h"
+#include "train_inputs.h"
 
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
@@ -220,10 +219,7 @@ static void check_mix(nb_pool *pool, const uint32_t *mix) {
     if (!other || !resumed)
         return;
     steps(other, STEPS / 2);
-    size_t bytes = nb_trainer_floats(other) * sizeof(float);
-    memcpy(nb_trainer_weights(resumed), nb_trainer_weights(other), bytes);
-    memcpy(nb_trainer_first_moments(resumed), nb_trainer_first_moments(other), bytes);
-    memcpy(nb_trainer_second_moments(resumed), nb_trainer_second_moments(other), bytes);
+    test_copy_arrays(resumed, other);
     CHECK(nb_trainer_resume(resumed, STEPS / 2, &err) == NB_OK, "%s", err.message);
     steps(resumed, STEPS / 2);
     CHECK(loss_of(resumed, false) == last && nb_trainer_round_blocks(resumed, &err) == NB_OK &&

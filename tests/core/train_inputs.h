@@ -62,10 +62,16 @@ static inline double test_length_of(const float *x, const float *less, uint32_t 
 
 /* All that a checkpoint has. */
 static inline bool test_same_arrays(nb_trainer *a, nb_trainer *b) {
-    size_t bytes = nb_trainer_floats(a) * sizeof(float);
+    size_t bytes = nb_trainer_floats(a) * sizeof(float), moments = (size_t)nb_trainer_moments_bytes(a);
     return nb_compare(nb_trainer_weights(a), nb_trainer_weights(b), bytes) == 0 &&
-           nb_compare(nb_trainer_first_moments(a), nb_trainer_first_moments(b), bytes) == 0 &&
-           nb_compare(nb_trainer_second_moments(a), nb_trainer_second_moments(b), bytes) == 0;
+           moments == (size_t)nb_trainer_moments_bytes(b) &&
+           nb_compare(nb_trainer_moments(a), nb_trainer_moments(b), moments) == 0;
+}
+
+/* What a checkpoint has, from one trainer to another one of the same kind. */
+static inline void test_copy_arrays(nb_trainer *to, nb_trainer *from) {
+    memcpy(nb_trainer_weights(to), nb_trainer_weights(from), nb_trainer_floats(from) * sizeof(float));
+    memcpy(nb_trainer_moments(to), nb_trainer_moments(from), (size_t)nb_trainer_moments_bytes(from));
 }
 
 #endif

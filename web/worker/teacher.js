@@ -2,6 +2,7 @@
  * The teacher, whose logits another model learns: in F32, such as the model that a quantized one was made of. It is
  * computed by the trainer's module, too, and only forward. Its logits are in memory for one part of a batch at a time.
  */
+import { NB_TRAIN_EVALUATES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { checksum, wordsOf } from '../random.js';
 import { TrainedModel } from './train-model.js';
@@ -78,7 +79,7 @@ export class Teacher {
     start(beside, sequences, length) {
         const trainer = new Trainer(beside.core, beside.pool, beside.threads);
         try {
-            trainer.open(this.shape, sequences, length, { learns: false });
+            trainer.open(this.shape, sequences, length, { learns: NB_TRAIN_EVALUATES });
             trainer.openLogits(this.shape.vocabulary);
         } catch (error) {
             trainer.close();

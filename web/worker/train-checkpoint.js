@@ -5,7 +5,8 @@
  *     u32       version of this format, VERSION
  *     u32       bytes of the JSON object that follows, with spaces at its end to a multiple of 4
  *     JSON      Facts
- *     F32 x 3   weights, first moments, second moments: `floats` each
+ *     F32       weights: `floats`
+ *     bytes     what AdamW knows, in 8 or 32 bits: `moments`
  *     u32       checksum of all bytes before (random.js)
  *
  * Numbers are little-endian, as they are in memory.
@@ -16,13 +17,13 @@ import { checksum, wordsOf } from '../random.js';
 /**
  * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens; losses:
  * of each step that is done; heldOut: pairs of a step and the loss of the held-out text after it.
- * @typedef {{ steps: number, floats: number, options: Record<string, number | boolean | string>,
+ * @typedef {{ steps: number, floats: number, moments: number, options: Record<string, number | boolean | string>,
  *     shape: Record<string, number>, source: number, text: number, tokens: number, losses: number[],
  *     heldOut: [number, number][] }} Facts
  */
 
 const MAGIC = 'NBTRAIN\0',
-    VERSION = 2,
+    VERSION = 3,
     HEAD = 16;
 
 /** @param {string} what */
@@ -31,26 +32,28 @@ const broken = (what) =>
 
 /**
  * @param {Facts} facts
- * @param {(() => Uint8Array)[]} arrays asked for one after the other
+ * @param {Uint8Array} weights
+ * @param {Uint8Array} moments
  */
-export function writeCheckpoint(facts, arrays) {
+export function writeCheckpoint(facts, weights, moments) {
     const text = new TextEncoder().encode(JSON.stringify(facts)),
         json = new Uint8Array(Math.ceil(text.length / 4) * 4).fill(0x20),
-        bytes = new Uint8Array(HEAD + json.length + arrays.length * 4 * facts.floats + 4),
+        bytes = new Uint8Array(HEAD + json.length + weights.length + moments.length + 4),
         view = new DataView(bytes.buffer);
     bytes.set(new TextEncoder().encode(MAGIC));
     view.setUint32(8, VERSION, true);
     view.setUint32(12, json.length, true);
     json.set(text);
     bytes.set(json, HEAD);
-    for (const [i, array] of arrays.entries()) bytes.set(array(), HEAD + json.length + i * 4 * facts.floats);
+    bytes.set(weights, HEAD + json.length);
+    bytes.set(moments, HEAD + json.length + weights.length);
     view.setUint32(bytes.length - 4, checksum(wordsOf(bytes.subarray(0, bytes.length - 4))), true);
     return bytes;
 }
 
 /**
  * @param {Uint8Array} given
- * @returns {{ facts: Facts, array: (i: number) => Uint8Array }}
+ * @returns {{ facts: Facts, weights: Uint8Array, moments: Uint8Array }}
  */
 export function readCheckpoint(given) {
     const bytes = given.byteOffset % 4 ? given.slice() : given,
@@ -68,9 +71,11 @@ export function readCheckpoint(given) {
     if (checksum(wordsOf(bytes.subarray(0, bytes.length - 4))) !== view.getUint32(bytes.length - 4, true))
         throw broken('its checksum is another one');
     const facts = readFacts(bytes.subarray(HEAD, HEAD + header)),
-        size = 4 * facts.floats;
-    if (HEAD + header + 3 * size + 4 !== bytes.length) throw broken('its size does not fit');
-    return { facts, array: (i) => bytes.subarray(HEAD + header + i * size, HEAD + header + (i + 1) * size) };
+        first = HEAD + header,
+        middle = first + 4 * facts.floats,
+        end = middle + facts.moments;
+    if (end + 4 !== bytes.length) throw broken('its size does not fit');
+    return { facts, weights: bytes.subarray(first, middle), moments: bytes.subarray(middle, end) };
 }
 
 /** @param {Uint8Array} json @returns {Facts} */
@@ -80,7 +85,7 @@ function readFacts(json) {
             { steps, losses, heldOut } = facts;
         const isCount = (/** @type {unknown} */ n) => Number.isInteger(n) && Number(n) >= 0 && Number(n) < 2 ** 32;
         if (
-            [steps, facts.floats, facts.source, facts.text, facts.tokens].every(isCount) &&
+            [steps, facts.floats, facts.moments, facts.source, facts.text, facts.tokens].every(isCount) &&
             losses.length === steps &&
             losses.every(Number.isFinite) &&
             heldOut.every(
@@ -107,13 +112,14 @@ export function checkSame(theirs, ours) {
         option = other('options'),
         told = (/** @type {unknown} */ value) => value ?? 'absent';
     if (size) throw refuse(`another model (its ${size} is ${theirs.shape[size]})`);
-    // a training that rounds otherwise has other parameters
-    if (option?.startsWith('qat.'))
+    // a training that rounds otherwise has other parameters, or moments
+    if (option?.startsWith('qat.') || option === 'optimizerBits')
         throw refuse(
             `a training whose ${option} was ${told(theirs.options[option])}, and now it is ` +
                 `${told(ours.options[option])}`,
         );
-    if (theirs.floats !== ours.floats) throw refuse(`another model (its size is ${theirs.floats})`);
+    if (theirs.floats !== ours.floats || theirs.moments !== ours.moments)
+        throw refuse(`another model (its size is ${theirs.floats})`);
     if (theirs.source !== ours.source) throw refuse('another model: the weights that it began with were others');
     if (theirs.text !== ours.text || theirs.tokens !== ours.tokens)
         throw refuse(`another text, which has ${theirs.tokens} tokens`);

@@ -1,5 +1,6 @@
 /** The trainer (src/nibble_train.h): a core of its own with a pool of its own, and one trainer in it. */
 import {
+    NB_TRAIN_LEARNS,
     nb_train_loss,
     nb_train_optimizer,
     nb_train_rounding,
@@ -25,7 +26,7 @@ import { roundingOf, signalsOf } from './train-rounding.js';
 
 /** What a quantized model has of each tensor. @typedef {{ name: string, type: string }[]} Types */
 
-/** What an array of the trainer holds. @typedef {'weights' | 'first_moments' | 'second_moments'} Numbers */
+/** What the trainer has, and a checkpoint, too. @typedef {'weights' | 'moments'} Numbers */
 
 export class Trainer {
     /** @type {Trained[]} */
@@ -65,10 +66,10 @@ export class Trainer {
      * @param {Shape} shape
      * @param {number} sequences at most of a call
      * @param {number} length of each
-     * @param {{ learns?: boolean, types?: Types, rounded?: Rounded }} [how] types: of a quantized model, whose codes
-     *     stay and whose scales learn
+     * @param {{ learns?: number, types?: Types, rounded?: Rounded }} [how] learns: NB_TRAIN_... types: of a quantized
+     *     model, whose codes stay and whose scales learn
      */
-    open(shape, sequences, length, { learns = true, types, rounded } = {}) {
+    open(shape, sequences, length, { learns = NB_TRAIN_LEARNS, types, rounded } = {}) {
         const { core, pool } = this;
         this.#handle = core.borrow(nb_train_shape.size, (at) => {
             writeStructs(core.memory, at, nb_train_shape, [shape]);
@@ -78,9 +79,9 @@ export class Trainer {
                 );
             if (rounded)
                 return this.#rounded(at, rounded, (roundings, signals) =>
-                    core.object('nb_trainer_new_rounded', pool, at, roundings, signals, sequences, length, 1),
+                    core.object('nb_trainer_new_rounded', pool, at, roundings, signals, sequences, length, learns),
                 );
-            return core.object('nb_trainer_new', pool, at, sequences, length, learns ? 1 : 0);
+            return core.object('nb_trainer_new', pool, at, sequences, length, learns);
         });
         this.#room = core.take(8 * sequences * length + 16, 'a batch of tokens');
         this.sequences = sequences;
@@ -169,8 +170,12 @@ export class Trainer {
 
     /** Good until the core allocates. @param {Numbers} what */
     bytes(what) {
-        const at = this.core.exports[`nb_trainer_${what}`](this.#handle) >>> 0;
-        return this.core.bytes(at, 4 * this.floats);
+        const { exports } = this.core,
+            at = exports[`nb_trainer_${what}`](this.#handle) >>> 0;
+        return this.core.bytes(
+            at,
+            what === 'weights' ? 4 * this.floats : exports.nb_trainer_moments_bytes(this.#handle),
+        );
     }
 
     /** A tensor's weights, as above. @param {Trained} tensor */

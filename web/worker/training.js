@@ -2,7 +2,12 @@
  * Training: a model, a text, and the trainer that learns. It is driven from outside, step by step, so that between two
  * steps there is time for everything else: a checkpoint, the model as it is, the end.
  */
-import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
+import {
+    NB_TOKENIZE_ADD_SPECIAL,
+    NB_TOKENIZE_PARSE_SPECIAL,
+    NB_TRAIN_LEARNS,
+    NB_TRAIN_LEARNS_IN_8_BITS,
+} from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { TRAINED_TYPES } from '../qat-options.js';
 import { checksum, wordsOf } from '../random.js';
@@ -233,13 +238,14 @@ export class Training {
     #facts() {
         const { trainer, order, options, shape, source } = this,
             { steps, batch, length, part, rate, lastRate, warmup } = options,
-            { decay, clip, beta1, beta2, seed, validation } = options;
+            { decay, clip, beta1, beta2, seed, validation, optimizerBits } = options;
         return {
             steps: this.steps,
             floats: trainer.floats,
+            moments: trainer.bytes('moments').length,
             options: {
                 ...{ steps, batch, length, part, rate, lastRate, warmup },
-                ...{ decay, clip, beta1, beta2, seed, validation },
+                ...{ decay, clip, beta1, beta2, seed, validation, optimizerBits },
                 ...(this.teacher && { teacher: this.teacher.weights }),
                 ...(options.qat && namedQat(options.qat)),
             },
@@ -257,20 +263,15 @@ export class Training {
         const { trainer, order, options } = this,
             [[, n]] = this.#parts(options.batch);
         trainer.loss('evaluate', order.sequences(this.steps * options.batch, n), this.teacher?.trainer);
-        return writeCheckpoint(
-            this.#facts(),
-            /** @type {const} */ (['weights', 'first_moments', 'second_moments']).map(
-                (what) => () => trainer.bytes(what),
-            ),
-        );
+        return writeCheckpoint(this.#facts(), trainer.bytes('weights'), trainer.bytes('moments'));
     }
 
     /** @param {ReturnType<typeof readCheckpoint>} saved */
-    #resume({ facts, array }) {
+    #resume({ facts, weights, moments }) {
         const { trainer } = this;
         checkSame(facts, this.#facts());
-        for (const [i, what] of /** @type {const} */ (['weights', 'first_moments', 'second_moments']).entries())
-            trainer.bytes(what).set(array(i));
+        trainer.bytes('weights').set(weights);
+        trainer.bytes('moments').set(moments);
         trainer.resume(facts.steps);
         this.steps = facts.steps;
         this.#losses = facts.losses;
@@ -313,18 +314,20 @@ function tunable(plan, trainer) {
  * @param {Trainer} trainer
  * @param {import('./trainer.js').Shape} shape
  * @param {{ batch: number, length: number, part?: number, types?: import('./trainer.js').Types, seed: number,
- *     qat?: import('../qat-options.js').FullQat }} options
+ *     optimizerBits: number, qat?: import('../qat-options.js').FullQat }} options
  * @param {number | boolean | string | undefined} saved what a checkpoint says, as other parts give other bits
  * @param {Teacher} [teacher]
  * @returns {number} sequences of a part
  */
-function openTrainer(trainer, shape, { batch, length, part: given, types, qat, seed }, saved, teacher) {
+function openTrainer(trainer, shape, { batch, length, part: given, types, qat, seed, optimizerBits }, saved, teacher) {
+    const learns = optimizerBits === 8 ? NB_TRAIN_LEARNS_IN_8_BITS : NB_TRAIN_LEARNS,
+        rounded = qat && { qat, seed };
     const fixed = given ?? (typeof saved === 'number' ? saved : undefined),
         tokens = teacher ? Math.min(PART_TOKENS, PART_LOGITS / shape.vocabulary) : PART_TOKENS;
     for (let part = fixed ?? Math.max(1, Math.floor(tokens / length)); ; part = Math.ceil(part / 2)) {
         part = Math.min(part, batch);
         try {
-            trainer.open(shape, part, length, { types, rounded: qat && { qat, seed } });
+            trainer.open(shape, part, length, { learns, types, rounded });
             teacher?.start(trainer, part, length);
             return part;
         } catch (error) {
