@@ -3,27 +3,39 @@
 /** @typedef {import('./open.js').Opened} Opened */
 /** @typedef {import('./open.js').Sink} Sink */
 
+/** Bytes that there is room for beyond those that are wanted. */
+const MORE = 1 << 20;
+
 /**
  * @param {Opened} opened
  * @param {number} size how many bytes are wanted; a file may have fewer
  * @returns {Promise<{ head: Uint8Array, rest: Opened }>} rest: the whole file, the first bytes included
  */
 export async function peek(opened, size) {
-    const room = new Uint8Array(size);
-    let filled = 0;
+    let kept = new Uint8Array(size),
+        filled = 0;
     /** @type {Sink | undefined} */
     let sink;
+    /** Who has more bytes at hand, as a converter has, does not wait in between: there is always room. */
+    const room = () => {
+        if (filled === kept.length) {
+            const larger = new Uint8Array(filled + MORE);
+            larger.set(kept);
+            kept = larger;
+        }
+        return kept.subarray(filled);
+    };
     const chosen = resolvers(),
         read = resolvers();
     const pump = opened.into({
         ready: async () => {
-            if (filled === size) {
+            if (filled >= size) {
                 read.resolve();
                 await chosen.promise;
             }
             await sink?.ready?.();
         },
-        room: () => sink?.room() ?? room.subarray(filled),
+        room: () => sink?.room() ?? room(),
         commit: (n) => {
             if (sink) sink.commit(n);
             else filled += n;
@@ -37,7 +49,7 @@ export async function peek(opened, size) {
             const some = target.room(),
                 n = Math.min(some.length, filled - at);
             if (n === 0) break;
-            some.set(room.subarray(at, at + n));
+            some.set(kept.subarray(at, at + n));
             target.commit(n);
             at += n;
         }
@@ -45,7 +57,7 @@ export async function peek(opened, size) {
         chosen.resolve();
         await pump;
     };
-    return { head: room.subarray(0, filled), rest: { ...opened, into } };
+    return { head: kept.subarray(0, Math.min(filled, size)), rest: { ...opened, into } };
 }
 
 /** A promise and who settles it. @returns {{ promise: Promise<void>, resolve: () => void }} */
