@@ -123,7 +123,7 @@ test('what makes no sense is refused', async () => {
         [{ context: 1024 }, /larger than the model's own, which is 512/],
         [{ method: 'rtn' }, /calibration \(--calibration\) is for methods that calibrate: pass method/],
         [{ method: 'rtn', calibration: undefined }, /context \(--context\) is for methods that calibrate/],
-        [{ method: 'best' }, /method must be one of rtn, gptq, awq, awq\+gptq, autoround, not "best"/],
+        [{ method: 'best' }, /method must be one of rtn, gptq, awq, awq\+gptq, autoround, integer, not "best"/],
         [{ imatrix: new Uint8Array(5) }, /leave out imatrix \(--imatrix\)/],
         [{ type: 'int8' }, /does not make int8: take q8_0/],
         [{ type: 'nf4', doubleQuant: true }, /does not quantize scales: leave out doubleQuant/],
