@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { compare, quantize, train, tune } from '../../web/index.js';
+import { compare, load, quantize, train, tune } from '../../web/index.js';
 import { root } from '../support/builds.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'nibble-tune-')),
@@ -125,6 +125,24 @@ test('the command: a file of the same size, and its last line', () => {
     assert.equal(statSync(at('out.gguf')).size, statSync(at('q2_k.gguf')).size);
 });
 
+test('a learning rate far too high: the loss rises, and scales stay within what the type can hold', async () => {
+    const { losses, model } = await tuned(at('q4_0.gguf'), { ...OPTIONS, rate: 1e6, warmup: 0, clip: 0 });
+    assert.ok(losses.every(Number.isFinite) && losses[19] > 10 * losses[0], losses.join(', '));
+    const loaded = await load(model); // it refuses numbers that are not finite
+    await loaded.dispose();
+});
+
+test('an abort ends it at once, and so does a signal before it begins', async () => {
+    const controller = new AbortController(),
+        reason = new Error('enough'),
+        tuning = await tune(at('q4_0.gguf'), { ...OPTIONS, signal: controller.signal });
+    await assert.rejects(async () => {
+        for await (const { step } of tuning) if (step === 2) controller.abort(reason);
+    }, reason);
+    await assert.rejects(tuning.checkpoint(), reason);
+    await assert.rejects(tune(at('q4_0.gguf'), { ...OPTIONS, signal: AbortSignal.abort(reason) }), reason);
+});
+
 test('what cannot be tuned is refused', async () => {
     const refused = (/** @type {string} */ source, /** @type {object} */ options, /** @type {RegExp} */ message) =>
         assert.rejects(tune(source, { ...OPTIONS, ...options }), { name: 'NibbleError', message });
@@ -138,4 +156,5 @@ test('what cannot be tuned is refused', async () => {
     await refused(at('q4_0.gguf'), { teacher: `${root}LICENSE` }, /^the teacher \(--teacher\): /);
     await refused(`${root}tests/fixtures/models/qwen3.gguf`, {}, /has what training in nibble does not have/);
     await refused(at('q4_0.gguf'), { data: 'too short' }, /take a longer text/);
+    await refused(at('q4_0.gguf'), { data: Array(400).fill(263) }, /token 0 is 263; this model's tokens are/);
 });

@@ -1,10 +1,11 @@
-// train() in a page: a model learns in the tab, with threads and without, and is bit for bit what Node makes of it.
+// train() and tune() in a page: a model learns in the tab, with threads and without, and is bit for bit what Node makes of
+// it.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { serve } from '../../tools/serve.js';
-import { train } from '../../web/index.js';
+import { quantize, train, tune } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { launch, skip } from '../support/chromium.js';
 
@@ -29,18 +30,23 @@ const name = 'tests/fixtures/models/type-f16.gguf',
 /** @param {ArrayBuffer | Uint8Array} bytes */
 const hash = (bytes) => createHash('sha256').update(new Uint8Array(bytes)).digest('hex');
 
-describe('train() in a page', { skip }, () => {
+const TUNE = { ...OPTIONS, data: 'What is learned from another model. '.repeat(60), rate: 0.002 };
+
+describe('train() and tune() in a page', { skip }, () => {
     /** @type {import('playwright-core').Browser} */
     let browser;
+    let quantized = new Uint8Array();
     before(async () => {
         browser = await launch();
+        const stream = /** @type {any} */ (quantize(root + name, { type: 'q4_0' }));
+        quantized = new Uint8Array(await new Response(stream).arrayBuffer());
     });
     after(() => browser?.close());
 
     for (const [isolated, qat] of KINDS)
-        it(`${isolated ? 'with shared memory, and two threads' : 'without shared memory'}${qat ? ', rounded' : ''}`, async () => {
+        it(`train() ${isolated ? 'with shared memory, and two threads' : 'without shared memory'}${qat ? ', rounded' : ''}`, async () => {
             const options = { ...OPTIONS, qat },
-                expected = await learned(options),
+                expected = await learned(await train(root + name, options)),
                 site = await serve({ isolated }),
                 page = await browser.newPage();
             try {
@@ -60,12 +66,36 @@ describe('train() in a page', { skip }, () => {
                 await site.close();
             }
         });
+
+    for (const isolated of [true, false])
+        it(`tune() ${isolated ? 'with shared memory, and two threads' : 'without shared memory'}`, async () => {
+            const tuned = await learned(await tune(quantized, { ...TUNE, teacher: root + name })),
+                site = await serve({ isolated }),
+                page = await browser.newPage();
+            try {
+                await page.goto(site.url);
+                const made = await page.evaluate(tuneHere, {
+                    module: new URL('/web/index.js', site.url).href,
+                    model: [...quantized],
+                    teacher: [...readFileSync(root + name)],
+                    options: TUNE,
+                });
+                assert.deepEqual(made.losses, tuned.losses);
+                assert.equal(made.threads, isolated ? 2 : 1);
+                assert.equal(hash(Uint8Array.from(made.gguf)), tuned.model);
+                assert.equal(hash(Uint8Array.from(made.checkpoint)), tuned.checkpoint);
+                assert.equal(made.gguf.length, quantized.length);
+                assert.match(made.refused, /no tensor of the model has scales that can learn/);
+            } finally {
+                await page.close();
+                await site.close();
+            }
+        });
 });
 
-/** What Node makes of it. @param {import('../../web/index.js').TrainOptions} options */
-async function learned(options) {
-    const training = await train(root + name, options),
-        losses = [];
+/** What Node makes. @param {import('../../web/index.js').Training} training */
+async function learned(training) {
+    const losses = [];
     for await (const { loss } of training) losses.push(loss);
     const model = hash(await new Response(/** @type {any} */ (training.model())).arrayBuffer()),
         checkpoint = hash(await training.checkpoint());
@@ -100,4 +130,33 @@ async function learn({ module, model, options }) {
     controller.abort(new Error('enough'));
     const aborted = await second.checkpoint().catch((/** @type {Error} */ error) => error.message);
     return { losses, threads, gguf: [...gguf], checkpoint: [...checkpoint], tokens: tokens.length, aborted };
+}
+
+/**
+ * Runs in the page: tunes half way, goes on from a checkpoint, and asks for what cannot be tuned.
+ * @param {{ module: string, model: number[], teacher: number[], options: typeof TUNE }} given
+ */
+async function tuneHere({ module, model, teacher: base, options: given }) {
+    const nibble = /** @type {Nibble} */ (await import(module)),
+        file = new File([new Uint8Array(model)], 'model.gguf'),
+        teacher = new File([new Uint8Array(base)], 'base.gguf'),
+        options = { ...given, teacher },
+        losses = /** @type {number[]} */ ([]);
+    const first = await nibble.tune(file, options);
+    for await (const { step, loss } of first) {
+        losses.push(loss);
+        if (step === 3) break;
+    }
+    const half = await first.checkpoint();
+    await first.dispose();
+    const second = await nibble.tune(file, { ...options, checkpoint: half });
+    for await (const { loss } of second) losses.push(loss);
+    const gguf = new Uint8Array(await new Response(/** @type {any} */ (second.model())).arrayBuffer()),
+        checkpoint = await second.checkpoint(),
+        { threads } = second.info;
+    await second.dispose();
+    const loaded = await nibble.load(gguf); // it is a model
+    await loaded.dispose();
+    const refused = await nibble.tune(teacher, options).catch((/** @type {Error} */ error) => error.message);
+    return { losses, threads, gguf: [...gguf], checkpoint: [...checkpoint], refused: String(refused) };
 }
