@@ -3,8 +3,7 @@
 
     train.py [--output FILE]
 
-The model is transformers' LlamaForCausalLM with weights in double precision (its norms, softmax and angles are F32 even
-so). Its losses are torch.nn.functional's (cross_entropy, kl_div), its optimizer torch.optim.AdamW, with clip_grad_norm_
+The model is transformers' LlamaForCausalLM in double precision. Its losses are torch.nn.functional's (cross_entropy, kl_div), its optimizer torch.optim.AdamW, with clip_grad_norm_
 and a LambdaLR. Widths of 20, 30 and 42 and heads of 6 leave edges to nibble's tiles of products, and the second model's
 batch is longer than its blocks of attention and of logits.
 
@@ -63,6 +62,40 @@ def parameters(model, tied):
     return out + [model.model.norm.weight] + ([] if tied else [model.lm_head.weight])
 
 
+class Angles(torch.nn.Module):
+    """Cosines and sines of rotary positions (Su et al. 2021)."""
+
+    def __init__(self, config):
+        super().__init__()
+        exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim
+        self.frequencies = config.rope_parameters["rope_theta"] ** -exponents
+
+    def forward(self, x, position_ids):
+        angles = position_ids[..., None].double() * self.frequencies
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos(), angles.sin()
+
+
+def in_double(model):
+    """transformers computes norms, softmax and angles in F32 whatever the weights are. Their last bits depend on the
+    processor and on the number of threads, and in 1e-7 of them a fixture would differ on each machine. So these parts
+    are PyTorch's in double precision, of which F32 keeps the same bits everywhere."""
+    config, model = model.config, model.double()
+    model.set_attn_implementation("sdpa")
+    model.model.rotary_emb = Angles(config)
+
+    def norm_of(old):
+        norm = torch.nn.RMSNorm(config.hidden_size, config.rms_norm_eps, dtype=torch.float64)
+        norm.weight = old.weight
+        return norm
+
+    for layer in model.model.layers:
+        layer.input_layernorm = norm_of(layer.input_layernorm)
+        layer.post_attention_layernorm = norm_of(layer.post_attention_layernorm)
+    model.model.norm = norm_of(model.model.norm)
+    return model
+
+
 def loss_of(model, tokens, targets, teacher, share, temperature):
     logits = model(tokens).logits.reshape(-1, model.config.vocab_size)
     counted = targets.reshape(-1) >= 0
@@ -73,6 +106,11 @@ def loss_of(model, tokens, targets, teacher, share, temperature):
     return (1 - share) * cross + share * temperature**2 * kl
 
 
+def steady(x):
+    """A number in double precision without its last bits, which depend on the processor."""
+    return float(np.float32(x))
+
+
 def floats(tensors):
     return b"".join(t.detach().numpy().astype(np.float32).tobytes() for t in tensors)
 
@@ -81,9 +119,9 @@ def case(seed, length, tied, share, temperature):
     config = LlamaConfig(vocab_size=42, hidden_size=20, intermediate_size=30, num_hidden_layers=2,
                          num_attention_heads=4,
                          num_key_value_heads=2, head_dim=6, max_position_embeddings=128, rms_norm_eps=1e-5,
-                         rope_theta=1000.0, tie_word_embeddings=tied, attn_implementation="eager")
+                         rope_theta=1000.0, tie_word_embeddings=tied)
     random = Random(seed)
-    model = LlamaForCausalLM(config).double()
+    model = in_double(LlamaForCausalLM(config))
     weights = parameters(model, tied)
     assert sum(w.numel() for w in weights) == sum(w.numel() for w in model.parameters())
     with torch.no_grad():
@@ -117,8 +155,8 @@ def case(seed, length, tied, share, temperature):
         loss.backward()
         if first is None:
             first = floats([w.grad for w in weights])
-        losses.append(loss.item())
-        lengths.append(torch.nn.utils.clip_grad_norm_(model.parameters(), clip).item())
+        losses.append(steady(loss.item()))
+        lengths.append(steady(torch.nn.utils.clip_grad_norm_(model.parameters(), clip).item()))
         rates.append(schedule.get_last_lr()[0])
         optimizer.step()
         schedule.step()

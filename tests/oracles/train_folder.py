@@ -3,7 +3,7 @@
 
     train_folder.py [--output FILE]
 
-The models are transformers' LlamaForCausalLM in double precision, as in train.py; losses, optimizer and schedule are PyTorch's.
+The models are transformers' LlamaForCausalLM in double precision throughout (train.py: in_double); losses, optimizer and schedule are PyTorch's.
 A batch is the whole text, so that the order in which nibble takes its windows does not matter.
 
 The file: for each folder its tokens, the options as train() has them, and of each step the loss before it, the gradient's
@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
+from train import in_double, steady
+
 FIXTURES = Path(__file__).parent / "../fixtures"
 READ = ["safetensors/llama-f32", "quantize/plain"]
 OPTIONS = {"steps": 8, "batch": 4, "length": 24, "rate": 0.02, "lastRate": 0.004, "warmup": 3, "decay": 0.2,
@@ -29,7 +31,7 @@ EPSILON = 1e-8
 
 
 def train(folder, random):
-    model = LlamaForCausalLM.from_pretrained(FIXTURES / folder, dtype=torch.float64, attn_implementation="eager")
+    model = in_double(LlamaForCausalLM.from_pretrained(FIXTURES / folder, dtype=torch.float64))
     assert not model.config.attention_bias and model.config.model_type == "llama"
     batch, length, steps = OPTIONS["batch"], OPTIONS["length"], OPTIONS["steps"]
     tokens = random.integers(0, model.config.vocab_size, batch * length + 1)
@@ -57,8 +59,8 @@ def train(folder, random):
         loss = loss_of()
         optimizer.zero_grad()
         loss.backward()
-        losses.append(loss.item())
-        norms.append(torch.nn.utils.clip_grad_norm_(parameters, OPTIONS["clip"]).item())
+        losses.append(steady(loss.item()))
+        norms.append(steady(torch.nn.utils.clip_grad_norm_(parameters, OPTIONS["clip"]).item()))
         rates.append(schedule.get_last_lr()[0])
         optimizer.step()
         schedule.step()
