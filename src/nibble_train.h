@@ -239,7 +239,8 @@ typedef struct nb_train_rounding {
                             in types without superblocks a multiple of it. Of F32 GROUP_OF_TYPE is a row */
     uint32_t fit;        /* nb_trainer_fit_steps: steps of the least error; or LSQ's 2 mean |w| / sqrt(most), and with
                             minima the whole range */
-    float rate;          /* of the steps: their learning rate over the optimizer's */
+    float rate;          /* of the steps: their learning rate over the optimizer's; 0: they stay as they are, and do not
+                            count in the gradient's length */
 } nb_train_rounding;
 
 /* The tensors of a model of this shape, before there is a trainer; `first` is 0. */
@@ -266,7 +267,7 @@ typedef struct nb_train_signals {
     uint32_t input_minima;  /* 1: the range need not be symmetric */
     uint32_t frozen;        /* of averages: steps after which they stay; 0: they never do */
     float average;          /* how much of the old range is kept, such as 0.99 */
-    float rate;             /* of learned steps: their learning rate over the optimizer's */
+    float rate;             /* of learned steps: their learning rate over the optimizer's; 0: as above */
     uint32_t gradient_bits; /* 2 to 8; 0: gradients stay in F32 */
     uint32_t seed;
 } nb_train_signals;

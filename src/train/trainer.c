@@ -231,6 +231,14 @@ static void step_run(nb_trainer *t, const nb_run *run, float scale) {
     nb_adamw_step(t->pass.pool, &optimizer, t->steps, scale, &p);
 }
 
+/* Gradients of parameters that do not learn, as their rate is 0. They would count in the length of the gradient, and
+ * so shorten the steps of all others. PyTorch has no gradient of such parameters (requires_grad=False). */
+static void forget_fixed(nb_trainer *t) {
+    for (uint32_t i = 0; i < t->n_runs; i++)
+        if (t->runs[i].rate == 0)
+            memset(t->gradients + t->runs[i].first, 0, (size_t)t->runs[i].n * sizeof *t->gradients);
+}
+
 int32_t nb_trainer_step(nb_trainer *t, double *norm, nb_error *err) {
     NB_TRY(check_learns(t, err));
     NB_TRY(check_steps(t->steps, err));
@@ -238,6 +246,7 @@ int32_t nb_trainer_step(nb_trainer *t, double *norm, nb_error *err) {
         return NB_FAIL(err, NB_ERR_STATE,
                        "a step needs an optimizer (nb_trainer_set_optimizer) and gradients of at least one position "
                        "(nb_trainer_accumulate)");
+    forget_fixed(t);
     *norm = nb_length_of(t->pass.pool, t->gradients, t->floats, t->partial) / (double)t->counted;
     if (!isfinite(*norm)) {
         forget_gradients(t);

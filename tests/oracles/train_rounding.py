@@ -13,7 +13,7 @@ columns]; u8 [rows, columns]: 1 where dw = dW, else dw = 0; F32 ds [steps], dz [
 the generator of tests/core/random.h from the seed 1 + the grid's number: w = r / 4 [rows, columns], s = (1.1 + r) /
 (2 levels) [steps], z = (1 + r) / 8 [steps], if there are minima, and dW = r [rows, columns].
 
-Then whole models, as train.py has them and with the same generator; each: u32 seed; the shape as there; F32 share,
+Then whole models, of which those with a rate of 0 have steps that stay as they are, as train.py has them and with the same generator; each: u32 seed; the shape as there; F32 share,
 temperature; u32 sequences, length; i32 tokens, targets; u32 tensors; of each a rounding: u32 method, type, levels,
 has_minima; i32 group; F32 rate; u32 steps (with minima); F32 steps, by LSQ's rule, and 0.9 times that with minima;
 then how inputs and gradients are rounded: u32 inputs, input_levels, input_minima, frozen; F32 average, rate; u32
@@ -34,12 +34,13 @@ import torch.nn.functional as F
 from torch.nn.utils import parametrize
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from train import Random, STEPS, SEQUENCES, floats, loss_of, parameters
+from train import Random, STEPS, SEQUENCES, floats, in_double, loss_of, parameters, steady
 
 PLAIN, LEARNED, ABSMEAN, TOKENS, AVERAGE = 0, 1, 2, 3, 4
 OF_TYPE, ROW, TENSOR = 0, -1, -2
 F32 = 0
 EVERY = 13
+DRAWS = 4
 FEW = 3  # steps where inputs are rounded, which are many more numbers
 
 # type: (name, columns of a group, groups of a superblock, least, most, the largest code of a scale, minima), as in GGUF
@@ -252,18 +253,20 @@ def some(tensors):
     return b"".join(floats([t.reshape(-1)[::EVERY]]) for t in tensors)
 
 
-def model(seed, steps_done, length, tied, share, temperature, rate, choose, signals, disturbed=0.0):
+def model(seed, steps_done, length, tied, share, temperature, rate, choose, signals, disturbed=0):
     config = LlamaConfig(vocab_size=40, hidden_size=64, intermediate_size=96, num_hidden_layers=1,
                          num_attention_heads=4, num_key_value_heads=2, head_dim=16, max_position_embeddings=128,
-                         rms_norm_eps=1e-5, rope_theta=1000.0, tie_word_embeddings=tied, attn_implementation="eager")
+                         rms_norm_eps=1e-5, rope_theta=1000.0, tie_word_embeddings=tied)
     random = Random(seed)
-    llama = LlamaForCausalLM(config).double()
+    llama = in_double(LlamaForCausalLM(config))
     weights = parameters(llama, tied)
     with torch.no_grad():
         for w in weights:
             r = random.floats(w.shape) / 4
             w.copy_((1 + r if w.dim() == 1 else r).float().double())
-            w *= 1 + disturbed * torch.randn(w.shape, dtype=w.dtype, generator=torch.Generator().manual_seed(1))
+            if disturbed:
+                noise = torch.randn(w.shape, dtype=w.dtype, generator=torch.Generator().manual_seed(disturbed))
+                w *= 1 + 1e-7 * noise
     teacher = (3 * random.floats((SEQUENCES, length, config.vocab_size))).float().double()
     tokens = torch.tensor([[random.integer() % config.vocab_size for _ in range(length)] for _ in range(SEQUENCES)])
     targets = torch.full_like(tokens, -1)
@@ -323,8 +326,11 @@ def model(seed, steps_done, length, tied, share, temperature, rate, choose, sign
                                            "initial_lr": peak * signals[5]})
                 schedule.base_lrs.append(peak * signals[5])
                 schedule.lr_lambdas.append(scaled)
-        losses.append(loss.item())
-        lengths.append(torch.nn.utils.clip_grad_norm_(weights + steps + own, clip).item())
+        for fixed in (steps if rate == 0 else []) + (own if signals[5] == 0 else []):
+            fixed.requires_grad_(False)  # from here on it has no gradient, which would count in the gradient's length
+            fixed.grad = None
+        losses.append(steady(loss.item()))
+        lengths.append(steady(torch.nn.utils.clip_grad_norm_(weights + steps + own, clip).item()))
         optimizer.step()
         schedule.step()
         for watcher in watched:
@@ -340,15 +346,19 @@ def model(seed, steps_done, length, tied, share, temperature, rate, choose, sign
     return out + some(weights) + floats(steps + own), [x.detach() for x in weights + steps + own]
 
 
-def steady(seed, *settings):
+def steady_model(seed, *settings):
     """The model of the first seed for which no rounding is so near to a tie that it would change the result: with
-    weights that differ by 1e-7 all steps end at the same weights, to 1e-4 of their spread, of few steps to 1e-5. F32
-    could not follow otherwise."""
+    weights that differ by 1e-7, in DRAWS ways, all steps end at the same weights, to 1e-4 of their spread, of few steps
+    to 1e-5. F32 could not follow otherwise."""
     while True:
         out, ends = model(seed, *settings)
-        _, others = model(seed, *settings, disturbed=1e-7)
-        error = max(((x - y).norm() / x.std().clamp(min=1e-3) / math.sqrt(x.numel())).item()
-                    for x, y in zip(ends, others))
+        error = 0
+        for draw in range(1, DRAWS + 1):
+            _, others = model(seed, *settings, disturbed=draw)
+            error = max([error] + [((x - y).norm() / x.std().clamp(min=1e-3) / math.sqrt(x.numel())).item()
+                                   for x, y in zip(ends, others)])
+            if error > 1e-4:
+                break
         print("seed", seed, "changes by", error)
         if error < (1e-4 if settings[0] == STEPS else 1e-5):
             return out
@@ -392,6 +402,11 @@ def bare(i, shape):
     return Grid(ABSMEAN, F32, 3, 0, TENSOR, shape) if i == 9 else Grid(LEARNED, F32, 256, 0, ROW, shape)
 
 
+def fine(i, shape):
+    """The embedding by pairs of numbers: the gradients of so many steps are a good part of the whole."""
+    return Grid(LEARNED, F32, 4, 0, 2, shape) if i == 0 else None
+
+
 def none(i, shape):
     return None
 
@@ -405,15 +420,16 @@ def main():
     parser.add_argument("--output", type=Path, default=default)
     path = parser.parse_args().output
     out = struct.pack("<I", len(GRIDS)) + b"".join(matrix(i, *grid) for i, grid in enumerate(GRIDS))
-    out += struct.pack("<I", 8)
-    out += steady(1, STEPS, 12, True, 0.0, 1.0, 0.1, typed, PLAIN_SIGNALS)
-    out += steady(2, STEPS, 24, False, 0.5, 2.0, 0.25, bare, PLAIN_SIGNALS)
-    out += steady(3, FEW, 6, True, 0.0, 1.0, 0.1, none, (LEARNED, 16, 0, 0, 0.0, 0.125, 0, 0))
-    out += steady(4, FEW, 6, True, 0.0, 1.0, 0.1, none, (LEARNED, 16, 1, 0, 0.0, 0.125, 0, 0))
-    out += steady(5, FEW, 6, True, 0.0, 1.0, 0.1, typed, (TOKENS, 256, 0, 0, 0.0, 0.0, 0, 0))
-    out += steady(6, FEW, 6, True, 0.0, 1.0, 0.1, none, (TOKENS, 16, 1, 0, 0.0, 0.0, 8, 77))
-    out += steady(7, FEW, 6, True, 0.0, 1.0, 0.1, none, (AVERAGE, 64, 1, 4, 0.75, 0.0, 0, 0))
-    out += steady(8, FEW, 6, True, 0.0, 1.0, 0.1, none, (PLAIN, 0, 0, 0, 0.0, 0.0, 4, 77))
+    out += struct.pack("<I", 9)
+    out += steady_model(1, STEPS, 12, True, 0.0, 1.0, 0.1, typed, PLAIN_SIGNALS)
+    out += steady_model(2, STEPS, 24, False, 0.5, 2.0, 0.25, bare, PLAIN_SIGNALS)
+    out += steady_model(3, FEW, 6, True, 0.0, 1.0, 0.1, none, (LEARNED, 16, 0, 0, 0.0, 0.125, 0, 0))
+    out += steady_model(4, FEW, 6, True, 0.0, 1.0, 0.1, none, (LEARNED, 16, 1, 0, 0.0, 0.125, 0, 0))
+    out += steady_model(5, FEW, 6, True, 0.0, 1.0, 0.1, typed, (TOKENS, 256, 0, 0, 0.0, 0.0, 0, 0))
+    out += steady_model(6, FEW, 6, True, 0.0, 1.0, 0.1, none, (TOKENS, 16, 1, 0, 0.0, 0.0, 8, 77))
+    out += steady_model(7, FEW, 6, True, 0.0, 1.0, 0.1, none, (AVERAGE, 64, 1, 4, 0.75, 0.0, 0, 0))
+    out += steady_model(8, FEW, 6, True, 0.0, 1.0, 0.1, none, (PLAIN, 0, 0, 0, 0.0, 0.0, 4, 77))
+    out += steady_model(9, FEW, 6, True, 0.0, 1.0, 0.0, fine, (LEARNED, 16, 0, 0, 0.0, 0.0, 0, 0))
     path.write_bytes(out)
     print(len(out), "bytes")
 
