@@ -3,17 +3,21 @@ import { QUANTIZE_OPTIONS } from '../web/quantize-options.js';
 import { byId, iconButton, make, setDisabled } from './dom.js';
 
 /** @typedef {import('../web/index.js').QuantizeOptions} QuantizeOptions */
-/** What quantize() is asked for. imatrix: whether with an importance matrix.
- * @typedef {Required<Pick<QuantizeOptions, 'type' | 'method' | 'search'>> & { imatrix: boolean }} Recipe */
+/** What quantize() is asked for. imatrix: whether with an importance matrix; tuned: whether the scales then learn.
+ * @typedef {Required<Pick<QuantizeOptions, 'type' | 'method' | 'search'>> & { imatrix: boolean, tuned: boolean }}
+ *     Recipe */
 
 /** Types that are nothing without an importance matrix (index.d.ts, Preset). */
 const NEEDS_IMATRIX = /^(q2_k_s|iq3_xs|iq3_xxs|iq2_.*|iq1_.*)$/;
 
+/** Types whose scales can learn (index.d.ts, tune()). */
+const LEARNS = /^(q[2-8]_|iq4_|tq2_0)/;
+
 /** @type {Recipe[]} */
 const FIRST = [
-    { type: 'q8_0', method: 'rtn', search: 'reference', imatrix: false },
-    { type: 'q4_k_m', method: 'rtn', search: 'reference', imatrix: false },
-    { type: 'q4_k_m', method: 'rtn', search: 'reference', imatrix: true },
+    { type: 'q8_0', method: 'rtn', search: 'reference', imatrix: false, tuned: false },
+    { type: 'q4_k_m', method: 'rtn', search: 'reference', imatrix: false, tuned: false },
+    { type: 'q4_k_m', method: 'rtn', search: 'reference', imatrix: true, tuned: false },
 ];
 const METHOD_NAMES = /** @type {Record<string, string>} */ ({ rtn: 'to nearest' });
 
@@ -21,24 +25,26 @@ const METHOD_NAMES = /** @type {Record<string, string>} */ ({ rtn: 'to nearest' 
 export const calibrates = ({ method }) => method !== 'rtn';
 
 /** @param {Recipe} recipe */
-export const recipeName = ({ type, method, search, imatrix }) =>
+export const recipeName = ({ type, method, search, imatrix, tuned }) =>
     [
         type.toUpperCase(),
         method !== 'rtn' && method.toUpperCase(),
         imatrix && 'importance matrix',
         search === 'best' && 'best search',
+        tuned && 'tuned',
     ]
         .filter(Boolean)
         .join(', ');
 
 /** A file's name. @param {string} model @param {Recipe} recipe */
-export const fileName = (model, { type, method, search, imatrix }) =>
+export const fileName = (model, { type, method, search, imatrix, tuned }) =>
     `${[
         model.replace(/[^\w.-]+/g, '-'),
         type.toUpperCase(),
         method !== 'rtn' && method,
         imatrix && 'imatrix',
         search === 'best' && 'best',
+        tuned && 'tuned',
     ]
         .filter(Boolean)
         .join('.')}.gguf`;
@@ -54,6 +60,8 @@ export function createRecipeView(onChange) {
     const imatrix = byId('recipe-imatrix');
     /** @type {HTMLInputElement} */
     const best = byId('recipe-best');
+    /** @type {HTMLInputElement} */
+    const tune = byId('recipe-tune');
     let recipes = FIRST;
     let busy = false;
 
@@ -73,6 +81,8 @@ export function createRecipeView(onChange) {
             needs = !observes && NEEDS_IMATRIX.test(type.value);
         if (observes || needs) imatrix.checked = needs;
         imatrix.disabled = busy || observes || needs;
+        tune.disabled = busy || !LEARNS.test(type.value);
+        tune.checked &&= !tune.disabled || busy;
         byId('imatrix-note').textContent = needs
             ? `${type.value.toUpperCase()} needs an importance matrix.`
             : observes
@@ -106,6 +116,7 @@ export function createRecipeView(onChange) {
             method: /** @type {Recipe['method']} */ (method.value),
             search: best.checked ? 'best' : 'reference',
             imatrix: imatrix.checked,
+            tuned: tune.checked,
         };
         if (!recipes.some((other) => recipeName(other) === recipeName(recipe))) recipes = [...recipes, recipe];
         draw();

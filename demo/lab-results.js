@@ -70,8 +70,8 @@ export function createResultsView({ onRemove }) {
     };
 }
 
-/** The browser saves the file, from where it lies. @param {Made} made */
-function download({ fileName, kept }) {
+/** The browser saves the file, from where it lies. @param {Pick<Made, 'fileName' | 'kept'>} made */
+export function download({ fileName, kept }) {
     const url = URL.createObjectURL(kept.file);
     const link = make('a', { href: url, download: fileName });
     link.click();

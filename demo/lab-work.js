@@ -3,6 +3,7 @@ import { compare, load, quantize } from '../web/index.js';
 import { fetchModel } from './lab-fetch.js';
 import { calibrates, fileName, recipeName } from './lab-recipes.js';
 import { halves } from './lab-text.js';
+import { tuneFile } from './lab-tune.js';
 
 /** @typedef {import('./lab-recipes.js').Recipe} Recipe */
 /** @typedef {import('../web/index.js').ComparedFacts} Facts */
@@ -72,11 +73,14 @@ async function importanceOf({ source }, tokens, window, step, signal) {
     }
 }
 
+/** From now on the model is read from a copy. @param {Original} original @param {Awaited<ReturnType<typeof fetchModel>>} copy */
+export const keepCopy = (original, copy) => void Object.assign(original, { source: copy.source, release: copy.remove });
+
 /**
  * Makes and measures one file after the other. A file that cannot be made or measured does not keep the others from
  * it; an abort ends all.
- * @param {{ original: Original, text: string, recipes: Recipe[], limits: Parameters<typeof tokensOf>[2],
- *     store: import('./lab-store.js').Store, signal: AbortSignal }} asked
+ * @param {{ original: Original, text: string, recipes: Recipe[], limits: Parameters<typeof tokensOf>[2] & { tuneSteps:
+ *     number }, store: import('./lab-store.js').Store, signal: AbortSignal }} asked
  * @param {(label: string) => Step} addStep
  * @param {(made: Made, base?: Facts) => void} onMade called when a file is made, and again when it is measured
  */
@@ -84,13 +88,14 @@ export async function runLab({ original, text, recipes, limits, store, signal },
     const { source: address } = original;
     const fetching = typeof address === 'string' ? addStep('Fetch the model') : null;
     const reading = addStep('Read the text'),
-        learns = recipes.some((recipe) => recipe.imatrix || calibrates(recipe)),
+        learns = recipes.some((recipe) => recipe.imatrix || recipe.tuned || calibrates(recipe)),
         wantsMatrix = recipes.some(({ imatrix }) => imatrix);
     const collecting = wantsMatrix ? addStep('Compute the importance matrix') : null;
     const tasks = recipes.map((recipe) => ({
         recipe,
         name: recipeName(recipe),
         making: addStep(`Quantize: ${recipeName(recipe)}`),
+        tuning: recipe.tuned ? addStep(`Tune: ${recipeName(recipe)}`) : null,
         measuring: addStep(`Measure: ${recipeName(recipe)}`),
     }));
 
@@ -115,7 +120,7 @@ export async function runLab({ original, text, recipes, limits, store, signal },
             '',
         ]);
         if (!copy) return;
-        Object.assign(original, { source: copy.source, release: copy.remove });
+        keepCopy(original, copy);
     }
     const tokens = await doing(reading, async () => {
         const found = await tokensOf(original, text, limits, signal);
@@ -135,14 +140,15 @@ export async function runLab({ original, text, recipes, limits, store, signal },
             '',
         ]));
 
-    for (const { recipe, name, making, measuring } of tasks) {
+    for (const { recipe, name, making, tuning, measuring } of tasks) {
         if (recipe.imatrix && !matrix) {
             making.fail(new Unfit('There is no importance matrix.'));
+            tuning?.fail(new Unfit('There is nothing to tune.'));
             measuring.fail(new Unfit('There is nothing to measure.'));
             continue;
         }
         const file = fileName(original.name, recipe);
-        const kept = await doing(making, async () => {
+        let kept = await doing(making, async () => {
             const stream = quantize(original.source, {
                 type: recipe.type,
                 search: recipe.search,
@@ -165,6 +171,24 @@ export async function runLab({ original, text, recipes, limits, store, signal },
             });
             return [await store.keep(file, /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (stream)), ''];
         });
+        if (kept && tuning) {
+            const { file: untuned, remove } = kept,
+                { tuneSteps: steps } = limits,
+                asked = {
+                    original,
+                    file: untuned,
+                    name: file,
+                    text: learned,
+                    tokens: calibration.length,
+                    window,
+                    steps,
+                };
+            try {
+                kept = await doing(tuning, () => tuneFile({ ...asked, store, signal }, tuning));
+            } finally {
+                void remove();
+            }
+        } else tuning?.fail(new Unfit('There is nothing to tune.'));
         if (!kept) {
             measuring.fail(new Unfit('There is nothing to measure.'));
             continue;

@@ -4,6 +4,7 @@ import { announce, byId, make, setDisabled } from './dom.js';
 import { formatBytes, formatCount } from './format.js';
 import { SMOLLM, TINY } from './known-models.js';
 import { createLabChat } from './lab-chat.js';
+import { createLearnView } from './lab-learn.js';
 import { createPlots } from './lab-plots.js';
 import { createRecipeView } from './lab-recipes.js';
 import { createResultsView } from './lab-results.js';
@@ -24,7 +25,9 @@ const MOST = 3.8e9;
 const NEEDED = [
     './sample.txt',
     ...['engine-worker', 'pool-worker', 'jinja'].map((name) => `../build/${name}.js`),
-    ...['convert', 'quantize', 'quantize-threads'].map((name) => `../build/wasm/nibble-${name}.wasm`),
+    ...['convert', 'quantize', 'quantize-threads', 'train', 'train-threads'].map(
+        (name) => `../build/wasm/nibble-${name}.wasm`,
+    ),
 ].map((path) => new URL(path, import.meta.url).href);
 
 /** @type {import('./lab-work.js').Original | null} */
@@ -38,6 +41,8 @@ let base = null;
 /** @type {Made[]} */
 let made = [];
 
+let chatting = false;
+let isLearning = false;
 const store = openStore();
 store.then(({ inMemory }) => {
     byId('memory-note').hidden = !inMemory;
@@ -49,8 +54,17 @@ const results = createResultsView({ onRemove: remove });
 const text = createTextView(ready);
 const recipes = createRecipeView(ready);
 const chat = createLabChat({ onBusy: (busy) => setBusy(busy) });
+const learning = createLearnView({
+    given: () => ({ original, text: text.given() }),
+    store,
+    async onBusy(busy) {
+        isLearning = busy;
+        setDisabled(['open-model'], busy);
+        ready();
+        await chat.lock(busy || running !== null);
+    },
+});
 const openView = createOpenView([SMOLLM, TINY], look, takeDrop);
-let chatting = false;
 
 /** Whether there is all that a run needs; what is missing is said. */
 function ready() {
@@ -61,7 +75,8 @@ function ready() {
             !text.given() && 'a text',
             recipes.recipes().length === 0 && 'a file to make',
         ].filter((what) => typeof what === 'string');
-        const busy = running !== null || chatting;
+        const busy = running !== null || chatting || isLearning;
+        learning.lock(running !== null || chatting);
         setDisabled(['start'], lacking.length > 0 || busy);
         byId('start-note').textContent = lacking.length > 0 && !busy ? `Still needed: ${lacking.join(', ')}.` : '';
     });
@@ -76,19 +91,20 @@ function setBusy(busy) {
 /** @param {import('./drop.js').Given} given */
 function takeDrop(given) {
     const [file] = given.files;
-    if (running) return;
+    if (running || isLearning) return;
     if (given.folder === undefined && given.files.length === 1 && isText(file)) text.takeFile(file);
     else look(candidateOf(given));
 }
 
 /** Reads the header of a model that was chosen. @param {Candidate} candidate */
 async function look(candidate) {
-    if (running || chatting) return;
+    if (running || chatting || isLearning) return;
     looking?.abort();
     const mine = (looking = new AbortController());
     original?.release?.();
     original = null;
     forget();
+    learning.forget();
     ready();
     say(`Looking at ${candidate.name}`);
     try {
@@ -188,8 +204,9 @@ async function start() {
     const limits = {
         calibrationTokens: whole('calibration-tokens'),
         evaluationTokens: whole('evaluation-tokens'),
+        tuneSteps: whole('tune-steps'),
     };
-    if (!original || !given || running || chatting || Object.values(limits).some(Number.isNaN)) return;
+    if (!original || !given || running || chatting || isLearning || Object.values(limits).some(Number.isNaN)) return;
     const { signal } = (running = new AbortController());
     forget();
     setRunning(true);
@@ -228,7 +245,7 @@ function setRunning(busy) {
     byId('start').hidden = busy;
     byId('stop').hidden = !busy;
     if (busy) byId('problem').hidden = true;
-    setDisabled(['open-model', 'calibration-tokens', 'evaluation-tokens'], busy);
+    setDisabled(['open-model', 'calibration-tokens', 'evaluation-tokens', 'tune-steps'], busy);
     text.setBusy(busy);
     recipes.setBusy(busy);
     ready();
@@ -240,9 +257,13 @@ byId('stop').addEventListener('click', () => running?.abort());
 addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || document.querySelector('dialog[open]')) return;
     running?.abort();
+    learning.stop();
     chat.stop();
 });
-setUpTheme(byId('theme'), plots.restyle);
+setUpTheme(byId('theme'), () => {
+    plots.restyle();
+    learning.restyle();
+});
 await startOffline();
 keepWhatWasLoaded();
 

@@ -1,8 +1,9 @@
-// The training page's plot: the loss of each step, and that of the text that is held out.
+// The plot of trainings: of each the loss of its steps, and that of the text that is held out.
 import { make } from './dom.js';
 import { axis, colour, loadPlot } from './plot.js';
 
-/** @typedef {import('../web/index.js').TrainStep} TrainStep */
+/** A training's steps, and colours of style.css: of its line, and of the points of the held-out text.
+ * @typedef {{ history: import('../web/index.js').TrainStep[], stroke: string, heldOut: string }} Curve */
 
 const HEIGHT = 280;
 /** Between two drawings, in ms. */
@@ -13,8 +14,8 @@ export function createLossPlot(box) {
     const library = loadPlot();
     /** @type {import('uplot') | null} */
     let plot = null;
-    /** @type {TrainStep[]} */
-    let history = [];
+    /** @type {Curve[]} those that have a step */
+    let curves = [];
     let isDue = false;
 
     async function draw() {
@@ -22,17 +23,21 @@ export function createLossPlot(box) {
         const Plot = await library,
             width = box.clientWidth;
         if (!Plot) return box.replaceChildren(make('div', { class: 'plot-empty' }, 'The plot library did not load'));
-        if (history.length === 0) {
+        if (curves.length === 0) {
             plot?.destroy();
             plot = null;
         }
-        if (history.length === 0 || width === 0) return;
-        const last = history[history.length - 1];
-        box.setAttribute('aria-label', `Loss by step: ${last.loss.toFixed(3)} at step ${last.step}`);
-        if (plot && plot.width === width) return plot.setData(dataOf(history));
+        if (curves.length === 0 || width === 0) return;
+        const ends = curves.map(({ history }) => history[history.length - 1]);
+        box.setAttribute(
+            'aria-label',
+            `Loss by step: ${ends.map(({ loss, step }) => `${loss.toFixed(3)} at step ${step}`).join('; ')}`,
+        );
+        if (plot && plot.width === width && plot.series.length === 1 + 2 * curves.length)
+            return plot.setData(dataOf(curves));
         plot?.destroy();
         box.replaceChildren();
-        plot = new Plot(optionsOf(width), dataOf(history), box);
+        plot = new Plot(optionsOf(width, curves), dataOf(curves), box);
     }
 
     function soon() {
@@ -47,23 +52,29 @@ export function createLossPlot(box) {
             plot = null;
             soon();
         },
-        /** @param {TrainStep[]} now */
+        /** @param {Curve[]} now */
         show(now) {
-            history = now;
+            curves = now.filter(({ history }) => history.length > 0);
             soon();
         },
     };
 }
 
-/** @param {TrainStep[]} history @returns {import('uplot').AlignedData} */
-const dataOf = (history) => [
-    history.map(({ step }) => step),
-    history.map(({ loss }) => loss),
-    history.map(({ validationLoss }) => validationLoss ?? null),
-];
+/** Their steps are 1, 2, 3 ... in all of them. @param {Curve[]} curves @returns {import('uplot').AlignedData} */
+function dataOf(curves) {
+    const steps = Math.max(...curves.map(({ history }) => history.length)),
+        all = Array.from({ length: steps }, (_, i) => i);
+    return [
+        all.map((i) => i + 1),
+        ...curves.flatMap(({ history }) => [
+            all.map((i) => history[i]?.loss ?? null),
+            all.map((i) => history[i]?.validationLoss ?? null),
+        ]),
+    ];
+}
 
-/** @param {number} width @returns {import('uplot').Options} */
-const optionsOf = (width) => ({
+/** @param {number} width @param {Curve[]} curves @returns {import('uplot').Options} */
+const optionsOf = (width, curves) => ({
     width,
     height: HEIGHT,
     padding: [14, 8, 0, 0],
@@ -73,7 +84,15 @@ const optionsOf = (width) => ({
     axes: [axis(), axis()],
     series: [
         { label: 'step' },
-        { label: 'each step', stroke: colour('--mark'), width: 1.5, points: { show: false } },
-        { label: 'held out', stroke: colour('--danger'), width: 1.5, spanGaps: true, points: { show: true, size: 6 } },
+        ...curves.flatMap(({ stroke, heldOut }) => [
+            { label: 'each step', stroke: colour(stroke), width: 1.5, points: { show: false } },
+            {
+                label: 'held out',
+                stroke: colour(heldOut),
+                width: 1.5,
+                spanGaps: true,
+                points: { show: true, size: 6 },
+            },
+        ]),
     ],
 });

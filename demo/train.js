@@ -1,13 +1,12 @@
 // The training page: a model and a text in; its loss, what it writes meanwhile, and the model as it is, out.
-import { load, train } from '../web/index.js';
 import { announce, byId, make, setDisabled } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 import { explain } from './explain.js';
-import { formatDuration } from './format.js';
 import { TINY } from './known-models.js';
 import { fetchModel } from './lab-fetch.js';
 import { openStore } from './lab-store.js';
 import { createTextView, isText } from './lab-text.js';
+import { beginTraining, learn, lookEvery, stepLine, whenOf } from './learning.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
 import { candidateAt, candidateOf } from './open-view.js';
 import { setUpTheme } from './theme.js';
@@ -26,11 +25,6 @@ const NEEDED = [
 
 /** Of the text that is held out. */
 const HELD_OUT = 0.1;
-/** How often a run measures that, and lets the model write. */
-const LOOKS = 10;
-/** Larger models write only at the end: loading them each time would take longer than the training. */
-const MOST_SAMPLED = 20e6;
-const PROMPT = 'Once upon a time';
 
 /** @type {HTMLSelectElement} */
 const select = byId('model');
@@ -124,24 +118,6 @@ function showProblem(error) {
     byId('problem').hidden = false;
 }
 
-/**
- * train(), which the signal ends only until there is a training: what that has learned is kept.
- * @param {Parameters<typeof train>[0]} source
- * @param {import('../web/index.js').TrainOptions} options
- * @param {AbortSignal} signal
- */
-async function begin(source, options, signal) {
-    const opening = new AbortController(),
-        abort = () => opening.abort(signal.reason);
-    signal.addEventListener('abort', abort);
-    if (signal.aborted) abort();
-    try {
-        return await train(source, { ...options, signal: opening.signal });
-    } finally {
-        signal.removeEventListener('abort', abort);
-    }
-}
-
 /** @param {Candidate} candidate @param {string} data */
 async function run({ source }, data) {
     const controller = new AbortController(),
@@ -157,15 +133,14 @@ async function run({ source }, data) {
     byId('stop').focus();
     try {
         await forget();
-        const steps = numberOf('steps'),
-            every = Math.max(1, Math.floor(steps / LOOKS));
+        const steps = numberOf('steps');
         const options = {
             ...{ data, steps, batch: numberOf('batch'), length: numberOf('length'), rate: numberOf('rate') },
-            ...{ validation: HELD_OUT, validateEvery: every },
+            ...{ validation: HELD_OUT, validateEvery: lookEvery(steps) },
         };
-        training = await begin(await filesOf(source, signal), options, signal);
+        training = await beginTraining(await filesOf(source, signal), options, signal);
         byId('results').hidden = false;
-        await learn(training, every, signal);
+        await watch(training, signal);
         announce(`${signal.aborted ? 'Stopped' : 'Done'} after ${training.step} steps.`);
         keepWhatWasLoaded(NEEDED);
     } catch (error) {
@@ -177,47 +152,26 @@ async function run({ source }, data) {
     }
 }
 
-/**
- * All steps, or as many as there are until a person stops.
- * @param {Training} current
- * @param {number} every
- * @param {AbortSignal} signal
- */
-async function learn(current, every, signal) {
-    const { steps, parameters } = current.info;
+/** @param {Training} current @param {AbortSignal} signal */
+async function watch(current, signal) {
+    const { steps } = current.info;
     /** @type {TrainStep[]} */
     const history = [];
     setBar(0, steps);
-    if (parameters <= MOST_SAMPLED) await sample(current);
-    for await (const step of current) {
-        history.push(step);
-        setBar(step.step, steps);
-        byId('step').textContent = told(step, steps);
-        plot.show(history);
-        if (step.step % every === 0 && step.step < steps && parameters <= MOST_SAMPLED) await sample(current);
-        if (signal.aborted) break;
-    }
-    await sample(current);
-}
-
-/** @param {TrainStep} step @param {number} steps */
-const told = ({ step, loss, tokensPerSecond, secondsLeft }, steps) =>
-    `Step ${step} of ${steps}, loss ${loss.toFixed(3)}, ${Math.round(tokensPerSecond)} tokens/s${
-        step < steps ? `, ${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left` : ''
-    }`;
-
-/** What the model writes now. @param {Training} current */
-async function sample(current) {
-    const bytes = new Uint8Array(await new Response(/** @type {any} */ (current.model())).arrayBuffer()),
-        model = await load(bytes, { contextLength: 128 });
-    try {
-        const { text: written } = await model.complete(PROMPT, { maxTokens: 60, temperature: 0.7, seed: 1 });
-        byId('sample').textContent = `${PROMPT}${written}`;
-        byId('sample-note').textContent =
-            current.step === 0 ? 'Before the first step' : `After step ${current.step} of ${current.info.steps}`;
-    } finally {
-        await model.dispose();
-    }
+    await learn(
+        current,
+        signal,
+        (step) => {
+            history.push(step);
+            setBar(step.step, steps);
+            byId('step').textContent = stepLine(step, steps);
+            plot.show([{ history, stroke: '--mark', heldOut: '--danger' }]);
+        },
+        (text) => {
+            byId('sample').textContent = text;
+            byId('sample-note').textContent = whenOf(current);
+        },
+    );
 }
 
 async function save() {

@@ -1,0 +1,212 @@
+// The lab's training: the model learns a little further from the text, and what it has learned can be watched.
+import { QAT_OPTIONS } from '../web/qat-options.js';
+import { announce, byId, make, setDisabled } from './dom.js';
+import { fetchModel } from './lab-fetch.js';
+import { download } from './lab-results.js';
+import { problemOf } from './lab-steps.js';
+import { halves } from './lab-text.js';
+import { keepCopy } from './lab-work.js';
+import { beginTraining, learn, lookEvery, stepLine, whenOf } from './learning.js';
+import { createLossPlot } from './train-plot.js';
+
+/** @typedef {import('./lab-work.js').Original} Original */
+/** @typedef {import('./lab-store.js').Kept} Kept */
+/** @typedef {{ name: string, fileName: string, colour: string, options: Partial<import('../web/index.js').TrainOptions> }} Way */
+
+/** Characters of the second half that are measured now and then. */
+const MOST_HELD_OUT = 8000;
+
+const numberOf = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id)).valueAsNumber;
+const FIELDS = ['learn-type', 'learn-steps', 'learn-batch', 'learn-length', 'learn-rate'];
+
+/**
+ * The first half to learn from, and of the second half as much as is measured in no time.
+ * @param {string} text
+ */
+function dataOf(text) {
+    const { calibration, evaluation } = halves(text),
+        heldOut = evaluation.slice(0, MOST_HELD_OUT),
+        data = calibration + heldOut;
+    return { data, validation: Math.min(0.9, heldOut.length / data.length) };
+}
+
+/**
+ * Ways to train: as the model is, and with weights that are rounded to a type in each pass.
+ * @param {string} type 'f32': that alone
+ * @returns {Way[]}
+ */
+function waysOf(type) {
+    const qat = { type: /** @type {import('../web/index.js').QatType} */ (type) };
+    /** @type {Way[]} */
+    const ways = [{ name: 'In F32', fileName: 'trained.gguf', colour: '--mark', options: {} }];
+    if (type !== 'f32')
+        ways.push({
+            name: `Rounded to ${type.toUpperCase()}`,
+            fileName: `trained.${type.toUpperCase()}.gguf`,
+            colour: '--danger',
+            options: { qat },
+        });
+    return ways;
+}
+
+/**
+ * @param {{ given: () => { original: Original | null, text: string | null }, store: Promise<import('./lab-store.js').Store>,
+ *     onBusy: (busy: boolean) => void | Promise<void> }} lab
+ */
+export function createLearnView({ given, store, onBusy }) {
+    const plot = createLossPlot(byId('learn-plot'));
+    /** @type {HTMLSelectElement} */
+    const select = byId('learn-type');
+    /** @type {HTMLProgressElement} */
+    const bar = byId('learn-bar');
+    /** @type {AbortController | null} */
+    let running = null;
+    /** Whether the lab does something else. */
+    let locked = false;
+    /** Models that were trained. @type {Kept[]} */
+    let files = [];
+
+    function ready() {
+        const { original, text } = given();
+        setDisabled(['learn-start'], running !== null || locked || !original || !text);
+        setDisabled(FIELDS, running !== null);
+        byId('learn-start').hidden = running !== null;
+        byId('learn-stop').hidden = byId('learn-progress').hidden = running === null;
+    }
+
+    /** What the last run left. */
+    function forget() {
+        for (const file of files) void file.remove();
+        files = [];
+        byId('learned').hidden = true;
+        byId('learn-columns').replaceChildren();
+        plot.show([]);
+    }
+
+    /** A column that shows what the model writes. @param {Way} way */
+    function columnOf({ name, colour }) {
+        const note = make('p', { class: 'meta' }),
+            sample = make('p', { class: 'body', dir: 'auto' }),
+            head = make('h3', { class: colour.slice(2) }, name),
+            column = make('div', { class: 'column learning' }, head, note, sample);
+        byId('learn-columns').append(column);
+        return {
+            /** @param {string} text @param {string} when */
+            say(text, when) {
+                sample.textContent = text;
+                note.textContent = when;
+            },
+            /** @param {Kept} kept @param {string} fileName */
+            offer(kept, fileName) {
+                const button = make('button', { type: 'button', class: 'text-button' }, 'Save the model');
+                button.addEventListener('click', () => download({ kept, fileName }));
+                column.append(button);
+            },
+        };
+    }
+
+    /** @param {AbortSignal} signal */
+    async function run(signal) {
+        const { original, text } = given(),
+            place = await store;
+        if (!original || !text) return;
+        if (typeof original.source === 'string') {
+            byId('learn-step').textContent = 'Fetching the model';
+            keepCopy(original, await fetchModel(original.source, place, (share) => setBar(share), signal));
+        }
+        const steps = numberOf('learn-steps'),
+            ways = waysOf(select.value),
+            /** @type {import('./train-plot.js').Curve[]} */
+            curves = ways.map(({ colour }) => ({ history: [], stroke: colour, heldOut: colour }));
+        const common = {
+            ...{
+                steps,
+                batch: numberOf('learn-batch'),
+                length: numberOf('learn-length'),
+                rate: numberOf('learn-rate'),
+            },
+            ...{ ...dataOf(text), validateEvery: lookEvery(steps) },
+        };
+        for (const [i, way] of ways.entries()) {
+            if (signal.aborted) break;
+            byId('learn-step').textContent = 'Loading the model';
+            setBar(null);
+            const training = await beginTraining(original.source, { ...common, ...way.options }, signal);
+            try {
+                byId('learned').hidden = false;
+                const column = columnOf(way);
+                await learn(
+                    training,
+                    signal,
+                    (step) => {
+                        curves[i].history.push(step);
+                        setBar(step.step / steps);
+                        byId('learn-step').textContent = `${way.name}: ${stepLine(step, steps)}`;
+                        plot.show(curves);
+                    },
+                    (written) => column.say(written, whenOf(training)),
+                );
+                const stream = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (training.model()),
+                    kept = await place.keep(way.fileName, stream);
+                files.push(kept);
+                column.offer(kept, way.fileName);
+            } finally {
+                await training.dispose();
+            }
+        }
+    }
+
+    /** @param {number | null} share */
+    function setBar(share) {
+        if (share === null) bar.removeAttribute('value');
+        else bar.value = share;
+    }
+
+    async function start() {
+        if (running || locked || FIELDS.some((id) => !(/** @type {HTMLInputElement} */ (byId(id)).reportValidity())))
+            return;
+        const { signal } = (running = new AbortController()),
+            problem = byId('learn-problem');
+        problem.hidden = true;
+        forget();
+        ready();
+        byId('learn-stop').focus();
+        try {
+            await onBusy(true);
+            await run(signal);
+            announce(signal.aborted ? 'Stopped.' : 'Done.');
+        } catch (error) {
+            if (signal.aborted) announce('Stopped.');
+            else {
+                problem.textContent = problemOf(error);
+                problem.hidden = false;
+            }
+        } finally {
+            running = null;
+            ready();
+            await onBusy(false);
+            byId('learn-start').focus();
+        }
+    }
+
+    byId('learn-start').addEventListener('click', start);
+    byId('learn-stop').addEventListener('click', () => running?.abort());
+    select.append(
+        ...(QAT_OPTIONS.type.choices ?? []).map((type) =>
+            make('option', { value: type }, type === 'f32' ? 'nothing' : type.toUpperCase()),
+        ),
+    );
+    select.value = 'q4_0';
+    ready();
+
+    return {
+        forget,
+        stop: () => running?.abort(),
+        restyle: plot.restyle,
+        /** @param {boolean} value whether the lab does something else */
+        lock(value) {
+            locked = value;
+            ready();
+        },
+    };
+}

@@ -1,0 +1,34 @@
+// Tuning in the lab: the scales of a file that was made learn from the original.
+import { tune } from '../web/index.js';
+
+/** Sequences of a step, and tokens of each. */
+const BATCH = 4,
+    LENGTH = 128;
+
+/**
+ * @param {{ original: import('./lab-work.js').Original, file: File, name: string, text: string, tokens: number, window:
+ *     number, steps: number, store: import('./lab-store.js').Store, signal: AbortSignal }} asked tokens: of the text;
+ *     name: of the new file
+ * @param {import('./lab-work.js').Step} step
+ * @returns {Promise<[import('./lab-store.js').Kept, string]>} and what to say of it
+ */
+export async function tuneFile({ original, file, name, text, tokens, window, steps, store, signal }, step) {
+    const length = Math.min(window, LENGTH),
+        batch = Math.max(1, Math.min(BATCH, Math.floor((tokens - 1) / length)));
+    const tuning = await tune(file, { teacher: original.source, data: text, steps, batch, length, signal });
+    try {
+        /** @type {number[]} */
+        const losses = [];
+        for await (const { step: done, loss, secondsLeft } of tuning) {
+            losses.push(loss);
+            step.progress(done / steps, secondsLeft);
+        }
+        const stream = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (tuning.model());
+        return [
+            await store.keep(name, stream),
+            `divergence ${losses[0].toPrecision(3)} at the first step, ${losses[losses.length - 1].toPrecision(3)} at the last`,
+        ];
+    } finally {
+        await tuning.dispose();
+    }
+}

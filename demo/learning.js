@@ -1,0 +1,75 @@
+// What pages that train have in common: a training that a person may stop, and what the model writes meanwhile.
+import { load, train } from '../web/index.js';
+import { formatDuration } from './format.js';
+
+/** @typedef {import('../web/index.js').Training} Training */
+/** @typedef {import('../web/index.js').TrainStep} TrainStep */
+
+/** How often a run measures the held-out text, and lets the model write. */
+const LOOKS = 10;
+/** Larger models write only at the end: loading them each time would take longer than the training. */
+const MOST_SAMPLED = 20e6;
+export const PROMPT = 'Once upon a time';
+
+/** Steps between two looks at a run of so many. @param {number} steps */
+export const lookEvery = (steps) => Math.max(1, Math.floor(steps / LOOKS));
+
+/**
+ * train(), which the signal ends only until there is a training: what that has learned is kept.
+ * @param {Parameters<typeof train>[0]} source
+ * @param {import('../web/index.js').TrainOptions} options
+ * @param {AbortSignal} signal
+ */
+export async function beginTraining(source, options, signal) {
+    const opening = new AbortController(),
+        abort = () => opening.abort(signal.reason);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    try {
+        return await train(source, { ...options, signal: opening.signal });
+    } finally {
+        signal.removeEventListener('abort', abort);
+    }
+}
+
+/**
+ * All steps, or as many as there are until a person stops.
+ * @param {Training} training
+ * @param {AbortSignal} signal
+ * @param {(step: TrainStep) => void} onStep
+ * @param {(text: string) => void} onText what the model writes before the first step, now and then, and at the end
+ */
+export async function learn(training, signal, onStep, onText) {
+    const { steps, parameters } = training.info,
+        every = lookEvery(steps),
+        isSampled = parameters <= MOST_SAMPLED;
+    if (isSampled) onText(await written(training));
+    for await (const step of training) {
+        onStep(step);
+        if (step.step % every === 0 && step.step < steps && isSampled) onText(await written(training));
+        if (signal.aborted) break;
+    }
+    onText(await written(training));
+}
+
+/** @param {TrainStep} step @param {number} steps */
+export const stepLine = ({ step, loss, tokensPerSecond, secondsLeft }, steps) =>
+    `Step ${step} of ${steps}, loss ${loss.toFixed(3)}, ${Math.round(tokensPerSecond)} tokens/s${
+        step < steps ? `, ${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left` : ''
+    }`;
+
+/** After which step something is, for a person. @param {Training} training */
+export const whenOf = ({ step, info }) =>
+    step === 0 ? 'Before the first step' : `After step ${step} of ${info.steps}`;
+
+/** What the model writes now. @param {Training} training */
+async function written(training) {
+    const bytes = new Uint8Array(await new Response(/** @type {any} */ (training.model())).arrayBuffer()),
+        model = await load(bytes, { contextLength: 128 });
+    try {
+        const { text } = await model.complete(PROMPT, { maxTokens: 60, temperature: 0.7, seed: 1 });
+        return `${PROMPT}${text}`;
+    } finally {
+        await model.dispose();
+    }
+}
