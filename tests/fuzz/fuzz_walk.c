@@ -64,21 +64,22 @@ static void observe(input *in, uint8_t step) {
             read_group(in, i);
 }
 
-/* A matrix of the layer gets weights of another type, which are bytes of the file. */
-static void replace(input *in, uint8_t step) {
+/* A matrix of the layer gets weights of another type, which are bytes of the file. next: the byte of the next step, which
+ * chooses, too. */
+static void replace(input *in, uint8_t step, uint8_t next) {
     static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_Q4_0, NB_TYPE_Q8_0, NB_TYPE_Q2_K, NB_TYPE_NF4};
-    uint32_t sides[4], type = types[step >> 5 & 7 % 6];
+    uint32_t sides[4], type = types[(step >> 5) % 6];
     char name[MOST_NAME];
-    size_t length = nb_walk_matrix(in->walk, step >> 2 & 7, step & 1, sides, name, sizeof name);
-    if (!length || length >= sizeof name)
+    size_t name_bytes = nb_walk_matrix(in->walk, step >> 2 & 7, next & 1, sides, name, sizeof name);
+    if (!name_bytes || name_bytes >= sizeof name)
         return;
     const nb_traits *traits = nb_traits_of(type);
     uint64_t weights = nb_times(nb_times(sides[0], sides[1]), sides[2]);
-    size_t bytes = (size_t)(weights / traits->block_weights * traits->block_bytes) + (step & 2 ? 1 : 0);
-    uint8_t *blocks = fuzz_memory(bytes);
-    for (size_t i = 0; i < bytes; i++)
+    size_t size = (size_t)(weights / traits->block_weights * traits->block_bytes) + (next & 128 ? 1 : 0);
+    uint8_t *blocks = fuzz_memory(size);
+    for (size_t i = 0; i < size; i++)
         blocks[i] = in->file[(in->size / 2 + i) % in->size];
-    done(in, nb_walk_replace(in->walk, name, length, type, blocks, bytes, &in->err));
+    done(in, nb_walk_replace(in->walk, name, name_bytes, type, blocks, size, &in->err));
     free(blocks);
 }
 
@@ -91,10 +92,10 @@ static void pass(input *in, int32_t (*by)(nb_walk *walk, int32_t done, nb_error 
         demand_finite(nb_walk_streams(in->walk), (size_t)in->tokens * (size_t)nb_model_width(in->model));
 }
 
-static void step(input *in, uint8_t step, uint32_t *layer) {
+static void step(input *in, uint8_t step, uint8_t next, uint32_t *layer) {
     switch (step & 3) {
     case 0: observe(in, step); break;
-    case 1: replace(in, step); break;
+    case 1: replace(in, step, next); break;
     case 2:
         if (step & 4)
             done(in, nb_walk_note(in->walk, &in->err));
@@ -120,7 +121,7 @@ static void walk(input *in) {
         return;
     done(in, nb_walk_layer(in->walk, in->model, layer, &in->err));
     for (uint32_t i = 0; i < STEPS; i++)
-        step(in, in->steps[i], &layer);
+        step(in, in->steps[i], in->steps[(i + 1) % STEPS], &layer);
 }
 
 /* The same model, and what changes of its outputs: every other step replaces a tensor, and the next one compares. */
