@@ -135,6 +135,18 @@ test('a checkpoint goes on with the same bits, with other threads too, and only 
         await assert.rejects(train(at('base.gguf'), { ...options, qat: given, checkpoint: kept }), { message });
 });
 
+test('a model that is read between steps is of that step, and changes nothing', async () => {
+    const options = { ...OPTIONS, qat: { tensors: /** @type {const} */ ({ ffn_down: 'q4_0' }) } },
+        first = await run(at('base.gguf'), options, 1),
+        straight = await run(at('base.gguf'), options),
+        training = await train(at('base.gguf'), options),
+        models = [];
+    for await (const _ of training) models.push(await whole(training.model()));
+    await training.dispose();
+    assert.ok(models[0].equals(first.model) && models[2].equals(straight.model));
+    assert.ok(!models[1].equals(models[2]));
+});
+
 test('gradients and activations are rounded without weights, too', async () => {
     const [plain, gradients, activations] = await Promise.all(
         [undefined, { gradients: 8 }, { activations: 8 }].map((qat) => run(at('base.gguf'), { ...OPTIONS, qat })),
