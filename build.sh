@@ -40,16 +40,15 @@ fail() { echo "build.sh: $*" >&2; exit 1; }
 
 # ---- which Emscripten -----------------------------------------------------------------------------------------
 
-# Sets EMCC, EM_ROOT, LD, TOOLCHAIN. The first that works of: emcc on the PATH if its LLVM knows final relaxed SIMD
-# (any SDK of 2024 or later); Debian's emscripten (installed, or unpacked by tools/setup.sh), whose own LLVM 14 is too
-# old, driven with Debian's LLVM 22.
+# Sets EMCC, EM_ROOT, LD, TOOLCHAIN. The first that works of: a current SDK on the PATH (tools/sdk.sh); Debian's
+# emscripten (installed, or unpacked by tools/setup.sh), whose own LLVM is too old, driven with Debian's LLVM 22.
 find_emscripten() {
     local probe=build/toolchain/probe
     mkdir -p build/toolchain
     echo '#include <wasm_simd128.h>
         v128_t f(v128_t a, v128_t b, v128_t c) { return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(a, b, c); }' > $probe.c
     local llvm
-    if command -v emcc > /dev/null && emcc -c -O1 -mrelaxed-simd -pthread $probe.c -o $probe.o 2> /dev/null; then
+    if tools/sdk.sh; then
         EMCC=emcc
         EM_ROOT=$(em-config EMSCRIPTEN_ROOT)
         llvm=$(em-config LLVM_ROOT)

@@ -41,15 +41,6 @@ need() {
         { tail -n 5 build/apt.log >&2; fail "apt-get install$missing failed; the whole log is build/apt.log"; }
 }
 
-# A current Emscripten SDK on the PATH needs nothing else: build.sh tests it in the same way.
-sdk_works() {
-    command -v emcc > /dev/null || return 1
-    local probe=build/setup-probe.c
-    echo '#include <wasm_simd128.h>
-        v128_t f(v128_t a, v128_t b, v128_t c) { return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(a, b, c); }' > $probe
-    emcc -c -mrelaxed-simd $probe -o build/setup-probe.o 2> /dev/null
-}
-
 # Debian's emscripten depends on its nodejs 18, so where it is not installed already it is only unpacked here: the
 # compiler driver, the headers and musl's sources are all that build.sh uses.
 unpack_emscripten() {
@@ -73,7 +64,7 @@ node) # nibble's own tools run on it; it is never installed from here
     command -v python3 > /dev/null || fail "please install Python 3"
     ;;
 compilers) # for the WebAssembly builds
-    if sdk_works; then
+    if tools/sdk.sh; then # a current Emscripten SDK needs nothing else
         say "using the Emscripten SDK of $(command -v emcc)"
     else
         need clang-22 lld-22 python3
