@@ -7,10 +7,15 @@
 enum {
     NB_FRACTION = 16, /* bits behind the point of the residual stream, of what matrices give, and of logits */
     NB_LEVELS = 127,  /* the largest code of 8 bits; -128 is not used */
-    /* The same of 12 bits, for what goes into ffn_down: silu(gate) up has single numbers that are hundreds of times the
-     * others (I-LLM smooths them away, with a calibration text). Wide matrices take fewer, as sums must fit. */
-    NB_DOWN_LEVELS = 2047
+    /* The same of 12 bits, for what goes into ffn_down and the output, which has single numbers that are hundreds of times
+     * the others (I-LLM smooths those of ffn_down away, with a calibration text). */
+    NB_WIDE_LEVELS = 2047
 };
+
+/* Rows of more than 8,192 take fewer, as sums must fit 32 bits. */
+static inline uint32_t nb_wide_levels(uint32_t columns) {
+    return NB_MIN((uint32_t)NB_WIDE_LEVELS, INT32_MAX / 128 / columns);
+}
 
 /* m = 0, or 2^30 <= m < 2^31. */
 typedef struct nb_dyadic {

@@ -128,7 +128,6 @@ static int32_t read_shape(const reader *r, nb_integer_model *m) {
     NB_TRY(read_number(r, "score.multiplier", 1u << 30, INT32_MAX, &m->score.m));
     NB_TRY(read_number(r, "score.shift", 0, 62, &exponent));
     m->score.e = -(int32_t)exponent;
-    m->down_levels = NB_MIN((uint32_t)NB_DOWN_LEVELS, INT32_MAX / 128 / m->feed_forward);
     if (m->heads % m->kv_heads || m->head_size % 2 || m->heads * m->head_size > NB_INTEGER_MOST_WIDTH)
         return NB_FAIL(r->err, NB_ERR_FORMAT,
                        "%u heads of %u numbers and %u of keys and values do not fit together: " DAMAGED, m->heads,

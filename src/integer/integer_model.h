@@ -15,7 +15,6 @@ typedef struct nb_integer_layer {
 struct nb_integer_model {
     uint32_t vocabulary, width, layers, feed_forward, heads, kv_heads, head_size, context;
     uint32_t epsilon;                    /* in units of 2^-32 */
-    uint32_t down_levels;                /* the largest code of what ffn_down is multiplied with */
     nb_dyadic score;                     /* log2(e) / sqrt(head_size) */
     const uint32_t *steps;               /* [head_size / 2]: by how much a pair turns from one token to the next, in
                                             units of 2^-32 turns */

@@ -92,18 +92,19 @@ static void each_row(nb_integer_session *s, uint32_t layer,
 }
 
 /* A row of x through a norm: codes that a matrix is multiplied with. */
-static void norm_row(nb_integer_session *s, nb_integer_gain gain, uint32_t from, uint32_t row, int64_t *wide) {
+static void norm_row(nb_integer_session *s, nb_integer_gain gain, uint32_t levels, uint32_t from, uint32_t row,
+                     int64_t *wide) {
     uint32_t width = s->model->width;
-    s->scales[row] = nb_integer_norm(s->x + (size_t)(from + row) * width, gain, width, s->model->epsilon, NB_LEVELS,
-                                     wide, s->codes + (size_t)row * width);
+    s->scales[row] = nb_integer_norm(s->x + (size_t)(from + row) * width, gain, width, s->model->epsilon, levels, wide,
+                                     s->codes + (size_t)row * width);
 }
 
 static void attention_norm(nb_integer_session *s, uint32_t layer, uint32_t row, int64_t *wide) {
-    norm_row(s, s->model->layer[layer].attn_norm, 0, row, wide);
+    norm_row(s, s->model->layer[layer].attn_norm, NB_LEVELS, 0, row, wide);
 }
 
 static void feed_forward_norm(nb_integer_session *s, uint32_t layer, uint32_t row, int64_t *wide) {
-    norm_row(s, s->model->layer[layer].ffn_norm, 0, row, wide);
+    norm_row(s, s->model->layer[layer].ffn_norm, NB_LEVELS, 0, row, wide);
 }
 
 /* Codes of one head's numbers, which are in units of 2^-FRACTION, for the cache. */
@@ -154,7 +155,7 @@ static void gated_row(nb_integer_session *s, uint32_t layer, uint32_t row, int64
     uint32_t n = s->model->feed_forward;
     (void)layer;
     nb_integer_gated(s->gate + (size_t)row * n, s->up + (size_t)row * n, n, wide);
-    s->scales[row] = nb_integer_codes(wide, n, s->model->down_levels, s->codes + (size_t)row * n);
+    s->scales[row] = nb_integer_codes(wide, n, nb_wide_levels(n), s->codes + (size_t)row * n);
     s->scales[row].e -= 2 * NB_FRACTION;
 }
 
@@ -216,7 +217,7 @@ static void evaluate(nb_integer_session *s, const int32_t *tokens, uint32_t firs
 static void compute_logits(nb_integer_session *s, uint32_t rows) {
     const nb_integer_model *m = s->model;
     for (uint32_t i = 0; i < rows; i++)
-        norm_row(s, m->output_norm, s->rows - rows, i, s->wide);
+        norm_row(s, m->output_norm, nb_wide_levels(m->width), s->rows - rows, i, s->wide);
     nb_integer_multiply(s->pool, &m->output, (nb_integer_input){s->codes, s->scales, rows}, false, s->logits);
     s->logits_rows = rows;
 }

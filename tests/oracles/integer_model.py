@@ -12,7 +12,7 @@ import numpy as np
 
 FRACTION = 16  # bits behind the point of the residual stream, of what matrices give, and of logits
 LEVELS = 127  # codes of 8 bits: -127 ... 127
-DOWN_LEVELS = 2047  # codes of 12 bits, for what goes into ffn_down
+WIDE_LEVELS = 2047  # codes of 12 bits, for what goes into ffn_down and the output
 MOST = 2**31 - 1
 LOG2_E = 1549082005  # log2(e) 2^30
 POWER = [2**30, -744155626, 257086653, -57137150, 7339192]  # 2^-f for 0 <= f < 1, times 2^30; off by 8e-6 at most
@@ -72,6 +72,11 @@ def codes(v, levels=LEVELS):
     return q, (m[..., 0], e[..., 0])
 
 
+def wide_levels(columns):
+    """So that sums fit 32 bits."""
+    return min(WIDE_LEVELS, MOST // 128 // columns)
+
+
 def root(v):
     """Floor of the square root, of v < 2^62."""
     r = np.sqrt(v.astype(np.float64)).astype(I)
@@ -79,7 +84,7 @@ def root(v):
     return np.where((r + 1) * (r + 1) <= v, r + 1, r)
 
 
-def norm(x, gain, epsilon):
+def norm(x, gain, epsilon, levels=LEVELS):
     """RMSNorm of rows of x, times gain = (numbers, shift), as codes. epsilon: in units of 2^-32."""
     g, g_shift = gain
     most = np.abs(x).max(axis=-1, keepdims=True)
@@ -89,7 +94,7 @@ def norm(x, gain, epsilon):
     mean = (y * y).sum(axis=-1, keepdims=True) // x.shape[-1] + eps
     up = np.maximum((62 - bits(mean)) // 2 * 2, 0)
     r = np.maximum(root(mean << up), 1)[..., 0]
-    q, (m, e) = codes(y * g)
+    q, (m, e) = codes(y * g, levels)
     return q, dyadic((m << 32) // r, e - g_shift - 32 + up[..., 0] // 2)
 
 
@@ -211,9 +216,9 @@ def forward(model, tokens, all_logits=True):
         x = add(x, multiply(layer["attn_output"], c, (m, e - FRACTION)))
         h = norm(x, layer["ffn_norm"], p["epsilon"])
         g = gated(multiply(layer["ffn_gate"], *h), multiply(layer["ffn_up"], *h))
-        c, (m, e) = codes(g, min(DOWN_LEVELS, MOST // 128 // g.shape[1]))
+        c, (m, e) = codes(g, wide_levels(g.shape[1]))
         x = add(x, multiply(layer["ffn_down"], c, (m, e - 2 * FRACTION)))
-    h = norm(x if all_logits else x[-1:], p["output_norm"], p["epsilon"])
+    h = norm(x if all_logits else x[-1:], p["output_norm"], p["epsilon"], wide_levels(x.shape[1]))
     return multiply(p["output"], *h)
 
 
