@@ -110,7 +110,7 @@ static int32_t read_layer(const reader *r, const nb_integer_model *m, uint32_t i
     return read_gain(r, layer_name(name, sizeof name, i, "ffn_norm"), m->width, &out->ffn_norm);
 }
 
-/* A sum of n products is below 2^31, as 128 * 127 * 2^16 is. */
+/* A sum of n products is below 2^31, as 128 * 127 * 2^16 is. (For codes of more bits nb_wide_levels sees to that.) */
 _Static_assert((uint64_t)128 * NB_LEVELS * NB_INTEGER_MOST_WIDTH < INT32_MAX, "sums fit 32 bits");
 
 static int32_t read_shape(const reader *r, nb_integer_model *m) {

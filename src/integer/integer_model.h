@@ -24,7 +24,7 @@ struct nb_integer_model {
     nb_integer_sines sines;
 };
 
-/* The largest numbers that a file may have. */
+/* The largest numbers that a file may have; sums and arrays rely on them. */
 enum { NB_INTEGER_MOST_WIDTH = 1 << 16, NB_INTEGER_MOST_HEAD = 512, NB_INTEGER_MOST_CONTEXT = 1 << 20 };
 
 #endif
