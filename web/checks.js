@@ -13,6 +13,7 @@ import { messageOf, NibbleError } from './errors.js';
  * @property {number} [max] inclusive
  * @property {number} [modulo] any whole number is taken, modulo this
  * @property {readonly string[]} [choices]
+ * @property {readonly string[]} [types] of rules: the types that they may give; none: all that tensors of a file may have
  * @property {any} [default] none: decided when it is needed, as the help says
  * @property {string} [value] what the help calls the value
  */
@@ -95,7 +96,7 @@ export function checkOption(name, option, value) {
                 throw refuse(`${name} must be an object, not ${show(value)}`);
             return value;
         case 'rules':
-            return checkRules(name, value);
+            return checkRules(name, value, option.types ?? TENSOR_TYPES);
         case 'bytes':
             return checkBytes(name, value);
         case 'biases': {
@@ -139,9 +140,10 @@ function checkBytes(name, value) {
  * Patterns and types of tensors: an object, or pairs in an array.
  * @param {string} name
  * @param {any} value
+ * @param {readonly string[]} types
  * @returns {[string, string][]}
  */
-function checkRules(name, value) {
+function checkRules(name, value, types) {
     if (typeof value !== 'object' || value === null)
         throw refuse(`${name} must be an object like { "ffn_down": "q6_k" }, not ${show(value)}`);
     const rules = Array.isArray(value) ? value : Object.entries(value);
@@ -149,10 +151,9 @@ function checkRules(name, value) {
         if (!Array.isArray(rule) || rule.length !== 2 || typeof rule[0] !== 'string')
             throw refuse(`${name} must be pairs of a pattern and a type, not ${show(rule)}`);
         const [pattern, type] = rule;
-        if (!TENSOR_TYPES.includes(type))
+        if (!types.includes(type))
             throw refuse(
-                `${name}: ${show(pattern)} gets the type ${show(type)}, but a tensor's type is one of ` +
-                    TENSOR_TYPES.join(', '),
+                `${name}: ${show(pattern)} gets the type ${show(type)}, but it must be one of ${types.join(', ')}`,
             );
         try {
             new RegExp(pattern);

@@ -51,6 +51,7 @@ export const QAT_OPTIONS = {
     tensors: {
         flag: 'qat-tensor',
         type: 'rules',
+        types: TYPES,
         value: 'PATTERN=TYPE',
         help:
             'another type for the matrices in whose names the regular expression PATTERN is found, such as ' +
@@ -134,12 +135,6 @@ export function checkQat(options) {
     const given = /** @type {Partial<FullQat>} */ (checkOptions(QAT_OPTIONS, options, 'train(): qat')),
         { type = 'f32', tensors = [], activations = 0, gradients = 0, freezeAfter = 0, scales = 'learned' } = given,
         { group = scales === 'absmean' ? 'tensor' : 'block', ranges = 'token' } = given;
-    for (const [pattern, chosen] of tensors)
-        if (!TYPES.includes(chosen))
-            throw refuse(
-                `${both('tensors')}: ${JSON.stringify(pattern)} gets the type ${chosen}, and weights can be trained ` +
-                    `for ${TYPES.join(', ')}`,
-            );
     const rounds = type !== 'f32' || tensors.length > 0;
     /** @type {[keyof FullQat, boolean, string][]} */
     const needs = [

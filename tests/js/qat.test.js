@@ -163,10 +163,7 @@ test('gradients and activations are rounded without weights, too', async () => {
 test('what cannot be trained is refused', async () => {
     for (const [qat, message] of /** @type {[any, RegExp][]} */ ([
         [{ type: 'q4_k_m' }, /qat: type must be one of q8_0, .*tq2_0, f32, not "q4_k_m"/],
-        [
-            { type: 'q4_0', tensors: { ffn: 'iq4_nl' } },
-            /"ffn" gets the type iq4_nl, and weights can be trained for q8_0,/,
-        ],
+        [{ type: 'q4_0', tensors: { ffn: 'iq4_nl' } }, /"ffn" gets the type "iq4_nl", but it must be one of q8_0,/],
         [{ type: 'q4_0', activations: 9 }, /activations must be a whole number from 2 to 8, not 9/],
         [{ gradients: 1 }, /gradients must be a whole number from 2 to 8, not 1/],
         [{ type: 'q4_0', bits: 4 }, /qat has no option "bits"/],
@@ -212,7 +209,7 @@ test('the command: the file, what it says, and wrong values', () => {
         [['--qat', 'q4_k_m'], /--qat must be one of q8_0, /],
         [['--qat-activations', '1'], /--qat-activations must be a whole number from 2 to 8, not 1/],
         [['--qat-freeze-after', '9'], /freezeAfter \(--qat-freeze-after\) needs ranges/],
-        [['--qat-tensor', 'ffn=iq4_nl'], /"ffn" gets the type iq4_nl, and weights can be trained for q8_0/],
+        [['--qat-tensor', 'ffn=iq4_nl'], /"ffn" gets the type "iq4_nl", but it must be one of q8_0/],
     ])) {
         const wrong = nibble('--force', ...args);
         assert.match(wrong.stderr, message);

@@ -156,7 +156,7 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
         ],
         [
             [model, out, '--type', 'q8_0', '--tensor', 'a=q4_k_m'],
-            /"a" gets the type "q4_k_m", but a tensor's type is one of f32/,
+            /"a" gets the type "q4_k_m", but it must be one of f32/,
         ],
         [[model, out, '--type', 'q8_0', '--tensor', '(=q4_0'], /"\(" is no regular expression/],
         [[model, out, '--type', 'q8_0', '--output-type', 'q4_k_m'], /--output-type must be one of f32, /],

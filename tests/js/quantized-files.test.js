@@ -327,7 +327,7 @@ test('wrong options are refused at once', () => {
     assert.throws(go({ type: 'q4' }), /type must be one of nf4, .*q4_k_m.*not "q4"/);
     assert.throws(
         go({ type: 'q4_0', tensors: { a: 'q4_k_m' } }),
-        /"a" gets the type "q4_k_m", but a tensor's type is one of f32, /,
+        /"a" gets the type "q4_k_m", but it must be one of f32, /,
     );
     assert.throws(go({ type: 'q4_0', tensors: { '(': 'q4_0' } }), /"\(" is no regular expression/);
     assert.throws(go({ type: 'q4_0', tensors: 'q4_0' }), /tensors must be an object like/);
