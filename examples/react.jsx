@@ -27,6 +27,7 @@ function Chat() {
     const { model, error } = useModel(new URL(address, location.href).href);
     const [answer, setAnswer] = useState('');
     const [status, setStatus] = useState('');
+    const [isBusy, setBusy] = useState(false);
     const generation = useRef(undefined);
 
     async function ask(event) {
@@ -34,20 +35,22 @@ function Chat() {
         const question = new FormData(event.target).get('question');
         setAnswer('');
         setStatus('answering');
+        setBusy(true);
         try {
             generation.current = model.chat(question, { maxTokens: 64 });
             for await (const text of generation.current) setAnswer((before) => before + text);
             const { tokens, finishReason } = await generation.current;
             setStatus(`${tokens.length} tokens, ended by ${finishReason}`);
         } catch (problem) {
-            setStatus(problem.message);
+            setStatus(problem.message); // such as a question that is too long
         }
+        setBusy(false);
     }
 
     return (
         <form onSubmit={ask}>
             <input name="question" defaultValue="Who are you?" aria-label="Question" />
-            <button type="submit" disabled={!model}>
+            <button type="submit" disabled={!model || isBusy}>
                 Ask
             </button>
             <button type="button" onClick={() => generation.current?.stop()}>

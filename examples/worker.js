@@ -11,7 +11,7 @@ async function receive({ data }) {
         if (data.load) {
             loading = load(data.load);
             await loading;
-            postMessage({ status: 'ready' });
+            postMessage({ status: 'ready', isReady: true });
         } else if (data.question) {
             const model = await loading;
             if (!model) throw new Error('load a model first');
@@ -19,10 +19,11 @@ async function receive({ data }) {
             const generation = model.chat(data.question, { maxTokens: 64 });
             for await (const text of generation) postMessage({ text });
             const { tokens, finishReason } = await generation;
-            postMessage({ status: `${tokens.length} tokens, ended by ${finishReason}` });
+            postMessage({ status: `${tokens.length} tokens, ended by ${finishReason}`, isReady: true });
         }
     } catch (error) {
-        postMessage({ status: error instanceof Error ? error.message : String(error) });
+        const status = error instanceof Error ? error.message : String(error);
+        postMessage({ status, isReady: !data.load }); // such as a question that is too long
     }
 }
 

@@ -26,6 +26,14 @@ describe('examples for pages', { skip }, () => {
             await model.dispose();
             assert.ok(text.length > 20, text);
             assert.equal(await page.textContent('#answer'), text);
+            // what fails is told, and the next question is answered
+            await page.fill('input', 'word '.repeat(3000));
+            await page.click('text=Ask');
+            await page.waitForSelector('text=/^the prompt has \\d+ tokens/');
+            await page.fill('input', QUESTION);
+            await page.click('text=Ask');
+            await page.waitForSelector('text=/^\\d+ tokens, ended by (stop|length)$/');
+            assert.equal(await page.textContent('#answer'), text);
         });
 
     it('page.html', () => answers('page.html'));
