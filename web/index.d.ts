@@ -241,8 +241,8 @@ export interface QuantizeOptions {
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq' | 'autoround' | 'integer';
     /**
      * With a method that calibrates, and with `bits`, `size` and `outliers`: the text. It should be like what the model
-     * is for, and of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Encoders take
-     * methods that calibrate, but neither `bits` nor `size`, for which the next token's probabilities are compared.
+     * is for, and of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Of an
+     * encoder `bits` and `size` compare the embeddings, in the place of the next token's probabilities.
      */
     calibration?: string;
     /** Windows of the text that are used, at most. If it has more, they are spread over it. Default: 128. */

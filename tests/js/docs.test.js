@@ -66,6 +66,38 @@ test('docs/architecture.md: each file that it names is there, by its whole path'
     for (const [name] of names) assert.ok(existsSync(`${root}${name}`), `${name} is not there`);
 });
 
+test('docs/architecture.md: it has each module and each folder of the sources', () => {
+    const page = read('docs/architecture.md');
+    const headers = readdirSync(`${root}src`).filter((name) => name.endsWith('.h'));
+    const folders = ['src', 'web'].flatMap((folder) =>
+        readdirSync(`${root}${folder}`, { withFileTypes: true })
+            .filter((entry) => entry.isDirectory())
+            .map(({ name }) => `${folder}/${name}/`),
+    );
+    assert.ok(headers.length > 3 && folders.length > 10, 'the sources were not found');
+    for (const name of [...headers.map((header) => `src/${header}`), ...folders])
+        assert.match(
+            page,
+            new RegExp(`^\\| ${name} \\|`, 'm'),
+            `no line of the table "Where things are" is of ${name}`,
+        );
+});
+
+/** Those that a program has written. @param {string} page */
+const isWritten = (page) => read(page).includes('do not edit it');
+
+test('README.md: a link leads to each page of docs/', () => {
+    const links = [...read('README.md').matchAll(/\]\((docs\/[\w-]+\.md)\)/g)].map(([, page]) => page);
+    for (const page of PAGES.filter((name) => name.startsWith('docs/') && !isWritten(name)))
+        assert.ok(links.includes(page), `README.md has no link to ${page}`);
+});
+
+test('documents: no line is wider than 120 columns, but for tables', () => {
+    for (const page of PAGES.filter((name) => !isWritten(name)))
+        for (const line of read(page).split('\n'))
+            assert.ok(line.length <= 120 || line.startsWith('|'), `${page} has a wide line: ${line}`);
+});
+
 test('docs/glossary.md: each word is one of the sources', () => {
     const sources = ['src', 'web'].flatMap((folder) =>
         readdirSync(`${root}${folder}`, { recursive: true })
