@@ -316,13 +316,13 @@ int32_t nb_trainer_export(nb_trainer *trainer, uint32_t index, void *blocks, nb_
  *   Q4_1, Q5_1      the same s; b = A min(w, 0), z = 0
  *   K types         s and b stay those of blocks that the caller gives, and only V learns
  *
- * s and b are rounded to binary16. At first V is 0 and A and B are 1, which is rounding to nearest. A step takes a batch
- * of windows of the text. With L the mean of (output - output of the exact layer)^2, and gradients straight through the
- * rounding, each parameter p becomes p - rate sign(dL/dp). The rate falls evenly from 1 / steps to 0, so V stays
- * within -1/2 ... 1/2; A and B are kept within 0 ... 1. The result is that of the step with the least L.
+ * s and b are rounded to binary16. At first V is 0 and A and B are 1, which is rounding to nearest. A step takes a
+ * batch of windows of the text. With L the mean of (output - output of the exact layer)^2, and gradients straight
+ * through the rounding, each parameter p becomes p - rate sign(dL/dp). The rate falls evenly from 1 / steps to 0, so V
+ * stays within -1/2 ... 1/2; A and B are kept within 0 ... 1. The result is that of the step with the least L.
  *
- * As in the library auto-round, a layer's inputs are what the rounded layers before it make of the text, and its outputs
- * shall be those that exact layers make of it.
+ * As in the library auto-round, a layer's inputs are what the rounded layers before it make of the text, and its
+ * outputs shall be those that exact layers make of it.
  *
  * The way: the inputs of the first layer are written to nb_auto_round_exact. For each layer its weights are written
  * (nb_auto_round_tensor), and nb_auto_round_pass takes the exact streams through it. Then its inputs are written to
@@ -334,7 +334,7 @@ typedef struct nb_auto_round_settings {
     uint32_t windows, window; /* of the text: how many, and the tokens of each */
     uint32_t steps;           /* of each layer; 200 is usual */
     uint32_t batch;           /* windows of a step, such as 8; of fewer windows all are taken */
-    uint32_t seed;            /* of the order of the windows */
+    uint32_t seed;            /* of the order of the windows, which is the same for each layer */
 } nb_auto_round_settings;
 
 /* shape: of the model; its layers and vocabulary do not matter. pool: NULL is fine; else it must outlive the object. */

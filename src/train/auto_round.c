@@ -106,6 +106,7 @@ float *nb_auto_round_tensor(nb_auto_round *a, uint32_t i, nb_train_tensor *tenso
     *tensor = t->tensors[FIRST_TENSOR + i];
     nb_rounded_matrix_free(&a->matrices[i]);
     a->passed = a->step = a->part = 0;
+    a->shuffles = 0;
     return d->kind ? d->weights : t->weights + tensor->first;
 }
 
@@ -206,7 +207,9 @@ static int32_t end_batch(nb_auto_round *a, nb_error *err) {
     double loss = a->sum / ((double)a->settings.batch * (double)floats_of(a));
     if (!isfinite(loss)) {
         a->passed = 0; /* there are no more steps */
-        return NB_FAIL(err, NB_ERR_FORMAT, "the outputs of the rounded layer are not finite in step %u", a->step);
+        return NB_FAIL(err, NB_ERR_FORMAT,
+                       "the outputs of the rounded layer are not finite in step %u; take a type of more bits, or GPTQ",
+                       a->step);
     }
     bool is_best = a->step == 0 || loss < a->best;
     a->first = a->step ? a->first : loss;

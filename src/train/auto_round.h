@@ -48,7 +48,7 @@ struct nb_auto_round {
     nb_rounded_matrix matrices[NB_LAYER_TENSORS];
     uint32_t passed;         /* windows of `exact` that have passed the layer at hand */
     uint32_t step, part;     /* steps done; windows of the batch at hand that are done */
-    uint64_t shuffles;       /* of the order */
+    uint64_t shuffles;       /* of the order, for the layer at hand */
     uint32_t next;           /* of the order, that comes next */
     double sum, first, best; /* of the batch at hand; losses */
 };

@@ -1,5 +1,5 @@
-/* A matrix that is rounded by AutoRound: its grid, what it is rounded to, and a step of its parameters. The formulas are
- * in nibble_train.h; those of codes are auto-round's (quant_tensor_sym and quant_tensor_asym). */
+/* A matrix that is rounded by AutoRound: its grid, what it is rounded to, and a step of its parameters. The formulas
+ * are in nibble_train.h; those of codes are auto-round's (quant_tensor_sym and quant_tensor_asym). */
 #include "auto_round.h"
 
 #include "../types/code_layout.h"

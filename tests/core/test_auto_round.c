@@ -15,11 +15,8 @@ typedef struct layer {
 } layer;
 
 /* The oracle's weights and streams. */
-static nb_auto_round *new_layer(nb_pool *pool, const layer *l) {
+static void begin_layer(nb_auto_round *a, const layer *l) {
     nb_error err = {0};
-    nb_auto_round *a = nb_auto_round_new(pool, &l->shape, &l->settings, &err);
-    if (!CHECK(a, "%s", err.message))
-        return NULL;
     uint32_t seed = l->seed, n = l->settings.windows * l->settings.window * l->shape.width;
     nb_train_tensor tensor;
     float *w;
@@ -35,6 +32,13 @@ static nb_auto_round *new_layer(nb_pool *pool, const layer *l) {
         CHECK(now == left - 1, "%s", err.message);
         left = now;
     }
+}
+
+static nb_auto_round *new_layer(nb_pool *pool, const layer *l) {
+    nb_error err = {0};
+    nb_auto_round *a = nb_auto_round_new(pool, &l->shape, &l->settings, &err);
+    if (CHECK(a, "%s", err.message))
+        begin_layer(a, l);
     return a;
 }
 
@@ -60,10 +64,10 @@ static double step(nb_auto_round *a) {
 
 enum { UNKNOWN = 2 }; /* a sign */
 
-/* After so many steps signs may differ whose gradients are next to zero, and all that follows is then a little other. */
+/* After so many steps signs may differ whose gradients are next to zero, and what follows then differs a little. */
 enum { SAME = 16 };
 
-/* Signs of a matrix's gradients, by where the first step has moved the parameters. A and B were 1, which is the most. */
+/* Signs of a matrix's gradients, by where the first step has moved the parameters. A and B were 1, their largest. */
 static uint32_t count_other_signs(const nb_rounded_matrix *m, float rate, const int8_t *v, const int8_t *of_a,
                                   const int8_t *of_b) {
     uint32_t wrong = 0;
@@ -76,38 +80,65 @@ static uint32_t count_other_signs(const nb_rounded_matrix *m, float rate, const 
     return wrong;
 }
 
+/* Of each matrix, what the file has: NULL of a norm. */
+typedef struct expected {
+    const int8_t *signs[NB_LAYER_TENSORS];  /* with respect to V, A, B */
+    const uint8_t *codes[NB_LAYER_TENSORS]; /* of the best step */
+} expected;
+
+static expected read_expected(const nb_auto_round *a, nb_cursor *in) {
+    expected e = {0};
+    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++) {
+        const nb_rounded_matrix *m = &a->matrices[i];
+        uint32_t n = m->rows * m->columns, groups = m->rows * m->groups;
+        e.signs[i] = n ? test_numbers(in, n + 2 * groups) : NULL;
+        e.codes[i] = n ? test_numbers(in, n) : NULL;
+    }
+    return e;
+}
+
+static void free_expected(const expected *e) {
+    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++) {
+        nb_free((void *)e->signs[i]);
+        nb_free((void *)e->codes[i]);
+    }
+}
+
+/* After the first step. */
+static void check_signs(const nb_auto_round *a, const nb_auto_round_grid *grid, const expected *e) {
+    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++) {
+        const nb_rounded_matrix *m = &a->matrices[i];
+        uint32_t n = m->rows * m->columns, groups = m->rows * m->groups;
+        const int8_t *at = e->signs[i];
+        uint32_t wrong = n ? count_other_signs(m, 1 / (float)a->settings.steps, at, at + n, at + n + groups) : 0;
+        CHECK(wrong == 0, "type %u, %u bits, matrix %u: %u of %u signs differ", grid->type, grid->bits, i, wrong,
+              n + 2 * groups);
+    }
+}
+
+static void check_codes(const nb_auto_round *a, const nb_auto_round_grid *grid, const expected *e) {
+    uint32_t same = 0, all = 0;
+    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++)
+        for (uint32_t k = 0; k < a->matrices[i].rows * a->matrices[i].columns; k++, all++)
+            same += a->matrices[i].best_codes[k] == e->codes[i][k];
+    CHECK(same > 0.98 * all, "type %u, %u bits: %u of %u codes are the library's", grid->type, grid->bits, same, all);
+}
+
 static void check_case(nb_pool *pool, nb_cursor *in, layer l) {
     nb_auto_round_grid grid = {0};
     uint32_t *fields[] = {&grid.type, &grid.bits, &grid.group, &grid.symmetric, &grid.least_zero};
     for (int i = 0; i < 5; i++)
         *fields[i] = nb_cursor_u32(in);
-    uint32_t steps = l.settings.steps;
-    const double *losses = test_numbers(in, steps * sizeof *losses);
+    const double *losses = test_numbers(in, l.settings.steps * sizeof *losses);
     nb_auto_round *a = new_layer(pool, &l);
     if (!a || !losses)
         return;
     choose_all(a, &grid);
-    const int8_t *signs[NB_LAYER_TENSORS] = {NULL};
-    const uint8_t *codes[NB_LAYER_TENSORS] = {NULL};
-    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++) {
-        const nb_rounded_matrix *m = &a->matrices[i];
-        uint32_t n = m->rows * m->columns, groups = m->rows * m->groups;
-        signs[i] = m->rows ? test_numbers(in, n + 2 * groups) : NULL;
-        codes[i] = m->rows ? test_numbers(in, n) : NULL;
-    }
+    const expected e = read_expected(a, in);
     double first = step(a), least = losses[0];
     CHECK(fabs(first / losses[0] - 1) < 1e-5, "the loss is %g, not %g", first, losses[0]);
-    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++) {
-        const nb_rounded_matrix *m = &a->matrices[i];
-        if (!m->rows)
-            continue;
-        uint32_t n = m->rows * m->columns, groups = m->rows * m->groups;
-        const int8_t *at = signs[i];
-        uint32_t wrong = count_other_signs(m, 1 / (float)steps, at, at + n, at + n + groups);
-        CHECK(wrong == 0, "type %u, %u bits, matrix %u: %u of %u signs differ", grid.type, grid.bits, i, wrong,
-              n + 2 * groups);
-    }
-    for (uint32_t i = 1; i < steps; i++) {
+    check_signs(a, &grid, &e);
+    for (uint32_t i = 1; i < l.settings.steps; i++) {
         double loss = step(a), off = i < SAME ? 1e-5 : 0.03;
         least = NB_MIN(least, losses[i]);
         CHECK(fabs(loss / losses[i] - 1) < off, "type %u, %u bits, step %u: the loss is %g, not %g", grid.type,
@@ -115,15 +146,8 @@ static void check_case(nb_pool *pool, nb_cursor *in, layer l) {
     }
     CHECK(nb_auto_round_first_loss(a) == first && nb_auto_round_least_loss(a) < 1.03 * least, "the least loss is %g",
           nb_auto_round_least_loss(a));
-    uint32_t same = 0, all = 0;
-    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++)
-        for (uint32_t k = 0; k < a->matrices[i].rows * a->matrices[i].columns; k++, all++)
-            same += a->matrices[i].best_codes[k] == codes[i][k];
-    CHECK(same > 0.98 * all, "type %u, %u bits: %u of %u codes are the library's", grid.type, grid.bits, same, all);
-    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++) {
-        nb_free((void *)signs[i]);
-        nb_free((void *)codes[i]);
-    }
+    check_codes(a, &grid, &e);
+    free_expected(&e);
     nb_free((void *)losses);
     nb_auto_round_free(a);
 }
@@ -188,6 +212,42 @@ static void *blocks_of(const nb_auto_round *a, uint32_t i, uint32_t type) {
     return blocks;
 }
 
+/* Codes of groups of 32, and what they stand for, which is returned. */
+static float *codes_of(const nb_auto_round *a, uint32_t i) {
+    nb_error err = {0};
+    const nb_rounded_matrix *m = &a->matrices[i];
+    uint32_t n = m->rows * m->columns, groups = m->rows * m->groups;
+    uint8_t *codes = nb_alloc(n + groups);
+    uint16_t *scales = nb_alloc_items(groups, sizeof *scales);
+    float *weights = nb_alloc_items(n, sizeof *weights);
+    CHECK(nb_auto_round_codes(a, i, codes, scales, codes + n, weights, &err) == NB_OK, "%s", err.message);
+    for (uint32_t k = 0; k < n; k++)
+        CHECK(weights[k] == nb_f16_to_f32(scales[k / 32]) * (float)(codes[k] - codes[n + k / 32]), "%u", k);
+    nb_free(codes);
+    nb_free(scales);
+    return weights;
+}
+
+/* What the blocks stand for: by the levels and codes, and by the type's own decoder, which is returned. */
+static float *decoded(const nb_auto_round *a, uint32_t i) {
+    nb_error err = {0};
+    const nb_rounded_matrix *m = &a->matrices[i];
+    const nb_traits *traits = nb_traits_of(m->grid.type);
+    uint32_t n = m->rows * m->columns;
+    uint8_t *blocks = nb_alloc((size_t)n / traits->block_weights * traits->block_bytes);
+    float *weights = nb_alloc_items(n, sizeof *weights);
+    CHECK(nb_auto_round_blocks(a, i, blocks, &err) == NB_OK, "%s", err.message);
+    traits->dequantize(blocks, weights, n);
+    nb_free(blocks);
+    for (uint32_t k = 0; k < n; k++) {
+        const nb_round_levels *of = &m->best_levels[k / m->group];
+        float w = of->s * (float)(m->best_codes[k] - of->z) + of->b;
+        if (!CHECK(weights[k] == w, "%s: weight %u is %g, not %g", traits->name, k, (double)weights[k], (double)w))
+            break;
+    }
+    return weights;
+}
+
 /* Blocks and codes stand for the weights whose loss was the least one. Some matrices stay as they are. */
 static void check_results(nb_pool *pool, layer l, uint32_t type, uint32_t bits, uint32_t symmetric) {
     nb_error err = {0};
@@ -204,42 +264,35 @@ static void check_results(nb_pool *pool, layer l, uint32_t type, uint32_t bits, 
     }
     while (a->step < l.settings.steps)
         step(a);
-    const nb_traits *traits = nb_traits_of(type);
-    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++) {
-        const nb_rounded_matrix *m = &a->matrices[i];
-        uint32_t n = m->rows * m->columns, groups = m->rows * m->groups;
-        if (!n)
-            continue;
-        weights[i] = nb_alloc_items(n, sizeof *weights[i]);
-        if (type == NB_TYPE_F32) {
-            uint8_t *codes = nb_alloc(n + groups);
-            uint16_t *scales = nb_alloc_items(groups, sizeof *scales);
-            CHECK(nb_auto_round_codes(a, i, codes, scales, codes + n, weights[i], &err) == NB_OK, "%s", err.message);
-            for (uint32_t k = 0; k < n; k++)
-                CHECK(weights[i][k] == nb_f16_to_f32(scales[k / 32]) * (float)(codes[k] - codes[n + k / 32]), "%u", k);
-            nb_free(codes);
-            nb_free(scales);
-        } else {
-            uint8_t *blocks = nb_alloc((size_t)n / traits->block_weights * traits->block_bytes);
-            CHECK(nb_auto_round_blocks(a, i, blocks, &err) == NB_OK, "%s", err.message);
-            traits->dequantize(blocks, weights[i], n);
-            nb_free(blocks);
-            for (uint32_t k = 0; k < n; k++) {
-                const nb_round_levels *l = &m->best_levels[k / m->group];
-                float w = l->s * (float)(m->best_codes[k] - l->z) + l->b;
-                if (!CHECK(weights[i][k] == w, "%s: weight %u is %g, not %g", traits->name, k, (double)weights[i][k],
-                           (double)w))
-                    break;
-            }
-        }
-    }
-    double least = nb_auto_round_least_loss(a), found = loss_with(&l, a, weights);
-    CHECK(fabs(found / least - 1) < 1e-7, "%s: the loss of the results is %g, and %g was the least", traits->name,
-          found, least);
-    CHECK(least < 0.9 * nb_auto_round_first_loss(a), "%s: the loss fell from %g to %g only", traits->name,
-          nb_auto_round_first_loss(a), least);
+    for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++)
+        if (a->matrices[i].rows)
+            weights[i] = type == NB_TYPE_F32 ? codes_of(a, i) : decoded(a, i);
+    const char *name = nb_traits_of(type)->name;
+    double first = nb_auto_round_first_loss(a), least = nb_auto_round_least_loss(a), found = loss_with(&l, a, weights);
+    CHECK(fabs(found / least - 1) < 1e-7, "%s: the loss of the results is %g, and %g was the least", name, found,
+          least);
+    CHECK(least < 0.9 * first, "%s: the loss fell from %g to %g only", name, first, least);
     for (uint32_t i = 0; i < NB_LAYER_TENSORS; i++)
         nb_free(weights[i]);
+    nb_auto_round_free(a);
+}
+
+/* What is learned of a layer does not depend on the layers before it, so a run that was interrupted goes on with the
+ * same bits. Batches of 3 of 4 windows depend on their order. */
+static void check_second_layer(layer l) {
+    nb_auto_round_grid grid = {.type = NB_TYPE_Q4_0};
+    double losses[64];
+    l.settings.batch = 3;
+    nb_auto_round *a = new_layer(NULL, &l);
+    if (!a || !CHECK(l.settings.steps <= 64, "%u steps", l.settings.steps))
+        return;
+    choose_all(a, &grid);
+    for (uint32_t i = 0; i < l.settings.steps; i++)
+        losses[i] = step(a);
+    begin_layer(a, &l);
+    choose_all(a, &grid);
+    for (uint32_t i = 0; i < l.settings.steps; i++)
+        CHECK(step(a) == losses[i], "step %u has another loss after another layer", i);
     nb_auto_round_free(a);
 }
 
@@ -345,6 +398,7 @@ void test_auto_round(void) {
         if (nb_auto_round_takes(type) == 2)
             check_results(pool, wide, type, 0, 0);
     check_threads(pool, l);
+    check_second_layer(l);
     check_refusals(l);
 #ifdef NB_NATIVE
     check_memory(l);

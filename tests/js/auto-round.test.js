@@ -1,7 +1,7 @@
-// quantize --method autoround: what is made loads, and computes logits nearer to the exact ones than rounding to nearest does;
-// the bytes are the same for any number of threads, and for a run that was interrupted; a folder's codes are what nibble computes
-// with; and what AutoRound has not is refused by name. (That the arithmetic is the library's, tests/core/test_auto_round.c
-// checks.)
+// quantize --method autoround: what is made loads, and computes logits nearer to the exact ones than rounding to nearest
+// does; the bytes are the same for any number of threads, and for a run that was interrupted; a budget takes types that
+// it makes; a folder's codes are what nibble computes with; and what AutoRound has not is refused by name. (That the
+// arithmetic is the library's, tests/core/test_auto_round.c checks.)
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -75,9 +75,11 @@ test('K types keep their scales', async () => {
 
 test('a run that was interrupted goes on, with the same bytes', async () => {
     const resume = join(temporary, 'side.part'),
+        more = { samples: 9, steps: 8 }, // a step takes 8 of the windows, so which ones matters
         controller = new AbortController(),
         reason = new Error('enough');
     const interrupted = made({
+        ...more,
         resume,
         signal: controller.signal,
         onProgress({ calibration }) {
@@ -88,14 +90,30 @@ test('a run that was interrupted goes on, with the same bytes', async () => {
     /** @type {Set<number>} */
     const rounded = new Set();
     const bytes = await made({
+        ...more,
         resume,
         onProgress({ calibration }) {
             if (calibration?.stage === 'quantize') rounded.add(calibration.layer);
         },
     });
     assert.deepEqual([...rounded], [2, 3, 4, 5]);
-    assert.equal(hash(bytes), hash(await made()));
-    await assert.rejects(made({ resume, steps: 13 }), /steps/);
+    assert.equal(hash(bytes), hash(await made(more)));
+    await assert.rejects(made({ ...more, resume, steps: 9 }), /steps/);
+});
+
+test('a budget: types are chosen of those that AutoRound makes', async () => {
+    for (const [bits, source] of /** @type {const} */ ([
+        [5.25, models.tiny],
+        [6, `${root}tests/fixtures/models/type-q4_k.gguf`],
+    ])) {
+        /** @type {import('../../web/index.js').PlannedTensor[]} */
+        let plan = [];
+        const calibration = source === models.tiny ? text : 'abcdefghij klmno pqrst uvwxyz 0123456789. '.repeat(20),
+            budget = { type: undefined, bits, calibration, samples: 2, steps: 1 };
+        await made({ ...budget, onPlan: (tensors) => (plan = tensors) }, source);
+        const types = new Set(plan.filter(({ name }) => name.startsWith('blk.')).map(({ type }) => type));
+        assert.ok(types.size > 1 && ![...types].some((type) => type.startsWith('iq')), [...types].join());
+    }
 });
 
 /** @param {string} source @param {string} out @param {QuantizeFolderOptions} options */
@@ -147,10 +165,23 @@ test('folders: nibble computes with what the codes stand for', async () => {
     }
 });
 
+test('numbers that overflow are told with their layer', async () => {
+    const source = join(temporary, 'overflow');
+    makeFolder('llama-f32', source, { hidden_size: 64, head_dim: 16 }, { 32: 64, 16: 32 });
+    const tensors = tensorsOf(source),
+        name = 'model.layers.0.mlp.down_proj.weight',
+        tensor = /** @type {import('../support/folders.js').Tensor} */ (tensors.get(name)),
+        large = Buffer.alloc(tensor.bytes.length);
+    for (let i = 0; i < large.length; i += 2) large.writeUInt16LE(0x7f00, i); // 1.7e38 in BF16
+    tensors.set(name, { ...tensor, bytes: large });
+    writeTensors(join(source, 'model.safetensors'), tensors);
+    await assert.rejects(made({ context: 16 }, source), /layer 0: what the layer puts out is not finite in window 0/);
+});
+
 test('what AutoRound has not is refused by name', async () => {
     const fixture = (/** @type {string} */ name) => `${root}tests/fixtures/models/${name}.gguf`;
     for (const [source, options, said] of /** @type {[string, object, RegExp][]} */ ([
-        [fixture('gpt2'), {}, /autoround goes backward through layers, and .*Take method gptq/],
+        [fixture('gpt2'), {}, /autoround goes backward through layers, and .*Method gptq takes such models/],
         [fixture('mixtral'), {}, /autoround .*experts/],
         [models.tiny, { type: 'iq4_nl' }, /autoround does not round to iq4_nl \(blk\.0\..*\): take method gptq/],
         [models.tiny, { damping: 0.1 }, /damping \(--damping\) is for GPTQ/],
@@ -161,6 +192,12 @@ test('what AutoRound has not is refused by name', async () => {
         [models.tiny, { calibration: undefined }, /autoround needs a calibration text/],
     ]))
         await assert.rejects(made(/** @type {any} */ (options), source), said);
+    const windowed = join(temporary, 'windowed');
+    makeFolder('llama-f32', windowed, { model_type: 'mistral', sliding_window: 8 }, {});
+    await assert.rejects(
+        made({ context: 16 }, windowed),
+        /a window of 8 tokens, and sequences are longer: take context \(--context\) 8\. Method gptq takes/,
+    );
     await assert.rejects(
         makeQuantized('none', join(temporary, 'none'), {
             ...{ method: 'autoround', calibration: text, format: 'gptq', search: 'best' },
