@@ -34,12 +34,13 @@ import { collectOver, cutForInputs, spread } from './windows.js';
 /** What a matrix is found to be. losses: of each kind. @typedef {{ losses: number[], curvature?: number }} Finding */
 
 /**
- * Types of rows that are whole blocks of 256, and of others. The first of the probes that a matrix can be is its own.
+ * Types of rows that are whole blocks of 256, and of others. The first of the probes that a matrix may become is its
+ * own.
  */
 const OF_256 = 'iq2_xxs iq2_xs iq2_s q2_k iq3_xxs iq3_s q3_k iq4_xs q4_k q5_k q6_k q8_0 f16'.split(' '),
     OF_32 = 'iq4_nl q4_0 q4_1 q5_0 q5_1 q8_0 f16'.split(' '),
     KINDS = [...new Set([...OF_256, ...OF_32])],
-    PROBES = ['q3_k', 'iq4_nl'];
+    PROBES = ['q3_k', 'iq4_nl', 'q4_0'];
 
 /**
  * The file type that llama.cpp infers from the most frequent tensor type (llama-model-loader.cpp). Types that are not
@@ -158,7 +159,7 @@ class Mix {
         this.#checkBudget(
             this.matrices.reduce((sum, tensor) => {
                 if (this.fixed.has(tensor.name)) return sum;
-                return sum + Math.min(...kindsOf(tensor).map((kind) => bytesOf(rounder, tensor, kind)));
+                return sum + Math.min(...this.#kindsOf(tensor).map((kind) => bytesOf(rounder, tensor, kind)));
             }, 0),
         );
         const kept = isProbed ? this.#kept(options.calibration ?? '', hash?.digest('hex')) : undefined;
@@ -197,9 +198,10 @@ class Mix {
         const { side, options } = this;
         if (!side) return undefined;
         const { bits, size, search, context, imatrix, tensors, outputType, tokenEmbeddingType } = options,
+            method = options.method === 'autoround' ? options.method : undefined, // which has types of its own
             collected = imatrix ? [] : spread(this.#windows(text), options.samples);
         const run = {
-            settings: { bits, size, search, context, imatrix, tensors, outputType, tokenEmbeddingType },
+            settings: { bits, size, search, context, imatrix, tensors, outputType, tokenEmbeddingType, method },
             ...{ choices: {}, plan: '', ends: model },
             text: new Uint8Array(Int32Array.from([...collected, ...this.#probed(text).tokens]).buffer),
         };
@@ -243,6 +245,16 @@ class Mix {
     /** Whether the model's output is an embedding, and no logits. */
     get #isEncoder() {
         return this.parts.engine.description?.encoder === true; // without a text, the engine has no model
+    }
+
+    /**
+     * Types that come into question. AutoRound, which rounds the matrices of layers, makes none that have codebooks.
+     * @param {{ name: string, columns: number }} tensor
+     */
+    #kindsOf({ name, columns }) {
+        const isLimited = this.options.method === 'autoround' && layerOf(name) >= 0,
+            kinds = (columns % 256 ? OF_32 : OF_256).filter((kind) => !(isLimited && kind.startsWith('iq')));
+        return columns % 32 ? ['f16'] : kinds;
     }
 
     /** What it costs to measure a matrix, in tokens that pass through a layer. @param {Planned} tensor */
@@ -390,8 +402,8 @@ class Mix {
      */
     async #measure(probe, tensor, isOfLayer) {
         const { rounder } = this,
-            probed = PROBES.find((type) => tensor.columns % (type === 'q3_k' ? 256 : 32) === 0),
-            kinds = kindsOf(tensor);
+            kinds = this.#kindsOf(tensor),
+            probed = PROBES.find((type) => kinds.includes(type));
         rounder.begin(tensor);
         /** @type {number[]} */
         const losses = [];
@@ -498,7 +510,3 @@ const bytesOf = (rounder, tensor, type) => rounder.bytesOf(type, weightsOf(tenso
 
 /** @param {number[]} numbers */
 const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
-
-/** Types that come into question. @param {{ columns: number }} tensor */
-const kindsOf = ({ columns }) =>
-    (columns % 256 ? OF_32 : OF_256).filter((kind) => kind === 'f16' || columns % 32 === 0);
