@@ -1,6 +1,6 @@
 /**
- * AutoRound (src/nibble_train.h: nb_auto_round), in a core of its own with a pool of its own: the weights of a layer, and
- * the text's residual streams -> codes whose errors change the layer's outputs least.
+ * AutoRound (src/nibble_train.h: nb_auto_round), in a core of its own with a pool of its own: the weights of a layer,
+ * and the text's residual streams -> codes whose errors change the layer's outputs least.
  */
 import {
     NB_FORMAT_GPTQ,
@@ -72,11 +72,11 @@ export class AutoRound {
         model.plan = plan;
         model.keepsTypes = true;
         try {
-            this.shape = { ...model.shape(window), layers: 1, vocabulary: 1, is_tied: 1 };
+            this.shape = { ...model.shape(window, 'context (--context)'), layers: 1, vocabulary: 1, is_tied: 1 };
         } catch (error) {
             const { code, message } = /** @type {NibbleError} */ (error);
             if (code !== 'NB_ERR_UNSUPPORTED') throw error;
-            throw refusal(`goes backward through layers, and ${message}. Take method gptq`, error);
+            throw refusal(`goes backward through layers, and ${message}. Method gptq takes such models`, error);
         }
     }
 
@@ -128,17 +128,22 @@ export class AutoRound {
     load(layer, floats) {
         const { core } = this,
             { size, fields } = nb_train_tensor;
+        this.layer = layer;
         /** Of matrices and norms, by their names. @type {Map<string, number>} */
         this.places = new Map();
         for (let i = 0; ; i++) {
             const found = core.borrow(size, (at) => {
                 const to = core.exports.nb_auto_round_tensor(this.#handle, i, at) >>> 0,
                     room = core.bytes(at + fields.name.at, size - fields.name.at);
-                return to === 0 ? null : { to, name: core.string(at + fields.name.at, room.indexOf(0)) };
+                const [rows, columns] = core.ints(at + fields.rows.at, 2);
+                return to === 0 ? null : { to, name: core.string(at + fields.name.at, room.indexOf(0)), rows, columns };
             });
             if (!found) return;
             const name = found.name.replace(/^blk\.0\./, `blk.${layer}.`),
-                weights = floats(name);
+                weights = floats(name),
+                { rows, columns } = found;
+            if (weights.length !== rows * columns)
+                throw new NibbleError('NB_ERR_FORMAT', `${name} is not ${rows} x ${columns}; the file is broken`);
             this.places.set(name, i);
             core.floats(found.to, weights.length).set(weights);
         }
@@ -174,9 +179,19 @@ export class AutoRound {
      */
     async #each(name, total, tick) {
         for (let left = total; left > 0; ) {
-            left = this.core.count(name, this.#handle);
+            left = this.#count(name);
             await breathe();
             await tick(1 - left / total);
+        }
+    }
+
+    /** Calls a function whose errors are of the layer. @param {string} name */
+    #count(name) {
+        try {
+            return this.core.count(name, this.#handle);
+        } catch (error) {
+            if (!(error instanceof NibbleError)) throw error;
+            throw new NibbleError(error.code, `layer ${this.layer}: ${error.message}`, { cause: error });
         }
     }
 

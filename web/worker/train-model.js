@@ -77,9 +77,10 @@ export class TrainedModel {
     /**
      * The shape that the trainer is to have. What it has not is refused by name.
      * @param {number} length of the sequences
+     * @param {string} [option] which chooses that, for messages
      * @returns {import('./trainer.js').Shape}
      */
-    shape(length) {
+    shape(length, option = 'length (--length)') {
         const { plan, engine } = this,
             { architecture, metadata } = engine.description;
         checkTensors(plan, this.keepsTypes);
@@ -96,9 +97,7 @@ export class TrainedModel {
         if (number('expert_count', 0) > 0) throw lacks('experts');
         const window = number('attention.sliding_window', 0);
         if (window > 0 && window < length)
-            throw lacks(
-                `a window of ${window} tokens, and sequences are longer: take a length (--length) of ${window}`,
-            );
+            throw lacks(`a window of ${window} tokens, and sequences are longer: take ${option} ${window}`);
         const sizes = new Map(plan.map(({ name, columns, rows }) => [name, { columns, rows }])),
             at = (/** @type {string} */ name) => sizes.get(name) ?? { columns: 0, rows: 0 };
         const { columns: width, rows: vocabulary } = at('token_embd.weight'),
