@@ -64,8 +64,8 @@ static void observe(input *in, uint8_t step) {
             read_group(in, i);
 }
 
-/* A matrix of the layer gets weights of another type, which are bytes of the file. next: the byte of the next step, which
- * chooses, too. */
+/* A matrix of the layer gets weights of another type, which are bytes of the file. next: the byte of the next step,
+ * which chooses, too. */
 static void replace(input *in, uint8_t step, uint8_t next) {
     static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_Q4_0, NB_TYPE_Q8_0, NB_TYPE_Q2_K, NB_TYPE_NF4};
     uint32_t sides[4], type = types[(step >> 5) % 6];

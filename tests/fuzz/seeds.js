@@ -1,6 +1,6 @@
 // What the writers of seeds share: fixtures, the bytes that fuzz.h takes its choices from, and files of a corpus.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
 import { root } from '../support/builds.js';
 
 export const fixtures = `${root}tests/fixtures/`;
@@ -8,18 +8,30 @@ export const fixtures = `${root}tests/fixtures/`;
 /** @param {string} path within the fixtures */
 export const readJson = (path) => JSON.parse(readFileSync(fixtures + path, 'utf8'));
 
+/** The fixtures' GGUFs of so many bytes at most, each with a name that no other one has. @param {number} bytes */
+export const smallModels = (bytes) =>
+    readdirSync(fixtures, { recursive: true, encoding: 'utf8' })
+        .filter((path) => path.endsWith('.gguf') && statSync(fixtures + path).size <= bytes)
+        .sort()
+        .map((path) => ({
+            name: path.replace(/\.gguf$/, '').replaceAll(sep, '-'),
+            file: readFileSync(fixtures + path),
+        }));
+
 /** The corpus in the folder that the command names: put() adds a seed. */
 export function corpus() {
     const folder = process.argv[2];
     mkdirSync(folder, { recursive: true });
-    let n = 0;
+    /** @type {Set<string>} */
+    const names = new Set();
     return {
         /** @param {string} name @param {...Uint8Array} parts */
         put(name, ...parts) {
+            if (names.has(name)) throw new Error(`two seeds have the name ${name}`);
             writeFileSync(join(folder, name), Buffer.concat(parts));
-            n++;
+            names.add(name);
         },
-        close: () => console.log(`${folder}: ${n} files`),
+        close: () => console.log(`${folder}: ${names.size} files`),
     };
 }
 

@@ -1,10 +1,9 @@
 // Writes a seed corpus for fuzz_session: session_seeds.js FOLDER The small models of tests/fixtures, each with other
 // choices; of every kind one whose weights are partly NaN, infinite or huge; the changed keys of keys.test.js; and
 // loading and answering where memory ends.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
 import { edited } from '../support/gguf.js';
-import { answer, corpus, fixtures, readJson, refusal } from './seeds.js';
+import { answer, corpus, fixtures, readJson, refusal, smallModels } from './seeds.js';
 
 const MOST_BYTES = 200_000;
 // words of F32; two F16 infinities
@@ -19,13 +18,7 @@ function harmed(file, word) {
 }
 
 const seeds = corpus();
-const models = readdirSync(fixtures, { recursive: true })
-    .map((name) => fixtures + name)
-    .filter((path) => path.endsWith('.gguf') && statSync(path).size <= MOST_BYTES)
-    .sort();
-for (const [i, path] of models.entries()) {
-    const file = readFileSync(path),
-        name = basename(path, '.gguf');
+for (const [i, { name, file }] of smallModels(MOST_BYTES).entries()) {
     seeds.put(name, answer(i), refusal(0), file);
     seeds.put(`${name}-harmed`, answer(i + 1), refusal(0), harmed(file, HARM[i % HARM.length]));
     for (const nth of [i + 1, i + 40]) seeds.put(`${name}-${nth}`, answer(i), refusal(nth), file);

@@ -1,13 +1,12 @@
 // Writes a seed corpus for fuzz_walk: walk_seeds.js FOLDER. One small model of each family, with calls in the order in
 // which quantizers make them, in another order, and where memory ends.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
-import { corpus, fixtures, refusal } from './seeds.js';
+import { corpus, refusal, smallModels } from './seeds.js';
 
 const MOST_BYTES = 130_000;
 /** The bytes of fuzz_walk.c. @param {number} group -1: all */
 const observe = (group) => ((group + 1) << 4) | 4,
-    REPLACE = [1, 5, 9, 13].map((group) => group | 32),
+    /** A matrix of each group, as another type. */
+    REPLACE = [0, 1, 2, 3].map((group) => 1 | (group << 2) | ((group + 1) << 5)),
     [NOTE, CHANGE, PASS, PASS_PART] = [6, 2, 3, 11];
 const LAYER = [observe(0), REPLACE[0], observe(1), REPLACE[1], PASS_PART, observe(2), observe(3), PASS];
 const ORDERS = [
@@ -17,16 +16,12 @@ const ORDERS = [
 ];
 
 const seeds = corpus();
-const models = readdirSync(fixtures, { recursive: true })
-    .map((name) => fixtures + name)
-    .filter((path) => path.endsWith('.gguf') && statSync(path).size <= MOST_BYTES)
-    .sort();
-for (const [i, path] of models.entries())
+for (const [i, { name, file }] of smallModels(MOST_BYTES).entries())
     for (const [k, order] of [...ORDERS, [0, 2, 2, 1, 2, 2]].entries()) {
         const steps = Buffer.alloc(24);
         steps.set(order);
         const isProbed = k === ORDERS.length,
             windows = Buffer.from([(isProbed ? 128 : 0) | 1, 4 + (i % 8)]);
-        seeds.put(`${basename(path, '.gguf')}-${k}`, steps, refusal(k === 2 ? i + 1 : 0), windows, readFileSync(path));
+        seeds.put(`${name}-${k}`, steps, refusal(k === 2 ? i + 1 : 0), windows, file);
     }
 seeds.close();
