@@ -1,5 +1,6 @@
 // What pages that train have in common: a training that a person may stop, and what the model writes meanwhile.
 import { load, train } from '../web/index.js';
+import { explain } from './explain.js';
 import { formatDuration } from './format.js';
 
 /** @typedef {import('../web/index.js').Training} Training */
@@ -43,13 +44,13 @@ export async function learn(training, signal, onStep, onText) {
     const { steps, parameters } = training.info,
         every = lookEvery(steps),
         isSampled = parameters <= MOST_SAMPLED;
-    if (isSampled) onText(await written(training));
+    if (isSampled) onText(await sampleOf(training));
     for await (const step of training) {
         onStep(step);
-        if (step.step % every === 0 && step.step < steps && isSampled) onText(await written(training));
+        if (step.step % every === 0 && step.step < steps && isSampled) onText(await sampleOf(training));
         if (signal.aborted) break;
     }
-    onText(await written(training));
+    onText(await sampleOf(training));
 }
 
 /** @param {TrainStep} step @param {number} steps */
@@ -62,7 +63,21 @@ export const stepLine = ({ step, loss, tokensPerSecond, secondsLeft }, steps) =>
 export const whenOf = ({ step, info }) =>
     step === 0 ? 'Before the first step' : `After step ${step} of ${info.steps}`;
 
-/** What the model writes now. @param {Training} training */
+/**
+ * What the model writes now. If that cannot be seen, as where memory is short, it says why. This must not end the
+ * training, or what it has learned would be lost.
+ * @param {Training} training
+ */
+async function sampleOf(training) {
+    try {
+        return await written(training);
+    } catch (error) {
+        const { title, remedy } = explain(error);
+        return `There is no sample. ${title.replace(/\.?$/, '.')} ${remedy}`;
+    }
+}
+
+/** @param {Training} training */
 async function written(training) {
     const bytes = new Uint8Array(await new Response(/** @type {any} */ (training.model())).arrayBuffer()),
         model = await load(bytes, { contextLength: 128 });
