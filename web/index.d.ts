@@ -813,8 +813,9 @@ export interface TrainOptions
     /** Quantization-aware training: what is rounded in each pass. Default: nothing. */
     qat?: QatOptions;
     /**
-     * A model with the same vocabulary, whose logits are learned in place of the text (Hinton et al. 2015): the loss is
-     * the divergence KL(teacher || model) of the next token. A GGUF, whose weights are read as F32, or a folder.
+     * A model with the same vocabulary, whose logits are learned in place of the text (Hinton et al. 2015). It is refused
+     * if a token of the text is another one in it. The loss is the divergence KL(teacher || model) of the next token. A
+     * GGUF, whose weights are read as F32, or a folder.
      */
     teacher?: Source;
     /** As of load(). */

@@ -184,6 +184,16 @@ test('what cannot be trained is refused', async () => {
     await assert.rejects(train(small, { ...OPTIONS, teacher: models.tiny }), {
         message: /the teacher \(--teacher\): it has \d+ tokens in its vocabulary, and the model 263: take one with the/,
     });
+    // as many tokens, but two have each other's numbers
+    const json = JSON.parse(readFileSync(tokenizer[0], 'utf8')),
+        { vocab } = json.model;
+    [vocab.e, vocab.t] = [vocab.t, vocab.e];
+    const others = [new File([JSON.stringify(json)], 'tokenizer.json'), tokenizer[1]],
+        { model } = await run({ config: CONFIG, tokenizer: others }, { ...OPTIONS, steps: 1 });
+    await assert.rejects(train(at('base.gguf'), { ...OPTIONS, teacher: model }), {
+        message:
+            /the teacher \(--teacher\): its token \d+ is "[et]", and the model's is "[et]": take one with the same/,
+    });
 });
 
 test('the command: the file, what it says, and wrong values', () => {

@@ -8,7 +8,11 @@ import { checksum, wordsOf } from '../random.js';
 import { TrainedModel } from './train-model.js';
 import { Trainer } from './trainer.js';
 
-/** What a quantized model has like the one that it was made of. Any teacher has the first like its pupil. @type {[keyof import('./trainer.js').Shape, string][]} */
+/**
+ * Sizes that a quantized model shares with the model that it was made of. Any other teacher and its pupil share only the
+ * first.
+ * @type {[keyof import('./trainer.js').Shape, string][]}
+ */
 const SAME = [
     ['vocabulary', 'tokens in its vocabulary'],
     ['width', 'numbers in its residual stream'],
@@ -24,6 +28,30 @@ const ofTeacher = (error) =>
     error instanceof NibbleError
         ? new NibbleError(error.code, `the teacher (--teacher): ${error.message}`, { cause: error })
         : error;
+
+/** The pupil. isOrigin: whether it must have been made of the teacher. spellings: of the tokens of its text.
+ * @typedef {{ shape: import('./trainer.js').Shape, length: number, isOrigin: boolean, spellings: Map<number, string> }}
+ *     Pupil */
+
+/**
+ * How each token of a text is written, special ones too; empty if the model has no tokenizer.
+ * @param {import('./engine.js').Engine} engine
+ * @param {Iterable<number>} tokens
+ * @returns {Map<number, string>}
+ */
+export function spellingsOf(engine, tokens) {
+    if (!engine.description.tokenizer) return new Map();
+    return new Map(
+        Array.from(new Set(tokens), (token) => {
+            const decoder = engine.decoder(true);
+            try {
+                return [token, decoder.push(token) + decoder.flush()];
+            } finally {
+                decoder.free();
+            }
+        }),
+    );
+}
 
 export class Teacher {
     /** @type {Trainer | undefined} */
@@ -44,25 +72,16 @@ export class Teacher {
     /**
      * @param {import('../sources/open.js').Source} source
      * @param {import('../assets.js').Assets} assets
-     * @param {import('./trainer.js').Shape} pupil
-     * @param {number} length of the sequences
-     * @param {boolean} isOrigin whether the pupil must have been made of it
+     * @param {Pupil} pupil
      * @param {import('./journal.js').Journal} [journal]
      */
-    static async open(source, assets, pupil, length, isOrigin, journal) {
+    static async open(source, assets, pupil, journal) {
         /** @type {TrainedModel | undefined} */
         let model;
         try {
             model = await TrainedModel.open(source, assets, journal);
-            const shape = model.shape(length),
-                same = isOrigin ? SAME : SAME.slice(0, 1),
-                other = same.find(([size]) => shape[size] !== pupil[size]);
-            if (other)
-                throw new NibbleError(
-                    'NB_ERR_ARGUMENT',
-                    `it has ${shape[other[0]]} ${other[1]}, and the ${isOrigin ? 'quantized ' : ''}model ` +
-                        `${pupil[other[0]]}: take ${isOrigin ? 'the model that it was made of' : 'one with the same vocabulary'}`,
-                );
+            const shape = model.shape(pupil.length);
+            checkPupil(model.engine, shape, pupil);
             model.parts.freeModel();
             return new Teacher(model, shape);
         } catch (error) {
@@ -102,4 +121,25 @@ export class Teacher {
         this.model?.free();
         this.model = undefined;
     }
+}
+
+/**
+ * Whether a teacher's logits are of the pupil's tokens.
+ * @param {import('./engine.js').Engine} engine the teacher's
+ * @param {import('./trainer.js').Shape} shape
+ * @param {Pupil} pupil
+ */
+function checkPupil(engine, shape, { shape: wanted, isOrigin, spellings }) {
+    const model = isOrigin ? 'quantized model' : 'model',
+        take = isOrigin ? 'the model that it was made of' : 'one with the same vocabulary',
+        size = SAME.slice(0, isOrigin ? SAME.length : 1).find(([name]) => shape[name] !== wanted[name]);
+    const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `${what}: take ${take}`);
+    if (size) throw refuse(`it has ${shape[size[0]]} ${size[1]}, and the ${model} ${wanted[size[0]]}`);
+    const own = spellingsOf(engine, spellings.keys()),
+        other = Array.from(own).find(([token, spelling]) => spellings.get(token) !== spelling);
+    if (other)
+        throw refuse(
+            `its token ${other[0]} is ${JSON.stringify(other[1])}, and the ${model}'s is ` +
+                `${JSON.stringify(spellings.get(other[0]))}`,
+        );
 }

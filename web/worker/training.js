@@ -15,7 +15,7 @@ import { possibleThreads } from './choose-build.js';
 import { DataOrder, dataTokens } from './data-order.js';
 import { nameOf, stopwatch } from './journal.js';
 import { newModel } from './new-model.js';
-import { Teacher } from './teacher.js';
+import { spellingsOf, Teacher } from './teacher.js';
 import { checkSame, readCheckpoint, writeCheckpoint } from './train-checkpoint.js';
 import { TrainedModel } from './train-model.js';
 import { isOutOfMemory, Trainer } from './trainer.js';
@@ -101,20 +101,16 @@ export class Training {
         /** @type {Teacher | undefined} */
         let teacher;
         try {
-            const own = Number(model.engine.description.metadata['llama.context_length'] ?? 0),
-                length = options.length ?? (own ? Math.min(own, LENGTH) : LENGTH);
-            const shape = model.shape(length);
-            if (own && length > own)
-                throw new NibbleError(
-                    'NB_ERR_ARGUMENT',
-                    `a length (--length) of ${length} is larger than the model's own context, which is ${own}`,
-                );
+            const length = lengthOf(model, options.length),
+                shape = model.shape(length);
             const flags = NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0),
-                tokens = dataTokens(model.engine, options.data, flags);
+                tokens = dataTokens(model.engine, options.data, flags),
+                order = new DataOrder(tokens, length, options.batch, options.validation, options.seed);
+            if (options.teacher) {
+                const pupil = { shape, length, isOrigin: keepsTypes, spellings: spellingsOf(model.engine, tokens) };
+                teacher = await Teacher.open(options.teacher, assets, pupil, journal);
+            }
             model.parts.freeModel();
-            const order = new DataOrder(tokens, length, options.batch, options.validation, options.seed);
-            if (options.teacher)
-                teacher = await Teacher.open(options.teacher, assets, shape, length, keepsTypes, journal);
             const trainer = await Trainer.start(assets, await possibleThreads(options.threads), watch),
                 types = keepsTypes ? tunable(model.plan, trainer) : undefined,
                 part = openTrainer(trainer, shape, { ...options, length, types }, saved?.facts.options.part, teacher);
@@ -283,6 +279,22 @@ export class Training {
         if (this.options.tunes) this.trainer.roundBlocks();
         return this.model.write(this.trainer, port);
     }
+}
+
+/**
+ * Tokens of a sequence.
+ * @param {TrainedModel} model
+ * @param {number} [wanted]
+ */
+function lengthOf({ engine }, wanted) {
+    const own = Number(engine.description.metadata['llama.context_length'] ?? 0),
+        length = wanted ?? (own ? Math.min(own, LENGTH) : LENGTH);
+    if (own && length > own)
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `a length (--length) of ${length} is larger than the model's own context, which is ${own}`,
+        );
+    return length;
 }
 
 /**
