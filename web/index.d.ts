@@ -846,9 +846,9 @@ export type QatType =
     | 'f32';
 
 /**
- * Quantization-aware training: weights stay in F32, each pass computes with what they are rounded to, and gradients pass
- * the rounding as if it were not there (Bengio et al. 2013). What model() writes are the rounded weights, in their type,
- * to the last bit.
+ * Quantization-aware training: weights stay in F32, each pass computes with what they are rounded to, and gradients
+ * pass the rounding as if it were not there (Bengio et al. 2013). What model() writes are the rounded weights, in their
+ * type, to the last bit.
  *
  *     const training = await train('model.gguf', { data: text, rate: 1e-4, qat: { type: 'q4_0' } });
  */
@@ -856,14 +856,15 @@ export interface QatOptions {
     /** What the layers' matrices are trained for. Default: 'f32', which is not rounded. Norms are always F32. */
     type?: QatType;
     /**
-     * Types of single matrices: pairs of a pattern and a type, as `tensors` of quantize() has them. Without a pattern
-     * for them, the token embedding and the output matrix become Q8_0 if `type` is given, and F32 where their rows are
-     * no multiple of 32.
+     * Types of single matrices: pairs of a pattern and a type, as `tensors` of quantize() has them. A pattern that is
+     * found in the name of no matrix is refused. Without a pattern for them, the token embedding and the output matrix
+     * become Q8_0 if `type` is given, and F32 where their rows are no multiple of 32.
      */
     tensors?: { readonly [pattern: string]: QatType } | readonly (readonly [string, QatType])[];
     /**
-     * Which weights share a scale: those of a 'block' of the type (the default), of a 'row', which is an output channel,
-     * or of the whole matrix, a 'tensor' (the default of `scales: 'absmean'`). Groups of K-quants are always blocks.
+     * Which weights share a scale: those of a 'block' of the type (the default), of a 'row', which is an output
+     * channel, or of the whole matrix, a 'tensor' (the default of `scales: 'absmean'`). The groups of K-quants are those
+     * of the type.
      */
     group?: 'block' | 'row' | 'tensor';
     /**
@@ -872,13 +873,13 @@ export interface QatOptions {
      * types q2_0 and tq2_0 (BitNet b1.58, Ma et al. 2024).
      */
     scales?: 'learned' | 'absmean';
-    /** How fast the ranges of weights and inputs move, over how fast weights do. Default: 1. */
+    /** How fast the ranges of weights, and learned ranges of inputs, move, over how fast weights do. Default: 1. */
     scaleRate?: number;
     /** The inputs of the layers' matrices are rounded to so many bits, 2 to 8. Default: they are not. */
     activations?: number;
     /**
-     * The range that `activations` cover: of each 'token' (the default); a moving 'average' over parts of batches (Jacob
-     * et al. 2018, section 3.1); or 'learned' (LSQ).
+     * The range that `activations` cover: of each 'token' (the default); a moving 'average' over parts of batches
+     * (Jacob et al. 2018, section 3.1); or 'learned' (LSQ).
      */
     ranges?: 'token' | 'average' | 'learned';
     /** The range of `activations` need not be symmetric about 0. Default: false. */
@@ -907,7 +908,8 @@ export interface Training extends AsyncIterable<TrainStep> {
     checkpoint(): Promise<Uint8Array>;
     /**
      * The model as it is: a GGUF in F32, with all that the source says of its vocabulary. Of tune(): in the source's
-     * types. With `qat`: of the types that weights are rounded to. While it is read, no step is computed: read it to its end, or cancel it.
+     * types. With `qat`: in the types that weights are rounded to. While it is read, no step is computed: read it to its
+     * end, or cancel it.
      */
     model(): ByteStream;
     /** Ends the worker and frees everything. */

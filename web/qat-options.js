@@ -8,7 +8,7 @@ import { checkOptions, refuse } from './checks.js';
 /** @typedef {import('./index.d.ts').QatType} QatType */
 
 /**
- * All of them; 0 is none.
+ * All options. 0 stands for those that are not given.
  * @typedef {Required<Omit<QatOptions, 'tensors'>> & { tensors: [string, QatType][] }} FullQat
  */
 
@@ -45,8 +45,8 @@ export const QAT_OPTIONS = {
         choices: TYPES,
         value: 'TYPE',
         help:
-            "quantization-aware training: the layers' matrices are rounded to this type in each pass, and the file has " +
-            'them in it. f32: they are not rounded',
+            "quantization-aware training: the layers' matrices are rounded to this type in each pass, and the file " +
+            'has them in it. f32: they are not rounded',
     },
     tensors: {
         flag: 'qat-tensor',
@@ -55,8 +55,8 @@ export const QAT_OPTIONS = {
         value: 'PATTERN=TYPE',
         help:
             'another type for the matrices in whose names the regular expression PATTERN is found, such as ' +
-            'ffn_down=q6_k (may be given several times: the first that is found counts). Where nothing is said, the ' +
-            'token embedding and the output matrix become q8_0',
+            'ffn_down=q6_k (may be given several times: the first that is found counts). With --qat, the token ' +
+            'embedding and the output matrix become q8_0 if no pattern is found in their names',
     },
     group: {
         flag: 'qat-group',
@@ -64,8 +64,8 @@ export const QAT_OPTIONS = {
         choices: ['block', 'row', 'tensor'],
         value: 'NAME',
         help:
-            'with --qat: which weights share a scale: those of a block of the type (the default), of a row, which is an ' +
-            'output channel, or of the whole matrix (the default of absmean)',
+            'with --qat: which weights share a scale: those of a block of the type (the default), of a row, which is ' +
+            'an output channel, or of the whole matrix (the default of absmean)',
     },
     scales: {
         flag: 'qat-scales',
@@ -73,8 +73,8 @@ export const QAT_OPTIONS = {
         choices: ['learned', 'absmean'],
         value: 'NAME',
         help:
-            'with --qat: learned: scales, and minima, are parameters (the default; LSQ); absmean: the scale is the mean ' +
-            'magnitude of the weights, for ternary ones (BitNet b1.58)',
+            'with --qat: learned: scales, and minima, are parameters (the default; LSQ); absmean: the scale is the ' +
+            'mean magnitude of the weights, for ternary ones (BitNet b1.58)',
     },
     scaleRate: {
         flag: 'qat-scale-rate',
@@ -82,7 +82,7 @@ export const QAT_OPTIONS = {
         min: 0,
         max: 1000,
         value: 'R',
-        help: 'with --qat: how fast the ranges of weights move, over how fast weights do (default: 1)',
+        help: 'how fast ranges of weights, and learned ranges of inputs, move, over how fast weights do (default: 1)',
     },
     activations: {
         flag: 'qat-activations',
@@ -140,7 +140,7 @@ export function checkQat(options) {
     const needs = [
         ['group', type !== 'f32', `a ${both('type')}`],
         ['scales', type !== 'f32', `a ${both('type')}`],
-        ['scaleRate', rounds, `a ${both('type')}`],
+        ['scaleRate', rounds || ranges === 'learned', `a ${both('type')}, or ${both('ranges')} learned,`],
         ['ranges', activations > 0, both('activations')],
         ['asymmetric', activations > 0, both('activations')],
         ['freezeAfter', ranges === 'average', `${both('ranges')} average`],

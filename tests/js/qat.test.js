@@ -170,6 +170,10 @@ test('what cannot be trained is refused', async () => {
         [{}, /nothing is rounded: give a type \(--qat\), activations/],
         [{ type: 'q4_0', ranges: 'average' }, /ranges \(--qat-ranges\) needs activations \(--qat-activations\) beside/],
         [{ activations: 8, freezeAfter: 9 }, /freezeAfter .* needs ranges \(--qat-ranges\) average beside it/],
+        [
+            { activations: 8, ranges: 'average', scaleRate: 2 },
+            /scaleRate .* needs a type .* or ranges .* learned, beside/,
+        ],
         [{ activations: 8, group: 'row' }, /group \(--qat-group\) needs a type \(--qat\) beside it/],
         [{ type: 'q4_0', scales: 'absmean' }, /absmean is for ternary weights: take the type tq2_0 or q2_0/],
         [{ type: 'q4_k', group: 'row' }, /a group of q4_k is part of a block/],
@@ -184,6 +188,15 @@ test('what cannot be trained is refused', async () => {
     await assert.rejects(train(small, { ...OPTIONS, teacher: models.tiny }), {
         message: /the teacher \(--teacher\): it has \d+ tokens in its vocabulary, and the model 263: take one with the/,
     });
+    for (const pattern of ['ffn_dwon', 'norm', 'blk\\.8'])
+        await assert.rejects(
+            train(at('base.gguf'), { ...OPTIONS, qat: { tensors: { ffn_up: 'q4_0', [pattern]: 'q8_0' } } }),
+            {
+                code: 'NB_ERR_ARGUMENT',
+                message:
+                    /^train\(\): tensors \(--qat-tensor\): ".*" is found in the name of no matrix\. .* token_embd\.w/,
+            },
+        );
     // as many tokens, but two have each other's numbers
     const json = JSON.parse(readFileSync(tokenizer[0], 'utf8')),
         { vocab } = json.model;

@@ -9,8 +9,8 @@ import { TrainedModel } from './train-model.js';
 import { Trainer } from './trainer.js';
 
 /**
- * Sizes that a quantized model shares with the model that it was made of. Any other teacher and its pupil share only the
- * first.
+ * Sizes that a quantized model shares with the model that it was made of. Any other teacher and its pupil share only
+ * the first.
  * @type {[keyof import('./trainer.js').Shape, string][]}
  */
 const SAME = [

@@ -13,6 +13,7 @@ import {
     nb_train_signals,
     TYPES,
 } from '../abi.js';
+import { NibbleError } from '../errors.js';
 import { TRAINED_TYPES } from '../qat-options.js';
 
 /** @typedef {import('../qat-options.js').FullQat} FullQat */
@@ -41,11 +42,30 @@ function typeOf({ type, tensors }, { name, columns }) {
 }
 
 /**
+ * Of each tensor. A pattern that is found in the name of no matrix is a typing mistake, and is refused.
+ * @param {FullQat} qat
+ * @param {import('./trainer.js').Trained[]} tensors
+ */
+export function roundingsOf(qat, tensors) {
+    const names = tensors.filter(({ isMatrix }) => isMatrix).map(({ name }) => name),
+        idle = qat.tensors.find(([pattern]) => !names.some((name) => new RegExp(pattern).test(name)));
+    if (idle) {
+        const first = names.filter((name) => !/^blk\.[1-9]/.test(name)).join(', ');
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `tensors (--qat-tensor): ${JSON.stringify(idle[0])} is found in the name of no matrix. The matrices of ` +
+                `this model are ${first}, and as many in each other layer`,
+        );
+    }
+    return tensors.map((tensor) => roundingOf(qat, tensor));
+}
+
+/**
  * @param {FullQat} qat
  * @param {import('./trainer.js').Trained} tensor
  * @returns {Rounding}
  */
-export function roundingOf(qat, tensor) {
+function roundingOf(qat, tensor) {
     const type = tensor.isMatrix ? typeOf(qat, tensor) : 'f32',
         isMain = type === qat.type;
     const how = { type: TYPES[type], levels: 0, has_minima: 0, fit: NB_TRAIN_FIT_ERROR };

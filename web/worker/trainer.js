@@ -13,7 +13,7 @@ import {
 import { NibbleError } from '../errors.js';
 import { startPooledCore } from './pool.js';
 import { writeStructs } from './structs.js';
-import { roundingOf, signalsOf } from './train-rounding.js';
+import { roundingsOf, signalsOf } from './train-rounding.js';
 
 /** nb_train_shape. @typedef {Record<keyof typeof nb_train_shape.fields, number>} Shape */
 /** nb_train_optimizer. @typedef {Record<keyof typeof nb_train_optimizer.fields, number>} Optimizer */
@@ -21,8 +21,8 @@ import { roundingOf, signalsOf } from './train-rounding.js';
 /** A tensor. first: where its floats begin in the arrays. isMatrix: it is no norm.
  * @typedef {{ name: string, first: number, rows: number, columns: number, isMatrix: boolean }} Trained */
 
-/** What is rounded in each pass. seed: of gradients. @typedef {{ qat: import('../qat-options.js').FullQat, seed: number
- * }} Rounded */
+/** What is rounded in each pass. seed: of the random numbers by which gradients are rounded.
+ * @typedef {{ qat: import('../qat-options.js').FullQat, seed: number }} Rounded */
 
 /** What a quantized model has of each tensor. @typedef {{ name: string, type: string }[]} Types */
 
@@ -136,7 +136,7 @@ export class Trainer {
             tensors = this.#describe(core.object('nb_train_tensors_of', shape), (i, at) =>
                 core.count('nb_train_tensor_of', shape, i, at),
             ),
-            roundings = tensors.map((tensor) => roundingOf(qat, tensor));
+            roundings = roundingsOf(qat, tensors);
         return core.borrow(nb_train_rounding.size * tensors.length + nb_train_signals.size, (at) => {
             const signals = writeStructs(core.memory, at, nb_train_rounding, roundings);
             writeStructs(core.memory, signals, nb_train_signals, [signalsOf(qat, seed)]);
