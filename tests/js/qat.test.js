@@ -128,11 +128,15 @@ test('a checkpoint goes on with the same bits, with other threads too, and only 
     for (const [given, message, kept = checkpoint] of /** @type {[QatOptions?, RegExp?, Uint8Array?][]} */ ([
         [{ ...qat, type: 'q5_k' }, /of a training whose qat\.type was q4_k, and now it is q5_k/],
         [{ ...qat, gradients: 4 }, /whose qat\.gradients was 8, and now it is 4/],
-        [{ ...qat, tensors: { attn: 'q8_0' } }, /whose qat\.tensors was , and now it is attn=q8_0/],
+        [{ ...qat, tensors: { attn: 'q8_0' } }, /whose qat\.tensors was absent, and now it is attn=q8_0/],
         [undefined, /whose qat\.type was q4_k, and now it is absent/],
         [qat, /whose qat\.type was absent, and now it is q4_k/, plain.checkpoint],
     ]))
         await assert.rejects(train(at('base.gguf'), { ...options, qat: given, checkpoint: kept }), { message });
+    // the rounding is told even if another option differs, too
+    await assert.rejects(train(at('base.gguf'), { ...options, steps: 6, qat: undefined, checkpoint }), {
+        message: /whose qat\.type was q4_k, and now it is absent/,
+    });
 });
 
 test('a model that is read between steps is of that step, and changes nothing', async () => {

@@ -106,9 +106,15 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
         // the page of the first part is written over
         const { status, stdout, stderr } = nibble(...anew(`${name}.gguf`, ...steps, ...kept, '--resume', '--json'));
         assert.equal(status, 0, stderr);
-        assert.equal(JSON.parse(stdout).firstStep, Number(step));
+        const told = JSON.parse(stdout);
+        assert.equal(told.firstStep, Number(step));
         assert.ok(readFileSync(at(`${name}.gguf`)).equals(readFileSync(straight)));
         assert.equal(plotOf(`${name}.html`), plotOf('straight.html'), 'the page has the steps before the break, too');
+        // all steps are done already: the model is written, and the losses of the last step are told once more
+        const done = nibble(...anew(`${name}.gguf`, ...steps, ...kept, '--resume', '--force', '--json')),
+            { loss, validationLoss, tokensPerSecond } = JSON.parse(done.stdout);
+        assert.deepEqual([loss, validationLoss, tokensPerSecond], [told.loss, told.validationLoss, null]);
+        assert.ok(loss > 0 && validationLoss > 0, done.stdout);
         const anewAgain = nibble(...anew(`${name}-2.gguf`, ...steps, '--html', at(`${name}.html`)));
         assert.match(anewAgain.stderr, /\.html is there already; --force writes over it/);
     });

@@ -300,7 +300,7 @@ test('checkpoints that are of something else, or damaged, are refused', async ()
         await refused(/damaged/, checkpoint.slice(0, length));
     const later = checkpoint.slice();
     later[8] = 4;
-    await refused(/version 4 of the format, and this nibble reads version 3/, later);
+    await refused(/version 4 of the format, and this nibble reads version 3: go on with/, later);
 });
 
 test('what cannot be trained is refused by name', async () => {

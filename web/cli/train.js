@@ -1,7 +1,7 @@
 /**
  * `nibble train`: a model of Llama's family learns from texts. What it has learned is a GGUF in F32, or in the types
- * that its weights were rounded to. And `nibble tune`:
- * the scales of a quantized model learn from the model that it was made of.
+ * that its weights were rounded to. And `nibble tune`: the scales of a quantized model learn from the model that it was
+ * made of.
  */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
@@ -300,14 +300,14 @@ class Run {
     facts() {
         const { history, training } = this,
             { steps, parameters, tokens, sequences, batch, length, part, threads } = training.info,
-            last = history[history.length - 1],
-            validated = history.findLast(({ validationLoss }) => validationLoss !== undefined);
+            all = [...training.info.history, ...history],
+            validated = all.findLast(({ validationLoss }) => validationLoss !== undefined);
         return {
             ...{ parameters, tokens, sequences, steps, batch, length, part, threads },
             firstStep: training.info.step,
-            loss: last?.loss ?? null,
+            loss: all.at(-1)?.loss ?? null,
             validationLoss: validated?.validationLoss ?? null,
-            tokensPerSecond: last?.tokensPerSecond ?? null,
+            tokensPerSecond: history.at(-1)?.tokensPerSecond ?? null,
         };
     }
 }

@@ -65,7 +65,8 @@ export function readCheckpoint(given) {
     if (version !== VERSION)
         throw new NibbleError(
             'NB_ERR_UNSUPPORTED',
-            `the checkpoint has version ${version} of the format, and this nibble reads version ${VERSION}`,
+            `the checkpoint has version ${version} of the format, and this nibble reads version ${VERSION}: ` +
+                'go on with the nibble that wrote it, or begin anew',
         );
     if (bytes.length % 4 || header % 4 || HEAD + header + 4 > bytes.length) throw broken('it was cut off');
     if (checksum(wordsOf(bytes.subarray(0, bytes.length - 4))) !== view.getUint32(bytes.length - 4, true))
@@ -106,24 +107,23 @@ function readFacts(json) {
 export function checkSame(theirs, ours) {
     const refuse = (/** @type {string} */ what) =>
         new NibbleError('NB_ERR_ARGUMENT', `the checkpoint is of ${what}: a training goes on only as it began`);
-    const other = (/** @type {'shape' | 'options'} */ part) =>
-        Object.keys({ ...ours[part], ...theirs[part] }).find((name) => theirs[part][name] !== ours[part][name]);
-    const size = other('shape'),
-        option = other('options'),
-        told = (/** @type {unknown} */ value) => value ?? 'absent';
+    const others = (/** @type {'shape' | 'options'} */ part) =>
+        Object.keys({ ...ours[part], ...theirs[part] }).filter((name) => theirs[part][name] !== ours[part][name]);
+    const [size] = others('shape'),
+        options = others('options'),
+        [option] = options,
+        rounding = options.find((name) => name.startsWith('qat.') || name === 'optimizerBits'),
+        told = (/** @type {unknown} */ value) => (value === undefined || value === '' ? 'absent' : value);
+    const otherwise = (/** @type {string} */ name) =>
+        refuse(`a training whose ${name} was ${told(theirs.options[name])}, and now it is ${told(ours.options[name])}`);
     if (size) throw refuse(`another model (its ${size} is ${theirs.shape[size]})`);
-    // a training that rounds otherwise has other parameters, or moments
-    if (option?.startsWith('qat.') || option === 'optimizerBits')
-        throw refuse(
-            `a training whose ${option} was ${told(theirs.options[option])}, and now it is ` +
-                `${told(ours.options[option])}`,
-        );
+    // a training that rounds otherwise has other parameters, or moments, so this is told before any size
+    if (rounding) throw otherwise(rounding);
     if (theirs.floats !== ours.floats || theirs.moments !== ours.moments)
         throw refuse(`another model (its size is ${theirs.floats})`);
     if (theirs.source !== ours.source) throw refuse('another model: the weights that it began with were others');
     if (theirs.text !== ours.text || theirs.tokens !== ours.tokens)
         throw refuse(`another text, which has ${theirs.tokens} tokens`);
     if (option === 'teacher') throw refuse('a training by another teacher (--teacher)');
-    if (option)
-        throw refuse(`a training whose ${option} was ${theirs.options[option]}, and now it is ${ours.options[option]}`);
+    if (option) throw otherwise(option);
 }
