@@ -11,7 +11,9 @@ import { createLossPlot } from './train-plot.js';
 
 /** @typedef {import('./lab-work.js').Original} Original */
 /** @typedef {import('./lab-store.js').Kept} Kept */
-/** @typedef {{ name: string, fileName: string, colour: string, options: Partial<import('../web/index.js').TrainOptions> }} Way */
+/** @typedef {Partial<import('../web/index.js').TrainOptions>} Options */
+/** A way to train. colour: of style.css.
+ * @typedef {{ name: string, fileName: string, colour: string, options: Options }} Way */
 
 /** Characters of the second half that are measured now and then. */
 const MOST_HELD_OUT = 8000;
@@ -20,7 +22,7 @@ const numberOf = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (
 const FIELDS = ['learn-type', 'learn-steps', 'learn-batch', 'learn-length', 'learn-rate'];
 
 /**
- * The first half to learn from, and of the second half as much as is measured in no time.
+ * The first half to learn from, and so much of the second half that measuring it takes little time.
  * @param {string} text
  */
 function dataOf(text) {
@@ -50,8 +52,8 @@ function waysOf(type) {
 }
 
 /**
- * @param {{ given: () => { original: Original | null, text: string | null }, store: Promise<import('./lab-store.js').Store>,
- *     onBusy: (busy: boolean) => void | Promise<void> }} lab
+ * @param {{ given: () => { original: Original | null, text: string | null },
+ *     store: Promise<import('./lab-store.js').Store>, onBusy: (busy: boolean) => void | Promise<void> }} lab
  */
 export function createLearnView({ given, store, onBusy }) {
     const plot = createLossPlot(byId('learn-plot'));

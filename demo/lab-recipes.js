@@ -82,11 +82,11 @@ export function createRecipeView(onChange) {
         if (observes || needs) imatrix.checked = needs;
         imatrix.disabled = busy || observes || needs;
         tune.disabled = busy || !LEARNS.test(type.value);
-        tune.checked &&= !tune.disabled || busy;
+        if (!LEARNS.test(type.value)) tune.checked = false;
         byId('imatrix-note').textContent = needs
             ? `${type.value.toUpperCase()} needs an importance matrix.`
             : observes
-              ? `${method.value.toUpperCase()} looks at the first half of the text itself, and takes no importance matrix.`
+              ? `${method.value.toUpperCase()} looks at the first half of the text, and takes no importance matrix.`
               : '';
     };
 

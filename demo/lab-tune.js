@@ -26,7 +26,8 @@ export async function tuneFile({ original, file, name, text, tokens, window, ste
         const stream = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (tuning.model());
         return [
             await store.keep(name, stream),
-            `divergence ${losses[0].toPrecision(3)} at the first step, ${losses[losses.length - 1].toPrecision(3)} at the last`,
+            `divergence ${losses[0].toPrecision(3)} at the first step, ` +
+                `${losses[losses.length - 1].toPrecision(3)} at the last`,
         ];
     } finally {
         await tuning.dispose();

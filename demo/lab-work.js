@@ -73,7 +73,11 @@ async function importanceOf({ source }, tokens, window, step, signal) {
     }
 }
 
-/** From now on the model is read from a copy. @param {Original} original @param {Awaited<ReturnType<typeof fetchModel>>} copy */
+/**
+ * From now on the model is read from a copy.
+ * @param {Original} original
+ * @param {Awaited<ReturnType<typeof fetchModel>>} copy
+ */
 export const keepCopy = (original, copy) => void Object.assign(original, { source: copy.source, release: copy.remove });
 
 /**

@@ -5,8 +5,8 @@ import { LOAD_OPTIONS } from './options.js';
 /**
  * @typedef {import('./index.d.ts').TrainOptions} TrainOptions
  * @typedef {Required<Pick<TrainOptions, 'steps' | 'batch' | 'rate' | 'decay' | 'clip' | 'beta1' | 'beta2' | 'seed' |
- *     'validation' | 'validateEvery' | 'special' | 'optimizerBits'>> & Pick<TrainOptions, 'length' | 'part' | 'lastRate' |
- *     'warmup' | 'threads'>} CheckedTrain
+ *     'validation' | 'validateEvery' | 'special' | 'optimizerBits'>> &
+ *     Pick<TrainOptions, 'length' | 'part' | 'lastRate' | 'warmup' | 'threads'>} CheckedTrain
  */
 
 /** @type {import('./checks.js').Table<CheckedTrain>} */
@@ -45,7 +45,8 @@ export const TRAIN_OPTIONS = {
         value: 'N',
         help:
             'sequences of a batch that are in memory at once (default: as many as have 4096 tokens, or fewer where ' +
-            'there is not the memory). Another number adds gradients in another order, so the last bits of the result differ',
+            'there is not the memory). Another number adds gradients in another order, so the last bits of the ' +
+            'result differ',
     },
     rate: {
         flag: 'rate',
@@ -120,8 +121,8 @@ export const TRAIN_OPTIONS = {
         default: 32,
         value: 'N',
         help:
-            'of the two means that AdamW keeps for each weight: 32, or 8, a scale for each 256 of them, which takes 10 ' +
-            'bytes of memory for a weight in place of 16',
+            'bits of each of the two means that AdamW keeps for a weight: 32, or 8 with a scale for each 256 of ' +
+            'them, which takes 10 bytes of memory for a weight in place of 16',
     },
     seed: {
         flag: 'seed',

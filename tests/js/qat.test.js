@@ -70,7 +70,7 @@ for (const type of /** @type {Exclude<QatType, 'f32'>[]} */ (Object.keys(TRAINED
         assert.ok(Math.abs(told - expected) < 2e-4 * expected, `${told}, and by the engine ${expected}`);
     });
 
-test('the other options: types of single matrices, a scale for each row, ternary weights as in BitNet b1.58', async () => {
+test('types of single matrices, a scale for each row, and ternary weights as in BitNet b1.58', async () => {
     const { model } = await run(at('base.gguf'), {
         ...OPTIONS,
         qat: { type: 'q4_0', group: 'row', tensors: { ffn_down: 'q6_k', token_embd: 'f32', attn_q: 'f32' } },
@@ -93,7 +93,7 @@ test('the other options: types of single matrices, a scale for each row, ternary
     }
 });
 
-test('training knows of the rounding: less divergence on text that was not seen than by rounding afterwards', async () => {
+test('training knows of the rounding: on text that was not seen it is better than rounding afterwards', async () => {
     const half = Math.floor(text.length / 2),
         options = { ...OPTIONS, data: text.slice(0, half), steps: 40, batch: 4, rate: 0.0005, warmup: 4 };
     const plain = await run(at('base.gguf'), options);

@@ -13,9 +13,9 @@ const folder = mkdtempSync(join(tmpdir(), 'nibble-tokenizer-')),
     at = (/** @type {string} */ name) => join(folder, name);
 after(() => rmSync(folder, { recursive: true }));
 
-/** @type {{ text: string, cases: { options: import('../../web/index.js').TokenizerOptions, json: string,
- *     texts: string[], ids: number[][] }[], folders: { end: string | null, json: string, config: string, texts: string[],
- *     ids: number[][] }[] }} */
+/** @typedef {{ json: string, texts: string[], ids: number[][] }} Expected */
+/** @type {{ text: string, cases: (Expected & { options: import('../../web/index.js').TokenizerOptions })[],
+ *     folders: (Expected & { end: string | null, config: string })[] }} */
 const { text, cases, folders } = JSON.parse(readFileSync(`${root}tests/fixtures/train/tokenizers.json`, 'utf8')),
     bytes = new TextEncoder().encode(text);
 writeFileSync(at('text.txt'), bytes);

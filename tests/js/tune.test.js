@@ -1,5 +1,5 @@
-// tune(): the divergence from the teacher falls, the file keeps its types and size, and what is refused. That the blocks
-// are what was trained, bit for bit, is for tests/core/test_tuning.c.
+// tune(): the divergence from the teacher falls, the file keeps its types and size, and what is refused. That the
+// blocks are what was trained, bit for bit, is for tests/core/test_tuning.c.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

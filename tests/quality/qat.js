@@ -1,10 +1,10 @@
-// What quantization-aware training gains: `make quality-qat` trains a model on, in F32, with weights that are rounded in
-// each pass, and with a teacher, all with the same texts and steps; it compares what came out, and writes build/qat.json
-// and docs/qat.md.
+// What quantization-aware training gains. `make quality-qat` trains a model further in several ways: in F32, with
+// weights that are rounded in each pass, and with a teacher, all with the same text and steps. It compares the models
+// that come out, and writes build/qat.json and docs/qat.md.
 //     NIBBLE_TRAINING=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/qat.js [WAY ...]
 // The two texts must differ. WAY: a type, such as q4_0, or "gradients"; all of them, if none is named. NIBBLE_STEPS=N
-// trains so many steps, NIBBLE_RATE=R with this learning rate, NIBBLE_BATCH=N and NIBBLE_LENGTH=N with batches of so many
-// sequences of so many tokens, and NIBBLE_THREADS=N computes with so many threads.
+// trains so many steps, and NIBBLE_RATE=R with this learning rate. NIBBLE_BATCH=N and NIBBLE_LENGTH=N take batches of
+// so many sequences of so many tokens. NIBBLE_THREADS=N computes with so many threads.
 // What was trained stays in build/qat until all is done: a run that was broken off goes on with the same command.
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -61,7 +61,13 @@ function once(out, args) {
 function maker(folder, base, training) {
     let parameters = 0;
     const bits = (/** @type {string} */ out) => (8 * statSync(out).size) / parameters;
-    /** @param {string} name @param {string} type @param {string} way @param {string[]} more @returns {Made | undefined} */
+    /**
+     * @param {string} name
+     * @param {string} type
+     * @param {string} way
+     * @param {string[]} more flags
+     * @returns {Made | undefined} undefined: the model's rows are no whole blocks of the type
+     */
     const train = (name, type, way, more) => {
         const out = join(folder, `${name}.gguf`),
             kept = ['--checkpoint', `${out}.checkpoint`, '--resume'];
@@ -156,6 +162,8 @@ function measure(made, base, evaluation) {
 const percent = ({ mean, standardError }) =>
     `${(100 * Math.expm1(mean)).toFixed(2)} ± ${(100 * standardError * Math.exp(mean)).toFixed(2)}`;
 
+const count = (/** @type {number} */ n) => n.toLocaleString('en');
+
 /** @param {Row} row */
 const line = ({ type, way, bitsPerWeight, held, perplexity, standardError, logRatio, divergence, sameTop }) =>
     `| ${[
@@ -174,8 +182,8 @@ function gradients(rows) {
     const [exact, rounded] = IN_8_BITS.map(([way]) => rows.find((row) => row.way === way)?.held);
     if (exact === undefined || rounded === undefined) return '';
     return `
-With gradients in 8 bits the loss of the held-out text is ${rounded.toFixed(4)}, and ${exact.toFixed(4)} with gradients in F32: it
-differs by ${(100 * (rounded / exact - 1)).toFixed(2)} %.
+With gradients in 8 bits the loss of the held-out text is ${rounded.toFixed(4)}, and ${exact.toFixed(4)} with
+gradients in F32: it differs by ${(100 * (rounded / exact - 1)).toFixed(2)} %.
 `;
 }
 
@@ -192,15 +200,18 @@ Written by tests/quality/qat.js; do not edit it. The command was
 
     ${command}
 
-All models were trained for ${STEPS} steps of ${BATCH} sequences of ${LENGTH} tokens, with the same text (${characters.training.toLocaleString('en')} characters), order and
-learning rate (${RATE}). "F32 trained" is the fair baseline: the same model, trained as long, without any rounding. "F32
-trained, then rounded" is that one after \`nibble quantize\` to the types that training writes: layers' matrices in the type,
-the ends in Q8_0. "Trained for it" is \`nibble train --qat TYPE\`; with a teacher (\`--teacher\`, the base) it learned the base's
-logits in place of the text. The loss is that of the last twentieth of the training text, which was held out.
+All models were trained for ${STEPS} steps of ${BATCH} sequences of ${LENGTH} tokens, with the same text
+(${count(characters.training)} characters), order and learning rate (${RATE}). "F32 trained" is the fair baseline:
+the same model, trained as long, without any rounding. "F32 trained, then rounded" is that one after \`nibble quantize\`
+to the types that training writes: layers' matrices in the type, the ends in Q8_0. "Trained for it" is
+\`nibble train --qat TYPE\`; with a teacher (\`--teacher\`, the base) it learned the base's logits in place of the text.
+Bits per weight are those of the whole file. The loss is that of the last twentieth of the training text, which was held
+out.
 
-The other figures are of another text, of ${characters.evaluation.toLocaleString('en')} characters (${tokens.toLocaleString('en')} tokens). The perplexity of the base is
-${base.perplexity.toFixed(3)} ± ${base.standardError.toFixed(3)}. KL is the divergence from the base, in nats; a model that has learned more differs
-from it, too. ± is one standard error; those of ratios are paired over the windows of the text.
+The other figures are of another text, of ${count(characters.evaluation)} characters (${count(tokens)} tokens). The
+perplexity of the base is ${base.perplexity.toFixed(3)} ± ${base.standardError.toFixed(3)}. KL is the divergence from
+the base, in nats; a model that has learned more differs from it, too. ± is one standard error; those of ratios
+are paired over the windows of the text.
 
 | type | way | bits per weight | loss, held out | perplexity | above F32 trained, % | mean KL | same top, % |
 |---|---|---:|---:|---:|---:|---:|---:|

@@ -296,7 +296,8 @@ export const COMMANDS = {
                 ...given(FOLDER_OPTIONS, 'group')[0],
                 help:
                     `of a folder (--format): ${FOLDER_OPTIONS.group.help} (default: ` +
-                    `${FOLDER_OPTIONS.group.default}). With --simulate: ${SIMULATE_OPTIONS.group.help} (default: ${SIMULATE_OPTIONS.group.default})`,
+                    `${FOLDER_OPTIONS.group.default}). With --simulate: ${SIMULATE_OPTIONS.group.help} (default: ` +
+                    `${SIMULATE_OPTIONS.group.default})`,
             },
             ...given(FOLDER_OPTIONS, 'block', 'symmetric', 'activations', 'smooth', 'shardBytes'),
             ...given(SIMULATE_OPTIONS, 'perTensor'),
@@ -397,8 +398,8 @@ export const COMMANDS = {
                 type: 'text',
                 value: 'BASE',
                 help:
-                    'learn the logits of this model, in place of the text (the loss is the divergence from it): a GGUF or a ' +
-                    'folder, with the same vocabulary',
+                    'learn the logits of this model, in place of the text (the loss is the divergence from it): a ' +
+                    'GGUF or a folder, with the same vocabulary',
             },
             outputFlag('the GGUF to write, with weights in F32, or with --qat in its type'),
             ...options(TRAIN_OPTIONS),
@@ -445,7 +446,8 @@ export const COMMANDS = {
             },
             ...options(TOKENIZER_OPTIONS, 'special', 'minFrequency', 'pattern', 'lines'),
             outputFlag(
-                'the tokenizer.json to write; beside a file of that name a tokenizer_config.json, which transformers reads',
+                'the tokenizer.json to write; beside a file of that name it writes a tokenizer_config.json, which ' +
+                    'transformers reads',
             ),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over files that are there' },
             { ...JSON_FLAG, help: 'print what was learned, in numbers, as one JSON object' },

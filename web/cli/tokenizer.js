@@ -1,6 +1,6 @@
 /**
- * `nibble tokenizer`: learns a tokenizer from texts, and writes it as a tokenizer.json. Beside a file of that name there
- * is a tokenizer_config.json, so that the folder is one that transformers and nibble read.
+ * `nibble tokenizer`: learns a tokenizer from texts, and writes it as a tokenizer.json. Beside a file of that name it
+ * writes a tokenizer_config.json, so that transformers and nibble read the folder.
  */
 import { basename, dirname, join } from 'node:path';
 import { isDebugAsked } from '../debug.js';
