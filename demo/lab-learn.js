@@ -1,4 +1,5 @@
 // The lab's training: the model learns a little further from the text, and what it has learned can be watched.
+import { load } from '../web/index.js';
 import { QAT_OPTIONS } from '../web/qat-options.js';
 import { announce, byId, make, setDisabled } from './dom.js';
 import { fetchModel } from './lab-fetch.js';
@@ -6,7 +7,7 @@ import { download } from './lab-results.js';
 import { problemOf } from './lab-steps.js';
 import { halves } from './lab-text.js';
 import { keepCopy } from './lab-work.js';
-import { beginTraining, learn, lookEvery, stepLine, whenOf } from './learning.js';
+import { beginTraining, learn, lookEvery, shareHeldOut, stepLine, whenOf } from './learning.js';
 import { createLossPlot } from './train-plot.js';
 
 /** @typedef {import('./lab-work.js').Original} Original */
@@ -22,14 +23,23 @@ const numberOf = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (
 const FIELDS = ['learn-type', 'learn-steps', 'learn-batch', 'learn-length', 'learn-rate'];
 
 /**
- * The first half to learn from, and so much of the second half that measuring it takes little time.
+ * The tokens of the first half to learn from, and of so much of the second half that measuring it takes little time.
+ * @param {Original['source']} source
  * @param {string} text
+ * @param {number} length of a sequence
+ * @param {AbortSignal} signal
  */
-function dataOf(text) {
-    const { calibration, evaluation } = halves(text),
-        heldOut = evaluation.slice(0, MOST_HELD_OUT),
-        data = calibration + heldOut;
-    return { data, validation: Math.min(0.9, heldOut.length / data.length) };
+async function dataOf(source, text, length, signal) {
+    const model = await load(source, { headerOnly: true, signal });
+    try {
+        const { calibration, evaluation } = halves(text),
+            learned = await model.tokenize(calibration, { signal }),
+            heldOut = await model.tokenize(evaluation.slice(0, MOST_HELD_OUT), { signal }),
+            data = [...learned, ...heldOut];
+        return { data, validation: shareHeldOut(learned.length, data.length, length) };
+    } finally {
+        await model.dispose();
+    }
 }
 
 /**
@@ -116,46 +126,59 @@ export function createLearnView({ given, store, onBusy }) {
             byId('learn-step').textContent = 'Fetching the model';
             keepCopy(original, await fetchModel(original.source, place, (share) => setBar(share), signal));
         }
-        const steps = numberOf('learn-steps'),
+        byId('learn-step').textContent = 'Reading the text';
+        setBar(null);
+        const length = numberOf('learn-length'),
+            steps = numberOf('learn-steps'),
             ways = waysOf(select.value),
             /** @type {import('./train-plot.js').Curve[]} */
             curves = ways.map(({ colour }) => ({ history: [], stroke: colour, heldOut: colour }));
-        const common = {
-            ...{
-                steps,
-                batch: numberOf('learn-batch'),
-                length: numberOf('learn-length'),
-                rate: numberOf('learn-rate'),
-            },
-            ...{ ...dataOf(text), validateEvery: lookEvery(steps) },
+        const options = {
+            ...{ steps, length, batch: numberOf('learn-batch'), rate: numberOf('learn-rate') },
+            ...(await dataOf(original.source, text, length, signal)),
+            validateEvery: lookEvery(steps),
         };
         for (const [i, way] of ways.entries()) {
             if (signal.aborted) break;
             byId('learn-step').textContent = 'Loading the model';
             setBar(null);
-            const training = await beginTraining(original.source, { ...common, ...way.options }, signal);
+            const training = await beginTraining(original.source, { ...options, ...way.options }, signal);
             try {
-                byId('learned').hidden = false;
-                const column = columnOf(way);
-                await learn(
-                    training,
-                    signal,
-                    (step) => {
-                        curves[i].history.push(step);
-                        setBar(step.step / steps);
-                        byId('learn-step').textContent = `${way.name}: ${stepLine(step, steps)}`;
-                        plot.show(curves);
-                    },
-                    (written) => column.say(written, whenOf(training)),
-                );
-                const stream = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (training.model()),
-                    kept = await place.keep(way.fileName, stream);
-                files.push(kept);
-                column.offer(kept, way.fileName);
+                await watch(training, way, signal, (step) => {
+                    curves[i].history.push(step);
+                    plot.show(curves);
+                });
             } finally {
                 await training.dispose();
             }
         }
+    }
+
+    /**
+     * A training to its end, whose model is kept.
+     * @param {import('./learning.js').Training} training
+     * @param {Way} way
+     * @param {AbortSignal} signal
+     * @param {(step: import('./learning.js').TrainStep) => void} onStep
+     */
+    async function watch(training, way, signal, onStep) {
+        byId('learned').hidden = false;
+        const column = columnOf(way),
+            { steps } = training.info;
+        await learn(
+            training,
+            signal,
+            (step) => {
+                onStep(step);
+                setBar(step.step / steps);
+                byId('learn-step').textContent = `${way.name}: ${stepLine(step, steps)}`;
+            },
+            (written) => column.say(written, whenOf(training)),
+        );
+        const stream = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (training.model()),
+            kept = await (await store).keep(way.fileName, stream);
+        files.push(kept);
+        column.offer(kept, way.fileName);
     }
 
     /** @param {number | null} share */

@@ -16,6 +16,18 @@ export const PROMPT = 'Once upon a time';
 export const lookEvery = (steps) => Math.max(1, Math.floor(steps / LOOKS));
 
 /**
+ * The share of sequences to hold out, so that none to learn from has a token of the second half. It is 0.9 at most, as
+ * train() takes no more.
+ * @param {number} learned tokens of the first half
+ * @param {number} all tokens
+ * @param {number} length of a sequence; the token behind it is learned, too
+ */
+export function shareHeldOut(learned, all, length) {
+    const sequences = (/** @type {number} */ tokens) => Math.max(0, Math.floor((tokens - 1) / length));
+    return Math.min(0.9, 1 - sequences(learned) / Math.max(1, sequences(all)));
+}
+
+/**
  * train(), which the signal ends only until there is a training: what that has learned is kept.
  * @param {Parameters<typeof train>[0]} source
  * @param {import('../web/index.js').TrainOptions} options

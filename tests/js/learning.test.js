@@ -1,7 +1,9 @@
-// demo/learning.js: what is learned in a page is not lost where the model cannot be loaded to show what it writes.
+// demo/learning.js: what is learned in a page is not lost where the model cannot be loaded to show what it writes, and
+// what is held out is not learned.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { learn } from '../../demo/learning.js';
+import { learn, shareHeldOut } from '../../demo/learning.js';
+import { DataOrder } from '../../web/worker/data-order.js';
 
 /** @typedef {import('../../web/index.js').Training} Training */
 
@@ -43,3 +45,23 @@ for (const [name, model, message] of /** @type {[string, () => ReadableStream<Ui
         assert.equal(texts.length, 3, 'before, between, and at the end');
         for (const text of texts) assert.match(text, message);
     });
+
+test('no sequence to learn from has a token of the second half', () => {
+    for (const length of [1, 2, 7, 32])
+        for (const [learned, heldOut] of [
+            [length + 1, length],
+            [100, 3],
+            [101, 99],
+            [385, 385],
+            [1000, 77],
+            [3 * length, 16 * length],
+        ]) {
+            const tokens = Int32Array.from({ length: learned + heldOut }, (_, i) => i),
+                share = shareHeldOut(learned, tokens.length, length),
+                order = new DataOrder(tokens, length, 1, share, 0),
+                { targets } = order.sequences(0, order.windows),
+                sequences = Math.floor((learned - 1) / length);
+            assert.equal(order.windows, sequences, `${learned} + ${heldOut} tokens, sequences of ${length}`);
+            assert.ok(Math.max(...targets) < learned);
+        }
+});

@@ -46,6 +46,15 @@ describe('what learns in the lab', { skip }, () => {
             }
         });
 
+    /** The tokens of both halves of the text. */
+    async function tokensOf() {
+        const { calibration, evaluation } = halves(SAMPLE),
+            model = await load(models.tiny, { headerOnly: true }),
+            tokens = [await model.tokenize(calibration), await model.tokenize(evaluation)];
+        await model.dispose();
+        return tokens;
+    }
+
     /** A short training, and what Node makes of the same. @param {Page} page */
     async function trains(page) {
         await page.fill('#text', SAMPLE);
@@ -64,10 +73,11 @@ describe('what learns in the lab', { skip }, () => {
             await page.waitForTimeout(100);
         assert.match(String(await page.getAttribute('#learn-plot', 'aria-label')), label);
         const names = ['trained.gguf', 'trained.Q4_0.gguf'],
-            { evaluation } = halves(SAMPLE),
+            tokens = await tokensOf(),
             options = {
-                ...{ data: SAMPLE, steps: 6, batch: 4, length: 32, rate: 0.001 },
-                validation: evaluation.length / SAMPLE.length,
+                ...{ data: tokens.flat(), steps: 6, batch: 4, length: 32, rate: 0.001 },
+                // of all sequences the last ones, from the first one on that has a token of the second half
+                validation: 1 - Math.floor((tokens[0].length - 1) / 32) / Math.floor((tokens.flat().length - 1) / 32),
             };
         for (const [i, more] of [{}, { qat: { type: /** @type {const} */ ('q4_0') } }].entries()) {
             const column = page.locator('#learn-columns .column').nth(i);
