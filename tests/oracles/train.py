@@ -3,9 +3,10 @@
 
     train.py [--output FILE]
 
-The model is transformers' LlamaForCausalLM in double precision. Its losses are torch.nn.functional's (cross_entropy, kl_div), its optimizer torch.optim.AdamW, with clip_grad_norm_
-and a LambdaLR. Widths of 20, 30 and 42 and heads of 6 leave edges to nibble's tiles of products, and the second model's
-batch is longer than its blocks of attention and of logits.
+The model is transformers' LlamaForCausalLM in double precision (in_double). Its losses are torch.nn.functional's
+(cross_entropy, kl_div), its optimizer torch.optim.AdamW, with clip_grad_norm_ and a LambdaLR. Widths of 20, 30 and 42
+and heads of 6 leave edges to nibble's tiles of products, and the second model's batch is longer than its blocks of
+attention and of logits.
 
 Two models: one whose output matrix is the token embedding, trained by cross-entropy; and one with a matrix of its own,
 trained by both losses with a temperature (Hinton et al. 2015). Weights and the teacher's logits are random numbers,
@@ -77,9 +78,9 @@ class Angles(torch.nn.Module):
 
 
 def in_double(model):
-    """transformers computes norms, softmax and angles in F32 whatever the weights are. Their last bits depend on the
-    processor and on the number of threads, and in 1e-7 of them a fixture would differ on each machine. So these parts
-    are PyTorch's in double precision, of which F32 keeps the same bits everywhere."""
+    """transformers computes norms, softmax and angles in F32, whatever type the weights have. The last bits of these
+    depend on the processor and on the number of threads, so a fixture would differ from machine to machine by about
+    1e-7. Here they are PyTorch's in double precision. Rounded to F32, these have the same bits everywhere."""
     config, model = model.config, model.double()
     model.set_attn_implementation("sdpa")
     model.model.rotary_emb = Angles(config)
@@ -117,9 +118,8 @@ def floats(tensors):
 
 def case(seed, length, tied, share, temperature):
     config = LlamaConfig(vocab_size=42, hidden_size=20, intermediate_size=30, num_hidden_layers=2,
-                         num_attention_heads=4,
-                         num_key_value_heads=2, head_dim=6, max_position_embeddings=128, rms_norm_eps=1e-5,
-                         rope_theta=1000.0, tie_word_embeddings=tied)
+                         num_attention_heads=4, num_key_value_heads=2, head_dim=6, max_position_embeddings=128,
+                         rms_norm_eps=1e-5, rope_theta=1000.0, tie_word_embeddings=tied)
     random = Random(seed)
     model = in_double(LlamaForCausalLM(config))
     weights = parameters(model, tied)

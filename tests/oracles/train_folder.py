@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/folder.json: what PyTorch computes when folders of tests/fixtures are trained as train() does.
+"""Writes tests/fixtures/train/folder.json: what PyTorch computes when folders of tests/fixtures are trained as train()
+does it.
 
     train_folder.py [--output FILE]
 
-The models are transformers' LlamaForCausalLM in double precision throughout (train.py: in_double); losses, optimizer and schedule are PyTorch's.
-A batch is the whole text, so that the order in which nibble takes its windows does not matter.
+The models are transformers' LlamaForCausalLM in double precision throughout (train.py: in_double). Losses, optimizer
+and schedule are PyTorch's. A batch is the whole text, so that the order in which nibble takes its windows does not
+matter.
 
-The file: for each folder its tokens, the options as train() has them, and of each step the loss before it, the gradient's
-length and the learning rate.
+The file: for each folder its tokens, the options as train() has them, and of each step the loss before it, the
+gradient's length and the learning rate.
 
 Needs numpy, torch and transformers (tests/oracles/requirements.txt).
 """
@@ -25,8 +27,7 @@ from train import in_double, steady
 FIXTURES = Path(__file__).parent / "../fixtures"
 READ = ["safetensors/llama-f32", "quantize/plain"]
 OPTIONS = {"steps": 8, "batch": 4, "length": 24, "rate": 0.02, "lastRate": 0.004, "warmup": 3, "decay": 0.2,
-           "clip": 0.6,
-           "beta1": 0.8, "beta2": 0.98}
+           "clip": 0.6, "beta1": 0.8, "beta2": 0.98}
 EPSILON = 1e-8
 
 

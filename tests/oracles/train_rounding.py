@@ -13,13 +13,13 @@ columns]; u8 [rows, columns]: 1 where dw = dW, else dw = 0; F32 ds [steps], dz [
 the generator of tests/core/random.h from the seed 1 + the grid's number: w = r / 4 [rows, columns], s = (1.1 + r) /
 (2 levels) [steps], z = (1 + r) / 8 [steps], if there are minima, and dW = r [rows, columns].
 
-Then whole models, of which those with a rate of 0 have steps that stay as they are, as train.py has them and with the same generator; each: u32 seed; the shape as there; F32 share,
-temperature; u32 sequences, length; i32 tokens, targets; u32 tensors; of each a rounding: u32 method, type, levels,
-has_minima; i32 group; F32 rate; u32 steps (with minima); F32 steps, by LSQ's rule, and 0.9 times that with minima;
-then how inputs and gradients are rounded: u32 inputs, input_levels, input_minima, frozen; F32 average, rate; u32
-gradient_bits, seed; then F64 loss; F32 gradients of all tensors' weights, and of their steps; the optimizer as there;
-u32 n; F64 losses [n], norms [n]; F32 weights of all tensors after n steps, and their steps. Of gradients and weights
-only every THIRTEENTH number of a tensor is there.
+Then whole models, as train.py has them and with the same generator. Steps whose rate is 0 stay as they are. Each model:
+u32 seed; the shape as there; F32 share, temperature; u32 sequences, length; i32 tokens, targets; u32 tensors; of each a
+rounding: u32 method, type, levels, has_minima; i32 group; F32 rate; u32 steps (with minima); F32 steps, by LSQ's rule,
+and 0.9 times that with minima; then how inputs and gradients are rounded: u32 inputs, input_levels, input_minima,
+frozen; F32 average, rate; u32 gradient_bits, seed; then F64 loss; F32 gradients of all tensors' weights, and of their
+steps; the optimizer as there; u32 n; F64 losses [n], norms [n]; F32 weights of all tensors after n steps, and their
+steps. Of gradients and weights only every thirteenth number of a tensor is there (EVERY).
 
 Needs numpy, torch and transformers (tests/oracles/requirements.txt).
 """

@@ -4,13 +4,13 @@ makes of texts with them.
 
     trained_tokenizers.py [--output FILE]
 
-Folders that nibble tokenizer writes, each { end, json, config, texts, ids }: json is the library's, with the token `end`
-before each text; config is nibble's tokenizer_config.json. AutoTokenizer reads the two, and must give the ids and the
-end that a tokenizer gives to which both were told directly; ids are with what it adds to a text.
-
 Each case is { options (of trainTokenizer), json (the tokenizer.json that the library writes), texts, ids }. The text
 that is learned from is texts.bin's prose, scripts and code (text_cases.py), one text; with `lines` each of its lines.
 transformers reads the json as a PreTrainedTokenizerFast. The texts are random pieces of these, and special tokens.
+
+Each folder, as nibble tokenizer writes it, is { end, json, config, texts, ids }: json is the library's, with the token
+`end` before each text; config is nibble's tokenizer_config.json. AutoTokenizer reads the two, and must give the ids and
+the end that a tokenizer gives to which both were told directly. ids are with what it adds to a text.
 
 Needs tokenizers and transformers (tests/oracles/requirements.txt).
 """
@@ -100,7 +100,8 @@ def folder(end):
     texts = random_texts([end] if end else [])
     ids = [read(text)["input_ids"] for text in texts]
     assert ids == [told(text)["input_ids"] for text in texts]
-    assert (read.eos_token_id, read.bos_token_id) == (told.eos_token_id, told.bos_token_id) == ((0, 0) if end else (None, None))
+    expected = (0, 0) if end else (None, None)
+    assert (read.eos_token_id, read.bos_token_id) == (told.eos_token_id, told.bos_token_id) == expected
     for one in ids:
         assert read.decode(one) == told.decode(one)
     print(f"a folder with the end {end}: {len(read)} tokens")
