@@ -152,6 +152,12 @@ test('what cannot become integers, and options that have no use', async () => {
     await assert.rejects(integersOf(`${root}tests/fixtures/models/biases.gguf`), {
         message: /attn_q\.bias|attn_k\.bias|attn_v\.bias|bias/,
     });
+    // and what becomes nothing else
+    const again = quantize(await integersOf(models.tiny), { type: 'q4_0', requantize: true });
+    await assert.rejects(new Response(again).arrayBuffer(), {
+        code: 'NB_ERR_UNSUPPORTED',
+        message: /this is a model of integers: quantize the model that it was made of/,
+    });
     for (const more of [{ type: 'q4_0' }, { calibration: 'x' }, { bits: 4 }, { search: 'best' }])
         assert.throws(() => quantize(models.tiny, /** @type {any} */ ({ method: 'integer', ...more })), {
             code: 'NB_ERR_ARGUMENT',

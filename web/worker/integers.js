@@ -3,6 +3,7 @@
  * is about text.
  */
 import { NB_LOAD_HEADER } from '../abi.js';
+import { NibbleError } from '../errors.js';
 import { startBuild } from './core.js';
 import { feedSink } from './feed.js';
 import { IntegerCore } from './integer-core.js';
@@ -27,6 +28,18 @@ export function isOfIntegers(head) {
     const text = (/** @type {number} */ from, /** @type {string} */ wanted) =>
         new TextDecoder('latin1').decode(head.subarray(from, from + wanted.length)) === wanted;
     return head.length === INTEGER_HEAD && text(0, 'GGUF') && text(KEY_AT, KEY) && text(TEXT_AT, ARCHITECTURE);
+}
+
+/**
+ * Codes mean nothing without their multipliers, so nothing else is made of them.
+ * @param {{ name: string }[]} tensors of any model
+ */
+export function refuseIntegers(tensors) {
+    if (tensors.some(({ name }) => name === 'token_embd.multipliers'))
+        throw new NibbleError(
+            'NB_ERR_UNSUPPORTED',
+            'this is a model of integers: quantize the model that it was made of',
+        );
 }
 
 /**

@@ -8,6 +8,7 @@ import { calibrate } from './calibrate.js';
 import { possibleThreads } from './choose-build.js';
 import { giveRecipe, openConversion } from './convert.js';
 import { makeIntegers } from './integer-maker.js';
+import { refuseIntegers } from './integers.js';
 import { nameOf } from './journal.js';
 import { inputFiles, Meter } from './load-model.js';
 import { OutlierBlocks } from './outliers.js';
@@ -150,8 +151,9 @@ const placed = (blocks, tensors, find) =>
  * @returns {Planned[]}
  */
 function plan(core, converter, options) {
-    const all = plannedTensors(core, converter),
-        rules = rulesOf(options, all);
+    const all = plannedTensors(core, converter);
+    refuseIntegers(all);
+    const rules = rulesOf(options, all);
     for (const { i, name } of all) {
         const rule = rules.find(([pattern]) => pattern.test(name));
         if (rule) core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
