@@ -95,7 +95,7 @@ export const CALIBRATION_OPTIONS = {
         flag: 'no-clip',
         type: 'switch',
         off: true,
-        help: 'with awq: do not clip the ranges of blocks (those of K-quants and IQ types never are)',
+        help: 'with awq: do not clip the ranges of blocks (those of Q4, Q5, K-quants and IQ types never are)',
     },
     trueSequential: {
         flag: 'no-true-sequential',
@@ -393,7 +393,9 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
             ) && /** @type {Record<string, any>} */ ({ ...others, calibration })[name] !== undefined,
     );
     if (method === 'rtn' && useless)
-        throw refuse(`${both(useless)} is for methods that calibrate: pass ${both('method')}, such as gptq, beside it`);
+        throw refuse(
+            `${both(useless)} is for methods that calibrate: pass ${both('method')}, such as ${userOf(useless)}, beside it`,
+        );
     if (method === 'rtn') return;
     checkCalibrated({ ...others, method, calibration });
     const needs = `${both('method')} ${method}`;
@@ -452,6 +454,12 @@ const USED_BY = [
     ['trueSequential', 'GPTQ and AWQ', (method) => method !== 'autoround'],
     ['steps', 'AutoRound', (method) => method === 'autoround'],
 ];
+
+/** A method that uses the option. @param {string} name */
+function userOf(name) {
+    const uses = USED_BY.find(([option]) => option === name)?.[2];
+    return METHODS.find((method) => method !== 'rtn' && (!uses || uses(method)));
+}
 
 /**
  * What a method that calibrates needs, and has no use for.
@@ -534,7 +542,7 @@ function checkNearest(given) {
     if (useless)
         throw refuse(
             `${useless} (--${CALIBRATION_OPTIONS[/** @type {'clip'} */ (useless)].flag}) is not needed to round to ` +
-                'nearest: leave it out, or pass method (--method) gptq',
+                `nearest: leave it out, or pass method (--method) ${userOf(useless)}`,
         );
 }
 

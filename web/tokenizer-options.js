@@ -19,7 +19,7 @@ export const TOKENIZER_OPTIONS = {
         min: BYTES,
         max: 1 << 20,
         value: 'N',
-        help: 'tokens that there shall be, with 256 bytes and the special ones',
+        help: 'size of the vocabulary, with the 256 bytes and the special tokens',
     },
     special: {
         flag: 'special',

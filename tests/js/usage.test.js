@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { COMMANDS } from '../../web/cli/commands.js';
 import { parse } from '../../web/cli/flags.js';
+import { commandHelp } from '../../web/cli/help.js';
 import { isUsage } from '../../web/cli/usage.js';
 import * as ownTables from '../../web/options.js';
 import * as qatTables from '../../web/qat-options.js';
@@ -137,6 +138,9 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['quantize', ...gguf, '--simulate', 'uniform', '--samples', '5'], /leave out samples/],
         [['quantize', ...gguf, '--type', 'q4_0', ...gptq, '--no-clip'], /clip \(--no-clip\) is for AWQ/],
         [['quantize', ...gguf, '--type', 'q4_0', '--no-true-sequential'], /\(--no-true-sequential\) is for methods/],
+        [['quantize', ...gguf, '--type', 'q4_0', '--steps', '9'], /pass method \(--method\), such as autoround,/],
+        [['quantize', ...gguf, '--type', 'q4_0', '--no-clip'], /pass method \(--method\), such as awq,/],
+        [['quantize', hugging, out, '--format', 'gptq', '--steps', '9'], /or pass method \(--method\) autoround/],
         [['quantize', ...gguf, '--type', 'q4_0', '--calibration', noText, '--method', 'awq'], /not a text in UTF-8/],
         [['quantize', ...gguf, '--type', 'q4_0', '--asymmetric'], /--asymmetric is for folders/],
         [['quantize', ...float, '--type', 'q4_0', '--tensor', 'ffn_dwn=q4_0'], /no tensor's name fits "ffn_dwn"/],
@@ -218,7 +222,8 @@ const OTHERS = new Set(['help', 'version', 'input-type', 'jitless']);
 const WORD = /(?<![\w-])--([a-z][a-z-]*[a-z])/g;
 
 test('help: each flag that it speaks of is one of the same command', () => {
-    for (const [command, { flags, usage }] of Object.entries(COMMANDS)) {
+    for (const [command, { flags, usage, placeless }] of Object.entries(COMMANDS)) {
+        assert.ok(!placeless || !/standard input/.test(commandHelp(command)), `${command} reads no model from there`);
         const own = flags.map(({ flag }) => flag);
         for (const said of [usage, ...flags.map(({ help }) => help)])
             for (const [, word] of said.matchAll(WORD))

@@ -6,8 +6,9 @@ import { UsageError } from './usage.js';
 
 export const version = () => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
-const MODEL = `MODEL is a GGUF file or a folder of safetensors files: a path, a URL, hf:owner/repo for one on the hub, or -
-for standard input.`;
+const MODEL = 'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, hf:owner/repo for one on the hub';
+/** Where a model has no flag before it. */
+const MODEL_OR_INPUT = `${MODEL}, or -\nfor standard input.`;
 
 export function overview() {
     const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`);
@@ -17,7 +18,7 @@ Usage: nibble COMMAND MODEL [options]
 
 ${lines.join('\n')}
 
-${MODEL}
+${MODEL_OR_INPUT}
 
 nibble COMMAND --help lists a command's options. nibble --version prints the version.
 With NIBBLE_DEBUG=1 in the environment, standard error tells each stage of a load, which build was chosen and why, and the
@@ -44,7 +45,7 @@ export function known(name) {
 
 /** @param {string} name */
 export function commandHelp(name) {
-    const { usage, summary, flags } = COMMANDS[name];
+    const { usage, summary, flags, placeless } = COMMANDS[name];
     const lines = flags.map((flag) => {
         const head = `  ${flag.short ? `-${flag.short}, ` : ''}--${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
         const choices = flag.choices ? `; one of ${flag.choices.join(', ')}` : '';
@@ -53,7 +54,8 @@ export function commandHelp(name) {
         return `${begin}${wrap(`${flag.help}${choices}${told ? '' : ` (default: ${flag.default})`}`, 26)}`;
     });
     const takesModel = [usage, ...flags.map(({ value }) => value)].some((words) => words?.includes('MODEL')),
-        what = `${wrap(`${summary[0].toUpperCase()}${summary.slice(1)}.`, 0)}${takesModel ? `\n${MODEL}` : ''}`;
+        model = takesModel ? `\n${placeless ? `${MODEL}.` : MODEL_OR_INPUT}` : '',
+        what = wrap(`${summary[0].toUpperCase()}${summary.slice(1)}.`, 0) + model;
     return `Usage: ${usage}\n\n${what}\n\n${lines.join('\n')}\n`;
 }
 
