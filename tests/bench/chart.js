@@ -60,7 +60,8 @@ export const figuresOf = ({ cpu, cores, date, repetitions, models }) => ({
         Object.entries(models).map(([name, { speed }]) => [name, { speed: speed.map((row) => figures(row, speed)) }]),
     ),
 });
-/** A table for each model, by its name in lower case without its type. @param {Report} report */
+
+/** A table for each model, by its name in lower case. @param {Report} report */
 export const tablesOf = ({ models }) =>
     Object.fromEntries(
         Object.entries(models).map(([name, { speed }]) => [name.toLowerCase(), speedTable(name, speed)]),

@@ -63,6 +63,9 @@ test("docs/speed.md has the tables and the chart of docs/bench.json's figures", 
         page = read('speed.md');
     assert.equal(insert(page, tablesOf(report), 'chart.js'), page, 'run node tests/bench/chart.js');
     assert.equal(chartOf(report), read('speed.svg'), 'run node tests/bench/chart.js');
+    // what the text around the tables says of the run
+    for (const fact of [report.cpu, `${report.cores} cores`, report.date, `medians of ${report.repetitions}`])
+        assert.ok(page.replace(/\s+/g, ' ').includes(fact), `docs/speed.md does not say ${fact}`);
 });
 
 test('a run of the bench becomes figures: rates with a digit, ratios of what they were before', () => {
