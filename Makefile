@@ -1,6 +1,8 @@
 # Every goal does its own set-up first, and is quick when there is nothing to do.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run build docs format lint analyze analyzers bench bench-kernels quality quality-mix quality-grids quality-groups quality-qat bundlers common-bundlers fuzz oracle oracles tables gemma minilm vocabularies clean checked compilers model peers
+.PHONY: help setup demo test run build docs format lint analyze analyzers bench bench-kernels quality quality-mix \
+    quality-grids quality-groups quality-qat bundlers common-bundlers fuzz oracle oracles tables gemma minilm \
+    vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,7 +20,7 @@ export PROMPT
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-setup: compilers node_modules/.package-lock.json model ## get the compilers, the npm packages and the model; the other goals call it
+setup: compilers node_modules/.package-lock.json model ## get compilers, npm packages and the model; other goals call it
 	@tools/setup.sh native
 	@tools/setup.sh browser
 	@tools/setup.sh analyzers
@@ -61,19 +63,19 @@ bench: build model gemma peers ## speed beside wllama and native llama.cpp (BENC
 	@tools/setup.sh browser
 	@exec node tests/bench/run.js $(BENCH)
 
-quality: build model ## what each type and method of quantizing loses (NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER MODELS="base smollm2 minilm")
+quality: build model ## what each type and method of quantizing loses (variables: CONTRIBUTING.md)
 	@exec node tests/quality/run.js $(MODELS)
 
-quality-mix: build ## what the automatic mix gains over recipes of the same size (NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL)
+quality-mix: build ## what the automatic mix gains over recipes of the same size (variables: CONTRIBUTING.md)
 	@exec node tests/quality/mixes.js $(RECIPES)
 
-quality-groups: build ## what calibration gains at the same bits and group (NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER)
+quality-groups: build ## what calibration gains at the same bits and group (variables: CONTRIBUTING.md)
 	@exec node tests/quality/groups.js
 
-quality-qat: build ## what quantization-aware training gains (NIBBLE_TRAINING=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL NIBBLE_STEPS=N WAYS="q4_0 gradients")
+quality-qat: build ## what quantization-aware training gains (variables: CONTRIBUTING.md)
 	@exec node tests/quality/qat.js $(WAYS)
 
-quality-grids: build ## what uniform grids, logarithmic levels and codebooks cost (NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL)
+quality-grids: build ## what uniform grids, logarithmic levels and codebooks cost (variables: CONTRIBUTING.md)
 	@exec node tests/quality/grids.js
 
 bundlers: build ## build a small app with every bundler, and open it in Chromium (600 MB of packages)
@@ -105,10 +107,16 @@ oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from 
 	 BUILD_CUDA_EXT=0 build/venv/bin/pip install -q --no-deps --no-build-isolation -r tests/oracles/requirements-gptq.txt
 	 touch build/venv/installed; }
 	@cd tests/oracles
-	@for script in dequantize_vectors quantize_vectors gptq_vectors primitive_vectors simulated_vectors awq_vectors awq_layer_vectors int8_vectors w8a8_folders preset_types quantized_files text_fixtures random_models family_models scaled_models outlier_models outlier_vectors integer_vectors encoder_models gemma_embedding both_ways_models \
-	   safetensors_models family_folders llamacpp_folders folder_defaults folder_keys folder_variants quantized_folders quantized_families \
-	   train_rounding moment_vectors auto_round_vectors bitsandbytes_folders bitsandbytes_vectors compressed_folders rounded_folders quantization_keys sentence_folders sentence_keys \
-	   perplexity_vectors comparison_vectors imatrix_vectors walk_vectors encoder_calibration train train_folder scale_vectors bpe_vectors trained_tokenizers tokenizer_json random_texts gguf_texts tokenizer_config tokenizer_model split_vectors corpus_vectors jinja_vectors template_vectors other_files; do \
+	@for script in dequantize_vectors quantize_vectors gptq_vectors primitive_vectors simulated_vectors awq_vectors \
+	   awq_layer_vectors int8_vectors w8a8_folders preset_types quantized_files text_fixtures random_models \
+	   family_models scaled_models outlier_models outlier_vectors integer_vectors encoder_models gemma_embedding \
+	   both_ways_models safetensors_models family_folders llamacpp_folders folder_defaults folder_keys \
+	   folder_variants quantized_folders quantized_families train_rounding moment_vectors auto_round_vectors \
+	   bitsandbytes_folders bitsandbytes_vectors compressed_folders rounded_folders quantization_keys \
+	   sentence_folders sentence_keys perplexity_vectors comparison_vectors imatrix_vectors walk_vectors \
+	   encoder_calibration train train_folder scale_vectors bpe_vectors trained_tokenizers tokenizer_json \
+	   random_texts gguf_texts tokenizer_config tokenizer_model split_vectors corpus_vectors jinja_vectors \
+	   template_vectors other_files; do \
 	   ../../build/venv/bin/python $$script.py; done
 	@../../build/venv/bin/python gguf_keys.py
 	@../../build/venv/bin/python gguf_tensors.py
@@ -121,7 +129,8 @@ oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from 
 	@for model in smollm2=../../$(REAL_MODEL) tiny=../../demo/tiny.gguf; do
 	   name=$${model%%=*} file=$${model#*=}
 	   ../../build/venv/bin/python greedy_vectors.py $$file ../fixtures/llamacpp/$$name-greedy.json
-	   ../../build/venv/bin/python logits_vectors.py $$file ../fixtures/llamacpp/$$name-logits.json --full ../../build/oracles/$$name-logits.f32
+	   ../../build/venv/bin/python logits_vectors.py $$file ../fixtures/llamacpp/$$name-logits.json \
+	      --full ../../build/oracles/$$name-logits.f32
 	 done
 
 gemma: checked ## get Gemma 3 270M (253 MB, Gemma terms), which the bench and some tests use where it is
@@ -152,10 +161,12 @@ node_modules/.package-lock.json: package-lock.json | checked
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-web/abi.js: tools/abi.js src/nibble.h src/nibble_convert.h src/nibble_quantize.h src/nibble_train.h src/types/types.h src/text/vocabulary.h src/quant/presets.c
+web/abi.js: tools/abi.js src/nibble.h src/nibble_convert.h src/nibble_quantize.h src/nibble_train.h src/types/types.h \
+ src/text/vocabulary.h src/quant/presets.c
 	@node tools/abi.js
 
-build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.js $(wildcard web/*.js web/*/*.js web/*/*/*.js web/report/report.css)
+build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.js \
+ $(wildcard web/*.js web/*/*.js web/*/*/*.js web/report/report.css)
 	@node tools/bundle.js
 
 # Without the model the demo has its tiny one, so nothing here fails for want of a network.
@@ -171,7 +182,8 @@ common-bundlers: checked
 	@cd tests/bundlers
 	@[ -e node_modules/vite ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] || {
 	 echo "setup: installing the bundlers of tests/bundlers"
-	 npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error || echo "setup: there are no bundlers to test with"; }
+	 npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error ||
+	  echo "setup: there are no bundlers to test with"; }
 
 peers: checked
 	@cd tests/bench

@@ -13,7 +13,7 @@ import { messageOf, NibbleError } from './errors.js';
  * @property {number} [max] inclusive
  * @property {number} [modulo] any whole number is taken, modulo this
  * @property {readonly string[]} [choices]
- * @property {readonly string[]} [types] of rules: the types that they may give; none: all that tensors of a file may have
+ * @property {readonly string[]} [types] of rules: the types that they may give; none: those of any tensor of a file
  * @property {any} [default] none: decided when it is needed, as the help says
  * @property {string} [value] what the help calls the value
  */

@@ -51,9 +51,9 @@ export const CALIBRATION_OPTIONS = {
         help:
             'rtn rounds each weight to nearest; gptq rounds column by column, and the columns that follow make up ' +
             'for the errors, as far as a calibration text shows how; awq scales columns before rounding to nearest, ' +
-            'so that those with large inputs lose less; awq+gptq does both; autoround learns for each weight of a layer ' +
-            "whether to round it up or down, and takes much longer (models of Llama's family); integer, without --type, " +
-            'writes a Llama that runs on integers alone (only in nibble)',
+            'so that those with large inputs lose less; awq+gptq does both; autoround learns for each weight of a ' +
+            "layer whether to round it up or down, and takes much longer (models of Llama's family); integer, " +
+            'without --type, writes a Llama that runs on integers alone (only in nibble)',
     },
     calibration: {
         flag: 'calibration',
@@ -221,8 +221,8 @@ export const QUANTIZE_OPTIONS = {
 
 /**
  * What each format of folders takes. (How they are made: web/worker/formats.) bits: of a code. symmetric: the default.
- * sideBySide: groups are of columns side by side, and no whole rows. types: the
- * format has types, and no bits and groups.
+ * sideBySide: groups are of columns side by side, and no whole rows. types: the format has types, and no bits and
+ * groups.
  * @type {Record<CheckedFolder['format'], { bits: number[], symmetric: boolean, sideBySide?: boolean,
  *     types?: string[] }>}
  */
@@ -394,7 +394,8 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
     );
     if (method === 'rtn' && useless)
         throw refuse(
-            `${both(useless)} is for methods that calibrate: pass ${both('method')}, such as ${userOf(useless)}, beside it`,
+            `${both(useless)} is for methods that calibrate: pass ${both('method')}, such as ${userOf(useless)}, ` +
+                'beside it',
         );
     if (method === 'rtn') return;
     checkCalibrated({ ...others, method, calibration });
@@ -469,7 +470,8 @@ function checkCalibrated({ method, calibration, ...others }) {
     const idle = USED_BY.find(([name, , uses]) => others[name] !== undefined && !uses(method));
     if (idle)
         throw refuse(
-            `${idle[0]} (--${CALIBRATION_OPTIONS[idle[0]].flag}) is for ${idle[1]}: leave it out, or pass another method`,
+            `${idle[0]} (--${CALIBRATION_OPTIONS[idle[0]].flag}) is for ${idle[1]}: leave it out, or pass another ` +
+                'method',
         );
     if (calibration === undefined)
         throw refuse(`method (--method) ${method} needs a calibration text: pass calibration (--calibration)`);

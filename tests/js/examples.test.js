@@ -1,4 +1,5 @@
-// The examples for Node, as examples/README.md starts them, and README's own lines. (Those for pages are in tests/page/examples.test.js.)
+// The examples for Node, as examples/README.md starts them, and README's own lines. (Those for pages are in
+// tests/page/examples.test.js.)
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,5 @@
-// The tables of docs/support.md say what was tested and no more. (Whether they are today's, make test checks at its end.)
+// The tables of docs/support.md say what was tested and no more. (Whether they are today's, make test checks at its
+// end.)
 // Runs once: no other Node would change what it finds.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

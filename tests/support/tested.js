@@ -1,4 +1,5 @@
-// Keeps what the tests compared with a reference and found equal: tests/support/tables.js makes the tables of docs/support.md of it.
+// Keeps what the tests compared with a reference and found equal: tests/support/tables.js makes the tables of
+// docs/support.md of it.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { test } from 'node:test';

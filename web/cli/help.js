@@ -21,8 +21,8 @@ ${lines.join('\n')}
 ${MODEL_OR_INPUT}
 
 nibble COMMAND --help lists a command's options. nibble --version prints the version.
-With NIBBLE_DEBUG=1 in the environment, standard error tells each stage of a load, which build was chosen and why, and the
-timings of each request.
+With NIBBLE_DEBUG=1 in the environment, standard error tells each stage of a load, which build was chosen and why, and
+the timings of each request.
 
 Examples:
   nibble run model.gguf                                    chat in the terminal
