@@ -128,6 +128,8 @@ test('files that would take the place of each other, or of what is no checkpoint
     const init = [...['--init', `${root}tests/fixtures/models/type-f16.gguf`, '--data', text, '-o', at('other.gguf')]],
         none = nibble(...init, '--checkpoint', text, '--resume');
     assert.equal(none.status, 2, none.stderr); // it is the text, too
+    const bits = nibble(...anew('bits.gguf', '--optimizer-bits', '16', '--data', at('absent.txt')));
+    assert.equal(bits.stderr.split('\n')[0], 'nibble: optimizerBits (--optimizer-bits) must be 8 or 32, not 16');
     writeFileSync(at('no.ckpt'), 'This is no checkpoint.');
     const wrong = nibble(...init, '--checkpoint', at('no.ckpt'), '--resume');
     assert.equal(wrong.stderr, 'nibble: the checkpoint is not one of a training by nibble\n');

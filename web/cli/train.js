@@ -5,12 +5,13 @@
  */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { checkOptions } from '../checks.js';
 import { isDebugAsked } from '../debug.js';
 import { messageOf } from '../errors.js';
 import { NibbleError, train, tune } from '../index.js';
 import { qatOf } from '../qat-options.js';
 import { shownLoss as shown, trainingPage } from '../report/train-page.js';
-import { TRAIN_OPTIONS, TUNE_OPTIONS } from '../train-options.js';
+import { TRAIN_OPTIONS, TUNE_OPTIONS, withTrainDefaults } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
 import { checkEnd, learnedTokenizer } from './learned-tokenizer.js';
 import { inTime, ofModel, pick, printLine } from './open-model.js';
@@ -35,6 +36,8 @@ const PIECE = 1 << 26;
 /** @type {import('./usage.js').Command['run']} */
 export async function commandTrain({ values }, signal) {
     checkTogether(values);
+    // wrong values are refused before a tokenizer is learned, which may take minutes
+    withTrainDefaults(checkOptions(TRAIN_OPTIONS, pick(TRAIN_OPTIONS, values), 'train()'));
     const { init, config, tokenizer, vocabulary, end, teacher } = values,
         qat = qatOf(values);
     await learn(values, [init, tokenizer, teacher], signal, async (options) => {
