@@ -75,7 +75,7 @@ describe('what learns in the lab', { skip }, () => {
         const names = ['trained.gguf', 'trained.Q4_0.gguf'],
             tokens = await tokensOf(),
             options = {
-                ...{ data: tokens.flat(), steps: 6, batch: 4, length: 32, rate: 0.001 },
+                ...{ data: tokens.flat(), steps: 6, batch: 4, length: 32, rate: 0.0001 },
                 // of all sequences the last ones, from the first one on that has a token of the second half
                 validation: 1 - Math.floor((tokens[0].length - 1) / 32) / Math.floor((tokens.flat().length - 1) / 32),
             };
