@@ -1,7 +1,7 @@
-// quantize --method autoround: what is made loads, and computes logits nearer to the exact ones than rounding to nearest
-// does; the bytes are the same for any number of threads, and for a run that was interrupted; a budget takes types that
-// it makes; a folder's codes are what nibble computes with; and what AutoRound has not is refused by name. (That the
-// arithmetic is the library's, tests/core/test_auto_round.c checks.)
+// quantize --method autoround: what is made loads, and computes logits nearer to the exact ones than rounding to
+// nearest does; the bytes are the same for any number of threads, and for a run that was interrupted; a budget takes
+// types that it makes; a folder's codes are what nibble computes with; and what AutoRound has not is refused by name.
+// (That the arithmetic is the library's, tests/core/test_auto_round.c checks.)
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/auto_round.bin: AutoRound (Cheng et al. 2024) on one small layer, by the library auto-round.
+"""Writes tests/fixtures/train/auto_round.bin: AutoRound (Cheng et al. 2024) on a small layer, by the library auto-round.
 
     auto_round_vectors.py [--output FILE]
 
 The layer is transformers' LlamaDecoderLayer in F32. The library's WrapperLinear rounds its matrices and has their
 parameters, its SignSGD and torch's LinearLR move them. The loop around these is the library's, too (algorithms/
 quantization/sign_round/quantizer.py: quantize_block), with all windows in each batch, so that their order does not
-matter. GGUF's Q4_1 and Q8_0 are grids that the library has not; for them the rounding is that of nibble_train.h, written
-here for autograd.
+matter. GGUF's Q4_1 and Q8_0 are grids that the library has not; for them the rounding is that of nibble_train.h,
+written here for autograd.
 
 Weights and inputs are random numbers that the test makes, too (tests/core/random.h), by the seed 1 + the case's number:
 the layer's tensors in nibble's order, norms 1 + r / 4, matrices r / 4; then the exact inputs r, and the inputs of the
@@ -182,7 +182,8 @@ def main():
     config = LlamaConfig(vocab_size=8, hidden_size=WIDTH, intermediate_size=HIDDEN, num_hidden_layers=1,
                          num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, head_dim=HEAD, rms_norm_eps=EPSILON,
                          rope_theta=BASE, attn_implementation="eager")
-    out = struct.pack("<5I2f4I", WIDTH, HEADS, KV_HEADS, HEAD, HIDDEN, BASE, EPSILON, WINDOWS, WINDOW, STEPS, len(CASES))
+    sizes = WIDTH, HEADS, KV_HEADS, HEAD, HIDDEN, BASE, EPSILON, WINDOWS, WINDOW, STEPS
+    out = struct.pack("<5I2f4I", *sizes, len(CASES))
     path.write_bytes(out + b"".join(case(config, 1 + i, *c) for i, c in enumerate(CASES)))
 
 

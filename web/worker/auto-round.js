@@ -276,16 +276,3 @@ const gridOf = ({ format, bits, group, symmetric }) => ({
 /** @param {string} what @param {unknown} [cause] */
 const refusal = (what, cause) =>
     new NibbleError('NB_ERR_UNSUPPORTED', `method (--method) autoround ${what}`, { cause });
-
-/**
- * A tensor's weights as floats. Types of floating-point numbers may have rows of any length.
- * @param {import('./quantizer.js').Quantizer} quantizer
- * @param {string} name
- * @param {Weights} [tensor]
- */
-export function floatsOf(quantizer, name, tensor) {
-    if (!tensor) throw new NibbleError('NB_ERR_FORMAT', `the model has no tensor ${name}; the file is broken`);
-    const { from, weights, columns } = tensor;
-    if (from === 'f32') return new Float32Array(weights.slice().buffer);
-    return quantizer.decode(from, weights, isFloat(from) ? 32 : columns);
-}

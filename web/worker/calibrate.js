@@ -9,7 +9,7 @@
  */
 import { NB_WALK_HESSIANS, NB_WALK_MEANS, NB_WALK_RANGES, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { AutoRound, floatsOf } from './auto-round.js';
+import { AutoRound } from './auto-round.js';
 import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
@@ -214,7 +214,7 @@ class Calibration {
             return;
         }
         const { columns } = /** @type {Planned} */ (this.plan.find((tensor) => tensor.name === name)),
-            weights = this.quantizer.decode(type, bytes, columns);
+            weights = this.quantizer.floats(type, bytes, columns);
         walk.replace(name, TYPES.f32, new Uint8Array(weights.buffer));
     }
 
@@ -270,27 +270,41 @@ class Calibration {
             await this.#roundLayer(this.autoRound, walk, layer, all, tensors);
             return this.#endLayer(walk, layer, `by AutoRound, ${time()}`, hash);
         }
-        const groupsNow = () =>
+        const known = () =>
                 all
                     .map((matrices, group) => ({ group, matrices: matrices.filter(isKnown) }))
                     .filter(({ matrices }) => matrices.length > 0),
             hasTwoParts = all.some(([{ part }]) => part > 0),
             passes = options.trueSequential && hasTwoParts ? 2 : 1,
-            steps = (options.trueSequential ? 2 : 1) * groupsNow().length + passes + (options.trueSequential ? 0 : 1);
+            steps = (options.trueSequential ? 2 : 1) * known().length + passes + (options.trueSequential ? 0 : 1);
         progress.beginLayer(layer, steps + (pairs.length > 0 ? 1 + pairs.length : 0));
         if (folding && pairs.length > 0) await this.#fold(walk, layer, folding, pairs);
-        if (!options.trueSequential)
-            await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.what, tick));
-        const groups = groupsNow(); // a matrix that was scaled may be one more
+        const groups = known(); // a matrix that was scaled may be one more
+        await this.#quantizeGroups(walk, layer, groups, tensors);
+        const matrices = groups.flatMap(({ matrices }) => matrices).length;
+        await this.#endLayer(walk, layer, `${matrices} matrices, ${time()}`, hash);
+    }
+
+    /**
+     * Observes and quantizes a layer's groups: all are observed first, or each after the groups before it are quantized
+     * (trueSequential).
+     * @param {Walk} walk
+     * @param {number} layer
+     * @param {{ group: number, matrices: Matrix[] }[]} groups
+     * @param {Map<string, Weights>} tensors which are no longer kept when they are quantized
+     */
+    async #quantizeGroups(walk, layer, groups, tensors) {
+        const { progress, what } = this,
+            { trueSequential } = this.options;
+        if (!trueSequential) await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, what, tick));
         let part = 0;
         for (const { group, matrices } of groups) {
             const [{ name }] = matrices;
-            if (options.trueSequential && part < matrices[0].part) {
+            if (trueSequential && part < matrices[0].part) {
                 await progress.step('pass', `blk.${layer}`, (tick) => walk.passPart(tick));
                 part = matrices[0].part;
             }
-            if (options.trueSequential)
-                await progress.step('observe', name, (tick) => walk.observe(group, this.what, tick));
+            if (trueSequential) await progress.step('observe', name, (tick) => walk.observe(group, what, tick));
             await progress.step('quantize', name, async (tick) => {
                 for (const { tensor, ...room } of await this.#quantize(walk, group, matrices, tensors, tick)) {
                     this.#put(walk, tensor, room);
@@ -298,8 +312,6 @@ class Calibration {
                 }
             });
         }
-        const matrices = groups.flatMap(({ matrices }) => matrices).length;
-        await this.#endLayer(walk, layer, `${matrices} matrices, ${time()}`, hash);
     }
 
     /**
@@ -338,7 +350,11 @@ class Calibration {
      */
     async #passExact(layer, tensors) {
         const { autoRound, progress, quantizer } = this;
-        autoRound?.load(layer, (name) => floatsOf(quantizer, name, tensors.get(name)));
+        autoRound?.load(layer, (name) => {
+            const tensor = tensors.get(name);
+            if (!tensor) throw new NibbleError('NB_ERR_FORMAT', `the model has no tensor ${name}; the file is broken`);
+            return quantizer.floats(tensor.from, tensor.weights, tensor.columns);
+        });
         await progress.step('pass', `blk.${layer}`, async (tick) => autoRound?.pass(tick));
     }
 
@@ -476,11 +492,15 @@ const choicesOf = (options, map) =>
 const nothingToSmooth = () =>
     new NibbleError(
         'NB_ERR_ARGUMENT',
-        'smooth (--smooth): this model has no norm that makes the inputs of a matrix and nothing else, so no norm can ' +
-            'take scales up: leave it out',
+        'smooth (--smooth): this model has no norm that makes the inputs of a matrix and nothing else, so no norm ' +
+            'can take scales up: leave it out',
     );
 
-/** Whether a tensor is the order of a matrix's columns, and no file has it. @param {Planned} tensor @param {string} of */
+/**
+ * Whether a tensor is the order of a matrix's columns, and no file has it.
+ * @param {Planned} tensor
+ * @param {string} of
+ */
 const isMadeOrder = ({ name, source }, of) => source === '' && name === of.replace(/weight$/, 'order');
 
 /** What is not made of its codes has no order either. @param {Planned} tensor */
@@ -492,12 +512,16 @@ const notOrdered = ({ name, from }) =>
             `(--type ${from})`,
     );
 
-/** Scales of columns would have to change those that are kept apart, too. @param {string} method @param {string} name */
+/**
+ * Scales of columns would have to change those that are kept apart, too.
+ * @param {string} method
+ * @param {string} name
+ */
 const notScalable = (method, name) =>
     new NibbleError(
         'NB_ERR_ARGUMENT',
-        `method (--method) ${method} scales columns, but this model keeps some in 16 bits (${name}): take gptq, or the ` +
-            'model that it was made of',
+        `method (--method) ${method} scales columns, but this model keeps some in 16 bits (${name}): take gptq, or ` +
+            'the model that it was made of',
     );
 
 /** Whether a layer's part of the model has the tensor. @param {number} layer */

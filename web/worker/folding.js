@@ -166,7 +166,7 @@ export class Folding {
         const stored = pair.isNorm && this.maker.stored(absorber);
         if (stored && scales[0]) await this.#fit(absorber, stored, scales[0]);
         if (scales.every((one) => one === null)) this.journal?.(`${title}: no scales are better than none`);
-        else await this.#put(await this.#scaled(pair, scales), title);
+        else this.#put(await this.#scaled(pair, scales), title);
     }
 
     /**
@@ -179,7 +179,7 @@ export class Folding {
         const [reader] = readers,
             outputs = this.#outputs(reader);
         for (const tensor of new Set([...readers, absorber, ...(bias ? [bias] : [])]))
-            made.set(tensor, await this.#floats(tensor));
+            made.set(tensor, this.#floats(tensor));
         await this.quantizer.open(reader.columns, null, async (q) => {
             for (const [tensor, weights] of made)
                 for (const [expert, one] of scales.entries()) {
@@ -198,9 +198,9 @@ export class Folding {
      * @param {Map<Weights, Float32Array>} made
      * @param {string} title
      */
-    async #put(made, title) {
+    #put(made, title) {
         const { walk } = this;
-        for (const tensor of made.keys()) walk.replace(tensor.name, TYPES.f32, bytesOf(await this.#floats(tensor)));
+        for (const tensor of made.keys()) walk.replace(tensor.name, TYPES.f32, bytesOf(this.#floats(tensor)));
         walk.note();
         for (const [{ name }, weights] of made) walk.replace(name, TYPES.f32, bytesOf(weights));
         const change = walk.change();
@@ -232,7 +232,7 @@ export class Folding {
         let row = 0;
         for (const reader of wanted) {
             const own = part(reader.weights, expert, experts),
-                weights = await this.#floats({ ...reader, weights: own, matrices: reader.matrices / experts });
+                weights = this.#floats({ ...reader, weights: own });
             for (let at = 0; at < weights.length; at += columns, row++)
                 if (row % every === 0) chosen.set(weights.subarray(at, at + columns), (row / every) * columns);
         }
@@ -251,14 +251,13 @@ export class Folding {
      * @param {Float32Array} scales
      */
     async #fit(norm, stored, scales) {
-        const weights = await this.#floats(norm);
+        const weights = this.#floats(norm);
         await this.quantizer.open(norm.columns, null, async (q) => q.fitScales(stored, weights, scales));
     }
 
-    /** A copy of a tensor's weights. @param {Weights} tensor @returns {Promise<Float32Array>} */
-    async #floats({ from, columns, rows, matrices, weights }) {
-        if (from === 'f32') return new Float32Array(weights.slice().buffer);
-        return this.quantizer.open(columns, null, async (q) => q.floats(from, weights, rows * matrices));
+    /** A copy of a tensor's weights. @param {Weights} tensor */
+    #floats({ from, columns, weights }) {
+        return this.quantizer.floats(from, weights, columns);
     }
 }
 

@@ -26,7 +26,8 @@ export class Tensors {
     }
 
     /**
-     * What the next GGUF has. An order of columns goes with its matrix, as the converter makes both of the same tensors.
+     * What the next GGUF has. An order of columns goes with its matrix, as the converter makes both of the same
+     * tensors.
      * @param {(name: string) => number} how
      */
     include(how) {

@@ -5,6 +5,7 @@
 import { NB_RANGE_BYTES, nb_code_format, nb_fold_rule, nb_input_found, nb_input_settings, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { Inputs, RANGES } from './inputs.js';
+import { isFloat } from './planned.js';
 import { startPooledCore } from './pool.js';
 import { blockBytes } from './quantize-core.js';
 import { writeStructs } from './structs.js';
@@ -77,17 +78,19 @@ export class Quantizer {
     }
 
     /**
-     * Blocks of a type, as floats.
+     * A copy of weights as floats. Types of floating-point numbers may have rows of any length.
      * @param {string} type
-     * @param {Uint8Array} blocks
+     * @param {Uint8Array} weights
      * @param {number} columns
      */
-    decode(type, blocks, columns) {
+    floats(type, weights, columns) {
+        if (type === 'f32') return new Float32Array(weights.slice().buffer);
         const { core, pool } = this,
-            handle = core.object('nb_quantizer_new', pool, columns),
-            rows = blocks.length / this.bytesOf(type, columns);
+            side = isFloat(type) ? 32 : columns,
+            handle = core.object('nb_quantizer_new', pool, side),
+            rows = weights.length / this.bytesOf(type, side);
         try {
-            return new Inputs(core, handle, columns, this.settings, this.threads).floats(type, blocks, rows);
+            return new Inputs(core, handle, side, this.settings, this.threads).floats(type, weights, rows);
         } finally {
             core.exports.nb_quantizer_free(handle);
         }
