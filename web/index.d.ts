@@ -184,9 +184,9 @@ export interface QuantizeOptions {
      * by an importance matrix and a sample of rows; then, with a `calibration` text, how much the model's output
      * changes (its KL divergence) if this matrix alone is rounded, which gives the errors of different matrices a
      * common measure. `imatrix` alone does, too, without that measure. The types are those of 2.06 to 8.5 bits, and
-     * F16; of rows that are no whole blocks of 256, those of 4.5 bits and more. `tensors`, `outputType` and
-     * `tokenEmbeddingType` go before. The importance matrix is used for rounding, too; if none is given, it is
-     * collected over the text.
+     * F16; of rows that are no whole blocks of 256, those of 4.5 bits and more; of layers by method 'autoround', those
+     * that it makes. `tensors`, `outputType` and `tokenEmbeddingType` go before. The importance matrix is used for
+     * rounding, too; if none is given, it is collected over the text.
      *
      * To measure, the whole model is loaded; where it does not fit into memory, its output is not measured, and an
      * importance matrix is not collected. `onPlan` is told so. The source is read several times.
@@ -222,17 +222,18 @@ export interface QuantizeOptions {
      *      (Lin et al. 2024, "AWQ"). The layer computes what it did before rounding, which is checked with a part of
      *      the text; where it does not, and where nothing can absorb the scales, columns stay as they are.
      *   'awq+gptq': AWQ's scales without clipping, and then GPTQ's error feedback.
-     *   'autoround': for each weight an offset is learned that lets it round up or down, and for each group of weights how
-     *      far its range is clipped, so that the outputs of a layer change least (Cheng et al. 2024, "AutoRound"). The
-     *      scales of K-quants stay those of rounding to nearest. For models that train() takes, and the types Q4_0, Q4_1,
-     *      Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K. It takes far longer than the others.
+     *   'autoround': for each weight an offset is learned that lets it round up or down, and for each group of weights
+     *      how far its range is clipped, so that the outputs of a layer change least (Cheng et al. 2024, "AutoRound").
+     *      The scales of K-quants stay those of rounding to nearest. For models that train() takes, and the types Q4_0,
+     *      Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K. It takes far longer than the others.
      * Which tensor gets which type, `type` and `tensors` say in any case. Token embedding, output and what else is in
      * no layer are rounded to nearest.
      *
      * With a method that calibrates, the layers are quantized one after the other before the first byte comes. In
      * memory are the weights of one layer, what was observed of a group of its matrices, the text's residual streams
-     * (4 bytes for each token and number of `info.width`), and all blocks so far. The source is read several times:
-     * it is a URL, a path or an array of Files, no stream and no bytes.
+     * (4 bytes for each token and number of `info.width`), and all blocks so far; with 'autoround' the streams three
+     * times, and some 20 bytes more for each weight of a layer. The source is read several times: it is a URL, a path
+     * or an array of Files, no stream and no bytes.
      *
      * 'integer': a Llama that runs on integers alone, weights of 8 bits with a scale for each row. It has no `type`,
      * and only nibble runs it, on a small build of its own (docs/integer.md). load() then gives a model that generates,
@@ -263,7 +264,8 @@ export interface QuantizeOptions {
     /** A group of a layer's matrices (q, k, v; o; gate, up; down) is observed after the groups before it are
      * quantized. Default: true. false is faster, and takes more memory. */
     trueSequential?: boolean;
-    /** Method autoround: steps of signed gradient descent for each layer, of 8 windows of the text each. Default: 200. */
+    /** Method autoround: steps of signed gradient descent for each layer, of 8 windows of the text each.
+     * Default: 200. */
     steps?: number;
     /**
      * With a method that calibrates, in Node: the path of a file that keeps each layer that is done, and what was
