@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { load, quantize } from '../../web/index.js';
+import { fitsAsFloats } from '../../web/worker/calibrate.js';
 import { models, root } from '../support/builds.js';
 import { logitsOf } from '../support/vectors.js';
 
@@ -110,6 +111,18 @@ test('other families: experts, merged and transposed matrices', async () => {
         assert.ok(row.every(Number.isFinite), name);
         await model.dispose();
     }
+});
+
+test('a layer is held as floats, unless it is as large as those of models of 70B', () => {
+    const shapes = (/** @type {number} */ width, /** @type {number} */ hidden) =>
+        /** @type {any} */ (
+            [0, 1].flatMap((layer) => [
+                { name: `blk.${layer}.attn_q.weight`, columns: width, rows: width, matrices: 1 },
+                { name: `blk.${layer}.ffn_up.weight`, columns: width, rows: 3 * hidden, matrices: 1 },
+            ])
+        );
+    assert.ok(fitsAsFloats(shapes(4096, 14336), 1));
+    assert.ok(!fitsAsFloats(shapes(8192, 28672), 1));
 });
 
 test('what makes no sense is refused', async () => {

@@ -60,6 +60,15 @@ import { cutForInputs, spread } from './windows.js';
  */
 const searches = (type, search) =>
     /^(q[45]_[01]|q\d_k|iq)/.test(type) || (search === 'best' && /^(mxfp4|nvfp4)$/.test(type));
+/**
+ * Whether a layer's weights fit into a core's 4 GB as floats, beside those of the source and the text's streams. That
+ * must not depend on the memory of a device, as the bytes that are made do not.
+ * @param {Planned[]} plan
+ * @param {number} layer
+ */
+export const fitsAsFloats = (plan, layer) =>
+    4 * plan.reduce((sum, tensor) => sum + (layerOf(tensor.name) === layer ? weightsOf(tensor) : 0), 0) <= 2 ** 30;
+
 /** The output matrix with its scale, which no layer needs. A bias of the output must be there in families that have
  * it. */
 const OF_OUTPUT = new Set(['output.weight', 'output.scale']);
@@ -202,14 +211,15 @@ class Calibration {
 
     /**
      * The walk goes on with quantized weights, as floats: the reference tools multiply these with inputs in F32. The
-     * engine's products of codes would round the inputs once more, and are no faster without relaxed SIMD.
+     * engine's products of codes would round the inputs once more, and are no faster without relaxed SIMD. Only layers
+     * whose floats are too large go on with codes.
      * @param {Walk} walk
      * @param {string} name
      * @param {string} type
      * @param {Uint8Array} bytes
      */
     #goOnWith(walk, name, type, bytes) {
-        if (isFloat(type)) {
+        if (isFloat(type) || !fitsAsFloats(this.plan, layerOf(name))) {
             walk.replace(name, TYPES[type], bytes);
             return;
         }
