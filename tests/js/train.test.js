@@ -314,7 +314,7 @@ test('what cannot be trained is refused by name', async () => {
         ['rope-yarn', /scaled rotary positions \(yarn\)/],
         ['granite', /the architecture granite/],
         ['phi3', /layers that are not as Llama's/],
-        ['sliding-window', /a window of 12 tokens, .* \(--length\) of 12/],
+        ['sliding-window', /a window of 12 tokens, .* take length \(--length\) 12$/],
     ]))
         await assert.rejects(train(`${fixtures}models/${name}.gguf`, SHORT), {
             code: 'NB_ERR_UNSUPPORTED',
