@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { COMMANDS } from '../../web/cli/commands.js';
+import { readInput } from '../../web/cli/files.js';
 import { load } from '../../web/index.js';
 import { LOAD_OPTIONS } from '../../web/options.js';
 import { models, root } from '../support/builds.js';
@@ -66,6 +67,32 @@ test('standard input may be a socket, which Node makes for the programs that it 
     const text = 'Once upon a time there was a little girl. '.repeat(20);
     assert.match(fed(text, 'perplexity', tiny, '--context', '64', '--json', '--file', '-'), /"perplexity"/);
     assert.match(fed(text, 'tokenizer', '--data', '-', '--vocabulary', '270', '-o', join(folder, 'socket.json')), /./);
+});
+
+test('a text that comes in small pieces takes little memory', async () => {
+    const pipe = join(folder, 'slow'),
+        line = 'a line that is written by itself\n',
+        lines = 4000;
+    execFileSync('mkfifo', [pipe]);
+    const script = `
+        const { openSync, writeSync } = require('node:fs'), out = openSync(${JSON.stringify(pipe)}, 'w');
+        for (let i = 0; i < ${lines}; i++) {
+            writeSync(out, ${JSON.stringify(line)});
+            for (const began = performance.now(); performance.now() < began + 0.2; );
+        }`;
+    const writer = spawn(process.execPath, ['-e', script], { stdio: 'ignore' }),
+        before = process.memoryUsage().arrayBuffers;
+    let most = 0;
+    const watch = setInterval(() => {
+        most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+    }, 10);
+    try {
+        assert.equal(Buffer.from(await readInput('--data', pipe)).toString(), line.repeat(lines));
+        assert.ok(most < 32e6, `${most} bytes for ${line.length * lines}`);
+    } finally {
+        clearInterval(watch);
+        writer.kill();
+    }
 });
 
 test('run --prompt prints the text; --json prints one object that agrees with it', async () => {

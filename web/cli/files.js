@@ -123,6 +123,9 @@ export const placeToRead = (path) => (path === '-' ? '/dev/stdin' : path);
 /** What readFile() of Node takes at most, less than 2^31 bytes. The checkpoint of a training may have more. */
 const MOST_AT_ONCE = 2 ** 30;
 
+/** Bytes of a piece of what has no size. */
+const PIECE = 1 << 16;
+
 /** @param {string} path @param {number} size */
 export async function readLarge(path, size) {
     const bytes = new Uint8Array(size),
@@ -139,16 +142,20 @@ export async function readLarge(path, size) {
     return bytes;
 }
 
-/** What comes from a pipe, a socket or a device. @param {string} path */
+/** What comes from a pipe, a socket or a device. Each read may give a few bytes only. @param {string} path */
 async function readToEnd(path) {
     const file = await openToRead(path),
         /** @type {Uint8Array<ArrayBuffer>[]} */ pieces = [];
     try {
-        for (;;) {
-            const room = new Uint8Array(1 << 16),
-                { bytesRead } = await file.read(room, 0, room.length, null);
-            if (bytesRead === 0) return new Uint8Array(await new Blob(pieces).arrayBuffer());
-            pieces.push(room.subarray(0, bytesRead));
+        for (let room = new Uint8Array(PIECE), filled = 0; ; ) {
+            const { bytesRead } = await file.read(room, filled, room.length - filled, null);
+            filled += bytesRead;
+            if (bytesRead === 0)
+                return new Uint8Array(await new Blob([...pieces, room.subarray(0, filled)]).arrayBuffer());
+            if (filled < room.length) continue;
+            pieces.push(room);
+            room = new Uint8Array(PIECE);
+            filled = 0;
         }
     } finally {
         await file.close();
