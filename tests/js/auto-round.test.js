@@ -101,6 +101,18 @@ test('a run that was interrupted goes on, with the same bytes', async () => {
     await assert.rejects(made({ ...more, resume, steps: 9 }), /steps/);
 });
 
+test('a layer that keeps floats takes no steps', async () => {
+    /** @type {Set<number>} */
+    const rounded = new Set();
+    await made({
+        ...{ tensors: [['blk\\.[0-3]\\.', 'f16']], steps: 1, samples: 1 },
+        onProgress({ calibration }) {
+            if (calibration?.stage === 'quantize') rounded.add(calibration.layer);
+        },
+    });
+    assert.deepEqual([...rounded], [4, 5]);
+});
+
 test('a budget: types are chosen of those that AutoRound makes', async () => {
     for (const [bits, source] of /** @type {const} */ ([
         [5.25, models.tiny],

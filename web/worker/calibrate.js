@@ -395,6 +395,7 @@ class Calibration {
             await progress.step('quantize', matrices[0].name, async (tick) => {
                 rounded.push(...(await this.#quantize(walk, group, matrices, tensors, tick)));
             });
+        if (rounded.length === 0) return;
         const { first, least } = await progress.step('quantize', `blk.${layer}`, (tick) =>
             autoRound.round(walk, rounded, tick),
         );
