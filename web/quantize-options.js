@@ -421,7 +421,7 @@ export function checkInteger(given) {
         );
     if (other ?? given.imatrix)
         throw refuse(
-            'method (--method) integer has one form, and takes its ranges while the model runs: leave out ' +
+            'method (--method) integer has one form, and needs no text: leave out ' +
                 (other ? `${other} (--${flags[other].flag})` : 'imatrix (--imatrix)'),
         );
 }

@@ -132,7 +132,10 @@ export function chartOf({ cpu, date, models }) {
             ['prompt', 'tokens of a prompt in a second'],
         ])) {
             line(words, 'soft');
-            const bars = BARS.flatMap((bar) => ({ ...bar, rate: rowOf(speed, bar.id, 1)?.[figure] ?? 0 }));
+            const bars = BARS.flatMap((bar) => {
+                const row = rowOf(speed, bar.id, 1); // a run may leave out engines
+                return row ? [{ ...bar, rate: row[figure] }] : [];
+            });
             const most = Math.max(...bars.map(({ rate }) => rate));
             for (const { id, name: engine, rate } of bars) {
                 const width = ((WIDTH - LEFT - RIGHT) * rate) / most,

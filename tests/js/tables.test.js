@@ -83,4 +83,9 @@ test('a run of the bench becomes figures: rates with a digit, ratios of what the
         generate: 30,
         times: { wllama: { prompt: 3, generate: 1 }, native: { prompt: 2, generate: 1 } },
     });
+    const chart = chartOf(figuresOf(run)); // which has no bar of an engine that did not run
+    assert.deepEqual(
+        [...chart.matchAll(/data-id="(\w+)"/g)].map(([, id]) => id),
+        ['exact', 'native', 'wllama', 'exact', 'native', 'wllama'],
+    );
 });
