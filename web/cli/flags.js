@@ -21,14 +21,15 @@ import { UsageError } from './usage.js';
 /** @typedef {import('./usage.js').Flag} Flag */
 /** @typedef {import('../checks.js').Option} Option */
 
+const wrong = (/** @type {string} */ message) => new UsageError(message);
+
 /**
  * @param {string} command
  * @param {string[]} argv what follows the command's name
  * @returns {Arguments | null} null: help is asked for, and not as the value of a flag
  */
 export function parse(command, argv) {
-    const { flags, out, several, placeless } = COMMANDS[command];
-    const wrong = (/** @type {string} */ message) => new UsageError(message);
+    const { flags, out, several } = COMMANDS[command];
     const given = new Map();
     /** @type {string[]} */
     const places = [];
@@ -41,14 +42,7 @@ export function parse(command, argv) {
             places.push(argv[i]);
             continue;
         }
-        const flag = flags.find((candidate) => candidate.flag === word);
-        if (!flag) {
-            const near = nearest(
-                word,
-                flags.map((candidate) => candidate.flag),
-            );
-            throw wrong(`unknown option --${word}${near ? `; did you mean --${near}?` : ''}`);
-        }
+        const flag = flagOf(flags, word);
         if (flag.type === 'switch') {
             if (attached !== undefined) throw wrong(`--${word} takes no value`);
             given.set(flag, !flag.off);
@@ -60,19 +54,7 @@ export function parse(command, argv) {
         if (given.has(flag) && !repeated) throw wrong(`--${word} was given twice`);
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
-    if (places.includes('')) throw wrong('the name of a model or of a file is empty');
-    if (placeless && places.length > 0)
-        throw wrong(`${JSON.stringify(places[0])} has no flag before it (does a text lack its quotes?)`);
-    if (!placeless && places.length === 0) throw wrong('which model? Give a path or a URL');
-    if (out && places.length === 1) throw wrong(`where to? Give ${out} after the model`);
-    if (several && places.length === 1)
-        throw wrong('which models to compare with it? Give their paths or URLs after it');
-    if (!several && places.length > (out ? 2 : 1))
-        throw wrong(
-            `${out ? `one model and ${out}` : 'one model at a time'}, not ${places
-                .map((place) => JSON.stringify(place))
-                .join(' and ')} (does a text lack its quotes?)`,
-        );
+    checkPlaces(places, COMMANDS[command]);
     /** @type {Record<string, any>} */
     const values = {};
     for (const flag of flags) {
@@ -91,6 +73,38 @@ export function parse(command, argv) {
         ...(several && { others: places.slice(1) }),
         values,
     };
+}
+
+/** @param {Flag[]} flags @param {string} word */
+function flagOf(flags, word) {
+    const found = flags.find(({ flag }) => flag === word);
+    if (found) return found;
+    const near = nearest(
+        word,
+        flags.map(({ flag }) => flag),
+    );
+    throw wrong(`unknown option --${word}${near ? `; did you mean --${near}?` : ''}`);
+}
+
+/**
+ * Whether there are as many models and files as the command takes.
+ * @param {string[]} places what has no flag before it
+ * @param {import('./usage.js').Command} command
+ */
+function checkPlaces(places, { out, several, placeless }) {
+    if (places.includes('')) throw wrong('the name of a model or of a file is empty');
+    if (placeless && places.length > 0)
+        throw wrong(`${JSON.stringify(places[0])} has no flag before it (does a text lack its quotes?)`);
+    if (!placeless && places.length === 0) throw wrong('which model? Give a path or a URL');
+    if (out && places.length === 1) throw wrong(`where to? Give ${out} after the model`);
+    if (several && places.length === 1)
+        throw wrong('which models to compare with it? Give their paths or URLs after it');
+    if (!several && places.length > (out ? 2 : 1))
+        throw wrong(
+            `${out ? `one model and ${out}` : 'one model at a time'}, not ${places
+                .map((place) => JSON.stringify(place))
+                .join(' and ')} (does a text lack its quotes?)`,
+        );
 }
 
 /**
