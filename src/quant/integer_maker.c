@@ -188,10 +188,47 @@ static int32_t require_all(const nb_integer_maker *m, nb_error *err) {
     return NB_OK;
 }
 
+/* By how much RoPE turns. Without a type the scaling is linear, as llama.cpp takes it (models/configure.c). */
+static int32_t read_rope(nb_integer_maker *m, nb_error *err) {
+    const nb_limits factors = {0, 1e6};
+    double magnitude = 1;
+    nb_text kind = nb_checkpoint_string(&m->c, "llama.rope.scaling.type");
+    m->base = 10000;
+    m->linear = 1;
+    NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.freq_base", (nb_limits){1, 1e12}, &m->base, err));
+    NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.scale_linear", factors, &m->linear, err));
+    NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.scaling.factor", factors, &m->linear, err));
+    NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.scaling.attn_factor", factors, &magnitude, err));
+    if (kind.data && !nb_text_is(kind, "linear") && !nb_text_is(kind, "none"))
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "RoPE scaling \"%t\" has no integer form here; none, linear and factors (rope_freqs) have",
+                       kind);
+    if (magnitude != 1 || nb_checkpoint_number(&m->c, "llama.rope.interleaved", 1) != 1)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "a model of integers can have neither llama.rope.scaling.attn_factor, which is %g, nor pairs of "
+                       "RoPE that are no neighbours (llama.rope.interleaved)",
+                       magnitude);
+    if (m->linear == 0 || nb_text_is(kind, "none")) /* llama.cpp takes 0 for absent */
+        m->linear = 1;
+    if (m->linear < 1e-6)
+        return NB_FAIL(err, NB_ERR_FORMAT, "RoPE is scaled by %g, which scales nothing; the file is damaged",
+                       m->linear);
+    return NB_OK;
+}
+
+/* What a Llama may be, and integers cannot. */
+static int32_t refuse_attention(const nb_integer_maker *m, nb_error *err) {
+    if (nb_checkpoint_number(&m->c, "llama.attention.sliding_window", 0) > 0)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "a model of integers cannot have a sliding window");
+    if (nb_checkpoint_number(&m->c, "llama.attention.causal", 1) == 0)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "a model of integers is causal, and this one is not (llama.attention.causal)");
+    return NB_OK;
+}
+
 static int32_t read_shape(nb_integer_maker *m, nb_error *err) {
     const nb_limits size = {1, 1 << 16};
     double width = 0, layers = 0, inner = 0, heads = 0, kv_heads, head, context = 0, epsilon = 1e-5;
-    nb_text kind = nb_checkpoint_string(&m->c, "llama.rope.scaling.type");
     NB_TRY(nb_checkpoint_read(&m->c, "llama.embedding_length", size, &width, err));
     NB_TRY(nb_checkpoint_read(&m->c, "llama.block_count", (nb_limits){1, 1 << 10}, &layers, err));
     NB_TRY(nb_checkpoint_read(&m->c, "llama.feed_forward_length", size, &inner, err));
@@ -205,9 +242,6 @@ static int32_t read_shape(nb_integer_maker *m, nb_error *err) {
     NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.dimension_count", (nb_limits){2, 512}, &turned, err));
     NB_TRY(nb_checkpoint_read(&m->c, "llama.context_length", (nb_limits){1, 0x1p31}, &context, err));
     NB_TRY(nb_checkpoint_read(&m->c, "llama.attention.layer_norm_rms_epsilon", (nb_limits){0, 2e-4}, &epsilon, err));
-    m->base = 10000;
-    m->linear = 1;
-    NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.freq_base", (nb_limits){1, 1e12}, &m->base, err));
     if (!width || !layers || !inner || !heads || !context)
         return NB_FAIL(err, NB_ERR_FORMAT, "the file does not say how large the model is; it is damaged");
     if (head < 2 || head > 512 || (uint32_t)head % 2 || (uint32_t)heads % (uint32_t)kv_heads || value != head ||
@@ -216,14 +250,6 @@ static int32_t read_shape(nb_integer_maker *m, nb_error *err) {
                        "a model of integers has heads of an even size, 512 at most, which are turned whole by RoPE; "
                        "this one has %g of %g, with %g of values",
                        heads, head, value);
-    if (nb_text_is(kind, "linear"))
-        NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.scaling.factor", (nb_limits){1e-3, 1e6}, &m->linear, err));
-    else if (kind.size && !nb_text_is(kind, "none"))
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "RoPE scaling \"%t\" has no integer form here; none, linear and factors (rope_freqs) have",
-                       kind);
-    if (nb_checkpoint_number(&m->c, "llama.attention.sliding_window", 0) > 0)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "a model of integers cannot have a sliding window");
     const nb_tensor_info *embedding = nb_checkpoint_find_tensor(&m->c, "token_embd.weight");
     if (!embedding || embedding->shape[1] > 1 << 24)
         return NB_FAIL(err, NB_ERR_FORMAT, "the file has no token embedding, or one of too many tokens; it is damaged");
@@ -242,8 +268,8 @@ static int32_t read_shape(nb_integer_maker *m, nb_error *err) {
 /* Whether a value goes into the new file as it is. */
 static bool is_kept(nb_text key) {
     nb_text rest = key;
-    bool about_weights =
-        nb_text_take(&rest, "llama.") || nb_text_take(&rest, "split.") || nb_text_take(&rest, "nibble.");
+    bool about_weights = nb_text_take(&rest, "llama.") || nb_text_take(&rest, "integer.") ||
+                         nb_text_take(&rest, "split.") || nb_text_take(&rest, "nibble.");
     return !about_weights && !nb_text_is(key, "general.architecture") && !nb_text_is(key, "general.file_type") &&
            !nb_text_is(key, "general.alignment") && !nb_text_is(key, "general.quantization_version");
 }
@@ -423,7 +449,7 @@ static int32_t put_tensor_data(nb_integer_maker *m, nb_error *err) {
 static void put_steps(nb_integer_maker *m) {
     uint32_t pairs = m->head_size / 2;
     for (uint32_t i = 0; i < pairs; i++) {
-        double frequency = pow(m->base, -2.0 * i / m->head_size) / (m->factors ? m->factors[i] : m->linear);
+        double frequency = pow(m->base, -2.0 * i / m->head_size) / m->linear / (m->factors ? m->factors[i] : 1);
         put_u32(m, nb_integer_step(frequency));
     }
     pad(m, pairs * sizeof(uint32_t));
@@ -456,6 +482,8 @@ static int32_t read_header(nb_integer_maker *m, nb_error *err) {
                        "only models of the architecture llama can become integers, and this one is \"%t\"",
                        nb_checkpoint_string(c, "general.architecture"));
     NB_TRY(read_shape(m, err));
+    NB_TRY(read_rope(m, err));
+    NB_TRY(refuse_attention(m, err));
     NB_TRY(put_header(m, err));
     m->stage = WEIGHTS;
     m->file_at = m->gguf.at;

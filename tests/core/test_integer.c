@@ -133,10 +133,77 @@ static void test_operations(void) {
           nb_integer_sine(&sines, 357913941));
 }
 
+static uint8_t *integers_of_edited(const char *path, const test_edit *edits, size_t n, size_t *out_size) {
+    size_t size, edited_size;
+    nb_error err = {0};
+    uint8_t *file = test_read_all(path, &size);
+    if (!file)
+        return NULL;
+    uint8_t *edited = test_edit_gguf(file, size, edits, n, &edited_size),
+            *made = test_integers_of(edited, edited_size, out_size, &err);
+    CHECK(made, "%s: %s", path, err.message);
+    nb_free(edited);
+    nb_free(file);
+    return made;
+}
+
+/* The last tensor: what RoPE turns a pair by. */
+static const uint32_t *steps_of(const uint8_t *file, size_t size, uint64_t *n) {
+    nb_checkpoint c = {0};
+    nb_gguf g = {.file_bytes = size};
+    nb_error err;
+    const uint32_t *steps = NULL;
+    if (CHECK(nb_gguf_parse(&g, &c, file, size, &err) == NB_GGUF_DONE, "%s", err.message)) {
+        const nb_tensor_info *t = &c.tensors[c.n_tensors - 1];
+        steps = (const uint32_t *)(const void *)(file + t->at);
+        *n = t->shape[0];
+    }
+    nb_checkpoint_free(&c);
+    return steps;
+}
+
+/* All that scales RoPE counts: a factor without a type and under its older key, as llama.cpp reads them, and a factor
+ * beside those of the pairs. What a file says under our own keys does not. */
+static void test_rope_scaling(void) {
+    static const char linear[] = "tests/fixtures/models/rope-linear.gguf",
+                      pairs[] = "tests/fixtures/models/rope-llama3.gguf";
+    static const test_edit untyped[] = {DROP("llama.rope.scaling.type")},
+                           none[] = {SET_TEXT("llama.rope.scaling.type", "none")},
+                           older[] = {DROP("llama.rope.scaling.type"), DROP("llama.rope.scaling.factor"),
+                                      SET("llama.rope.scale_linear", F32, 4), SET("integer.version", U32, 7)},
+                           halved[] = {SET("llama.rope.scaling.factor", F32, 2)};
+    size_t size, other_size;
+    uint64_t n = 0;
+    nb_error err;
+    uint8_t *made = integers_of_edited(linear, untyped, 0, &size);
+    for (int32_t i = 0; i < 2; i++) {
+        uint8_t *other = integers_of_edited(linear, i ? older : untyped, i ? 4 : 1, &other_size);
+        CHECK(made && other && size == other_size && !nb_compare(made, other, size), "a linear factor, way %d", i);
+        nb_integer_model *m = other ? nb_integer_model_new(other, other_size, &err) : NULL;
+        CHECK(m, "way %d: %s", i, err.message);
+        nb_integer_model_free(m);
+        nb_free(other);
+    }
+    uint8_t *plain = integers_of_edited(linear, none, 1, &other_size);
+    CHECK(made && plain && nb_compare(made, plain, size), "a factor that does not count");
+    nb_free(plain);
+    nb_free(made);
+    made = integers_of_edited(pairs, halved, 0, &size);
+    uint8_t *half = integers_of_edited(pairs, halved, 1, &other_size);
+    const uint32_t *whole_steps = made ? steps_of(made, size, &n) : NULL,
+                   *half_steps = half ? steps_of(half, other_size, &n) : NULL;
+    for (uint64_t i = 0; whole_steps && half_steps && i < n; i++)
+        CHECK(2 * half_steps[i] - whole_steps[i] + 1 <= 2, "step %l is %u, and half of it %u", i, whole_steps[i],
+              half_steps[i]);
+    nb_free(half);
+    nb_free(made);
+}
+
 void test_integer(void) {
     static const char *const names[] = {"odd-sizes",   "separate-output", "head-size", "one-kv-head",
                                         "rope-linear", "type-q8_0",       "type-f16"};
     test_operations();
+    test_rope_scaling();
     nb_pool *pool = test_pool_new(2);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         test_model(names[i], pool);
