@@ -2,7 +2,7 @@
 // logits are those of the specification in NumPy (tests/oracles/integer_vectors.py), bit for bit.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -142,6 +142,17 @@ test('a stream of unknown size, a file that is cut off, and one whose numbers ar
     const header = await load(file, { headerOnly: true });
     assert.equal(header.info.layers, 2);
     await header.dispose();
+});
+
+test('a file that no memory holds', async () => {
+    const path = join(folder, 'large.gguf'),
+        head = (await integersOf(`${root}tests/fixtures/models/one-kv-head.gguf`)).subarray(0, 4096);
+    writeFileSync(path, head);
+    truncateSync(path, 2 ** 32 + 4096); // a hole, which takes no room
+    await assert.rejects(load(path), {
+        code: 'NB_ERR_MEMORY',
+        message: /^no memory for the model \(4294971392 bytes\)/,
+    });
 });
 
 test('what cannot become integers, and options that have no use', async () => {

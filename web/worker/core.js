@@ -119,7 +119,8 @@ export class Core {
      * @returns {number} the address; the caller gives it back with nb_free
      */
     take(size, what) {
-        const address = this.exports.nb_alloc(size) >>> 0;
+        // WebAssembly would take the size modulo 2^32
+        const address = size < 2 ** 32 ? this.exports.nb_alloc(size) >>> 0 : 0;
         if (!address)
             throw new NibbleError(
                 'NB_ERR_MEMORY',
