@@ -237,7 +237,7 @@ export interface QuantizeOptions {
      *
      * 'integer': a Llama that runs on integers alone, weights of 8 bits with a scale for each row. It has no `type`,
      * and only nibble runs it, on a small build of its own (docs/integer.md). load() then gives a model that generates,
-     * and tells logits and perplexities.
+     * and tells logits and perplexities. Its cache has 8 bits, whatever `kvType` and `precision` say.
      */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq' | 'autoround' | 'integer';
     /**
@@ -1346,7 +1346,7 @@ export interface ModelInfo {
     causal?: boolean;
     window?: number;
     ropeBase?: number;
-    /** Bytes of the attention cache for each token, as 'i16'. */
+    /** Bytes of the attention cache for each token, as 'i16'; of a model of integers, in its own 8 bits. */
     kvBytesPerToken?: number;
     /** What embed() makes of texts. */
     embedding?: {

@@ -99,6 +99,10 @@ static void write_integers(nb_writer *w, const nb_checkpoint *c) {
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         nb_json_number(w, names[i][0], nb_checkpoint_number(c, names[i][1], 0));
+    /* keys and values are codes of a byte, with a scale of 8 bytes for each head (integer_session.h) */
+    nb_json_number(w, "kvBytesPerToken",
+                   2 * nb_checkpoint_number(c, "integer.layers", 0) * nb_checkpoint_number(c, "integer.kv_heads", 0) *
+                       (nb_checkpoint_number(c, "integer.head_size", 0) + 8));
 }
 
 /* A header that was only inspected is tried as loading would, so that nothing is promised here which that refuses. */
