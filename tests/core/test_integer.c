@@ -3,7 +3,7 @@
 #include "../../src/base/hash.h"
 #include "../../src/base/writer.h"
 #include "../../src/formats/gguf.h"
-#include "../../src/integer/integer_ops.h"
+#include "../../src/integer/integer_model.h"
 #include "../../src/types/types.h"
 #include "check.h"
 #include "edit.h"
@@ -133,6 +133,73 @@ static void test_operations(void) {
           nb_integer_sine(&sines, 357913941));
 }
 
+/* Sums and norms of the largest numbers in the longest rows: they fit. */
+static void test_longest_rows(void) {
+    static const uint32_t lengths[] = {1, 8192, 8193, NB_INTEGER_MOST_WIDTH};
+    uint32_t most = NB_INTEGER_MOST_WIDTH;
+    int8_t *w = nb_alloc(most);
+    int16_t *codes = nb_alloc_items(most, sizeof *codes);
+    int32_t *x = nb_alloc_items(most, sizeof *x), *gains = nb_alloc_items(most, sizeof *gains);
+    int64_t *wide = nb_alloc_items(most, sizeof *wide);
+    for (uint32_t i = 0; i < most; i++) {
+        w[i] = -128;
+        x[i] = INT32_MAX;
+        gains[i] = i % 2 ? INT32_MAX : -INT32_MAX;
+    }
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        uint32_t n = lengths[k], levels = nb_wide_levels(n);
+        for (uint32_t i = 0; i < n; i++)
+            codes[i] = (int16_t)levels;
+        CHECK(nb_integer_dot(w, codes, n) == -128 * (int64_t)levels * n, "a sum of %u products", n);
+        nb_dyadic scale = nb_integer_norm(x, (nb_integer_gain){gains, 31}, n, (1 << 20) - 1, levels, wide, codes);
+        CHECK(codes[0] == -(int32_t)levels && (n == 1 || codes[1] == (int32_t)levels), "codes of %u", n);
+        /* all numbers are equal, so what is left is the gain: 1 - 2^-31 */
+        int64_t one = nb_scaled((int64_t)levels, scale);
+        CHECK(one >= 65500 && one <= 65536, "a norm of %u gives %l / 2^16, not 1", n, (uint64_t)one);
+    }
+    nb_free(w);
+    nb_free(codes);
+    nb_free(x);
+    nb_free(gains);
+    nb_free(wide);
+}
+
+/* Each number of the file is as large as the reader lets it be. All that is computed of it holds at 32 bits (this runs
+ * under UBSan), and a prompt at once gives the same as its tokens one by one. */
+static void test_largest_numbers(const uint8_t *source, size_t size, int32_t shift) {
+    nb_checkpoint c = {0};
+    nb_gguf g = {.file_bytes = size};
+    nb_error err;
+    int32_t rows, tokens[] = {1, 2, 3, 2};
+    uint8_t *file = nb_alloc(size);
+    memcpy(file, source, size);
+    CHECK(nb_gguf_parse(&g, &c, file, size, &err) == NB_GGUF_DONE, "%s", err.message);
+    for (uint64_t i = 0; i + 1 < c.n_tensors; i++) { /* the last tensor has the steps of RoPE */
+        const nb_tensor_info *t = &c.tensors[i];
+        int32_t *numbers = (int32_t *)(void *)(file + t->at);
+        uint64_t n = t->bytes / sizeof *numbers;
+        if (t->type == NB_TYPE_I8)
+            for (uint64_t k = 0; k < t->bytes; k++)
+                file[t->at + k] = k % 3 ? 0x80 : 0x7f;
+        else
+            for (uint64_t k = 0; k < n; k++)
+                numbers[k] = k + 1 == n ? shift : INT32_MAX;
+    }
+    nb_checkpoint_free(&c);
+    nb_integer_model *m = nb_integer_model_new(file, size, &err);
+    int32_t logits[2] = {0};
+    for (int32_t way = 0; CHECK(m, "%s", err.message) && way < 2; way++) {
+        nb_integer_session *s = nb_integer_session_new(m, NULL, 4, &err);
+        for (int32_t n = way ? 4 : 1; n <= 4; n++)
+            CHECK(nb_integer_session_advance(s, tokens, n, NB_LOGITS_LAST, &err) == n, "%s", err.message);
+        logits[way] = nb_integer_session_logits(s, &rows)[7];
+        nb_integer_session_free(s);
+    }
+    CHECK(logits[0] == logits[1], "%d at once, %d one by one", logits[1], logits[0]);
+    nb_integer_model_free(m);
+    nb_free(file);
+}
+
 static uint8_t *integers_of_edited(const char *path, const test_edit *edits, size_t n, size_t *out_size) {
     size_t size, edited_size;
     nb_error err = {0};
@@ -160,6 +227,16 @@ static const uint32_t *steps_of(const uint8_t *file, size_t size, uint64_t *n) {
     }
     nb_checkpoint_free(&c);
     return steps;
+}
+
+static void test_limits(void) {
+    static const int32_t shifts[] = {0, 16, 31, 62};
+    size_t size;
+    uint8_t *made = integers_of_edited("tests/fixtures/models/odd-sizes.gguf", NULL, 0, &size);
+    test_longest_rows();
+    for (size_t i = 0; made && i < sizeof shifts / sizeof *shifts; i++)
+        test_largest_numbers(made, size, shifts[i]);
+    nb_free(made);
 }
 
 /* All that scales RoPE counts: a factor without a type and under its older key, as llama.cpp reads them, and a factor
@@ -203,6 +280,7 @@ void test_integer(void) {
     static const char *const names[] = {"odd-sizes",   "separate-output", "head-size", "one-kv-head",
                                         "rope-linear", "type-q8_0",       "type-f16"};
     test_operations();
+    test_limits();
     test_rope_scaling();
     nb_pool *pool = test_pool_new(2);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
