@@ -1,6 +1,6 @@
 /* nibble's integer engine: a Llama whose whole forward pass, from the token embedding to the logits and the choice of
- * the likeliest token, is integer arithmetic (Jacob et al. 2018). It is a WebAssembly module of its own without a single
- * floating-point instruction. docs/integer.md is the specification; tests/oracles/integer_model.py is the same in NumPy.
+ * the likeliest token, is integer arithmetic (Jacob et al. 2018). It is a WebAssembly module of its own without a
+ * floating-point instruction. docs/integer.md is the specification; tests/oracles/integer_model.py has it in NumPy.
  *
  *   nb_integer_model    a file that `nibble quantize --method integer` wrote, in the caller's memory
  *   nb_integer_session  one timeline of it, as nb_session is of nb_model

@@ -7,8 +7,8 @@
 enum {
     NB_FRACTION = 16, /* bits behind the point of the residual stream, of what matrices give, and of logits */
     NB_LEVELS = 127,  /* the largest code of 8 bits; -128 is not used */
-    /* The same of 12 bits, for what goes into ffn_down and the output, which has single numbers that are hundreds of times
-     * the others (I-LLM smooths those of ffn_down away, with a calibration text). */
+    /* The same of 12 bits, for what goes into ffn_down and the output, which has single numbers that are hundreds of
+     * times the others (I-LLM smooths those of ffn_down away, with a calibration text). */
     NB_WIDE_LEVELS = 2047
 };
 
@@ -35,8 +35,8 @@ static inline int64_t nb_with_sign(int64_t sign, uint64_t magnitude) {
     return sign < 0 ? -(int64_t)magnitude : (int64_t)magnitude;
 }
 
-/* v / 2^s, |v| < 2^62 and 0 <= s <= 62: halves are rounded away from zero. (Jacob et al. 2018, section 2.2, round in two
- * steps, SQRDMULH and then a rounding shift. This is one step, so a sum is rounded once.) */
+/* v / 2^s, |v| < 2^62 and 0 <= s <= 62: halves are rounded away from zero. (Jacob et al. 2018, section 2.2, round in
+ * two steps, SQRDMULH and then a rounding shift. This is one step, so a sum is rounded once.) */
 static inline int64_t nb_round_shift(int64_t v, int32_t s) {
     uint64_t half = s > 0 ? (uint64_t)1 << (s - 1) : 0;
     return nb_with_sign(v, (nb_magnitude(v) + half) >> s);

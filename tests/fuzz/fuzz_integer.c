@@ -1,8 +1,8 @@
-/* libFuzzer target of integer inference: any GGUF is refused, or it is a model that computes within its memory, whatever
- * its integers are. A GGUF of a Llama becomes one first, in pieces.
+/* libFuzzer target of integer inference: any GGUF is refused, or it is a model that computes within its memory,
+ * whatever its integers are. A GGUF of a Llama becomes one first, in pieces.
  *
- * Input: byte 0 chooses (bit 0: the file becomes integers first; bit 1: of two threads, where there are some), two
- * bytes the allocation that fails (0: none), byte 3 the tokens; the rest is the file. */
+ * Input: byte 0 chooses (bit 0: the file becomes integers first), two bytes the
+ * allocation that fails (0: none), byte 3 the tokens; the rest is the file. */
 #include "fuzz.h"
 
 #include "../../src/nibble_integer.h"

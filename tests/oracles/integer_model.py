@@ -260,7 +260,8 @@ def quantized(c, tensor):
         "layers": [
             {name: fixed(tensor(f"blk.{i}.{name}.weight").astype(np.float64)) if name.endswith("norm") else
              matrix(tensor(f"blk.{i}.{name}.weight"))
-             for name in ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")}
+             for name in ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up",
+                          "ffn_down")}
             for i in range(c["layers"])
         ],
     }

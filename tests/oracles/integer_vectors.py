@@ -4,9 +4,9 @@
     integer_vectors.py [NAME ...]
 
 NAME.bin of tests/fixtures/models/NAME.gguf, little-endian: u32 tokens, vocabulary, tensors; i32 tokens; u32 hashes
-(FNV-1a, 32 bits) of the bytes of each tensor, in the order in which nibble writes them: for each tensor of the model its
-codes and multipliers, or its scales, and at last the steps of RoPE; u32 hashes of the logits of each token; i32 the last
-token's logits. It also prints how far the logits are from those of the same arithmetic in floats.
+(FNV-1a, 32 bits) of the bytes of each tensor, in the order in which nibble writes them: for each tensor of the model
+its codes and multipliers, or its scales, and at last the steps of RoPE; u32 hashes of the logits of each token; i32 the
+last token's logits. It also prints how far the logits are from those of the same arithmetic in floats.
 """
 import struct
 import sys
@@ -19,8 +19,8 @@ import integer_model as im
 
 FIXTURES = Path(__file__).resolve().parent / "../fixtures"
 # tokens; with more than the model's context the test raises that
-MODELS = {"odd-sizes": 600, "separate-output": 40, "head-size": 40, "one-kv-head": 40, "rope-linear": 40, "type-q8_0": 70,
-          "type-f16": 40}
+MODELS = {"odd-sizes": 600, "separate-output": 40, "head-size": 40, "one-kv-head": 40, "rope-linear": 40,
+          "type-q8_0": 70, "type-f16": 40}
 
 
 def fnv(data):
@@ -33,7 +33,8 @@ def fnv(data):
 def read(path):
     """The settings and the tensors of a GGUF, in F32."""
     reader = gguf.GGUFReader(path)
-    key = lambda name, fallback=None: reader.fields["llama." + name].contents() if "llama." + name in reader.fields else fallback
+    key = lambda name, fallback=None: (
+        reader.fields["llama." + name].contents() if "llama." + name in reader.fields else fallback)
     heads = key("attention.head_count")
     c = {"heads": heads, "kv_heads": key("attention.head_count_kv", heads), "layers": key("block_count"),
          "head_size": key("attention.key_length", key("embedding_length") // heads),
@@ -77,7 +78,8 @@ def main():
         out += np.array(hashes + [fnv(row.astype(np.int32).tobytes()) for row in logits], np.uint32).tobytes()
         out += logits[-1].astype(np.int32).tobytes()
         (FIXTURES / f"integer/{name}.bin").write_bytes(out)
-        print(f"{name}: {len(tokens)} tokens, {len(out)} bytes, {far(c, tensors, tokens, logits):.2e} of the logits' size from floats")
+        print(f"{name}: {len(tokens)} tokens, {len(out)} bytes, {far(c, tensors, tokens, logits):.2e} of the logits' "
+              "size from floats")
 
 
 def far(c, tensors, tokens, logits):
@@ -89,7 +91,8 @@ def far(c, tensors, tokens, logits):
 
     def turn(x):
         a, b = x[..., 0::2], x[..., 1::2]
-        return np.stack([a * np.cos(angle) - b * np.sin(angle), a * np.sin(angle) + b * np.cos(angle)], -1).reshape(x.shape)
+        turned = a * np.cos(angle) - b * np.sin(angle), a * np.sin(angle) + b * np.cos(angle)
+        return np.stack(turned, -1).reshape(x.shape)
 
     w = {k: v.astype(np.float64) for k, v in tensors.items()}
     x = w["token_embd.weight"][tokens]

@@ -1,4 +1,4 @@
-/** The instructions of a WebAssembly module (WebAssembly core specification 3.0, binary format), for tests of what a module uses. */
+/** The instructions of a WebAssembly module (core specification 3.0, binary format), for tests of what it uses. */
 
 /** Reads numbers of a module. */
 class Reader {
@@ -78,7 +78,11 @@ function vectors(code) {
 /** Behind 0xfe: threads. @param {number} code */
 const atomics = (code) => (code === 3 ? bytes(1) : memory);
 
-/** Whether the instruction computes with, moves or makes a floating-point number. @param {number} prefix @param {number} code */
+/**
+ * Whether the instruction computes with, moves or makes a floating-point number.
+ * @param {number} prefix
+ * @param {number} code
+ */
 function isFloat(prefix, code) {
     const within = (/** @type {[number, number][]} */ ...ranges) =>
         ranges.some(([from, to]) => code >= from && code <= to);

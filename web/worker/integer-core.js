@@ -1,6 +1,6 @@
 /**
- * The engine's core and the integer core (src/nibble_integer.h) as one: its sessions are those of the integer core, with
- * the functions of src/nibble.h, so that whoever uses sessions need not know of it.
+ * The engine's core and the integer core (src/nibble_integer.h) as one: its sessions are those of the integer core,
+ * with the functions of src/nibble.h, so that whoever uses sessions need not know of it.
  */
 import { NB_LOGITS_ALL, NB_LOGITS_LAST, nb_sampler_params } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -13,16 +13,18 @@ const UNIT = 2 ** -16;
 export const notOfIntegers = () =>
     new NibbleError(
         'NB_ERR_UNSUPPORTED',
-        'a model of integers generates, and tells logits and perplexities: for all else take the model that it was made of',
+        'a model of integers generates, and tells logits and perplexities: for all else take the model that it was ' +
+            'made of',
     );
 
 /** Functions that need the engine's own sessions. */
 const OF_SESSIONS = /^nb_(session|collector|walk|probe)_/;
 
 /**
- * tokens: where its tokens lie in the integer core. logits: where its logits lie in the engine's memory, with room for so
- * many rows. ready: of how many tokens the last one's logits are there, and not used yet.
- * @typedef {{ tokens: number, logits: number, rows: number, ready: number }} Session
+ * tokens: where its tokens lie in the integer core, with room for `context` of them. logits: where its logits lie in
+ * the engine's memory, with room for so many rows. ready: of how many tokens the last one's logits are there, and not
+ * used yet.
+ * @typedef {{ tokens: number, context: number, logits: number, rows: number, ready: number }} Session
  */
 
 /** What a sampler has if it takes the likeliest token. */
@@ -124,7 +126,7 @@ export class IntegerCore extends Core {
             session = integers.object('nb_integer_session_new', this.model, this.pool, context);
         try {
             const tokens = integers.take(4 * context, 'the tokens');
-            this.#sessions.set(session, { tokens, logits: 0, rows: 0, ready: 0 });
+            this.#sessions.set(session, { tokens, context, logits: 0, rows: 0, ready: 0 });
         } catch (error) {
             integers.exports.nb_integer_session_free(session);
             throw error;
@@ -148,14 +150,15 @@ export class IntegerCore extends Core {
     }
 
     /**
-     * Tokens of the engine's memory, in the integer core's.
+     * Tokens of the engine's memory, in the integer core's; the core reads none behind the context.
      * @param {number} session
      * @param {number} from
      * @param {number} n
      */
     #give(session, from, n) {
-        const { tokens } = this.#of(session);
-        this.integers.ints(tokens, n).set(this.ints(from, n));
+        const { tokens, context } = this.#of(session),
+            fitting = Math.min(n, context);
+        this.integers.ints(tokens, fitting).set(this.ints(from, fitting));
         return tokens;
     }
 
@@ -185,8 +188,8 @@ export class IntegerCore extends Core {
     }
 
     /**
-     * The logits of the last call as floats: [rows, vocabulary], and -Infinity for the tokens without a logit behind the
-     * last row.
+     * The logits of the last call as floats: [rows, vocabulary], and -Infinity for the tokens without a logit behind
+     * the last row.
      * @param {number} session
      * @param {number} count where the number of rows is written
      */

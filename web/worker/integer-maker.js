@@ -1,4 +1,4 @@
-/** quantize() with `method: 'integer'`: a model's files -> the GGUF of its integers (nb_integer_maker), which passes. */
+/** quantize() with `method: 'integer'`: a model's files -> the GGUF of its integers, as they pass (nb_integer_maker). */
 
 import { openConversion } from './convert.js';
 import { startBuild } from './core.js';

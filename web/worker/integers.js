@@ -16,7 +16,7 @@ import { startThreads } from './pool.js';
 
 const KEY = 'general.architecture',
     ARCHITECTURE = 'llama-integer';
-/** Where the file's first value has its key, behind the magic number, the version and two counts, and the key's length. */
+/** Where the file's first value has its key, behind the magic number, the version, two counts and the key's length. */
 const KEY_AT = 32;
 /** Behind the key: its type, and the length of the text. */
 const TEXT_AT = KEY_AT + KEY.length + 12;
@@ -43,8 +43,8 @@ export function refuseIntegers(tensors) {
 }
 
 /**
- * The file -> a model: its integers in a core of their own, and its tokenizer in the engine's. The engine's core becomes
- * both.
+ * The file -> a model: its integers in a core of their own, and its tokenizer in the engine's. The engine's core
+ * becomes both.
  * @param {Engine} engine
  * @param {import('../sources/open.js').Opened} opened
  * @param {import('../protocol.js').EngineOptions} options
