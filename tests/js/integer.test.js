@@ -85,6 +85,8 @@ test('the built-in model: perplexity within 2 % of its own, and the likeliest to
             [info.architecture, info.layers, info.vocabulary, info.unsupported],
             ['llama-integer', original.info.layers, original.info.vocabulary, undefined],
         );
+        // of 6 layers: keys and values of 2 heads, each 16 codes of a byte and a scale of 8 bytes
+        assert.equal(info.kvBytesPerToken, 6 * 2 * 2 * (16 + 8));
         const found = await model.perplexity(text, { context: 128 }),
             before = await original.perplexity(text, { context: 128 }),
             stride = await model.perplexity(text, { context: 64, stride: 24 });
