@@ -204,7 +204,8 @@ export class IntegerCore extends Core {
             mine.rows = rows;
         }
         const floats = this.floats(mine.logits, rows * vocabulary + known - vocabulary).fill(-Infinity);
-        for (const [i, logit] of this.#integerLogits(session).logits.entries()) floats[i] = logit * UNIT;
+        const { logits } = this.#integerLogits(session);
+        for (let i = 0; i < logits.length; i++) floats[i] = logits[i] * UNIT;
         this.ints(count, 1)[0] = rows;
         return mine.logits;
     }
