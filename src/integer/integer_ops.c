@@ -51,7 +51,7 @@ nb_dyadic nb_integer_norm(const int32_t *x, nb_integer_gain gain, uint32_t n, ui
         sum += y * y;
         wide[i] = nb_with_sign(x[i], y) * gain.numbers[i];
     }
-    uint64_t mean = sum / n + ((uint64_t)epsilon >> 2 * right << 2 * left);
+    uint64_t mean = sum / NB_MAX(n, 1) + ((uint64_t)epsilon >> 2 * right << 2 * left);
     int32_t up = NB_MAX((62 - nb_bit_length(mean)) / 2 * 2, 0);
     uint32_t root = nb_integer_root(mean << up); /* of the mean square, times 2^(up / 2) */
     nb_dyadic scale = nb_integer_codes(wide, n, levels, codes);

@@ -199,7 +199,8 @@ static int32_t read_rope(nb_integer_maker *m, nb_error *err) {
     NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.scale_linear", factors, &m->linear, err));
     NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.scaling.factor", factors, &m->linear, err));
     NB_TRY(nb_checkpoint_read(&m->c, "llama.rope.scaling.attn_factor", factors, &magnitude, err));
-    if (kind.data && !nb_text_is(kind, "linear") && !nb_text_is(kind, "none"))
+    bool is_off = kind.data && nb_text_is(kind, "none");
+    if (kind.data && !nb_text_is(kind, "linear") && !is_off)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "RoPE scaling \"%t\" has no integer form here; none, linear and factors (rope_freqs) have",
                        kind);
@@ -208,7 +209,7 @@ static int32_t read_rope(nb_integer_maker *m, nb_error *err) {
                        "a model of integers can have neither llama.rope.scaling.attn_factor, which is %g, nor pairs of "
                        "RoPE that are no neighbours (llama.rope.interleaved)",
                        magnitude);
-    if (m->linear == 0 || nb_text_is(kind, "none")) /* llama.cpp takes 0 for absent */
+    if (m->linear == 0 || is_off) /* llama.cpp takes 0 for absent */
         m->linear = 1;
     if (m->linear < 1e-6)
         return NB_FAIL(err, NB_ERR_FORMAT, "RoPE is scaled by %g, which scales nothing; the file is damaged",

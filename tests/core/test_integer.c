@@ -29,14 +29,14 @@ static vectors vectors_of(const uint8_t *bytes) {
     return v;
 }
 
-static void check_tensors(const char *name, const vectors *v, const uint8_t *file, size_t size) {
+static void check_tensors(const char *name, const vectors *v, uint8_t *file, size_t size) {
     nb_checkpoint c = {0};
     nb_gguf g = {.file_bytes = size};
     nb_error err;
     if (!CHECK(nb_gguf_parse(&g, &c, file, size, &err) == NB_GGUF_DONE, "%s: %s", name, err.message))
         return;
     CHECK(c.n_tensors == v->tensors, "%s: %u tensors, not %u", name, (uint32_t)c.n_tensors, v->tensors);
-    c.header = (uint8_t *)(uintptr_t)file;
+    c.header = file;
     for (uint32_t i = 0; i < v->tensors && c.n_tensors == v->tensors; i++)
         CHECK(nb_hash((uint32_t)FNV, file + c.tensors[i].at, (size_t)c.tensors[i].bytes) == v->made[i],
               "%s: tensor %t is not the reference's", name, nb_checkpoint_tensor_name(&c, &c.tensors[i]));
