@@ -150,7 +150,8 @@ static void demand_export(input *in, nb_trainer *t, uint32_t index) {
     size_t n = (size_t)tensor.rows * tensor.columns;
     const nb_traits *traits = nb_traits_of(nb_trainer_export_type(t, index));
     uint8_t *blocks = fuzz_memory((size_t)nb_trainer_export_bytes(t, index));
-    float *values = fuzz_memory(n * sizeof *values);
+    float *values = calloc(n, sizeof *values);
+    demand(values != NULL);
     if (done(in, nb_trainer_export(t, index, blocks, &in->err))) {
         traits->dequantize(blocks, values, n);
         const float *rounded = nb_trainer_rounded(t, index);
