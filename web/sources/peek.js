@@ -3,8 +3,9 @@
 /** @typedef {import('./open.js').Opened} Opened */
 /** @typedef {import('./open.js').Sink} Sink */
 
-/** Bytes that there is room for beyond those that are wanted. */
-const MORE = 1 << 20;
+/** Bytes that there is room for at first, so that a chunk of a stream mostly goes on as a whole; and for which more is
+ * made. */
+const ROOM = 1 << 20;
 
 /**
  * @param {Opened} opened
@@ -12,14 +13,14 @@ const MORE = 1 << 20;
  * @returns {Promise<{ head: Uint8Array, rest: Opened }>} rest: the whole file, the first bytes included
  */
 export async function peek(opened, size) {
-    let kept = new Uint8Array(size),
+    let kept = new Uint8Array(Math.max(size, ROOM)),
         filled = 0;
     /** @type {Sink | undefined} */
     let sink;
     /** Who has more bytes at hand, as a converter has, does not wait in between: there is always room. */
     const room = () => {
         if (filled === kept.length) {
-            const larger = new Uint8Array(filled + MORE);
+            const larger = new Uint8Array(filled + ROOM);
             larger.set(kept);
             kept = larger;
         }
