@@ -30,16 +30,13 @@ export async function peek(opened, size) {
         read = resolvers();
     const pump = opened.into({
         ready: async () => {
-            if (filled >= size) {
-                read.resolve();
-                await chosen.promise;
-            }
+            if (filled >= size) await chosen.promise;
             await sink?.ready?.();
         },
         room: () => sink?.room() ?? room(),
         commit: (n) => {
             if (sink) sink.commit(n);
-            else filled += n;
+            else if ((filled += n) >= size) read.resolve(); // even if nothing more ever comes
         },
     });
     pump.then(read.resolve, read.resolve); // the file may end or fail before
