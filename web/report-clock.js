@@ -1,7 +1,7 @@
 /** When the next report of a long run is due, and how long the rest of it takes. */
 
 /** ms between two reports: some twenty a second. */
-const REPORT_MS = 50;
+export const REPORT_MS = 50;
 
 /** Seconds until which nothing is said of the rest: the beginning of a run does not tell yet. */
 const SILENT = 1;

@@ -1,7 +1,7 @@
 /** Bytes -> a model in the core's memory, with reports of how far it is. */
 import { NB_LOAD_ALL, NB_LOAD_HEADER, NB_LOAD_PART, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { ReportClock } from '../report-clock.js';
+import { REPORT_MS, ReportClock } from '../report-clock.js';
 import { severalFiles } from '../sources/folder.js';
 import { opener, openOne, openPort, reopening, twice } from '../sources/open.js';
 import { convert } from './convert.js';
@@ -99,6 +99,7 @@ export async function loadModel({ core, pool }, source, options, report, journal
         return model;
     } finally {
         watch?.end(sink.loaded, done);
+        meter.stop();
         sink.free();
         exports.nb_loader_free(loader);
     }
@@ -120,6 +121,8 @@ export class Meter {
         this.report = report;
         this.marks = [{ time: performance.now(), loaded: 0 }];
         this.clock = new ReportClock();
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        this.later = undefined;
     }
 
     /**
@@ -128,7 +131,12 @@ export class Meter {
      * @param {boolean} [always] whether it is reported however short ago the last report was
      */
     tick(loaded, total, always) {
-        if (!this.clock.isDue(always)) return;
+        clearTimeout(this.later);
+        if (!this.clock.isDue(always)) {
+            // what came in a burst is told even if nothing more comes
+            this.later = setTimeout(() => this.tick(loaded, total, true), REPORT_MS);
+            return;
+        }
         const time = performance.now();
         this.marks.push({ time, loaded });
         while (this.marks.length > 2 && time - this.marks[0].time > 3000) this.marks.shift();
@@ -144,5 +152,10 @@ export class Meter {
      */
     end(loaded, total) {
         this.tick(loaded, total, true);
+    }
+
+    /** Tells nothing more. */
+    stop() {
+        clearTimeout(this.later);
     }
 }
