@@ -100,16 +100,21 @@ describe('the quantization lab', { skip }, () => {
 
     /** @param {string} name @param {string[]} cells @param {import('../../demo/lab-plots.js').Figures} facts */
     function agree(name, [size, bits, perplexity, divergence, same, speed], facts) {
-        // the builds' last bits may differ, and GPTQ carries each rounding on to the columns that follow
-        const most = name.includes('GPTQ') ? 0.03 : 0.01;
-        const near = (/** @type {string} */ shown, /** @type {number} */ wanted) =>
-            assert.ok(Math.abs(Number.parseFloat(shown) - wanted) <= most * wanted, `${name}: ${shown}, ${wanted}`);
+        // The builds' last bits may differ, and GPTQ carries each rounding on to the columns that follow: its files are
+        // two of equal worth, whose figures differ by less than they are known.
+        const isChaotic = name.includes('GPTQ'),
+            most = isChaotic ? 0.03 : 0.01;
+        const near = (/** @type {string} */ shown, /** @type {number} */ wanted, error = 0) =>
+            assert.ok(
+                Math.abs(Number.parseFloat(shown) - wanted) <= Math.max(most * wanted, isChaotic ? error : 0),
+                `${name}: ${shown}, ${wanted}`,
+            );
         assert.equal(size, `${(facts.bytes / 1000).toFixed(0)} kB`);
         near(bits, facts.bitsPerWeight);
         near(perplexity, facts.perplexity);
         near(perplexity.split('±')[1], facts.standardError);
         if (facts.divergence && facts.sameTop) {
-            near(divergence, facts.divergence.mean);
+            near(divergence, facts.divergence.mean, facts.divergence.standardError);
             near(same, 100 * facts.sameTop.mean);
         }
         assert.ok(Number(speed) > 1, speed);
