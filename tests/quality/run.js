@@ -248,9 +248,12 @@ const commandFor = (name) =>
     [
         COMMAND,
         ...['NIBBLE_TYPES', 'NIBBLE_SAMPLES'].flatMap((key) =>
-            process.env[key] ? [`${key}=${process.env[key]}`] : [],
+            process.env[key] ? [`${key}=${quoted(process.env[key])}`] : [],
         ),
         `MODELS=${name}`,
     ].join(' ');
+
+/** As a shell takes it for one word. @param {string} value */
+const quoted = (value) => (value.includes(' ') ? `"${value}"` : value);
 
 await main(process.argv.slice(2));
