@@ -298,6 +298,25 @@ function openBlob(blob, from) {
 }
 
 /**
+ * Bytes that are at hand -> sink.
+ * @param {Uint8Array} bytes
+ * @param {Sink} sink
+ * @returns {Promise<boolean>} whether it took all: false if it wants no more
+ */
+export async function give(bytes, sink) {
+    for (let at = 0; at < bytes.length; ) {
+        await sink.ready?.();
+        const room = sink.room();
+        if (room.length === 0) return false;
+        const n = Math.min(room.length, bytes.length - at);
+        room.set(bytes.subarray(at, at + n));
+        sink.commit(n);
+        at += n;
+    }
+    return true;
+}
+
+/**
  * Pieces -> sink, until either has enough.
  * @param {() => Promise<Uint8Array | null>} next
  * @param {Sink} sink
@@ -305,15 +324,7 @@ function openBlob(blob, from) {
 export async function pour(next, sink) {
     let breathed = performance.now();
     for (let piece = await next(); piece; piece = await next()) {
-        for (let at = 0; at < piece.length; ) {
-            await sink.ready?.();
-            const room = sink.room();
-            if (room.length === 0) return;
-            const n = Math.min(room.length, piece.length - at);
-            room.set(piece.subarray(at, at + n));
-            sink.commit(n);
-            at += n;
-        }
+        if (!(await give(piece, sink))) return;
         if (performance.now() - breathed > 20) {
             await breathe();
             breathed = performance.now();

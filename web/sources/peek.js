@@ -1,5 +1,7 @@
 /** The first bytes of a file before it is decided where the file goes. */
 
+import { give } from './open.js';
+
 /** @typedef {import('./open.js').Opened} Opened */
 /** @typedef {import('./open.js').Sink} Sink */
 
@@ -42,14 +44,11 @@ export async function peek(opened, size) {
     pump.then(read.resolve, read.resolve); // the file may end or fail before
     await read.promise;
     const into = async (/** @type {Sink} */ target) => {
+        // more may be kept while the target gets ready
         for (let at = 0; at < filled; ) {
-            await target.ready?.();
-            const some = target.room(),
-                n = Math.min(some.length, filled - at);
-            if (n === 0) break;
-            some.set(kept.subarray(at, at + n));
-            target.commit(n);
-            at += n;
+            const end = filled;
+            if (!(await give(kept.subarray(at, end), target))) break;
+            at = end;
         }
         sink = target;
         chosen.resolve();

@@ -16,7 +16,7 @@ import { isWeights } from '../sources/names.js';
 import { isAbsent, unlessVacant } from '../sources/open.js';
 import { readAhead } from '../sources/read-ahead.js';
 import { startConverter } from './core.js';
-import { feedSink } from './feed.js';
+import { feedSink, passOn } from './feed.js';
 import { inBytes, stopwatch } from './journal.js';
 
 /** @typedef {import('../sources/open.js').Sink} Sink */
@@ -275,15 +275,7 @@ export class Conversion {
         return core.borrow(4, (at) => {
             const n = core.count('nb_converter_take', this.converter, at),
                 address = core.ints(at, 1)[0] >>> 0;
-            for (let done = 0; done < n; ) {
-                const room = out.room(),
-                    some = Math.min(room.length, n - done);
-                if (some === 0) return false; // the engine has all that it wants
-                room.set(core.bytes(address + done, some));
-                out.commit(some);
-                done += some;
-            }
-            return n > 0;
+            return n > 0 && passOn(core, address, n, out);
         });
     }
 }

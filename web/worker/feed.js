@@ -1,4 +1,7 @@
-/** Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter, the maker of integers. */
+/**
+ * Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter, the maker of integers; and what
+ * such an object has ready -> a sink.
+ */
 
 /**
  * A sink (sources/open.js) before such an object, whose functions are `${kind}_space` and `${kind}_commit`.
@@ -30,4 +33,24 @@ export function feedSink(core, kind, handle, tick, ready) {
         },
         free: () => core.exports.nb_free(capacity),
     };
+}
+
+/**
+ * Bytes of a core's memory -> sink. They are looked up anew for each piece: the memory may grow in between.
+ * @param {import('./core.js').Core} core
+ * @param {number} address
+ * @param {number} size
+ * @param {import('../sources/open.js').Sink} out
+ * @returns {boolean} whether it took all: false if it wants no more
+ */
+export function passOn(core, address, size, out) {
+    for (let done = 0; done < size; ) {
+        const room = out.room(),
+            n = Math.min(room.length, size - done);
+        if (n === 0) return false;
+        room.set(core.bytes(address + done, n));
+        out.commit(n);
+        done += n;
+    }
+    return true;
 }

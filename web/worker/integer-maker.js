@@ -2,7 +2,7 @@
 
 import { openConversion } from './convert.js';
 import { startBuild } from './core.js';
-import { feedSink } from './feed.js';
+import { feedSink, passOn } from './feed.js';
 import { Meter } from './load-model.js';
 import { Pieces } from './pieces.js';
 
@@ -54,11 +54,5 @@ const take = (core, maker, out) =>
     core.borrow(4, (at) => {
         const address = core.exports.nb_integer_maker_take(maker, at) >>> 0,
             size = core.ints(at, 1)[0] >>> 0;
-        for (let done = 0; done < size; ) {
-            const room = out.room(),
-                n = Math.min(room.length, size - done);
-            room.set(core.bytes(address + done, n));
-            out.commit(n);
-            done += n;
-        }
+        passOn(core, address, size, out);
     });

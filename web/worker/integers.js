@@ -4,6 +4,7 @@
  */
 import { NB_LOAD_HEADER } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { give } from '../sources/open.js';
 import { startBuild } from './core.js';
 import { feedSink } from './feed.js';
 import { IntegerCore } from './integer-core.js';
@@ -61,7 +62,7 @@ export async function loadIntegers(engine, opened, { assets }, { progress, watch
     const file = await readFile(core, opened, new Meter(progress)),
         model = core.object('nb_integer_model_new', file.address, file.size);
     journal?.(`integers: ${inBytes(file.size)}, ${time()}`);
-    const header = readHeader(texts, core.bytes(file.address, file.size));
+    const header = await readHeader(texts, core.bytes(file.address, file.size));
     engine.core = new IntegerCore(texts, header, core, pool, model);
     return header;
 }
@@ -102,18 +103,11 @@ async function readFile(core, opened, meter) {
  * @param {Core} core
  * @param {Uint8Array} file
  */
-function readHeader(core, file) {
+async function readHeader(core, file) {
     const loader = core.object('nb_loader_new', file.length, NB_LOAD_HEADER),
         sink = feedSink(core, 'nb_loader', loader);
     try {
-        for (let at = 0; at < file.length; ) {
-            const room = sink.room(),
-                n = Math.min(room.length, file.length - at);
-            if (n === 0) break;
-            room.set(file.subarray(at, at + n));
-            sink.commit(n);
-            at += n;
-        }
+        await give(file, sink);
         return core.object('nb_loader_finish', loader);
     } finally {
         sink.free();

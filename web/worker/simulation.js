@@ -13,6 +13,7 @@ import {
     nb_simulation,
     TYPES,
 } from '../abi.js';
+import { give } from '../sources/open.js';
 import { startPooledCore } from './pool.js';
 import { withName } from './quantize-core.js';
 import { writeStructs } from './structs.js';
@@ -218,15 +219,7 @@ class Queue {
     /** All that waits goes on, a piece whenever there is room for it. */
     async pass() {
         const { out } = this;
-        for (const bytes of this.#waiting.splice(0))
-            for (let done = 0; done < bytes.length; ) {
-                await out.ready?.();
-                const room = out.room(),
-                    n = Math.min(room.length, bytes.length - done);
-                room.set(bytes.subarray(done, done + n));
-                out.commit(n);
-                done += n;
-            }
+        for (const bytes of this.#waiting.splice(0)) await give(bytes, out);
         await out.ready?.();
     }
 }
