@@ -1,10 +1,11 @@
-// What the documents name must be there: files, folders, and the pages and headings that they link to.
-// Runs once: no other Node would change what it finds.
+// Files, folders, pages and headings that the documents name or link to must exist.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { root } from '../support/builds.js';
+import { linksOf } from '../support/links.js';
 
 const PAGES = [
     ...readdirSync(root).filter((name) => name.endsWith('.md')),
@@ -16,10 +17,10 @@ const PAGES = [
 
 const read = (/** @type {string} */ page) => readFileSync(`${root}${page}`, 'utf8');
 
-/** Paths within the repository, as a text has them. One with < or * stands for several files. */
+/** Paths within the repository. One with < or * stands for several files. */
 const PATH = /(?<![\w./-])(?:src|web|tests|demo|docs|tools|examples)\/[\w./<>*-]*/g;
 
-/** A heading's name in a link, as GitHub makes it. @param {string} heading */
+/** The anchor that GitHub makes of a heading. @param {string} heading */
 const anchorOf = (heading) =>
     heading
         .toLowerCase()
@@ -41,8 +42,7 @@ test('documents: each path that they name is there', () => {
 test('documents: each page and heading that they link to is there', () => {
     let seen = 0;
     for (const page of PAGES)
-        for (const [, target] of read(page).matchAll(/\]\(([^)\s]+)\)|(?<=(?:src|srcset|href)=")[^"]+/g)) {
-            if (!target || /^[a-z]+:/.test(target)) continue;
+        for (const target of linksOf(read(page))) {
             seen++;
             const [path, anchor] = target.split('#'),
                 linked = path ? join(dirname(page), path) : page;
@@ -83,7 +83,7 @@ test('docs/architecture.md: it has each module and each folder of the sources', 
         );
 });
 
-/** Those that a program has written. @param {string} page */
+/** Whether a program has written the page. @param {string} page */
 const isWritten = (page) => read(page).includes('do not edit it');
 
 test('README.md: a link leads to each page of docs/', () => {

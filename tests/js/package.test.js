@@ -1,13 +1,14 @@
-// The npm package as a stranger gets it: packed, installed in an empty folder, imported, run, type-checked.
-// Runs once: no other Node would change what it finds.
+// The npm package as a user gets it: packed, installed in an empty folder, imported, run, type-checked.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Script } from 'node:vm';
 import { builds, models, root } from '../support/builds.js';
+import { linksOf } from '../support/links.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'nibble-package-'));
 const home = join(folder, 'project');
@@ -49,7 +50,7 @@ test('package: holds what it needs and nothing else', () => {
     for (const file of packed)
         assert.match(
             file,
-            /^(LICENSE|README\.md|package\.json|build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|report|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)|web\/report\/report\.css|docs\/[a-z0-9]+\.(md|svg|webp))$/,
+            /^(LICENSE|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md|package\.json|build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|report|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)|web\/report\/report\.css|docs\/([a-z0-9]+\.(md|svg|webp)|bench\.json)|examples\/\w+\.(md|html|js|jsx))$/,
         );
     assert.deepEqual(
         readdirSync(join(home, 'node_modules')).filter((name) => !name.startsWith('.')),
@@ -58,8 +59,19 @@ test('package: holds what it needs and nothing else', () => {
     );
 });
 
+test('package: links in its documents lead to files that it has', () => {
+    let seen = 0;
+    for (const page of packed.filter((name) => name.endsWith('.md')))
+        for (const target of linksOf(readFileSync(join(root, page), 'utf8'))) {
+            const file = target.startsWith('#') ? page : join(dirname(page), target.split('#')[0]);
+            assert.ok(packed.includes(file), `${page} links to ${target}, which is not in the package`);
+            seen++;
+        }
+    assert.ok(seen > 30, 'the links were not found');
+});
+
 test('package: a page needs no bundler and no import map', () => {
-    for (const file of packed.filter((name) => name.endsWith('.js') && !/^web\/cli[/.]/.test(name)))
+    for (const file of packed.filter((name) => name.endsWith('.js') && !/^(web\/cli[/.]|examples\/)/.test(name)))
         for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(
             /^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm,
         ))
@@ -133,9 +145,9 @@ const TYPED = `
     const sources: readonly Source[] = ['model.gguf', files, new Uint8Array(8)];
     export const first = quantize(files, { type: 'q4_k_m', tensors: [['ffn_down', 'q6_k']] as const, onPlan: (plan) => void plan[0]?.wanted })
         .getReader().read();
-    // @ts-expect-error: a preset that there is not
+    // @ts-expect-error: no such preset
     quantize('model.gguf', { type: 'q4' });
-    // @ts-expect-error: a build that there is not
+    // @ts-expect-error: no such build
     load('model.gguf', { wasmUrl: { simd: 'a.wasm' } });
     export const answers = Promise.all(sources.map(async (source) => use(await load(source, options))));
     answers.catch((error: unknown) => error instanceof NibbleError && error.code === 'NB_ERR_FILE' && error.cause);`;
@@ -170,7 +182,7 @@ test('package: its types hold in a strict project, for each way of resolving mod
         [tsc5, old, 'page.ts', 'es2021,dom'],
         [tsc5, nodenext, 'page.ts', 'es2023,dom'],
     ];
-    // TypeScript 5 comes with the bundlers; 7 does not know the old way any more
+    // TypeScript 5 comes with the bundlers. Version 7 no longer has the old module resolution.
     for (const [compiler, way, file, lib] of /** @type {[string, string[], string, string][]} */ (tries))
         if (compiler === tsc || existsSync(compiler))
             run(process.execPath, [
