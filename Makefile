@@ -1,4 +1,4 @@
-# Every goal does its own set-up first, and is quick when there is nothing to do.
+# Every goal does its own set-up first, and is quick if there is nothing to do.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test run build docs format lint analyze analyzers bench bench-kernels quality quality-mix \
     quality-grids quality-groups quality-qat bundlers common-bundlers fuzz oracle oracles tables gemma minilm \
@@ -32,7 +32,7 @@ test: setup build common-bundlers ## everything that must hold: C suite, JavaScr
 	@./build.sh native native-32 tests fuzz
 	@exec node tests/all.js
 
-tables: setup build ## run what the tables of docs/support.md tell of, and write them
+tables: setup build ## write the tables of docs/support.md, after running the tests that they are made from
 	@./build.sh tests
 	@exec node tests/support/tables.js --run --write
 
@@ -42,40 +42,40 @@ run: build model ## answer in the terminal: make run PROMPT="What is gravity?"
 build: compilers build/engine-worker.js ## compile the core and bundle what comes from npm
 	@./build.sh wasm
 
-docs: checked ## pages of the API, made of web/index.d.ts, into build/docs; a warning fails
+docs: checked ## write pages of the API from web/index.d.ts into build/docs; a warning fails
 	@cd tools/docs
 	@[ -e node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] ||
 	 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@exec node_modules/.bin/typedoc
 
-format: analyzers node_modules/.package-lock.json ## set all C and JavaScript in the project's form
+format: analyzers node_modules/.package-lock.json ## format all C and JavaScript
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-22 -i --style=file
 	@node_modules/.bin/biome check --write --error-on-warnings
 
-lint: analyzers node_modules/.package-lock.json ## what is not in that form, and what Biome finds in JavaScript
+lint: analyzers node_modules/.package-lock.json ## check the formatting, and JavaScript with Biome
 	@tools/lint.sh
 
-analyze: analyzers ## what clang-tidy and the static analyzer find in C (about two minutes, then only what changed)
+analyze: analyzers ## check C with clang-tidy and the static analyzer (two minutes; later only what changed)
 	@tools/setup.sh native
 	@./build.sh analyze
 
-bench: build model gemma peers ## speed beside wllama and native llama.cpp (BENCH="--threads 1 --parts speed")
+bench: build model gemma peers ## measure speed beside wllama and native llama.cpp (BENCH="--threads 1 --parts speed")
 	@tools/setup.sh browser
 	@exec node tests/bench/run.js $(BENCH)
 
-quality: build model ## what each type and method of quantizing loses (variables: CONTRIBUTING.md)
+quality: build model ## measure what each type and method of quantizing loses (variables: CONTRIBUTING.md)
 	@exec node tests/quality/run.js $(MODELS)
 
-quality-mix: build ## what the automatic mix gains over recipes of the same size (variables: CONTRIBUTING.md)
+quality-mix: build ## measure what the automatic mix gains over recipes of the same size (variables: CONTRIBUTING.md)
 	@exec node tests/quality/mixes.js $(RECIPES)
 
-quality-groups: build ## what calibration gains at the same bits and group (variables: CONTRIBUTING.md)
+quality-groups: build ## measure what calibration gains at the same bits and group (variables: CONTRIBUTING.md)
 	@exec node tests/quality/groups.js
 
-quality-qat: build ## what quantization-aware training gains (variables: CONTRIBUTING.md)
+quality-qat: build ## measure what quantization-aware training gains (variables: CONTRIBUTING.md)
 	@exec node tests/quality/qat.js $(WAYS)
 
-quality-grids: build ## what uniform grids, logarithmic levels and codebooks cost (variables: CONTRIBUTING.md)
+quality-grids: build ## measure what simulated grids and codebooks cost (variables: CONTRIBUTING.md)
 	@exec node tests/quality/grids.js
 
 bundlers: build ## build a small app with every bundler, and open it in Chromium (600 MB of packages)
@@ -85,21 +85,21 @@ bundlers: build ## build a small app with every bundler, and open it in Chromium
 	 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@exec node run.js
 
-bench-kernels: compilers node_modules/.package-lock.json ## speed of each kernel in each build
+bench-kernels: compilers node_modules/.package-lock.json ## measure the speed of each kernel in each build
 	@./build.sh bench
 	@exec node_modules/node24/bin/node tests/bench/kernels.js # Node 20 has no relaxed SIMD
 
-fuzz: checked ## fuzz all that takes untrusted bytes for a while, and say which lines ran (SECONDS_EACH=60)
+fuzz: checked ## fuzz whatever reads untrusted bytes, and print the line coverage (SECONDS_EACH=60)
 	@tools/setup.sh native
 	@tools/setup.sh fuzz
 	@./build.sh fuzz fuzz-memory fuzz-32 fuzz-lines
 	@node tests/fuzz/run.js $(SECONDS_EACH) checked memory 32 lines
 
-oracle: checked ## write one family's vectors anew, with only the packages that it needs (NAME=gemma2)
+oracle: checked ## write the fixtures of one family anew, with only the packages that it needs (NAME=gemma2)
 	@tools/setup.sh venv
 	@exec python3 tests/oracles/one.py "$(NAME)"
 
-oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from the reference implementations
+oracles: model gemma minilm vocabularies ## write all tests/fixtures anew, from the reference implementations
 	@tools/setup.sh venv
 	@[ build/venv/installed -nt tests/oracles/requirements.txt ] || {
 	 python3 -m venv build/venv && build/venv/bin/pip install -q -r tests/oracles/requirements.txt
@@ -133,15 +133,15 @@ oracles: model gemma minilm vocabularies ## write the oracle vectors anew, from 
 	      --full ../../build/oracles/$$name-logits.f32
 	 done
 
-gemma: checked ## get Gemma 3 270M (253 MB, Gemma terms), which the bench and some tests use where it is
+gemma: checked ## get Gemma 3 270M (253 MB, Gemma terms), which the bench and some tests use if it is there
 	@tools/setup.sh pip || true
 	@python3 tools/model.py gemma
 
-minilm: checked ## get all-MiniLM-L6-v2 (a folder of 91 MB, Apache-2.0), which a test uses where it is
+minilm: checked ## get all-MiniLM-L6-v2 (a folder of 91 MB, Apache-2.0), which a test uses if it is there
 	@tools/setup.sh pip || true
 	@python3 tools/model.py minilm
 
-vocabularies: checked ## get llama.cpp's vocabularies and chat templates (77 MB), which some tests use where they are
+vocabularies: checked ## get llama.cpp's vocabularies and chat templates (77 MB), which some tests use if they are there
 	@tools/setup.sh pip || true
 	@python3 tools/vocabularies.py
 
@@ -169,7 +169,7 @@ build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.
  $(wildcard web/*.js web/*/*.js web/*/*/*.js web/report/report.css)
 	@node tools/bundle.js
 
-# Without the model the demo has its tiny one, so nothing here fails for want of a network.
+# If the download fails, the demo uses demo/tiny.gguf, so this goal does not fail without a network.
 model: checked
 	@tools/setup.sh pip || true
 	@python3 tools/model.py
@@ -177,13 +177,13 @@ model: checked
 analyzers: checked
 	@tools/setup.sh analyzers
 
-# Without a network the tests of the bundlers are skipped, and say so.
+# Without a network the tests of the bundlers are skipped with a message.
 common-bundlers: checked
 	@cd tests/bundlers
 	@[ -e node_modules/vite ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] || {
 	 echo "setup: installing the bundlers of tests/bundlers"
 	 npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error ||
-	  echo "setup: there are no bundlers to test with"; }
+	  echo "setup: the bundlers could not be installed; their tests are skipped"; }
 
 peers: checked
 	@cd tests/bench

@@ -1,5 +1,5 @@
-// Writes web/abi.js: the numbers and names that JavaScript shares with the core, out of the C headers. `make build`
-// runs it, and tests/js/abi.test.js holds the file to the headers, so none of them is written by hand.
+// Writes web/abi.js from the C headers: the constants and structs that JavaScript shares with the core. `make build`
+// runs it, and tests/js/abi.test.js checks that the file is up to date.
 //     node tools/abi.js            writes it
 //     node tools/abi.js --print    prints it
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const read = (path) =>
         .replace(/\/\*[\s\S]*?\*\//g, '')
         .replace(/\/\/.*/g, '');
 
-/** The constants of a header's enums, in their order: whole numbers, or one more than before. @param {string} source */
+/** The constants of a header's enums with their values, in the header's order. @param {string} source */
 function enumsOf(source) {
     /** @type {Map<string, number>} */
     const values = new Map();
@@ -39,7 +39,8 @@ const TYPES = /** @type {Record<string, { size: number, view: string }>} */ ({
     double: { size: 8, view: 'Float64' },
 });
 
-/** The structs of a header whose fields are numbers, each at a multiple of its size, or text at the end. @param {string} source */
+/** The structs of a header with the offsets of their fields: numbers, each aligned to its size, or a text at the end.
+ * @param {string} source */
 function structsOf(source) {
     const structs = [];
     for (const [, name, body] of source.matchAll(/typedef struct (\w+) \{([^}]*)\}/g)) {
@@ -65,7 +66,7 @@ function structsOf(source) {
     return structs;
 }
 
-/** The words in quotes at the starts of a table's rows. @param {string} source @param {string} table */
+/** The names of a table's rows: the string that each row begins with. @param {string} source @param {string} table */
 function namesIn(source, table) {
     const [, rows = ''] = new RegExp(`${table}\\[\\] = \\{([^;]*)\\};`).exec(source) ?? [];
     const names = [...rows.matchAll(/\{"(\w+)"/g)].map((row) => row[1]);
@@ -73,8 +74,8 @@ function namesIn(source, table) {
     return names;
 }
 
-/** { rest of the name in small letters: number } of those that begin so. @param {Map<string, number>} values @param
- * {string} prefix */
+/** The constants that begin with the prefix, by the rest of their names in lower case.
+ * @param {Map<string, number>} values @param {string} prefix */
 const named = (values, prefix) =>
     [...values]
         .filter(([name]) => name.startsWith(prefix))
@@ -93,13 +94,14 @@ function text() {
         tokens = enumsOf(/enum\s*\{[^}]*NB_TOKEN_NORMAL[^}]*\}/.exec(read('src/text/vocabulary.h'))?.[0] ?? '');
     const errors = [...values].filter(([name]) => name.startsWith('NB_ERR_'));
     const flags = [...values].filter(([name]) => !name.startsWith('NB_ERR_') && !/^NB_(POOLING|PRECISION)_/.test(name));
-    return `// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/nibble_quantize.h, src/nibble_train.h,
-// src/types/types.h, src/text/vocabulary.h and src/quant/presets.c: do not edit it, run \`make build\`.
+    const tensorTypes = object(named(types, 'NB_TYPE_').filter(([name]) => name !== 'limit'));
+    return `// Written by tools/abi.js from src/nibble.h, nibble_convert.h, nibble_quantize.h, nibble_train.h, types/types.h,
+// text/vocabulary.h and quant/presets.c: do not edit it, run \`make build\`.
 
 ${flags.map(([name, value]) => `export const ${name} = ${value};`).join('\n')}
 export const NB_TOKEN_USER_DEFINED = ${tokens.get('NB_TOKEN_USER_DEFINED')};
 
-/** The core's codes. */
+/** The core's error codes. */
 export const ERRORS = /** @type {const} */ (${object(errors.map(([name, value]) => [value, `'${name}'`]))});
 
 /** NB_POOLING_... */
@@ -109,9 +111,9 @@ export const POOLINGS = ${object(named(values, 'NB_POOLING_'))};
 export const PRECISIONS = ${object(named(values, 'NB_PRECISION_'))};
 
 /** NB_TYPE_..., of tensors. */
-export const TYPES = /** @type {Record<string, number>} */ (${object(named(types, 'NB_TYPE_').filter(([name]) => name !== 'limit'))});
+export const TYPES = /** @type {Record<string, number>} */ (${tensorTypes});
 
-/** What weights can be quantized to. */
+/** The names of quantizations (src/quant/presets.c). */
 export const PRESETS = [
 ${namesIn(read('src/quant/presets.c'), 'presets')
     .map((name) => `    '${name}',\n`)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Analyzes one source of C: analyze.sh COMPILER FLAG... -MMD -MF DEPENDENCIES -c SOURCE -o OBJECT, as build.sh would compile it.
-# Writes OBJECT, which is empty, and DEPENDENCIES if clang-tidy (.clang-tidy says what it looks for) finds nothing. The
-# compiler must be clang, with clang-tidy and the static analyzer of the same version beside it.
+# Analyzes one C source with clang-tidy (.clang-tidy lists the checks). It is called like a compiler:
+#   analyze.sh COMPILER FLAG... -MMD -MF DEPENDENCIES -c SOURCE -o OBJECT
+# If nothing is found, it writes DEPENDENCIES and an empty OBJECT, so that build.sh knows that the source is done.
+# COMPILER must be clang, with clang-tidy of the same version beside it.
 set -euo pipefail
 
 compiler=$1

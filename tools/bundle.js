@@ -1,8 +1,9 @@
-// Makes of an npm package what the demo can import as it is, build/uplot.js (with its types) and build/uplot.css; of that
-// and web/report/ the script and the style of comparisons' pages, build/report.js and build/report.css. Of
-// the renderer of chat templates one script, build/jinja.js, which is loaded when there is a chat. And of each worker
-// with all that it imports one file, build/engine-worker.js and build/pool-worker.js: bundlers copy such a file as it
-// is, a page has everything with one request, and it runs as a module and as a classic script alike.
+// Bundles, into build/:
+// - uplot.js (with its types) and uplot.css: the npm package uplot, as the demo imports it;
+// - report.js and report.css: uplot and web/report/, for the pages of `nibble compare --html`;
+// - jinja.js: the renderer of chat templates, which is loaded for the first chat;
+// - engine-worker.js and pool-worker.js: each worker with all that it imports. Bundlers copy such a file as it is, a
+//   page needs one request for it, and it runs both as a module and as a classic script.
 
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +11,7 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Bundles one package into one ES module that opens with the package's licence.
+/** Bundles one package into one ES module that begins with the package's licence.
  * @param {string} name @param {string} entry @param {string} out */
 async function bundle(name, entry, out) {
     const folder = `${root}node_modules/${name}/`;
@@ -42,9 +43,9 @@ async function bundleOwn(entry, out, options) {
         logLevel: 'warning',
         ...options,
     });
-    // Vite makes a data: address of a file below 4 KB, which a strict page forbids
+    // Vite turns a file below 4 KB into a data: URL, which a strict Content-Security-Policy forbids
     const padding = Math.max(0, 4100 - output.contents.length);
-    // another process may read it at this moment
+    // written under another name and renamed, because another process may read it at this moment
     const file = `${root}build/${out}.js`;
     writeFileSync(`${file}.${process.pid}`, output.text + (padding ? `/*${' '.repeat(padding)}*/\n` : ''));
     renameSync(`${file}.${process.pid}`, file);
@@ -52,7 +53,6 @@ async function bundleOwn(entry, out, options) {
 
 copyFileSync(`${root}node_modules/uplot/dist/uPlot.min.css`, `${root}build/uplot.css`);
 
-// what `nibble compare --html` puts into its pages
 await bundleOwn('report/plots', 'report', { format: 'iife', minify: true });
 await build({
     entryPoints: [`${root}web/report/report.css`],
@@ -62,7 +62,7 @@ await build({
     logLevel: 'warning',
 });
 
-// a script that importOwn() runs
+// importOwn() (web/platform.js) runs it as a script
 await bundleOwn('jinja/jinja', 'jinja', {
     format: 'iife',
     minify: true,
@@ -71,6 +71,6 @@ await bundleOwn('jinja/jinja', 'jinja', {
 });
 for (const name of ['engine-worker', 'pool-worker'])
     await bundleOwn(`worker/${name}`, name, {
-        format: 'iife', // not minified: what a trace of an error names can be read
-        define: { 'import.meta.url': 'undefined' }, // it is told where nibble's files are
+        format: 'iife', // not minified, so that stack traces name functions
+        define: { 'import.meta.url': 'undefined' }, // a message tells the worker where nibble's files are
     });

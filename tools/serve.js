@@ -1,5 +1,5 @@
 // A static file server for the demo, its tests and the benches: node tools/serve.js [PORT]
-// On the loopback only; with the headers that cross-origin isolation, and so threads, ask for.
+// It listens on the loopback only, and sends the headers of cross-origin isolation, which threads need.
 import { createReadStream } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -28,20 +28,21 @@ const ISOLATION = {
     'Cross-Origin-Opener-Policy': 'same-origin',
     'Cross-Origin-Embedder-Policy': 'require-corp',
     'Cross-Origin-Resource-Policy': 'same-origin',
-    'Service-Worker-Allowed': '/', // demo/sw.js serves web/ and build/ as well when there is no network
+    'Service-Worker-Allowed': '/', // without a network demo/sw.js serves web/ and build/, too
 };
 
-/** Of a path's parts: what is hidden, and what leads out of a folder. @param {string} part */
+/** Whether this part of a path is a hidden name, or ".." . @param {string} part */
 const isHidden = (part) => part.startsWith('.');
 
-/** Where files may lie, links followed: in the root, and in the checkout, whose build/ and models may lie elsewhere.
+/** The folders that may be served, with symbolic links resolved: the root, the checkout, and its build/ and
+ * build/models, which may be links to other places.
  * @param {string} root @returns {Promise<string[]>} */
 async function placesOf(root) {
     const paths = [root, ...['', 'build', 'build/models'].map((name) => join(ROOT, name))];
     return (await Promise.all(paths.map((path) => realpath(path).catch(() => '')))).filter((path) => path !== '');
 }
 
-/** The file that a request names, or undefined: nothing outside the places, not by a link either, and no hidden files.
+/** The file that a request names. undefined: it is hidden, or outside of `places`, also by a symbolic link.
  * @param {string} root @param {string[]} places @param {string} path @returns {Promise<string | undefined>} */
 async function locate(root, places, path) {
     let name;
@@ -56,8 +57,8 @@ async function locate(root, places, path) {
     return real && places.some((place) => !relative(place, real).split(sep).some(isHidden)) ? file : undefined;
 }
 
-/** Whether a request names this server: a page of another name that leads to the loopback may not read its files.
- * @param {string | undefined} host the header, with or without a port */
+/** Whether the Host header names the loopback. Others are refused, against DNS rebinding.
+ * @param {string | undefined} host with or without a port */
 const isOurName = (host) => /^(localhost|127\.0\.0\.1)(:\d+)?$/i.test(host ?? '');
 
 /** The first and last byte of a Range header, [0, size - 1] without one, undefined if it cannot be satisfied.
@@ -70,10 +71,9 @@ function byteRange(header, size) {
     return first <= last ? [first, last] : undefined;
 }
 
-/** Serves root on the loopback. Takes the next free port if that one is taken; 0 is any.
+/** Serves root on the loopback. If the port is in use, it takes the next free one; 0 is any.
  * @param {{ root?: string, port?: number, isolated?: boolean, caching?: string }} [options] isolated: send the
- *     isolation
- *     headers; caching: what browsers may keep (ask each time, and get a 304 if nothing changed)
+ *     isolation headers; caching: Cache-Control (by default browsers ask each time, and get a 304 if nothing changed)
  * @returns {Promise<{ url: string, server: import('node:http').Server, close: () => Promise<void> }>} */
 export async function serve({ root = ROOT, port = 0, isolated = true, caching = 'no-cache' } = {}) {
     const places = placesOf(root);
@@ -98,7 +98,7 @@ export async function serve({ root = ROOT, port = 0, isolated = true, caching = 
             return;
         }
         if (found.isDirectory()) {
-            // Not the path as it was asked for: "//host/..%2fdemo/" leads to another server.
+            // Do not redirect to the path as it was sent: "//host/..%2fdemo/" would lead to another server.
             response
                 .writeHead(302, { Location: `/${relative(root, file).split(sep).map(encodeURIComponent).join('/')}/` })
                 .end();
@@ -115,7 +115,7 @@ export async function serve({ root = ROOT, port = 0, isolated = true, caching = 
             response.writeHead(304, headers).end();
             return;
         }
-        const sameFile = (request.headers['if-range'] ?? headers.ETag) === headers.ETag; // else all of the new one
+        const sameFile = (request.headers['if-range'] ?? headers.ETag) === headers.ETag; // else send the whole new file
         const range = byteRange(sameFile ? request.headers.range : undefined, found.size);
         if (!range && found.size) {
             response.writeHead(416, { ...headers, 'Content-Range': `bytes */${found.size}` }).end();

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Gets what the Makefile's goals need and the machine lacks. Usage: tools/setup.sh GOAL, one of
+# Installs what a goal of the Makefile needs and the machine lacks. Usage: tools/setup.sh GOAL, one of
 # node compilers native analyzers fuzz browser pip venv.
-# Debian's packages are installed as root, or through sudo where it asks no password; where that is not allowed, one
-# line says what to type. Nothing here installs, replaces or shadows `node`.
+# Debian packages are installed as root, or through sudo if it asks for no password; otherwise one line says what to
+# type. Nothing here installs, replaces or shadows `node`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ as_root() {
 
 installed() { dpkg-query -W -f '${Status}' "$1" 2> /dev/null | grep -q ' installed$'; }
 
-# Installs those of the packages that are missing.
+# Installs the Debian packages that are missing.
 need() {
     local missing="" package
     command -v apt-get > /dev/null ||
@@ -33,16 +33,18 @@ need() {
         apt-cache show "$package" > /dev/null 2>&1 ||
             fail "this system's package sources have no $package; docs/setup.md says what to do instead"
     done
-    # Debian's nodejs is version 18; a package that wants it would change which node this machine runs.
+    # Debian's nodejs is version 18; a package that depends on it would change which node this machine runs.
     if apt-get install -s --no-install-recommends $missing | grep -q '^Inst nodejs '; then
-        fail "installing$missing would bring another nodejs; please install an Emscripten SDK instead and put emcc on the PATH"
+        fail "installing$missing would install another nodejs, too; please install an Emscripten SDK instead, and put" \
+            "emcc on the PATH"
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing > build/apt.log 2>&1 ||
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
+        > build/apt.log 2>&1 ||
         { tail -n 5 build/apt.log >&2; fail "apt-get install$missing failed; the whole log is build/apt.log"; }
 }
 
-# Debian's emscripten depends on its nodejs 18, so where it is not installed already it is only unpacked here: the
-# compiler driver, the headers and musl's sources are all that build.sh uses.
+# Debian's emscripten depends on nodejs 18. So, if it is not installed already, it is only unpacked: build.sh needs no
+# more than the compiler driver, the headers and musl's sources.
 unpack_emscripten() {
     [ ! -e /usr/share/emscripten/emcc.py ] && [ ! -e build/toolchain/emscripten/emcc.py ] || return 0
     say "downloading Debian's emscripten into build/toolchain (109 MB, 46 MB unpacked)"
@@ -58,9 +60,10 @@ unpack_emscripten() {
 
 mkdir -p build
 case ${1:-} in
-node) # nibble's own tools run on it; it is never installed from here
+node) # nibble's own tools run on Node; this script never installs it
     command -v node > /dev/null && command -v npm > /dev/null || fail "please install Node 20 or later, with npm"
-    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "node is $(node --version); please install 20 or later"
+    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
+        fail "node is $(node --version); please install 20 or later"
     command -v python3 > /dev/null || fail "please install Python 3"
     ;;
 compilers) # for the WebAssembly builds
@@ -71,11 +74,13 @@ compilers) # for the WebAssembly builds
         unpack_emscripten
     fi
     ;;
-native) need clang-22 libclang-rt-22-dev libsimde-dev libc6-dev-i386 lib32gcc-12-dev ;; # for the native tests, of 64 and 32 bits
+native) # for the native tests, with 64 and 32 bits
+    need clang-22 libclang-rt-22-dev libsimde-dev libc6-dev-i386 lib32gcc-12-dev
+    ;;
 analyzers) need clang-22 clang-format-22 clang-tidy-22 ;; # for make format, lint and analyze
-fuzz) need llvm-22 lib32stdc++-12-dev ;; # to count lines, and to fuzz with addresses of 32 bits
+fuzz) need llvm-22 lib32stdc++-12-dev ;; # for line coverage, and to fuzz with 32-bit addresses
 browser) command -v chromium > /dev/null || need chromium ;; # for the page's tests and benches
-pip) # for the model's download: pip, or what makes a virtual environment that has it
+pip) # for the model's download: pip, or venv, which can install it
     python3 -m pip --version > /dev/null 2>&1 || python3 -c 'import venv, ensurepip' 2> /dev/null || need python3-venv
     ;;
 venv) # for the oracles

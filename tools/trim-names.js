@@ -1,12 +1,12 @@
-// node tools/trim-names.js FILE.wasm: of the functions' names leaves those by which a profile tells phases apart
-// (web/cli/profile.js). A name costs some 20 bytes, and there are hundreds.
+// node tools/trim-names.js FILE.wasm: removes the names of functions, except for those by which a profile tells phases
+// apart (web/cli/profile.js). A name costs some 20 bytes, and there are hundreds.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { isPhase } from '../web/cli/profile.js';
 
 const [, , path] = process.argv;
 const wasm = readFileSync(path);
 
-/** The number at an offset (LEB128), and where it ends. @param {number} at @returns {[number, number]} */
+/** The LEB128 number at an offset, and the offset behind it. @param {number} at @returns {[number, number]} */
 function number(at) {
     for (let value = 0, shift = 0; ; shift += 7) {
         const byte = wasm[at++];
@@ -15,7 +15,7 @@ function number(at) {
     }
 }
 
-/** @param {number} value */
+/** LEB128. @param {number} value */
 function encoded(value) {
     const bytes = [];
     for (; value > 127; value >>>= 7) bytes.push((value & 127) | 128);

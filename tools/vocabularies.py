@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Fetches llama.cpp's vocabularies and chat templates into build/vocabularies: tests compare with them where they are. Its
-converter of Hugging Face's folders goes to build/llama.cpp, for tests/oracles/llamacpp_folders.py.
+"""Fetches llama.cpp's vocabularies and chat templates into build/vocabularies, for tests that compare with them if they
+are there. llama.cpp's converter of Hugging Face folders goes to build/llama.cpp, for tests/oracles/llamacpp_folders.py.
 
-The source package of llama-cpp-python 0.3.36 (MIT, 77 MB, pinned by its SHA-256) carries llama.cpp's models/: vocabularies
-without weights, for most of them hard texts and their tokens, and chat templates. Only the converter is ever run. Exits with 0 and a
-sentence if it cannot be had: nothing else fails for want of it.
+They are in the source package of llama-cpp-python 0.3.36 (MIT, 77 MB, pinned by its SHA-256), which has llama.cpp's
+models/: vocabularies without weights, hard texts with their tokens for most of them, and chat templates. Nothing of the
+package is run but the converter. If the download fails, this says so and exits with 0: the tests are skipped then.
 """
 import os
 import subprocess
@@ -21,7 +21,7 @@ MODELS, CONVERTER = "models/", ("conversion/", "gguf-py/gguf/")
 
 
 def place(name):
-    """Where a file of llama.cpp's folder goes, or None."""
+    """Where a file of llama.cpp's folder is written; None: it is not needed."""
     parts = name.split("/")
     if ".." in parts:
         return None
@@ -47,7 +47,7 @@ def main():
     archive = os.path.join(FOLDER, "llama_cpp_python-0.3.36.tar.gz")
     if result.returncode or not os.path.exists(archive):
         words = [line for line in result.stdout.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        print(f"vocabularies: not to be had ({words[-1]}); their tests are skipped. Try again later: make vocabularies")
+        print(f"vocabularies: the download failed ({words[-1]}); their tests are skipped. Try again: make vocabularies")
         sys.exit(0)
     with tarfile.open(archive) as source:
         for member in source:

@@ -1,5 +1,5 @@
-// Written by tools/abi.js out of src/nibble.h, src/nibble_convert.h, src/nibble_quantize.h, src/nibble_train.h,
-// src/types/types.h, src/text/vocabulary.h and src/quant/presets.c: do not edit it, run `make build`.
+// Written by tools/abi.js from src/nibble.h, nibble_convert.h, nibble_quantize.h, nibble_train.h, types/types.h,
+// text/vocabulary.h and quant/presets.c: do not edit it, run `make build`.
 
 export const NB_OK = 0;
 export const NB_LOAD_ALL = 0;
@@ -82,7 +82,7 @@ export const NB_TRAIN_TOKENS = 3;
 export const NB_TRAIN_AVERAGE = 4;
 export const NB_TOKEN_USER_DEFINED = 4;
 
-/** The core's codes. */
+/** The core's error codes. */
 export const ERRORS = /** @type {const} */ ({
     '-1': 'NB_ERR_TRUNCATED',
     '-2': 'NB_ERR_FORMAT',
@@ -152,7 +152,7 @@ export const TYPES = /** @type {Record<string, number>} */ ({
     fp4: 61,
 });
 
-/** What weights can be quantized to. */
+/** The names of quantizations (src/quant/presets.c). */
 export const PRESETS = [
     'nf4',
     'fp4',
