@@ -4,15 +4,15 @@
 #           build/wasm/nibble-convert.wasm, the converter, and
 #           build/wasm/nibble-{quantize,quantize-threads}.wasm, the quantizer, and
 #           build/wasm/nibble-{train,train-threads}.wasm, the trainer, and
-#           build/wasm/nibble-{integer,integer-threads}.wasm, the integer engine, which has no floating-point instruction
-#   native  build/native/core-tests: the core and tests/core under ASan and UBSan, the same kernels through SIMDe
-#   native-32   build/native/core-tests-32: the same with addresses of 32 bits, as WebAssembly has them
+#           build/wasm/nibble-{integer,integer-threads}.wasm, the integer engine, without floating-point instructions
+#   native  build/native/core-tests: the core and tests/core under ASan and UBSan; SIMDe compiles the same SIMD kernels
+#   native-32   build/native/core-tests-32: the same with 32-bit addresses, as in WebAssembly
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
 #   fuzz    build/fuzz-checked/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
-#   fuzz-memory, fuzz-32, fuzz-lines   the same under MSan; with addresses of 32 bits; and counting the lines that run
+#   fuzz-memory, fuzz-32, fuzz-lines   the same under MSan; with 32-bit addresses; and with line coverage
 #   bench   build/bench/kernels-<build>.wasm, for tests/bench/kernels.js
 #   analyze   clang-tidy and the static analyzer over the core, tests/core and tests/fuzz (.clang-tidy)
-# Emscripten's clang compiles, wasm-ld of the same LLVM links; no JavaScript of Emscripten's is used, nor binaryen.
+# Emscripten's clang compiles, and wasm-ld of the same LLVM links; neither Emscripten's JavaScript nor Binaryen is used.
 # CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -21,27 +21,27 @@ exec 9>build/.lock && flock 9 # two builds at once would write the same objects
 
 BUILDS="simd128 simd128-threads relaxed relaxed-threads"
 MAX_BYTES=409600 MAX_GZIP_BYTES=153600 # of the engine: 400 and 150 KiB
-MAX_CONVERTER_BYTES=307200 MAX_CONVERTER_GZIP_BYTES=112640 # of each other module: 300 and 110 KiB
+MAX_MODULE_BYTES=307200 MAX_MODULE_GZIP_BYTES=112640 # of each other module: 300 and 110 KiB
 JOBS=${JOBS:-$(nproc)}
 
 WARN="-Wall -Wextra -Werror"
-# fp-contract=off: else clang fuses a*x+y into relaxed_madd, whose rounding is the device's choice.
-# no-builtin-strlen: else clang makes strlen of a loop that counts to a zero byte, and there is no libc.
+# fp-contract=off: otherwise clang fuses a*x+y into relaxed_madd, which devices round differently.
+# no-builtin-strlen: otherwise clang turns a loop that looks for a zero byte into a call of strlen; there is no libc.
 COMMON="-O2 -std=c11 -ffp-contract=off -fno-math-errno -fno-builtin-strlen -fvisibility=hidden ${CORE_DEFINES:-}"
-# shorten-64-to-32: a size of 64 bits becomes a size_t only where it says so.
+# shorten-64-to-32: a 64-bit size needs a cast to become a size_t.
 WASM="-mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals -Wshorten-64-to-32"
-# The parts of musl's maths that the core may call; the linker takes those that it does call.
-MATH="expf exp2f exp2f_data powf powf_data logf logf_data log2f log2f_data log1pf expm1f tanhf sinf cosf erff erf roundf fmodf
-    exp exp_data pow pow_data log log_data sin cos __sin __cos __sindf __cosdf __rem_pio2 __rem_pio2f __rem_pio2_large
-    scalbn floor __math_oflow __math_uflow __math_xflow __math_divzero __math_invalid
+# The parts of musl's maths that the core may call; the linker picks those that it does call.
+MATH="expf exp2f exp2f_data powf powf_data logf logf_data log2f log2f_data log1pf expm1f tanhf sinf cosf erff erf
+    roundf fmodf exp exp_data pow pow_data log log_data sin cos __sin __cos __sindf __cosdf __rem_pio2 __rem_pio2f
+    __rem_pio2_large scalbn floor __math_oflow __math_uflow __math_xflow __math_divzero __math_invalid
     __math_oflowf __math_uflowf __math_xflowf __math_divzerof __math_invalidf"
 
 fail() { echo "build.sh: $*" >&2; exit 1; }
 
 # ---- which Emscripten -----------------------------------------------------------------------------------------
 
-# Sets EMCC, EM_ROOT, LD, TOOLCHAIN. The first that works of: a current SDK on the PATH (tools/sdk.sh); Debian's
-# emscripten (installed, or unpacked by tools/setup.sh), whose own LLVM is too old, driven with Debian's LLVM 22.
+# Sets EMCC, EM_ROOT, LD and TOOLCHAIN. It takes a current SDK on the PATH (tools/sdk.sh), or else Debian's emscripten
+# (installed, or unpacked by tools/setup.sh) with Debian's LLVM 22, because the LLVM that it depends on is too old.
 find_emscripten() {
     local probe=build/toolchain/probe
     mkdir -p build/toolchain
@@ -59,7 +59,7 @@ find_emscripten() {
         [ -e $EM_ROOT/emcc.py ] || EM_ROOT=$PWD/build/toolchain/emscripten
         [ -e $EM_ROOT/emcc.py ] && [ -x $llvm/clang ] && [ -x $llvm/wasm-ld ] ||
             fail "no usable Emscripten: put a current SDK on the PATH, or run 'make setup' (it installs Debian's)"
-        # Emscripten 3.1.6 looks for its tools in one folder; Debian's patch asks for names that end in -14.
+        # Emscripten 3.1.6 looks for its tools in one folder, and with Debian's patch for names that end in -14.
         mkdir -p build/toolchain/llvm
         local tool
         for tool in clang clang++ wasm-ld lld; do
@@ -78,7 +78,7 @@ END
         EMCC="python3 $EM_ROOT/emcc.py"
         LD=$llvm/wasm-ld
         $EMCC -c -O1 -mrelaxed-simd -pthread $probe.c -o $probe.o ||
-            fail "Emscripten in $EM_ROOT with LLVM in $llvm cannot compile relaxed SIMD (its words are above)"
+            fail "Emscripten in $EM_ROOT with LLVM in $llvm cannot compile relaxed SIMD (its message is above)"
     fi
     TOOLCHAIN="emscripten $(tr -d '"' < "$EM_ROOT/emscripten-version.txt") in $EM_ROOT"
     TOOLCHAIN+=", $("$llvm/clang" --version | sed -n '1s/.*\(clang version [0-9.]*\).*/\1/p') in $llvm"
@@ -87,7 +87,7 @@ END
 
 # ---- compiling ------------------------------------------------------------------------------------------------
 
-# An object is stale if it, its source, or a header that it read is missing or newer.
+# Whether an object must be compiled again: it is missing, or its source or a header that it includes is newer or gone.
 stale() { # object source
     [ -e "$1" ] && [ -e "${1%.o}.d" ] && [ ! "$2" -nt "$1" ] || return 0
     local words word
@@ -99,9 +99,9 @@ stale() { # object source
     return 1
 }
 
-# Of the core as WebAssembly. Matrix products gain by -O3, 6 % of their time for prompts. What reads files or only calls
-# kernels is compiled for size, and what text passes through byte by byte nearly so. Quantizers and the trainer must write
-# the same bytes on every device, which relaxed minima, maxima and multiply-adds would not.
+# Flags of one source of the core as WebAssembly. With -O3 matrix products take 6 % less time for prompts. Code that
+# reads files or only calls kernels is compiled for size (-Oz), code that goes through text byte by byte with -Os.
+# Quantizers and the trainer use no relaxed SIMD, because they must write the same bytes on every device.
 flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c | src/integer/integer_matrix.c) echo -O3 ;;
@@ -111,28 +111,31 @@ flags_of() { # SOURCE
     src/train/product.c) echo -O3 -mno-relaxed-simd ;;
     src/train/*) echo -mno-relaxed-simd ;;
     src/text/bpe.c | src/text/byte_level.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | \
-        src/text/metaspace.c | src/text/names.c | src/text/normalize.c | src/text/passes.c | src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | \
-        src/text/word_cache.c | src/text/workspace.c) echo -Os ;;
-    src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/*) echo -Oz ;;
+        src/text/metaspace.c | src/text/names.c | src/text/normalize.c | src/text/passes.c | \
+        src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | src/text/word_cache.c | \
+        src/text/workspace.c) echo -Os ;;
+    src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/*)
+        echo -Oz
+        ;;
     esac
 }
 
-# Where a source's object lies: by its path, so that two rooms may have a file of one name.
+# The path of a source's object. It follows the source's path, so that two folders may have files of the same name.
 object_of() { # FOLDER SOURCE
-    local path=${2#"${EM_ROOT:-none}/"} # of musl
+    local path=${2#"${EM_ROOT:-none}/"} # musl's sources lie in EM_ROOT
     echo "$1/${path%.c}.o"
 }
 
-# The clang that emcc starts for this command, with all that it adds. To start that oneself saves emcc's own start, which takes
-# longer than compiling most files. -v says what it is; where that cannot be read, it is the command itself.
-started_by() { # COMMAND
+# The clang command that emcc runs for this command, as -v prints it. Running it directly saves the start of emcc, which
+# takes longer than compiling most files. If it cannot be found out, this is the command itself.
+clang_of() { # COMMAND
     local probe=build/toolchain/probe words
     words=$($1 -c -v $probe.c -o $probe.o 2>&1 |
         sed -n '1s/^ *"\{0,1\}\([^ "]*clang\)"\{0,1\} \(.*\) -c -v .*/\1 \2/p') || true
     echo "${words:-$1}"
 }
 
-# compile FOLDER COMMAND SOURCE...: every source into build/o/FOLDER; sets OBJECTS.
+# compile FOLDER COMMAND SOURCE...: compiles every source into build/o/FOLDER, and sets OBJECTS.
 compile() {
     local folder=build/o/$1 command=$2 source object flags queue=""
     shift 2
@@ -140,14 +143,17 @@ compile() {
     local key="$command $TOOLCHAIN $(declare -f flags_of)"
     [ "$(cat "$folder/command" 2> /dev/null)" = "$key" ] || rm -rf "${folder:?}"/*
     echo "$key" > "$folder/command"
-    case $command in "${EMCC:-none} "*) command=$(started_by "$command") ;; esac
+    case $command in "${EMCC:-none} "*) command=$(clang_of "$command") ;; esac
     OBJECTS=""
     for source in "$@"; do
         object=$(object_of "$folder" "$source")
         OBJECTS+=" $object"
         mkdir -p "${object%/*}"
         if stale "$object" "$source"; then
-            flags=$(case $folder in build/o/native-* | build/o/fuzz-* | build/o/analyze) ;; *) flags_of "$source" ;; esac)
+            case $folder in
+            build/o/native-* | build/o/fuzz-* | build/o/analyze) flags="" ;;
+            *) flags=$(flags_of "$source") ;;
+            esac
             queue+="$command $flags -MMD -MF ${object%.o}.d -c $source -o $object"$'\n'
         fi
     done
@@ -156,27 +162,27 @@ compile() {
 
 # ---- the modules ----------------------------------------------------------------------------------------------
 
-# What of src/ each module has: folders and single files. An arrow between two rooms is an #include.
+# The folders and files of src/ that make each module.
 ENGINE="base types formats kernels text sampling models calibrate quant/range_histogram.c"
-# base/threads.c is not among it: it exports the engine's pool, which needs shared memory.
+# The converter has no base/threads.c, which exports the engine's thread pool, and so needs shared memory.
 ENCODERS=$(cd src && echo quant/quantize*.c)
 CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats text/unicode.c $ENCODERS quant/imatrix.c
     quant/presets.c convert"
-# The linker leaves out what nothing exported needs, such as the presets of the room quant.
+# The linker leaves out what no exported function needs, such as quant/presets.c here.
 QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types formats text/unicode.c quant"
 TRAINER="base/error.c base/memory.c base/threads.c base/writer.c types kernels/ops.c models/rope.c text/byte_level.c
     text/passes.c text/pretokenize.c text/unicode.c train"
-# Compiled with -DNB_NO_FLOATS, which leaves out what messages and the table of types have of floating-point numbers.
+# Compiled with -DNB_NO_FLOATS, which leaves out the floating-point parts of messages and of the table of types.
 INTEGER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types/traits.c formats integer"
 
-# The sources of these folders and files, each once.
+# The sources in these folders and files, without duplicates.
 sources_of() { # PART...
     find "${@/#/src/}" -name '*.c' | LC_ALL=C sort -u
 }
 
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
-homeless=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER $TRAINER $INTEGER))
-[ -z "$homeless" ] || fail "these sources are in no module; name their folder in build.sh: $homeless"
+unused=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER $TRAINER $INTEGER))
+[ -z "$unused" ] || fail "these sources are in no module; add their folder to a module in build.sh: $unused"
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 
 # ---- building -------------------------------------------------------------------------------------------------
@@ -193,12 +199,12 @@ compile_math() {
     for name in $MATH; do
         [ ! -e "$musl/src/math/$name.c" ] || sources+=" $musl/src/math/$name.c"
     done
-    compile math "$EMCC -O2 -std=c99 -D_XOPEN_SOURCE=700 -ffp-contract=off -fvisibility=hidden -w $WASM -I$musl/src/internal \
--I$musl/src/include -I$musl/arch/emscripten" $sources
+    compile math "$EMCC -O2 -std=c99 -D_XOPEN_SOURCE=700 -ffp-contract=off -fvisibility=hidden -w $WASM \
+-I$musl/src/internal -I$musl/src/include -I$musl/arch/emscripten" $sources
     MATH_OBJECTS=$OBJECTS
 }
 
-# Removes OUT if it was not linked from these objects: a source that is gone changes no object's time.
+# Removes OUT if it was linked from another list of objects. Times would not tell, if a source was deleted.
 relink_if_other() { # OUT OBJECT...
     local list
     list=build/o/${1//\//-}.objects
@@ -206,9 +212,8 @@ relink_if_other() { # OUT OBJECT...
     echo "$*" > "$list"
 }
 
-# link BUILD OUT OBJECT...  The stack lies first, so that overflowing it traps. Everybody's initial memory is 16 pages;
-# the C suite's, which has the engine and the converter in one, is 48.
-# Of the functions' names those stay that profiles are read by.
+# link BUILD OUT OBJECT...  The stack comes first in memory, so that an overflow traps. The initial memory has 16 pages,
+# or 48 for the C suite, which has all modules in one. Functions that profiles show keep their names.
 link() {
     local build=$1 out=$2 memory="--max-memory=4294967296 --initial-memory=1048576" object
     shift 2
@@ -218,8 +223,8 @@ link() {
     for object in "$@" "$0"; do
         [ "$object" -nt "$out" ] || continue
         mkdir -p "$(dirname "$out")"
-        $LD --no-entry --stack-first -z stack-size=262144 --gc-sections -O2 --strip-debug --compress-relocations $memory \
-            --export-dynamic --export=__stack_pointer "$@" --start-lib $MATH_OBJECTS --end-lib -o "$out.part" ||
+        $LD --no-entry --stack-first -z stack-size=262144 --gc-sections -O2 --strip-debug --compress-relocations \
+            $memory --export-dynamic --export=__stack_pointer "$@" --start-lib $MATH_OBJECTS --end-lib -o "$out.part" ||
             fail "linking $out failed (a maths function that it lacks goes into MATH)"
         node tools/trim-names.js "$out.part" || fail "trimming the names of $out failed"
         mv "$out.part" "$out"
@@ -227,17 +232,22 @@ link() {
     done
 }
 
-# link_small BUILD OUT OBJECT...: as link; fails if what comes out is too large.
+# link_small BUILD OUT OBJECT...: links, and fails if the result is too large.
 link_small() {
     local out=$2 bytes zipped most=$MAX_BYTES most_zipped=$MAX_GZIP_BYTES
-    case $out in *-convert.wasm | *-quantize*.wasm | *-train*.wasm | *-integer*.wasm) most=$MAX_CONVERTER_BYTES most_zipped=$MAX_CONVERTER_GZIP_BYTES ;; esac
+    case $out in
+    *-convert.wasm | *-quantize*.wasm | *-train*.wasm | *-integer*.wasm)
+        most=$MAX_MODULE_BYTES most_zipped=$MAX_MODULE_GZIP_BYTES
+        ;;
+    esac
     link "$@"
     bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
     echo "build.sh: $out $bytes bytes, $zipped gzipped"
-    [ "$bytes" -le $most ] && [ "$zipped" -le $most_zipped ] || fail "$out is larger than $most bytes, or $most_zipped gzipped"
+    [ "$bytes" -le $most ] && [ "$zipped" -le $most_zipped ] ||
+        fail "$out is larger than $most bytes, or $most_zipped gzipped"
 }
 
-# Of objects compiled into FOLDER, those of these sources.
+# The objects of these sources, which were compiled into FOLDER.
 objects_of() { # FOLDER SOURCE...
     local folder=build/o/$1 source
     shift
@@ -258,7 +268,8 @@ build_wasm() {
             $(objects_of "$build" $(sources_of $QUANTIZER))
         link_small "$build" "build/wasm/nibble-train${build#simd128}.wasm" \
             $(objects_of "$build" $(sources_of $TRAINER))
-        compile "$build-integer" "$EMCC $COMMON -DNB_NO_FLOATS $WARN $WASM $(wasm_flags "$build") -Isrc" $(sources_of $INTEGER)
+        compile "$build-integer" "$EMCC $COMMON -DNB_NO_FLOATS $WARN $WASM $(wasm_flags "$build") -Isrc" \
+            $(sources_of $INTEGER)
         link_small "$build" "build/wasm/nibble-integer${build#simd128}.wasm" $OBJECTS
     done
 }
@@ -284,8 +295,8 @@ build_bench() {
     done
 }
 
-# The flags of one way to watch a native build.
-watched_by() { # checked | 32 | memory | lines
+# The sanitizers or the instrumentation of a native build.
+instrumentation() { # checked | 32 | memory | lines
     local checked="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=undefined,float-cast-overflow"
     case $1 in
     checked) echo "$checked" ;;
@@ -321,29 +332,30 @@ link_native() {
     echo "build.sh: $out"
 }
 
-build_native() { # as watched_by
+build_native() { # INSTRUMENTATION
     find_native
     local TOOLCHAIN=$CC_VERSION out=build/native/core-tests flags
     [ "$1" = checked ] || out+=-$1
-    flags="$BARE $(watched_by "$1")"
+    flags="$BARE $(instrumentation "$1")"
     compile "native-$1" "$CC $flags $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
     link_native "$out" "$flags" $OBJECTS
 }
 
-build_fuzz() { # as watched_by
+build_fuzz() { # INSTRUMENTATION
     local core target flags
     find_native
     local TOOLCHAIN=$CC_VERSION
-    flags="$BARE $(watched_by "$1")"
+    flags="$BARE $(instrumentation "$1")"
     compile "fuzz-$1" "$CC $flags -fsanitize=fuzzer-no-link $WARN -Isrc" $CORE tests/fuzz/*.c
     core=$(objects_of "fuzz-$1" $CORE)
     for target in tests/fuzz/fuzz_*.c; do
-        link_native "build/fuzz-$1/$(basename "$target" .c)" "$flags -fsanitize=fuzzer" $(objects_of "fuzz-$1" "$target") $core
+        link_native "build/fuzz-$1/$(basename "$target" .c)" "$flags -fsanitize=fuzzer" \
+            $(objects_of "fuzz-$1" "$target") $core
     done
 }
 
-# Each source by itself, and again only when it, a header of it or .clang-tidy has changed: the "object" of a source is what
-# says that nothing was found in it.
+# Analyzes each source by itself, and again only if it, one of its headers or .clang-tidy has changed: an empty "object"
+# says that nothing was found in a source.
 build_analyze() {
     find_native
     local TOOLCHAIN
