@@ -1,13 +1,13 @@
-// Runs everything, as `make test` does, and closes with one line that counts it: node tests/all.js
+// Runs all tests, as the last step of `make test`, and ends with one line that counts them: node tests/all.js
 // The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD (builds.js).
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { node24, root, testFiles } from './support/builds.js';
 import { forget } from './support/tested.js';
 
-const TIMEOUT_MINUTES = 20; // of one step
+const TIMEOUT_MINUTES = 20; // for one step
 
-/** Whether one Node is enough: for tests of the page, and for files that say so. @param {string} name */
+/** Whether one Node is enough: for tests of pages, and for files with such a comment. @param {string} name */
 const runsOnce = (name) =>
     name.startsWith('tests/page/') || /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
 
@@ -19,8 +19,8 @@ const steps = [
         name: `C suite, ${build}`,
         command: [build.startsWith('relaxed') ? node24 : process.execPath, 'tests/core/run.js', build],
     })),
-    // A short run on fresh seeds finds no deep bug, but keeps the targets and what they found honest: make fuzz runs
-    // long.
+    // A short run finds no deep bug, but shows that the targets work and that bugs which they found stay fixed. `make
+    // fuzz` runs longer.
     { name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] },
     { name: 'lint', command: ['tools/lint.sh'] },
     { name: 'clang-tidy and the static analyzer', command: ['./build.sh', 'analyze'] },
@@ -38,7 +38,7 @@ for (const node of [process.execPath, node24]) {
     });
 }
 
-// what those before it showed
+// it compares the page with the results of the steps before
 steps.push({ name: 'tables of docs/support.md', command: [process.execPath, 'tests/support/tables.js'] });
 forget();
 
@@ -48,7 +48,7 @@ function run([program, ...args]) {
         let output = '';
         const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
         const timer = setTimeout(() => {
-            console.log(`ended: it took more than ${TIMEOUT_MINUTES} minutes`);
+            console.log(`killed: it took more than ${TIMEOUT_MINUTES} minutes`);
             child.kill('SIGKILL');
         }, TIMEOUT_MINUTES * 60_000);
         child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -63,8 +63,7 @@ function run([program, ...args]) {
     });
 }
 
-/** What a step counted: the C suite's last line, or the lines with which Node's test runner closes; else itself, as
- * one.
+/** The counts of a step, from the last lines of the C suite or of Node's test runner. Other steps count as one test.
  * @param {string} output @param {boolean} ok */
 function count(output, ok) {
     const number = (/** @type {RegExp} */ pattern) => Number(pattern.exec(output)?.[1] ?? NaN);

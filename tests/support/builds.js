@@ -1,4 +1,4 @@
-// What every JavaScript test needs to know: the builds, the models, and how to skip.
+// What every JavaScript test needs: the builds, the models, and how to skip a test.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 /** The repository's root, with a slash at its end. */
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 
-// The workers are bundles of web/ (tools/bundle.js): after a change there they are made anew, so that the tests see it.
+// The workers are bundles of web/ (tools/bundle.js). If web/ has changed since, bundle again, so that tests see it.
 const changed = (/** @type {string} */ path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 const bundles = ['engine-worker', 'pool-worker', 'jinja'].map((name) => changed(`${root}build/${name}.js`));
 if (
@@ -17,11 +17,11 @@ if (
 )
     execFileSync(process.execPath, [`${root}tools/bundle.js`]);
 
-/** A Node that runs every build: an npm package carries it. */
+/** A Node that runs every build, from an npm package. */
 export const node24 = `${root}node_modules/node24/bin/node`;
 
-// Node 20 has relaxed SIMD behind a flag, but its first compiler tier computes the dot product wrongly: the flag does
-// not count. make test runs the suite a second time on a Node that has it.
+// Node 20 has relaxed SIMD behind a flag only, and its baseline compiler computes the dot product wrongly, so tests do
+// not use it there. `make test` runs the suite a second time on node24.
 const relaxed = Number(process.versions.node.split('.')[0]) >= 22;
 
 /** The WebAssembly builds; a test runs on those that this Node supports.
@@ -34,20 +34,20 @@ export const builds = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads
     file: `${root}build/wasm/nibble-${name}.wasm`,
 }));
 
-/** The `skip` option of a test that needs something optional: false if nothing is missing. With NIBBLE_REQUIRE_ALL=1
- * nothing is optional, and what is missing fails the test file instead.
+/** The `skip` option of a test that needs something optional; false if nothing is missing. With NIBBLE_REQUIRE_ALL=1
+ * nothing is optional: the test file fails instead.
  * @param {string | false | undefined} reason what is missing and how to get it */
 export function missing(reason) {
     if (reason && process.env.NIBBLE_REQUIRE_ALL === '1') throw new Error(`NIBBLE_REQUIRE_ALL is set, and ${reason}`);
     return reason || false;
 }
 
-/** What make vocabularies fetches: llama.cpp's vocabularies with its tokens for hard texts, and chat templates. */
+/** Where `make vocabularies` puts llama.cpp's vocabularies, hard texts with their tokens, and chat templates. */
 export const vocabularies = `${root}build/vocabularies/`;
 
-/** Model files. The tiny one is in the repository; the real one is downloaded by make setup: guard its tests with
- * { skip: missing(models.realMissing) }. Gemma comes with make gemma, for who accepts its terms, so it is optional even
- * where nothing else is: guard its tests with { skip: models.gemmaMissing }. So is MiniLM, of make minilm. */
+/** Model files. The tiny one is in the repository. The real one is downloaded by `make setup`; tests of it have
+ * { skip: missing(models.realMissing) }. Gemma (`make gemma`) comes under terms of its own, so it stays optional even
+ * with NIBBLE_REQUIRE_ALL; tests of it have { skip: models.gemmaMissing }. MiniLM (`make minilm`) is optional, too. */
 export const models = {
     tiny: `${root}demo/tiny.gguf`,
     real: `${root}build/models/SmolLM2-135M-Instruct.Q4_1.gguf`,
@@ -64,8 +64,8 @@ export const models = {
     },
 };
 
-/** The files of the JavaScript suite, from the repository's root: those of tests/js run in Node, those of tests/page
- * in Chromium. */
+/** The files of the JavaScript suite, relative to the root. Those of tests/js run in Node, those of tests/page open
+ * pages in Chromium. */
 export const testFiles = () =>
     ['js', 'page']
         .flatMap((folder) =>

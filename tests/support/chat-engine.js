@@ -1,4 +1,4 @@
-// An engine in this very process, for tests that look into it: of a tokenizer, with any chat template.
+// An engine without weights in the process of the test, which can look into it: a tokenizer and any chat template.
 import { findAssets } from '../../web/assets.js';
 import { checkOptions } from '../../web/checks.js';
 import { LOAD_OPTIONS } from '../../web/options.js';

@@ -1,5 +1,5 @@
-// 5,000 lines in all scripts of texts.bin, with emoji, control characters, and what a decoder makes of broken UTF-8;
-// always the same ones. `node tests/support/corpus.js` prints them as JSON, for tests/oracles/corpus_vectors.py.
+// 5,000 lines in many scripts (those of texts.bin), with emoji, control characters and decoded broken UTF-8. They are
+// always the same. `node tests/support/corpus.js` prints them as JSON, for tests/oracles/corpus_vectors.py.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { root } from './builds.js';
@@ -46,7 +46,7 @@ const EXTRAS = [
     '\r\n',
 ];
 
-/** The texts of text_fixtures.py, but for those with names of special tokens. */
+/** The texts of text_fixtures.py without names of special tokens. */
 function readTexts() {
     const file = readFileSync(`${root}tests/fixtures/text/texts.bin`),
         texts = [];
@@ -55,7 +55,7 @@ function readTexts() {
         texts.push(file.toString('utf8', at + 4, end));
         at = end;
     }
-    // ... nor with characters that not every Unicode has: those of version 16
+    // without characters of Unicode 16, too, which not every library knows
     return texts.filter(
         (text) =>
             !/[<[\u2581\u{13460}-\u{143ff}\u{1cc00}-\u{1cebf}\u{1fae9}]/u.test(text) &&

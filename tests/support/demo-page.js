@@ -1,4 +1,4 @@
-// What the tests of the demo's page share: a browser and a server, visits, and what a person does there.
+// What the tests of the demo share: a browser and a server, visits to a page, and a user's actions.
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { serve } from '../../tools/serve.js';
@@ -7,10 +7,9 @@ import { launch } from './chromium.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
-// Answers that go on for thousands of tokens, whatever the model thinks of it: something to stop.
+// Settings that make answers of thousands of tokens, so that a test has time to stop them.
 export const BABBLE = { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty: 1.5, maxTokens: 2048, seed: 1 };
-// The tiny model babbles through its answer in a tenth of a second: where a person has to be quicker, the real one
-// serves.
+// The tiny model answers in a tenth of a second. Tests that must act during an answer use the real one.
 export const SLOW = missing(models.realMissing) ? '?model=./tiny.gguf&context=4096' : '';
 export const READY = '#chat:not([hidden])';
 const FAILED = '#load[data-state=failed]';
@@ -34,7 +33,7 @@ export function useDemo() {
 
     /**
      * Opens the demo in a fresh profile, does something, and checks what must hold for every page: no error in the
-     * console, nothing thrown, and no request to anywhere but this machine, or the hosts that are named.
+     * console, no uncaught exception, and no request to any host but this machine and `hosts`.
      * @param {{ query?: string, base?: string, settings?: object, wait?: string, hosts?: string[],
      *     context?: import('playwright-core').BrowserContextOptions }} options
      * @param {(page: Page) => Promise<void>} act
@@ -87,8 +86,8 @@ export async function ask(page, question) {
     return (await page.innerText(ANSWER)).trim();
 }
 
-/** Waits until the service worker has kept these files, and all that the page itself loaded. (Playwright's
- * waitForFunction takes an async function's promise for the answer, and does not wait.)
+/** Waits until the service worker has cached these files, and all that the page itself loaded. (Playwright's
+ * waitForFunction cannot: it takes the promise of an async function for a true value.)
  * @param {Page} page @param {string[]} paths */
 export const kept = (page, paths) =>
     page.evaluate(async (wanted) => {

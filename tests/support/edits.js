@@ -1,12 +1,12 @@
-// Folders of fixtures with something changed.
+// Changed copies of the folders in tests/fixtures.
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** @typedef {{ dtype: string, shape: number[], data_offsets: number[] }} Tensor */
 
 /**
- * A copy of folders, laid together and changed.
- * @param {string} temporary where it goes
+ * Copies the files of several folders into one new folder, and changes them.
+ * @param {string} temporary where the new folder goes
  * @param {string[]} from
  * @param {(path: string) => Promise<unknown>} [change]
  */
@@ -26,7 +26,7 @@ export async function editJson(path, edit) {
 
 /**
  * @param {string} path of a .safetensors file
- * @param {(tensors: Record<string, Tensor>) => Buffer | void} edit may give bytes to put behind the others
+ * @param {(tensors: Record<string, Tensor>) => Buffer | void} edit may return bytes to append to the data
  */
 export async function editTensors(path, edit) {
     const bytes = await readFile(path),

@@ -1,4 +1,4 @@
-// Hugging Face folders for tests: made of a fixture with other sizes, read, and dequantized as the formats say.
+// Hugging Face folders for tests: made from a fixture with other sizes, read, and dequantized by the formats' rules.
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from '../../web/index.js';
@@ -47,11 +47,11 @@ export function writeTensors(path, tensors) {
 }
 
 /**
- * A copy of a fixture whose matrices have other sides, and random weights in BF16.
+ * A copy of a fixture with matrices of other shapes, and random weights in BF16.
  * @param {string} fixture
  * @param {string} folder
- * @param {Record<string, unknown>} config what config.json says instead
- * @param {Record<number, number>} sides what each side becomes
+ * @param {Record<string, unknown>} config changes of config.json
+ * @param {Record<number, number>} sides the new length of each side, by its old one
  */
 export function makeFolder(fixture, folder, config, sides) {
     const from = `${root}tests/fixtures/safetensors/${fixture}`;
@@ -83,7 +83,7 @@ export function numbersOf({ dtype, bytes }) {
     });
 }
 
-/** binary16. @param {number} half */
+/** A binary16 as a number. @param {number} half */
 function fromHalf(half) {
     const exponent = (half >> 10) & 31,
         fraction = half & 1023,
@@ -91,7 +91,7 @@ function fromHalf(half) {
     return half >> 15 ? -size : size;
 }
 
-/** A number of some bits in a stream of words, whose word i is words(i).
+/** Number i in a stream of 32-bit words that are packed with numbers of `bits` bits.
  * @param {(i: number) => number} words @param {number} bits @param {number} i */
 function field(words, bits, i) {
     const at = i * bits,
@@ -102,8 +102,8 @@ function field(words, bits, i) {
 }
 
 /**
- * A module's matrix [rows, columns], as AutoGPTQ's format says: w = scale (code - zero), where a zero point of the
- * first format is stored less 1.
+ * A module's matrix [rows, columns] in AutoGPTQ's format: w = scale (code - zero). The first format (`isFirst`) stores
+ * zero - 1.
  * @param {Map<string, Tensor>} tensors @param {string} module @param {number} bits @param {boolean} isFirst
  */
 export function fromGptq(tensors, module, bits, isFirst) {
@@ -125,11 +125,11 @@ export function fromGptq(tensors, module, bits, isFirst) {
     });
 }
 
-/** Which of eight rows each place in AutoAWQ's words has (awq/utils/packing_utils.py, AWQ_ORDER). */
+/** The order of eight rows within AutoAWQ's words (awq/utils/packing_utils.py, AWQ_ORDER). */
 const AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7];
 
 /**
- * A module's matrix as AutoAWQ's "gemm" says: w = scale (code - zero), words of eight rows.
+ * A module's matrix in AutoAWQ's format "gemm": w = scale (code - zero), words of eight rows.
  * @param {Map<string, Tensor>} tensors @param {string} module
  */
 export function fromAwq(tensors, module) {
@@ -149,7 +149,7 @@ export function fromAwq(tensors, module) {
 }
 
 /**
- * A module's matrix as compressed-tensors' "pack-quantized" says.
+ * A module's matrix in compressed-tensors' format "pack-quantized".
  * @param {Map<string, Tensor>} tensors @param {string} module @param {number} bits
  */
 export function fromCompressed(tensors, module, bits) {
@@ -173,7 +173,7 @@ export function fromCompressed(tensors, module, bits) {
     });
 }
 
-/** What nibble computes with a folder: rows of logits for some tokens. @param {string} folder */
+/** The logits that nibble computes with a folder, for some tokens, one row each. @param {string} folder */
 export async function logits(folder) {
     const model = await load(folder, { threads: 1 });
     try {

@@ -1,6 +1,6 @@
-// GGUF files as the tests change and make them (ggml-org/ggml, docs/gguf.md).
+// Reads, changes and writes GGUF files, for tests (ggml-org/ggml, docs/gguf.md).
 
-/** GGUF's numbers for value types, and how each is written. */
+/** GGUF's numbers for the types of metadata values. */
 const TYPES = {
     u8: 0,
     i8: 1,
@@ -20,9 +20,9 @@ const SIZES = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12
 const ALIGNMENT = 32;
 
 /** @typedef {keyof typeof TYPES} Type */
-/** A value: its type, and a number, boolean, string or an array of these. @typedef {[Type, any]} Value */
+/** A metadata value: its type, and a number, boolean, string or an array of these. @typedef {[Type, any]} Value */
 /**
- * shape: fastest side first.
+ * shape: the contiguous dimension first.
  * @typedef {{ name: string, shape: number[], type: number, bytes: number, data?: Uint8Array }} Tensor
  */
 
@@ -102,10 +102,9 @@ class Bytes {
 }
 
 /**
- * The bytes before the first tensor's data. Tensors lie in their order, each aligned.
- * @param {Map<string, Value | Uint8Array>} values an array of them is [type, [...]]; bytes are a value as it stood
- *     in another
- *     file
+ * The bytes before the first tensor's data. Tensors lie in the given order, each aligned.
+ * @param {Map<string, Value | Uint8Array>} values an array is [type of the items, [...]]; bytes are a value that
+ *     parse() took from another file
  * @param {Tensor[]} tensors
  */
 export function header(values, tensors) {
@@ -142,7 +141,7 @@ export function header(values, tensors) {
 }
 
 /**
- * A whole file, which has its tensors' data.
+ * A whole file, with the data of its tensors.
  * @param {Map<string, Value | Uint8Array>} values @param {Tensor[]} tensors
  */
 export function whole(values, tensors) {
@@ -156,7 +155,7 @@ export function whole(values, tensors) {
 }
 
 /**
- * A file's values, as bytes, and its tensors.
+ * A file's metadata values, as bytes, and its tensors.
  * @param {Uint8Array} file
  */
 export function parse(file) {
@@ -198,7 +197,7 @@ export function parse(file) {
     const data = Math.ceil(at / ALIGNMENT) * ALIGNMENT;
     const ends = [...tensors.map((tensor) => tensor.at), file.length - data].sort((a, b) => a - b);
     for (const tensor of tensors) {
-        // up to where the next begins: with the padding, which is as good
+        // up to the beginning of the next one, padding included
         tensor.data = file.subarray(data + tensor.at, data + ends[ends.lastIndexOf(tensor.at) + 1]);
         tensor.bytes = tensor.data.length;
     }
@@ -206,7 +205,7 @@ export function parse(file) {
 }
 
 /**
- * A value as parse() leaves it -> its type and itself; of an array [type of the items, items].
+ * A value from parse() as its type and the value itself; for an array, as ['array', [type of the items, items]].
  * @param {Value | Uint8Array} bytes
  * @returns {Value}
  */
@@ -239,7 +238,7 @@ export function readValue(bytes) {
             case 'bool':
                 return view.getUint8(at - 1) !== 0;
             default:
-                return view.getUint8(at - 1); // (no test asks for others)
+                return view.getUint8(at - 1); // no test needs the other types
         }
     };
     const type = typeName();
@@ -256,7 +255,7 @@ export function appended(array, type, items) {
     if (!(array instanceof Uint8Array)) return /** @type {Value} */ ([type, [...array[1], ...items]]);
     const out = new Bytes(),
         count = new DataView(array.buffer, array.byteOffset).getBigUint64(8, true);
-    out.put(array.subarray(0, 8)); // that it is an array, and of what
+    out.put(array.subarray(0, 8)); // the types of the value and of its items
     out.u64(Number(count) + items.length);
     out.put(array.subarray(16));
     for (const item of items) out.value(type, item);
@@ -264,10 +263,10 @@ export function appended(array, type, items) {
 }
 
 /**
- * The file with some values of its architecture changed, and some tensors.
+ * The file with some metadata values and tensors changed.
  * @param {Uint8Array} file
- * @param {Record<string, Value | null>} edits by what follows "<architecture>."; null: it is taken away
- * @param {Record<string, number[] | null>} vectors which F32 vectors it has besides; null: a tensor is taken away
+ * @param {Record<string, Value | null>} edits new values, by their keys without "<architecture>."; null removes one
+ * @param {Record<string, number[] | null>} vectors F32 vectors to add; null removes a tensor
  */
 export function edited(file, edits, vectors = {}) {
     const { values, tensors: all } = parse(file);

@@ -1,5 +1,5 @@
-// A model of any size, made while it is streamed: layers that change nothing, between a first and a last one that do.
-// So its logits are those of the two layers alone.
+// A model of any size, generated while it is streamed. Only its first and last layers have weights other than 0; those
+// between change nothing, so the logits are those of a model with these two layers alone.
 import { header } from './gguf.js';
 
 const WIDTH = 1024,
@@ -8,8 +8,7 @@ const WIDTH = 1024,
     HEADS = 16;
 const F32 = 0;
 
-/** Reproducible numbers of about one in a thousandth, by a tensor's seed: xorshift32. @param {number} seed @param
- * {number} n */
+/** Reproducible random numbers in [-1/16, 1/16), by xorshift32. @param {number} seed @param {number} n */
 function numbers(seed, n) {
     const out = new Float32Array(n);
     let x = (seed * 2654435761 + 1) >>> 0;
@@ -22,11 +21,11 @@ function numbers(seed, n) {
     return out;
 }
 
-/** @typedef {import('./gguf.js').Tensor & { seed: number }} Made seed 0: all zeros */
+/** @typedef {import('./gguf.js').Tensor & { seed: number }} Seeded seed 0: all zeros */
 
 /** @param {number} layers */
 function tensorsOf(layers) {
-    /** @type {Made[]} */
+    /** @type {Seeded[]} */
     const tensors = [];
     let active = 1;
     const add = (/** @type {string} */ name, /** @type {number[]} */ shape, /** @type {boolean} */ changes) =>
@@ -50,7 +49,7 @@ function tensorsOf(layers) {
     return tensors;
 }
 
-/** How many layers make a model of so many bytes, or a little less. @param {number} bytes */
+/** The number of layers of a model of at most so many bytes. @param {number} bytes */
 export const layersFor = (bytes) => Math.floor(bytes / (4 * (2 * WIDTH + 4 * WIDTH * WIDTH + 3 * WIDTH * INNER)));
 
 /**

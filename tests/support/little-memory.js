@@ -1,5 +1,4 @@
-// nibble's WebAssembly builds with a memory that cannot grow beyond so many bytes, as where an engine has no more to
-// give.
+// Copies of nibble's WebAssembly builds whose memory cannot grow beyond a limit, for tests of failing allocations.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -25,7 +24,7 @@ export function littleMemory(folder, most) {
 
 /** @param {Buffer} wasm which exports its memory @param {number} pages */
 function limited(wasm, pages) {
-    let at = 8; // behind the magic number and the version
+    let at = 8; // after the magic number and the version
     const number = () => {
         let value = 0;
         for (let shift = 0; ; shift += 7) {
@@ -42,7 +41,7 @@ function limited(wasm, pages) {
             const memories = number(),
                 flags = number();
             if (memories !== 1 || flags !== 1) throw new Error('one memory with a maximum was expected');
-            number(); // the pages that it begins with
+            number(); // the initial number of pages
             const begin = at;
             number();
             for (let i = begin, rest = pages; i < at; i++, rest >>= 7) wasm[i] = (rest & 127) | (i + 1 < at ? 128 : 0);

@@ -1,4 +1,4 @@
-// A web server of a test's own, on the loopback.
+// A web server for one test, on the loopback.
 import { createServer } from 'node:http';
 
 /**

@@ -1,9 +1,9 @@
-/** Modules beside the engine, for tests: the compiled file, an instance of it, and what its header declares. */
+/** WebAssembly modules other than the engine, for tests: the module, an instance, and what its header declares. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { root } from './builds.js';
 
-/** nibble-NAME.wasm; of a name that ends in -threads with shared memory. @param {string} name */
+/** nibble-NAME.wasm, with shared memory if the name ends in -threads. @param {string} name */
 export async function moduleOf(name) {
     const module = await WebAssembly.compile(readFileSync(`${root}build/wasm/nibble-${name}.wasm`));
     const shared = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: true }),
@@ -22,7 +22,8 @@ const declaredIn = (file) =>
     ].map((match) => match[1]);
 
 /**
- * That nibble-NAME.wasm and the one with threads export what a header declares, the pool, and no more.
+ * Asserts that nibble-NAME.wasm and nibble-NAME-threads.wasm export the functions that a header declares, those of the
+ * thread pool, nb_alloc and nb_free, and no others.
  * @param {string} name
  * @param {string} header
  */

@@ -1,9 +1,9 @@
-// What a failure must be.
+// What an error of nibble must look like.
 import assert from 'node:assert/strict';
 import { NibbleError } from '../../web/index.js';
 
-/** For assert.rejects(): a NibbleError with this code and such a message. @param {string} code @param {RegExp}
- * message */
+/** For assert.rejects(): a NibbleError with this code and a message that matches.
+ * @param {string} code @param {RegExp} message */
 export const nibbleError = (code, message) => (/** @type {unknown} */ error) => {
     assert.ok(error instanceof NibbleError, `not a NibbleError: ${error}`);
     assert.equal(error.code, code, error.message);

@@ -1,6 +1,6 @@
-/** The instructions of a WebAssembly module (core specification 3.0, binary format), for tests of what it uses. */
+/** Decodes the instructions of a WebAssembly module (core specification 3.0, binary format), to test which it uses. */
 
-/** Reads numbers of a module. */
+/** Reads the bytes of a module. */
 class Reader {
     at = 0;
 
@@ -14,7 +14,7 @@ class Reader {
         return this.bytes[this.at++];
     }
 
-    /** A LEB128 number, of any sign, whose low 32 bits are given. */
+    /** The low 32 bits of a LEB128 number, signed or not. */
     number() {
         let value = 0;
         for (let shift = 0; ; shift += 7) {
@@ -30,9 +30,9 @@ class Reader {
     }
 }
 
-/** What follows an instruction: how many numbers, or how many bytes. */
+/** Readers of an instruction's immediate operands. */
 const memory = (/** @type {Reader} */ reader) => {
-    if (reader.number() & 0x40) reader.number(); // of which memory
+    if (reader.number() & 0x40) reader.number(); // the index of the memory
     reader.number();
 };
 const lane = (/** @type {Reader} */ reader) => {
@@ -64,10 +64,10 @@ function plain(code) {
     throw new Error(`opcode 0x${code.toString(16)} is not known`);
 }
 
-/** Behind 0xfc. @param {number} code */
+/** Opcodes with the prefix 0xfc. @param {number} code */
 const bulk = (code) => (code <= 7 ? none : numbers([8, 10, 12, 14].includes(code) ? 2 : 1));
 
-/** Behind 0xfd: vectors. @param {number} code @returns {(reader: Reader) => void} */
+/** Opcodes with the prefix 0xfd: vectors. @param {number} code @returns {(reader: Reader) => void} */
 function vectors(code) {
     if (code <= 0x0b || code === 0x5c || code === 0x5d) return memory;
     if (code === 0x0c || code === 0x0d) return bytes(16);
@@ -75,7 +75,7 @@ function vectors(code) {
     return code >= 0x15 && code <= 0x22 ? bytes(1) : none;
 }
 
-/** Behind 0xfe: threads. @param {number} code */
+/** Opcodes with the prefix 0xfe: threads. @param {number} code */
 const atomics = (code) => (code === 3 ? bytes(1) : memory);
 
 /**
@@ -109,8 +109,8 @@ const F64 = 0x7c,
     F32 = 0x7d;
 
 /**
- * How many instructions the functions have, and how many of them are of floating-point numbers; types: parameters,
- * results, locals and globals that are such numbers.
+ * Counts the instructions of all functions, and those that have to do with floating-point numbers. types: the number
+ * of parameters, results, locals and globals of floating-point types.
  * @param {Uint8Array} module
  */
 export function countInstructions(module) {
@@ -151,7 +151,7 @@ export function countInstructions(module) {
     return found;
 }
 
-/** One instruction. @param {Reader} reader @param {{ all: number, floats: number }} found */
+/** Reads and counts one instruction. @param {Reader} reader @param {{ all: number, floats: number }} found */
 function step(reader, found) {
     const first = reader.byte(),
         prefix = first >= 0xfc && first <= 0xfe ? first : 0,

@@ -1,4 +1,4 @@
-// The names of what the oracles' scripts make: a test asks for each, so that none is missed when it is gone.
+// The names of the fixtures that scripts of tests/oracles make. A test asks for them, to notice if one is missing.
 import { spawnSync } from 'node:child_process';
 import { root } from './builds.js';
 

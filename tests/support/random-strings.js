@@ -1,7 +1,7 @@
-// Random texts, as the oracles' random_texts.py and gguf_texts.py make them, and what their hashes are made of.
+// The same random texts that random_texts.py and gguf_texts.py of tests/oracles make, and the hashes of their tokens.
 import assert from 'node:assert/strict';
 
-/** Numerical Recipes' generator. @param {number} state */
+/** A function that gives random numbers below n, by Numerical Recipes' generator. @param {number} state */
 export const randomFrom = (state) => (/** @type {number} */ n) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return Number((BigInt(state) * BigInt(n)) >> 32n);
@@ -13,7 +13,7 @@ function fnv(hash, bytes) {
     return hash;
 }
 
-/** Texts of 1 to 12 atoms. @param {string[]} atoms @param {number} seed @param {number} texts */
+/** Texts made of 1 to 12 atoms each. @param {string[]} atoms @param {number} seed @param {number} texts */
 function* textsOf(atoms, seed, texts) {
     const below = randomFrom(seed);
     for (let i = 0; i < texts; i++)
@@ -23,9 +23,9 @@ function* textsOf(atoms, seed, texts) {
 const utf8 = new TextEncoder();
 
 /**
- * That texts have the tokens, and these the texts, which the hashes stand for.
- * @param {{ atoms: string[], seed: number, aHash: number, hashes: number[] }} wanted aHash: texts that a hash
- *     stands for
+ * Asserts that the texts have the right tokens, and that these are decoded to the right texts, by their hashes.
+ * @param {{ atoms: string[], seed: number, aHash: number, hashes: number[] }} wanted aHash: the number of texts
+ *     that share a hash
  * @param {(text: string, i: number) => Promise<{ tokens: number[], text: string }>} answer
  * @param {(first: number) => string} show how to see the texts from `first` on
  */

@@ -1,4 +1,4 @@
-// What AWQ has made of the tensors that absorb scales.
+// Checks the tensors into which AWQ has folded scales.
 import assert from 'node:assert/strict';
 import { parse } from './gguf.js';
 
@@ -10,7 +10,7 @@ function floatsOf(file, wanted) {
 }
 
 /**
- * The file's vectors are those of the oracle, and its matrices have the oracle's sums of |w| of each row.
+ * Asserts that the file's vectors are the oracle's, and that each row of its matrices has the oracle's sum of |w|.
  * @param {Uint8Array} file
  * @param {Record<string, number[]>} tensors
  */

@@ -1,7 +1,7 @@
-// The tables of what is tested in docs/support.md, made of what the tests showed:
-//     node tests/support/tables.js            whether they are as the last run showed (make test ends with it)
+// Makes the two tables of docs/support.md from the results of the tests (tested.js):
+//     node tests/support/tables.js            fails if the page differs from the last run (make test ends with it)
 //     node tests/support/tables.js --write    writes them
-//     node tests/support/tables.js --run      runs those tests first, on both Nodes (make tables does both)
+//     node tests/support/tables.js --run      runs the tests first, on both Nodes (make tables does both)
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -13,8 +13,8 @@ import { forget, records } from './tested.js';
 /** What a build has: its architectures, and the kernel for each type, exact and fast.
  * @typedef {{ families: string[], kernels: Map<string, { exact: string, fast: string }> }} Lists */
 
-/** Columns, by what config.json calls the method; another one gets a column of its own. @type {Record<string,
- * string>} */
+/** Titles of columns, by config.json's name of the method. An unknown method gets a column under its own name.
+ * @type {Record<string, string>} */
 const FORMS = {
     GGUF: 'GGUF',
     safetensors: 'safetensors',
@@ -30,7 +30,7 @@ const PAGE = `${root}docs/support.md`;
 const markdown = (head, rows) =>
     [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 
-/** How many models of each architecture and form every build ran as the reference does.
+/** For each architecture and form of files: how many models gave the reference's numbers in every build.
  * @param {string[]} families @param {Tested[]} tested @param {string[]} all the builds */
 export function architectures(families, tested, all) {
     const forms = [...new Set([...Object.keys(FORMS), ...tested.map(({ form }) => form)])];
@@ -50,11 +50,11 @@ export function architectures(families, tested, all) {
 /** @param {string} kernel nb_matmul_<weight>_<activation>__<isa> */
 function kindOf(kernel) {
     const [, weight, form, isa] = /^nb_matmul_(\w+?)_(f32|q8|q16)__(\w+)$/.exec(kernel) ?? [];
-    if (!weight) throw new Error(`a kernel of another kind: ${kernel}`);
+    if (!weight) throw new Error(`the kernel's name has another form: ${kernel}`);
     return `${{ f32: 'F32', q8: '8 bits', q16: '16 bits' }[form]}, ${isa}`;
 }
 
-/** What multiplies each type in each build. Types, and builds, that have the same share a row, and a column.
+/** The kernel of each type in each build. Types with the same kernels share a row, and such builds a column.
  * @param {Map<string, Lists>} lists by build @param {Tested[]} tested */
 export function types(lists, tested) {
     const all = [...lists.keys()],
@@ -84,10 +84,10 @@ function together(names, cells) {
 }
 
 /**
- * A page with these tables between their marks.
+ * The page with new tables between the comments that mark their places.
  * @param {string} page
  * @param {Record<string, string>} tables
- * @param {string} [by] what writes them, as the marks name it
+ * @param {string} [by] what writes the tables, as the comments name it
  */
 export function insert(page, tables, by = 'make tables') {
     for (const [name, table] of Object.entries(tables)) {
@@ -118,7 +118,7 @@ function listsOf(build) {
     return lists;
 }
 
-/** Runs the tests that say what they tested (comparison() in tested.js). */
+/** Runs the tests that call comparison() (tested.js). */
 function runTests() {
     forget();
     const files = testFiles().filter((name) => /from '.*\/tested\.js'/.test(readFileSync(root + name, 'utf8')));

@@ -1,9 +1,8 @@
-"""Runs a command in a terminal and types into it, as a person would, for terminal.test.js.
+"""Runs a command in a pseudo-terminal and types into it, for terminal.test.js.
 
     terminal.py STEPS COMMAND...
 
-STEPS is JSON: [text to wait for, what to type then] and so on. Prints JSON: what the terminal showed, and the exit
-code.
+STEPS is JSON: a list of [text to wait for, what to type then]. Prints JSON: the terminal's output, and the exit code.
 """
 import json
 import os
@@ -25,7 +24,7 @@ while time.time() < end:
     if select.select([terminal], [], [], 0.2)[0]:
         try:
             piece = os.read(terminal, 65536)
-        except OSError:  # Linux's word for the end
+        except OSError:  # on Linux this is the end of the output
             piece = b""
         if not piece:
             break

@@ -1,18 +1,16 @@
-// Keeps what the tests compared with a reference and found equal: tests/support/tables.js makes the tables of
-// docs/support.md of it.
+// Records which models agreed with a reference. tests/support/tables.js makes the tables of docs/support.md from it.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { test } from 'node:test';
 import { root } from './builds.js';
 
-/** A model that a build ran correctly. form: GGUF, safetensors, or the method that quantized it, as its config.json has
- * it; types: of its matrices.
+/** A model that a build ran correctly. form: GGUF, safetensors, or config.json's quant_method; types: of its matrices.
  * @typedef {{ model: string, form: string, architecture: string, build: string, types: string[] }} Tested */
 
-/** Where they are kept: a file for each test file and Node. */
+/** Where the records are: a file for each test file and Node. */
 export const records = `${root}build/tested/`;
 
-/** Before everything is tested anew. */
+/** Deletes the records, before all tests are run again. */
 export const forget = () => rmSync(records, { recursive: true, force: true });
 
 /** @type {Map<string, Tested>} */
@@ -20,9 +18,9 @@ const seen = new Map();
 
 let comparing = 0;
 
-/** A test that calls tested(): `make tables` runs these alone.
- * @param {string} name @param {import('node:test').TestOptions} options @param {(t:
- *     import('node:test').TestContext) => Promise<void>} f */
+/** A test that calls tested(). `make tables` runs these only.
+ * @param {string} name @param {import('node:test').TestOptions} options
+ * @param {(t: import('node:test').TestContext) => Promise<void>} f */
 export const comparison = (name, options, f) =>
     test(name, { ...options, only: true }, async (t) => {
         comparing++;
@@ -33,8 +31,8 @@ export const comparison = (name, options, f) =>
         }
     });
 
-/** Says that a model was compared, in the build that it was loaded into. Call it in a comparison(), where that has
- * held; of models that the repository has, so that the tables do not depend on downloads.
+/** Records that a model agreed with its reference, in the build that it was loaded into. Call it within comparison(),
+ * after the assertions, and only for models in the repository, so that the tables do not depend on downloads.
  * @param {string} path of the model, a file or a folder @param {import('../../web/index.d.ts').ModelInfo} info */
 export function tested(path, { architecture = '', build, tensors }) {
     if (!comparing) throw new Error('tested() was called outside of comparison(): make tables would not run it');

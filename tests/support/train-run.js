@@ -1,11 +1,11 @@
-// What tests of train() share: a training to its end, and the loss of what it wrote by the engine.
+// What tests of train() share: a whole training, and the loss of the trained model, computed by the engine.
 import { load, train } from '../../web/index.js';
 
 /**
- * Trains to the end, or as far as asked.
+ * Trains to the end, or until a step.
  * @param {Parameters<typeof train>[0]} source
  * @param {import('../../web/index.js').TrainOptions} options
- * @param {number} [until] steps
+ * @param {number} [until] the last step
  */
 export async function run(source, options, until = Infinity) {
     const training = await train(source, options);
@@ -29,11 +29,11 @@ export async function run(source, options, until = Infinity) {
     }
 }
 
-/** All of a stream. @param {any} stream */
+/** The bytes of a stream. @param {any} stream */
 export const whole = async (stream) => Buffer.from(await new Response(stream).arrayBuffer());
 
 /**
- * The mean cross-entropy of what follows each token, by the engine.
+ * The mean cross-entropy of the next token, computed by the engine.
  * @param {Uint8Array} model
  * @param {number[]} tokens
  */

@@ -1,5 +1,4 @@
-// A copy of a WebAssembly build in which one exported function does nothing but trap: what a bug in the core looks
-// like.
+// A copy of a WebAssembly build in which one exported function traps at once, as a bug in the core would.
 
 /** @param {Uint8Array} bytes @param {number} at @returns {[value: number, next: number]} unsigned LEB128 */
 function number(bytes, at) {

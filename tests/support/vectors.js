@@ -1,4 +1,4 @@
-// Vectors of tests/fixtures, as tests/oracles/*.py write them, and the measures that compare logits with them.
+// Reads the reference logits and embeddings of tests/fixtures, which tests/oracles/*.py write, and compares with them.
 import { readFileSync } from 'node:fs';
 import { builds, root } from './builds.js';
 
@@ -49,7 +49,7 @@ export const embeddingVectors = (path) => JSON.parse(readFileSync(`${root}tests/
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export const maxDistance = (a, b) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
 
-/** The root of the mean square of the differences, as a share of that of the numbers b.
+/** The root mean square of the differences, relative to that of b.
  * @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export function relativeDistance(a, b) {
     const differences = Array.from(a, (x, i) => x - b[i]);
@@ -66,8 +66,8 @@ export function dot(a, b) {
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 
-/** Every supported build, with one thread and, where it has threads, two; or each build once, for what takes long.
- * @param {boolean} once */
+/** Every supported build, with one thread and, if it has threads, also with two. once: each build only once, for tests
+ * that take long. @param {boolean} once */
 export const configurations = (once = false) =>
     builds
         .filter((b) => b.supported)
