@@ -1,5 +1,6 @@
-// Writes a seed corpus for fuzz_folder: folder_seeds.js FOLDER The folders of tests/fixtures, what other tests change
-// in them, each key of their JSON files harmed in one way or another, their tensors too, and loading where memory ends.
+// Writes a seed corpus for fuzz_folder: folder_seeds.js FOLDER
+// The seeds are the folders of tests/fixtures, the variants of them that other tests make, folders with corrupted JSON
+// files and tensors, and loads in which an allocation fails.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { root } from '../support/builds.js';
 import { answer, corpus, fixtures, readJson, refusal } from './seeds.js';
@@ -14,8 +15,8 @@ const LONGEST = 1 << 24,
     HEADER = 1;
 const FLAGS = [0, HEADER, 2, (4 << 2) | 2, 64, 64 | (5 << 2)];
 
-/** The files of the first of these folders that has them. @param {string[]} folders within the fixtures @returns
- * {Files} */
+/** Files of several folders; a file is taken from the first folder that has it.
+ * @param {string[]} folders within the fixtures @returns {Files} */
 function filesOf(...folders) {
     const found = NAMES.map((name) => [
         name,
@@ -45,7 +46,8 @@ function safetensors(tensors, data) {
     return Buffer.concat([size, header, data]);
 }
 
-/** Weights without their data, for what is refused before that is needed. @param {Files} files @returns {Files} */
+/** The files without the weights' data, for seeds that are refused by their headers.
+ * @param {Files} files @returns {Files} */
 function headersOf(files) {
     /** @type {Files} */
     const headers = {};
@@ -71,15 +73,15 @@ function put(name, files, { flags = 0, refused = 0, piece = count % 8 } = {}) {
     seeds.put(name, ...parts);
 }
 
-/** The value with its i-th member, at any depth, gone or another; undefined: there are not so many. @param {any}
- * value @param {number} i @param {(object: any, key: string) => void} harm */
-function harmed(value, i, harm) {
+/** A copy of the value whose i-th member, counted through all depths, is corrupted; undefined: it has fewer members.
+ * @param {any} value @param {number} i @param {(object: any, key: string) => void} corrupt */
+function corrupted(value, i, corrupt) {
     const copy = structuredClone(value);
     let left = i;
     const visit = (/** @type {any} */ node) => {
         for (const key of Object.keys(node)) {
             if (left-- === 0) {
-                harm(node, key);
+                corrupt(node, key);
                 return true;
             }
             if (node[key] && typeof node[key] === 'object' && visit(node[key])) return true;
@@ -90,7 +92,7 @@ function harmed(value, i, harm) {
 }
 
 /** @type {((object: any, key: string) => void)[]} */
-const HARMS = [
+const CORRUPTIONS = [
     (object, key) => delete object[key],
     (object, key) => {
         object[key] = -1;
@@ -117,13 +119,13 @@ const HARMS = [
 
 const EVERY = 3;
 
-/** Every third member of its JSON files harmed, in one of the ways: families have the same keys, and each begins
- * elsewhere. @param {string} name @param {Files} files */
-function putHarmed(name, files) {
+/** Adds seeds in which one member of a JSON file is corrupted. They cover every third member only: families share most
+ * keys, and each family begins at another one. @param {string} name @param {Files} files */
+function putCorrupted(name, files) {
     for (const [file, bytes] of Object.entries(headersOf(files)))
         for (let i = count % EVERY, changed; file.endsWith('.json') && file !== 'tokenizer.json'; i += EVERY) {
-            // that one is fuzz_tokenizer's
-            changed = harmed(parsed(bytes), i, HARMS[count % HARMS.length]);
+            // (fuzz_tokenizer has tokenizer.json)
+            changed = corrupted(parsed(bytes), i, CORRUPTIONS[count % CORRUPTIONS.length]);
             if (!changed) break;
             put(
                 `${name}-${file.replace('/', '-')}-${i}`,
@@ -133,12 +135,13 @@ function putHarmed(name, files) {
         }
 }
 
-/** A few of its tensors gone, renamed, of another type, shape or place. @param {string} name @param {Files} files */
+/** Adds seeds in which a tensor is missing, renamed, or of another type, shape or place.
+ * @param {string} name @param {Files} files */
 function putTensors(name, files) {
     const { tensors, data } = split(files['model.safetensors']);
     const names = Object.keys(tensors).filter((tensor) => tensor !== '__metadata__');
     /** @type {((all: Record<string, any>, tensor: string) => void)[]} */
-    const harms = [
+    const corruptions = [
         (all, tensor) => delete all[tensor],
         (all, tensor) => {
             all[tensor].shape.reverse().push(1);
@@ -159,9 +162,9 @@ function putTensors(name, files) {
             all[tensor].dtype = 'F8_E8M0';
         },
     ];
-    for (const [i, harm] of harms.entries()) {
+    for (const [i, corrupt] of corruptions.entries()) {
         const changed = structuredClone(tensors);
-        harm(changed, names[(7 * i + count) % names.length]);
+        corrupt(changed, names[(7 * i + count) % names.length]);
         put(`${name}-tensors-${i}`, { ...files, 'model.safetensors': safetensors(changed, data) });
     }
 }
@@ -176,7 +179,7 @@ for (const [name, files] of bases) {
     put(name, files);
     put(`${name}-flags`, files, { flags: FLAGS[count % FLAGS.length] });
     put(`${name}-refused`, files, { refused: 1 + (count % 97) });
-    putHarmed(name, files);
+    putCorrupted(name, files);
     putTensors(name, files);
 }
 const sharded = `${fixtures}safetensors/llama-sharded`;
@@ -198,7 +201,7 @@ for (const [i, { folder, set, drop }] of readJson('formats/folder-variants.json'
 for (const [name, { base }] of Object.entries(readJson('sentence/cases.json'))) {
     const files = filesOf(`sentence/${name}`, `sentence/${base}`);
     put(`sentence-${name}`, files);
-    putHarmed(`sentence-${name}`, files);
+    putCorrupted(`sentence-${name}`, files);
 }
 const empty = { 'model.safetensors': safetensors({}, Buffer.alloc(0)) };
 for (const [i, { of, model_type, config, map }] of readJson('text/tokenizer-config.json').cases.entries()) {
@@ -228,14 +231,15 @@ for (const [i, { model, model_type, config, added }] of readJson('text/tokenizer
     );
 }
 for (const name of ['gptq', 'gptq-zeros', 'awq']) {
-    // the section in a file of its own, as older tools wrote it
+    // older tools wrote the section into a file of its own
     const files = filesOf(`safetensors/${name}`),
         { quantization_config: section, ...config } = parsed(files['config.json']);
     const file = name === 'awq' ? 'quant_config.json' : 'quantize_config.json';
     put(`${name}-apart`, { ...files, 'config.json': json(config), [file]: json(section) });
     put(`${name}-nowhere`, { ...files, 'config.json': json(config) });
 }
-for (const [i, name] of ['one-kv-head', 'rope-linear', 'biases', 'mixtral'].entries()) // parts of a GGUF, and one that is whole
+// GGUF files that are whole, and parts of a split one
+for (const [i, name] of ['one-kv-head', 'rope-linear', 'biases', 'mixtral'].entries())
     put(`gguf-${i}`, { 'a-00001-of-00002.gguf': readFileSync(`${fixtures}models/${name}.gguf`) }, { flags: FLAGS[i] });
 const parts = [1, 2, 3].map((part) =>
     readFileSync(`${fixtures}safetensors/split/one-kv-head-0000${part}-of-00003.gguf`),

@@ -1,5 +1,4 @@
-/* What the fuzz targets share: a condition that must hold, a model out of a GGUF's bytes, a walk through its text,
- * and answers. */
+/* What the fuzz targets share: assertions, failing allocations, loading a model, and using all functions of one. */
 #ifndef NB_FUZZ_H
 #define NB_FUZZ_H
 
@@ -15,7 +14,7 @@ static inline void demand(bool holds) {
         __builtin_trap();
 }
 
-/* The nth call of nb_alloc fails, so any call of the core's may; 0: none. */
+/* The nth call of nb_alloc fails, so any call of the core may fail; 0: none fails. */
 static uint64_t fuzz_refused;
 
 static inline void fuzz_refuse(uint64_t nth) {
@@ -23,25 +22,25 @@ static inline void fuzz_refuse(uint64_t nth) {
     nb_refuse_allocation(nth);
 }
 
-/* That a call gives what it gave before. */
+/* Demands that a call, made again, returns the same. It may fail if an allocation fails. */
 static inline void demand_same(int32_t again, int32_t before) {
     demand(again == before || (again < 0 && fuzz_refused));
 }
 
-/* Memory of the target itself, which is not refused. */
+/* Memory for the target itself, which never fails. */
 static inline void *fuzz_memory(size_t bytes) {
     void *p = malloc(bytes ? bytes : 1);
     demand(p != NULL);
     return p;
 }
 
-/* NULL with *err filled, or the model of data[size], given in pieces. */
+/* Loads a GGUF in pieces. Returns the model, or NULL with *err filled. */
 static inline nb_model *fuzz_load(const uint8_t *data, size_t size, size_t piece, uint32_t flags, nb_error *err) {
     *err = (nb_error){0};
     nb_loader *l = nb_loader_new((double)size, flags, err);
     int32_t code = l ? NB_OK : err->code;
     if (l && flags == NB_LOAD_ALL)
-        nb_loader_expect(l, NULL, 48, 1, 25); /* as web/worker/load-model.js does */
+        nb_loader_expect(l, NULL, 48, 1, 25); /* like web/worker/load-model.js */
     for (size_t at = 0, n; at < size && code >= 0; at += n) {
         size_t capacity;
         uint8_t *space = nb_loader_space(l, &capacity);
@@ -62,7 +61,7 @@ static inline nb_model *fuzz_load(const uint8_t *data, size_t size, size_t piece
 
 /* ---- text ---- */
 
-/* The text of tokens[n], asked for with room for nothing first: a refusal must consume nothing. */
+/* Decodes tokens[n]. Each token is first pushed with no room for its text, which must not consume the token. */
 static inline void fuzz_detokenize(const nb_model *m, uint32_t flags, const int32_t *tokens, int32_t n) {
     nb_error err;
     nb_detokenizer *d = nb_detokenizer_new(m, flags, &err);
@@ -71,7 +70,7 @@ static inline void fuzz_detokenize(const nb_model *m, uint32_t flags, const int3
     for (int32_t i = 0; i < n; i++) {
         int32_t size = nb_detokenizer_push(d, tokens[i], NULL, 0, &err);
         if (size < 0)
-            break; /* there is no memory */
+            break; /* an allocation failed */
         char *out = fuzz_memory((size_t)size);
         if (size)
             demand_same(nb_detokenizer_push(d, tokens[i], out, size, &err), size);
@@ -87,7 +86,7 @@ static inline void fuzz_detokenize(const nb_model *m, uint32_t flags, const int3
     nb_detokenizer_free(d);
 }
 
-/* The second half of the text is a quote, in which the first token is text, too. */
+/* Tokenizes the text with its second half as a quote, in which tokens[0] is plain text. */
 static inline void fuzz_quote(const nb_model *m, const char *text, size_t size, const int32_t *tokens) {
     nb_error err;
     nb_quote quote = {(uint32_t)(size / 2), (uint32_t)size, 3};
@@ -100,13 +99,13 @@ static inline void fuzz_quote(const nb_model *m, const char *text, size_t size, 
     free(all);
 }
 
-/* Every text becomes tokens of the vocabulary in every way of asking, and these become text. Returns how many tokens
- * the last way gave; the first of them are in tokens[capacity]. */
+/* Tokenizes the text with all combinations of flags, and decodes the tokens. Writes up to `capacity` tokens of the last
+ * combination to `tokens`, and returns how many. */
 static inline int32_t fuzz_text(const nb_model *m, const uint8_t *text, size_t size, int32_t *tokens,
                                 int32_t capacity) {
     nb_error err;
     int32_t last = 0;
-    char *copy = fuzz_memory(size); /* ends where the text does */
+    char *copy = fuzz_memory(size); /* so that reading beyond the end is found */
     if (size)
         memcpy(copy, text, size);
     for (uint32_t flags = NB_TOKENIZE_BARE; flags <= (NB_TOKENIZE_ADD_SPECIAL | NB_TOKENIZE_PARSE_SPECIAL); flags++) {
@@ -138,7 +137,7 @@ static inline int32_t fuzz_text(const nb_model *m, const uint8_t *text, size_t s
 
 enum { FUZZ_TEXT = 16, FUZZ_CHOICES = sizeof(nb_sampler_params) + 4 };
 
-/* A sampler of any parameters, or of usual ones. */
+/* A sampler with parameters from the input, or with usual ones. */
 static inline nb_sampler *fuzz_sampler(const nb_model *m, const uint8_t *data, bool usual, nb_error *err) {
     nb_sampler_params params;
     memcpy(&params, data, sizeof params);
@@ -158,7 +157,7 @@ static inline nb_sampler *fuzz_sampler(const nb_model *m, const uint8_t *data, b
 
 static inline void fuzz_evaluate(nb_session *s, const int32_t *tokens, int32_t n) {
     nb_error err;
-    volatile float sum = 0; /* every row is there to be read */
+    volatile float sum = 0; /* reads the logits */
     for (int32_t held = 0, rows; held < n;) {
         held = nb_session_advance(s, tokens, n, NB_LOGITS_ALL, &err);
         if (held < 0)
@@ -179,8 +178,8 @@ static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *s
         demand(tokens[n + i] >= 0 && tokens[n + i] < nb_model_vocabulary(m));
 }
 
-/* What a text's tokens tell of the model: scores that are numbers, and an importance matrix, unless there is no memory
- * for it. It is to be freed behind the session. */
+/* Scores the tokens, and collects an importance matrix. Returns the collector, to be freed after the session; NULL if
+ * an allocation failed. */
 static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens, int32_t n, uint32_t format) {
     nb_error err;
     nb_collector *c = nb_collector_new(s, &err);
@@ -190,7 +189,7 @@ static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens,
         done = nb_session_score(s, tokens, n, done, NB_MAX(1, n / 2), scores, &err);
     for (int32_t i = NB_MAX(1, n / 2); done > 0 && i < n; i++)
         // NOLINTNEXTLINE(clang-analyzer-security.ArrayBound): scores has n numbers
-        demand(scores[i] > -1e-3f); /* and no NaN */
+        demand(scores[i] > -1e-3f); /* false for NaN, too */
     free(scores);
     int32_t size = c ? nb_collector_write(c, format, 4, "text", 4, NULL, 0, &err) : -1;
     if (size > 0) {
@@ -205,9 +204,8 @@ static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens,
     return c;
 }
 
-/* The model describes itself, turns text[FUZZ_TEXT] into tokens and back, evaluates, generates, embeds and is
- * calibrated, as choices[FUZZ_CHOICES] say: a sampler's parameters, and a byte each for context, batch, type of the
- * cache, and switches. */
+/* Describes the model, tokenizes text[FUZZ_TEXT] and decodes it, evaluates, generates, embeds and calibrates.
+ * choices[FUZZ_CHOICES] are a sampler's parameters, and a byte each for context, batch, type of the cache, switches. */
 static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
     enum { MOST_TOKENS = 40, GENERATED = 4 };
     static const uint32_t kv_types[] = {25, 8, 1, 0, 7};
@@ -216,12 +214,12 @@ static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const 
     demand(nb_model_describe(m, NULL, 0) > 2);
     int32_t tokens[MOST_TOKENS + GENERATED], vocabulary = nb_model_vocabulary(m);
     int32_t n = fuzz_text(m, text, FUZZ_TEXT, tokens, MOST_TOKENS);
-    for (; n < 3 && vocabulary; n++) /* there need be no tokenizer */
+    for (; n < 3 && vocabulary; n++) /* a model may have no tokenizer */
         tokens[n] = text[n] % vocabulary;
     uint32_t context = 1u + choice[0] % 48, batch = 1u + choice[1] % 8, kv_type = kv_types[choice[2] % 5];
     nb_session *s = nb_session_new(m, NULL, context, batch, kv_type, choice[3] >> 1 & 1, &err);
     nb_collector *collector = NULL;
-    demand(!s || nb_session_bytes(m, context, batch, kv_type) > 0); /* asks for no memory */
+    demand(!s || nb_session_bytes(m, context, batch, kv_type) > 0); /* it allocates nothing */
     if (s) {
         int32_t width = nb_model_width(m), size = nb_model_embedding_size(m);
         float *vector = fuzz_memory((size_t)NB_MAX(size, width) * sizeof *vector);

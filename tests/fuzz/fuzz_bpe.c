@@ -1,5 +1,5 @@
-/* libFuzzer target of the tokenizer's trainer: from any text, in pieces of any size, comes a vocabulary whose merges
- * make its tokens, and the same one whatever the pieces. Input: settings, and the text. */
+/* libFuzzer target of the tokenizer's trainer: any text gives a vocabulary in which each merge makes a token. It does
+ * not depend on the pieces that the text comes in. Input: settings, and the text. */
 #include "fuzz.h"
 
 #include "../../src/base/text.h"
@@ -18,7 +18,7 @@ static nb_bpe_trainer *train(const settings *s, const uint8_t *text, size_t size
         code = nb_bpe_trainer_add_special(t, special[i], nb_length(special[i]), &err);
     for (size_t at = 0, n; at < size && code == NB_OK; at += n) {
         n = NB_MIN(size - at, piece);
-        uint8_t *copy = fuzz_memory(n); /* ends where the piece does */
+        uint8_t *copy = fuzz_memory(n); /* so that reading beyond the piece is found */
         memcpy(copy, text + at, n);
         code = nb_bpe_trainer_add(t, copy, n, &err);
         free(copy);
@@ -34,7 +34,7 @@ static nb_bpe_trainer *train(const settings *s, const uint8_t *text, size_t size
     return NULL;
 }
 
-/* The name of each merged pair is that of a token. */
+/* For each merge, the names of the pair, joined, must be the name of a token. */
 static void check(const nb_bpe_trainer *t, uint32_t most) {
     enum { LONGEST = 1 << 13 };
     uint32_t n = nb_bpe_trainer_tokens(t), merges = nb_bpe_trainer_merges(t);

@@ -1,18 +1,17 @@
-/* libFuzzer target of the converter and of the loader behind it: any bytes as the files of a Hugging Face folder, or
- * as parts of a split GGUF, in pieces of any size, are a model that answers or an error, and the same one however
- * the bytes are cut.
+/* libFuzzer target of the converter, with the loader behind it. Any files of a Hugging Face folder, or parts of a split
+ * GGUF, give a model that answers, or an error. The result does not depend on the pieces that the bytes come in.
  *
- * Input: byte 0 chooses the size of the pieces, byte 1 the flags, what weights are quantized to, and whether there
- * is a loader at all (without one the converter also goes on where that would refuse); two bytes for the allocation
- * that fails (0: none); choices and a text (fuzz.h); then files one after the other, each a byte for its name
- * (names[], its rest chooses nothing), three for its size, its bytes; the last one may be cut off. */
+ * Input: byte 0 chooses the size of the pieces; byte 1 the flags, the type to quantize to, and whether there is a
+ * loader (without one the converter gets further, as nothing refuses its output); two bytes for the allocation that
+ * fails (0: none); choices and a text (fuzz.h); then files one after the other: a byte for the name (an index into
+ * names[], modulo its length), three for the size, and the bytes. The last file may be cut off. */
 #include "fuzz.h"
 
 #include "../../src/base/text.h"
 #include "../../src/types/types.h"
 #include "../core/drain.h"
 
-/* What a folder may have; folder_seeds.js reads this table. */
+/* Files that a folder may have; folder_seeds.js reads this table. */
 static const char *const names[] = {
     "config.json",
     "generation_config.json",
@@ -57,7 +56,7 @@ typedef struct file {
     size_t size;
 } file;
 
-/* What is ready goes to the loader, or nowhere. */
+/* Passes the converter's output to the loader, or discards it. */
 static int32_t drain(nb_converter *x, nb_loader *l, nb_error *err) {
     const uint8_t *bytes;
     int32_t n = 1;
@@ -66,7 +65,7 @@ static int32_t drain(nb_converter *x, nb_loader *l, nb_error *err) {
         return test_drain(x, l, err);
     while ((n = nb_converter_take(x, &bytes, err)) > 0)
         for (int32_t i = 0; i < n; i++)
-            sum += bytes[i]; /* every byte is there */
+            sum += bytes[i]; /* reads every byte */
     return sum ? NB_MIN(n, 0) : n;
 }
 
@@ -89,7 +88,7 @@ static int32_t give(nb_converter *x, nb_loader *l, const file *f, size_t from, s
     return code;
 }
 
-/* Plans, and gives the tensors other types. */
+/* Makes the plan, and chooses other types for most tensors. */
 static int32_t choose_types(nb_converter *x, nb_error *err) {
     static const uint32_t types[] = {NB_TYPE_Q6_K, NB_TYPE_Q4_0, NB_TYPE_IQ3_S,
                                      NB_TYPE_F32,  NB_TYPE_NF4,  NB_TYPE_TQ1_0};

@@ -1,5 +1,5 @@
-/* libFuzzer target of the GGUF parser: any bytes, in pieces of any size, with the file's size known or not, give a
- * checkpoint that keeps its promises or an error, and the same one however the bytes are cut.
+/* libFuzzer target of the GGUF parser: any bytes, with the file's size known or not, give a valid checkpoint or an
+ * error. The result does not depend on the pieces that the bytes come in.
  *
  * Input: byte 0 chooses the size of the pieces, byte 1 whether the file's size is known; the rest is the file. */
 #include "fuzz.h"
@@ -7,7 +7,8 @@
 #include "../../src/formats/gguf.h"
 #include "../../src/types/traits.h"
 
-/* Feeds the file in pieces, each in a block that ends where its bytes do; *c owns the last one. */
+/* Feeds the file in pieces. Each time the bytes so far are in a block of exactly their size, so that reading beyond the
+ * end is found. *c owns the last block. */
 static int32_t feed(const uint8_t *data, size_t size, size_t piece, uint64_t file_bytes, nb_checkpoint *c,
                     nb_error *err) {
     nb_gguf g = {.file_bytes = file_bytes};
@@ -27,7 +28,7 @@ static int32_t feed(const uint8_t *data, size_t size, size_t piece, uint64_t fil
     return code;
 }
 
-/* What checkpoint.h says of a complete checkpoint. */
+/* Checks what checkpoint.h promises of a complete checkpoint. */
 static void check_promises(const nb_checkpoint *c, uint64_t file_bytes) {
     for (uint64_t i = 0; i < c->n_values; i++) {
         const nb_value *v = &c->values[i];
@@ -62,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bool known = data[1] & 1;
     data += 2;
     size -= 2;
-    piece = NB_MAX(piece, size / 64); /* feeding copies the file once a piece */
+    piece = NB_MAX(piece, size / 64); /* feed() copies the file for each piece */
 
     nb_checkpoint whole, cut;
     nb_error error, cut_error;

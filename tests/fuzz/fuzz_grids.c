@@ -1,6 +1,6 @@
 /* libFuzzer target of the quantizer's functions that need no nb_quantizer: rounding with an importance matrix, the mix
- * of types, simulated grids, static ranges, bitsandbytes' folders. Any numbers give a result or an error
- * (choices.h). */
+ * of types, simulated grids, static ranges, bitsandbytes' folders. Any numbers give a result or an error.
+ * The input is that of choices.h. */
 #include "choices.h"
 
 #include "../../src/nibble_quantize.h"
@@ -8,7 +8,8 @@
 
 enum { TENSORS = 4, KINDS = 3, BLOCK = 64 };
 
-/* The grids of IQ types are made once. An importance matrix is any bytes, too. */
+/* Rounds rows, and reads the input as an importance matrix. The rounder is kept, as making the grids of IQ types takes
+ * long. */
 static void round_rows(input *in) {
     static nb_rounder *kept;
     uint32_t type = choice(in, 4) % 64, source = choice(in, 5) % 64, refused = (uint32_t)fuzz_refused;
@@ -22,7 +23,7 @@ static void round_rows(input *in) {
     if (weights && nb_rounder_takes(kept, type) &&
         done(in,
              nb_rounder_rows(kept, 0, type, choice(in, 6) % 2, source, weights, 0, in->rows, NULL, &loss, &in->err)))
-        demand(!(loss < 0)); /* not finite: the type does not hold the weights */
+        demand(!(loss < 0)); /* it may be infinite or NaN, if the type cannot hold the weights */
     fuzz_refuse(refused);
     nb_rounder *r = nb_rounder_new(NULL, &in->err);
     if (r && done(in, nb_rounder_importance(r, in->data, in->size, &in->err)))
@@ -49,7 +50,7 @@ static void choose(input *in) {
         demand(chosen[i] < KINDS && __builtin_isfinite(losses[i * KINDS + chosen[i]]));
 }
 
-/* What rows were on an error they stay. */
+/* Simulates a grid. After an error the rows must be as they were. */
 static void simulate(input *in) {
     nb_simulation how = {.grid = choice(in, 7) % 4,
                          .bits = choice(in, 8) % 10,
@@ -94,7 +95,7 @@ static void choose_range(input *in, const nb_range_observer *o) {
                found.zero <= 127 && found.clipped >= 0 && found.clipped <= 1);
 }
 
-/* What was observed of numbers, then any bytes in its place, then some of these. */
+/* Chooses a range for an observer that has seen numbers, then with some of its bytes overwritten, then with all. */
 static void observe(input *in) {
     nb_range_observer *o = fuzz_memory(sizeof *o);
     float *x = rows_of(in, NB_TYPE_F32);

@@ -1,8 +1,8 @@
-/* libFuzzer target of integer inference: any GGUF is refused, or it is a model that computes within its memory,
- * whatever its integers are. A GGUF of a Llama becomes one first, in pieces.
+/* libFuzzer target of integer inference: any GGUF is refused, or is a model that stays within its memory, whatever its
+ * integers are.
  *
- * Input: byte 0 chooses (bit 0: the file becomes integers first), two bytes the
- * allocation that fails (0: none), byte 3 the tokens; the rest is the file. */
+ * Input: byte 0 (bit 0: the file is a Llama with floating-point weights, to be converted to integers first), two bytes
+ * for the allocation that fails (0: none), a byte that chooses tokens; the rest is the file. */
 #include "fuzz.h"
 
 #include "../../src/nibble_integer.h"
@@ -10,7 +10,7 @@
 
 enum { BEFORE = 4, CONTEXT = 40, MOST_FILE = 1 << 22 };
 
-/* Feeds the file; returns what became of it, and its size. */
+/* Converts the file, in pieces. Returns the model of integers and its size; NULL after an error. */
 static uint8_t *make(const uint8_t *file, size_t size, size_t *out_size) {
     nb_error err = {0};
     uint8_t *out = NULL;
@@ -46,7 +46,7 @@ static uint8_t *make(const uint8_t *file, size_t size, size_t *out_size) {
     return NULL;
 }
 
-/* A few tokens, and once more as one prompt: the logits must be the same. */
+/* Evaluates a few tokens one by one, and then as one prompt: the logits must be the same. */
 static void compute(const nb_integer_model *m, uint32_t seed) {
     nb_error err;
     uint32_t context = NB_MIN((uint32_t)nb_integer_model_context(m), (uint32_t)CONTEXT);
@@ -79,12 +79,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (data[0] & 1) {
         file = make(data + BEFORE, n, &n);
     } else {
-        file = fuzz_memory(n); /* ends where the bytes do */
+        file = fuzz_memory(n); /* so that reading beyond the end is found */
         memcpy(file, data + BEFORE, n);
     }
     nb_integer_model *m = file ? nb_integer_model_new(file, n, &err) : NULL;
     demand(m || !file || (err.code < 0 && err.message[0]));
-    demand(m || !file || !(data[0] & 1) || fuzz_refused); /* what became integers is a model */
+    demand(m || !file || !(data[0] & 1) || fuzz_refused); /* whatever nibble itself writes can be loaded */
     if (m && nb_integer_session_bytes(m, NULL, CONTEXT) < 1 << 26)
         compute(m, data[3]);
     nb_integer_model_free(m);

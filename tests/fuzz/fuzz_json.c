@@ -1,10 +1,10 @@
-/* libFuzzer target of the JSON reader: any bytes are JSON or an error that says where not; what walks over the former
- * ends, stays within, and finds every value once. */
+/* libFuzzer target of the JSON reader: any bytes are JSON, or give an error that says where it is wrong. Iterating over
+ * JSON ends, stays within the text, and finds every value once. */
 #include "fuzz.h"
 
 #include "../../src/convert/json.h"
 
-/* Values in a container, itself included. The depth is bounded, so this may recurse.
+/* The number of values in a container, itself included. The depth is bounded, so this may recurse.
  * NOLINTNEXTLINE(misc-no-recursion) */
 static size_t visit(nb_node n, const uint8_t *end, char *scratch) {
     demand(n.at < end && n.end == end);
@@ -24,7 +24,7 @@ static size_t visit(nb_node n, const uint8_t *end, char *scratch) {
     return found;
 }
 
-/* The values that a text has, counted another way: by what begins one outside of strings. */
+/* The number of values in a text, counted in another way: by the characters outside of strings that begin a value. */
 static size_t count(const uint8_t *text, size_t size) {
     size_t n = 0;
     bool may_begin = true;
@@ -37,7 +37,7 @@ static size_t count(const uint8_t *text, size_t size) {
             size_t next = i + 1;
             while (next < size && (text[next] == ' ' || text[next] == '\n' || text[next] == '\t' || text[next] == '\r'))
                 next++;
-            n += next == size || text[next] != ':'; /* else it was a key */
+            n += next == size || text[next] != ':'; /* a key is no value */
             may_begin = false;
             demand(i > start);
         } else if (c == '{' || c == '[') {

@@ -1,5 +1,5 @@
-/* libFuzzer target of nb_quantizer: whatever was observed, whatever weights and settings it is given, a call does what
- * it should or is an error that says why not, and it writes nothing beyond its outputs (choices.h). */
+/* libFuzzer target of nb_quantizer: with any observations, weights and settings a call succeeds, or returns an error
+ * with a message, and writes nothing beyond its outputs. The input is that of choices.h. */
 #include "choices.h"
 
 #include "../../src/nibble_quantize.h"
@@ -7,7 +7,8 @@
 
 enum { MOST_COLUMNS = 256, MOST_STEPS = 1000 };
 
-/* Most Hessians of any bytes are refused. So others are sums of x x^T, of which one number is any bytes. */
+/* Fills in the observations. Most Hessians of random bytes are refused, so others are sums of x x^T with one number
+ * overwritten. */
 static void observe(const input *in, nb_quantizer *q) {
     size_t n = in->columns;
     float *h = nb_quantizer_hessian(q), x[MOST_COLUMNS];
@@ -48,7 +49,7 @@ static void factor(input *in, nb_quantizer *q, uint32_t order, uint32_t group) {
     demand(nb_quantizer_damping(q) >= 0);
 }
 
-/* Grids take too long to be made each time; fuzz_grids keeps them. */
+/* Making the grids of IQ types takes too long here; fuzz_grids makes them once. */
 static bool has_grid(uint32_t type) {
     return nb_neighbours_bytes(type) != 0;
 }
@@ -176,7 +177,7 @@ static void split(input *in, nb_quantizer *q) {
     free(weights);
 }
 
-/* A name is any bytes. */
+/* Asks for the folding rule of a tensor whose name is any bytes. */
 static void name(const input *in) {
     nb_fold_rule rule;
     char *bytes = fuzz_memory(in->size);

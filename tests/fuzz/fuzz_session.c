@@ -1,5 +1,5 @@
-/* libFuzzer target of everything behind a file: any GGUF is refused, or it is a model that answers within its
- * memory, whatever its numbers are; and where memory ends all that is an error, too.
+/* libFuzzer target of loading and running: any GGUF is refused, or is a model that answers and stays within its memory,
+ * whatever its numbers are. If an allocation fails, this is an error, too.
  *
  * Input: choices (fuzz.h), a text, two bytes for the allocation that fails (0: none), then the file. */
 #include "fuzz.h"

@@ -1,5 +1,5 @@
-/* libFuzzer target of tokenizer.json: any text in that file of a folder is refused, or makes of every text tokens,
- * and of tokens text.
+/* libFuzzer target of tokenizer.json: any such file is refused, or gives a tokenizer that turns every text into tokens,
+ * and tokens into text.
  *
  * Input: tokenizer.json up to the first zero byte, tokenizer_config.json up to the next, then the text. */
 #include "fuzz.h"
@@ -25,7 +25,7 @@ static int32_t give(nb_converter *x, const char *name, const uint8_t *bytes, siz
     return code < 0 ? code : nb_converter_end(x, err);
 }
 
-/* A header, and weights that are not asked for. */
+/* A safetensors file with a header only. */
 static int32_t give_weights(nb_converter *x, nb_error *err) {
     uint8_t file[8 + sizeof TENSORS - 1 + 16] = {sizeof TENSORS - 1};
     memcpy(file + 8, TENSORS, sizeof TENSORS - 1);

@@ -1,11 +1,16 @@
-/* libFuzzer target of vocabularies: any pieces, scores, kinds, merges and character map are refused, or make of
- * every text tokens, and of tokens text.
+/* libFuzzer target of vocabularies: any names, scores, types, merges and character map are refused, or give a tokenizer
+ * that turns every text into tokens, and tokens into text.
  *
- * Input: a byte each for the model (8 more: the text is repeated until words are remembered) and the pre-tokenizer,
- * three of switches, one for numbers of tokenizer.json's steps, and one for the number of tokens less 1; each token:
- * a byte for the length of its name, one for its type, four for its score (F32; the lowest byte has the flags of an
- * added token, too), the name; a byte for the number of merges, each a byte for its length and its text; two bytes
- * for the length of the character map, and the map. The rest is the text. */
+ * Input:
+ *   1 byte   model; with 8 added, the text is repeated until the tokenizer caches words
+ *   1 byte   pre-tokenizer
+ *   3 bytes  switches[], a bit each
+ *   1 byte   numbers of tokenizer.json's steps, 2 bits each
+ *   1 byte   the number of tokens - 1; each token: 1 byte length of the name, 1 byte type, 4 bytes score (F32; its
+ *            lowest byte is also the flags of an added token), the name
+ *   1 byte   the number of merges; each: 1 byte length, the text
+ *   2 bytes  length of the character map, and the map
+ *   the rest is the text */
 #include "fuzz.h"
 
 static const char *const models[] = {"gpt2", "llama", "t5", "bert", "gemma4", "whitespace", "llama", "t5"};
@@ -68,7 +73,7 @@ static const uint8_t *take_bytes(input *in, size_t *n) {
     return in->at - *n;
 }
 
-/* ---- the GGUF that it becomes ---- */
+/* ---- the GGUF that is made from it ---- */
 
 static uint8_t *file;
 static size_t written, capacity;
@@ -111,8 +116,8 @@ static void put_array(const char *name, uint32_t type, uint64_t n) {
     put_64(n);
 }
 
-/* n times a byte for the length, `between` bytes of another use, and so much text: an array of strings, where `name`
- * is one. */
+/* Writes an array of n strings under the key `name`. In the input, each is a byte for its length, `between` bytes that
+ * do not belong to it, and its bytes. */
 static void put_strings(input in, const char *name, uint32_t n, size_t between) {
     put_array(name, STRING, n);
     for (uint32_t i = 0; i < n; i++) {
@@ -194,7 +199,7 @@ static void write_file(input *in) {
     }
 }
 
-/* From 4,096 bytes on the tokenizer remembers words. */
+/* Repeats the text, because the tokenizer caches words only for texts of 4,096 bytes or more. */
 static void use_long_text(const nb_model *m, const uint8_t *text, size_t size) {
     enum { LONG = 4200 };
     uint8_t *all = fuzz_memory(LONG);

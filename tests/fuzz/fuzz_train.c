@@ -1,6 +1,6 @@
-/* libFuzzer target of trainers that round weights, or tune the scales of blocks (nibble_train.h): whatever shape,
- * settings, weights, blocks and tokens they are given, a call does what it should or is an error that says why not
- * (choices.h). */
+/* libFuzzer target of trainers that round weights, or tune the scales of blocks (nibble_train.h): with any shape,
+ * settings, weights, blocks and tokens a call succeeds, or returns an error with a message. The input is that of
+ * choices.h. */
 #include "choices.h"
 
 #include "../../src/nibble_train.h"
@@ -9,7 +9,7 @@ enum { LENGTH = 4, STEPS = 2, MOST_TENSORS = 1 + 2 * 9 + 2, MOST_VOCABULARY = 32
 
 static const uint32_t TYPES[] = {8, 2, 3, 6, 7, 35, 42, 10, 11, 12, 13, 14, 20, 23, 0, 0};
 
-/* Byte number i of the input, over and over. */
+/* Byte i of the input, which is repeated as often as needed. */
 static uint32_t byte_at(const input *in, size_t i) {
     return in->size ? in->data[i % in->size] : 0;
 }
@@ -24,7 +24,7 @@ static nb_train_shape shape_of(const input *in) {
     nb_train_shape s = {
         .vocabulary = 8 + choice(in, 2) % 8,
         .width = in->columns,
-        .layers = 1 + (in->columns < 256 && choice(in, 2) & 16), /* of 256 columns one is slow enough */
+        .layers = 1 + (in->columns < 256 && choice(in, 2) & 16), /* with 256 columns one layer is slow enough */
         .heads = 2,
         .kv_heads = 1 + (choice(in, 2) >> 5 & 1),
         .head_size = in->columns / 2,
@@ -143,7 +143,7 @@ static nb_train_signals signals_of(const input *in) {
     return s;
 }
 
-/* The blocks of a tensor stand for the weights that are trained. */
+/* Demands that the exported blocks of a tensor stand for its rounded weights. */
 static void demand_export(input *in, nb_trainer *t, uint32_t index) {
     nb_train_tensor tensor;
     demand(nb_trainer_tensor(t, index, &tensor) == NB_OK);
@@ -179,7 +179,7 @@ static void round_weights(input *in, const nb_train_shape *shape) {
         return;
     fill_weights(in, t);
     done(in, nb_trainer_fit_steps(t, &in->err));
-    if (choice(in, 13) & 1) /* steps are any numbers */
+    if (choice(in, 13) & 1) /* give the steps of the grids any values */
         for (uint32_t i = 0, first = 0; i < tensors; i++)
             for (uint32_t k = nb_trainer_own_of(t, i, &first); k-- > 0;)
                 nb_trainer_weights(t)[first + k] = number_at(in, 3 * (size_t)k);
@@ -193,7 +193,7 @@ static void round_weights(input *in, const nb_train_shape *shape) {
 
 /* ---- tuning ------------------------------------------------------------------------------------------------------ */
 
-/* Blocks of numbers that are small, and codes of any bits. */
+/* Fills blocks with any bytes, or with bytes that make small scales. */
 static void fill_blocks(input *in, nb_trainer *t, uint32_t index) {
     uint8_t *blocks = nb_trainer_blocks(t, index);
     for (uint32_t i = 0; blocks && i < nb_trainer_blocks_bytes(t, index); i++)
@@ -225,7 +225,7 @@ static void tune_scales(input *in, const nb_train_shape *shape) {
     set_up(in, t);
     for (uint32_t i = 0; i < STEPS; i++)
         step(in, t, shape);
-    /* what is written can be tuned again: all of its scales are finite */
+    /* the rounded blocks can be tuned again, so all of their scales are finite */
     if (done(in, nb_trainer_round_blocks(t, &in->err)) && begins)
         demand(nb_trainer_begin_tuning(t, &in->err) == NB_OK);
     nb_trainer_free(t);

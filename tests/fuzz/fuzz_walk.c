@@ -1,8 +1,8 @@
-/* libFuzzer target of what goes through a model layer by layer: whatever the file and the order of calls, each call
- * fails with a message or gives numbers.
+/* libFuzzer target of walks and probes, which go through a model layer by layer: with any file and any order of calls,
+ * each call succeeds, or fails with a message.
  *
- * Input: what is called (STEPS bytes), two bytes for the allocation that fails (0: none), two that choose windows, then
- * the file. */
+ * Input: which functions to call (STEPS bytes), two bytes for the allocation that fails (0: none), two that choose the
+ * windows of tokens, then the file. */
 #include "fuzz.h"
 
 #include "../../src/types/traits.h"
@@ -14,11 +14,11 @@ typedef struct input {
     size_t size;
     nb_model *model;
     nb_walk *walk;
-    int32_t tokens; /* of all windows */
+    int32_t tokens; /* in all windows */
     nb_error err;
 } input;
 
-/* Whether a call succeeded; an error must have a message. */
+/* Whether a call succeeded, by its code. An error must have a message. */
 static bool done(input *in, double code) {
     demand(code >= 0 || in->err.message[0]);
     in->err = (nb_error){0};
@@ -27,10 +27,10 @@ static bool done(input *in, double code) {
 
 static void demand_finite(const float *x, size_t n) {
     for (size_t i = 0; i < n; i++)
-        demand(__builtin_fabsf(x[i]) <= 0x1.fffffep127f); /* and no NaN */
+        demand(__builtin_fabsf(x[i]) <= 0x1.fffffep127f); /* false for NaN, too */
 }
 
-/* What was observed of a group is there for each of its experts, or for none. */
+/* Reads what was observed of a group of matrices, for each expert. */
 static void read_group(const input *in, uint32_t group) {
     uint32_t sides[4];
     char name[MOST_NAME];
@@ -53,7 +53,7 @@ static void read_group(const input *in, uint32_t group) {
     demand(!nb_walk_hessian(in->walk, group, sides[2]) && !nb_walk_range(in->walk, group, sides[2]));
 }
 
-/* All batches, or only the first. */
+/* Observes all batches, or only the first. */
 static void observe(input *in, uint8_t step) {
     int32_t group = (int32_t)(step >> 4) % 8 - 1, so_far = 0;
     do
@@ -64,8 +64,8 @@ static void observe(input *in, uint8_t step) {
             read_group(in, i);
 }
 
-/* A matrix of the layer gets weights of another type, which are bytes of the file. next: the byte of the next step,
- * which chooses, too. */
+/* Replaces a matrix of the layer by one of another type, whose blocks are bytes of the file. next: the byte of the next
+ * step, which serves as a further choice. */
 static void replace(input *in, uint8_t step, uint8_t next) {
     static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_Q4_0, NB_TYPE_Q8_0, NB_TYPE_Q2_K, NB_TYPE_NF4};
     uint32_t sides[4], type = types[(step >> 5) % 6];
@@ -100,7 +100,7 @@ static void step(input *in, uint8_t step, uint8_t next, uint32_t *layer) {
         if (step & 4)
             done(in, nb_walk_note(in->walk, &in->err));
         else {
-            double change = nb_walk_change(in->walk, &in->err); /* NaN where outputs are not finite */
+            double change = nb_walk_change(in->walk, &in->err); /* NaN if outputs are not finite */
             demand(change >= 0 || change != change || in->err.message[0]);
             in->err = (nb_error){0};
         }
@@ -124,7 +124,7 @@ static void walk(input *in) {
         step(in, in->steps[i], in->steps[(i + 1) % STEPS], &layer);
 }
 
-/* The same model, and what changes of its outputs: every other step replaces a tensor, and the next one compares. */
+/* Probes the model: measures how its outputs change, and then replaces a tensor, again and again. */
 static void probe(input *in, const int32_t *tokens, uint32_t windows, uint32_t window) {
     nb_probe *p = nb_probe_new(in->model, NULL, tokens, windows, window, &in->err);
     double sum = 0;

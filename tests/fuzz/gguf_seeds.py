@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes a seed corpus for fuzz_gguf: gguf_seeds.py FOLDER
 
-Small GGUF files that between them hold every value type, array type and tensor type, each with the two bytes in front
-that fuzz_gguf.c takes its choices from. Only the standard library is needed.
+Small GGUF files, which together have every type of values, arrays and tensors. Before each file there are the two bytes
+of choices that fuzz_gguf.c reads. Only the standard library is needed.
 """
 import struct
 import sys

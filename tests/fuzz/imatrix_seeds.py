@@ -9,7 +9,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     for file in (Path(__file__).parents[1] / "fixtures/imatrix").glob("*.*"):
         if file.suffix in (".dat", ".gguf"):
-            (folder / file.name).write_bytes(file.read_bytes() + b"\0")  # the last byte: which allocation fails
+            (folder / file.name).write_bytes(file.read_bytes() + b"\0")  # the last byte: no allocation fails
     (folder / "ends.dat").write_bytes(b"\1\0\0\0\1\0\0\0a\0\0\0\0\1\0\0\0\0\0\0\0\0")
 
 

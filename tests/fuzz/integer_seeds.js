@@ -1,5 +1,6 @@
-// Writes a seed corpus for fuzz_integer: integer_seeds.js FOLDER Small Llamas that are to become integers, and those
-// that did; one of each with an allocation that fails; and integers with every 53rd byte of their second half changed.
+// Writes a seed corpus for fuzz_integer: integer_seeds.js FOLDER
+// The seeds are small Llamas to be converted to integers, and converted ones; each of them with an allocation that
+// fails; and converted ones with every 53rd byte of their second half changed.
 import { readFileSync } from 'node:fs';
 import { quantize } from '../../web/index.js';
 import { corpus, fixtures } from './seeds.js';
@@ -25,6 +26,6 @@ for (const [i, name] of names.entries()) {
     seeds.put(`${name}-integers`, Buffer.from([0, 0, 0, i]), made);
     seeds.put(`${name}-integers-refused`, Buffer.from([0, i + 1, 0, i]), made);
     for (let at = made.length >> 1; at < made.length; at += 53) made[at] ^= 0x80 >> i;
-    seeds.put(`${name}-harmed`, Buffer.from([0, 0, 0, i]), made);
+    seeds.put(`${name}-corrupted`, Buffer.from([0, 0, 0, i]), made);
 }
 seeds.close();

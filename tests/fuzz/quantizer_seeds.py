@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes a seed corpus for fuzz_quantizer and fuzz_grids, whose inputs have one form: quantizer_seeds.py FOLDER. A seed
-chooses types, and has numbers that are small, zeros, huge, or no numbers."""
+"""Writes a seed corpus for fuzz_quantizer, and for fuzz_grids, whose inputs have the same form: quantizer_seeds.py
+FOLDER. A seed chooses types, and has numbers that are small, zero, huge, or NaN."""
 import random
 import struct
 import sys

@@ -1,11 +1,10 @@
 // Runs every fuzz target: node tests/fuzz/run.js SECONDS [BUILD...]
-//   BUILD: checked (the default), memory, 32: each target runs for so many seconds (build.sh says what they are);
-//          lines: each replays its corpus, and what share of the lines of src/text, src/models and src/convert ran is
+//   BUILD: checked (the default), memory or 32 (see build.sh): each target runs for SECONDS;
+//          lines: each target replays its corpus, and the line coverage of src/text, src/models and src/convert is
 //          printed.
-// A target fuzz_<subject>.c is built by `./build.sh fuzz`; <subject>_seeds.py or .js FOLDER, if there, writes seeds for
-// it. Its corpus grows in build/fuzz/<subject>, with words of the core's own sources among the fuzzer's
-// (build/fuzz/words); an input that breaks it lies in build/fuzz/broken-<subject>-*, to be run again with
-// build/fuzz-BUILD/fuzz_<subject> FILE.
+// A target fuzz_<subject>.c is built by `./build.sh fuzz`. <subject>_seeds.py or .js, if there, writes its seeds. The
+// corpus grows in build/fuzz/<subject>. The dictionary, build/fuzz/words, has words of the core's sources. An input
+// that fails is written to build/fuzz/broken-<subject>-*; build/fuzz-BUILD/fuzz_<subject> FILE runs it again.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -15,7 +14,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const [seconds = '60', ...wanted] = process.argv.slice(2);
 const builds = wanted.length > 0 ? wanted : ['checked'];
 
-/** Folders whose lines should run, and how many of 100. */
+/** Folders whose line coverage is checked, and the least percentage. */
 const COVERED = ['src/text', 'src/models', 'src/convert'],
     ENOUGH = 90;
 
@@ -42,8 +41,8 @@ function run(program, args, environment) {
     });
 }
 
-/** Does f for each of the items, as many at once as there are cores. @template T @param {T[]} items @param {(item:
- * T) => Promise<void>} f */
+/** Runs f for each item, as many at a time as there are cores.
+ * @template T @param {T[]} items @param {(item: T) => Promise<void>} f */
 async function each(items, f) {
     const queue = [...items];
     await Promise.all(
@@ -69,7 +68,7 @@ for (const subject of subjects) {
             throw new Error(`${seeds} failed`);
 }
 
-// the words of the sources: names of keys, types, modules
+// the dictionary: names of keys, types and modules in the sources
 const sources = ['src/text', 'src/models', 'src/convert', 'src/formats']
     .flatMap((folder) => readdirSync(root + folder, { recursive: true }).map((file) => `${root}${folder}/${file}`))
     .filter((path) => path.endsWith('.c'));
@@ -87,9 +86,8 @@ for (const build of builds.filter((build) => build !== 'lines'))
             `-artifact_prefix=build/fuzz/broken-${subject}-`,
             `build/fuzz/${subject}`,
         ]);
-        console.log(
-            `${passed ? 'ok  ' : 'FAIL'} fuzz_${subject}, ${build}: ${/executed_units: (\d+)/.exec(words)?.[1] ?? 'some'} inputs`,
-        );
+        const inputs = /executed_units: (\d+)/.exec(words)?.[1] ?? 'some';
+        console.log(`${passed ? 'ok  ' : 'FAIL'} fuzz_${subject}, ${build}: ${inputs} inputs`);
         failed += passed ? 0 : 1;
     });
 

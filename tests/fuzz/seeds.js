@@ -1,4 +1,4 @@
-// What the writers of seeds share: fixtures, the bytes that fuzz.h takes its choices from, and files of a corpus.
+// What the writers of seeds share: the fixtures, the bytes of fuzz.h's choices, and the files of a corpus.
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { root } from '../support/builds.js';
@@ -8,7 +8,7 @@ export const fixtures = `${root}tests/fixtures/`;
 /** @param {string} path within the fixtures */
 export const readJson = (path) => JSON.parse(readFileSync(fixtures + path, 'utf8'));
 
-/** The fixtures' GGUFs of so many bytes at most, each with a name that no other one has. @param {number} bytes */
+/** The GGUF files of the fixtures with at most so many bytes, under unique names. @param {number} bytes */
 export const smallModels = (bytes) =>
     readdirSync(fixtures, { recursive: true, encoding: 'utf8' })
         .filter((path) => path.endsWith('.gguf') && statSync(fixtures + path).size <= bytes)
@@ -39,7 +39,7 @@ export function corpus() {
 const of = (list, i) => list[i % list.length];
 const TEXTS = ['ab \xff<s>  The the', 'Ça va, 東京 🙂!', '<s>\n\n def f(x):', "it's 1234 a\tb", ''];
 
-/** The choices, differing with i, and a text (fuzz_answer in fuzz.h). @param {number} i */
+/** Choices and a text for fuzz_answer (fuzz.h), which depend on i. @param {number} i */
 export function answer(i) {
     const bytes = Buffer.alloc(36 + 4 + 16);
     const floats = { 0: [0, 0.7, 1.5], 8: [1, 0.9], 12: [0, 0.05], 16: [1, 1.2], 20: [0, 0.5], 24: [0, 0.1] };

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes a seed corpus for fuzz_tokenizer: tokenizer_seeds.py FOLDER
 
-The tokenizer.json of every form in tests/fixtures/tokenizers, with a shorter vocabulary where that is long, beside its
-tokenizer_config.json and a text. Only the standard library is needed.
+Each seed is a tokenizer.json of tests/fixtures/tokenizers with a shortened vocabulary, its tokenizer_config.json, and
+a text. Only the standard library is needed.
 """
 import json
 import sys
@@ -13,7 +13,7 @@ TEXT = "a bb  The<s> [CLS] It's 12345 東京 é\u0301 ﬁ\u00a0x\n\n\t🙂 <|end
 
 
 def shortened(tokenizer):
-    """The same form with fewer pieces, and of merges only those that they still make."""
+    """The tokenizer with at most MOST_PIECES tokens, and with the merges that are possible with these."""
     model = tokenizer["model"]
     vocabulary = model.get("vocab", {})
     if isinstance(vocabulary, list):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes a seed corpus for fuzz_tokens: tokens_seeds.py FOLDER
 
-Vocabularies of a few pieces of each kind, with usual scores and with NaN and infinite ones. The standard library is
-enough.
+Small vocabularies for each model, with usual scores, and with NaN and infinite ones. Only the standard library is
+needed.
 """
 import struct
 import sys
@@ -18,15 +18,15 @@ SCORES = [float("nan"), float("inf"), float("-inf"), -1e30, 0.0]
 
 
 def charsmap(pairs):
-    """SentencePiece's: a double-array trie that holds no key, then texts. Enough to be read; the fuzzer makes others of
-    it."""
+    """SentencePiece's precompiled_charsmap: a double-array trie without keys, then texts. It is valid, and the fuzzer
+    makes others from it."""
     trie = struct.pack("<4I", 0, 0, 0, 0)
     return struct.pack("<I", len(trie)) + trie + b"".join(p.encode() + b"\0" for p in pairs)
 
 
 def seed(model, switches, pre, tokens, merges, chars=b"", text=TEXT, long=False):
-    out = bytes([MODELS[model] | LONG * long, pre]) + switches.to_bytes(3,
-                                                                        "little") + bytes([switches % 251, len(tokens) - 1])
+    out = bytes([MODELS[model] | LONG * long, pre]) + switches.to_bytes(3, "little")
+    out += bytes([switches % 251, len(tokens) - 1])
     for name, kind, score in tokens:
         name = name.encode()
         out += bytes([len(name), kind]) + struct.pack("<f", score) + name

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes a seed corpus for fuzz_train: train_seeds.py FOLDER. A seed chooses a way of training and a type, and has
-weights or blocks of small numbers, of zeros, or of any bits."""
+"""Writes a seed corpus for fuzz_train: train_seeds.py FOLDER. A seed chooses rounding or tuning, and a type. Its
+weights or blocks are made of small numbers, of zeros, or of any bits."""
 import random
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ def seed(rng, numbers, rounds, type_of_blocks):
     choices[3] = choices[5] = choices[6] = 0
     choices[7] &= 6
     choices[8] = type_of_blocks
-    choices[9], choices[11] = rng.choice([0, 1, 3, 4]), rng.choice([0, 2, 4, 8])  # how signals are rounded
+    choices[9], choices[11] = rng.choice([0, 1, 3, 4]), rng.choice([0, 2, 4, 8])  # rounding of inputs and gradients
     choices[13] = 0
     choices[15] = rounds
     return bytes(choices) + bytes(rng.choice(numbers) & 255 for _ in range(64)) + b"\0"

@@ -1,11 +1,12 @@
-// Writes a seed corpus for fuzz_walk: walk_seeds.js FOLDER. One small model of each family, with calls in the order in
-// which quantizers make them, in another order, and where memory ends.
+// Writes a seed corpus for fuzz_walk: walk_seeds.js FOLDER
+// The seeds are small models, with calls in the order in which quantizers make them, in other orders, and with an
+// allocation that fails.
 import { corpus, refusal, smallModels } from './seeds.js';
 
 const MOST_BYTES = 130_000;
-/** The bytes of fuzz_walk.c. @param {number} group -1: all */
+/** The byte with which fuzz_walk.c observes. @param {number} group -1: all */
 const observe = (group) => ((group + 1) << 4) | 4,
-    /** A matrix of each group, as another type. */
+    /** The bytes that replace a matrix of each group. */
     REPLACE = [0, 1, 2, 3].map((group) => 1 | (group << 2) | ((group + 1) << 5)),
     [NOTE, CHANGE, PASS, PASS_PART] = [6, 2, 3, 11];
 const LAYER = [observe(0), REPLACE[0], observe(1), REPLACE[1], PASS_PART, observe(2), observe(3), PASS];
