@@ -1,16 +1,17 @@
-// What docs/bench.json says, as people see it: the chart docs/speed.svg, and the tables of docs/speed.md.
+// Draws the figures of docs/bench.json: the chart docs/speed.svg, and the tables of docs/speed.md.
 //
 //     node tests/bench/chart.js                     writes both anew
-//     node tests/bench/chart.js build/bench.json    takes the figures of a run of make bench first
+//     node tests/bench/chart.js build/bench.json    first updates docs/bench.json from a run of make bench
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { insert } from '../support/tables.js';
 import { root } from './models.js';
 import { table } from './tables.js';
 
-/** @typedef {{ prompt: number, generate: number }} Rates tokens per second, or how many times another engine's */
+/** @typedef {{ prompt: number, generate: number }} Rates tokens per second, or ratios to another engine's */
 /**
- * What is kept of build/bench.json. times: of the rates before they were rounded; only of one thread.
+ * The part of build/bench.json that docs/bench.json keeps. times: ratios to the peers, by their ids; computed before
+ * rounding, and only for one thread.
  * @typedef {Rates & { id: string, engine: string, threads: number, times?: Record<string, Rates> }} Row
  * @typedef {{ cpu: string, cores: number, date: string, repetitions: number,
  *     models: Record<string, { speed: Row[] }> }} Report
@@ -23,7 +24,7 @@ const FIGURES = `${root}docs/bench.json`,
 /** Engines that the others are compared with. */
 const PEERS = ['wllama', 'native'];
 
-/** Those that the chart shows, from top to bottom. @type {{ id: string, name: string }[]} */
+/** The engines of the chart, from top to bottom. @type {{ id: string, name: string }[]} */
 const BARS = [
     { id: 'fast', name: 'nibble, fast' },
     { id: 'exact', name: 'nibble' },
@@ -34,7 +35,7 @@ const BARS = [
 /** @param {Row[]} speed @param {string} id @param {number} threads */
 const rowOf = (speed, id, threads) => speed.find((row) => row.id === id && row.threads === threads);
 
-/** @param {Rates} rates @param {number} unit what is kept of them @param {Rates} [over] */
+/** @param {Rates} rates @param {number} unit to round to multiples of @param {Rates} [over] to divide by */
 const rounded = ({ prompt, generate }, unit, over = { prompt: 1, generate: 1 }) => ({
     prompt: Number((Math.round(prompt / over.prompt / unit) * unit).toFixed(2)),
     generate: Number((Math.round(generate / over.generate / unit) * unit).toFixed(2)),
@@ -50,7 +51,7 @@ function figures(row, speed) {
     return { id, engine, threads, ...rounded(row, 0.1), ...(threads === 1 ? { times } : {}) };
 }
 
-/** The figures of a run that are kept. @param {Report} report @returns {Report} */
+/** The figures that docs/bench.json keeps of a run. @param {Report} report @returns {Report} */
 export const figuresOf = ({ cpu, cores, date, repetitions, models }) => ({
     cpu,
     cores,
@@ -93,11 +94,11 @@ function speedTable(model, speed) {
     );
 }
 
-// ---- the chart: narrow enough for a phone ---------------------------------------------------------------------------
+// ---- the chart ------------------------------------------------------------------------------------------------------
 
-const WIDTH = 440,
-    LEFT = 132, // of the bars
-    RIGHT = 52, // room for a figure behind the longest bar
+const WIDTH = 440, // for phones, too
+    LEFT = 132, // where the bars begin
+    RIGHT = 52, // room for the figure behind the longest bar
     BAR = 16,
     GAP = 5;
 const STYLE = `
@@ -112,7 +113,7 @@ const STYLE = `
 /** @param {string} text */
 const escaped = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
 
-/** Bars of tokens per second with one thread: for each model what is generated, and what is read.
+/** The chart as SVG: for each model, bars of tokens per second with one thread, generating and reading a prompt.
  * @param {Report} report */
 export function chartOf({ cpu, date, models }) {
     /** @type {string[]} */

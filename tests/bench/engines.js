@@ -1,4 +1,4 @@
-// The engines that are compared, each behind the same few calls, wherever it runs.
+// The engines that are compared. Each has the same interface, whether it runs in Chromium, in Node or natively.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { root } from './models.js';
 /** @typedef {import('./models.js').BenchModel} BenchModel */
 /** @typedef {import('./nibble.js').Measure} Measure */
 /** @typedef {import('./nibble.js').Rates} Rates */
-/** @typedef {{ browser: Browser, url: string }} Site where the pages are */
+/** @typedef {{ browser: Browser, url: string }} Site a browser, and the server of the pages */
 
 /**
  * @typedef {object} Engine
@@ -20,7 +20,7 @@ import { root } from './models.js';
  */
 
 /**
- * The lines of the table. `id` is how the command line and the goals name them.
+ * The rows of the table. The command line and goals.js name them by `id`.
  * @type {{ id: string, name: string, open: (site: Site, model: BenchModel, threads: number) => Promise<Engine> }[]}
  */
 export const ENGINES = [
@@ -35,7 +35,7 @@ export const ENGINES = [
         .map((node24) => ({ id: 'node24', name: 'nibble, Node 24', open: inNode(node24) })),
 ];
 
-/** A page with nothing in it yet, in a profile of its own. @param {Site} site */
+/** A page without an engine yet, in a profile of its own. @param {Site} site */
 export async function openPage({ browser, url }) {
     const page = await (await browser.newContext()).newPage();
     await page.goto(`${url}tests/bench/page.html`);
@@ -48,15 +48,15 @@ export async function openPage({ browser, url }) {
 export const call = (page, name, ...args) =>
     page.evaluate(([f, a]) => /** @type {any} */ (window).bench[String(f)](...a), [name, args]);
 
-/** @param {'nibble' | 'wllama'} name @param {{ precision?: string, build?: string }} wishes */
-function inChromium(name, wishes) {
+/** @param {'nibble' | 'wllama'} name @param {{ precision?: string, build?: string }} options of load() */
+function inChromium(name, options) {
     return async (/** @type {Site} */ site, /** @type {BenchModel} */ model, /** @type {number} */ threads) => {
-        const build = wishes.build && threads > 1 ? `${wishes.build}-threads` : wishes.build;
+        const build = options.build && threads > 1 ? `${options.build}-threads` : options.build;
         const page = await openPage(site);
-        const settings = { threads, contextLength: CONTEXT, ...wishes, build };
+        const settings = { threads, contextLength: CONTEXT, ...options, build };
         const { about } = await call(page, 'open', name, `/${model.file}`, settings);
         return {
-            about: wishes.precision ? `${about}, ${wishes.precision}` : about,
+            about: options.precision ? `${about}, ${options.precision}` : about,
             measure: async (/** @type {string} */ prompt, /** @type {number} */ count) => {
                 await page.bringToFront();
                 return call(page, 'measure', prompt, count);
@@ -90,7 +90,7 @@ let llama;
 
 /** @param {Site} _ @param {BenchModel} model @param {number} threads @returns {Promise<Engine>} */
 async function native(_, model, threads) {
-    const peer = 'node-llama-cpp'; // as a variable: only `make bench` installs it, so its types cannot be checked
+    const peer = 'node-llama-cpp'; // a variable, so that tsc does not look for the types: only `make bench` installs it
     const { getLlama } = await import(peer);
     llama ??= await getLlama({ gpu: false, build: 'never', progressLogs: false, logLevel: 'error' });
     const loaded = await llama.loadModel({ modelPath: root + model.file, gpuLayers: 0 });

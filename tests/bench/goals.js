@@ -1,8 +1,8 @@
-// What nibble is to reach, and whether this run did: ratios within one run, of medians.
+// The goals of `make bench`, and whether a run met them. Each goal is a ratio of two medians of the same run.
 
 /** @typedef {import('./rates.js').Row} Row */
 /**
- * @typedef {object} Results of one model; what was not asked for is missing
+ * @typedef {object} Results of one model; parts that were not chosen are missing
  * @property {Row[]} speed
  * @property {{ length: number, prompt: number, generate: number | null }[]} [lengths]
  * @property {import('./rates.js').CoresRow[]} [cores]
@@ -16,7 +16,7 @@
 export function judge(model, { speed, lengths, cores, meetings, loading }) {
     /** @type {Goal[]} */
     const goals = [];
-    /** A ratio of two figures, either of which may not have been measured.
+    /** Checks the ratio a / b, if both were measured.
      * @param {string} goal @param {Figure} a @param {Figure} b @param {number} wanted */
     const check = (goal, a, b, wanted, atMost = false) => {
         if (a == null || b == null) return;
@@ -45,7 +45,7 @@ export function judge(model, { speed, lengths, cores, meetings, loading }) {
         check(`prompt, 2 threads / 1, ${id}`, row(id, 2)?.prompt, row(id)?.prompt, 1.8);
     }
     if (cores) {
-        // "no loss": what is left of it is noise
+        // the goal is to lose nothing; 5 % are for noise
         const [, , two, many, , oneBusy, twoBusy] = cores;
         for (const f of figures) {
             check(`${f}, ${many.name} / ${two.name}`, many[f], two[f], 0.95);

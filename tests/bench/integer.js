@@ -1,8 +1,8 @@
-// What arithmetic by integers costs: node tests/bench/integer.js [MODEL] [THREADS]
+// Measures the speed of a model of integers (docs/integer.md): node tests/bench/integer.js [MODEL] [THREADS]
 //
-// Tokens per second of a Llama's integers (docs/integer.md), and of the same model with weights of Q8_0, which take as
-// much memory, with activations of 16 bits and of 8 (`precision`). They take turns, and medians count. Each prompt is
-// new to the cache.
+// It prints tokens per second of a Llama converted to integers, and of the same Llama in Q8_0, which takes as much
+// memory, with activations of 16 bits (exact) and of 8 bits (fast). They take turns, and the figures are medians. No
+// prompt is in the cache already.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { load, quantize } from '../../web/index.js';
 const tiny = fileURLToPath(new URL('../../demo/tiny.gguf', import.meta.url)),
     [source = tiny, threads = '1'] = process.argv.slice(2),
     PROMPT = 128,
-    MADE = 32,
+    GENERATED = 32,
     ROUNDS = 5;
 const median = (/** @type {number[]} */ all) => all.sort((a, b) => a - b)[all.length >> 1];
 
@@ -23,8 +23,8 @@ const median = (/** @type {number[]} */ all) => all.sort((a, b) => a - b)[all.le
 async function measure(model, round) {
     const size = /** @type {number} */ (model.info.vocabulary),
         prompt = Array.from({ length: PROMPT }, (_, i) => (i * i + 31 * round) % size);
-    const { timings } = await model.complete(prompt, { temperature: 0, maxTokens: MADE, ignoreEnd: true });
-    return { prompt: timings.promptTokensPerSecond ?? 0, made: timings.generateTokensPerSecond ?? 0 };
+    const { timings } = await model.complete(prompt, { temperature: 0, maxTokens: GENERATED, ignoreEnd: true });
+    return { prompt: timings.promptTokensPerSecond ?? 0, generate: timings.generateTokensPerSecond ?? 0 };
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'nibble-'));
@@ -36,7 +36,7 @@ try {
     };
     const integers = await write('integers.gguf', { method: 'integer' }),
         floats = await write('q8_0.gguf', { type: 'q8_0', requantize: true });
-    const settings = { threads: Number(threads), contextLength: PROMPT + MADE };
+    const settings = { threads: Number(threads), contextLength: PROMPT + GENERATED };
     const rows = [
         { name: 'integers', model: await load(integers, settings) },
         { name: 'Q8_0, exact', model: await load(floats, { ...settings, precision: 'exact' }) },
@@ -47,11 +47,13 @@ try {
             const rate = await measure(model, round);
             if (round > 0) rates.push(rate); // the first one warms up
         }
-    console.log(`${source}: prompts of ${PROMPT} tokens, ${MADE} generated, ${threads} threads; tokens/s`);
+    console.log(`${source}: prompts of ${PROMPT} tokens, ${GENERATED} generated, ${threads} threads; tokens/s`);
     for (const { name, model, rates } of rows) {
-        const told = (/** @type {'prompt' | 'made'} */ what) =>
+        const figure = (/** @type {'prompt' | 'generate'} */ what) =>
             median(rates.map((rate) => rate[what])).toLocaleString('en', { maximumFractionDigits: 1 });
-        console.log(`${name.padEnd(12)} (${model.info.build}): prompt ${told('prompt')}, generate ${told('made')}`);
+        console.log(
+            `${name.padEnd(12)} (${model.info.build}): prompt ${figure('prompt')}, generate ${figure('generate')}`,
+        );
         await model.dispose();
     }
 } finally {

@@ -1,11 +1,11 @@
-// Times single kernels of build/bench/kernels-BUILD.wasm (./build.sh bench), as tests/bench/kernels.c prepares them.
+// Times single kernels of build/bench/kernels-BUILD.wasm (tests/bench/kernels.c; ./build.sh bench builds it).
 import fs from 'node:fs';
 
-/** About SmolLM2's feed-forward matrices, and whole blocks of every type. */
+/** About the size of SmolLM2's feed-forward matrices; rows are whole blocks of every type. */
 export const SHAPE = { rows: 1536, columns: 512 };
 const REPETITIONS = 6;
 
-/** @typedef {{ type: string, speed: number, bytes: number }} Timing speed: weights/s; bytes: read a second */
+/** @typedef {{ type: string, speed: number, bytes: number }} Timing speed: weights/s; bytes: of the matrix, read/s */
 
 /** @param {string} build @returns {Promise<any>} what the module exports */
 export async function openKernels(build) {
@@ -14,7 +14,7 @@ export async function openKernels(build) {
 }
 
 /**
- * Multiply-adds per second of the engine's fastest F32 kernel, of one thread with 128 tokens.
+ * Multiply-adds per second of the engine's fastest F32 kernel, with one thread and 128 tokens.
  * @param {string} build
  */
 export async function f32Rate(build) {
@@ -28,9 +28,8 @@ export async function f32Rate(build) {
     return best;
 }
 
-/** @param {any} core @param {number} kernel @param {number} any @param {number} times as many rows @param {number}
- *     tokens
- * @returns {Timing} */
+/** @param {any} core @param {number} kernel its index @param {number} any the type for kernels that take any
+ * @param {number} times how many times SHAPE's rows @param {number} tokens @returns {Timing} */
 export function time(core, kernel, any, times, tokens) {
     const rows = SHAPE.rows * times,
         type = text(core, core.bench_prepare(kernel, any, rows, SHAPE.columns, tokens));
@@ -44,7 +43,8 @@ export function time(core, kernel, any, times, tokens) {
     return { type, speed: (rows * SHAPE.columns * tokens) / seconds, bytes };
 }
 
-/** The least time in seconds, once it runs in its final form. @param {() => void} once */
+/** The least time of a call in seconds, after a warm-up in which the engine optimizes the code.
+ * @param {() => void} once */
 export function quickest(once) {
     const warm = performance.now();
     while (performance.now() - warm < 60) once();

@@ -1,5 +1,5 @@
-/* What kernels.js times: one matrix product at a time, called from JavaScript often enough to reach the top
- * compiler. */
+/* The functions that kernels.js times: single matrix products, attention, and the products of training. JavaScript
+ * calls them often enough that the optimizing compiler gets to them. */
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/attention.h"
@@ -17,10 +17,10 @@ static const nb_matmul_kernel *kernel;
 static float *out, *scratch;
 
 EXPORT const char *bench_name(int32_t i) {
-    return nb_matmul_kernels[i].name; /* NULL: no more */
+    return nb_matmul_kernels[i].name; /* NULL behind the last kernel */
 }
 
-/* The type that kernel i multiplies with; for those that take any, the one that is asked for. */
+/* Makes operands for kernel i. Returns the name of the matrix's type, which is `any` for kernels that take any type. */
 EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_t columns, uint32_t tokens) {
     kernel = &nb_matmul_kernels[i];
     uint32_t type = kernel->type == NB_TYPE_ANY ? any : kernel->type;
@@ -31,7 +31,7 @@ EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_
         .group_bytes = (size_t)nb_group_bytes(type, columns),
         .data = nb_alloc_items(nb_matrix_bytes(type, rows, columns), 1),
     };
-    /* any byte may be of a scale: none subnormal, which is slow */
+    /* any byte may be part of a scale; with these none is subnormal, which would be slow */
     for (size_t b = 0; b < nb_matrix_bytes(type, rows, columns); b++)
         w.data[b] = (uint8_t)((b * 2654435761u >> 24 & 0x33) | 0x44);
     float *in = nb_alloc(sizeof(float) * columns * tokens);
@@ -60,7 +60,7 @@ EXPORT void bench_run(uint32_t first, uint32_t groups) {
     kernel->run(&task);
 }
 
-/* The matrix's bytes and nothing else, by as many streams as kernels read. */
+/* Only reads the matrix's bytes, in as many streams as kernels do. */
 EXPORT int32_t bench_read(void) {
     size_t part = (size_t)nb_matrix_bytes(w.type, w.rows, w.columns) / NB_STRETCHES / 16 * 16;
     v128_t sum[NB_STRETCHES] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
@@ -85,8 +85,7 @@ static nb_cache cache;
 static nb_attention attention;
 static uint32_t layers;
 
-/* `n` queries, the last ones of so many positions, of SmolLM2-135M's shape or, with 4 heads to a KV head of 256,
- * Gemma 3 270M's. */
+/* Attention for the last n of so many positions, in n_layers layers with random keys and values. */
 EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_heads, uint32_t size, uint32_t positions,
                                     uint32_t n, uint32_t n_layers) {
     cache = nb_cache_of(type, size, size);
@@ -114,7 +113,7 @@ EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_h
     };
 }
 
-/* Layer after layer, as a token passes them. */
+/* Runs attention layer after layer, as for a token. */
 EXPORT void bench_attend(void) {
     nb_attention a = attention;
     for (uint32_t i = 0; i < layers; i++, a.tiles += a.kv_heads * nb_cache_tiles(a.context) * cache.tile_bytes)
@@ -159,16 +158,16 @@ EXPORT void bench_release_gram(void) {
 
 static nb_product product;
 
-/* out [m, n], summed over k. turned: 1 if A is given as its transpose, 2 if B is, 3 if both are. */
-EXPORT void bench_prepare_product(uint32_t m, uint32_t n, uint32_t k, uint32_t turned) {
+/* out [m, n] = A B, summed over k. transposed: bit 0 if A is stored as its transpose, bit 1 if B is. */
+EXPORT void bench_prepare_product(uint32_t m, uint32_t n, uint32_t k, uint32_t transposed) {
     float *a = nb_alloc_items((uint64_t)m * k, sizeof *a), *b = nb_alloc_items((uint64_t)n * k, sizeof *b);
     for (size_t i = 0; i < (size_t)m * k; i++)
         a[i] = (float)((int32_t)(i * 7919 % 255) - 127) / 127;
     for (size_t i = 0; i < (size_t)n * k; i++)
         b[i] = (float)((int32_t)(i * 7919 % 253) - 126) / 127;
     product = (nb_product){
-        .a = turned & 1 ? nb_factor_transposed(a, m) : nb_factor_of(a, k),
-        .b = turned & 2 ? nb_factor_transposed(b, n) : nb_factor_of(b, k),
+        .a = transposed & 1 ? nb_factor_transposed(a, m) : nb_factor_of(a, k),
+        .b = transposed & 2 ? nb_factor_transposed(b, n) : nb_factor_of(b, k),
         .out = nb_alloc_items((uint64_t)m * n, sizeof(float)),
         .stride = n,
         .m = m,

@@ -1,23 +1,25 @@
 // Times every matrix kernel of a build: node tests/bench/kernels.js [BUILD ...]   (default: those that this Node runs)
 //
-// Giga-weights per second: for one token with the weights in the second-level cache (generate) and in memory, where a
-// model's are (memory), and for 128 tokens (prompt); the best of several repetitions, in passes some seconds apart, as
-// a kernel's speed is what it reaches undisturbed. Beside each rate, what share it is of the best one of the same
-// number of bits, build and activations; beside the bytes that come from memory each second, what merely reading them
-// reaches. Then attention over 1,024 positions, in giga-multiplications per second, for each type of cache: of one
-// token with one layer's cache, of one with thirty layers' caches, which come from memory, and of 64 tokens. Then the
-// sums of x x^T of 128 vectors (kernels/gram.h), in the same unit. At last the products of training with 128 tokens
-// (train/product.h): forward, the gradient of the inputs, and that of the weights; beside each, what share it is of the
-// engine's F32 kernel's rate.
+// Each figure is the best of several repetitions, in passes some seconds apart: a kernel's speed is what it reaches
+// undisturbed. It prints
+// - for each kernel, 10^9 weights per second: for one token with the weights in the second-level cache (generate), for
+//   one token with the weights in memory, as in a real model (memory), and for 128 tokens (prompt); each also in
+//   percent of the best kernel with the same number of bits and form of activations. Then GB/s of weights in memory,
+//   also in percent of what merely reading them reaches;
+// - attention over 1,024 positions for each type of cache, in 10^9 multiplications per second: for one token in one
+//   layer, for one token in thirty layers, whose caches come from memory, and for 64 tokens;
+// - sums of x x^T of 128 vectors (src/kernels/gram.h), in the same unit;
+// - the products of training with 128 tokens (src/train/product.h): forward, the gradient of the inputs, and the
+//   gradient of the weights; each also in percent of the engine's F32 kernel.
 import { openKernels, quickest, SHAPE, text, time } from './kernel-time.js';
 
-const MANY = 40; // times as many rows are more than any cache holds
+const MANY = 40; // with so many times more rows, a matrix fits into no cache
 const PASSES = 3;
 const TYPES = { any: [0, 1, 30] }; // kernels that take any type are shown with F32, F16 and BF16
 const CACHES = { I16: 25, Q8_0: 8, F16: 1, F32: 0 };
-const HEADS = { 'SmolLM2-135M': [9, 3, 64], 'Gemma 3 270M': [4, 1, 256] }; // queries', keys', and elements of each
+const HEADS = { 'SmolLM2-135M': [9, 3, 64], 'Gemma 3 270M': [4, 1, 256] }; // heads, KV heads, size of a head
 const POSITIONS = 1024;
-// Rows, columns and summed ones of the result; 1: A lies transposed, 2: B does.
+// m, n, k of a product [m, k] x [k, n], and which factors are transposed (bench_prepare_product)
 const TRAINING = {
     forward: [128, SHAPE.rows, SHAPE.columns, 0],
     'gradient of inputs': [128, SHAPE.columns, SHAPE.rows, 2],
@@ -98,9 +100,8 @@ function products(core) {
 
 /** @param {string} build @param {Product[]} rows @param {number} ceiling bytes/s */
 function print(build, rows, ceiling) {
-    console.log(
-        `${build.padEnd(32)}   type   ${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read   (of the best)`,
-    );
+    const titles = ['generate', 'memory', 'prompt'].map((title) => title.padEnd(12)).join('');
+    console.log(`${build.padEnd(32)}   type   ${titles}read   (of the best)`);
     for (const { name, type, group, rates, bytes } of rows) {
         const best = (/** @type {number} */ i) =>
             Math.max(...rows.filter((row) => row.group === group).map((row) => row.rates[i]));
@@ -133,7 +134,7 @@ function attention(core) {
     );
 }
 
-/** Multiplications per second of nb_gram_add: of the triangle that it computes. @param {any} core */
+/** Multiplications per second of nb_gram_add, which computes one triangle only. @param {any} core */
 function gram(core) {
     const { rows: columns } = SHAPE,
         tokens = 128;
@@ -144,8 +145,8 @@ function gram(core) {
 }
 
 /** Multiplications per second of nb_product_run. @param {any} core @param {number[]} shape */
-function training(core, [m, n, k, turned]) {
-    core.bench_prepare_product(m, n, k, turned);
+function training(core, [m, n, k, transposed]) {
+    core.bench_prepare_product(m, n, k, transposed);
     const seconds = quickest(() => core.bench_product());
     core.bench_release_product();
     return (m * n * k) / seconds;
@@ -153,11 +154,10 @@ function training(core, [m, n, k, turned]) {
 
 /** @param {string} build @param {Row[]} rows */
 function printAttention(build, rows) {
+    const titles = ['generate', 'memory', 'prompt'].map((title) => title.padEnd(12)).join('');
     for (const [i, { name, group, rates, bytes }] of rows.entries()) {
         if (group !== rows[i - 1]?.group)
-            console.log(
-                `${`${build}, attention as in ${group}`.padEnd(43)}${['generate', 'memory', 'prompt'].map((s) => s.padEnd(12)).join('')}read`,
-            );
+            console.log(`${`${build}, attention as in ${group}`.padEnd(43)}${titles}read`);
         console.log(
             name.padEnd(43) +
                 rates.map((rate) => (rate / 1e9).toFixed(1).padStart(5).padEnd(12)).join('') +
@@ -172,7 +172,7 @@ function percent(share) {
     return `${(100 * share).toFixed(0).padStart(3)} %`;
 }
 
-/** Bytes a second of reading and nothing else. @param {any} core */
+/** Bytes per second of only reading a matrix. @param {any} core */
 function reading(core) {
     core.bench_prepare(0, 1, SHAPE.rows * MANY, SHAPE.columns, 1); // F16
     const seconds = quickest(() => core.bench_read());

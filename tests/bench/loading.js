@@ -1,5 +1,5 @@
-// Loading in Chromium, from the loopback: time beside the bare fetch and beside wllama, a second load out of the demo's
-// cache, linear memory, and the JavaScript heap meanwhile.
+// Measures loading in Chromium, from the loopback: the time beside a bare fetch and beside wllama, the time of a second
+// load from the demo's cache, linear memory, and the peak of the JavaScript heap.
 import { CONTEXT, median } from '../../demo/bench-work.js';
 import { call, openPage } from './engines.js';
 
@@ -61,7 +61,7 @@ export async function measureLoading(site, model, cores, repetitions) {
     };
 }
 
-/** The most that the JavaScript heaps of the page and its workers held together while something ran.
+/** The peak of the JavaScript heaps of the page and its workers together, while act() runs.
  * @param {Site} site @param {(page: import('playwright-core').Page) => Promise<unknown>} act */
 async function peakHeap(site, act) {
     const page = await openPage(site),
@@ -79,7 +79,7 @@ async function peakHeap(site, act) {
         answers.delete(which);
     });
     await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-    /** Nothing if it does not answer in time.
+    /** undefined: it did not answer in time.
      * @param {string} sessionId @returns {Promise<{ usedSize: number } | undefined>} */
     const heapOf = (sessionId) =>
         new Promise((resolve) => {
@@ -109,6 +109,6 @@ async function peakHeap(site, act) {
     acting = false;
     await watch;
     await page.context().close();
-    if (samples < 5) throw new Error(`the heap was seen only ${samples} times while the model loaded`);
+    if (samples < 5) throw new Error(`the heap was sampled only ${samples} times while the model loaded`);
     return peak;
 }

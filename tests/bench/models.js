@@ -1,5 +1,5 @@
-// The models that `make bench` measures, and what is asked of nibble with each: ratios to the peers in Chromium, with
-// the relaxed build and one thread.
+// The models that `make bench` measures, and the goals for each: nibble's speed relative to the peers, in Chromium,
+// with the relaxed build and one thread.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
  * @typedef {object} BenchModel
  * @property {string} name
  * @property {string} file its path under the repository's root
- * @property {string} continues how every engine continues the prompt
+ * @property {string} continues the text with which every engine must continue the prompt
  * @property {Record<'generate' | 'prompt', { native: number, wllama: number }>} goals
- * @property {boolean} plainBeatsNative whether the simd128 build, too, is to generate faster than native llama.cpp
+ * @property {boolean} plainBeatsNative whether the simd128 build, too, should generate faster than native llama.cpp
  */
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));

@@ -1,16 +1,16 @@
-// nibble as the bench sees it, in a page and in Node alike.
+// nibble with the interface of the bench, for pages and for Node.
 import { measure } from '../../demo/bench-work.js';
 import { load } from '../../web/index.js';
 
 /** @typedef {import('../../demo/bench-work.js').Measure} Measure */
 /** @typedef {import('../../web/index.d.ts').Result['timings']} Rates */
 /**
- * An engine with a model in it.
+ * An engine that has loaded a model.
  * @typedef {object} Opened
  * @property {string} about
- * @property {any} [info] nibble's: what it says of the model
+ * @property {any} [info] only nibble: facts about the model
  * @property {(prompt: string, count: number) => Promise<Measure>} measure
- * @property {(prompt: number[], count: number) => Promise<Rates>} [rates] nibble's own: by the engine's clock
+ * @property {(prompt: number[], count: number) => Promise<Rates>} [rates] only nibble: by the engine's own clock
  * @property {() => Promise<void>} close
  */
 

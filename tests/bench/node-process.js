@@ -1,4 +1,4 @@
-// nibble in a Node process of its own, which engines.js starts: whichever Node that is, the bench talks to it alike.
+// nibble in a Node process of its own. engines.js starts it, with any version of Node, and sends it messages.
 import { openNibble } from './nibble.js';
 
 /** @type {import('./nibble.js').Opened | undefined} */

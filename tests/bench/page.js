@@ -1,4 +1,4 @@
-// In the browser: nibble and wllama behind one small interface, which run.js calls through window.bench.
+// Runs in the browser: nibble and wllama with the same small interface, window.bench, which run.js calls.
 import { clock } from '../../demo/bench-work.js';
 import { openNibble } from './nibble.js';
 import { timeTokenize } from './tokenize-work.js';
@@ -6,7 +6,7 @@ import { timeTokenize } from './tokenize-work.js';
 /** @typedef {import('./nibble.js').Opened} Opened */
 /** @typedef {{ threads: number, contextLength: number }} Settings */
 
-/** The simplest of its ways to a model, and the quickest: a Blob that was fetched before.
+/** wllama with a Blob that was fetched before, which is its simplest and quickest way to load.
  * @param {string} url @param {Settings} settings @returns {Promise<Opened>} */
 async function openWllama(url, { threads, contextLength }) {
     const base = new URL('node_modules/@wllama/wllama/esm/', import.meta.url);
@@ -40,8 +40,8 @@ async function openWllama(url, { threads, contextLength }) {
     };
 }
 
-/** Reads a file to its end in a worker of its own, and does nothing with it. The worker's start counts, as it does
- * where a model is loaded. @param {string} url @returns {Promise<number>} milliseconds */
+/** Downloads a file in a worker, and does nothing with it (fetch-worker.js). The start of the worker counts, as it does
+ * when a model is loaded. @param {string} url @returns {Promise<number>} milliseconds */
 function fetchOnly(url, keep = false) {
     const began = performance.now();
     const worker = new Worker(new URL('fetch-worker.js', import.meta.url), { type: 'module' });
@@ -55,10 +55,10 @@ function fetchOnly(url, keep = false) {
     });
 }
 
-/** How long a word takes from one core to another and back, in nanoseconds: what threads pay for meeting. */
+/** The round-trip time of a word between two cores, in nanoseconds: what a barrier between threads costs. */
 async function pingCores() {
     const ROUNDS = 50_000;
-    const words = new Int32Array(new SharedArrayBuffer(256)); // two of them, on lines of their own
+    const words = new Int32Array(new SharedArrayBuffer(256)); // words 0 and 32 are on different cache lines
     const echo = `onmessage = ({ data }) => {
         postMessage("ready");
         for (let i = 1; i <= ${ROUNDS}; i++) {
@@ -80,8 +80,8 @@ async function pingCores() {
     return ((performance.now() - began) / ROUNDS) * 1e6;
 }
 
-/** Puts the demo's service worker in charge of this page, whose requests for models it answers from its cache.
- * @param {string} url of a model: fetched once, so that the cache has it */
+/** Lets the demo's service worker control this page, so that it answers requests for models from its cache.
+ * @param {string} url of a model, which is fetched once, so that the cache has it */
 async function cacheModel(url) {
     const controlled = new Promise((resolve) => navigator.serviceWorker.addEventListener('controllerchange', resolve));
     await navigator.serviceWorker.register('/demo/sw.js', { scope: '/' });

@@ -1,4 +1,4 @@
-// Tokens per second: every engine has the same prompts, and they take turns.
+// Measures tokens per second. All engines get the same prompts, and take turns.
 import { CONTEXT, GENERATE, median, prompt, summarize, WARM_UP } from '../../demo/bench-work.js';
 import { call, ENGINES, openPage } from './engines.js';
 
@@ -7,12 +7,12 @@ import { call, ENGINES, openPage } from './engines.js';
 /** @typedef {import('./nibble.js').Measure} Measure */
 
 /**
- * A line of the table: medians; tokens a second, and milliseconds to the first piece of text.
+ * A row of the table. Figures are medians: tokens per second, and milliseconds to the first piece of text.
  * @typedef {{ id: string, engine: string, about: string, threads: number, promptTokens: number, prompt: number,
  *     generate: number, firstMs: number, measures: Measure[] }} Row
  */
 
-/** Every engine with every number of threads in turn, so that no two of them are compared across minutes.
+/** Measures every engine with every number of threads. They take turns, so that no two are measured minutes apart.
  * @param {Site} site @param {BenchModel} model @param {number[]} threads @param {number} repetitions
  * @param {(id: string) => boolean} chosen which engines @returns {Promise<Row[]>} */
 export async function measureSpeed(site, model, threads, repetitions, chosen) {
@@ -47,10 +47,11 @@ export async function measureSpeed(site, model, threads, repetitions, chosen) {
 }
 
 const LENGTHS = [64, 128, 512, 1024];
-const STRETCH = 32; // tokens generated after the shortest and after the longest prompt
+const GENERATED = 32; // tokens, after the shortest and after the longest prompt
 const generates = (/** @type {number} */ length) => length === LENGTHS[0] || length === LENGTHS.at(-1);
 
-/** Prompts of random tokens, as `nibble bench` makes them: no two begin alike. @param {number} vocabulary */
+/** Prompts of random tokens, as `nibble bench` makes them. They begin differently, so none is in the cache.
+ * @param {number} vocabulary */
 function prompts(vocabulary) {
     let random = 1;
     return (/** @type {number} */ length) =>
@@ -60,18 +61,18 @@ function prompts(vocabulary) {
         });
 }
 
-/** nibble alone, one thread, by its own clock: what prompts of several lengths reach, and what is left of generation
- * after a long one. @param {Site} site @param {BenchModel} model @param {number} repetitions */
+/** nibble with one thread, by its own clock: the speed of prompts of several lengths, and of generation after the
+ * shortest and the longest of them. @param {Site} site @param {BenchModel} model @param {number} repetitions */
 export async function measureLengths(site, model, repetitions) {
     const page = await openPage(site);
-    const settings = { threads: 1, contextLength: Math.max(...LENGTHS) + STRETCH };
+    const settings = { threads: 1, contextLength: Math.max(...LENGTHS) + GENERATED };
     const { info } = await call(page, 'open', 'nibble', `/${model.file}`, settings);
     const tokens = prompts(info.vocabulary);
     const rates = LENGTHS.map(() => /** @type {import('./nibble.js').Rates[]} */ ([]));
     for (let i = 0; i <= repetitions; i++)
         for (const [j, length] of LENGTHS.entries()) {
-            if (i === 0 && length > 128) continue; // warm by then
-            const count = generates(length) ? STRETCH : 1;
+            if (i === 0 && length > 128) continue; // the shorter ones are warm-up enough
+            const count = generates(length) ? GENERATED : 1;
             const rate = await call(page, 'rates', tokens(length), count);
             if (i > 0) rates[j].push(rate);
         }
@@ -85,9 +86,10 @@ export async function measureLengths(site, model, repetitions) {
 
 /** @typedef {{ name: string, prompt: number, generate: number }} CoresRow */
 
-/** nibble with one thread; two engines of one thread each at the same time, together, which is what two cores give
- * when nobody waits for anybody; with two threads; with more than there are cores, asked for (there are not more,
- * then) and by force; and with one and two threads while another page keeps a core busy: medians, in turns.
+/** nibble in several situations, which take turns: with one thread; two engines with one thread each, added up, which
+ * shows what two cores give if threads need not wait for each other; with two threads; with more threads than cores,
+ * once as an option (nibble then starts fewer) and once forced; and with one and two threads while another page keeps a
+ * core busy. Figures are medians.
  * @param {Site} site
  * @param {BenchModel} model
  * @param {number} cores
@@ -112,15 +114,15 @@ export async function measureCores(site, model, cores, repetitions) {
         { name: '2 threads', pages: [two] },
         { name: `${2 * cores} threads asked for`, pages: [many] },
         { name: `${2 * cores} threads by force`, pages: [forced] },
-        // not `two`: threads remember for some tokens that there was a neighbour
+        // not the page `two`: for some tokens its threads still behave as if a core were busy
         { name: '1 thread, a core is busy', pages: [one], busy },
         { name: '2 threads, a core is busy', pages: [beside], busy },
     ].map((way) => ({ ...way, measures: way.pages.map(() => /** @type {Measure[]} */ ([])) }));
     for (let i = 0; i <= repetitions; i++)
         for (const [way, { pages, measures, busy }] of ways.entries()) {
-            const text = prompt(i * ways.length + way); // a page that finds its last prompt again has nothing to do
+            const text = prompt(i * ways.length + way); // always a new one, as a page caches its last prompt
             await busy?.evaluate(() => {
-                // not one that ends by terminate(): in the midst of a loop that takes two seconds
+                // a flag ends the loop, as terminate() would take two seconds
                 const stopped = new Int32Array(new SharedArrayBuffer(4));
                 const loop =
                     'onmessage = ({ data }) => { postMessage("busy"); while (!Atomics.load(data, 0)); close(); };';
@@ -148,12 +150,13 @@ export async function measureCores(site, model, cores, repetitions) {
     });
 }
 
-/** Of some of the times that two threads were measured beside one: how long a word took from one core to the other
- * and back, in nanoseconds, and the median ratio of their rates of generation.
+/** A third of the measurements of two threads beside one. from, to: the range of the round-trip time between the cores
+ * in nanoseconds (pingCores); ratio: the median of two threads' speed of generation over one thread's.
  * @typedef {{ precision: string, from: number, to: number, ratio: number }} Meeting */
 
-/** What two threads gain depends on how quickly the cores of the moment meet, and a virtual machine's move. So one
- * thread and two take turns many times, each time beside that figure, and the times are summed up by thirds of it.
+/** The gain of two threads depends on the round-trip time between the two cores, and a virtual machine's cores change.
+ * So one thread and two threads are measured many times in turn, each time with the round-trip time. The results are
+ * sorted by that time and summed up in three parts.
  * @param {Site} site @param {BenchModel} model @param {number} repetitions @returns {Promise<Meeting[]>} */
 export async function measureMeeting(site, model, repetitions) {
     const THIRDS = 3,

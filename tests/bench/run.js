@@ -3,9 +3,9 @@
 //     node tests/bench/run.js [--models smollm2,gemma] [--engines exact,native] [--threads 1,2] [--repetitions 5]
 //                             [--parts speed,lengths,cores,meeting,loading]
 //
-// Times are of a clock outside the engines: prompt tokens a second = prompt tokens / time to the first piece of text
-// (which includes choosing that token), generation = the tokens after the first / the time that they took. Prints
-// tables and writes build/bench.json.
+// Times are measured outside of the engines: the prompt's speed is its tokens / the time to the first piece of text
+// (which includes sampling the first token), and the speed of generation is the tokens after the first / the time that
+// they took. It prints tables, and writes build/bench.json.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -50,9 +50,9 @@ const engines = list(options.engines),
     words = list(options.models);
 const models = MODELS.filter(({ name }) => !words.length || words.some((word) => name.toLowerCase().includes(word)));
 const unknown = [...engines, ...parts].find((name) => !PARTS.includes(name) && !ENGINES.some(({ id }) => id === name));
-if (unknown) throw new Error(`"${unknown}" is none of ${[...ENGINES.map(({ id }) => id), ...PARTS].join(', ')}`);
+if (unknown) throw new Error(`"${unknown}" is not one of ${[...ENGINES.map(({ id }) => id), ...PARTS].join(', ')}`);
 
-/** Why a model cannot be measured here, or nothing. @param {import('./models.js').BenchModel} model */
+/** Why a model cannot be measured; undefined if it can. @param {import('./models.js').BenchModel} model */
 async function whyNot(model) {
     if (!isThere(model)) return `${model.file} is missing: make bench fetches it`;
     const { unsupported } = await load(root + model.file, { headerOnly: true }).then(async (loaded) => {
@@ -129,4 +129,4 @@ try {
 }
 mkdirSync(`${root}build`, { recursive: true });
 writeFileSync(`${root}build/bench.json`, `${JSON.stringify(report, null, 2)}\n`);
-process.exit(0); // node-llama-cpp keeps the process
+process.exit(0); // node-llama-cpp would keep the process alive

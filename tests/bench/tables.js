@@ -1,7 +1,7 @@
-// What a person reads: Markdown tables, aligned, fit for a document as they are.
+// The results as Markdown tables with aligned columns.
 import { GENERATE } from '../../demo/bench-work.js';
 
-/** The first column is text, the others are figures, unless they are named in `left`.
+/** The first column is text and aligned left, the others are figures, unless `left` has their titles.
  * @param {string[]} head @param {string[][]} rows @param {string[]} [left] */
 export function table(head, rows, left = []) {
     const widths = head.map((title, i) => Math.max(3, title.length, ...rows.map((row) => row[i].length)));
@@ -52,7 +52,7 @@ export const lengthsTable = (model, lengths) =>
         ]),
     )}`;
 
-/** @param {string} model @param {import('./rates.js').CoresRow[]} rows the first one is one thread */
+/** @param {string} model @param {import('./rates.js').CoresRow[]} rows the first is that of one thread */
 export const coresTable = (model, rows) =>
     `${model}, nibble in Chromium, what the cores give; tokens/s:\n${table(
         ['', 'prompt', 'x 1 thread', 'generate', 'x 1 thread'],
@@ -67,8 +67,8 @@ export const coresTable = (model, rows) =>
 
 /** @param {string} model @param {import('./rates.js').Meeting[]} meetings */
 export const meetingTable = (model, meetings) =>
-    `${model}, nibble in Chromium, 2 threads / 1 when generating, by how long a word takes from core to core and back:\n${table(
-        ['precision', 'there and back', '2 threads / 1'],
+    `${model}, nibble in Chromium, generating with 2 threads / 1, by the round-trip time between cores:\n${table(
+        ['precision', 'round trip', '2 threads / 1'],
         meetings.map(({ precision, from, to, ratio }) => [
             precision,
             `${from.toFixed(0)} to ${to.toFixed(0)} ns`,

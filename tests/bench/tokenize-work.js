@@ -1,7 +1,7 @@
-// The clocked part of tokenize.js, in Node and in a page alike: model.tokenize() of a text, as a user would call it.
+// The part of tokenize.js that is timed, in Node and in pages: model.tokenize() of a text, as a user would call it.
 import { load } from '../../web/index.js';
 
-const PIECE = 1 << 20; // UTF-16 units; a piece more may end between the two halves of a character
+const PIECE = 1 << 20; // UTF-16 units; one more if a piece would end within a surrogate pair
 
 /** @param {string} text @returns {string[]} */
 function inPieces(text) {
@@ -21,7 +21,7 @@ export async function timeTokenize(source, text, repetitions) {
     const pieces = inPieces(text),
         seconds = [];
     try {
-        await model.tokenize(pieces[0]); // the engine compiles it anew, for speed, while it runs
+        await model.tokenize(pieces[0]); // warm-up: the engine optimizes the code meanwhile
         for (let i = 0; i < repetitions; i++) {
             const began = performance.now();
             for (const piece of pieces) await model.tokenize(piece);

@@ -1,11 +1,11 @@
-// How fast model.tokenize() is: texts in pieces of 1 MB, by the clock, messages to the worker and back included.
+// Measures the speed of model.tokenize(): texts in pieces of 1 MB, with the messages to the worker and back.
 //
 //     node tests/bench/tokenize.js [--engines node,chromium,core] [--megabytes 50] [--repetitions 3] [--text FILE]
 //                                  [VOCABULARY.gguf ...]
 //
-// Prints a table of MB/s, medians. The text `mixed` is tests/support/corpus.js, in all scripts; FILE may be repeated.
-// core: without messages, the UTF-8 in linear memory and the tokens left there; its seconds are the processor's.
-// Without vocabularies: all that make vocabularies has fetched, SmolLM2's, and Gemma's where it is.
+// It prints a table of MB/s, medians. The text `mixed` is tests/support/corpus.js, in many scripts; --text may be given
+// several times. The engine `core` is the tokenizer alone, without messages, and its time is processor time. If no
+// vocabulary is given, it takes those of `make vocabularies`, SmolLM2's and Gemma's, if they are there.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,15 +19,15 @@ import { corpus } from '../support/corpus.js';
 import { call, openPage } from './engines.js';
 import { timeTokenize } from './tokenize-work.js';
 
-const PIECE = 1 << 20,
-    LINE = 60; // bytes; of a line of the corpus, at least
+const PIECE = 1 << 20, // bytes
+    LINE = 60; // bytes that a line of the corpus has at least
 const folder = `${root}build/bench/`; // where a page finds the texts
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
 
 /** @typedef {{ name: string, file: string, bytes: number }} Text */
 /** @typedef {(path: string, text: Text, repetitions: number) => Promise<number[]>} Clock seconds */
 
-/** At most `bytes` of it, as whole characters.
+/** Writes at most `bytes` of a text, without cutting a character, to a file.
  * @param {string} name @param {Buffer} all @param {number} bytes @returns {Text} */
 function textOf(name, all, bytes) {
     while (bytes < all.length && (all[bytes] & 0xc0) === 0x80) bytes--;

@@ -1,9 +1,9 @@
-// How fast a model is trained: node tests/bench/train.js [MODEL] [THREADS] [BATCH] [LENGTH]
+// Measures the speed of training: node tests/bench/train.js [MODEL] [THREADS] [BATCH] [LENGTH]
 //
-// Tokens per second with one thread and with more. The runs take turns, and the fastest step of each counts: other work
-// on the machine only slows steps down. And the multiply-adds of a step with one thread, all that it does counted as
-// time of theirs, beside those of the engine's F32 kernel with 128 tokens (make bench-kernels builds it). Training uses
-// no relaxed SIMD, as its results must be the same everywhere, so the kernel is that of the build simd128.
+// It prints tokens per second with one thread and with more. The runs take turns, and the fastest step of each counts,
+// because other work on the machine only slows steps down. It also prints the multiply-adds per second of a whole step
+// with one thread, beside those of the engine's F32 kernel with 128 tokens (`make bench-kernels` builds it). The kernel
+// is that of the build simd128: training uses no relaxed SIMD, as its results must be the same everywhere.
 import { fileURLToPath } from 'node:url';
 import { load, train } from '../../web/index.js';
 import { f32Rate } from './kernel-time.js';
@@ -33,9 +33,9 @@ async function fastest(threads) {
 }
 
 /**
- * Multiply-adds of a token, forward and backward. A matrix is multiplied with three times: forward, for the gradient of
- * its inputs, and for its own. Attention has two products forward and five backward (src/train/causal.h), of about half
- * the positions.
+ * Multiply-adds of a token, forward and backward. Each matrix has three products: forward, the gradient of its inputs,
+ * and its own gradient. Attention has two products forward and five backward (src/train/causal.h), over half of the
+ * positions on average.
  */
 async function multiplications() {
     const loaded = await load(model, { headerOnly: true }),
@@ -55,11 +55,11 @@ for (let round = 0; round < ROUNDS; round++) {
     rates.one = Math.max(rates.one, await fastest(1));
     rates.more = Math.max(rates.more, await fastest(Number(threads)));
 }
-const told = (/** @type {number} */ rate) => Math.round(rate).toLocaleString('en'),
+const figure = (/** @type {number} */ rate) => Math.round(rate).toLocaleString('en'),
     kernel = await f32Rate('simd128').catch(() => null),
     rate = rates.one * (await multiplications());
 console.log(`${model}: batches of ${batch} sequences of ${length} tokens`);
-console.log(`1 thread ${told(rates.one)} tokens/s, ${threads} threads ${told(rates.more)} tokens/s`);
+console.log(`1 thread ${figure(rates.one)} tokens/s, ${threads} threads ${figure(rates.more)} tokens/s`);
 console.log(`ratio ${(rates.more / rates.one).toFixed(2)}`);
 console.log(
     `1 thread ${(rate / 1e9).toFixed(1)} G multiply-adds/s${
