@@ -1,4 +1,4 @@
-// What scripts that measure quality share: nibble's own command, and the two texts.
+// What the scripts of tests/quality share: running nibble's command, and reading the two texts.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
- * NIBBLE_THREADS=N computes with so many threads.
+ * Runs nibble's command with --json, and with the threads of NIBBLE_THREADS.
  * @param {string[]} args
  * @returns {any} what the command prints as JSON
  */
@@ -31,12 +31,12 @@ export function nibble(...args) {
  */
 export function textOf(name, command) {
     const path = process.env[name];
-    if (!path) throw new Error(`${name} is not set: it must name a text file. ${command}`);
+    if (!path) throw new Error(`${name} is not set: it must name a text file. The command is: ${command}`);
     return { path, text: readFileSync(path, 'utf8') };
 }
 
 /**
- * The text to calibrate with and the text to measure with, which must differ.
+ * The calibration text and the evaluation text, which must differ.
  * @param {string} command which needs them
  */
 export function twoTexts(command) {

@@ -1,7 +1,8 @@
-// What grids cost: `make quality-grids` rounds one model to uniform grids, logarithmic levels and codebooks
-// (`nibble quantize --simulate`), compares the results with the floating-point model, and writes docs/grids.md.
+// Measures what simulated grids cost. `make quality-grids` rounds a model to uniform grids, logarithmic levels and
+// codebooks (`nibble quantize --simulate`), compares the results with the floating-point model, and writes
+// docs/grids.md.
 //     NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/grids.js
-// NIBBLE_THREADS=N computes with so many threads.
+// NIBBLE_THREADS=N sets the number of threads.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
@@ -9,7 +10,7 @@ import { nibble, root, textOf } from './command.js';
 
 const COMMAND = 'make quality-grids NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL';
 
-/** Flags of --simulate, by the sections of the page. @type {[string, string[]][]} */
+/** The sections of the page: a title, and the flags of --simulate for each row. @type {[string, string[]][]} */
 const SECTIONS = [
     [
         'Groups of 32 and whole rows',
@@ -39,7 +40,7 @@ const SECTIONS = [
 ];
 
 /**
- * The lines of a table, by the flags.
+ * The rows of the tables, by their flags.
  * @param {string} base
  * @param {string} text
  * @param {string[]} all flags
@@ -73,13 +74,14 @@ const HEAD = [
 
 const { path: text } = textOf('NIBBLE_EVALUATION', COMMAND),
     base = process.env.NIBBLE_BASE;
-if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a model. ${COMMAND}`);
+if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a model. The command is: ${COMMAND}`);
 mkdirSync(`${root}build`, { recursive: true });
 const folder = mkdtempSync(join(root, 'build', 'grids-'));
 try {
     const all = [...new Set(SECTIONS.flatMap(([, flags]) => flags))],
         { lines, compared } = measure(base, text, all, folder),
-        { base: original, tokens } = compared;
+        { base: original, tokens } = compared,
+        { perplexity, standardError } = original;
     const sections = SECTIONS.map(([title, flags]) =>
         [`## ${title}`, '', ...HEAD, ...flags.map((one) => lines.get(one)), ''].join('\n'),
     );
@@ -91,14 +93,15 @@ Written by tests/quality/grids.js; do not edit it. The command was
 
     ${COMMAND}
 
-Each line is one \`nibble quantize MODEL grid.gguf --simulate ...\`, and \`nibble compare MODEL grid.gguf --file FILE\`. All
-matrices are rounded, the token embedding and the output too. Bits per weight count scales, zero points and codebooks.
-The base has ${original.parameters.toLocaleString('en')} weights in F32; its perplexity is ${original.perplexity.toFixed(3)} ± ${original.standardError.toFixed(3)}, over
-${tokens} tokens. KL is the divergence from the base, in nats; ± is one standard error.
+Each row is one \`nibble quantize MODEL grid.gguf --simulate ...\`, and
+\`nibble compare MODEL grid.gguf --file FILE\`. All matrices are rounded, the token embedding and the output, too. Bits
+per weight include scales, zero points and codebooks. The base has ${original.parameters.toLocaleString('en')} weights
+in F32; its perplexity is ${perplexity.toFixed(3)} ± ${standardError.toFixed(3)}, over ${tokens} tokens. KL is the
+divergence from the base, in nats; ± is one standard error.
 
-What the figures say, for whole rows of this model: 99.9 % of 256 weights are all of them, so that percentile clips
-nothing; and so few weights do not show their distribution, so that entropy clips far too many. Both are for larger
-groups. A codebook costs 16 bits for each of its numbers, which pays for long rows alone.
+Two of the ranges are made for larger groups than this model's rows of 256 weights: \`percentile\` clips nothing, as
+99.9 % of 256 weights are all of them, and \`entropy\` clips far too many, as so few weights do not show their
+distribution. A codebook costs 16 bits for each of its numbers, so it pays only for long rows.
 
 ${sections.join('\n')}`,
     );

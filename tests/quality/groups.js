@@ -1,9 +1,9 @@
-// What calibration gains at the same bits and the same group: `make quality-groups` rounds a folder's matrices to
-// nearest, with AWQ, with GPTQ, with both, and with AutoRound, into the same format, compares all of them with the floating-point model
-// and each with the one that was rounded, and writes build/groups.json and docs/groups.md.
+// Measures what calibration gains at the same bits and group size. `make quality-groups` quantizes a folder to the same
+// format by rounding to nearest, AWQ, GPTQ, both, and AutoRound. It compares each result with the floating-point model
+// and with rounding to nearest, and writes build/groups.json and docs/groups.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER node tests/quality/groups.js
-// The two texts must differ. NIBBLE_SAMPLES=N calibrates with so many windows, NIBBLE_STEPS=N lets AutoRound take so many
-// steps for each layer, NIBBLE_THREADS=N computes with so many threads.
+// The two texts must differ. NIBBLE_SAMPLES=N sets the number of calibration windows, NIBBLE_STEPS=N AutoRound's steps
+// for each layer, and NIBBLE_THREADS=N the number of threads.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
@@ -20,7 +20,7 @@ const BITS = [4, 3, 2];
 const GROUPS = [128, 32];
 const METHODS = ['rtn', 'awq', 'gptq', 'awq+gptq', 'autoround'];
 
-/** Mean and standard error only. @param {Mean} from @returns {Mean} */
+/** Drops all but the mean and its standard error. @param {Mean} from @returns {Mean} */
 const meanOf = ({ mean, standardError }) => ({ mean, standardError });
 
 /**
@@ -61,7 +61,7 @@ function measure(base, bits, group, { calibration, evaluation }, folder) {
     return { rows, tokens: found.tokens, base: found.base };
 }
 
-/** A ratio of perplexities in percent. @param {Mean} of a logarithm */
+/** A ratio of perplexities in percent. @param {Mean} of its logarithm */
 const percent = ({ mean, standardError }) =>
     `${(100 * Math.expm1(mean)).toFixed(2)} ± ${(100 * standardError * Math.exp(mean)).toFixed(2)}`;
 
@@ -78,8 +78,10 @@ const line = ({ bits, group, method, perplexity, logRatio, againstNearest, diver
         (100 * sameTop).toFixed(2),
     ].join(' | ')} |`;
 
+const count = (/** @type {number} */ n) => n.toLocaleString('en');
+
 /**
- * docs/groups.md.
+ * The text of docs/groups.md.
  * @param {ReturnType<typeof measure>[]} found
  * @param {{ calibration: number, evaluation: number }} characters
  */
@@ -90,12 +92,16 @@ Written by tests/quality/groups.js; do not edit it. The command was
 
     ${COMMAND}${SAMPLES ? ` NIBBLE_SAMPLES=${SAMPLES}` : ''}${STEPS ? ` NIBBLE_STEPS=${STEPS}` : ''}
 
-Each line is one \`nibble quantize FOLDER OUT --format gptq --asymmetric --bits B --group G --calibration FILE --method NAME\`
-(round to nearest: without the last two). The format holds the same codes, scales and zero points by any method, so the
-size is the same. The token embedding stays as it is. The calibration text has ${characters.calibration.toLocaleString('en')} characters, and the text of
-the figures, another one, ${characters.evaluation.toLocaleString('en')}: ${found[0].tokens} tokens. The perplexity of the base is
-${found[0].base.perplexity.toFixed(3)} ± ${found[0].base.standardError.toFixed(3)}. KL is the divergence from the base, in nats. ± is one standard error; those of ratios
-are paired over the windows of the text, so they are much smaller than those of the perplexities themselves.
+Each row is one
+
+    nibble quantize FOLDER OUT --format gptq --asymmetric --bits B --group G --calibration FILE --method NAME
+
+(round to nearest: without the last two flags). The format stores codes, scales and zero points for any method, so the
+size is the same. The token embedding stays as it is. The calibration text has ${count(characters.calibration)}
+characters. The evaluation text, another one, has ${count(characters.evaluation)}, which are ${found[0].tokens} tokens.
+The perplexity of the base is ${found[0].base.perplexity.toFixed(3)} ± ${found[0].base.standardError.toFixed(3)}. KL is
+the divergence from the base, in nats. ± is one standard error; those of ratios are paired over the windows of the
+text, so they are much smaller than those of the perplexities themselves.
 
 | bits | group | method | perplexity | above the base, % | against rounding, % | mean KL | same top, % |
 |---:|---:|---|---:|---:|---:|---:|---:|
@@ -107,7 +113,7 @@ ${found
 
 const texts = twoTexts(COMMAND),
     base = process.env.NIBBLE_BASE;
-if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a folder. ${COMMAND}`);
+if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a folder. The command is: ${COMMAND}`);
 mkdirSync(`${root}build`, { recursive: true });
 const folder = mkdtempSync(join(root, 'build', 'groups-'));
 try {

@@ -1,8 +1,8 @@
-// What the automatic mix of types gains at the size of a recipe: `make quality-mix` quantizes one model by llama.cpp's
-// recipes, and under a budget of the same bytes by nibble's mix with and without measured curvatures, compares all of
-// them with the floating-point model, and writes build/mix.json and docs/mix.md.
+// Measures what the automatic mix of types gains at the size of a recipe. `make quality-mix` quantizes a model by
+// llama.cpp's recipes, and with the same number of bytes by nibble's mix, with and without measured curvatures. It
+// compares all of them with the floating-point model, and writes build/mix.json and docs/mix.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/mixes.js [RECIPE ...]
-// The two texts must differ. NIBBLE_THREADS=N computes with so many threads.
+// The two texts must differ. NIBBLE_THREADS=N sets the number of threads.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from '../../web/index.js';
@@ -17,11 +17,11 @@ const COMMAND = 'make quality-mix NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE
 /** Recipes whose layers have about 2.5, 3.5, 4.5 and 5.5 bits a weight in a model like Llama. */
 const RECIPES = ['iq2_s', 'iq2_m', 'iq3_s', 'q3_k_s', 'q4_k_s', 'q5_k_s'];
 
-/** Both the recipe and the mix have this one, so that all the difference is in the layers: in a small model the token
- * embedding has a large part of the weights. */
+/** The type of the token embedding, for recipes and mixes alike, so that all the difference is in the layers. In a
+ * small model a large part of the weights is in the embedding. */
 const EMBEDDING = 'q8_0';
 
-/** Bits of a weight in the matrices of layers. @param {string} path of a GGUF */
+/** Mean bits per weight in the matrices of layers. @param {string} path of a GGUF */
 async function bitsOfLayers(path) {
     const model = await load(path, { headerOnly: true }),
         matrices = model.info.tensors.filter(({ name, shape }) => name.startsWith('blk.') && shape.length > 1);
@@ -70,8 +70,10 @@ async function measure(base, recipes, { calibration, evaluation }, folder) {
     };
 }
 
+const count = (/** @type {number} */ n) => n.toLocaleString('en');
+
 /**
- * docs/mix.md.
+ * The text of docs/mix.md.
  * @param {string} command
  * @param {{ calibration: number, evaluation: number }} characters
  * @param {Awaited<ReturnType<typeof measure>>} found
@@ -83,12 +85,17 @@ Written by tests/quality/mixes.js; do not edit it. The command was
 
     ${command}
 
-Each line compares three files of the same size (the mixes take no more bytes than the recipe): llama.cpp's recipe; nibble's mix
-by the error of the rounded weights alone (\`--size\` with \`--imatrix\`); and nibble's mix with measured curvatures (\`--size\` with
-\`--calibration\`). All have the same importance matrix, of ${characters.calibration.toLocaleString('en')} characters, and the token embedding as ${EMBEDDING}.
-"Bits" are those of a weight in the matrices of layers. KL is the divergence from the floating-point model, in nats, on another
-text of ${characters.evaluation.toLocaleString('en')} characters (${tokens.toLocaleString('en')} tokens are scored; the model's perplexity is ${perplexity.toFixed(2)}); ± is one standard
-error. "Predicted" is what \`nibble quantize\` says before, from 1,024 tokens of the calibration text, with one matrix rounded at a time.
+Each row compares three files of the same size (the mixes take no more bytes than the recipe):
+
+- llama.cpp's recipe;
+- nibble's mix by the error of the rounded weights alone (\`--size\` with \`--imatrix\`);
+- nibble's mix with measured curvatures (\`--size\` with \`--calibration\`).
+
+All have the same importance matrix, of ${count(characters.calibration)} characters, and the token embedding as
+${EMBEDDING}. "Bits" are bits per weight in the matrices of layers. KL is the divergence from the floating-point model,
+in nats, on another text of ${count(characters.evaluation)} characters (${count(tokens)} tokens are scored; the model's
+perplexity is ${perplexity.toFixed(2)}); ± is one standard error. "Predicted" is the divergence that
+\`nibble quantize\` predicts from 1,024 tokens of the calibration text, by rounding one matrix at a time.
 
 | recipe | bits | KL, recipe | KL, mix by error alone | KL, mix | mix / recipe | predicted |
 |---|---:|---:|---:|---:|---:|---:|
@@ -104,16 +111,18 @@ ${rows
             ].join(' | ')} |\n`,
     )
     .join('')}
-The mix by error alone stands in for llama-quantize's proposed \`--target-bpw\`, which no released llama.cpp has: that, too, weighs
-the error of sampled rows of each tensor by an importance matrix, and chooses types under a budget, without measuring what the error
-of a tensor does to the model's output. It differs in the weight of a row: its error is divided by the size of its output.
+The mix by error alone stands in for llama-quantize's proposed \`--target-bpw\`, which no released llama.cpp has. That,
+too, weighs the error of sampled rows of each tensor by an importance matrix, and chooses types under a budget, without
+measuring how the error of a tensor changes the model's output. It differs in the weight of a row: the error is divided
+by the size of the row's output.
 `;
 
 /** @param {string[]} wanted */
 async function main(wanted) {
     const texts = twoTexts(COMMAND),
         base = process.env.NIBBLE_BASE;
-    if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. ${COMMAND}`);
+    if (!base)
+        throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. The command is: ${COMMAND}`);
     mkdirSync(`${root}build`, { recursive: true });
     const folder = mkdtempSync(`${root}build/quality-`);
     try {

@@ -1,16 +1,16 @@
-// docs/quality.md, out of what tests/quality/run.js found.
+// Makes docs/quality.md from the results of tests/quality/run.js.
 import { withError } from '../../web/report/with-error.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /**
- * A model that was made. Of one that embeds texts there are, instead of what is told of tokens, the distances 1 -
- * cosine of each passage's two vectors.
+ * A quantized model. An embedding model has no figures of tokens, but `distances`: for each passage, 1 - the cosine
+ * between its vectors before and after.
  * @typedef {{ method: string, type: string, bitsPerWeight: number, seconds: number, perplexity?: number,
  *     standardError?: number, logRatio?: Mean, divergence?: Mean & { p99: number, byWindow: number[] },
  *     sameTop?: number, weightError?: number, distances?: number[], rankCorrelation?: number }} Row
  */
 /**
- * sizes: characters of the texts.
+ * sizes: of the texts, in characters.
  * @typedef {{ name: string, title: string, command: string, sizes: { calibration: number, evaluation: number },
  *     rows: Row[], perplexity?: number, standardError?: number, tokens?: number }} Result
  */
@@ -75,7 +75,7 @@ const embeddingTable = (rows) =>
     ]);
 
 /**
- * What the best search changes: of each type and matrix, paired over the windows of the text.
+ * What the best search changes, for each type, with and without an importance matrix.
  * @param {Row[]} rows
  */
 function searchTable(rows) {
@@ -85,32 +85,32 @@ function searchTable(rows) {
         return other?.divergence ? [{ row, best: row.divergence, plain: other.divergence, other }] : [];
     });
     if (pairs.length === 0) return '';
-    return `\nWhat \`--search best\` changes, with the standard error of the difference, paired over the windows of the text:\n\n${table(
-        [
-            [
-                'type',
-                'importance matrix',
-                'mean KL, reference',
-                'mean KL, best',
-                'difference, %',
-                'error of weights, reference, %',
-                'best, %',
-            ],
-            ...pairs.map(({ row, best, plain, other }) => [
-                row.type,
-                row.method.includes('matrix') ? 'yes' : 'no',
-                divergence(plain),
-                divergence(best),
-                percents(pairedDifference(best.byWindow, plain.byWindow)),
-                percent(other.weightError ?? 0),
-                percent(row.weightError ?? 0),
-            ]),
-        ],
-    )}`;
+    const head = [
+        'type',
+        'importance matrix',
+        'mean KL, reference',
+        'mean KL, best',
+        'difference, %',
+        'error of weights, reference, %',
+        'best, %',
+    ];
+    const lines = pairs.map(({ row, best, plain, other }) => [
+        row.type,
+        row.method.includes('matrix') ? 'yes' : 'no',
+        divergence(plain),
+        divergence(best),
+        percents(pairedDifference(best.byWindow, plain.byWindow)),
+        percent(other.weightError ?? 0),
+        percent(row.weightError ?? 0),
+    ]);
+    return `
+What \`--search best\` changes, with the standard error of the difference, paired over the windows of the text:
+
+${table([head, ...lines])}`;
 }
 
 /**
- * The mean difference, as a share of the mean of b.
+ * The mean of a - b, relative to the mean of b.
  * @param {number[]} a
  * @param {number[]} b
  * @returns {Mean}
@@ -124,14 +124,14 @@ export function pairedDifference(a, b) {
     return { mean: middle / whole, standardError: error / whole };
 }
 
-/** What a model loses: of each window of the text, or of each passage. @param {Row} row */
+/** The losses of a model by windows of the text, or by passages. @param {Row} row */
 const losses = ({ divergence: found, distances }) => found?.byWindow ?? distances;
 
 /**
- * What calibration changes at the same type: GPTQ and AWQ against rounding to nearest and against llama.cpp's way with
- * an importance matrix, paired over the windows of the text.
+ * What calibration changes at the same type: GPTQ and AWQ against rounding to nearest, and against rounding with an
+ * importance matrix as llama.cpp does it, paired over the windows of the text.
  * @param {Row[]} rows
- * @param {string} loss what is lost
+ * @param {string} loss the name of the figure that is compared
  */
 function calibrationTable(rows, loss) {
     const of = (/** @type {string} */ type, /** @type {string[]} */ ...methods) =>
@@ -154,12 +154,15 @@ function calibrationTable(rows, loss) {
             against(of(type, method), of(type, 'recipe, importance matrix, best search')),
         ]),
     );
-    return `\nWhat calibration changes of ${loss}, in percent of that of three other ways to the same type. Negative is better.
-Rounding, and rounding with an importance matrix, give llama.cpp's bytes.\n\n${table([
-        ['type', 'method', 'against rounding', 'importance matrix', 'importance matrix, best search'],
-        ...lines,
-    ])}`;
+    const head = ['type', 'method', 'against rounding', 'importance matrix', 'importance matrix, best search'];
+    return `
+What calibration changes of ${loss}, in percent of that of three other ways to the same type. Negative is
+better. Rounding, and rounding with an importance matrix, give llama.cpp's bytes.
+
+${table([head, ...lines])}`;
 }
+
+const count = (/** @type {number} */ n) => n.toLocaleString('en');
 
 /** @param {Result} result */
 function section({ title, command, sizes, rows, perplexity, standardError, tokens }) {
@@ -167,15 +170,17 @@ function section({ title, command, sizes, rows, perplexity, standardError, token
 
     ${command}
 
-The calibration text has ${sizes.calibration.toLocaleString('en')} characters, and the text of the figures, another one, ${sizes.evaluation.toLocaleString('en')}.
+The calibration text has ${count(sizes.calibration)} characters, and the evaluation text, another one, has
+${count(sizes.evaluation)}.
 
 `;
     if (perplexity === undefined)
-        return `${head}The passages are the first hundred of the text. Cosines are those of a passage's two vectors. The rank correlation is
-Spearman's, of the similarities of all pairs of passages.
+        return `${head}The passages are the first hundred of the text. A cosine is that between a passage's vectors
+before and after. The rank correlation is Spearman's, of the similarities of all pairs of passages.
 
 ${embeddingTable(rows)}${calibrationTable(rows, 'the mean distance (1 - cosine)')}`;
-    return `${head}The base's perplexity is ${perplexity.toFixed(3)} ± ${standardError?.toFixed(3)}, over ${tokens} tokens.
+    const measured = `${perplexity.toFixed(3)} ± ${standardError?.toFixed(3)}`;
+    return `${head}The base's perplexity is ${measured}, over ${tokens} tokens.
 
 ${comparisonTable(rows)}${searchTable(rows)}${calibrationTable(rows, 'the mean KL')}`;
 }
@@ -200,8 +205,8 @@ export const sectionsOf = (page) =>
  */
 export const page = (models, results, earlier) => `# What quantizing costs
 
-Written by tests/quality/run.js; do not edit it. KL is the divergence of each model from the one that it was made of, in nats,
-as \`nibble compare\` tells it; ± is one standard error.
+Written by tests/quality/run.js; do not edit it. KL is the divergence of each model from the one that it was made from,
+in nats, as \`nibble compare\` prints it; ± is one standard error.
 
 ${models
     .flatMap(({ name }) => {

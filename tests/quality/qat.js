@@ -1,18 +1,18 @@
-// What quantization-aware training gains. `make quality-qat` trains a model further in several ways: in F32, with
-// weights that are rounded in each pass, and with a teacher, all with the same text and steps. It compares the models
-// that come out, and writes build/qat.json and docs/qat.md.
+// Measures what quantization-aware training gains. `make quality-qat` trains a model further in several ways: in F32,
+// with weights that are rounded in each pass, and with a teacher, all with the same text and steps. It compares the
+// results, and writes build/qat.json and docs/qat.md.
 //     NIBBLE_TRAINING=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/qat.js [WAY ...]
-// The two texts must differ. WAY: a type, such as q4_0, or "gradients"; all of them, if none is named. NIBBLE_STEPS=N
-// trains so many steps, and NIBBLE_RATE=R with this learning rate. NIBBLE_BATCH=N and NIBBLE_LENGTH=N take batches of
-// so many sequences of so many tokens. NIBBLE_THREADS=N computes with so many threads.
-// What was trained stays in build/qat until all is done: a run that was broken off goes on with the same command.
+// The two texts must differ. WAY is a type, such as q4_0, or "gradients"; all of them, if none is given. NIBBLE_STEPS=N
+// sets the number of steps, NIBBLE_RATE=R the learning rate, NIBBLE_BATCH=N the sequences of a batch, NIBBLE_LENGTH=N
+// the tokens of a sequence, and NIBBLE_THREADS=N the number of threads.
+// Trained models stay in build/qat until all are done, so the same command continues an interrupted run.
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
 import { nibble, root, textOf } from './command.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
-/** A model that was made. out: its file. held: the loss of the part of the training text that was held out.
+/** A trained or rounded model. out: its file. held: the loss of the held-out part of the training text.
  * @typedef {{ type: string, way: string, out: string, bitsPerWeight: number, held?: number, seconds: number }} Made */
 /** @typedef {Made & { perplexity: number, standardError: number, logRatio?: Mean, divergence: Mean, sameTop: number }}
  *     Row */
@@ -29,14 +29,14 @@ const COMMAND = 'make quality-qat NIBBLE_TRAINING=FILE NIBBLE_EVALUATION=FILE NI
 /** Types of 8, 4, 3 and 2 bits, and ternary. */
 const TYPES = ['q8_0', 'q4_0', 'q4_k', 'q3_k', 'q2_k', 'q2_0', 'tq2_0'];
 
-/** Rounding in 8 bits of all that flows, with gradients in F32 and in 8 bits. @type {[string, string[]][]} */
+/** Weights and activations in 8 bits, with gradients in F32 and in 8 bits. @type {[string, string[]][]} */
 const IN_8_BITS = [
     ['trained, inputs in 8 bits', ['--qat', 'q8_0', '--qat-activations', '8']],
     ['trained, inputs and gradients in 8 bits', ['--qat', 'q8_0', '--qat-activations', '8', '--qat-gradients', '8']],
 ];
 
 /**
- * Runs nibble, or takes what the same command gave before.
+ * Runs nibble, or returns the result of an earlier run of the same command.
  * @param {string} out
  * @param {string[]} args
  */
@@ -91,7 +91,7 @@ function maker(folder, base, training) {
             console.log(`${type}, ${way}: left out, ${String(error).trim().split('\n').at(-1)}`);
         }
     };
-    /** The same types as training writes, by rounding. @param {string} type @param {string} from @returns {Made} */
+    /** Rounds to the types that training writes. @param {string} type @param {string} from @returns {Made} */
     const round = (type, from) => {
         const out = join(folder, `${type}-rounded.gguf`),
             args = ['quantize', from, out, '--type', 'q8_0', '--tensor', `blk\\.=${type}`],
@@ -158,7 +158,7 @@ function measure(made, base, evaluation) {
     return { rows, tokens: found.tokens, base: found.base };
 }
 
-/** A ratio of perplexities in percent. @param {Mean} of a logarithm */
+/** A ratio of perplexities in percent. @param {Mean} of its logarithm */
 const percent = ({ mean, standardError }) =>
     `${(100 * Math.expm1(mean)).toFixed(2)} ± ${(100 * standardError * Math.exp(mean)).toFixed(2)}`;
 
@@ -188,7 +188,7 @@ gradients in F32: it differs by ${(100 * (rounded / exact - 1)).toFixed(2)} %.
 }
 
 /**
- * docs/qat.md.
+ * The text of docs/qat.md.
  * @param {ReturnType<typeof measure>} found
  * @param {string} command
  * @param {{ training: number, evaluation: number }} characters
@@ -224,10 +224,11 @@ function main(wanted) {
         evaluation = textOf('NIBBLE_EVALUATION', COMMAND),
         base = process.env.NIBBLE_BASE;
     if (training.text === evaluation.text) throw new Error('the training text and the evaluation text are the same');
-    if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. ${COMMAND}`);
+    if (!base)
+        throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. The command is: ${COMMAND}`);
     const all = [...TYPES, 'gradients'],
         other = wanted.find((way) => !all.includes(way));
-    if (other) throw new Error(`${other} is none of ${all.join(', ')}`);
+    if (other) throw new Error(`"${other}" is not one of ${all.join(', ')}`);
     const folder = `${root}build/qat`,
         target = `${root}docs/qat.md`;
     mkdirSync(folder, { recursive: true });

@@ -1,6 +1,6 @@
-// Whether two models find the same passages alike: Spearman's rank correlation of the similarities of pairs.
+// Whether two models find the same passages similar: Spearman's rank correlation of the similarities of pairs.
 
-/** All pairs of n. @param {number} n @returns {[number, number][]} */
+/** All pairs of different numbers below n. @param {number} n @returns {[number, number][]} */
 export const pairs = (n) =>
     Array.from({ length: n }, (_, i) =>
         Array.from({ length: i }, (_, j) => /** @type {[number, number]} */ ([i, j])),
@@ -14,7 +14,7 @@ export const pairs = (n) =>
 export const similarities = (vectors, compared) =>
     compared.map(([i, j]) => Array.from(vectors[i]).reduce((sum, x, k) => sum + x * vectors[j][k], 0));
 
-/** Ranks from 0; equal numbers share the mean of theirs. @param {number[]} numbers */
+/** Ranks from 0; equal numbers get the mean of their ranks. @param {number[]} numbers */
 function ranks(numbers) {
     const order = numbers.map((_, i) => i).sort((a, b) => numbers[a] - numbers[b]),
         found = new Array(numbers.length);

@@ -1,10 +1,10 @@
-// What quantizing costs: `make quality` makes models of every type and method with nibble's own command, compares them
-// with the floating-point ones, and writes build/quality.json and docs/quality.md.
+// Measures what quantizing costs. `make quality` quantizes models to every type by every method with nibble's command,
+// compares them with the floating-point models, and writes build/quality.json and docs/quality.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE [NIBBLE_BASE=FOLDER] node tests/quality/run.js [MODEL ...]
-// The two texts must differ. MODEL: base, smollm2 or minilm; all of them that are there, if none is named. The page
-// keeps the sections of the other models, each with the command that made it.
-// NIBBLE_TYPES=q4_0,q4_k_m makes these types only, NIBBLE_SAMPLES=N calibrates with so many windows, and
-// NIBBLE_THREADS=N computes with so many threads.
+// The two texts must differ. MODEL is base, smollm2 or minilm; all that are there, if none is given. The page keeps the
+// sections of the other models, each with the command that made it.
+// NIBBLE_TYPES=q4_0,q4_k_m limits the types, NIBBLE_SAMPLES=N sets the number of calibration windows, and
+// NIBBLE_THREADS=N the number of threads.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from '../../web/index.js';
@@ -18,28 +18,28 @@ import { pairs, rankCorrelation, similarities } from './rank.js';
 const COMMAND = 'make quality NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER';
 
 const TYPES_WANTED = process.env.NIBBLE_TYPES?.split(',');
-/** Windows of the calibration text for the methods that calibrate; an importance matrix is of all of it. */
+/** Windows of the calibration text for GPTQ, AWQ and mixes. An importance matrix is collected over all of the text. */
 const SAMPLES = process.env.NIBBLE_SAMPLES ?? '40';
 
 /**
- * needs: 'imatrix', an importance matrix of the calibration text, or 'text', the text itself. slow: only of models
- * below SMALL weights. bits: in the place of a type.
+ * needs: 'imatrix', an importance matrix of the calibration text, or 'text', the text itself. slow: only for models
+ * with fewer than SMALL weights. bits: the budget of a mix, in place of a type.
  * @typedef {{ method: string, type: string, bits?: number, args?: string[], needs?: 'imatrix' | 'text',
  *     slow?: boolean }} Method
  */
 
 const SMALL = 2e7;
-/** Types with and without an importance matrix, by either search. */
+/** Types that are made with and without an importance matrix, by both searches. */
 const TYPES = ['q6_k', 'q5_k_m', 'q4_k_m', 'q3_k_m', 'q2_k', 'iq4_xs', 'iq3_s'];
-/** Types that need an importance matrix; of them the best search takes minutes even here. */
-const NEEDY = ['iq2_s', 'iq2_xxs'];
+/** Types that need an importance matrix. They are left out of the best search, which takes minutes for them. */
+const NEED_IMATRIX = ['iq2_s', 'iq2_xxs'];
 const best = ['--search', 'best'];
-/** Types of 4, 3 and 2 bits, whose every code and scale is chosen with the calibration text. */
+/** Types of 4, 3 and 2 bits that are made by GPTQ and AWQ, too. */
 const CALIBRATED = ['q4_0', 'q4_k_m', 'q3_k_m', 'q2_k', 'iq3_s', 'iq2_s'];
-/** Averages for which the automatic mix chooses types. */
+/** Bits per weight for which the automatic mix chooses types. */
 const BITS = [3, 3.5, 4.5, 5.5];
 
-/** Another method is another line here. @type {Method[]} */
+/** To add a method, add a line here. @type {Method[]} */
 const METHODS = [
     ...['q8_0', 'q5_0', 'q4_0', 'nf4'].map((type) => ({ method: 'round to nearest', type })),
     ...TYPES.flatMap((type) => [
@@ -47,7 +47,7 @@ const METHODS = [
         { method: 'recipe, best search', type, args: best, slow: true },
     ]),
     { method: 'importance matrix', type: 'q4_0', needs: 'imatrix' },
-    ...[...TYPES, ...NEEDY].map((type) => ({
+    ...[...TYPES, ...NEED_IMATRIX].map((type) => ({
         method: 'recipe, importance matrix',
         type,
         needs: /** @type {const} */ ('imatrix'),
@@ -97,7 +97,9 @@ const MODELS = [
     },
     {
         name: 'minilm',
-        title: 'all-MiniLM-L6-v2, F32. Its rows of 384 weights are no whole blocks of K-quants, so most matrices become Q4_0 to Q8_0',
+        title:
+            'all-MiniLM-L6-v2, F32. Its rows of 384 weights are not whole blocks of K-quants, so most matrices ' +
+            'become Q4_0 to Q8_0',
         path: `${root}build/models/all-MiniLM-L6-v2`,
         embeds: true,
     },
@@ -116,7 +118,7 @@ const PASSAGES = 100;
 function quantizeAll({ path = '', requantize, embeds }, folder, calibration, parameters) {
     const imatrix = join(folder, 'imatrix.gguf');
     nibble('imatrix', path, '--file', calibration, '-o', imatrix);
-    // The automatic mix measures how the next token's probabilities change, which an encoder does not have.
+    // The automatic mix is not measured for encoders, which have no next token.
     const methods = METHODS.filter(
         ({ type, bits, slow }) =>
             !(slow && parameters > SMALL) && !(bits && embeds) && (TYPES_WANTED?.includes(type) ?? true),
@@ -165,8 +167,8 @@ function compareAll(base, made, evaluation) {
 }
 
 /**
- * Cosines between the vectors that the F32 model and each other make of the same passages, and whether both put pairs
- * of passages into the same order of similarity.
+ * For each quantized model: the cosines between its vectors and the F32 model's for the same passages, and whether both
+ * put pairs of passages into the same order of similarity.
  * @param {string} base
  * @param {ReturnType<typeof quantizeAll>} made
  * @param {string} text
@@ -208,7 +210,8 @@ async function embedAll(base, made, text) {
 async function main(wanted) {
     const { calibration, evaluation } = twoTexts(COMMAND);
     for (const name of wanted)
-        if (!MODELS.some((model) => model.name === name)) throw new Error(`${name} is none of base, smollm2, minilm`);
+        if (!MODELS.some((model) => model.name === name))
+            throw new Error(`"${name}" is not one of base, smollm2, minilm`);
     mkdirSync(`${root}build`, { recursive: true });
     mkdirSync(`${root}docs`, { recursive: true });
     const target = `${root}docs/quality.md`,
@@ -237,7 +240,7 @@ async function main(wanted) {
         } finally {
             rmSync(folder, { recursive: true });
         }
-        // What was found stands on the page, even if the next model fails.
+        // write the page after each model, so that its results stay if the next one fails
         writeFileSync(`${root}build/quality.json`, `${JSON.stringify(results, null, 1)}\n`);
         writeFileSync(target, page(MODELS, results, sections));
     }
@@ -253,7 +256,7 @@ const commandFor = (name) =>
         `MODELS=${name}`,
     ].join(' ');
 
-/** As a shell takes it for one word. @param {string} value */
+/** Quotes a value for the shell, if necessary. @param {string} value */
 const quoted = (value) => (value.includes(' ') ? `"${value}"` : value);
 
 await main(process.argv.slice(2));
