@@ -1,5 +1,5 @@
 // web/abi.js is what tools/abi.js makes of the C headers, and what types and options name beside it is the same.
-// Runs once: no other Node would change what it finds.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

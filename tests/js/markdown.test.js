@@ -1,5 +1,6 @@
-// The demo's Markdown: what becomes of marks, and that no text makes it work out of proportion (the page draws an
-// answer at each frame). Runs once: no other Node would change what it finds.
+// The demo's Markdown: what it makes of marks, and that its time is in proportion to the text, whatever the text is
+// (the page redraws an answer at each frame).
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseBlocks, parseInline } from '../../demo/markdown.js';

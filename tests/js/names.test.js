@@ -1,5 +1,5 @@
 // Which files make a model, by their names and addresses: what browsers, systems and people make of them.
-// Runs once: no other Node would change what it finds.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

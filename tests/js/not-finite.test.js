@@ -1,6 +1,6 @@
-// Folders in which one number is none: they are refused, whatever tensor it is in, and whether weights stay as they
-// are, are arranged anew or are quantized, which would hide it. (Of GGUF files tests/core/test_finite.c says so.) Runs
-// once: no other Node would change what it finds.
+// A folder with a NaN or an infinity is refused, in whatever tensor it is, and whether weights stay as they are, are
+// reordered, or are quantized, which would hide it. (tests/core/test_finite.c tests GGUF files.)
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -32,8 +32,8 @@ const BITS = {
 
 /** @typedef {{ name: string, dtype: string, end: number }} Tensor end: in the file */
 
-/** One tensor of each kind: what the last part of its name is, its type, and whether it is a matrix. @param {Buffer}
- * bytes */
+/** One tensor of each kind. A kind is the last part of the name, the type, and whether it is a matrix.
+ * @param {Buffer} bytes */
 function kinds(bytes) {
     const data = 8 + Number(bytes.readBigUInt64LE(0));
     /** @type {Map<string, Tensor>} */
@@ -46,7 +46,7 @@ function kinds(bytes) {
     return [...found.values()];
 }
 
-/** @param {string} folder @param {string} file @param {Buffer} bytes which it has instead */
+/** The folder's files, one of them with other bytes. @param {string} folder @param {string} file @param {Buffer} bytes */
 const files = (folder, file, bytes) =>
     readdirSync(folders + folder)
         .filter((name) => /\.(json|safetensors|model|jinja)$/.test(name))
@@ -55,7 +55,7 @@ const files = (folder, file, bytes) =>
                 new File([new Uint8Array(name === file ? bytes : readFileSync(`${folders}${folder}/${name}`))], name),
         );
 
-/** What changes no number, or is told otherwise: bitsandbytes' list of codes must be its own. */
+/** Tensors that are not used, or have an error of their own: bitsandbytes' quant_map must be the usual one. */
 const WITHOUT_EFFECT = /pooler\.|\.(inv_freq|masked_bias|input_scale|output_scale|k_scale|v_scale|quant_map)$/;
 
 /** @typedef {import('../../web/index.js').LoadOptions['quantize']} Quantize */
@@ -73,7 +73,7 @@ const refuse = (folder, file, bytes, quantize, what) =>
 
 let turn = 0;
 /**
- * Each kind of tensor has a bad number at its end: one, or, quantized, each of them.
+ * Puts a bad number at the end of each kind of tensor: each of its type's in turn, or, with `ways`, all of them.
  * @param {string} folder @param {Quantize[]} ways
  */
 async function refuseAll(folder, ...ways) {
@@ -118,10 +118,9 @@ const QUANTIZED = [
     'ct-packed-4-bits',
 ];
 
-for (const folder of [...PLAIN, ...QUANTIZED])
-    test(`${folder}: a number that is none is refused`, () => refuseAll(folder));
+for (const folder of [...PLAIN, ...QUANTIZED]) test(`${folder}: NaN and infinity are refused`, () => refuseAll(folder));
 
-// as they are, put in place first, with 1 added, stacked
+// weights that stay as they are, are transposed or reordered first, get 1 added, or are stacked
 for (const folder of ['llama-f32', 'llama-e4m3', 'qwen2', 'gpt2', 'gpt-neox', 'gemma', 'mixtral'])
-    test(`${folder}, quantized while it is loaded: a number that is none is refused`, () =>
+    test(`${folder}, quantized while it is loaded: NaN and infinity are refused`, () =>
         refuseAll(folder, 'q4_0', 'q4_k_m', 'nf4'));

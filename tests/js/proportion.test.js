@@ -1,6 +1,6 @@
-// The work of loading is in proportion to the file: what a file may have many of is looked up without a walk over all
-// the others. Four times as much takes about four times the processor time; a walk within a walk would take sixteen
-// times. Runs once: no other Node would change what it finds.
+// The time of loading is linear in the size of the file: four times as many names, keys or tensors take about four
+// times the processor time. A search through all of them for each of them would take sixteen times.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -16,7 +16,7 @@ const folder = `${root}tests/fixtures/safetensors/llama-f32/`;
 /** @template T @param {number} n @param {(i: number) => [string, T]} entry */
 const many = (n, entry) => Object.fromEntries(Array.from({ length: n }, (_, i) => entry(i)));
 
-/** The folder's files with something changed; tensors: of the safetensors file's header, each of 4 bytes more.
+/** The folder's files, changed. tensors: names to add to the safetensors file, each with 4 bytes of data.
  * @param {{ documents?: Record<string, (document: Json) => void>, tensors?: string[] }} change */
 function files({ documents = {}, tensors = [] }) {
     const names = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
@@ -108,7 +108,7 @@ const cases = {
         }),
 };
 
-/** Seconds of all threads. @param {import('../../web/index.js').Source} source */
+/** Processor seconds of all threads. @param {import('../../web/index.js').Source} source */
 async function timeOf(source) {
     const before = process.cpuUsage();
     const model = await load(source, { threads: 1, headerOnly: true });
@@ -119,7 +119,7 @@ async function timeOf(source) {
 
 for (const [name, make] of Object.entries(cases))
     test(`loading is in proportion to the number of ${name}`, { timeout: 120_000 }, async () => {
-        await timeOf(make(10)); // what is compiled first
+        await timeOf(make(10)); // warm-up
         const some = await timeOf(make(N)),
             more = await timeOf(make(TIMES * N));
         assert.ok(more < 2 * TIMES * some + 0.5, `${N} take ${some} s, ${TIMES * N} ${more} s`);

@@ -1,5 +1,5 @@
 // The runners fail when they should: a suite that cannot fail proves nothing.
-// Runs once: no other Node would change what it finds.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';

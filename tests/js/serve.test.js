@@ -1,5 +1,5 @@
 // The demo's server: what a page with threads and a resumable download rely on, and nothing outside its folder.
-// Runs once: no other Node would change what it finds.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';

@@ -1,6 +1,6 @@
 // The tables of docs/support.md say what was tested and no more. (Whether they are today's, make test checks at its
 // end.)
-// Runs once: no other Node would change what it finds.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

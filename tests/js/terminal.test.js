@@ -1,5 +1,5 @@
-// The command line as a person at a terminal has it: what it shows, how it ends, and that no file can write to the
-// terminal. Runs once: no other Node would change what it finds.
+// The command line in a terminal: what it shows, how it ends, and that no file can send control characters to it.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
