@@ -1,4 +1,4 @@
-// The page: loads a model, keeps the conversation, and connects the views. The engine is ../web/index.js.
+// The chat page: loads a model, keeps the conversation, and connects the views. The engine is ../web/index.js.
 import { load } from '../web/index.js';
 import { createChatView } from './chat-view.js';
 import { createComposer } from './composer.js';
@@ -32,12 +32,12 @@ const STORIES = [
     'Tell me a story about two friends.',
 ];
 
-// ?model=ADDRESS&build=NAME&threads=N&context=N: for tests, and to try what another device would get.
-const wishes = new URLSearchParams(location.search);
+// ?model=ADDRESS&build=NAME&threads=N&context=N: for tests, and to try the settings of another device.
+const parameters = new URLSearchParams(location.search);
 
 /** @type {Model | null} */
 let model = null;
-/** @type {AbortController | null} of the load that is under way */
+/** @type {AbortController | null} of the load that is going on */
 let loading = null;
 /** @type {import('../web/index.js').Generation | null} the answer that is being written */
 let answering = null;
@@ -58,8 +58,8 @@ function showModel(name, state) {
 }
 
 /**
- * A line under the bar that stays until it is closed.
- * @param {string} id one notice of a kind
+ * Shows a line under the bar until it is closed.
+ * @param {string} id of its kind; it replaces an earlier notice of the same kind
  * @param {...(string | Node)} text
  */
 function notify(id, ...text) {
@@ -81,13 +81,13 @@ function retract(id) {
 
 // ---- loading ----
 
-/** The engine's wishes from the address. @returns {import('../web/index.js').LoadOptions} */
+/** The options of load() that the page's address gives. @returns {import('../web/index.js').LoadOptions} */
 function loadOptions() {
-    const whole = (/** @type {string} */ name) => (wishes.has(name) ? Number(wishes.get(name)) : undefined);
+    const whole = (/** @type {string} */ name) => (parameters.has(name) ? Number(parameters.get(name)) : undefined);
     return {
         threads: whole('threads'),
         contextLength: whole('context'),
-        build: /** @type {import('../web/index.js').Build | undefined} */ (wishes.get('build') ?? undefined),
+        build: /** @type {import('../web/index.js').Build | undefined} */ (parameters.get('build') ?? undefined),
     };
 }
 
@@ -96,7 +96,7 @@ async function open(candidate) {
     loading?.abort();
     answering?.stop();
     const mine = (loading = new AbortController());
-    // The old model goes first: two at once may not fit.
+    // Dispose of the old model first, as two may not fit into memory.
     const old = model;
     model = null;
     byId('chat').hidden = true;
@@ -112,7 +112,7 @@ async function open(candidate) {
             signal: mine.signal,
             onProgress: loadView.progress,
         });
-        if (mine !== loading) return void opened.dispose(); // another was chosen meanwhile
+        if (mine !== loading) return void opened.dispose(); // another model was chosen meanwhile
         model = opened;
         ready(candidate);
     } catch (error) {
@@ -139,7 +139,7 @@ function ready(candidate) {
     byId('chat').hidden = false;
     byId('stat-build').textContent = info.build;
     byId('stat-threads').textContent = String(info.threads);
-    const { source } = candidate; // files cannot be handed on to another page
+    const { source } = candidate; // only an address can be passed to another page, not files
     const query = typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : '';
     byId('bench-link').setAttribute('href', `./bench.html${query}`);
     byId('lab-link').setAttribute('href', `./lab.html${query}`);
@@ -182,13 +182,13 @@ function showSuggestions(texts) {
     );
 }
 
-/** What was shown of the model that is gone. */
+/** Clears the figures of the last model. */
 function showNoFigures() {
     for (const id of ['stat-build', 'stat-threads', 'stat-memory', 'stat-context']) byId(id).textContent = '–';
     fillFacts(byId('facts'), [['Model', 'not loaded yet']]);
 }
 
-/** The memory, and how much of the context is used. @param {number} tokens */
+/** Shows the memory, and how much of the context is used. @param {number} tokens */
 function showUse(tokens) {
     if (!model) return;
     byId('stat-memory').textContent = formatBytes(model.info.memoryBytes);
@@ -205,7 +205,7 @@ function send(text) {
     answer();
 }
 
-/** Answers the last question anew. */
+/** Answers the last question again. */
 function retry() {
     if (!model || answering) return;
     if (turns.at(-1)?.role === 'assistant') turns.pop();
@@ -214,8 +214,7 @@ function retry() {
     composer.focus(); // the button is gone
 }
 
-/** The conversation without questions that have no answer, but for the last: templates want question and answer in
- * turn.
+/** The conversation without unanswered questions, except for the last: in many templates roles must alternate.
  * @param {Turn[]} all */
 const answered = (all) =>
     all.filter(({ role }, i) => role === 'assistant' || i === all.length - 1 || all[i + 1].role === 'assistant');
@@ -229,7 +228,7 @@ async function answer() {
     const view = (lastAnswer = chat.addAnswer());
     const asked = turns;
     const conversation = answered(asked);
-    const isOver = () => asked !== turns; // a new chat has begun: nothing of this one is shown any more
+    const isOver = () => asked !== turns; // a new chat has begun, so nothing of this one is shown any more
     composer.setAnswering(true);
     announce('nibble is answering');
     speed.begin();
@@ -237,7 +236,7 @@ async function answer() {
     let text = '';
     let mine = null;
     try {
-        // Where the context is full, the oldest exchanges are left out, one more at each try.
+        // If the context is too short, leave out the oldest exchanges, one more at each try.
         for (let from = 0; ; from += 2) {
             mine = answering = ask(speaker, conversation.slice(from));
             try {
@@ -271,7 +270,7 @@ async function answer() {
         view.fail(title, remedy);
         announce(`${title} ${remedy}`);
     } finally {
-        // What was said stays said, stopped or not.
+        // keep the text, even if the answer was stopped
         if (text) asked.push({ role: 'assistant', content: text });
         if (mine === answering) {
             answering = null;
@@ -285,14 +284,14 @@ async function answer() {
  * @param {Turn[]} said
  */
 function ask(speaker, said) {
-    // A model without a chat template was never taught to answer: it continues the text.
+    // A model without a chat template was not trained to answer: it continues the text.
     if (!speaker.info.chatTemplate)
         return speaker.complete(said.map((turn) => turn.content).join(''), settings.options());
     const system = settings.system();
     return speaker.chat([...(system ? [{ role: 'system', content: system }] : []), ...said], settings.options());
 }
 
-/** What stands under an answer. @param {import('../web/index.js').Result} result */
+/** The line under an answer. @param {import('../web/index.js').Result} result */
 function summary({ promptTokens, tokens, timings, finishReason }) {
     const parts = [`${tokens.length} tokens`];
     if (timings.generateTokensPerSecond) parts.push(`${formatRate(timings.generateTokensPerSecond)} tokens/s`);
@@ -332,8 +331,8 @@ async function start() {
     showModel('starting', 'loading');
     loadView.start('Starting');
     await startOffline();
-    const wished = wishes.get('model');
-    if (wished) return open(candidateAt(wished, [SMOLLM, TINY]));
+    const address = parameters.get('model');
+    if (address) return open(candidateAt(address, [SMOLLM, TINY]));
     if (!(await isAbsent(String(SMOLLM.source)))) return open(SMOLLM);
     notify(
         'tiny',

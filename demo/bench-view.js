@@ -1,4 +1,4 @@
-// What was measured, as bars, as a table, and as a text to send to somebody.
+// Shows the results of the bench page as bars, as a table, and as text to copy.
 import { GENERATE, REPETITIONS } from './bench-work.js';
 import { byId, make } from './dom.js';
 import { formatBytes, formatDuration, formatRate } from './format.js';
@@ -14,7 +14,7 @@ export function showResults(name, outcomes) {
         byId(figure).replaceChildren(
             ...outcomes.map((outcome) => {
                 const bar = make('i', { 'aria-hidden': 'true' });
-                // what is left beside the widest bar is room for its number
+                // 3.5rem are for the number behind the bar
                 bar.style.width = `calc((100% - 3.5rem) * ${outcome[figure] / most})`;
                 return make(
                     'li',

@@ -1,10 +1,10 @@
-// The work that speed is measured with: the same here, in a visitor's browser, and in `make bench`.
+// The work with which speed is measured, by the bench page and by `make bench`.
 import { load } from '../web/index.js';
 
 /** @typedef {{ text: string, tokens: number, promptTokens: number, firstMs: number, restMs: number }} Measure */
 
 export const GENERATE = 64; // tokens
-export const WARM_UP = 16; // tokens of the first answer, which does not count: code is compiled at its best meanwhile
+export const WARM_UP = 16; // tokens of the first answer, which is not measured: the code is optimized meanwhile
 export const REPETITIONS = 5;
 export const CONTEXT = 512; // tokens: room for the prompt and the answer
 
@@ -18,8 +18,8 @@ const TEXT =
     'exception since antiquity, and nobody remembers who began. In English the names of the days are ' +
     'Monday, Tuesday, Wednesday,';
 
-/** About 134 tokens that end in something every engine continues alike: that shows that each one computed. They begin
- * differently in each repetition, so that no engine finds them in its cache.
+/** About 134 tokens whose end every engine continues in the same way, which shows that it computes correctly. They
+ * begin differently in each repetition, so that no engine finds them in its cache.
  * @param {number} repetition */
 export const prompt = (repetition) => `${NUMBERS[repetition % NUMBERS.length]} ${TEXT}`;
 
@@ -29,7 +29,7 @@ export function median(values) {
     return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 }
 
-/** Times of a clock on this side of the engine: to the first piece of text, and from there to the last.
+/** Measures, outside of the engine, the time to the first piece of text, and from there to the last.
  * @param {(onPiece: () => void) => Promise<{ text: string, tokens: number, promptTokens: number }>} complete
  * @returns {Promise<Measure>} */
 export async function clock(complete) {
@@ -53,7 +53,7 @@ export const measure = (model, text, count, signal) =>
         return { text: answer, tokens: tokens.length, promptTokens };
     });
 
-/** Medians: tokens a second, and milliseconds to the first piece of text. @param {Measure[]} measures */
+/** Medians of tokens per second, and of milliseconds to the first piece of text. @param {Measure[]} measures */
 export const summarize = (measures) => ({
     promptTokens: measures[0].promptTokens,
     prompt: median(measures.map((m) => (m.promptTokens / m.firstMs) * 1000)),
@@ -63,7 +63,7 @@ export const summarize = (measures) => ({
 
 /** How a model can be run. @typedef {{ threads?: number, precision?: 'fast', build?: 'simd128' }} Configuration */
 /**
- * @typedef {object} Outcome of one configuration; speeds in tokens a second
+ * @typedef {object} Outcome of one configuration; speeds in tokens per second
  * @property {string} label
  * @property {import('../web/index.js').ModelInfo} info
  * @property {number} promptTokens
@@ -72,7 +72,8 @@ export const summarize = (measures) => ({
  * @property {number} firstMs
  */
 
-/** The forms that nibble has: one thread first, then as many as load() takes by itself. @returns {Configuration[]} */
+/** The configurations to measure: one thread first, then load()'s default number of threads.
+ * @returns {Configuration[]} */
 export function configurations() {
     const threads = globalThis.crossOriginIsolated && navigator.hardwareConcurrency > 1;
     return [
@@ -96,8 +97,8 @@ export async function runConfiguration(source, configuration, signal, onStep) {
         const measures = [];
         for (let i = 0; i <= REPETITIONS; i++) {
             onStep(i === 0 ? 'warming up' : `${i} of ${REPETITIONS}`);
-            const taken = await measure(model, prompt(i), i === 0 ? WARM_UP : GENERATE, signal);
-            if (i > 0) measures.push(taken);
+            const result = await measure(model, prompt(i), i === 0 ? WARM_UP : GENERATE, signal);
+            if (i > 0) measures.push(result);
         }
         return { label, info, ...summarize(measures) };
     } finally {

@@ -1,4 +1,4 @@
-// The bench page: which model, start, cancel, and what comes out.
+// The bench page: chooses a model, runs the measurement, and shows the results.
 
 import { showResults } from './bench-view.js';
 import { configurations, REPETITIONS, runConfiguration } from './bench-work.js';
@@ -21,7 +21,7 @@ const candidates = [];
 /** @type {AbortController | null} */
 let running = null;
 
-/** @param {Candidate} candidate offered from now on, and chosen */
+/** Adds a model to the list, and selects it. @param {Candidate} candidate */
 function offer(candidate) {
     if (running) return;
     let index = candidates.findIndex((known) => known.source === candidate.source);
@@ -58,19 +58,19 @@ async function run({ name, source }) {
     announce(`Measuring ${name}`);
     try {
         for (const [i, configuration] of all.entries()) {
-            // without relaxed SIMD there is one form only: the plain build, whose activations are exact
+            // without relaxed SIMD the other configurations would run the same simd128 build with exact activations
             const plain = outcomes.length > 0 && !outcomes[0].info.build.startsWith('relaxed');
             if (plain && (configuration.precision || configuration.build)) continue;
             let step = 0;
             outcomes.push(
                 await runConfiguration(source, configuration, signal, (what) => {
                     bar.value = i * steps + step++;
-                    byId('step').textContent = `Form ${i + 1} of ${all.length}: ${what}`;
+                    byId('step').textContent = `Configuration ${i + 1} of ${all.length}: ${what}`;
                 }),
             );
             showResults(name, outcomes);
         }
-        announce(`Done: ${outcomes.length} forms of nibble were measured.`);
+        announce(`Done: ${outcomes.length} configurations of nibble were measured.`);
         keepWhatWasLoaded();
     } catch (error) {
         if (signal.aborted) return announce('Cancelled.');
@@ -98,7 +98,7 @@ byId('copy').addEventListener('click', async () => {
         announce('Copied');
         byId('copy').textContent = 'Copied';
     } catch {
-        getSelection()?.selectAllChildren(byId('report')); // where the clipboard is forbidden, there is Ctrl+C
+        getSelection()?.selectAllChildren(byId('report')); // the clipboard is forbidden: select the text for Ctrl+C
         announce('Selected');
     }
     setTimeout(() => {
@@ -109,9 +109,9 @@ acceptDrops(byId('drop-cover'), offerFiles);
 setUpTheme(byId('theme'), () => {});
 await startOffline();
 
-const wished = new URLSearchParams(location.search).get('model');
-if (wished) {
-    offer(candidateAt(wished, [SMOLLM, TINY]));
+const address = new URLSearchParams(location.search).get('model');
+if (address) {
+    offer(candidateAt(address, [SMOLLM, TINY]));
 } else if (!(await isAbsent(String(SMOLLM.source)))) {
     offer(SMOLLM);
 }

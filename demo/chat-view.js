@@ -1,17 +1,17 @@
-// The conversation: messages, their buttons, and a scroll position that follows only those who want to follow.
+// The conversation: messages with their buttons, and scrolling that follows the text unless the user has scrolled up.
 import { byId, icon, iconButton, make } from './dom.js';
 import { renderMarkdown } from './markdown.js';
 
 /**
- * An answer on the screen while it is written.
+ * An answer on the screen while it is generated.
  * @typedef {object} AnswerView
  * @property {(piece: string) => void} append
- * @property {(meta: string) => void} finish with what stands beside the buttons, such as the speed
+ * @property {(meta: string) => void} finish with a text to show beside the buttons, such as the speed
  * @property {(title: string, remedy: string) => void} fail
  * @property {() => void} remove
  */
 
-const NEAR_END = 80; // pixels from the end that still count as reading the newest text
+const NEAR_END = 80; // pixels: nearer to the end than this, the view follows the text
 
 /** @param {{ onRetry: () => void }} actions */
 export function createChatView({ onRetry }) {
@@ -41,7 +41,7 @@ export function createChatView({ onRetry }) {
         follow();
         scroller.focus({ preventScroll: true }); // the button is hidden now
     });
-    // A window that becomes smaller (a phone's keyboard opens) must not hide the end.
+    // If the window becomes smaller (a phone's keyboard opens), the end must stay visible.
     new ResizeObserver(follow).observe(scroller);
 
     /** @param {() => string} text */
@@ -65,7 +65,7 @@ export function createChatView({ onRetry }) {
         return button;
     };
 
-    /** Only the last answer can be tried again. */
+    /** Removes the buttons of earlier answers: only the last one can be tried again. */
     const dropRetry = () => {
         for (const button of list.querySelectorAll('.retry')) button.remove();
     };
@@ -132,7 +132,7 @@ export function createChatView({ onRetry }) {
                     if (piece === '') return;
                     if (text === '') waiting.remove();
                     text += piece;
-                    // Pieces may come faster than the screen: one drawing a frame.
+                    // pieces may come faster than frames: draw once per frame
                     frame ||= requestAnimationFrame(draw);
                 },
                 finish: close,

@@ -1,4 +1,4 @@
-// The message box: Enter sends, Shift+Enter breaks the line, and the one button sends or stops.
+// The message box: Enter sends, Shift+Enter makes a new line, and the button sends or stops.
 import { byId, icon } from './dom.js';
 
 /** @param {{ onSend: (text: string) => void, onStop: () => void }} actions */
@@ -10,16 +10,16 @@ export function createComposer({ onSend, onStop }) {
     let answering = false;
 
     const focus = () => {
-        // On a touch screen the box would raise the keyboard over the page, unasked.
+        // On a touch screen, focusing the box would open the keyboard.
         if (matchMedia('(pointer: coarse)').matches) byId('scroller').focus({ preventScroll: true });
         else box.focus();
     };
     const draw = () => {
-        // As high as its text, up to style.css's max-height. (While the chat is hidden there is nothing to measure.)
+        // As high as its text, up to max-height in style.css. (While the chat is hidden, scrollHeight is 0.)
         box.style.height = 'auto';
         if (box.scrollHeight > 0) box.style.height = `${box.scrollHeight}px`;
         const disabled = !answering && box.value.trim() === '';
-        if (disabled && document.activeElement === button) focus(); // a disabled button would lose it
+        if (disabled && document.activeElement === button) focus(); // a disabled button would lose the focus
         button.disabled = disabled;
     };
     const submit = () => {
@@ -33,8 +33,8 @@ export function createComposer({ onSend, onStop }) {
 
     box.addEventListener('input', draw);
     box.addEventListener('keydown', (event) => {
-        // Enter chooses a word in an input method, and must not send. (In Safari the composition is over by then: 229
-        // tells.)
+        // In an input method Enter chooses a word, and must not send. (Safari has ended the composition by then, and
+        // reports the key code 229.)
         if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
         event.preventDefault();
         if (!answering) submit();

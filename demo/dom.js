@@ -1,4 +1,4 @@
-// The few DOM helpers that every view uses. Text always enters the page as text nodes, never as markup.
+// DOM helpers. Text always enters the page as text nodes, never as markup.
 
 /**
  * @template {HTMLElement} [T=HTMLElement]
@@ -65,17 +65,17 @@ export function setDisabled(ids, disabled) {
     }
 }
 
-/** A definition list's rows. @param {HTMLElement} list @param {[string, string][]} rows */
+/** Fills a definition list. @param {HTMLElement} list @param {[string, string][]} rows */
 export function fillFacts(list, rows) {
     list.replaceChildren(
         ...rows.map(([term, value]) => make('div', {}, make('dt', {}, term), make('dd', { dir: 'auto' }, value))),
     );
 }
 
-/** Tells screen readers, politely. @param {string} text */
+/** Lets screen readers read a text when they are idle. @param {string} text */
 export function announce(text) {
     const announcer = byId('announcer');
-    // The same text twice is no change, and would not be read: clear first.
+    // Clear it first: without a change the same text would not be read again.
     announcer.textContent = '';
     requestAnimationFrame(() => {
         announcer.textContent = text;

@@ -1,6 +1,6 @@
-// Files and folders dropped anywhere on the page, or chosen in the browser's own dialog.
+// Files and folders that are dropped anywhere on the page, or chosen in the browser's dialog.
 
-/** Files that a person gave together; folder: the name of the one that they lie in.
+/** Files that were given together. folder: the name of the folder that has them, if it was given.
  * @typedef {{ files: File[], folder?: string }} Given */
 
 /**
@@ -19,7 +19,7 @@ export function acceptDrops(cover, onFiles) {
         setCover(true);
     });
     addEventListener('dragleave', (event) => {
-        if (!event.relatedTarget) setCover(false); // it left the window, not just an element
+        if (!event.relatedTarget) setCover(false); // the pointer left the window, not just an element
     });
     addEventListener('drop', async (event) => {
         if (!carriesFile(event)) return;
@@ -32,7 +32,7 @@ export function acceptDrops(cover, onFiles) {
 
 /** @param {DataTransfer} transfer @returns {Promise<Given | undefined>} */
 async function filesOf(transfer) {
-    const files = [...transfer.files]; // both lists are empty once this function has waited
+    const files = [...transfer.files]; // the browser empties both lists at the first await
     const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.() ?? null);
     const folders = /** @type {FileSystemDirectoryEntry[]} */ (entries.filter((entry) => entry?.isDirectory));
     if (folders.length === 0) return files.length > 0 ? { files } : undefined;
@@ -41,13 +41,13 @@ async function filesOf(transfer) {
     return { files: await Promise.all([...single, ...inside].map(toFile)), folder: folders[0].name };
 }
 
-/** What lies in a folder itself: no model has files in folders of that. @param {FileSystemDirectoryEntry} folder */
+/** The files directly in a folder. Models have no files in subfolders. @param {FileSystemDirectoryEntry} folder */
 async function filesIn(folder) {
     const reader = folder.createReader();
     /** @type {FileSystemFileEntry[]} */
     const found = [];
     for (;;) {
-        // a reader gives a hundred at a time, and none at the end
+        // a reader returns up to a hundred entries at a time, and none at the end
         const entries = await new Promise((/** @type {(entries: FileSystemEntry[]) => void} */ resolve) =>
             reader.readEntries(resolve, () => resolve([])),
         );
@@ -56,14 +56,14 @@ async function filesIn(folder) {
     }
 }
 
-/** A file that may not be read is there, and empty: the engine then says which one is not whole.
+/** The file of an entry. If it cannot be read, this is an empty file, so that the engine's error names it.
  * @param {FileSystemFileEntry} entry @returns {Promise<File>} */
 const toFile = (entry) => new Promise((resolve) => entry.file(resolve, () => resolve(new File([], entry.name))));
 
 /**
- * Calls onFiles with what a person chooses; the same files, mended, can be chosen again.
+ * Calls onFiles with the files that are chosen. The same files can be chosen again.
  * @param {HTMLInputElement} input of type "file", for files or for a folder
- * @param {HTMLElement} button what opens it
+ * @param {HTMLElement} button which opens the dialog
  * @param {(given: Given) => void} onFiles
  */
 export function acceptChoice(input, button, onFiles) {
@@ -72,7 +72,7 @@ export function acceptChoice(input, button, onFiles) {
         const chosen = [...(input.files ?? [])];
         input.value = '';
         if (!input.webkitdirectory) return void (chosen.length > 0 && onFiles({ files: chosen }));
-        // A folder's files come with their paths: "folder/file", "folder/inner/file".
+        // The files of a folder come with paths such as "folder/file" and "folder/inner/file".
         onFiles({
             files: chosen.filter((file) => file.webkitRelativePath.split('/').length === 2),
             folder: chosen[0]?.webkitRelativePath.split('/')[0],

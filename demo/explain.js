@@ -1,9 +1,10 @@
-// Errors in the words of somebody who only wanted to chat: what happened, and what to do about it.
+// Errors explained to people who just want to chat: what happened, and what to do about it.
 
 /** @typedef {{ title: string, remedy: string, detail?: string, calm?: boolean }} Explanation */
 
-/** By NibbleError's code. Where there is no remedy it is what the engine said, which file is missing or wrong and
- * what to do; and something more. @type {Record<string, { title: string, remedy?: string, more?: string }>} */
+/** Explanations by NibbleError's code. Without `remedy`, the engine's message is shown in its place, as it says which
+ * file is wrong and what to do, followed by `more`.
+ * @type {Record<string, { title: string, remedy?: string, more?: string }>} */
 const KNOWN = {
     NB_ERR_TRUNCATED: {
         title: 'The file is not complete',
@@ -57,7 +58,8 @@ export function explain(error) {
     return { title: 'Something went wrong', remedy: 'Reload the page and try again.', detail: message };
 }
 
-/** The engine's words, which may begin with a file's name, as a sentence. @param {string} message */
+/** The engine's message as a sentence. It begins with a capital letter, unless a file's name comes first.
+ * @param {string} message */
 function sentence(message) {
     const said = message.replace(/^load\(\): /, '');
     const begun = /^[a-z]+ /.test(said) ? said[0].toUpperCase() + said.slice(1) : said;

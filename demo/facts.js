@@ -1,8 +1,8 @@
-// What the file says about itself, as rows of a list.
+// Facts about the model, as rows of a list.
 import { formatBytes, formatCount, formatDuration } from './format.js';
 
 /**
- * @param {import('../web/index.js').ModelInfo} info what load() found out; the members that a file lacks are absent
+ * @param {import('../web/index.js').ModelInfo} info members are missing if the file does not say them
  * @returns {[string, string][]}
  */
 export function modelFacts(info) {

@@ -1,4 +1,4 @@
-// Numbers as people read them. Sizes are decimal (1 MB = 10^6 bytes), as file managers and networks count.
+// Numbers for people. Sizes are decimal (1 MB = 10^6 bytes), as in file managers and networks.
 
 /** @param {number} bytes */
 export function formatBytes(bytes) {
@@ -8,7 +8,7 @@ export function formatBytes(bytes) {
     return `${bytes} B`;
 }
 
-/** "12.0 of 98.4 MB": the unit once, where it is the same. @param {number} part @param {number} whole */
+/** "12.0 of 98.4 MB": the unit stands once if both have the same. @param {number} part @param {number} whole */
 export function formatPart(part, whole) {
     const [partNumber, partUnit] = formatBytes(part).split(' ');
     const [wholeNumber, wholeUnit] = formatBytes(whole).split(' ');

@@ -13,13 +13,13 @@ export const SMOLLM = {
 /** @type {Candidate} */
 export const TINY = { name: 'Tiny stories', source: here('./tiny.gguf'), size: '0.7 MB' };
 
-/** Whether the server says that there is no such file, or has a page for every address; where it says nothing,
- * loading will tell.
+/** Whether the server says that there is no such file, or answers with an HTML page instead. If it does not answer,
+ * this is false, and load() will report the failure.
  * @param {string} url */
 export async function isAbsent(url) {
     try {
         const { ok, status, headers } = await fetch(url, { method: 'HEAD' });
-        if (!ok) return status < 500 && status !== 405; // 405: it answers no HEAD
+        if (!ok) return status < 500 && status !== 405; // 405: the server does not support HEAD
         return /^text\/html/i.test(headers.get('content-type') ?? '');
     } catch {
         return false;

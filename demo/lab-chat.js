@@ -1,4 +1,4 @@
-// The same question to the original and to what was made of it, and their answers beside each other.
+// Asks the original and the quantized files the same question, and shows their answers side by side.
 import { load } from '../web/index.js';
 import { announce, byId, make } from './dom.js';
 import { formatRate } from './format.js';
@@ -7,14 +7,14 @@ import { renderMarkdown } from './markdown.js';
 
 const CONTEXT = 1024; // tokens
 const ANSWER = 200; // tokens
-/** Bytes of loaded models that are held beside the one that answers: they need not be loaded for the next question. */
-const HELD = 1e9;
+/** Bytes of models that may stay loaded beside the one that answers, so that they need not be loaded again. */
+const MOST_LOADED = 1e9;
 
 /** @typedef {import('../web/index.js').Model} Model */
 /** @typedef {{ role: 'user' | 'assistant', content: string }} Turn */
-/** Who can be asked. @typedef {{ name: string, source: string | File | File[] }} Speaker */
-/** A speaker on the page. @typedef {Speaker & { box: HTMLInputElement, label: HTMLElement, column: HTMLElement,
- *     said: HTMLElement, turns: Turn[] }} Seat */
+/** A model that can be asked. @typedef {{ name: string, source: string | File | File[] }} Speaker */
+/** A speaker with its elements on the page, and its conversation. @typedef {Speaker & { box: HTMLInputElement,
+ *     label: HTMLElement, column: HTMLElement, said: HTMLElement, turns: Turn[] }} Participant */
 
 /** @param {{ onBusy: (busy: boolean) => void }} actions */
 export function createLabChat({ onBusy }) {
@@ -23,10 +23,10 @@ export function createLabChat({ onBusy }) {
     /** @type {HTMLButtonElement} */
     const send = byId('ask-send');
     const stop = byId('ask-stop');
-    /** @type {Seat[]} */
-    let seats = [];
-    /** Loaded models, the one that was used last at the end. @type {Map<Seat, Model>} */
-    const held = new Map();
+    /** @type {Participant[]} */
+    let participants = [];
+    /** Loaded models, the most recently used at the end. @type {Map<Participant, Model>} */
+    const loaded = new Map();
     /** @type {AbortController | null} */
     let asking = null;
     let locked = false;
@@ -35,14 +35,14 @@ export function createLabChat({ onBusy }) {
         send.disabled = locked || asking !== null;
         send.hidden = asking !== null;
         stop.hidden = asking === null;
-        for (const { box, column } of seats) {
+        for (const { box, column } of participants) {
             box.disabled = asking !== null;
             column.hidden = !box.checked;
         }
     };
 
-    /** @param {Speaker} speaker @returns {Seat} */
-    const seat = (speaker) => {
+    /** @param {Speaker} speaker @returns {Participant} */
+    const participantOf = (speaker) => {
         const box = make('input', { type: 'checkbox' });
         box.checked = true;
         box.addEventListener('change', draw);
@@ -62,26 +62,27 @@ export function createLabChat({ onBusy }) {
         };
     };
 
-    const letGo = async (/** @type {Seat} */ one) => {
-        const model = held.get(one);
-        held.delete(one);
+    const unload = async (/** @type {Participant} */ one) => {
+        const model = loaded.get(one);
+        loaded.delete(one);
         await model?.dispose();
     };
 
-    /** The seat's model, for whose memory the others may have to go. @param {Seat} one @param {AbortSignal} signal */
+    /** The participant's model. Others may have to be unloaded for it.
+     * @param {Participant} one @param {AbortSignal} signal */
     const modelOf = async (one, signal) => {
-        let model = held.get(one);
-        held.delete(one);
+        let model = loaded.get(one);
+        loaded.delete(one);
         if (!model) {
-            const bytes = () => [...held.values()].reduce((sum, { info }) => sum + info.memoryBytes, 0);
-            for (const other of [...held.keys()]) if (bytes() > HELD) await letGo(other);
+            const bytes = () => [...loaded.values()].reduce((sum, { info }) => sum + info.memoryBytes, 0);
+            for (const other of [...loaded.keys()]) if (bytes() > MOST_LOADED) await unload(other);
             model = await load(one.source, { contextLength: CONTEXT, signal });
         }
-        held.set(one, model);
+        loaded.set(one, model);
         return model;
     };
 
-    /** @param {Seat} one @param {string} question @param {AbortSignal} signal */
+    /** @param {Participant} one @param {string} question @param {AbortSignal} signal */
     const answer = async (one, question, signal) => {
         const body = make('div', { class: 'body', dir: 'auto' }, make('p', { class: 'soft' }, 'Loading'));
         const meta = make('p', { class: 'meta' });
@@ -107,7 +108,7 @@ export function createLabChat({ onBusy }) {
             if (!text) body.replaceChildren();
             meta.textContent = problemOf(signal.aborted ? new DOMException('stopped', 'AbortError') : error);
         } finally {
-            // a question without an answer would stand before the next one
+            // drop a question without an answer, as the next question would follow it
             if (text) one.turns.push({ role: 'assistant', content: text });
             else one.turns.pop();
         }
@@ -115,7 +116,7 @@ export function createLabChat({ onBusy }) {
 
     const ask = async () => {
         const question = prompt.value.trim();
-        const asked = seats.filter(({ box }) => box.checked);
+        const asked = participants.filter(({ box }) => box.checked);
         if (!question || asked.length === 0 || locked || asking) return;
         asking = new AbortController();
         const { signal } = asking;
@@ -140,7 +141,7 @@ export function createLabChat({ onBusy }) {
         ask();
     });
     prompt.addEventListener('keydown', (event) => {
-        // Enter chooses a word in an input method, and must not send
+        // in an input method Enter chooses a word, and must not send
         if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
         event.preventDefault();
         ask();
@@ -148,7 +149,7 @@ export function createLabChat({ onBusy }) {
     stop.addEventListener('click', () => asking?.abort());
     byId('ask-clear').addEventListener('click', () => {
         if (asking) return;
-        for (const one of seats) {
+        for (const one of participants) {
             one.said.replaceChildren();
             one.turns = [];
         }
@@ -157,24 +158,24 @@ export function createLabChat({ onBusy }) {
 
     return {
         stop: () => asking?.abort(),
-        /** Who can be asked; those who were there before keep their conversation. @param {Speaker[]} speakers */
-        seat(speakers) {
-            const kept = speakers.map(
+        /** Sets who can be asked. Those who were there before keep their conversation. @param {Speaker[]} speakers */
+        setSpeakers(speakers) {
+            const now = speakers.map(
                 (speaker) =>
-                    seats.find(({ source, name }) => source === speaker.source && name === speaker.name) ??
-                    seat(speaker),
+                    participants.find(({ source, name }) => source === speaker.source && name === speaker.name) ??
+                    participantOf(speaker),
             );
-            for (const one of seats) if (!kept.includes(one)) letGo(one);
-            seats = kept;
-            byId('speakers').replaceChildren(...seats.map(({ label }) => label));
-            byId('columns').replaceChildren(...seats.map(({ column }) => column));
+            for (const one of participants) if (!now.includes(one)) unload(one);
+            participants = now;
+            byId('speakers').replaceChildren(...participants.map(({ label }) => label));
+            byId('columns').replaceChildren(...participants.map(({ column }) => column));
             draw();
         },
-        /** Measuring needs the memory: nothing is held meanwhile. @param {boolean} value */
+        /** While locked, nobody can be asked, and no model is loaded: a run needs the memory. @param {boolean} value */
         async lock(value) {
             locked = value;
             draw();
-            if (value) await Promise.all([...held.keys()].map(letGo));
+            if (value) await Promise.all([...loaded.keys()].map(unload));
         },
     };
 }

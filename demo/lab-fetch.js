@@ -1,4 +1,4 @@
-// A model at an address is read many times by a run. So its files are copied into this browser first.
+// Copies the files of a model at an address into this browser, because a run reads them many times.
 import { describeSource } from '../web/sources/describe.js';
 import { severalFiles } from '../web/sources/folder.js';
 import { isAbsent, openOne, unlessVacant } from '../web/sources/open.js';
@@ -8,9 +8,9 @@ import { isAbsent, openOne, unlessVacant } from '../web/sources/open.js';
 /** @typedef {Pick<import('../web/sources/folder.js').NamedSource, 'name' | 'source' | 'absent' | 'unless'>} Wanted */
 
 /**
- * @param {string} address of a file or a folder, or of one on the hub
+ * @param {string} address of a file or a folder; hf:owner/model for one on the hub
  * @param {import('./lab-store.js').Store} store
- * @param {(share: number | null, secondsLeft: number | null) => void} progress of the file at hand
+ * @param {(share: number | null, secondsLeft: number | null) => void} progress of the current file
  * @param {AbortSignal} signal
  * @returns {Promise<{ source: File | File[], remove: () => void }>}
  */
@@ -25,7 +25,7 @@ export async function fetchModel(address, store, progress, signal) {
     const remove = () => void copies.map((copy) => copy.remove());
     try {
         for (const file of wanted) {
-            // files in folders of the folder tell how to embed
+            // files in subfolders are only for embeddings
             if (file.name.includes('/') || copies.some((copy) => copy.file.name === file.unless)) continue;
             signal.throwIfAborted();
             const opened = await openFile(file);
@@ -39,7 +39,7 @@ export async function fetchModel(address, store, progress, signal) {
     return { source: several ? files : files[0], remove };
 }
 
-/** What the file's address answers; null if the model can do without it. @param {Wanted} file */
+/** Opens a file; null if it is absent and the model does not need it. @param {Wanted} file */
 async function openFile({ source, absent }) {
     try {
         const opened = await openOne(source);
@@ -59,7 +59,7 @@ function streamOf({ next, total, cancel }, progress, signal) {
     return new ReadableStream({
         async pull(controller) {
             const piece = await next?.();
-            signal.throwIfAborted(); // a download that was ended looks like one that is complete
+            signal.throwIfAborted(); // an aborted download ends like a complete one
             if (!piece) {
                 signal.removeEventListener('abort', abort);
                 return controller.close();
@@ -67,7 +67,7 @@ function streamOf({ next, total, cancel }, progress, signal) {
             loaded += piece.length;
             const spent = (performance.now() - began) / 1000;
             progress(total ? loaded / total : null, total ? (spent / loaded) * (total - loaded) : null);
-            controller.enqueue(piece.slice()); // the piece is good until the next one is asked for
+            controller.enqueue(piece.slice()); // the piece's buffer is used again for the next one
         },
         cancel: abort,
     });

@@ -1,4 +1,4 @@
-// The lab's training: the model learns a little further from the text, and what it has learned can be watched.
+// Training in the lab: trains the model a little further on the text, and shows the loss and what the model writes.
 import { load } from '../web/index.js';
 import { QAT_OPTIONS } from '../web/qat-options.js';
 import { announce, byId, make, setDisabled } from './dom.js';
@@ -7,7 +7,7 @@ import { download } from './lab-results.js';
 import { problemOf } from './lab-steps.js';
 import { halves } from './lab-text.js';
 import { keepCopy } from './lab-work.js';
-import { beginTraining, learn, lookEvery, shareHeldOut, stepLine, whenOf } from './learning.js';
+import { beginTraining, learn, sampleEvery, shareHeldOut, stepLine, whenOf } from './learning.js';
 import { createLossPlot } from './train-plot.js';
 
 /** @typedef {import('./lab-work.js').Original} Original */
@@ -16,14 +16,15 @@ import { createLossPlot } from './train-plot.js';
 /** A way to train. colour: of style.css.
  * @typedef {{ name: string, fileName: string, colour: string, options: Options }} Way */
 
-/** Characters of the second half that are measured now and then. */
+/** How many characters of the second half are held out to measure the loss. */
 const MOST_HELD_OUT = 8000;
 
 const numberOf = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id)).valueAsNumber;
 const FIELDS = ['learn-type', 'learn-steps', 'learn-batch', 'learn-length', 'learn-rate'];
 
 /**
- * The tokens of the first half to learn from, and of so much of the second half that measuring it takes little time.
+ * The training data: the tokens of the first half to learn from, followed by the beginning of the second half, which is
+ * held out. It is short, so that measuring it takes little time.
  * @param {Original['source']} source
  * @param {string} text
  * @param {number} length of a sequence
@@ -43,8 +44,8 @@ async function dataOf(source, text, length, signal) {
 }
 
 /**
- * Ways to train: as the model is, and with weights that are rounded to a type in each pass.
- * @param {string} type 'f32': that alone
+ * Ways to train: in F32, and with weights that are rounded to a type in each pass.
+ * @param {string} type 'f32': only in F32
  * @returns {Way[]}
  */
 function waysOf(type) {
@@ -73,7 +74,7 @@ export function createLearnView({ given, store, onBusy }) {
     const bar = byId('learn-bar');
     /** @type {AbortController | null} */
     let running = null;
-    /** Whether the lab does something else. */
+    /** Whether the lab is busy with something else. */
     let locked = false;
     /** Models that were trained. @type {Kept[]} */
     let files = [];
@@ -86,7 +87,7 @@ export function createLearnView({ given, store, onBusy }) {
         byId('learn-stop').hidden = byId('learn-progress').hidden = running === null;
     }
 
-    /** What the last run left. */
+    /** Removes the results of the last run. */
     function forget() {
         for (const file of files) void file.remove();
         files = [];
@@ -95,7 +96,7 @@ export function createLearnView({ given, store, onBusy }) {
         plot.show([]);
     }
 
-    /** A column that shows what the model writes. @param {Way} way */
+    /** Adds a column that shows what the model writes. @param {Way} way */
     function columnOf({ name, colour }) {
         const note = make('p', { class: 'meta' }),
             sample = make('p', { class: 'body', dir: 'auto' }),
@@ -123,7 +124,7 @@ export function createLearnView({ given, store, onBusy }) {
             place = await store;
         if (!original || !text) return;
         if (typeof original.source === 'string') {
-            byId('learn-step').textContent = 'Fetching the model';
+            byId('learn-step').textContent = 'Downloading the model';
             keepCopy(original, await fetchModel(original.source, place, (share) => setBar(share), signal));
         }
         byId('learn-step').textContent = 'Reading the text';
@@ -136,7 +137,7 @@ export function createLearnView({ given, store, onBusy }) {
         const options = {
             ...{ steps, length, batch: numberOf('learn-batch'), rate: numberOf('learn-rate') },
             ...(await dataOf(original.source, text, length, signal)),
-            validateEvery: lookEvery(steps),
+            validateEvery: sampleEvery(steps),
         };
         for (const [i, way] of ways.entries()) {
             if (signal.aborted) break;
@@ -155,7 +156,7 @@ export function createLearnView({ given, store, onBusy }) {
     }
 
     /**
-     * A training to its end, whose model is kept.
+     * Runs a training to its end, and keeps the model.
      * @param {import('./learning.js').Training} training
      * @param {Way} way
      * @param {AbortSignal} signal
@@ -228,7 +229,7 @@ export function createLearnView({ given, store, onBusy }) {
         forget,
         stop: () => running?.abort(),
         restyle: plot.restyle,
-        /** @param {boolean} value whether the lab does something else */
+        /** @param {boolean} value whether the lab is busy with something else */
         lock(value) {
             locked = value;
             ready();

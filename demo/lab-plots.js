@@ -1,4 +1,4 @@
-// Size against quality, and size against speed: a point for each file. The table has the same figures as text.
+// Plots of size against quality, and of size against speed, with a point for each file. The table has the same figures.
 import { byId, make } from './dom.js';
 import { axis, colour, loadPlot } from './plot.js';
 
@@ -8,12 +8,12 @@ const INK = 'system-ui';
 
 /** @typedef {import('../web/index.js').ComparedFacts & Partial<import('../web/index.js').ComparedModel>} Figures */
 /** A file in the plots. base: it is the original. @typedef {{ name: string, figures: Figures, base: boolean }} Point */
-/** What a plot shows of a file: the value, and its standard error. @typedef {{ value: number, error: number }} Reading */
+/** A value with its standard error. @typedef {{ value: number, error: number }} Reading */
 
-/** What a plot shows of a file. from0: its axis begins at 0. @typedef {{ label: string, from0?: boolean,
+/** A quantity to plot. from0: its axis begins at 0. @typedef {{ label: string, from0?: boolean,
  *     read: (point: Point) => Reading | null | undefined }} Quantity */
 
-/** What the quality can be measured by. The original is as near to itself as can be. @type {Record<string, Quantity>} */
+/** Measures of quality. The original has the best possible value by definition. @type {Record<string, Quantity>} */
 const QUALITIES = {
     divergence: {
         label: 'KL divergence from the original, nats',
@@ -146,7 +146,8 @@ function optionsOf(width, from0, shown) {
 /** @param {import('uplot')} _ @param {number[]} ticks */
 const shortly = (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4))));
 
-/** @param {number[]} values @param {number} share of room on each side @returns {[number, number]} */
+/** The range of the values, with some room on each side. @param {number[]} values
+ * @param {number} share the room, relative to the range @returns {[number, number]} */
 function padded(values, share) {
     const least = Math.min(...values),
         most = Math.max(...values),
@@ -154,13 +155,13 @@ function padded(values, share) {
     return [least >= 0 ? Math.max(0, least - room) : least - room, most + room];
 }
 
-/** Points with their errors and names. @param {import('uplot')} plot @param {Shown[]} shown */
+/** Draws points with their errors and names. @param {import('uplot')} plot @param {Shown[]} shown */
 function drawPoints(plot, shown) {
     const { ctx, bbox } = plot,
         scale = devicePixelRatio,
         line = 13 * scale;
-    /** Where points and names stand. @type {{ left: number, right: number, y: number }[]} */
-    const taken = shown.map(({ x, reading }) => {
+    /** Places that points and names occupy. @type {{ left: number, right: number, y: number }[]} */
+    const occupied = shown.map(({ x, reading }) => {
         const at = plot.valToPos(x, 'x', true);
         return { left: at - line / 2, right: at + line / 2, y: plot.valToPos(reading?.value ?? 0, 'y', true) };
     });
@@ -181,16 +182,16 @@ function drawPoints(plot, shown) {
         ctx.beginPath();
         ctx.arc(at, height(value), (POINT / 2) * scale, 0, 2 * Math.PI);
         ctx.fill();
-        // the name stands on the side that has more room, above the names that are there already
+        // the name goes to the side with more room, above the names that are there already
         const wide = ctx.measureText(name).width,
             left = at > bbox.left + bbox.width / 2 ? at - wide - 8 * scale : at + 8 * scale;
         const place = { left, right: left + wide, y: height(value) - line / 2 };
-        const isTaken = () =>
-            taken.some(
+        const overlaps = () =>
+            occupied.some(
                 ({ left, right, y }) => left < place.right && place.left < right && Math.abs(y - place.y) < line,
             );
-        while (isTaken()) place.y -= line / 2;
-        taken.push(place);
+        while (overlaps()) place.y -= line / 2;
+        occupied.push(place);
         ctx.fillStyle = colour('--ink');
         ctx.fillText(name, left, place.y);
     }

@@ -1,17 +1,18 @@
-// Which files are to be made of the model. The choices are those of quantize(), from its own table.
+// Chooses which files to make of the model. The choices are those of quantize(), from its table of options.
 import { QUANTIZE_OPTIONS } from '../web/quantize-options.js';
 import { byId, iconButton, make, setDisabled } from './dom.js';
 
 /** @typedef {import('../web/index.js').QuantizeOptions} QuantizeOptions */
-/** What quantize() is asked for. imatrix: whether with an importance matrix; tuned: whether the scales then learn.
+/** A file to make, by options of quantize(). imatrix: with an importance matrix; tuned: its scales are tuned
+ * afterwards.
  * @typedef {Required<Pick<QuantizeOptions, 'type' | 'method' | 'search'>> & { imatrix: boolean, tuned: boolean }}
  *     Recipe */
 
-/** Types that are nothing without an importance matrix (index.d.ts, Preset). */
+/** Types that need an importance matrix (index.d.ts, Preset). */
 const NEEDS_IMATRIX = /^(q2_k_s|iq3_xs|iq3_xxs|iq2_.*|iq1_.*)$/;
 
-/** Types whose scales can learn (index.d.ts, tune()). */
-const LEARNS = /^(q[2-8]_|iq4_|tq2_0)/;
+/** Types whose scales can be tuned (index.d.ts, tune()). */
+const TUNABLE = /^(q[2-8]_|iq4_|tq2_0)/;
 
 /** @type {Recipe[]} */
 const FIRST = [
@@ -21,7 +22,7 @@ const FIRST = [
 ];
 const METHOD_NAMES = /** @type {Record<string, string>} */ ({ rtn: 'to nearest' });
 
-/** Whether the method looks at the calibration text itself. @param {Recipe} recipe */
+/** Whether the method needs the calibration text itself. @param {Recipe} recipe */
 export const calibrates = ({ method }) => method !== 'rtn';
 
 /** @param {Recipe} recipe */
@@ -75,14 +76,14 @@ export function createRecipeView(onChange) {
         ),
     );
 
-    /** What fits the type and the method that are chosen. */
+    /** Sets the other fields to what fits the chosen type and method. */
     const fit = () => {
         const observes = method.value !== 'rtn',
             needs = !observes && NEEDS_IMATRIX.test(type.value);
         if (observes || needs) imatrix.checked = needs;
         imatrix.disabled = busy || observes || needs;
-        tune.disabled = busy || !LEARNS.test(type.value);
-        if (!LEARNS.test(type.value)) tune.checked = false;
+        tune.disabled = busy || !TUNABLE.test(type.value);
+        if (!TUNABLE.test(type.value)) tune.checked = false;
         byId('imatrix-note').textContent = needs
             ? `${type.value.toUpperCase()} needs an importance matrix.`
             : observes

@@ -1,4 +1,4 @@
-// What was made: a table of figures, with a download of each file.
+// The results: a table of figures, with buttons that download or remove each file.
 import { withError } from '../web/report/with-error.js';
 import { byId, make } from './dom.js';
 import { formatBytes, formatRate } from './format.js';
@@ -6,7 +6,7 @@ import { formatBytes, formatRate } from './format.js';
 /** @typedef {import('./lab-work.js').Made} Made */
 /** @typedef {import('./lab-plots.js').Figures} Figures */
 
-/** A column: its head, and what it says of a file. Only the original has no divergence: it is as it is.
+/** The columns: the title, and the text for a file. Only the original has no divergence.
  * @type {[string, (figures: Figures) => string][]} */
 const COLUMNS = [
     ['Size', ({ bytes }) => formatBytes(bytes)],
@@ -70,7 +70,7 @@ export function createResultsView({ onRemove }) {
     };
 }
 
-/** The browser saves the file, from where it lies. @param {Pick<Made, 'fileName' | 'kept'>} made */
+/** Lets the browser save a file. @param {Pick<Made, 'fileName' | 'kept'>} made */
 export function download({ fileName, kept }) {
     const url = URL.createObjectURL(kept.file);
     const link = make('a', { href: url, download: fileName });

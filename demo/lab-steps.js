@@ -1,4 +1,4 @@
-// What the lab is doing: a list of steps, each with its progress and the time that is left.
+// The steps of a run, as a list: each with its progress and the time that is left.
 import { announce, byId, make } from './dom.js';
 import { explain } from './explain.js';
 import { formatDuration } from './format.js';
@@ -61,7 +61,7 @@ export function createStepsView() {
             };
         },
 
-        /** What never began. */
+        /** Marks the steps that never began. */
         end() {
             for (const item of list.querySelectorAll('[data-state=waiting]')) {
                 item.setAttribute('data-state', 'skipped');

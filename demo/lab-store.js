@@ -1,5 +1,5 @@
-// Where the files lie that the lab makes: in the browser's private file system, so that they take no memory of the
-// page. Where a browser has none that a page can write to, they are Blobs.
+// Stores the files that the lab makes in the browser's private file system, so that they take no memory of the page. If
+// the browser lets the page write no files, they are kept in memory.
 
 const PREFIX = 'nibble-lab-';
 
@@ -14,7 +14,7 @@ export async function openStore() {
         inMemory: folder === null,
 
         /**
-         * Keeps what a stream gives. If it fails, nothing of it is kept.
+         * Stores the bytes of a stream as a file. If the stream fails, nothing is kept.
          * @param {string} name
          * @param {ReadableStream<Uint8Array<ArrayBuffer>>} stream
          * @returns {Promise<Kept>}
@@ -24,7 +24,7 @@ export async function openStore() {
                 const file = new File([await new Response(stream).blob()], name);
                 return { file, remove: async () => {} };
             }
-            const own = `${count++}`; // a folder for each, as several may have the same name
+            const own = `${count++}`; // a folder for each file, as several may have the same name
             const remove = () => folder.removeEntry(own, { recursive: true }).catch(() => {});
             try {
                 const within = await folder.getDirectoryHandle(own, { create: true });
@@ -40,31 +40,32 @@ export async function openStore() {
 }
 
 /**
- * A folder for this page, which holds the lock of its name as long as it lives. It gets the lock first and the folder
- * afterwards, so a folder whose lock is free belongs to no page: one that was ended before it could remove it.
+ * A folder for this page. The page holds a lock with the folder's name as long as it lives, and takes it before it
+ * makes the folder. So a folder without a lock was left by a page that ended before it could remove the folder.
  */
 async function ownFolder() {
     if (!('createWritable' in FileSystemFileHandle.prototype)) throw new Error('this page cannot write files');
     const root = await navigator.storage.getDirectory();
-    await removeDead(root);
+    await removeAbandoned(root);
     const name = `${PREFIX}${crypto.randomUUID()}`;
     await new Promise((/** @type {(value?: unknown) => void} */ granted, refused) => {
         const held = () => {
             granted();
-            return new Promise(() => {}); // held as long as the page lives
+            return new Promise(() => {}); // never settles, so the lock is held as long as the page lives
         };
         navigator.locks.request(name, held).catch(refused);
     });
     const folder = await root.getDirectoryHandle(name, { create: true });
     addEventListener('pagehide', ({ persisted }) => {
-        // a page that may come back keeps its folder, and its lock
+        // a page in the back/forward cache keeps its folder and its lock
         if (!persisted) root.removeEntry(name, { recursive: true }).catch(() => {});
     });
     return folder;
 }
 
-/** What cannot be removed stays for the next page to try. @param {FileSystemDirectoryHandle} root */
-async function removeDead(root) {
+/** Removes folders of pages that have ended. If one cannot be removed, the next page tries again.
+ * @param {FileSystemDirectoryHandle} root */
+async function removeAbandoned(root) {
     const names = [];
     for await (const name of root.keys()) if (name.startsWith(PREFIX)) names.push(name);
     for (const name of names)

@@ -1,17 +1,16 @@
-// The text that the lab works with, or the training page: from a file, pasted, or the sample; and the two parts that the
-// lab cuts it into.
+// The text for the lab or the training page: a file, a pasted text, or the sample. The lab cuts it into two halves.
 import { byId, setDisabled } from './dom.js';
 import { acceptChoice } from './drop.js';
 import { formatBytes, formatCount } from './format.js';
 
-const MOST = 16e6; // bytes of a file that are read: more than a page could compute in a day
+const MOST = 16e6; // bytes that are read of a file; a page would need days for more
 const SAMPLE = new URL('./sample.txt', import.meta.url);
 
-/** Whether a file is meant as the text, and not as a model. @param {File} file */
+/** Whether a file is a text, by its name, and not a model. @param {File} file */
 export const isText = ({ name }) => /\.(txt|md|text|raw)$/i.test(name);
 
 /**
- * Two parts without a common word: the first half calibrates, the second measures.
+ * The two halves of the text, cut between words: the first calibrates, the second measures.
  * @param {string} text
  */
 export function halves(text) {
@@ -25,7 +24,7 @@ export function halves(text) {
 async function read(file) {
     const whole = file.size <= MOST;
     try {
-        // the cut may go through a character: what is left of it is not waited for
+        // stream: a character that is cut at the end is no error
         const text = new TextDecoder('utf-8', { fatal: true }).decode(await file.slice(0, MOST).arrayBuffer(), {
             stream: !whole,
         });
@@ -36,12 +35,12 @@ async function read(file) {
     }
 }
 
-/** What the lab does with a text. */
+/** How the lab uses a text. */
 const HALVES = 'The first half calibrates, the second half measures: no part of the text does both.';
 
 /**
  * @param {() => void} onChange
- * @param {string} [use] what is said of the text
+ * @param {string} [use] a sentence that says how the text is used
  */
 export function createTextView(onChange, use = HALVES) {
     /** @type {HTMLTextAreaElement} */
@@ -58,7 +57,7 @@ export function createTextView(onChange, use = HALVES) {
     };
     const parts = (/** @type {string} */ text) => `${formatCount(text.length)} characters. ${use}`;
 
-    const takeFile = async (/** @type {File} */ file) => {
+    const openFile = async (/** @type {File} */ file) => {
         const found = await read(file);
         if (!found)
             return show(null, `${file.name} cannot be read as a text. Give a file of plain text in UTF-8.`, true);
@@ -70,10 +69,10 @@ export function createTextView(onChange, use = HALVES) {
     box.addEventListener('input', () => {
         const text = box.value;
         if (text.trim())
-            show(text, `The text above. ${use}`); // the same at each key
+            show(text, `The text above. ${use}`); // always the same, as changes are read aloud
         else show(null, '');
     });
-    acceptChoice(byId('text-file'), byId('pick-text'), ({ files: [file] }) => void takeFile(file));
+    acceptChoice(byId('text-file'), byId('pick-text'), ({ files: [file] }) => void openFile(file));
     byId('sample-text').addEventListener('click', async () => {
         try {
             const response = await fetch(SAMPLE);
@@ -87,7 +86,7 @@ export function createTextView(onChange, use = HALVES) {
     });
 
     return {
-        takeFile,
+        openFile,
         given: () => given,
         /** @param {boolean} busy */
         setBusy(busy) {

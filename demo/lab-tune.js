@@ -1,7 +1,7 @@
-// Tuning in the lab: the scales of a file that was made learn from the original.
+// Tuning in the lab: lets the scales of a quantized file learn from the original.
 import { tune } from '../web/index.js';
 
-/** Sequences of a step, and tokens of each. */
+/** Sequences per step, and tokens per sequence. */
 const BATCH = 4,
     LENGTH = 128;
 
@@ -10,7 +10,7 @@ const BATCH = 4,
  *     number, steps: number, store: import('./lab-store.js').Store, signal: AbortSignal }} asked tokens: of the text;
  *     name: of the new file
  * @param {import('./lab-work.js').Step} step
- * @returns {Promise<[import('./lab-store.js').Kept, string]>} and what to say of it
+ * @returns {Promise<[import('./lab-store.js').Kept, string]>} the file, and a note for its step
  */
 export async function tuneFile({ original, file, name, text, tokens, window, steps, store, signal }, step) {
     const length = Math.min(window, LENGTH),

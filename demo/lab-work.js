@@ -1,4 +1,4 @@
-// What the lab computes, step by step. Nothing here touches the page.
+// The computations of the lab, step by step. Nothing here touches the page.
 import { compare, load, quantize } from '../web/index.js';
 import { fetchModel } from './lab-fetch.js';
 import { calibrates, fileName, recipeName } from './lab-recipes.js';
@@ -8,23 +8,23 @@ import { tuneFile } from './lab-tune.js';
 /** @typedef {import('./lab-recipes.js').Recipe} Recipe */
 /** @typedef {import('../web/index.js').ComparedFacts} Facts */
 /** @typedef {import('../web/index.js').ComparedModel} Measured */
-/** The model that everything is made of. release: removes the copies that a run has made of what lay at an address.
+/** The model to quantize. release: removes the local copy, if the model was fetched from an address.
  * @typedef {{ name: string, source: string | File | File[], quantized: boolean, release?: () => void }} Original */
-/** A file that was made. figures: null until it is measured, or if that failed.
+/** A quantized file. figures: null until it is measured, or if that failed.
  * @typedef {{ name: string, fileName: string, kept: import('./lab-store.js').Kept, figures: Measured | null }} Made */
-/** One line of what there is to do. share: from 0 to 1, or null while nothing is known.
+/** A step in the list of the page. share: from 0 to 1, or null if it is not known yet.
  * @typedef {{ begin: () => void, progress: (share: number | null, secondsLeft?: number | null) => void,
  *     end: (note: string) => void, fail: (error: unknown) => void }} Step */
 
-/** Windows of the text, in tokens: the longest that both parts have at least FEWEST of. */
+/** Lengths of windows, in tokens. A run takes the longest of which both halves have at least FEWEST. */
 const WINDOWS = [512, 256, 128, 64, 32];
 const FEWEST = 4;
 
-/** A fault of what was given, in words for the page. */
+/** The model or the text cannot be used. The message is shown on the page. */
 export class Unfit extends Error {}
 
 /**
- * Both parts of the text as tokens, and how long their windows are.
+ * Both halves of the text as tokens, and the length of their windows.
  * @param {Original} original
  * @param {string} text
  * @param {{ calibrationTokens: number, evaluationTokens: number }} limits
@@ -43,8 +43,8 @@ async function tokensOf({ source }, text, limits, signal) {
         const window = WINDOWS.find((size) => size <= most && size * FEWEST <= least);
         if (!window)
             throw new Unfit(
-                `The text is too short: half of it has ${least} tokens for this model, and ` +
-                    `${FEWEST * Math.min(...WINDOWS)} are the least.`,
+                `The text is too short: a half has only ${least} tokens for this model, and at least ` +
+                    `${FEWEST * Math.min(...WINDOWS)} are needed.`,
             );
         return { calibration, evaluation, window, learned: parts.calibration };
     } finally {
@@ -74,15 +74,14 @@ async function importanceOf({ source }, tokens, window, step, signal) {
 }
 
 /**
- * From now on the model is read from a copy.
+ * Reads the model from a local copy from now on.
  * @param {Original} original
  * @param {Awaited<ReturnType<typeof fetchModel>>} copy
  */
 export const keepCopy = (original, copy) => void Object.assign(original, { source: copy.source, release: copy.remove });
 
 /**
- * Makes and measures one file after the other. A file that cannot be made or measured does not keep the others from
- * it; an abort ends all.
+ * Makes and measures one file after the other. If one fails, the others are still made; an abort ends everything.
  * @param {{ original: Original, text: string, recipes: Recipe[], limits: Parameters<typeof tokensOf>[2] & { tuneSteps:
  *     number }, store: import('./lab-store.js').Store, signal: AbortSignal }} asked
  * @param {(label: string) => Step} addStep
@@ -90,7 +89,7 @@ export const keepCopy = (original, copy) => void Object.assign(original, { sourc
  */
 export async function runLab({ original, text, recipes, limits, store, signal }, addStep, onMade) {
     const { source: address } = original;
-    const fetching = typeof address === 'string' ? addStep('Fetch the model') : null;
+    const fetching = typeof address === 'string' ? addStep('Download the model') : null;
     const reading = addStep('Read the text'),
         learns = recipes.some((recipe) => recipe.imatrix || recipe.tuned || calibrates(recipe)),
         wantsMatrix = recipes.some(({ imatrix }) => imatrix);
@@ -169,7 +168,7 @@ export async function runLab({ original, text, recipes, limits, store, signal },
                 signal,
                 onProgress: ({ loaded, total, secondsLeft, calibration: before }) => {
                     if (before) making.progress(before.share, secondsLeft);
-                    // after a calibration, writing takes no time that anybody waits for
+                    // after calibration, writing takes no noticeable time
                     else if (!calibrates(recipe)) making.progress(total ? loaded / total : null, secondsLeft);
                 },
             });

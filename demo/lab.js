@@ -1,4 +1,4 @@
-// The lab: a model and a text in, files of several types out, with what each of them costs.
+// The quantization lab: makes files of several types from a model, and measures on a text what each of them costs.
 import { load } from '../web/index.js';
 import { announce, byId, make, setDisabled } from './dom.js';
 import { formatBytes, formatCount } from './format.js';
@@ -19,9 +19,9 @@ import { setUpTheme } from './theme.js';
 /** @typedef {import('./open-view.js').Candidate} Candidate */
 /** @typedef {import('./lab-work.js').Made} Made */
 
-/** Bytes of weights that a page can hold, beside what computing needs: its memory ends at 4 GiB. */
+/** Bytes of weights that a page can hold. Its memory ends at 4 GiB, and computing needs some of it. */
 const MOST = 3.8e9;
-/** What a run needs beside what the page itself loads; kept for when there is no network. */
+/** Files that a run needs and the page does not load itself. They are cached for use without a network. */
 const NEEDED = [
     './sample.txt',
     ...['engine-worker', 'pool-worker', 'jinja'].map((name) => `../build/${name}.js`),
@@ -35,7 +35,7 @@ let original = null;
 /** @type {AbortController | null} of the run */
 let running = null;
 /** @type {AbortController | null} of the model whose header is being read */
-let looking = null;
+let inspecting = null;
 /** @type {import('../web/index.js').ComparedFacts | null} the original's figures */
 let base = null;
 /** @type {Made[]} */
@@ -64,11 +64,11 @@ const learning = createLearnView({
         await chat.lock(busy || running !== null);
     },
 });
-const openView = createOpenView([SMOLLM, TINY], look, takeDrop);
+const openView = createOpenView([SMOLLM, TINY], inspect, openDrop);
 
-/** Whether there is all that a run needs; what is missing is said. */
+/** Enables the start button if a run has all that it needs, and says what is missing otherwise. */
 function ready() {
-    // the views call this while they are made, before the others are there
+    // a microtask, because views call this while they are created, before the other views exist
     queueMicrotask(() => {
         const lacking = [
             !original && 'a model',
@@ -82,36 +82,36 @@ function ready() {
     });
 }
 
-/** @param {boolean} busy with a chat */
+/** @param {boolean} busy whether a chat is going on */
 function setBusy(busy) {
     chatting = busy;
     ready();
 }
 
 /** @param {import('./drop.js').Given} given */
-function takeDrop(given) {
+function openDrop(given) {
     const [file] = given.files;
     if (running || isLearning) return;
-    if (given.folder === undefined && given.files.length === 1 && isText(file)) text.takeFile(file);
-    else look(candidateOf(given));
+    if (given.folder === undefined && given.files.length === 1 && isText(file)) text.openFile(file);
+    else inspect(candidateOf(given));
 }
 
-/** Reads the header of a model that was chosen. @param {Candidate} candidate */
-async function look(candidate) {
+/** Reads the header of the chosen model. @param {Candidate} candidate */
+async function inspect(candidate) {
     if (running || chatting || isLearning) return;
-    looking?.abort();
-    const mine = (looking = new AbortController());
+    inspecting?.abort();
+    const mine = (inspecting = new AbortController());
     original?.release?.();
     original = null;
     forget();
     learning.forget();
     ready();
-    say(`Looking at ${candidate.name}`);
+    say(`Reading the header of ${candidate.name}`);
     try {
         const model = await load(candidate.source, { headerOnly: true, signal: mine.signal });
         const { info } = model;
         await model.dispose();
-        if (mine !== looking) return;
+        if (mine !== inspecting) return;
         refuseUnfit(info);
         const quantized = info.types.some(({ type, share }) => share > 0.1 && !/^(F32|F16|BF16|F64)$/.test(type));
         original = { name: candidate.name, source: candidate.source, quantized };
@@ -128,14 +128,14 @@ async function look(candidate) {
             candidate.name,
             facts.join(' · ') +
                 (quantized
-                    ? '. Its weights are quantized already: what is made of them loses more than what is made of the original ones.'
+                    ? '. Its weights are quantized already, so quantizing them again loses more than the original would.'
                     : ''),
         );
         keepWhatWasLoaded(NEEDED);
     } catch (error) {
-        if (mine === looking) say(problemOf(error), '', true);
+        if (mine === inspecting) say(problemOf(error), '', true);
     } finally {
-        if (mine === looking) looking = null;
+        if (mine === inspecting) inspecting = null;
         ready();
     }
 }
@@ -145,8 +145,8 @@ function refuseUnfit({ unsupported, encoder, causal, bytes }) {
     if (unsupported) throw new Unfit(`nibble cannot run this model: ${unsupported}`);
     if (encoder || causal === false)
         throw new Unfit(
-            'This model embeds texts and continues none, so there is no next token to measure it by. On the command line, ' +
-                'nibble quantize makes files of it.',
+            'This model embeds texts and does not continue them, so it cannot be measured by the next token. On the ' +
+                'command line, nibble quantize makes files of it.',
         );
     if (bytes > MOST)
         throw new Unfit(
@@ -162,7 +162,7 @@ function say(what, more = '', problem = false) {
     state.classList.toggle('wrong', problem);
 }
 
-/** What was made of another model goes. */
+/** Removes the files that were made of the last model. */
 function forget() {
     for (const { kept } of made) kept.remove();
     made = [];
@@ -183,7 +183,7 @@ function show() {
     const measured = made.flatMap(({ name, figures }) => (figures ? [{ name, figures, base: false }] : []));
     plots.show([...(base ? [{ name: 'Original', figures: base, base: true }] : []), ...measured]);
     byId('try').hidden = made.length === 0;
-    chat.seat(
+    chat.setSpeakers(
         original && made.length > 0
             ? [
                   { name: 'Original', source: original.source },
@@ -216,7 +216,7 @@ async function start() {
         const asked = { original, text: given, recipes: recipes.recipes(), limits, store: await store, signal };
         await runLab(asked, steps.add, (one, facts) => {
             if (!one.figures) made.push(one);
-            // measured again for each file; the first figures stay
+            // the original is measured again for each file; keep the first figures
             base ??= facts ?? null;
             show();
         });
@@ -267,5 +267,5 @@ setUpTheme(byId('theme'), () => {
 await startOffline();
 keepWhatWasLoaded();
 
-const wished = new URLSearchParams(location.search).get('model');
-if (wished) look(candidateAt(wished, [SMOLLM, TINY]));
+const address = new URLSearchParams(location.search).get('model');
+if (address) inspect(candidateAt(address, [SMOLLM, TINY]));

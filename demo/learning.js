@@ -1,4 +1,4 @@
-// What pages that train have in common: a training that a person may stop, and what the model writes meanwhile.
+// What the pages that train share: a training that can be stopped, and samples of what the model writes meanwhile.
 import { load, train } from '../web/index.js';
 import { explain } from './explain.js';
 import { formatDuration } from './format.js';
@@ -6,21 +6,21 @@ import { formatDuration } from './format.js';
 /** @typedef {import('../web/index.js').Training} Training */
 /** @typedef {import('../web/index.js').TrainStep} TrainStep */
 
-/** How often a run measures the held-out text, and lets the model write. */
-const LOOKS = 10;
-/** Larger models write only at the end: loading them each time would take longer than the training. */
+/** How many times a run measures the held-out text, and lets the model write. */
+const SAMPLES = 10;
+/** Larger models, in parameters, write only at the end: loading them each time would take longer than the training. */
 const MOST_SAMPLED = 20e6;
 export const PROMPT = 'Once upon a time';
 
-/** Steps between two looks at a run of so many. @param {number} steps */
-export const lookEvery = (steps) => Math.max(1, Math.floor(steps / LOOKS));
+/** The number of steps between two samples, for a run of so many steps. @param {number} steps */
+export const sampleEvery = (steps) => Math.max(1, Math.floor(steps / SAMPLES));
 
 /**
- * The share of sequences to hold out, so that none to learn from has a token of the second half. It is 0.9 at most, as
- * train() takes no more.
+ * The share of sequences to hold out, so that none of the others has a token of the second half. train() takes at most
+ * 0.9.
  * @param {number} learned tokens of the first half
  * @param {number} all tokens
- * @param {number} length of a sequence; the token behind it is learned, too
+ * @param {number} length of a sequence; the token after it is a target, too
  */
 export function shareHeldOut(learned, all, length) {
     const sequences = (/** @type {number} */ tokens) => Math.max(0, Math.floor((tokens - 1) / length));
@@ -28,7 +28,7 @@ export function shareHeldOut(learned, all, length) {
 }
 
 /**
- * train(), which the signal ends only until there is a training: what that has learned is kept.
+ * train(), with a signal that has no effect any more once the training exists, so that what was learned can be saved.
  * @param {Parameters<typeof train>[0]} source
  * @param {import('../web/index.js').TrainOptions} options
  * @param {AbortSignal} signal
@@ -46,7 +46,7 @@ export async function beginTraining(source, options, signal) {
 }
 
 /**
- * All steps, or as many as there are until a person stops.
+ * Runs all steps, or until the signal stops them.
  * @param {Training} training
  * @param {AbortSignal} signal
  * @param {(step: TrainStep) => void} onStep
@@ -54,7 +54,7 @@ export async function beginTraining(source, options, signal) {
  */
 export async function learn(training, signal, onStep, onText) {
     const { steps, parameters } = training.info,
-        every = lookEvery(steps),
+        every = sampleEvery(steps),
         isSampled = parameters <= MOST_SAMPLED;
     if (isSampled) onText(await sampleOf(training));
     for await (const step of training) {
@@ -71,13 +71,13 @@ export const stepLine = ({ step, loss, tokensPerSecond, secondsLeft }, steps) =>
         step < steps ? `, ${formatDuration(Math.max(1, Math.ceil(secondsLeft)))} left` : ''
     }`;
 
-/** After which step something is, for a person. @param {Training} training */
+/** Says after which step a sample was made. @param {Training} training */
 export const whenOf = ({ step, info }) =>
     step === 0 ? 'Before the first step' : `After step ${step} of ${info.steps}`;
 
 /**
- * What the model writes now. If that cannot be seen, as where memory is short, it says why. This must not end the
- * training, or what it has learned would be lost.
+ * What the model writes now; or why it cannot write, such as a lack of memory. An error must not end the training, or
+ * what was learned would be lost.
  * @param {Training} training
  */
 async function sampleOf(training) {

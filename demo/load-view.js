@@ -1,4 +1,4 @@
-// The load screen: progress as it happens, and when something fails what happened and what to do.
+// The load screen: shows progress, and after a failure what happened and what to do.
 import { announce, byId, make } from './dom.js';
 import { formatBytes, formatDuration, formatPart } from './format.js';
 

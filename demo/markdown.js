@@ -1,20 +1,20 @@
-// The Markdown that small models write (paragraphs, headings, lists, code, quotes, bold, italic), as DOM nodes.
-// Everything becomes elements of this file's choosing and text nodes: a model's output can never become markup, and
-// links stay text, because nobody has read where they lead.
+// Renders the Markdown that small models write (paragraphs, headings, lists, code, quotes, bold, italic) as DOM nodes.
+// It makes only elements that this file names, and text nodes, so a model's output can never become markup. Links stay
+// text, because nobody has checked where they lead.
 import { make } from './dom.js';
 
 /** @typedef {{ kind: 'p' | 'code' | 'ul' | 'ol' | 'h' | 'quote', lines: string[], level: number }} Block */
 
 const FENCE = /^\s*(```|~~~)/;
-// With the flag s the rest of a line always matches: without it a rare line end would be looked for again from every
-// space.
+// With the flag s, ".*" also matches rare line ends. Without it the match could fail at one, and be tried again from
+// every space, which takes quadratic time.
 const HEADING = /^(#{1,6})\s+(.*)$/s;
 const BULLET = /^\s*[-*+]\s+(.*)$/s;
 const NUMBERED = /^\s*(\d{1,9})[.)]\s+(.*)$/s;
 const QUOTE = /^\s*>\s?(.*)$/s;
 
 /**
- * @param {string} text possibly cut in the middle of anything, while it streams
+ * @param {string} text while it streams, it may end anywhere
  * @returns {Block[]}
  */
 export function parseBlocks(text) {
@@ -32,7 +32,7 @@ export function parseBlocks(text) {
     };
 
     let fence = '';
-    /** @type {number[]} the headings that the next one may lie under */
+    /** @type {number[]} the levels of the headings that enclose the current place */
     const above = [];
     for (const line of text.split('\n')) {
         const mark = FENCE.exec(line)?.[1];
@@ -60,7 +60,7 @@ export function parseBlocks(text) {
         else if (numbered) extend('ol', numbered[2], Number(numbered[1]));
         else if (quote) extend('quote', quote[1]);
         else if (line.trim() === '') {
-            // Models often leave an empty line between items: the list goes on if another item follows.
+            // Models often leave an empty line between items, so a list goes on after it.
             if (
                 /** @type {Block | null} */ (open)?.kind === 'p' ||
                 /** @type {Block | null} */ (open)?.kind === 'quote'
@@ -75,15 +75,15 @@ export function parseBlocks(text) {
 }
 
 /**
- * A stretch of a line: plain text, code, or text within marks.
+ * A part of a line: plain text, code, or text within marks.
  * @typedef {string | { tag: 'code' | 'strong' | 'em', inner: Span[] }} Span
  */
 
 const isSpace = (/** @type {string | undefined} */ character) => character === undefined || /\s/.test(character);
 
 /**
- * The marks of one line. Each character is looked at a few times at most, whatever the text is: a mark that nothing
- * closes must not send anyone to the end of the text and back.
+ * Parses the marks of one line in linear time: a mark that is never closed must not cause a search to the end of the
+ * text for each such mark.
  * @param {string} text
  * @returns {Span[]}
  */
@@ -91,7 +91,7 @@ export function parseInline(text) {
     /** @type {Span[]} */
     const spans = [];
     const closers = strongClosers(text);
-    let plain = 0; // where the text begins that is in no span yet
+    let plain = 0; // the beginning of the text that is in no span yet
     const add = (
         /** @type {'code' | 'strong' | 'em'} */ tag,
         /** @type {number} */ at,
@@ -111,7 +111,7 @@ export function parseInline(text) {
         else if (character === '*' && text[at + 1] === '*' && !isSpace(text[at + 2]) && strongEnd > 0)
             at = add('strong', at, strongEnd, 2);
         else {
-            // the very next mark of its kind, on the same line
+            // it is closed by the next mark of its kind, on the same line
             const end = text.indexOf(character, at + 1),
                 inner = end > at + 1 ? text.slice(at + 1, end) : '\n';
             const fits = !inner.includes('\n') && (character === '`' || !(isSpace(inner[0]) || isSpace(inner.at(-1))));
@@ -122,8 +122,8 @@ export function parseInline(text) {
     return spans;
 }
 
-/** For each place where "**" may open strong text, where it would be closed: by the next "**" after a character that
- * is no space, and with something between; 0 if nowhere. @param {string} text */
+/** For each place where "**" may open strong text: where it is closed, which is the next "**" after a character that is
+ * not a space, with something between; 0 if it is not closed. @param {string} text */
 function strongClosers(text) {
     const closers = new Int32Array(text.includes('**') ? text.length : 0);
     let next = 0; // the first closing mark at or after at + 3
@@ -140,7 +140,7 @@ const inline = (text) => parseInline(text).map(toNode);
 /** @param {Span} span @returns {Node | string} */
 const toNode = (span) => (typeof span === 'string' ? span : make(span.tag, {}, ...span.inner.map(toNode)));
 
-/** Lines of a paragraph, kept apart. @param {string[]} lines */
+/** The lines of a paragraph, with a <br> between them. @param {string[]} lines */
 function paragraph(lines) {
     return lines.flatMap((line, i) => (i === 0 ? inline(line) : [make('br'), ...inline(line)]));
 }
@@ -155,7 +155,7 @@ function build(block) {
             return make('ul', {}, ...items());
         case 'ol':
             return make('ol', { start: String(block.level) }, ...items());
-        // The page's own headings above it have levels 1 and 2, and no level is left out.
+        // the page's own headings have levels 1 and 2, and no level may be skipped
         case 'h':
             return make(/** @type {'h3'} */ (`h${Math.min(2 + block.level, 6)}`), {}, ...inline(block.lines[0]));
         case 'quote':
@@ -165,12 +165,12 @@ function build(block) {
     }
 }
 
-/** @type {WeakMap<HTMLElement, string[]>} what each child was made from */
+/** @type {WeakMap<HTMLElement, string[]>} the blocks that each element shows, as JSON */
 const drawn = new WeakMap();
 
 /**
- * Draws the text into the element; blocks that did not change since the last call keep their nodes, so that a growing
- * answer costs its last block only, and a selection in the text above survives.
+ * Draws the text into the element. Blocks that have not changed since the last call keep their nodes, so that only the
+ * last block of a growing answer is drawn again, and selections in the text above stay.
  * @param {HTMLElement} element
  * @param {string} text
  */

@@ -1,13 +1,13 @@
-// Makes the page work without a network after the first visit. sw.js explains how; this is the page's side of it.
+// Makes the page work without a network after the first visit: the page's part of it. sw.js is the other part.
 
-const PATIENCE = 1500; // ms to wait for the service worker on the first visit: the model should come through it
+const PATIENCE = 1500; // ms to wait for the service worker on the first visit, so that the model is fetched through it
 
-/** @returns {Promise<boolean>} whether what the page loads from now on is kept */
+/** @returns {Promise<boolean>} whether files that the page loads from now on are cached */
 export async function startOffline() {
     if (!('serviceWorker' in navigator) || !isSecureContext) return false;
-    if (navigator.serviceWorker.controller) return true; // the browser itself looks for a newer one
-    // The page, the library and the builds lie side by side, one folder up. A server that does not send
-    // "Service-Worker-Allowed" keeps the worker to demo/, where it could not serve the rest: then there is none.
+    if (navigator.serviceWorker.controller) return true; // the browser itself checks for a newer one
+    // demo/, web/ and build/ lie side by side. If the server does not send "Service-Worker-Allowed", the worker could
+    // only serve demo/, so it is not registered.
     const script = new URL('./sw.js', import.meta.url);
     const scope = new URL('..', import.meta.url).pathname;
     try {
@@ -24,8 +24,8 @@ export async function startOffline() {
 }
 
 /**
- * Hands over the list of what came before the worker was there: the page itself and its first files.
- * @param {string[]} [more] what else to keep, which the page has not loaded yet
+ * Lets the service worker cache what was loaded before it was there: the page itself and its first files.
+ * @param {string[]} [more] other files to cache, which the page has not loaded yet
  */
 export function keepWhatWasLoaded(more = []) {
     const urls = [location.href, ...performance.getEntriesByType('resource').map((entry) => entry.name), ...more];

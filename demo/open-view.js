@@ -1,15 +1,14 @@
-// The ways to another model: the dialog's buttons and address, and files or a folder dropped anywhere on the page.
+// Opens another model: by the dialog's buttons or address, or by files or a folder dropped anywhere on the page.
 import { allWeights } from '../web/sources/names.js';
 import { byId, make } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 
-/** What the page can load. @typedef {{ name: string, source: string | File | File[], size?: string }} Candidate */
+/** A model that the page can load. @typedef {{ name: string, source: string | File | File[], size?: string }} Candidate */
 
 /**
  * @param {Candidate[]} builtIn
  * @param {(candidate: Candidate) => void} onOpen
- * @param {(given: import('./drop.js').Given) => void} [onDrop] what to do with what is dropped on the page; it is opened
- *     otherwise
+ * @param {(given: import('./drop.js').Given) => void} [onDrop] called with dropped files, which are opened by default
  */
 export function createOpenView(builtIn, onOpen, onDrop) {
     /** @type {HTMLDialogElement} */
@@ -48,8 +47,8 @@ export function createOpenView(builtIn, onOpen, onDrop) {
 }
 
 /**
- * What lies at an address. load() says what is wrong with one that is none.
- * @param {string} address possibly relative to the page
+ * The model at an address. If the address is not valid, load() says so.
+ * @param {string} address may be relative to the page
  * @param {Candidate[]} known
  * @returns {Candidate}
  */
@@ -63,7 +62,8 @@ export function candidateAt(address, known) {
     return known.find((candidate) => candidate.source === source) ?? { name: nameOf(source), source };
 }
 
-/** A file by itself, or the several of one model. @param {import('./drop.js').Given} given @returns {Candidate} */
+/** The model of the files that were given: one file, or several that belong together.
+ * @param {import('./drop.js').Given} given @returns {Candidate} */
 export function candidateOf({ files, folder }) {
     const [weights = files[0]?.name] = allWeights(files.map((file) => file.name));
     const name = folder ?? (weights === undefined ? 'no file' : withoutEnding(weights));
@@ -71,8 +71,7 @@ export function candidateOf({ files, folder }) {
 }
 
 /**
- * A model's name as a person would say it: the last part of its address, without its ending; on the hub, its
- * repository.
+ * A short name for a model: the last part of its address, without the extension; on the hub, the repository's name.
  * @param {string} address
  */
 function nameOf(address) {
@@ -85,5 +84,5 @@ function nameOf(address) {
     }
 }
 
-/** A file's name without its ending, and without its number among the parts of a split file. @param {string} name */
+/** A file's name without its extension, and without the number of a part of a split file. @param {string} name */
 const withoutEnding = (name) => name.replace(/(-\d{5}-of-\d{5})?( ?\(\d+\))?\.(gguf|safetensors)$/i, '');

@@ -1,4 +1,4 @@
-// The panel of settings and speed: beside the chat where there is room, else a sheet over it.
+// The panel of settings and speed: a column beside the chat on a wide screen, a sheet over it on a narrow one.
 import { byId } from './dom.js';
 import { recall, remember } from './store.js';
 
@@ -15,7 +15,7 @@ export function setUpPanel() {
         panel.classList.toggle('closed', !open);
         toggle.setAttribute('aria-expanded', String(open));
         backdrop.hidden = !sheet;
-        // A sheet is modal: what lies behind it can be neither reached nor read.
+        // A sheet is modal, so the rest of the page must not be reachable.
         for (const element of behind) element.inert = sheet;
         if (sheet) {
             panel.setAttribute('role', 'dialog');
@@ -41,7 +41,7 @@ export function setUpPanel() {
         'keydown',
         (event) => {
             if (event.key !== 'Escape' || !open || wide.matches) return;
-            event.stopImmediatePropagation(); // this Escape closes the sheet, and does not stop an answer as well
+            event.stopImmediatePropagation(); // this Escape closes the sheet, and must not stop the answer, too
             set(false);
         },
         { capture: true },

@@ -1,8 +1,8 @@
-// What all plots share: the library, and axes in the page's colours.
+// What all plots share: loading the library, and axes in the page's colours.
 
 /** @typedef {typeof import('uplot')} PlotClass */
 
-/** The plot library, or null if it did not arrive: a page is worth having without its plots. */
+/** The plot library; null if it cannot be loaded, as the page is useful without plots, too. */
 export async function loadPlot() {
     try {
         const url = new URL('../build/uplot.js', import.meta.url).href;
@@ -12,7 +12,7 @@ export async function loadPlot() {
     }
 }
 
-/** A colour of style.css as it is now, light or dark. @param {string} name */
+/** A colour of style.css, for the current theme. @param {string} name */
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** @returns {import('uplot').Axis} */

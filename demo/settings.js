@@ -1,4 +1,4 @@
-// The sampling settings: one table makes the form, the defaults and what is kept in this browser.
+// The sampling settings. One table defines the form, the defaults, and what is stored in this browser.
 import { make } from './dom.js';
 import { recall, remember } from './store.js';
 
@@ -110,14 +110,14 @@ function fitting(field, value) {
     return fits && (field.type !== 'number' || Number.isInteger(number)) ? number : field.initial;
 }
 
-/** What was kept, each value checked: an older page, or a hand, may have written it. */
+/** The stored settings. Each value is checked, as an older page or a user may have written it. */
 function restore() {
     /** @type {Record<string, unknown>} */
     let kept = {};
     try {
         kept = JSON.parse(recall('settings', '{}')) ?? {};
     } catch {
-        // Not JSON: as if nothing had been kept.
+        // not JSON: use the defaults
     }
     return Object.fromEntries(FIELDS.map((field) => [field.name, fitting(field, kept[field.name] ?? field.initial)]));
 }

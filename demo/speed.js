@@ -1,9 +1,9 @@
-// How fast the model answers: a live plot of tokens per second, and the figures beside it.
+// The speed of answers: a live plot of tokens per second, and figures.
 import { byId, make } from './dom.js';
 import { formatDuration, formatRate } from './format.js';
 import { axis, colour, loadPlot } from './plot.js';
 
-const WINDOW = 1000; // ms that the moving rate looks back
+const WINDOW = 1000; // ms over which the moving rate is computed
 const HEIGHT = 110;
 
 export function createSpeed() {
@@ -14,7 +14,7 @@ export function createSpeed() {
     let plot = null;
     /** @type {[number[], number[]]} seconds since the first token, tokens per second */
     let points = [[], []];
-    /** @type {{ time: number, tokens: number }[]} how many tokens there were at the times of the window */
+    /** @type {{ time: number, tokens: number }[]} the number of tokens at times within the window */
     let recent = [];
     let began = 0;
     let first = 0;
@@ -28,7 +28,7 @@ export function createSpeed() {
         plot = null;
         if (!Plot) return note('The plot library did not load');
         if (points[0].length < 2) return note('The plot appears with the first answer');
-        if (box.clientWidth === 0) return; // in a closed panel: drawn when it opens
+        if (box.clientWidth === 0) return; // the panel is closed: the plot is drawn when it opens
         box.replaceChildren();
         plot = new Plot(
             {
@@ -65,7 +65,7 @@ export function createSpeed() {
     }).observe(box);
 
     return {
-        /** New colours. */
+        /** Draws the plot again, in the colours of a new theme. */
         restyle: () => void build(),
 
         begin() {
@@ -102,7 +102,7 @@ export function createSpeed() {
         /** @param {import('../web/index.js').Result['timings']} timings the engine's own, which are exact */
         end({ generateTokensPerSecond: rate, promptTokensPerSecond: prompt }) {
             if (rate && points[0].length < 2) {
-                // Over before the moving rate had anything to look back on: its mean is all that can be drawn.
+                // the answer was too short for a moving rate: draw its mean
                 points = [
                     [0, Math.max(0.001, (performance.now() - first) / 1000)],
                     [rate, rate],

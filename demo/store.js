@@ -1,4 +1,4 @@
-// localStorage, where it is allowed: a private window may forbid it, and the page then only forgets.
+// localStorage, if it is allowed. A private window may forbid it; then settings last until the page is closed.
 
 const PREFIX = 'nibble.';
 
@@ -23,6 +23,6 @@ export function remember(key, value) {
         if (value === '') localStorage.removeItem(PREFIX + key);
         else localStorage.setItem(PREFIX + key, value);
     } catch {
-        // Not kept; the setting holds until the page is closed.
+        // not stored
     }
 }

@@ -1,15 +1,15 @@
 // Serves the page when there is no network.
 //
-// Code is asked of the network first, always, and taken from the cache only if the network does not answer: old code
-// can never stick. A model is large and does not change under its name: it comes from the cache if the server still
-// names the same ETag or date (or does not answer), so that a second visit does not download it again. A server that
-// names neither cannot say whether what was kept is right, so it is asked for the model each time.
-// Responses are kept with their headers, so the page is cross-origin isolated (and has threads) from the cache as well.
+// Code is always fetched from the network, and comes from the cache only if the network does not answer, so that old
+// code cannot stay. A model is large and seldom changes: it comes from the cache if the server still reports the same
+// ETag or date, or does not answer, so that a second visit does not download it again. If the server reports neither,
+// the model is downloaded each time.
+// Responses are cached with their headers, so the page is cross-origin isolated (and has threads) from the cache, too.
 
-const CACHE = 'nibble-1'; // another number: everything is fetched anew
+const CACHE = 'nibble-1'; // with another number everything is fetched again
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const HOME = new URL('.', worker.location.href); // .../demo/
-const ROOMS = ['.', '../web/', '../build/'].map((path) => new URL(path, HOME).href);
+const FOLDERS = ['.', '../web/', '../build/'].map((path) => new URL(path, HOME).href);
 
 worker.addEventListener('install', () => worker.skipWaiting());
 
@@ -34,7 +34,7 @@ worker.addEventListener('message', (event) => {
                 try {
                     await keep(cache, url, await fetch(url));
                 } catch {
-                    // It will be kept the next time it is asked for.
+                    // it will be cached when it is requested next
                 }
             }
         })(),
@@ -43,8 +43,8 @@ worker.addEventListener('message', (event) => {
 
 worker.addEventListener('fetch', (event) => {
     const { request } = event;
-    // A part of a file is not the file; anything that is not ours is none of our business.
-    // (Of a model's several files the header comes first and the rest later: kept ones would be downloaded twice.)
+    // Leave alone what is not ours, and requests for a part of a file. Files of a model in several files are left
+    // alone, too: nibble requests first their headers and then the rest, so that caching would download them twice.
     if (!isOurs(request.url) || request.headers.has('range') || isPart(request.url)) return;
     if (request.method === 'GET') {
         event.respondWith(isModel(request.url) ? model(event) : code(event));
@@ -55,7 +55,7 @@ worker.addEventListener('fetch', (event) => {
 
 /** @param {string} url */
 function isOurs(url) {
-    return ROOMS.some((room) => url.startsWith(room));
+    return FOLDERS.some((folder) => url.startsWith(folder));
 }
 
 /** @param {string} url */
@@ -68,7 +68,7 @@ function isPart(url) {
     return /(\.safetensors|-\d{5}-of-\d{5}\.gguf)$/i.test(new URL(url).pathname);
 }
 
-/** The page is one page, whatever parameters it is opened with. @param {string} url */
+/** The key in the cache: the address without its query, as a page is the same with any query. @param {string} url */
 function keyOf(url) {
     const key = new URL(url);
     key.search = '';
@@ -77,8 +77,8 @@ function keyOf(url) {
     return key.href;
 }
 
-/** Whether this is a page where there should be something else: some servers, and those that want a login first,
- * send one for every address. Offline it is worth nothing. @param {string} url @param {Response} response */
+/** Whether the response is an HTML page in place of another file. Some servers, such as those that want a login first,
+ * send a page for every address; it must not be cached. @param {string} url @param {Response} response */
 function isPageInstead(url, response) {
     return (
         /^text\/html/i.test(response.headers.get('content-type') ?? '') && !/(\/|\.html)$/.test(new URL(url).pathname)
@@ -95,7 +95,7 @@ async function keep(cache, url, response) {
     try {
         await cache.put(keyOf(url), response);
     } catch {
-        // No room, or the download was broken off: the page works, it only needs the network again.
+        // no room, or the download was aborted: the page works, but needs the network next time, too
     }
 }
 
@@ -103,7 +103,7 @@ async function keep(cache, url, response) {
 async function code(event) {
     const cache = await caches.open(CACHE);
     try {
-        // no-cache: the browser's own cache asks the server whether its copy is still good.
+        // no-cache: the browser's HTTP cache asks the server whether its copy is still current
         const response = await fetch(event.request, event.request.mode === 'navigate' ? {} : { cache: 'no-cache' });
         event.waitUntil(keep(cache, event.request.url, response.clone()));
         return response;
@@ -120,7 +120,7 @@ async function model(event) {
     const { url } = event.request;
     const kept = await cache.match(keyOf(url));
     if (kept && (await isCurrent(url, kept))) return kept;
-    // no-cache: the browser's own cache must not answer in the place of a server that has another file.
+    // no-cache: the browser's HTTP cache must not answer if the server has another file now
     const response = await fetch(event.request, { cache: 'no-cache' });
     if (!response.body || response.status !== 200 || isPageInstead(url, response)) return response;
     const { shown, copy } = branch(response);
@@ -129,8 +129,8 @@ async function model(event) {
 }
 
 /**
- * The answer, and a copy of what the page reads of it. When the page leaves, the download ends, and the copy with
- * it: a clone would go on reading.
+ * Splits a response in two: one for the page, and a copy that gets the bytes as the page reads them. If the page
+ * leaves, the download ends, and the copy fails. (With clone() the download would go on.)
  * @param {Response} response with a body
  */
 function branch(response) {
@@ -177,7 +177,7 @@ function branch(response) {
 }
 
 /**
- * Whether the server still names the file that was kept.
+ * Whether the server still has the file that is cached, by its ETag or date, and its size.
  * @param {string} url
  * @param {Response} kept
  */
@@ -185,18 +185,20 @@ async function isCurrent(url, kept) {
     try {
         const now = await fetch(url, { method: 'HEAD', cache: 'no-store' });
         if (!now.ok) return false;
-        const told = ['etag', 'last-modified', 'content-length'].map((name) => [
+        const pairs = ['etag', 'last-modified', 'content-length'].map((name) => [
             kept.headers.get(name),
             now.headers.get(name),
         ]);
-        const [etag, date] = told.map(([before, after]) => before !== null && before === after);
-        return (etag || date) && told.every(([before, after]) => before === null || after === null || before === after);
+        const [etag, date] = pairs.map(([before, after]) => before !== null && before === after);
+        return (
+            (etag || date) && pairs.every(([before, after]) => before === null || after === null || before === after)
+        );
     } catch {
-        return true; // no network: what we have is what there is
+        return true; // no network
     }
 }
 
-/** The page asks so whether a model is there. @param {Request} request */
+/** Answers HEAD requests, by which the page asks whether a model is there. @param {Request} request */
 async function head(request) {
     try {
         return await fetch(request);

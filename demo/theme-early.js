@@ -1,17 +1,17 @@
-// Runs before the first paint (a classic script on purpose), so that a dark page never flashes white.
-// theme.js takes over from here.
+// Sets the theme before the first paint, so that a dark page does not flash white. For this it must be a classic
+// script, not a module. theme.js does the rest.
 (() => {
     let chosen = null;
     try {
         chosen = localStorage.getItem('nibble.theme');
     } catch {
-        // Storage may be forbidden: the system's preference is then all there is.
+        // storage is forbidden: follow the system's preference
     }
     const dark = chosen ? chosen === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
     document.documentElement.dataset.theme = dark ? 'dark' : 'light';
 })();
 
-// A module that does not load, or one that it imports, leaves nobody but this script to say so.
+// If a module, or one that it imports, does not load, only this script can say so.
 addEventListener(
     'error',
     ({ target }) => {

@@ -1,11 +1,11 @@
-// Light and dark: the system's preference until the person chooses otherwise, kept in this browser.
+// The light and the dark theme: the system's preference, unless the user chooses otherwise. The choice is stored.
 import { recall, remember } from './store.js';
 
 const system = matchMedia('(prefers-color-scheme: dark)');
 
 /**
  * @param {HTMLElement} button
- * @param {() => void} onChange what must be drawn again in the new colours
+ * @param {() => void} onChange called to draw plots again in the new colours
  */
 export function setUpTheme(button, onChange) {
     const root = document.documentElement;
@@ -24,7 +24,7 @@ export function setUpTheme(button, onChange) {
 
     button.addEventListener('click', () => {
         const next = root.dataset.theme === 'dark' ? 'light' : 'dark';
-        // Back at what the system says: follow the system again from now on.
+        // if the choice equals the system's preference, follow the system from now on
         remember('theme', (next === 'dark') === system.matches ? '' : next);
         apply();
     });

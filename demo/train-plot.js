@@ -1,12 +1,12 @@
-// The plot of trainings: of each the loss of its steps, and that of the text that is held out.
+// Plots the loss of one or several trainings: of each step, and of the held-out text.
 import { make } from './dom.js';
 import { axis, colour, loadPlot } from './plot.js';
 
-/** A training's steps, and colours of style.css: of its line, and of the points of the held-out text.
+/** The steps of a training, and colours of style.css for its line and for the points of the held-out text.
  * @typedef {{ history: import('../web/index.js').TrainStep[], stroke: string, heldOut: string }} Curve */
 
 const HEIGHT = 280;
-/** Between two drawings, in ms. */
+/** The least time between two drawings, in ms. */
 const PAUSE = 100;
 
 /** @param {HTMLElement} box */
@@ -14,7 +14,7 @@ export function createLossPlot(box) {
     const library = loadPlot();
     /** @type {import('uplot') | null} */
     let plot = null;
-    /** @type {Curve[]} those that have a step */
+    /** @type {Curve[]} those that have at least one step */
     let curves = [];
     let isDue = false;
 
@@ -60,7 +60,8 @@ export function createLossPlot(box) {
     };
 }
 
-/** Their steps are 1, 2, 3 ... in all of them. @param {Curve[]} curves @returns {import('uplot').AlignedData} */
+/** The data of the plot. All curves have the steps 1, 2, 3, ...
+ * @param {Curve[]} curves @returns {import('uplot').AlignedData} */
 function dataOf(curves) {
     const steps = Math.max(...curves.map(({ history }) => history.length)),
         all = Array.from({ length: steps }, (_, i) => i);

@@ -1,4 +1,4 @@
-// The training page: a model and a text in; its loss, what it writes meanwhile, and the model as it is, out.
+// The training page: trains a model on a text, shows the loss and what the model writes, and saves the model.
 import { announce, byId, make, setDisabled } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 import { explain } from './explain.js';
@@ -6,7 +6,7 @@ import { TINY } from './known-models.js';
 import { fetchModel } from './lab-fetch.js';
 import { openStore } from './lab-store.js';
 import { createTextView, isText } from './lab-text.js';
-import { beginTraining, learn, lookEvery, stepLine, whenOf } from './learning.js';
+import { beginTraining, learn, sampleEvery, stepLine, whenOf } from './learning.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
 import { candidateAt, candidateOf } from './open-view.js';
 import { setUpTheme } from './theme.js';
@@ -16,14 +16,14 @@ import { createLossPlot } from './train-plot.js';
 /** @typedef {import('../web/index.js').Training} Training */
 /** @typedef {import('../web/index.js').TrainStep} TrainStep */
 
-/** What a run needs beside what the page itself loads; kept for when there is no network. */
+/** Files that a run needs and the page does not load itself. They are cached for use without a network. */
 const NEEDED = [
     './sample.txt',
     ...['engine-worker', 'pool-worker'].map((name) => `../build/${name}.js`),
     ...['convert', 'train', 'train-threads'].map((name) => `../build/wasm/nibble-${name}.wasm`),
 ].map((path) => new URL(path, import.meta.url).href);
 
-/** Of the text that is held out. */
+/** The share of the text that is held out. */
 const HELD_OUT = 0.1;
 
 /** @type {HTMLSelectElement} */
@@ -36,14 +36,14 @@ const candidates = [];
 let running = null;
 /** The last run, whose model can be saved until the next one. @type {Training | null} */
 let training = null;
-/** Removes the copy of its files. */
+/** Removes the local copy of the model's files. */
 let removeCopy = () => {};
 const store = openStore();
 
 const text = createTextView(ready, 'Its last tenth is held out.');
 const plot = createLossPlot(byId('plot'));
 
-/** Whether there is all that a run needs; what is missing is said. */
+/** Enables the start button if a run has all that it needs, and says what is missing otherwise. */
 function ready() {
     queueMicrotask(() => {
         setDisabled(['start'], running !== null || !text.given());
@@ -51,7 +51,7 @@ function ready() {
     });
 }
 
-/** @param {Candidate} candidate offered from now on, and chosen */
+/** Adds a model to the list, and selects it. @param {Candidate} candidate */
 function offer(candidate) {
     if (running) return;
     const index = candidates.push(candidate) - 1;
@@ -62,10 +62,10 @@ function offer(candidate) {
 }
 
 /** @param {import('./drop.js').Given} given */
-function take(given) {
+function openGiven(given) {
     if (running) return;
     const [file] = given.files;
-    if (given.folder === undefined && given.files.length === 1 && isText(file)) void text.takeFile(file);
+    if (given.folder === undefined && given.files.length === 1 && isText(file)) void text.openFile(file);
     else offer(candidateOf(given));
 }
 
@@ -84,7 +84,7 @@ function setBusy(run) {
 
 const numberOf = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id)).valueAsNumber;
 
-/** The last run's files and its worker. */
+/** Disposes of the last run's worker and files. */
 async function forget() {
     const last = training;
     training = null;
@@ -94,7 +94,7 @@ async function forget() {
 }
 
 /**
- * What is trained: files as they are, and of an address a copy, as they are read more than once.
+ * The files to train: those that were given, or a local copy of an address, as they are read more than once.
  * @param {Candidate['source']} source
  * @param {AbortSignal} signal
  */
@@ -124,7 +124,7 @@ async function run({ source }, data) {
         { signal } = controller;
     setBusy(controller);
     byId('problem').hidden = true;
-    // what is left of the last run
+    // clear the results of the last run
     byId('results').hidden = true;
     byId('sample').textContent = byId('sample-note').textContent = '';
     plot.show([]);
@@ -136,7 +136,7 @@ async function run({ source }, data) {
         const steps = numberOf('steps');
         const options = {
             ...{ data, steps, batch: numberOf('batch'), length: numberOf('length'), rate: numberOf('rate') },
-            ...{ validation: HELD_OUT, validateEvery: lookEvery(steps) },
+            ...{ validation: HELD_OUT, validateEvery: sampleEvery(steps) },
         };
         training = await beginTraining(await filesOf(source, signal), options, signal);
         byId('results').hidden = false;
@@ -181,9 +181,9 @@ async function save() {
         const blob = await new Response(/** @type {any} */ (current.model())).blob(),
             url = URL.createObjectURL(blob);
         make('a', { href: url, download: 'trained.gguf' }).click();
-        setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser reads it meanwhile
+        setTimeout(() => URL.revokeObjectURL(url), 60_000); // time for the browser to read it
     } catch (error) {
-        if (current === training) showProblem(error); // otherwise the next run has begun
+        if (current === training) showProblem(error); // unless the next run has begun
     }
 }
 
@@ -195,13 +195,13 @@ byId('start').addEventListener('click', () => {
 byId('stop').addEventListener('click', () => running?.abort());
 addEventListener('keydown', (event) => event.key === 'Escape' && running?.abort());
 byId('save').addEventListener('click', save);
-acceptChoice(byId('files'), byId('pick'), take);
-acceptDrops(byId('drop-cover'), take);
+acceptChoice(byId('files'), byId('pick'), openGiven);
+acceptDrops(byId('drop-cover'), openGiven);
 setUpTheme(byId('theme'), plot.restyle);
 await startOffline();
 
-const wished = new URLSearchParams(location.search).get('model');
-if (wished) offer(candidateAt(wished, [TINY]));
+const address = new URLSearchParams(location.search).get('model');
+if (address) offer(candidateAt(address, [TINY]));
 offer(TINY);
 select.value = '0';
 setBusy(null);
