@@ -5,6 +5,7 @@
 #include "../base/writer.h"
 #include "../formats/checkpoint.h"
 #include "../formats/gguf.h"
+#include "../formats/gguf_writer.h"
 #include "../kernels/ops.h"
 #include "../models/family.h"
 #include "../models/session.h"
@@ -19,7 +20,7 @@ typedef struct entry {
     uint64_t *counts; /* [matrices] vectors that were added up */
 } entry;
 
-enum { NO_ENTRY = UINT32_MAX };
+enum { NO_ENTRY = UINT32_MAX, NAME_BYTES = 128 };
 
 struct nb_collector {
     nb_arena arena; /* everything below */
@@ -113,27 +114,15 @@ void nb_collector_free(nb_collector *c) {
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-static void put_u32(nb_writer *w, uint32_t x) {
-    nb_write_bytes(w, (const char *)&x, sizeof x);
+static void put_float(nb_gguf_writer *w, double x) {
+    nb_gguf_put_u32(w, nb_bits_of((float)x));
 }
 
-static void put_u64(nb_writer *w, uint64_t x) {
-    nb_write_bytes(w, (const char *)&x, sizeof x);
-}
-
-static void put_float(nb_writer *w, double x) {
-    put_u32(w, nb_bits_of((float)x));
-}
-
-/* "blk.N." and the name, as a text whose size stands before it: in 4 bytes or 8. */
-static void put_name(nb_writer *w, const entry *e, const char *ending, bool wide) {
-    char text[128];
-    nb_writer name = nb_writer_over(text, sizeof text);
+/* "blk.N." and the entry's name. */
+static nb_text full_name(const entry *e, const char *ending, char *out, size_t capacity) {
+    nb_writer name = nb_writer_over(out, capacity);
     nb_write(&name, "blk.%u.%s%s", e->layer, e->name, ending);
-    put_u32(w, (uint32_t)name.length);
-    if (wide)
-        put_u32(w, 0);
-    nb_write_bytes(w, text, name.length);
+    return (nb_text){out, name.length};
 }
 
 static uint64_t most_counted(const entry *e) {
@@ -172,83 +161,70 @@ static int32_t summarize(const nb_collector *c, uint32_t chunk_size, summary *ou
     return NB_OK;
 }
 
-static void write_dat(const nb_collector *c, const summary *all, uint32_t chunk_size, nb_text text, nb_writer *w) {
-    put_u32(w, all->entries);
+static void write_dat(const nb_collector *c, const summary *all, uint32_t chunk_size, nb_text text, nb_gguf_writer *w) {
+    char bytes[NAME_BYTES];
+    nb_gguf_put_u32(w, all->entries);
     for (const entry *e = c->entries; e < c->entries + c->n_entries; e++) {
         uint64_t most = most_counted(e), calls = NB_MIN((most + chunk_size - 1) / chunk_size, INT32_MAX);
         if (!most)
             continue;
-        put_name(w, e, "", false);
-        put_u32(w, (uint32_t)calls);
-        put_u32(w, (uint32_t)columns_of(e));
+        nb_text name = full_name(e, "", bytes, sizeof bytes);
+        nb_gguf_put_u32(w, (uint32_t)name.size);
+        nb_gguf_put(w, name.data, name.size);
+        nb_gguf_put_u32(w, (uint32_t)calls);
+        nb_gguf_put_u32(w, (uint32_t)columns_of(e));
         for (uint64_t i = 0; i < columns_of(e); i++) { /* an expert that was given nothing counts as 1 everywhere */
             uint64_t count = e->counts[i / e->columns];
             put_float(w, (count ? e->sums[i] / (double)count : 1) * (double)calls);
         }
     }
-    put_u32(w, all->chunks);
-    put_u32(w, (uint32_t)text.size);
-    nb_write_bytes(w, text.data, text.size);
+    nb_gguf_put_u32(w, all->chunks);
+    nb_gguf_put_u32(w, (uint32_t)text.size);
+    nb_gguf_put(w, text.data, text.size);
 }
 
-static void put_text(nb_writer *w, nb_text text) {
-    put_u64(w, text.size);
-    nb_write_bytes(w, text.data, text.size);
+/* A tensor of `columns` times `matrices` numbers, whose data begin at *offset. */
+static void put_tensor(nb_gguf_writer *w, const entry *e, const char *ending, uint64_t columns, uint64_t *offset) {
+    char text[NAME_BYTES];
+    const uint64_t shape[2] = {columns, e->matrices};
+    nb_gguf_put_tensor(w, full_name(e, ending, text, sizeof text), NB_TYPE_F32, 2, shape, *offset);
+    *offset = NB_ROUND_UP(*offset + columns * e->matrices * sizeof(float), NB_GGUF_ALIGNMENT);
 }
 
-static void put_key(nb_writer *w, const char *key, uint32_t type) {
-    put_text(w, nb_text_of(key));
-    put_u32(w, type);
+static void put_values(nb_gguf_writer *w, const summary *all, uint32_t chunk_size, nb_text text) {
+    nb_gguf_put_key(w, "general.type", NB_VALUE_STRING);
+    nb_gguf_put_text(w, nb_text_of("imatrix"));
+    nb_gguf_put_key(w, "imatrix.datasets", NB_VALUE_ARRAY);
+    nb_gguf_put_u32(w, NB_VALUE_STRING);
+    nb_gguf_put_u64(w, 1);
+    nb_gguf_put_text(w, text);
+    nb_gguf_put_key(w, "imatrix.chunk_count", NB_VALUE_U32);
+    nb_gguf_put_u32(w, all->chunks);
+    nb_gguf_put_key(w, "imatrix.chunk_size", NB_VALUE_U32);
+    nb_gguf_put_u32(w, chunk_size);
 }
 
-/* The header's entry of a tensor of `columns` times `matrices` numbers, whose data begin at *at. */
-static void put_tensor(nb_writer *w, const entry *e, const char *ending, uint64_t columns, uint64_t *at) {
-    put_name(w, e, ending, true);
-    put_u32(w, 2);
-    put_u64(w, columns);
-    put_u64(w, e->matrices);
-    put_u32(w, NB_TYPE_F32);
-    put_u64(w, *at);
-    *at = NB_ROUND_UP(*at + columns * e->matrices * sizeof(float), NB_GGUF_ALIGNMENT);
-}
-
-static void align(nb_writer *w) {
-    while (w->length % NB_GGUF_ALIGNMENT)
-        nb_write_bytes(w, "", 1);
-}
-
-static void write_gguf(const nb_collector *c, const summary *all, uint32_t chunk_size, nb_text text, nb_writer *w) {
-    nb_write_bytes(w, "GGUF", 4);
-    put_u32(w, 3);
-    put_u64(w, 2 * (uint64_t)all->entries);
-    put_u64(w, 4);
-    put_key(w, "general.type", NB_VALUE_STRING);
-    put_text(w, nb_text_of("imatrix"));
-    put_key(w, "imatrix.datasets", NB_VALUE_ARRAY);
-    put_u32(w, NB_VALUE_STRING);
-    put_u64(w, 1);
-    put_text(w, text);
-    put_key(w, "imatrix.chunk_count", NB_VALUE_U32);
-    put_u32(w, all->chunks);
-    put_key(w, "imatrix.chunk_size", NB_VALUE_U32);
-    put_u32(w, chunk_size);
-    uint64_t at = 0;
+static void write_gguf(const nb_collector *c, const summary *all, uint32_t chunk_size, nb_text text,
+                       nb_gguf_writer *w) {
+    nb_gguf_put_start(w, 2 * (uint64_t)all->entries, 4);
+    put_values(w, all, chunk_size, text);
+    uint64_t offset = 0;
     for (const entry *e = c->entries; e < c->entries + c->n_entries; e++)
         if (most_counted(e)) {
-            put_tensor(w, e, ".in_sum2", e->columns, &at);
-            put_tensor(w, e, ".counts", 1, &at);
+            put_tensor(w, e, ".in_sum2", e->columns, &offset);
+            put_tensor(w, e, ".counts", 1, &offset);
         }
+    nb_gguf_put_padding(w);
     for (const entry *e = c->entries; e < c->entries + c->n_entries; e++) {
         if (!most_counted(e))
             continue;
-        align(w);
         for (uint64_t i = 0; i < columns_of(e); i++)
             put_float(w, e->sums[i]);
-        align(w);
+        nb_gguf_put_padding(w);
         for (uint32_t i = 0; i < e->matrices; i++)
             put_float(w, (double)e->counts[i]);
+        nb_gguf_put_padding(w);
     }
-    align(w);
 }
 
 int32_t nb_collector_write(const nb_collector *c, uint32_t format, uint32_t chunk_size, const char *text,
@@ -260,9 +236,9 @@ int32_t nb_collector_write(const nb_collector *c, uint32_t format, uint32_t chun
                        format, chunk_size, text_bytes);
     summary all;
     NB_TRY(summarize(c, chunk_size, &all, err));
-    nb_writer w = nb_writer_over((char *)out, capacity);
+    nb_gguf_writer w = {.out = out, .capacity = capacity};
     (format == NB_IMATRIX_GGUF ? write_gguf : write_dat)(c, &all, chunk_size, (nb_text){text, text_bytes}, &w);
-    if (w.length >= INT32_MAX)
+    if (w.size >= INT32_MAX)
         return NB_FAIL(err, NB_ERR_MEMORY, "the importance matrix is larger than 2 GB");
-    return (int32_t)w.length;
+    return (int32_t)w.size;
 }

@@ -4,8 +4,8 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/sort.h"
-#include "../base/writer.h"
 #include "../formats/gguf.h"
+#include "../formats/gguf_writer.h"
 #include "../types/traits.h"
 
 static bool starts(nb_text text, const char *with) {
@@ -257,30 +257,6 @@ int32_t nb_plan_place(nb_plan *plan, nb_error *err) {
 
 /* ---- the header ------------------------------------------------------------------------------------------------ */
 
-typedef struct output { /* bytes = NULL: only counts */
-    uint8_t *bytes;
-    size_t at;
-} output;
-
-static void put(output *o, const void *bytes, size_t n) {
-    if (o->bytes && n)
-        memcpy(o->bytes + o->at, bytes, n);
-    o->at += n;
-}
-
-static void put_u32(output *o, uint32_t x) {
-    put(o, &x, sizeof x);
-}
-
-static void put_u64(output *o, uint64_t x) {
-    put(o, &x, sizeof x);
-}
-
-static void put_text(output *o, nb_text text) {
-    put_u64(o, text.size);
-    put(o, text.data, text.size);
-}
-
 static bool is_of_file_type(nb_text key) {
     return nb_text_is(key, "general.file_type") || nb_text_is(key, "general.quantization_version") ||
            starts(key, "quantize.imatrix.");
@@ -301,64 +277,45 @@ static bool is_over(const nb_plan *plan, nb_text key) {
 }
 
 /* The values of the source that stay, or those of `out`. Returns how many. */
-static uint64_t put_values(output *o, const nb_plan *plan, bool is_source) {
+static uint64_t put_values(nb_gguf_writer *w, const nb_plan *plan, bool is_source) {
     const nb_checkpoint *c = is_source ? &plan->in : &plan->out;
     uint64_t n = 0;
     for (uint64_t i = 0; i < c->n_values; i++) {
         const nb_value *v = &c->values[i];
-        nb_text key = nb_checkpoint_key(c, v);
-        if (is_source && is_over(plan, key))
+        if (is_source && is_over(plan, nb_checkpoint_key(c, v)))
             continue;
-        put_text(o, key);
-        put_u32(o, v->type);
-        if (v->type == NB_VALUE_ARRAY) {
-            put_u32(o, v->item_type);
-            put_u64(o, v->count);
-        }
-        if (v->type == NB_VALUE_STRING)
-            put_u64(o, v->size);
-        put(o, c->header + v->at, (size_t)v->size);
+        nb_gguf_put_value(w, c, v);
         n++;
     }
     return n;
 }
 
-static void put_header(output *o, const nb_plan *plan) {
+static void put_header(nb_gguf_writer *w, const nb_plan *plan) {
     const nb_checkpoint *c = &plan->out;
-    output none = {0};
+    nb_gguf_writer counting = {0};
     uint64_t n_tensors = 0;
     for (uint64_t i = 0; i < c->n_tensors; i++)
         n_tensors += plan->targets[i].how != NB_TENSOR_ABSENT;
-    put(o, "GGUF", 4);
-    put_u32(o, 3);
-    put_u64(o, n_tensors);
-    put_u64(o, put_values(&none, plan, true) + put_values(&none, plan, false));
-    put_values(o, plan, true);
-    put_values(o, plan, false);
+    nb_gguf_put_start(w, n_tensors, put_values(&counting, plan, true) + put_values(&counting, plan, false));
+    put_values(w, plan, true);
+    put_values(w, plan, false);
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const nb_tensor_info *t = &c->tensors[i];
-        if (plan->targets[i].how == NB_TENSOR_ABSENT)
-            continue;
-        put_text(o, nb_checkpoint_tensor_name(c, t));
-        put_u32(o, t->n_dimensions);
-        for (uint32_t k = 0; k < t->n_dimensions; k++)
-            put_u64(o, t->shape[k]);
-        put_u32(o, t->type);
-        put_u64(o, t->at);
+        if (plan->targets[i].how != NB_TENSOR_ABSENT)
+            nb_gguf_put_tensor(w, nb_checkpoint_tensor_name(c, t), t->type, t->n_dimensions, t->shape, t->at);
     }
-    while (n_tensors && o->at % NB_GGUF_ALIGNMENT)
-        put(o, "", 1);
+    if (n_tensors)
+        nb_gguf_put_padding(w);
 }
 
 int32_t nb_plan_header(const nb_plan *plan, uint8_t **bytes, size_t *size, nb_error *err) {
-    output o = {0};
-    put_header(&o, plan);
-    uint8_t *out = nb_alloc(o.at);
-    if (!out)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", o.at);
-    o = (output){.bytes = out};
-    put_header(&o, plan);
-    *bytes = out;
-    *size = o.at;
+    nb_gguf_writer w = {0};
+    put_header(&w, plan); /* only counts */
+    w = (nb_gguf_writer){.out = nb_alloc(w.size), .capacity = w.size};
+    if (!w.out)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%z bytes)", w.capacity);
+    put_header(&w, plan);
+    *bytes = w.out;
+    *size = w.size;
     return NB_OK;
 }

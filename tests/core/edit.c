@@ -3,55 +3,28 @@
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/formats/gguf.h"
+#include "../../src/formats/gguf_writer.h"
 #include "../../src/types/types.h"
 #include "check.h"
-
-typedef struct output {
-    uint8_t *bytes; /* NULL: only counts */
-    size_t at;
-} output;
 
 typedef struct editor {
     const uint8_t *file;
     nb_checkpoint c;
     const test_edit *edits;
     size_t n_edits;
-    output out;
+    nb_gguf_writer out;
     uint64_t n_values, n_tensors, data_at; /* of what is written; the last one relative to the data */
 } editor;
-
-static void put(editor *e, const void *bytes, size_t n) {
-    if (e->out.bytes && n)
-        memcpy(e->out.bytes + e->out.at, bytes, n);
-    e->out.at += n;
-}
-
-static void put_u32(editor *e, uint32_t x) {
-    put(e, &x, sizeof x);
-}
-static void put_u64(editor *e, uint64_t x) {
-    put(e, &x, sizeof x);
-}
-
-static void put_text(editor *e, nb_text text) {
-    put_u64(e, text.size);
-    put(e, text.data, text.size);
-}
 
 static void put_number(editor *e, uint32_t type, double x) {
     float single = (float)x;
     int64_t whole = x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : 0;
     if (type == NB_VALUE_F32)
-        put(e, &single, sizeof single);
+        nb_gguf_put(&e->out, &single, sizeof single);
     else if (type == NB_VALUE_F64)
-        put(e, &x, sizeof x);
+        nb_gguf_put(&e->out, &x, sizeof x);
     else
-        put(e, &whole, nb_value_bytes(type));
-}
-
-static void pad(editor *e) {
-    while (e->out.at % NB_GGUF_ALIGNMENT)
-        put(e, "", 1);
+        nb_gguf_put(&e->out, &whole, nb_value_bytes(type));
 }
 
 static bool is_value(const test_edit *edit) {
@@ -73,19 +46,20 @@ static void put_new_value(editor *e, const test_edit *edit) {
     if (edit->what == TEST_DROP)
         return;
     e->n_values++;
-    put_text(e, nb_text_of(edit->key));
+    nb_gguf_put_key(&e->out, edit->key,
+                    edit->what == TEST_SET_TEXT    ? NB_VALUE_STRING
+                    : edit->what == TEST_SET_ARRAY ? NB_VALUE_ARRAY
+                                                   : edit->type);
     if (edit->what == TEST_SET_TEXT) {
-        put_u32(e, NB_VALUE_STRING);
-        put_text(e, nb_text_of(edit->text));
+        nb_gguf_put_text(&e->out, nb_text_of(edit->text));
         return;
     }
-    put_u32(e, edit->what == TEST_SET_ARRAY ? NB_VALUE_ARRAY : edit->type);
     if (edit->what == TEST_SET) {
         put_number(e, edit->type, edit->number);
         return;
     }
-    put_u32(e, edit->type);
-    put_u64(e, edit->n);
+    nb_gguf_put_u32(&e->out, edit->type);
+    nb_gguf_put_u64(&e->out, edit->n);
     for (uint64_t i = 0; i < edit->n; i++)
         put_number(e, edit->type, edit->items[i]);
 }
@@ -96,15 +70,7 @@ static void put_values(editor *e) {
         if (find(e, nb_checkpoint_key(&e->c, v), true))
             continue;
         e->n_values++;
-        put_text(e, nb_checkpoint_key(&e->c, v));
-        put_u32(e, v->type);
-        if (v->type == NB_VALUE_ARRAY) {
-            put_u32(e, v->item_type);
-            put_u64(e, v->count);
-        }
-        if (v->type == NB_VALUE_STRING)
-            put_u64(e, v->size);
-        put(e, e->c.header + v->at, (size_t)v->size);
+        nb_gguf_put_value(&e->out, &e->c, v);
     }
     for (size_t i = 0; i < e->n_edits; i++)
         if (is_value(&e->edits[i])) {
@@ -132,21 +98,17 @@ static uint64_t bytes_of(const nb_tensor_info *t, const test_edit *edit) {
 
 static void put_info(editor *e, const nb_tensor_info *t, nb_text name, const test_edit *edit) {
     e->n_tensors++;
-    put_text(e, name);
-    put_u32(e, is_reshaped(edit) ? 1 : t->n_dimensions);
-    for (uint32_t i = 0; i < t->n_dimensions && !is_reshaped(edit); i++)
-        put_u64(e, t->shape[i]);
     if (is_reshaped(edit))
-        put_u64(e, edit->n);
-    put_u32(e, is_reshaped(edit) ? edit->type : t->type);
-    put_u64(e, e->data_at);
+        nb_gguf_put_tensor(&e->out, name, edit->type, 1, &edit->n, e->data_at);
+    else
+        nb_gguf_put_tensor(&e->out, name, t->type, t->n_dimensions, t->shape, e->data_at);
     e->data_at = NB_ROUND_UP(e->data_at + bytes_of(t, edit), NB_GGUF_ALIGNMENT);
 }
 
 static void put_data(editor *e, const nb_tensor_info *t, const test_edit *edit) {
-    pad(e);
+    nb_gguf_put_padding(&e->out);
     if (!is_reshaped(edit))
-        put(e, e->file + t->at, (size_t)t->bytes);
+        nb_gguf_put(&e->out, e->file + t->at, (size_t)t->bytes);
     for (uint64_t i = 0; is_reshaped(edit) && i < edit->n; i++)
         put_number(e, value_type_of(edit->type), i < sizeof edit->items / sizeof *edit->items ? edit->items[i] : 0);
 }
@@ -192,13 +154,10 @@ static void put_tensors(editor *e, bool data) {
 static void put_all(editor *e) {
     uint64_t values = e->n_values, tensors = e->n_tensors; /* counted by the first pass */
     e->n_values = e->n_tensors = e->data_at = 0;
-    put(e, "GGUF", 4);
-    put_u32(e, 3);
-    put_u64(e, tensors);
-    put_u64(e, values);
+    nb_gguf_put_start(&e->out, tensors, values);
     put_values(e);
     put_tensors(e, false);
-    pad(e);
+    nb_gguf_put_padding(&e->out);
     put_tensors(e, true);
 }
 
@@ -211,9 +170,9 @@ uint8_t *test_edit_gguf(const uint8_t *file, size_t size, const test_edit *edits
         nb_checkpoint_keep_header(&e.c, file, g.at, &err) < 0)
         return NULL;
     put_all(&e);
-    e.out = (output){.bytes = nb_alloc(e.out.at)};
+    e.out = (nb_gguf_writer){.out = nb_alloc(e.out.size), .capacity = e.out.size};
     put_all(&e);
-    *out_size = e.out.at;
+    *out_size = e.out.size;
     nb_checkpoint_free(&e.c);
-    return e.out.bytes;
+    return e.out.out;
 }
