@@ -217,3 +217,15 @@ int32_t nb_grow(void **items, uint64_t *capacity, uint64_t count, size_t item_si
     *capacity = wanted;
     return NB_OK;
 }
+
+int32_t nb_enlarge(uint8_t **buffer, size_t *capacity, size_t filled, uint64_t larger, nb_error *err) {
+    uint8_t *bytes = nb_alloc_items(larger, 1);
+    if (!bytes)
+        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l bytes of the file", larger);
+    if (filled)
+        memcpy(bytes, *buffer, filled);
+    nb_free(*buffer);
+    *buffer = bytes;
+    *capacity = (size_t)larger;
+    return NB_OK;
+}

@@ -51,4 +51,7 @@ void nb_arena_free(nb_arena *arena);
 /* A zeroed array that grows by doubling: items[count] after the call, with room for one more at least. */
 int32_t nb_grow(void **items, uint64_t *capacity, uint64_t count, size_t item_size, const char *what, nb_error *err);
 
+/* Gives a buffer for a file's bytes a larger capacity; its first `filled` bytes stay. */
+int32_t nb_enlarge(uint8_t **buffer, size_t *capacity, size_t filled, uint64_t larger, nb_error *err);
+
 #endif

@@ -71,15 +71,7 @@ int32_t nb_converter_importance(nb_converter *x, const uint8_t *bytes, size_t n,
 /* ---- headers --------------------------------------------------------------------------------------------------- */
 
 int32_t nb_converter_grow(nb_converter *x, uint64_t capacity, nb_error *err) {
-    uint8_t *larger = nb_alloc_items(capacity, 1);
-    if (!larger)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l bytes of the file", capacity);
-    if (x->filled)
-        memcpy(larger, x->buffer, x->filled);
-    nb_free(x->buffer);
-    x->buffer = larger;
-    x->capacity = (size_t)capacity;
-    return NB_OK;
+    return nb_enlarge(&x->buffer, &x->capacity, x->filled, capacity, err);
 }
 
 /* Appends a part's header and tensors to those of the parts before it. Its values say nothing new and are left out. */

@@ -267,23 +267,14 @@ static int32_t refuse_split(const nb_checkpoint *c, nb_error *err) {
     return NB_OK;
 }
 
-static int32_t grow_buffer(nb_loader *l, uint64_t capacity, nb_error *err) {
-    uint8_t *larger = nb_alloc_items(capacity, 1);
-    if (!larger)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the file's header (%l bytes)", capacity);
-    memcpy(larger, l->buffer, l->filled);
-    nb_free(l->buffer);
-    l->buffer = larger;
-    l->capacity = (size_t)capacity;
-    return NB_OK;
-}
-
 static int32_t gather_header(nb_loader *l, nb_error *err) {
     nb_checkpoint *c = &l->model->checkpoint;
     int32_t code = nb_gguf_parse(&l->gguf, c, l->buffer, l->filled, err);
     NB_TRY(code);
     if (code == NB_GGUF_MORE)
-        return l->filled == l->capacity ? grow_buffer(l, 2 * (uint64_t)l->capacity, err) : NB_OK;
+        return l->filled == l->capacity
+                 ? nb_enlarge(&l->buffer, &l->capacity, l->filled, 2 * (uint64_t)l->capacity, err)
+                 : NB_OK;
     NB_TRY(nb_checkpoint_keep_header(c, l->buffer, l->gguf.at, err));
     if (!(l->flags & NB_LOAD_HEADER))
         NB_TRY(refuse_split(c, err));
