@@ -1,60 +1,38 @@
 /** load(): a worker of its own, and the model in it. */
-import { ASSET_OPTIONS, findAssets } from '../assets.js';
+import { ASSET_OPTIONS } from '../assets.js';
 import { checkOptions } from '../checks.js';
-import { printerOf, traceOf } from '../debug.js';
-import { asNibbleError, NibbleError } from '../errors.js';
+import { printerOf } from '../debug.js';
+import { NibbleError } from '../errors.js';
 import { LOAD_OPTIONS } from '../options.js';
 import { checkQuantize } from '../quantize-options.js';
 import { describeSource } from '../sources/describe.js';
-import { Link } from './link.js';
+import { openWorker } from './opening.js';
 import { feedOne, report } from './pull.js';
-import { abortReason, checkImportance, checkSignal } from './requests.js';
-
-/** @typedef {import('../sources/describe.js').Chunks} Chunks */
+import { checkImportance, checkSignal } from './requests.js';
 
 /**
  * @param {import('../index.d.ts').Source} source
  * @param {import('../index.d.ts').LoadOptions} [options]
- * @returns {Promise<{ link: Link, info: import('../index.d.ts').ModelInfo }>} the way to the worker, and what it says
+ * @returns {Promise<{ link: import('./link.js').Link, info: import('../index.d.ts').ModelInfo }>} the way to the
+ *     worker, and what it says
  */
 export async function openModel(source, options = {}) {
     const { checked, onProgress, signal, print } = checkLoad(options);
-    /** @type {Link | undefined} */
-    let link;
-    /** @type {Chunks | undefined} */
-    let chunks;
-    const abort = () => link?.close(abortReason(signal));
-    const checkAborted = () => {
-        if (signal?.aborted) throw abortReason(signal);
-    };
-    try {
-        checkAborted();
-        const assets = await findAssets(options);
-        const described = await describeSource(source);
-        chunks = described.chunks;
-        print?.(`worker: ${assets.workerUrl.slice(0, 200)}`);
-        link = await Link.open(assets.workerUrl, print);
-        signal?.addEventListener('abort', abort);
-        checkAborted();
-        const { pieces } = chunks ?? {};
-        const info = await link.request(
-            'load',
-            { source: described.plain, options: { ...checked, assets } },
-            {
-                progress: ({ progress }) => report('load()', onProgress, progress),
-                pull: () => pieces && feedOne('load()', link, pieces),
-            },
-        );
-        return { link, info };
-    } catch (error) {
-        const reason = signal?.aborted && error === abortReason(signal) ? error : asNibbleError(error);
-        if (print) traceOf('load() failed', reason).forEach(print);
-        link?.close(reason);
-        throw reason;
-    } finally {
-        signal?.removeEventListener('abort', abort);
-        chunks?.cancel();
-    }
+    const { link, answer, release } = await openWorker(
+        { caller: 'load()', options, signal, print },
+        () => describeSource(source),
+        (link, { plain, chunks }, assets) =>
+            link.request(
+                'load',
+                { source: plain, options: { ...checked, assets } },
+                {
+                    progress: ({ progress }) => report('load()', onProgress, progress),
+                    pull: () => chunks && feedOne('load()', link, chunks.pieces),
+                },
+            ),
+    );
+    release();
+    return { link, info: answer };
 }
 
 /**

@@ -1,13 +1,13 @@
 /** trainTokenizer(): a worker of its own learns a vocabulary from texts. */
-import { ASSET_OPTIONS, findAssets } from '../assets.js';
+import { ASSET_OPTIONS } from '../assets.js';
 import { checkOptions } from '../checks.js';
-import { printerOf, traceOf } from '../debug.js';
+import { printerOf } from '../debug.js';
 import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
 import { describeSource } from '../sources/describe.js';
 import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
-import { Link } from './link.js';
+import { openWorker } from './opening.js';
 import { feedOne, told } from './pull.js';
-import { abortReason, checkSignal } from './requests.js';
+import { checkSignal } from './requests.js';
 
 const CALLER = 'trainTokenizer()';
 
@@ -17,41 +17,22 @@ const refusal = (what) => new NibbleError('NB_ERR_ARGUMENT', `${CALLER}: ${what}
 /** @type {typeof import('../index.d.ts').trainTokenizer} */
 export async function trainTokenizer(source, options) {
     const { checked, onProgress, signal, print } = check(options);
-    /** @type {Link | undefined} */
-    let link;
-    /** @type {import('../sources/describe.js').Chunks | undefined} */
-    let chunks;
-    const abort = () => link?.close(abortReason(signal));
-    const checkAborted = () => {
-        if (signal?.aborted) throw abortReason(signal);
-    };
-    try {
-        checkAborted();
-        const assets = await findAssets(options),
-            described = await describeSource(/** @type {import('../index.d.ts').Source} */ (source));
-        chunks = described.chunks;
-        link = await Link.open(assets.workerUrl, print);
-        signal?.addEventListener('abort', abort);
-        checkAborted();
-        const { pieces } = chunks ?? {};
-        return await link.request(
-            'trainTokenizer',
-            { source: described.plain, options: { ...checked, debug: print !== undefined, assets } },
-            {
-                tokenizer: ({ progress }) => told(CALLER, 'onProgress', () => onProgress?.(progress)),
-                pull: () => pieces && feedOne(CALLER, link, pieces),
-            },
-        );
-    } catch (error) {
-        const reason =
-            signal?.aborted && error === abortReason(signal) ? error : blamedOn(CALLER, asNibbleError(error));
-        if (print) traceOf(`${CALLER} failed`, reason).forEach(print);
-        throw reason;
-    } finally {
-        signal?.removeEventListener('abort', abort);
-        link?.close(new NibbleError('NB_ERR_STATE', `${CALLER}: the tokenizer is trained`));
-        chunks?.cancel();
-    }
+    const { link, answer, release } = await openWorker(
+        { caller: CALLER, options, signal, print, asError: (error) => blamedOn(CALLER, asNibbleError(error)) },
+        () => describeSource(/** @type {import('../index.d.ts').Source} */ (source)),
+        (link, { plain, chunks }, assets) =>
+            link.request(
+                'trainTokenizer',
+                { source: plain, options: { ...checked, debug: print !== undefined, assets } },
+                {
+                    tokenizer: ({ progress }) => told(CALLER, 'onProgress', () => onProgress?.(progress)),
+                    pull: () => chunks && feedOne(CALLER, link, chunks.pieces),
+                },
+            ),
+    );
+    release();
+    link.close(new NibbleError('NB_ERR_STATE', `${CALLER}: the tokenizer is trained`));
+    return answer;
 }
 
 /** @param {import('../index.d.ts').TokenizerOptions} options */

@@ -1,13 +1,13 @@
 /** train() and tune(): a worker of its own, the model and the text in it, and the steps as they are asked for. */
-import { ASSET_OPTIONS, findAssets } from '../assets.js';
+import { ASSET_OPTIONS } from '../assets.js';
 import { checkOptions } from '../checks.js';
-import { printerOf, traceOf } from '../debug.js';
+import { printerOf } from '../debug.js';
 import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
 import { checkQat } from '../qat-options.js';
 import { describeSource } from '../sources/describe.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS, withTrainDefaults, withTuneDefaults } from '../train-options.js';
-import { Link } from './link.js';
-import { abortReason, checkSignal } from './requests.js';
+import { openWorker } from './opening.js';
+import { checkSignal } from './requests.js';
 import { Stream } from './stream.js';
 
 /** @typedef {import('../index.d.ts').TrainOptions} TrainOptions */
@@ -53,52 +53,34 @@ const teacherOf = async (teacher) =>
  * @param {string} caller
  * @param {TrainOptions} options
  * @param {(options: TrainOptions) => Checked} checkAll
- * @param {() => Promise<{ plain: import('../sources/open.js').Source, config?: object, teacher?:
- *     import('../sources/open.js').Source }>} describe
+ * @param {() => Promise<{ plain: import('../sources/open.js').Source, config?: object, chunks?:
+ *     import('../sources/describe.js').Chunks, teacher?: import('../sources/open.js').Source }>} describe
  */
 async function begin(caller, options, checkAll, describe) {
     const { checked, signal, print } = check(caller, options, checkAll);
-    /** @type {Link | undefined} */
-    let link;
-    const abort = () => link?.close(abortReason(signal));
-    const checkAborted = () => {
-        if (signal?.aborted) throw abortReason(signal);
-    };
-    try {
-        checkAborted();
-        const assets = await findAssets(options),
-            { plain, config, teacher } = await describe();
-        if (plain.kind === 'port' || teacher?.kind === 'port')
-            throw refusal(
-                caller,
-                'the source is read twice, and this one can be read only once: pass a URL, a path or a File',
-            );
-        link = await Link.open(assets.workerUrl, print);
-        signal?.addEventListener('abort', abort);
-        checkAborted();
-        const info = await link.request(
-            'trainOpen',
-            { source: plain, options: { ...checked, config, teacher, debug: print !== undefined, assets } },
-            {},
-        );
-        return new Training(link, info, () => signal?.removeEventListener('abort', abort));
-    } catch (error) {
-        const reason = told(caller, error, signal);
-        if (print) traceOf(`${caller} failed`, reason).forEach(print);
-        link?.close(reason);
-        signal?.removeEventListener('abort', abort);
-        throw reason;
-    }
+    const { link, answer, release } = await openWorker(
+        { caller, options, signal, print, asError: (error) => blamedOn(caller, asNibbleError(error)) },
+        async () => {
+            const described = await describe();
+            if (described.plain.kind === 'port' || described.teacher?.kind === 'port')
+                throw refusal(
+                    caller,
+                    'the source is read twice, and this one can be read only once: pass a URL, a path or a File',
+                );
+            return described;
+        },
+        (link, { plain, config, teacher }, assets) =>
+            link.request(
+                'trainOpen',
+                { source: plain, options: { ...checked, config, teacher, debug: print !== undefined, assets } },
+                {},
+            ),
+    );
+    return new Training(link, answer, release);
 }
 
 /** @param {string} caller @param {string} what */
 const refusal = (caller, what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);
-
-/** @param {string} caller @param {unknown} error @param {import('../index.d.ts').SignalLike} [signal] */
-const told = (caller, error, signal) =>
-    signal?.aborted && error === abortReason(/** @type {AbortSignal} */ (signal))
-        ? error
-        : blamedOn(caller, asNibbleError(error));
 
 /**
  * @param {import('../index.d.ts').Source | import('../index.d.ts').NewModel} source
@@ -176,7 +158,7 @@ class Training {
     #release;
 
     /**
-     * @param {Link} link
+     * @param {import('./link.js').Link} link
      * @param {import('../index.d.ts').TrainingInfo} info
      * @param {() => void} release what to do at the end
      */
@@ -226,7 +208,7 @@ class Training {
     }
 }
 
-/** @param {Link} link */
+/** @param {import('./link.js').Link} link */
 function read(link) {
     const stream = new Stream(link, (/** @type {(piece: Uint8Array) => void} */ add) =>
         link.request('trainWrite', {}, { piece: ({ bytes }) => add(bytes) }),
