@@ -1,6 +1,7 @@
 // bench --profile: every sample belongs to one phase, and the phases add up to the time that passed.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { phasesOf } from '../../web/cli/profile.js';
 import { builds, missing, models, root } from '../support/builds.js';
@@ -43,6 +44,13 @@ test("a sample's phase is that of its innermost function that has one", () => {
             `${layers} nb_parallel quantize_chunk`,
             'engine.generate nb_session_generate nb_sampler_next expf',
             'engine.push nb_detokenizer_push',
+            'engine.advance nb_integer_session_advance nb_integer_multiply nb_parallel run_rows',
+            'engine.advance nb_integer_session_advance nb_parallel run_rows', // V8 inlined the caller
+            'engine.advance nb_integer_session_advance nb_parallel chunk nb_integer_attend',
+            'engine.advance nb_integer_session_advance nb_parallel chunk nb_integer_norm',
+            'engine.advance nb_integer_session_advance nb_parallel chunk nb_integer_codes_of',
+            'engine.generate nb_integer_session_choose',
+            'engine.load nb_loader_push',
             'engine.push (program)',
             'engine.breathe',
             '(idle)',
@@ -54,14 +62,28 @@ test("a sample's phase is that of its innermost function that has one", () => {
         'matmul q6_k': 1,
         'dequantizing bf16': 1,
         'matmul as F32': 1,
+        'matmul int8': 2,
         'waiting for threads': 2,
-        attention: 2,
-        'norms, RoPE, activation functions': 1,
-        'quantizing activations': 1,
-        sampling: 1,
+        attention: 3,
+        'norms, RoPE, activation functions': 2,
+        'quantizing activations': 2,
+        sampling: 2,
         text: 1,
+        'other WebAssembly': 1,
         JavaScript: 2,
     });
+});
+
+test('the builds of the integer engine keep the names that tell its phases apart', async () => {
+    for (const name of ['integer', 'integer-threads']) {
+        const module = await WebAssembly.compile(readFileSync(`${root}build/wasm/nibble-${name}.wasm`)),
+            names = WebAssembly.Module.customSections(module, 'name').map((bytes) =>
+                Buffer.from(bytes).toString('latin1'),
+            );
+        for (const phase of ['multiply', 'attend', 'codes', 'session_advance', 'session_choose'])
+            assert.ok(names.join().includes(`nb_integer_${phase}`), `${name}: nb_integer_${phase}`);
+        assert.ok(names.join().includes('run_rows'), name);
+    }
 });
 
 /** @typedef {import('../../web/cli/profile.js').Budget} Budget */

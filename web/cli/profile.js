@@ -24,10 +24,11 @@ const PHASES = /** @type {[RegExp, string][]} */ ([
     [/^nb_matmul_(.+)_[^_]+__/, 'matmul $1'], // nb_matmul_<weight>_<activation>__<isa>
     [/^nb_dequantize_(.+)/, 'dequantizing $1'],
     [/^(nb_matmul|run_chunk)$/, 'matmul, dividing the work'],
-    [/^(nb_activations_|quantize_chunk)/, 'quantizing activations'],
-    [/^(nb_attend|attend_)/, 'attention'],
-    [/^nb_sampler_/, 'sampling'],
-    [/^nb_session_(advance|generate)$/, 'norms, RoPE, activation functions'],
+    [/^(nb_integer_multiply|run_rows)$/, 'matmul int8'],
+    [/^(nb_activations_|quantize_chunk|nb_integer_codes)/, 'quantizing activations'],
+    [/^(nb_attend|attend_|nb_integer_attend)/, 'attention'],
+    [/^(nb_sampler_|nb_integer_session_choose$)/, 'sampling'],
+    [/^nb_(integer_)?session_(advance|generate)$/, 'norms, RoPE, activation functions'],
     [/^nb_(de)?tokenize/, 'text'],
 ]);
 
@@ -53,7 +54,7 @@ function phaseOf(leaf, parents) {
         const found = url.startsWith('wasm:') && PHASES.find(([pattern]) => pattern.test(functionName));
         if (found) return functionName.replace(new RegExp(`${found[0].source}.*`), found[1]);
     }
-    return 'JavaScript';
+    return leaf.callFrame.url.startsWith('wasm:') ? 'other WebAssembly' : 'JavaScript';
 }
 
 /**
