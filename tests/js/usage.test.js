@@ -143,7 +143,10 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['quantize', hugging, out, '--format', 'gptq', '--steps', '9'], /or pass method \(--method\) autoround/],
         [['quantize', ...gguf, '--type', 'q4_0', '--calibration', noText, '--method', 'awq'], /not a text in UTF-8/],
         [['quantize', ...gguf, '--type', 'q4_0', '--asymmetric'], /--asymmetric is for folders/],
-        [['quantize', ...float, '--type', 'q4_0', '--tensor', 'ffn_dwn=q4_0'], /no tensor's name fits "ffn_dwn"/],
+        [
+            ['quantize', ...float, '--type', 'q4_0', '--tensor', 'ffn_dwn=q4_0'],
+            /"ffn_dwn" is found in the name of no matrix/,
+        ],
         [['quantize', ...float, '--type', 'q4_0', '--imatrix', noMatrix], /imatrix \(--imatrix\): /],
         [
             [

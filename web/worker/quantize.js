@@ -17,7 +17,7 @@ import { planned, plannedTensors } from './planned.js';
 import { quantizeFolder } from './quantize-folder.js';
 import { openSideFile } from './side-file.js';
 import { Simulation } from './simulation.js';
-import { rulesOf } from './type-rules.js';
+import { checkRules, rulesOf } from './type-rules.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./core.js').Core} Core */
@@ -153,10 +153,12 @@ const placed = (blocks, tensors, find) =>
 function plan(core, converter, options) {
     const all = plannedTensors(core, converter);
     refuseIntegers(all);
-    const rules = rulesOf(options, all);
+    const rules = rulesOf(options, all),
+        changed = new Set();
     for (const { i, name } of all) {
         const rule = rules.find(([pattern]) => pattern.test(name));
-        if (rule) core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
+        if (rule && core.count('nb_converter_choose', converter, i, TYPES[rule[1]]) === 1) changed.add(name);
     }
+    checkRules(options, all, changed);
     return plannedTensors(core, converter);
 }

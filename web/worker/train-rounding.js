@@ -15,6 +15,7 @@ import {
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { TRAINED_TYPES } from '../qat-options.js';
+import { unmatchedPattern } from './type-rules.js';
 
 /** @typedef {import('../qat-options.js').FullQat} FullQat */
 /** @typedef {Record<keyof typeof nb_train_rounding.fields, number>} Rounding */
@@ -48,12 +49,12 @@ function typeOf({ type, tensors }, { name, columns }) {
  */
 export function roundingsOf(qat, tensors) {
     const names = tensors.filter(({ isMatrix }) => isMatrix).map(({ name }) => name),
-        idle = qat.tensors.find(([pattern]) => !names.some((name) => new RegExp(pattern).test(name)));
-    if (idle) {
+        pattern = unmatchedPattern(qat.tensors, names);
+    if (pattern !== undefined) {
         const first = names.filter((name) => !/^blk\.[1-9]/.test(name)).join(', ');
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
-            `tensors (--qat-tensor): ${JSON.stringify(idle[0])} is found in the name of no matrix. The matrices of ` +
+            `tensors (--qat-tensor): ${JSON.stringify(pattern)} is found in the name of no matrix. The matrices of ` +
                 `this model are ${first}, and as many in each other layer`,
         );
     }
