@@ -107,7 +107,7 @@ test('a mix and a method that calibrates take them, too, if they are asked to', 
     const ordered = { ...options, ...GPTQ, requantize: true };
     await assert.rejects(
         made(at('gptq-desc-act'), ordered),
-        nibbleError('NB_ERR_UNSUPPORTED', /another order \(desc_act\).*make one of the folder first.*--type q4_0/),
+        nibbleError('NB_ERR_UNSUPPORTED', /another order \(desc_act\).*make a GGUF of the folder first.*--type q4_0/),
     );
     const folder = mkdtempSync(join(tmpdir(), 'nibble-'));
     try {

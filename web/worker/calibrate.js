@@ -10,13 +10,15 @@
 import { NB_WALK_HESSIANS, NB_WALK_MEANS, NB_WALK_RANGES, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { AutoRound } from './auto-round.js';
+import { checkPlan, nothingToSmooth } from './calibration-checks.js';
+import { calibrationRun } from './calibration-run.js';
 import { startCore } from './choose-build.js';
 import { Conversion } from './convert.js';
 import { Engine } from './engine.js';
 import { Folding } from './folding.js';
-import { NO_CODES } from './inputs.js';
 import { stopwatch } from './journal.js';
 import { LayerProgress } from './layer-progress.js';
+import { GGUF_BLOCKS } from './maker.js';
 import { Parts } from './parts.js';
 import { isFloat, layerOf, part, weightsOf } from './planned.js';
 import { Quantizer } from './quantizer.js';
@@ -26,29 +28,12 @@ import { cutForInputs, spread } from './windows.js';
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./folding.js').Weights} Weights */
+/** @typedef {import('./maker.js').Maker} Maker */
 /** @typedef {import('./walk.js').Matrix} Matrix */
 /** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
 /**
  * @typedef {{ progress: (progress: import('../index.d.ts').Progress) => void, watch: (port: MessagePort) => void }}
  *     Port
- */
-
-/**
- * What matrices become: blocks of a GGUF, or tensors of a folder (quantize-folder.js). room() gives the place for it,
- * and finish(), when it is filled, what the walk goes on with.
- * @typedef {object} Maker
- * @property {(tensor: Planned) => boolean} isWanted whether it is made at all
- * @property {(quantizer: Quantizer, tensor: Planned) => number} bytesOf
- * @property {(quantizer: Quantizer, tensor: Planned, blocks: Blocks) => import('./inputs.js').Room} room
- * @property {(quantizer: Quantizer, tensor: Planned, room: import('./inputs.js').Room) => { type: string, bytes:
- *     Uint8Array }} finish
- * @property {(tensor: Planned) => import('./inputs.js').Grid} grid what AWQ's searches round to
- * @property {(quantizer: Quantizer, tensor: Weights, isInGroup: boolean) => boolean | Promise<boolean>} canChange
- *     whether a tensor that is not wanted may be changed by scales. isInGroup: it is a matrix that the walk observes
- * @property {(tensor: Weights) => boolean} isRemade whether such a tensor, when it is changed, is made like those that
- *     are wanted; else put() gets it in F32
- * @property {(tensor: Weights) => import('./kept-tensors.js').Stored | undefined} stored how what is written holds a
- *     tensor that was changed, if that is not F32
  */
 
 /**
@@ -132,17 +117,14 @@ class Calibration {
         this.options = options;
         this.journal = journal;
         this.folds = options.method.startsWith('awq') || options.folder?.smooth !== undefined;
-        const apart = plan.find(({ name }) => name.endsWith('.outliers'));
-        if (this.folds && apart) throw notScalable(options.method, apart.name);
         /** What is observed for the rounding, and for scales of columns. */
         this.what =
             (options.method === 'rtn' ? NB_WALK_MEANS : NB_WALK_HESSIANS) +
             (options.folder?.activations === 'static' ? NB_WALK_RANGES : 0);
         this.whatFolds = options.folder?.smooth === undefined ? NB_WALK_HESSIANS : NB_WALK_MEANS;
         this.maker = maker;
-        const wanted = plan.filter((tensor) => maker.isWanted(tensor)),
-            ordered = wanted.find(({ name }) => plan.some((tensor) => isMadeOrder(tensor, name)));
-        if (ordered) throw notOrdered(ordered);
+        const wanted = plan.filter((tensor) => maker.isWanted(tensor));
+        checkPlan(plan, wanted, options.method, this.folds);
         this.wanted = new Set(wanted.map(({ name }) => name));
         this.layers = Math.max(-1, ...plan.map(({ name }) => layerOf(name))) + 1;
         this.progress = new LayerProgress(
@@ -184,18 +166,7 @@ class Calibration {
         );
         parts.freeModel();
         await parts.load((name) => layerOf(name) < 0 && !OF_OUTPUT.has(name), undefined, hash);
-        blocks.begin({
-            settings: { ...options, ...NO_MATTER, ...choicesOf(options, () => undefined), context: all.context },
-            choices: choicesOf(options, (value) => value),
-            plan: this.plan
-                .filter(({ name }) => layerOf(name) >= 0)
-                .map(({ name, source, from, type, columns, rows, matrices }) =>
-                    [name, source, from, type, columns, rows, matrices].join(),
-                )
-                .join('\n'),
-            text: new Uint8Array(tokens.buffer),
-            ends: hash?.digest('hex') ?? '',
-        });
+        blocks.begin(calibrationRun(options, this.plan, all.context, tokens, hash?.digest('hex') ?? ''));
         const walk = new Walk(engine, rows, all.context);
         try {
             walk.begin(engine.model);
@@ -476,83 +447,5 @@ class Calibration {
     }
 }
 
-/**
- * Options that change nothing of the blocks. The calibration text is compared as tokens, so the number of windows is,
- * too.
- * @type {{ [name in keyof QuantizeOptions]?: undefined }}
- */
-const NO_MATTER = {
-    ...{ calibration: undefined, samples: undefined, threads: undefined, resume: undefined, requantize: undefined },
-    ...{ part: undefined, parts: undefined, assets: undefined, debug: undefined },
-};
-
-/**
- * Options that only say which type each tensor gets, which the plan tells.
- * @param {QuantizeOptions & { [name: string]: any }} options
- * @param {(value: any) => any} map
- */
-const choicesOf = (options, map) =>
-    Object.fromEntries(
-        ['type', 'bits', 'size', 'tensors', 'outputType', 'tokenEmbeddingType', 'imatrix'].map((name) => [
-            name,
-            map(options[name]),
-        ]),
-    );
-
-/** Norms behind the blocks, as encoders have them, also make what the residual stream goes on with. */
-const nothingToSmooth = () =>
-    new NibbleError(
-        'NB_ERR_ARGUMENT',
-        'smooth (--smooth): this model has no norm that makes the inputs of a matrix and nothing else, so no norm ' +
-            'can take scales up: leave it out',
-    );
-
-/**
- * Whether a tensor is the order of a matrix's columns, and no file has it.
- * @param {Planned} tensor
- * @param {string} of
- */
-const isMadeOrder = ({ name, source }, of) => source === '' && name === of.replace(/weight$/, 'order');
-
-/** What is not made of its codes has no order either. @param {Planned} tensor */
-const notOrdered = ({ name, from }) =>
-    new NibbleError(
-        'NB_ERR_UNSUPPORTED',
-        `tensor ${name} is quantized already, and its columns are in another order (desc_act), which a method that ` +
-            'calibrates takes of a GGUF only: make one of the folder first, with the type that the codes have ' +
-            `(--type ${from})`,
-    );
-
-/**
- * Scales of columns would have to change those that are kept apart, too.
- * @param {string} method
- * @param {string} name
- */
-const notScalable = (method, name) =>
-    new NibbleError(
-        'NB_ERR_ARGUMENT',
-        `method (--method) ${method} scales columns, but this model keeps some in 16 bits (${name}): take gptq, or ` +
-            'the model that it was made of',
-    );
-
 /** Whether a layer's part of the model has the tensor. @param {number} layer */
 const belongsTo = (layer) => (/** @type {string} */ name) => layerOf(name) === layer || isOfLayers(name);
-
-/** Whether it is a layer's matrix that is to be quantized. @param {Planned} tensor */
-const mayBeCalibrated = ({ name, from, type, columns }) =>
-    layerOf(name) >= 0 && type !== from && !isFloat(type) && columns % 32 === 0;
-
-/** @type {Maker} */
-export const GGUF_BLOCKS = {
-    isWanted: mayBeCalibrated,
-    bytesOf: (quantizer, tensor) => quantizer.bytesOf(tensor.type, weightsOf(tensor)),
-    room: (quantizer, tensor, blocks) => ({
-        to: tensor.type,
-        blocks: blocks.space(quantizer.bytesOf(tensor.type, weightsOf(tensor))),
-    }),
-    finish: (_, { type }, { blocks }) => ({ type, bytes: blocks }),
-    grid: ({ type }) => ({ ...NO_CODES, type: TYPES[type] }),
-    canChange: (_, { from, type }, isInGroup) => isFloat(type) && (isInGroup || (type === 'f32' && isFloat(from))),
-    isRemade: ({ type }) => type !== 'f32',
-    stored: () => undefined,
-};

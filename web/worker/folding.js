@@ -41,7 +41,7 @@ export class Folding {
      * @param {Set<string>} wanted names of what will be quantized
      * @param {{ heads: number, kvHeads: number }} shape
      * @param {Quantizer} quantizer
-     * @param {import('./calibrate.js').Maker} maker
+     * @param {import('./maker.js').Maker} maker
      * @param {number} [smooth] SmoothQuant's alpha; else AWQ's search finds the scales
      * @param {import('./journal.js').Journal} [journal]
      */

@@ -16,14 +16,17 @@ import { giveRecipe, openConversion } from './convert.js';
 import { Engine } from './engine.js';
 import { nameOf, stopwatch } from './journal.js';
 import { inputFiles } from './load-model.js';
+import { budgetOf, checkBudget } from './mix-budget.js';
+import { chooseTypes, isMixture } from './mix-choice.js';
 import { MixProgress } from './mix-progress.js';
+import { bytesOf, MIX_TYPES, mixTypesOf, plainType, probeTypeOf } from './mix-types.js';
 import { Parts } from './parts.js';
-import { layerOf, planned, plannedTensors, weightsOf } from './planned.js';
+import { layerOf, planned, plannedTensors } from './planned.js';
 import { Probe } from './probe.js';
 import { withName } from './quantize-core.js';
 import { Rounder } from './rounder.js';
 import { openSideFile } from './side-file.js';
-import { rulesOf } from './type-rules.js';
+import { checkRules, rulesOf } from './type-rules.js';
 import { collectOver, cutForInputs, spread } from './windows.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
@@ -31,26 +34,7 @@ import { collectOver, cutForInputs, spread } from './windows.js';
 /** @typedef {import('../protocol.js').MixOptions} MixOptions */
 /** @typedef {import('../protocol.js').Mixture} Mixture */
 /** @typedef {import('./side-file.js').SideFile} SideFile */
-/** What a matrix is found to be. losses: of each kind. @typedef {{ losses: number[], curvature?: number }} Finding */
-
-/**
- * Types of rows that are whole blocks of 256, and of others. The first of the probes that a matrix may become is its
- * own.
- */
-const OF_256 = 'iq2_xxs iq2_xs iq2_s q2_k iq3_xxs iq3_s q3_k iq4_xs q4_k q5_k q6_k q8_0 f16'.split(' '),
-    OF_32 = 'iq4_nl q4_0 q4_1 q5_0 q5_1 q8_0 f16'.split(' '),
-    KINDS = [...new Set([...OF_256, ...OF_32])],
-    PROBES = ['q3_k', 'iq4_nl', 'q4_0'];
-
-/**
- * The file type that llama.cpp infers from the most frequent tensor type (llama-model-loader.cpp). Types that are not
- * here have the name of their file type.
- */
-const FILES = new Map([
-    ['q3_k', 'q3_k_m'],
-    ['q4_k', 'q4_k_m'],
-    ['q5_k', 'q5_k_m'],
-]);
+/** @typedef {import('./mix-choice.js').Finding} Finding */
 
 /** Tokens by which curvatures are measured, and those of a window; bytes that the original model's logits may take. */
 const PROBE_TOKENS = 1024,
@@ -124,7 +108,7 @@ class Mix {
         /** Why no curvature is measured; an empty text if it is. */
         this.unmeasured = options.calibration === undefined ? 'there is no calibration text' : '';
         /** @type {Map<string, Finding>} */
-        this.found = new Map();
+        this.findings = new Map();
         const { core, converter } = parts.conversion,
             all = plannedTensors(core, converter),
             free = all.filter(({ wanted, columns, rows }) => wanted === 'q8_0' && columns > 0 && rows > 0);
@@ -134,6 +118,7 @@ class Mix {
         this.matrices = free.map(({ i }) => this.plan[i]);
         /** What the options make of matrices, whatever the budget. @type {Map<string, string>} */
         this.fixed = new Map();
+        checkRules(options, all, new Set(this.matrices.map(({ name }) => name)));
         const rules = rulesOf(options, all);
         for (const { i, name, type } of this.matrices) {
             const rule = rules.find(([pattern]) => pattern.test(name));
@@ -143,7 +128,6 @@ class Mix {
             core.count('nb_converter_choose', converter, i, TYPES[type]);
         }
         this.layers = Math.max(-1, ...all.map(({ name }) => layerOf(name))) + 1;
-        this.budget = { taken: 0, weights: 0, most: 0 };
         this.progress = new MixProgress(report);
         for (const tensor of this.matrices) if (!this.fixed.has(tensor.name)) this.progress.total += this.#cost(tensor);
     }
@@ -155,13 +139,13 @@ class Mix {
         const hash = this.side?.hash(),
             isProbed = options.calibration !== undefined && (await this.#load(hash)),
             overhead = this.#overhead();
-        this.budget = this.#budget(overhead);
-        this.#checkBudget(
-            this.matrices.reduce((sum, tensor) => {
-                if (this.fixed.has(tensor.name)) return sum;
-                return sum + Math.min(...this.#kindsOf(tensor).map((kind) => bytesOf(rounder, tensor, kind)));
-            }, 0),
+        const free = this.matrices.filter(({ name }) => !this.fixed.has(name)),
+            budget = budgetOf(options, rounder, this.plan, new Set(free), this.fixed, overhead);
+        const smallest = free.reduce(
+            (sum, tensor) => sum + Math.min(...this.#typesOf(tensor).map((type) => bytesOf(rounder, tensor, type))),
+            0,
         );
+        checkBudget(budget, smallest);
         const kept = isProbed ? this.#kept(options.calibration ?? '', hash?.digest('hex')) : undefined;
         if (kept?.mixture) {
             this.journal?.('mix: an earlier run has measured it');
@@ -179,7 +163,17 @@ class Mix {
             parts.freeModel();
         }
         this.journal?.(`mix: ${this.matrices.length} matrices were measured, ${time()}`);
-        const mixture = this.#choose();
+        const { isMeasured, ...chosen } = chooseTypes(rounder, this.matrices, this.findings, this.fixed, budget);
+        /** @type {Mixture} */
+        const mixture = {
+            ...chosen,
+            choice: {
+                isMeasured,
+                measure: this.#isEncoder ? 'cosine' : 'divergence',
+                chosenBy: this.#chosenBy(isMeasured),
+            },
+            imatrix: this.imatrix,
+        };
         if (kept && mixture.choice.isMeasured) {
             const { imatrix, ...value } = mixture;
             this.side?.keep(kept.run, value, imatrix ?? new Uint8Array(0));
@@ -247,14 +241,9 @@ class Mix {
         return this.parts.engine.description?.encoder === true; // without a text, the engine has no model
     }
 
-    /**
-     * Types that come into question. AutoRound, which rounds the matrices of layers, makes none that have codebooks.
-     * @param {{ name: string, columns: number }} tensor
-     */
-    #kindsOf({ name, columns }) {
-        const isLimited = this.options.method === 'autoround' && layerOf(name) >= 0,
-            kinds = (columns % 256 ? OF_32 : OF_256).filter((kind) => !(isLimited && kind.startsWith('iq')));
-        return columns % 32 ? ['f16'] : kinds;
+    /** The types that a matrix may become. @param {{ name: string, columns: number }} tensor */
+    #typesOf(tensor) {
+        return mixTypesOf(tensor, this.options.method);
     }
 
     /** What it costs to measure a matrix, in tokens that pass through a layer. @param {Planned} tensor */
@@ -275,35 +264,6 @@ class Mix {
         const weights = this.plan.reduce((sum, { bytes }) => sum + bytes, 0),
             total = core.exports.nb_converter_total(converter);
         return total - weights + 32 * this.plan.length + 1024; // tensors begin at multiples of 32; keys of the imatrix
-    }
-
-    /**
-     * Bytes that the matrices may have whose types are free, and those that are taken by others.
-     * @param {number} overhead
-     */
-    #budget(overhead) {
-        const { options, rounder } = this,
-            free = new Set(this.matrices.filter(({ name }) => !this.fixed.has(name)));
-        const others = this.plan.reduce((sum, tensor) => {
-            const fixed = this.fixed.get(tensor.name);
-            return sum + (free.has(tensor) ? 0 : fixed ? bytesOf(rounder, tensor, fixed) : tensor.bytes);
-        }, 0);
-        const taken = options.size === undefined ? others : others + overhead,
-            weights = this.plan.reduce((sum, tensor) => sum + weightsOf(tensor), 0);
-        return { taken, weights, most: (options.size ?? (weights * (options.bits ?? 0)) / 8) - taken };
-    }
-
-    /** @param {number} smallest bytes that the matrices need whose types are free */
-    #checkBudget(smallest) {
-        const { taken, weights, most } = this.budget,
-            bytes = smallest + taken;
-        if (most < smallest)
-            throw new NibbleError(
-                'NB_ERR_ARGUMENT',
-                this.options.size === undefined
-                    ? `bits (--bits) must be ${Math.ceil((bytes * 800) / weights) / 100} or more for this model`
-                    : `size (--size) must be ${Math.ceil(bytes)} bytes or more for this model`,
-            );
     }
 
     /**
@@ -385,7 +345,7 @@ class Mix {
                 .../** @type {{ from: string, weights: Uint8Array }} */ (weights.get(matrix.name)),
             };
             try {
-                this.found.set(matrix.name, await this.#measure(probe, tensor, layer >= 0));
+                this.findings.set(matrix.name, await this.#measure(probe, tensor, layer >= 0));
             } catch (error) {
                 throw withName(error, tensor.name);
             }
@@ -402,15 +362,15 @@ class Mix {
      */
     async #measure(probe, tensor, isOfLayer) {
         const { rounder } = this,
-            kinds = this.#kindsOf(tensor),
-            probed = PROBES.find((type) => kinds.includes(type));
+            types = this.#typesOf(tensor),
+            probed = probeTypeOf(types);
         rounder.begin(tensor);
         /** @type {number[]} */
         const losses = [];
-        for (const kind of KINDS)
-            losses.push(kinds.includes(kind) && rounder.takes(kind) ? await rounder.loss(tensor, kind) : Infinity);
+        for (const type of MIX_TYPES)
+            losses.push(types.includes(type) && rounder.takes(type) ? await rounder.loss(tensor, type) : Infinity);
         if (!probe || !probed) return { losses };
-        const loss = losses[KINDS.indexOf(probed)];
+        const loss = losses[MIX_TYPES.indexOf(probed)];
         if (!(loss > 0)) return { losses, curvature: 0 };
         const blocks = await rounder.blocks(tensor, probed);
         try {
@@ -428,38 +388,6 @@ class Mix {
         return { losses, curvature: divergence / loss };
     }
 
-    /** @returns {Mixture} */
-    #choose() {
-        const { rounder } = this,
-            free = this.matrices.filter(({ name }) => this.found.has(name)),
-            usual = median([...this.found.values()].flatMap(({ curvature }) => curvature ?? []));
-        const bytes = free.map((tensor) => KINDS.map((kind) => bytesOf(rounder, tensor, kind)));
-        const losses = free.map(({ name }) => {
-            const found = /** @type {Finding} */ (this.found.get(name)),
-                curvature = found.curvature ?? usual ?? 1;
-            return found.losses.map((loss) => (loss === Infinity ? loss : loss * curvature));
-        });
-        this.#checkBudget(
-            bytes.reduce((sum, row, i) => sum + Math.min(...row.filter((_, k) => losses[i][k] < Infinity)), 0),
-        );
-        const chosen = free.length > 0 ? rounder.choose(bytes, losses, this.budget.most) : [];
-        const types = new Map(free.map(({ name }, i) => [name, KINDS[chosen[i]]]));
-        return {
-            type: this.#fileOf(types),
-            tensors: this.matrices.map((tensor) => [
-                tensor.name,
-                types.get(tensor.name) ?? /** @type {string} */ (this.fixed.get(tensor.name)),
-            ]),
-            losses: Object.fromEntries(free.map(({ name }, i) => [name, losses[i][chosen[i]]])),
-            choice: {
-                isMeasured: usual !== undefined,
-                measure: this.#isEncoder ? 'cosine' : 'divergence',
-                chosenBy: this.#chosenBy(usual !== undefined),
-            },
-            imatrix: this.imatrix,
-        };
-    }
-
     /** For people: what the choice rests on. @param {boolean} isMeasured */
     #chosenBy(isMeasured) {
         if (isMeasured) return "what rounding each matrix changes in the model's output, as measured";
@@ -468,45 +396,4 @@ class Mix {
             this.imatrix ? ', weighted by the importance matrix' : ' alone'
         }; what it changes in the model's output was not measured, because ${why}`;
     }
-
-    /** The name of files that are mostly of the type that most of these are of. @param {Map<string, string>} types */
-    #fileOf(types) {
-        /** @type {Map<string, number>} */
-        const counts = new Map();
-        for (const { name } of this.matrices) {
-            const type = types.get(name) ?? this.fixed.get(name) ?? 'q8_0';
-            counts.set(type, (counts.get(type) ?? 0) + 1);
-        }
-        const [[most] = ['q8_0']] = [...counts].sort(([, a], [, b]) => b - a);
-        return FILES.get(most) ?? most;
-    }
 }
-
-/**
- * Whether a side file's measurement is one of these matrices.
- * @param {any} value
- * @param {Planned[]} matrices
- */
-function isMixture(value, matrices) {
-    const { type, tensors, losses, choice } = Object(value),
-        names = new Set(matrices.map(({ name }) => name));
-    return (
-        (type in TYPES || [...FILES.values()].includes(type)) &&
-        Array.isArray(tensors) &&
-        tensors.length === names.size &&
-        tensors.every((one) => Array.isArray(one) && names.has(one[0]) && one[1] in TYPES) &&
-        Object.values(Object(losses)).every((loss) => typeof loss === 'number') &&
-        typeof choice?.isMeasured === 'boolean' &&
-        /^(cosine|divergence)$/.test(choice.measure) &&
-        typeof choice.chosenBy === 'string'
-    );
-}
-
-/** The type as which weights are left as they are. @param {string} from */
-const plainType = (from) => (/^f8_/.test(from) ? 'bf16' : from);
-
-/** @param {Rounder} rounder @param {Planned} tensor @param {string} type */
-const bytesOf = (rounder, tensor, type) => rounder.bytesOf(type, weightsOf(tensor));
-
-/** @param {number[]} numbers */
-const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];

@@ -18,7 +18,7 @@ import { Quantizer } from './quantizer.js';
  * @param {import('./planned.js').Planned[]} plan
  * @param {import('../protocol.js').QuantizeOptions} options
  * @param {Pick<Parameters<typeof import('./calibrate.js').calibrate>[3], 'watch'>} port
- * @param {import('./calibrate.js').Maker & import('./blocks.js').Blocks & Rounding} output
+ * @param {import('./maker.js').Maker & import('./blocks.js').Blocks & Rounding} output
  * @param {(bytes: number) => void} tick told how many bytes of tensors are made
  * @param {import('./journal.js').Journal} [journal]
  */

@@ -5,14 +5,14 @@
  */
 import { NibbleError } from '../errors.js';
 import { BlocksInMemory } from './blocks.js';
-import { GGUF_BLOCKS } from './calibrate.js';
+import { GGUF_BLOCKS } from './maker.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./quantizer.js').Quantizer} Quantizer */
 /** @typedef {import('./inputs.js').Room} Room */
 /** @typedef {import('./split-rows.js').Split} Split */
 
-/** Both what makes the blocks, and what keeps them (calibrate.js, Maker and Blocks). */
+/** Both what makes the blocks, and what keeps them (maker.js, blocks.js). */
 export class OutlierBlocks extends BlocksInMemory {
     /** Of each matrix that has such columns, how many. @type {Map<number, number>} */
     found = new Map();

@@ -132,7 +132,7 @@ async function writeDocuments(source, out, quantization, configFile) {
     if (configFile) await out.text(configFile, `${JSON.stringify(quantization, null, 2)}\n`);
 }
 
-/** The matrices as the tensors of a folder, which are written when a layer is done (calibrate.js, Maker and Blocks). */
+/** The matrices as the tensors of a folder, which are written when a layer is done (maker.js, blocks.js). */
 class FolderOutput extends BlocksInMemory {
     /**
      * @param {Coding[]} made
