@@ -132,9 +132,9 @@ describe('what only the model, or the other options, show to be wrong', () => {
         [['quantize', ...gguf, '--type', 'f32', ...gptq], /gptq does not make f32/],
         [
             ['quantize', hugging, out, '--format', 'bitsandbytes', '--type', 'int8', '--bits', '4'],
-            /bits \(--bits\) is nothing that format \(--format\) bitsandbytes has/,
+            /format \(--format\) bitsandbytes has no bits \(--bits\)/,
         ],
-        [['quantize', hugging, out, '--format', 'gptq', '--block', '64'], /block \(--block\) is nothing that/],
+        [['quantize', hugging, out, '--format', 'gptq', '--block', '64'], /gptq has no block \(--block\)/],
         [['quantize', ...gguf, '--simulate', 'uniform', '--samples', '5'], /leave out samples/],
         [['quantize', ...gguf, '--type', 'q4_0', ...gptq, '--no-clip'], /clip \(--no-clip\) is for AWQ/],
         [['quantize', ...gguf, '--type', 'q4_0', '--no-true-sequential'], /\(--no-true-sequential\) is for methods/],
@@ -225,8 +225,8 @@ const OTHERS = new Set(['help', 'version', 'input-type', 'jitless']);
 const WORD = /(?<![\w-])--([a-z][a-z-]*[a-z])/g;
 
 test('help: each flag that it speaks of is one of the same command', () => {
-    for (const [command, { flags, usage, placeless }] of Object.entries(COMMANDS)) {
-        assert.ok(!placeless || !/standard input/.test(commandHelp(command)), `${command} reads no model from there`);
+    for (const [command, { flags, usage, flagsOnly }] of Object.entries(COMMANDS)) {
+        assert.ok(!flagsOnly || !/standard input/.test(commandHelp(command)), `${command} reads no model from there`);
         const own = flags.map(({ flag }) => flag);
         for (const said of [usage, ...flags.map(({ help }) => help)])
             for (const [, word] of said.matchAll(WORD))

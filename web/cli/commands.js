@@ -44,8 +44,13 @@ const options = (table, ...names) =>
  */
 const given = (table, ...names) =>
     options(table, ...names).map((flag) => {
-        const isTold = flag.default !== undefined && !['format', 'grid'].includes(flag.name) && flag.type !== 'switch';
-        return { ...flag, help: `${flag.help}${isTold ? ` (default: ${flag.default})` : ''}`, default: undefined };
+        const showsDefault =
+            flag.default !== undefined && !['format', 'grid'].includes(flag.name) && flag.type !== 'switch';
+        return {
+            ...flag,
+            help: `${flag.help}${showsDefault ? ` (default: ${flag.default})` : ''}`,
+            default: undefined,
+        };
     });
 
 const JSON_FLAG = /** @type {Flag} */ ({ name: 'json', flag: 'json', type: 'switch', help: 'print one JSON object' });
@@ -61,7 +66,7 @@ const QUANTIZE_FLAGS = [
         help: 'with --quantize: an importance matrix (.dat or GGUF): errors of important columns count more',
     }),
 ];
-/** How a model is computed with, but for the context's length. */
+/** How a model is run, except for the length of its context. */
 const COMPUTE_FLAGS = [
     ...options(LOAD_OPTIONS, 'threads', 'kvType', 'precision'),
     ...QUANTIZE_FLAGS,
@@ -88,7 +93,7 @@ const outputFlag = (help) => ({
     help,
 });
 
-/** Of commands that learn from texts. */
+/** For commands that learn from texts. */
 const DATA_FLAG = /** @type {Flag} */ ({
     name: 'data',
     flag: 'data',
@@ -103,7 +108,7 @@ const LEARNING_FLAGS = /** @type {Flag[]} */ ([
         flag: 'checkpoint',
         type: 'text',
         value: 'FILE',
-        help: 'where to keep all that another run needs to go on with the same bits',
+        help: 'file for all that another run needs to go on from there, with the same result to the last bit',
     },
     {
         name: 'every',
@@ -353,7 +358,7 @@ export const COMMANDS = {
             '[options]\n' +
             '       nibble train --init MODEL --data FILE --output OUT.gguf [options]',
         summary: "train a model of Llama's family on a text: a new one, or one that is there",
-        placeless: true,
+        flagsOnly: true,
         saves: true,
         flags: [
             {
@@ -372,7 +377,7 @@ export const COMMANDS = {
             },
             {
                 ...options(TOKENIZER_OPTIONS, 'vocabulary')[0],
-                help: 'with --config, in place of --tokenizer: learn a tokenizer of so many tokens from the data first',
+                help: 'with --config, instead of --tokenizer: learn a tokenizer of so many tokens from the data first',
             },
             {
                 name: 'end',
@@ -398,7 +403,7 @@ export const COMMANDS = {
                 type: 'text',
                 value: 'BASE',
                 help:
-                    'learn the logits of this model, in place of the text (the loss is the divergence from it): a ' +
+                    'learn the logits of this model instead of the text (the loss is the divergence from it): a ' +
                     'GGUF or a folder, with the same vocabulary',
             },
             outputFlag('the GGUF to write, with weights in F32, or with --qat in its type'),
@@ -430,8 +435,8 @@ export const COMMANDS = {
     },
     tokenizer: {
         usage: 'nibble tokenizer --data FILE --vocabulary N --output tokenizer.json [options]',
-        summary: 'learn a tokenizer from texts (byte-level BPE), as the library tokenizers does',
-        placeless: true,
+        summary: 'learn a tokenizer from texts (byte-level BPE), as the tokenizers library does',
+        flagsOnly: true,
         flags: [
             DATA_FLAG,
             { ...options(TOKENIZER_OPTIONS, 'vocabulary')[0], required: true },
@@ -441,8 +446,8 @@ export const COMMANDS = {
                 type: 'text',
                 value: 'TEXT',
                 help:
-                    'the special token, such as <|endoftext|>, that begins each text and ends what a model writes: ' +
-                    'the first of all',
+                    'the special token, such as <|endoftext|>, that begins each text and ends what a model writes. ' +
+                    'It becomes the first token',
             },
             ...options(TOKENIZER_OPTIONS, 'special', 'minFrequency', 'pattern', 'lines'),
             outputFlag(

@@ -8,8 +8,8 @@ import { checkOut, writeWhole } from './files.js';
 import { inTime, pick } from './open-model.js';
 import { readReportScript } from './report-script.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
+import { readText } from './text-file.js';
 import { UsageError } from './usage.js';
-import { readText } from './walk.js';
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandCompare({ model, others = [], values }, signal) {
@@ -38,9 +38,9 @@ export async function commandCompare({ model, others = [], values }, signal) {
         if (html === undefined) await measure();
         else await writeWhole(pageOf(measure, await readReportScript()), html, force);
     } finally {
-        // the figures took long: a page that cannot be written does not take them along
+        // measuring took long: print the figures even if the page cannot be written
         if (result && json) writeJson(result);
-        else if (result) write(told(result));
+        else if (result) write(summaryOf(result));
     }
 }
 
@@ -52,7 +52,7 @@ async function* pageOf(measure, script) {
     yield new TextEncoder().encode(await comparisonPage(await measure(), script));
 }
 
-/** By the files that paths lead to. @param {string[]} models */
+/** Refuses a model that is given twice, even by another path. @param {string[]} models */
 async function checkTwice(models) {
     const paths = await Promise.all(models.map((path) => realpath(path).catch(() => path)));
     const twice = paths.findIndex((path, i) => paths.indexOf(path) < i);
@@ -69,7 +69,7 @@ function showProgress({ model, doing, done, total, secondsLeft }) {
 }
 
 /** @param {import('../index.d.ts').Comparison} result */
-function told(result) {
+function summaryOf(result) {
     const table = tableOf(result),
         rows = [table.names, ...table.rows].map((row) => row.map((cell) => oneLine(cell)));
     const widths = table.names.map((_, i) => Math.max(...rows.map((row) => row[i].length)));

@@ -1,4 +1,4 @@
-/** The files that commands read whole or write. A written one has its name when it is whole, and not before. */
+/** The files that commands read whole or write. A written file gets its name only when it is complete. */
 import fs, { existsSync, mkdirSync, openSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { link, open as openFile, readdir, readFile, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
@@ -9,7 +9,7 @@ import { openToRead } from '../sources/descriptor.js';
 import { oneLine, write } from './terminal.js';
 import { UsageError } from './usage.js';
 
-/** Signals that end a process, and the number that its exit code is above 128 by. */
+/** Signals that end a process, and their numbers: its exit code is then 128 + number. */
 export const ENDINGS = /** @type {const} */ ({ SIGTERM: 15, SIGHUP: 1 });
 
 const open = promisify(fs.open),
@@ -35,8 +35,8 @@ async function isRead(out, inputs) {
 }
 
 /**
- * Before anything is read: whether a file can have this name. (Whether it can be written is seen when writeWhole()
- * begins, before the work.)
+ * Before anything is read: checks that a file can have this name. (writeWhole() finds out whether it can be written,
+ * also before the work.)
  * @param {string} out
  * @param {string[]} endings one of which it must have
  * @param {boolean} force
@@ -53,7 +53,7 @@ export async function checkOut(out, endings, force, inputs) {
 }
 
 /**
- * The same of any file, a pipe or a device too, that is written over.
+ * The same for anything that may be written over, also a pipe or a device.
  * @param {string} out
  * @param {(string | undefined)[]} inputs
  */
@@ -66,7 +66,7 @@ export async function checkPlace(out, inputs) {
 }
 
 /**
- * Before work that writes only at its end: whether a new file can be made beside `out`.
+ * Before work that writes only at its end: checks that a new file can be made beside `out`.
  * @param {string} out
  */
 export async function checkWritable(out) {
@@ -86,7 +86,7 @@ const temporaryOf = (out) => join(dirname(out), `.${basename(out)}.${process.pid
 const OF_A_MODEL = /\.(safetensors|json|jinja|model|txt|md|py)$|^(LICENSE|NOTICE)/i;
 
 /**
- * The same of a folder. --force replaces a whole folder, so it must hold a model's files and nothing else, or nothing.
+ * The same for a folder. --force replaces a whole folder, so it must hold a model's files and nothing else, or nothing.
  * @param {string} out
  * @param {boolean} force
  * @param {(string | undefined)[]} inputs
@@ -120,10 +120,10 @@ export async function checkOutFolder(out, force, inputs, copied) {
 /** A dash stands for standard input. @param {string} path */
 export const placeToRead = (path) => (path === '-' ? '/dev/stdin' : path);
 
-/** What readFile() of Node takes at most, less than 2^31 bytes. The checkpoint of a training may have more. */
+/** Bytes of one read: Node's readFile() reads less than 2^31. The checkpoint of a training may have more. */
 const MOST_AT_ONCE = 2 ** 30;
 
-/** Bytes of a piece of what has no size. */
+/** Bytes of one read from a pipe or a device. */
 const PIECE = 1 << 16;
 
 /** @param {string} path @param {number} size */
@@ -142,7 +142,7 @@ export async function readLarge(path, size) {
     return bytes;
 }
 
-/** What comes from a pipe, a socket or a device. Each read may give a few bytes only. @param {string} path */
+/** Reads a pipe, a socket or a device to its end. Each read may give only a few bytes. @param {string} path */
 async function readToEnd(path) {
     const file = await openToRead(path),
         /** @type {Uint8Array<ArrayBuffer>[]} */ pieces = [];
@@ -187,7 +187,7 @@ async function attempted(out, act) {
  * Runs what writes under a temporary name. Whatever happens, a signal too, remove() runs.
  * @param {() => void} remove
  * @param {() => Promise<void>} act
- * @param {boolean} [outlasts] whether no such signal ends it, as the command itself heeds them
+ * @param {boolean} [outlasts] whether these signals do not end it, because the command handles them
  */
 async function cleanly(remove, act, outlasts = false) {
     const endings = Object.entries(outlasts ? {} : ENDINGS).map(
@@ -217,7 +217,7 @@ async function writeNew(stream, path, out, isNew = true) {
     /** @type {number | undefined} */
     let file;
     try {
-        // at once: a signal comes before it, or when it is there to be removed
+        // synchronously: a signal comes either before it, or when there is a file to remove
         const fd = (file = await attempted(out, async () => (isNew ? openSync(path, 'wx') : open(path, 'w'))));
         for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (stream)))
             await attempted(out, () => writeAll(fd, piece));
@@ -230,12 +230,12 @@ async function writeNew(stream, path, out, isNew = true) {
 }
 
 /**
- * The stream's bytes under a temporary name beside `out`, and then under its own. Whatever happens, nothing stays
+ * Writes the stream's bytes under a temporary name beside `out`, and then gives the file its own name. Whatever happens, nothing stays
  * under the temporary name. The stream is asked for nothing before it is sure that a file can be written there.
  * @param {Bytes} stream
  * @param {string} out
  * @param {boolean} force
- * @param {boolean} [outlasts] whether no such signal ends it, as the command itself heeds them
+ * @param {boolean} [outlasts] whether these signals do not end it, because the command handles them
  */
 export async function writeWhole(stream, out, force, outlasts) {
     const there = await stat(out).catch(() => null);
@@ -261,7 +261,7 @@ export async function writeWhole(stream, out, force, outlasts) {
 }
 
 /**
- * The same of the files of a folder. Where a folder is replaced, the old one has a temporary name until the new one has
+ * The same for the files of a folder. Where a folder is replaced, the old one has a temporary name until the new one has
  * its own: there is no way to exchange two names at once. What happens in between is undone: here if writing fails or a
  * signal ends the process, and by the next run (lookForRemains) if the process is killed or the machine stops.
  * @param {AsyncIterable<{ name: string, stream: Bytes }>} files
@@ -278,7 +278,7 @@ export async function writeFolder(files, out, force) {
     const clean = () => {
         try {
             if (moved && !existsSync(out)) renameSync(old, out);
-        } catch {} // the next run does it
+        } catch {} // the next run puts it back
         if (made) rmSync(temporary, { recursive: true, force: true });
     };
     await cleanly(clean, async () => {
@@ -286,7 +286,7 @@ export async function writeFolder(files, out, force) {
         made = true;
         for await (const { name, stream } of files) await writeNew(stream, join(temporary, basename(name)), out);
         await attempted(out, async () => {
-            // at once: no signal comes between these two
+            // synchronously, so that no signal comes in between
             moved = force && existsSync(out);
             if (moved) renameSync(out, old);
             renameSync(temporary, out); // fails where another process was quicker, unless its folder is empty
@@ -307,8 +307,8 @@ const placeOf = (path) => ({ folder: dirname(resolve(path)), name: basename(reso
 
 /**
  * Looks for what an earlier run has left that was killed. A folder that it was about to replace gets its name back; if
- * the name is taken, it is told where that folder is: it may be the only copy, so it is never removed. What it had not
- * written to its end is told, too.
+ * the name is taken, a line says where that folder is: it may be the only copy, so it is never removed. Unfinished files
+ * are named, too.
  * @param {string} out
  */
 async function lookForRemains(out) {
@@ -322,7 +322,7 @@ async function lookForRemains(out) {
             await attempted(out, () => rename(left, out));
             tell(`while it was replacing ${out}; the folder that was there before has its name again`);
         } else if (kind && !isRunning(Number(pid)))
-            // who runs removes it
+            // a run that still goes on removes it itself
             tell(
                 kind === 'part'
                     ? `before ${out} was whole, and left ${left}: remove it`
@@ -337,7 +337,7 @@ function isRunning(pid) {
     try {
         return process.kill(pid, 0);
     } catch (error) {
-        return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM'; // somebody else's
+        return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM'; // it runs for another user
     }
 }
 

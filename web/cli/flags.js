@@ -32,14 +32,14 @@ export function parse(command, argv) {
     const { flags, out, several } = COMMANDS[command];
     const given = new Map();
     /** @type {string[]} */
-    const places = [];
+    const positionals = [];
     for (let i = 0; i < argv.length; i++) {
         if (argv[i] === '--help' || argv[i] === '-h') return null;
         const short = /^-\w$/.test(argv[i]) ? flags.find((candidate) => candidate.short === argv[i][1]) : undefined;
         const [, word = short?.flag, attached] = /^--([^=]+)(?:=(.*))?$/s.exec(argv[i]) ?? [];
         if (word === undefined) {
             if (argv[i].startsWith('-') && argv[i].length > 1) throw wrong(`unknown option ${argv[i]}`);
-            places.push(argv[i]);
+            positionals.push(argv[i]);
             continue;
         }
         const flag = flagOf(flags, word);
@@ -54,7 +54,7 @@ export function parse(command, argv) {
         if (given.has(flag) && !repeated) throw wrong(`--${word} was given twice`);
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
-    checkPlaces(places, COMMANDS[command]);
+    checkPositionals(positionals, COMMANDS[command]);
     /** @type {Record<string, any>} */
     const values = {};
     for (const flag of flags) {
@@ -68,9 +68,9 @@ export function parse(command, argv) {
     checkQuantize(values);
     if (command === 'quantize') checkKind(values, [...given.keys()]);
     return {
-        model: placeToRead(places[0] ?? ''),
-        ...(out && { out: places[1] }),
-        ...(several && { others: places.slice(1) }),
+        model: placeToRead(positionals[0] ?? ''),
+        ...(out && { out: positionals[1] }),
+        ...(several && { others: positionals.slice(1) }),
         values,
     };
 }
@@ -87,29 +87,29 @@ function flagOf(flags, word) {
 }
 
 /**
- * Whether there are as many models and files as the command takes.
- * @param {string[]} places what has no flag before it
+ * Checks that there are as many models and files as the command takes.
+ * @param {string[]} positionals the arguments without a flag
  * @param {import('./usage.js').Command} command
  */
-function checkPlaces(places, { out, several, placeless }) {
-    if (places.includes('')) throw wrong('the name of a model or of a file is empty');
-    if (placeless && places.length > 0)
-        throw wrong(`${JSON.stringify(places[0])} has no flag before it (does a text lack its quotes?)`);
-    if (!placeless && places.length === 0) throw wrong('which model? Give a path or a URL');
-    if (out && places.length === 1) throw wrong(`where to? Give ${out} after the model`);
-    if (several && places.length === 1)
+function checkPositionals(positionals, { out, several, flagsOnly }) {
+    if (positionals.includes('')) throw wrong('the name of a model or of a file is empty');
+    if (flagsOnly && positionals.length > 0)
+        throw wrong(`${JSON.stringify(positionals[0])} has no flag before it (does a text lack its quotes?)`);
+    if (!flagsOnly && positionals.length === 0) throw wrong('which model? Give a path or a URL');
+    if (out && positionals.length === 1) throw wrong(`where to? Give ${out} after the model`);
+    if (several && positionals.length === 1)
         throw wrong('which models to compare with it? Give their paths or URLs after it');
-    if (!several && places.length > (out ? 2 : 1))
+    if (!several && positionals.length > (out ? 2 : 1))
         throw wrong(
-            `${out ? `one model and ${out}` : 'one model at a time'}, not ${places
-                .map((place) => JSON.stringify(place))
+            `${out ? `one model and ${out}` : 'one model at a time'}, not ${positionals
+                .map((text) => JSON.stringify(text))
                 .join(' and ')} (does a text lack its quotes?)`,
         );
 }
 
 /**
- * `nibble quantize` writes a GGUF, with --simulate one of rounded numbers, or with --format a folder. What was given
- * must be for that one, and some options take other values there.
+ * `nibble quantize` writes a GGUF, with --simulate one of rounded numbers, or with --format a folder. Checks that all
+ * flags are for that one. Some flags take other values there.
  * @param {Record<string, any>} values
  * @param {Flag[]} given
  */
@@ -199,7 +199,7 @@ function readValue(flag, given) {
         case 'objects':
         case 'object':
             return checkOption(name, /** @type {Option} */ (flag), readJson(name, given));
-        case 'choice': // of types, capitals are usual
+        case 'choice': // types are often written in capitals
             return checkOption(
                 name,
                 /** @type {Option} */ (flag),

@@ -1,4 +1,4 @@
-/** The help, and the words that it is asked with. */
+/** The help texts, and the names of commands. */
 import { readFileSync } from 'node:fs';
 import { nearest } from '../checks.js';
 import { COMMANDS } from './commands.js';
@@ -7,7 +7,7 @@ import { UsageError } from './usage.js';
 export const version = () => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
 const MODEL = 'MODEL is a GGUF file or a folder of safetensors files: a path, a URL, hf:owner/repo for one on the hub';
-/** Where a model has no flag before it. */
+/** For commands whose model has no flag. */
 const MODEL_OR_INPUT = `${MODEL}, or -\nfor standard input.`;
 
 export function overview() {
@@ -21,7 +21,7 @@ ${lines.join('\n')}
 ${MODEL_OR_INPUT}
 
 nibble COMMAND --help lists a command's options. nibble --version prints the version.
-With NIBBLE_DEBUG=1 in the environment, standard error tells each stage of a load, which build was chosen and why, and
+With NIBBLE_DEBUG=1 in the environment, standard error reports each stage of a load, which build was chosen and why, and
 the timings of each request.
 
 Examples:
@@ -45,16 +45,16 @@ export function known(name) {
 
 /** @param {string} name */
 export function commandHelp(name) {
-    const { usage, summary, flags, placeless } = COMMANDS[name];
+    const { usage, summary, flags, flagsOnly } = COMMANDS[name];
     const lines = flags.map((flag) => {
         const head = `  ${flag.short ? `-${flag.short}, ` : ''}--${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
         const choices = flag.choices ? `; one of ${flag.choices.join(', ')}` : '';
-        const told = flag.default === undefined || flag.type === 'switch' || typeof flag.default === 'object';
+        const hidesDefault = flag.default === undefined || flag.type === 'switch' || typeof flag.default === 'object';
         const begin = head.length < 26 ? head.padEnd(26) : `${head}\n${' '.repeat(26)}`;
-        return `${begin}${wrap(`${flag.help}${choices}${told ? '' : ` (default: ${flag.default})`}`, 26)}`;
+        return `${begin}${wrap(`${flag.help}${choices}${hidesDefault ? '' : ` (default: ${flag.default})`}`, 26)}`;
     });
     const takesModel = [usage, ...flags.map(({ value }) => value)].some((words) => words?.includes('MODEL')),
-        model = takesModel ? `\n${placeless ? `${MODEL}.` : MODEL_OR_INPUT}` : '',
+        model = takesModel ? `\n${flagsOnly ? `${MODEL}.` : MODEL_OR_INPUT}` : '',
         what = wrap(`${summary[0].toUpperCase()}${summary.slice(1)}.`, 0) + model;
     return `Usage: ${usage}\n\n${what}\n\n${lines.join('\n')}\n`;
 }

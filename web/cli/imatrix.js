@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { checkOut, writeWhole } from './files.js';
 import { oneLine, write, writeJson } from './terminal.js';
-import { walkOver } from './walk.js';
+import { withText } from './text-file.js';
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandImatrix(args, signal) {
@@ -10,7 +10,7 @@ export async function commandImatrix(args, signal) {
     await checkOut(output, ['.gguf', '.dat'], force, [args.model, file, args.values.imatrix]);
     const format = /\.dat$/i.test(output) ? 'dat' : 'gguf';
     const collect = () =>
-        walkOver(args, signal, 'Collecting', (model, text, course) =>
+        withText(args, signal, 'Collecting', (model, text, course) =>
             model.importanceMatrix(text, { context: wanted, format, textName: basename(file), ...course }),
         );
     /** @type {Awaited<ReturnType<typeof collect>> | undefined} */

@@ -8,7 +8,7 @@ import { oneLine, write, writeJson } from './terminal.js';
 /** @type {Command['run']} */
 export async function commandInspect(args, signal) {
     const model = await open(args, signal, { headerOnly: true });
-    // what was asked about is the file, not how its header was read
+    // leaves out how the header was read: the question is about the file
     const { build, threads, contextLength, memoryBytes, sessionBytes, loadMs, ...file } = model.info;
     await model.dispose();
     if (args.values.json) writeJson(file);

@@ -15,7 +15,7 @@ export function checkEnd(end) {
  *     import('../index.d.ts').LoadOptions['debug'] }} options
  */
 export async function learnedTokenizer(vocabulary, end, { data, signal, debug }) {
-    // nothing is learned from the letters of the token itself, as texts will have the token in their place
+    // the token's own letters are not learned: in its place, a model's texts will have the token
     const texts = data.map((text, i) => new File([end ? text.replaceAll(end, '\n') : text], `${i}.txt`)),
         { json } = await trainTokenizer(texts, { vocabulary, special: end ? [end] : [], signal, debug });
     return [
@@ -25,7 +25,7 @@ export async function learnedTokenizer(vocabulary, end, { data, signal, debug })
 }
 
 /**
- * A tokenizer_config.json: transformers' AutoTokenizer takes the class of it, and which token ends a text.
+ * A tokenizer_config.json, from which transformers' AutoTokenizer takes the class, and the token that ends a text.
  * @param {string | undefined} end
  */
 export const tokenizerConfig = (end) =>
@@ -53,7 +53,7 @@ export const withEnd = (json, end) =>
           );
 
 /**
- * What puts a token before each text, as a tokenizer.json says it.
+ * The post_processor of a tokenizer.json that puts a token before each text.
  * @param {string} token the first of the vocabulary
  */
 function before(token) {

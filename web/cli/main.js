@@ -6,7 +6,7 @@ import { commandHelp, known, overview, version } from './help.js';
 import { oneLine, write } from './terminal.js';
 import { isUsage, UsageError } from './usage.js';
 
-/** How long, in ms, what runs has to end by itself after Ctrl-C. */
+/** ms that a command has to end by itself after Ctrl-C. */
 const GRACE = 300;
 
 /**
@@ -20,7 +20,7 @@ export async function main(argv) {
     process.once('SIGINT', () => {
         // the second one ends the process, as ever
         interrupt.abort();
-        // not all that the engine does can be left in the middle
+        // the engine cannot leave all work in the middle
         if (!saves) setTimeout(() => process.exit(ended), GRACE).unref();
     });
     for (const [name, number] of saves ? Object.entries(ENDINGS) : []) {
@@ -28,7 +28,7 @@ export async function main(argv) {
             ended = 128 + number;
             interrupt.abort();
         };
-        // SIGHUP tells of a closed terminal, and may come twice, from the system and from the shell
+        // SIGHUP means a closed terminal, and may come twice, from the system and from the shell
         if (name === 'SIGHUP') process.on(name, end);
         else process.once(name, end);
     }
@@ -38,7 +38,7 @@ export async function main(argv) {
         write(`nibble: cannot write the output: ${oneLine(error.message)}\n`, process.stderr);
         process.exit(1);
     });
-    process.stderr.on('error', () => {}); // there is nobody to tell
+    process.stderr.on('error', () => {}); // there is nowhere to report it
     try {
         const [name, ...rest] = argv;
         if (name === undefined)
@@ -57,9 +57,9 @@ export async function main(argv) {
     } catch (error) {
         const isEnd = interrupt.signal.aborted,
             line = error instanceof Error ? error.message : String(error);
-        // what could not be saved is told; other commands have nothing to lose
+        // commands that save say what could not be saved; others have nothing to lose
         if (isEnd && (!saves || error === interrupt.signal.reason)) return ended;
-        // nobody here has called a function such as load()
+        // the name of the API's function, such as load(), means nothing here
         write(`nibble: ${oneLine(line.replace(/^\w+\(\): /, '').replace(/\s*\n\s*/g, ' '))}\n`, process.stderr);
         if (isEnd) return ended;
         if (!isUsage(error)) return 1;

@@ -17,8 +17,8 @@ export const pick = (table, values) => Object.fromEntries(Object.keys(table).map
 /** @typedef {import('../index.d.ts').Progress} Progress */
 
 /**
- * What quantize() is doing. After a calibration there is only writing left. Each of these has a share of its own, from
- * 0 to all of it.
+ * The phase of quantize(). After a calibration there is only writing left. The progress of each phase goes from 0 to all
+ * of it.
  * @returns {(progress: Progress) => string}
  */
 export function quantizingPhases() {
@@ -69,18 +69,18 @@ export function inTime(seconds) {
     return whole < 3600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${(whole / 3600).toFixed(1)} h`;
 }
 
-/** Milliseconds before the first line, and between two, where nobody watches. */
+/** Milliseconds before the first line, and between two, if standard error is not a terminal. */
 const QUIET = 5000;
 
 /**
- * For standard error that is no terminal: a line whenever another tenth is done, if it takes long.
+ * If standard error is not a terminal: a line whenever another tenth is done, if it takes long.
  * @param {(progress: Progress) => string} doingOf what is being done; when it changes, the tenths begin again
  * @param {(line: string) => void} print
  * @param {() => number} now in milliseconds
  * @returns {(progress: Progress) => void}
  */
 export function tenths(doingOf, print = printLine, now = () => performance.now()) {
-    let told = 0,
+    let printed = 0,
         last = now(),
         before = '';
     return (progress) => {
@@ -88,10 +88,10 @@ export function tenths(doingOf, print = printLine, now = () => performance.now()
             doing = doingOf(progress),
             share = (calibration ?? measuring)?.share ?? (total ? loaded / total : 0),
             tenth = Math.floor(10 * share);
-        if (doing !== before) told = 0;
+        if (doing !== before) printed = 0;
         before = doing;
-        if (tenth <= told || now() - last < QUIET) return;
-        told = tenth;
+        if (tenth <= printed || now() - last < QUIET) return;
+        printed = tenth;
         last = now();
         print(progressLine(doing, progress));
     };
@@ -104,7 +104,7 @@ export function printLine(line) {
 }
 
 /**
- * The error with the model's name, if what is wrong is the model: the others name what is.
+ * Puts the model's name into errors about the model; others name what is wrong.
  * @param {string} model
  * @param {unknown} error
  */
@@ -114,7 +114,7 @@ export const ofModel = (model, error) =>
         : error;
 
 /**
- * Loads with a line of progress, where somebody can see it.
+ * Loads, with a line of progress on a terminal.
  * @param {Arguments} args
  * @param {AbortSignal} signal
  * @param {object} [extra]

@@ -2,11 +2,11 @@
 import { PERPLEXITY_OPTIONS } from '../options.js';
 import { pick } from './open-model.js';
 import { write, writeJson } from './terminal.js';
-import { walkOver } from './walk.js';
+import { withText } from './text-file.js';
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandPerplexity(args, signal) {
-    const result = await walkOver(args, signal, 'Measuring', (model, text, course) =>
+    const result = await withText(args, signal, 'Measuring', (model, text, course) =>
         model.perplexity(text, { ...pick(PERPLEXITY_OPTIONS, args.values), ...course }),
     );
     const { perplexity, standardError, tokens, windows, context } = result;

@@ -1,7 +1,7 @@
 /**
- * Where the time goes: V8's sampling profiler, asked from outside to watch the engine's thread. Nothing in the core or
- * in the engine takes part, so nothing there is slower for it. The builds keep their name section, and a sample's
- * functions, innermost first, tell its phase.
+ * Where the time goes: V8's sampling profiler watches the engine's thread from outside, which costs the engine and the
+ * core nothing. The builds keep the names of some functions (tools/trim-names.js): the innermost of these in a sample
+ * is its phase.
  */
 import { Session } from 'node:inspector';
 
@@ -32,14 +32,14 @@ const PHASES = /** @type {[RegExp, string][]} */ ([
     [/^nb_(de)?tokenize/, 'text'],
 ]);
 
-/** The pool's loop and its sleep: while a chunk runs, it is the innermost function that counts, not they. */
+/** The pool's loop and its sleep. They count only if they are innermost: otherwise a chunk runs. */
 const WAITS = /^(nb_parallel|run_chunks|sleep_while)$/;
 
-/** Whether a function of the core is one by which phases are told apart: builds keep the names of those alone.
+/** Whether a function of the core decides a phase: builds keep the names of such functions only.
  * @param {string} name */
 export const isPhase = (name) => WAITS.test(name) || PHASES.some(([pattern]) => pattern.test(name));
 
-/** What is neither JavaScript nor WebAssembly: V8's own names for it. */
+/** V8's names for time that is neither JavaScript nor WebAssembly. */
 const isOutside = (/** @type {ProfileNode | undefined} */ node) =>
     !node || /^\((root|program|idle)\)$/.test(node.callFrame.functionName);
 

@@ -11,7 +11,7 @@ import { besides } from '../sources/folder.js';
 import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
 import { ofModel, pick, printLine, progressLine, quantizingPhases, tenths } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
-import { readText } from './walk.js';
+import { readText } from './text-file.js';
 
 /** @typedef {import('./usage.js').Command} Command */
 /** @typedef {import('../index.d.ts').PlannedTensor} PlannedTensor */
@@ -36,7 +36,7 @@ function common(signal) {
 }
 
 /**
- * Writes what is made; of its errors, those that do not name the model get its name.
+ * Runs `act`, and puts the model's name into errors about the model.
  * @param {string} model
  * @param {() => Promise<void>} act
  */
@@ -54,7 +54,7 @@ async function named(model, act) {
 async function makeFolder({ model, out = '', values }, signal) {
     const began = performance.now();
     await checkOutFolder(out, values.force, [model, values.calibration], async () =>
-        // of a source that cannot be read, the error comes when it is read
+        // if the source cannot be read, the error comes later, when it is read
         (await besides((await describeSource(model)).plain).catch(() => [])).map(({ name }) => name),
     );
     /** @type {ActivationRange[]} */
@@ -87,12 +87,12 @@ async function makeFolder({ model, out = '', values }, signal) {
         write(
             `${oneLine(out)}: ${facts.format}, ${bytes.toLocaleString('en')} bytes of weights, ` +
                 `${parameters.toLocaleString('en')} parameters, ${facts.bitsPerWeight.toFixed(2)} bits per weight, ` +
-                `${facts.seconds.toFixed(1)} s\n${toldRanges(ranges)}`,
+                `${facts.seconds.toFixed(1)} s\n${rangesLine(ranges)}`,
         );
 }
 
-/** One line of all ranges. @param {ActivationRange[]} ranges */
-function toldRanges(ranges) {
+/** One line for all ranges. @param {ActivationRange[]} ranges */
+function rangesLine(ranges) {
     if (ranges.length === 0) return '';
     const ends = ranges.map(({ low, high }) => Math.max(-low, high)),
         clipped = ranges.reduce((sum, range) => sum + range.clipped, 0) / ranges.length,
@@ -144,7 +144,7 @@ async function makeGguf({ model, out = '', values }, signal) {
         { bytes, parameters, types, architecture } = made.info,
         onlyNibble = whyOnlyNibble(made.info);
     await made.dispose();
-    const simulated = toldGrid(made.info, clipped);
+    const simulated = gridFacts(made.info, clipped);
     if (onlyNibble && !values.json)
         write(`nibble: llama.cpp does not read this file as nibble does: ${oneLine(onlyNibble)}\n`, stderr);
     const facts = {
@@ -165,15 +165,15 @@ async function makeGguf({ model, out = '', values }, signal) {
     if (values.json) writeJson(facts);
     else
         write(
-            told(facts) +
-                (choice ? toldChoice(facts) : '') +
-                (simulated ? toldSimulated(simulated) : '') +
-                (facts.outliers ? toldOutliers(facts.outliers, values.outliers) : ''),
+            summaryOf(facts) +
+                (choice ? choiceLines(facts) : '') +
+                (simulated ? simulatedLine(simulated) : '') +
+                (facts.outliers ? outlierLines(facts.outliers, values.outliers) : ''),
         );
 }
 
 /**
- * Of each kind of matrix: how many columns stay in 16 bits in all layers together, of how many, and in how many layers
+ * For each kind of matrix: how many columns stay in 16 bits in all layers together, of how many, and in how many layers
  * there is one.
  * @param {import('../index.d.ts').ModelInfo} info
  */
@@ -195,7 +195,7 @@ function outliersIn({ tensors }) {
 }
 
 /** @param {ReturnType<typeof outliersIn>} kinds @param {number} threshold */
-function toldOutliers(kinds, threshold) {
+function outlierLines(kinds, threshold) {
     if (kinds.every(({ columns }) => columns === 0))
         return `No input reached ${threshold}: all columns have 8 bits, and the file is as without --outliers.\n`;
     return kinds
@@ -211,7 +211,7 @@ function toldOutliers(kinds, threshold) {
  * @param {import('../index.d.ts').ModelInfo} info
  * @param {number} clipped weights
  */
-function toldGrid(info, clipped) {
+function gridFacts(info, clipped) {
     const simulated = simulatedOf(info);
     return (
         simulated && {
@@ -222,14 +222,14 @@ function toldGrid(info, clipped) {
     );
 }
 
-/** @param {NonNullable<ReturnType<typeof toldGrid>>} simulated */
-const toldSimulated = (simulated) =>
+/** @param {NonNullable<ReturnType<typeof gridFacts>>} simulated */
+const simulatedLine = (simulated) =>
     `  simulated: ${describeSimulated(simulated)}; with the codes of such a grid the file would have ` +
     `${simulated.bitsPerWeight.toFixed(2)} bits per weight${
         simulated.ranges === 'minmax' ? '' : `; ${(100 * simulated.clipped).toFixed(2)} % of the weights are clipped`
     }\n`;
 
-/** Where the layers that are done are kept until the file is written. @param {string} out */
+/** The file that keeps the layers that are done, until the GGUF is written. @param {string} out */
 const partOf = (out) => `${out}.part`;
 
 /** @param {string} out which is written */
@@ -244,7 +244,7 @@ async function removePart(out) {
 }
 
 /**
- * What was chosen under a budget. divergence: the predicted mean KL divergence from the original model, in nats.
+ * The choice under a budget. divergence: the predicted mean KL divergence from the original model, in nats.
  * cosine: of an encoder, the predicted mean cosine of embeddings to the original's. Each is null if it was not
  * measured.
  * @param {PlannedTensor[]} plan
@@ -272,7 +272,7 @@ function mixtureOf(plan, { tensors }, { isMeasured, measure, chosenBy }) {
 }
 
 /** @param {{ divergence?: number | null, cosine?: number | null, chosenBy?: string }} facts */
-function toldChoice({ divergence, cosine, chosenBy }) {
+function choiceLines({ divergence, cosine, chosenBy }) {
     const isNumber = (/** @type {unknown} */ x) => typeof x === 'number';
     const predicted = [
         isNumber(divergence) && `KL divergence from the original: ${divergence?.toPrecision(3)} nats`,
@@ -281,7 +281,7 @@ function toldChoice({ divergence, cosine, chosenBy }) {
     return `The types were chosen by ${chosenBy}.\n${predicted.join('')}`;
 }
 
-/** Why llama.cpp cannot read the file, or would compute otherwise; null if it does the same.
+/** Why llama.cpp cannot read the file, or computes something else; null if it does the same.
  * @param {import('../index.d.ts').ModelInfo} info */
 function whyOnlyNibble({ types, metadata }) {
     const own = types.find(({ type }) => /^(NF4|FP4|F8_)/.test(type)),
@@ -306,7 +306,7 @@ function tellFallbacks(fallbacks) {
 
 /** @param {{ out: string, type: string, bytes: number, parameters: number, bitsPerWeight: number, seconds: number,
  *     types: import('../index.d.ts').ModelInfo['types'] }} facts */
-const told = ({ out, type, bytes, parameters, bitsPerWeight, seconds, types }) =>
+const summaryOf = ({ out, type, bytes, parameters, bitsPerWeight, seconds, types }) =>
     `${oneLine(out)}: ${type}, ${bytes.toLocaleString('en')} bytes, ${parameters.toLocaleString('en')} parameters, ` +
     `${bitsPerWeight.toFixed(2)} bits per weight, ${seconds.toFixed(1)} s\n${types
         .map(

@@ -1,6 +1,6 @@
 /**
- * How the command line writes. What comes from a file or a model is made visible first (visible.js), so everything
- * is written through here.
+ * How the command line writes. All output goes through here, because texts of files and models may hold control
+ * characters (visible.js).
  */
 import { oneLine, plain } from '../visible.js';
 
@@ -16,5 +16,5 @@ export const write = (text, stream = process.stdout) => void stream.write(plain(
 export const writeJson = (value) =>
     write(`${JSON.stringify(value).replace(/[\x7f-\x9f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`)}\n`);
 
-/** How far something is, on one line that the next one replaces. @param {string} text */
+/** A line of progress, which the next one replaces. @param {string} text */
 export const writeStatus = (text) => void process.stderr.write(`\r\x1b[K${oneLine(text)}`);

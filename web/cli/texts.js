@@ -1,4 +1,4 @@
-/** The commands that write what a model makes of a text or of tokens: tokenize, template, embed, eval. */
+/** The commands tokenize, template, embed and eval. */
 
 import { TEMPLATE_OPTIONS } from '../options.js';
 import { checkPlace, writeWhole } from './files.js';

@@ -43,7 +43,7 @@ export async function commandTokenizer({ values }, signal) {
         );
     const seconds = (performance.now() - began) / 1000;
     if (json) writeJson({ output, ...facts, seconds });
-    else write(told(output, facts, values.vocabulary, seconds));
+    else write(summaryOf(output, facts, values.vocabulary, seconds));
 }
 
 /** @param {string} text */
@@ -65,7 +65,7 @@ function show({ doing, done, total, secondsLeft }) {
  * @param {number} wanted
  * @param {number} seconds
  */
-function told(output, { tokens, merges, words, differentWords }, wanted, seconds) {
+function summaryOf(output, { tokens, merges, words, differentWords }, wanted, seconds) {
     const number = (/** @type {number} */ n) => n.toLocaleString('en'),
         fewer = tokens < wanted ? ` (${number(wanted)} were asked for, and no pair is left to merge)` : '';
     return (

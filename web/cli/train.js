@@ -17,20 +17,20 @@ import { checkEnd, learnedTokenizer } from './learned-tokenizer.js';
 import { inTime, ofModel, pick, printLine } from './open-model.js';
 import { readReportScript } from './report-script.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
+import { readText } from './text-file.js';
 import { UsageError } from './usage.js';
-import { readText } from './walk.js';
 
 /** @typedef {import('../index.d.ts').Training} Training */
 /** @typedef {import('../index.d.ts').TrainStep} TrainStep */
 
-/** Files of a tokenizer, and what of a folder says how it is used. */
+/** Files of a tokenizer, and those that say how it is used. */
 const OF_TOKENIZER =
     /^(tokenizer\.model|(tokenizer|tokenizer_config|special_tokens_map|added_tokens|generation_config)\.json|.*\.jinja)$/;
 
-/** Lines where standard error is no terminal. */
+/** Lines of progress, if standard error is not a terminal. */
 const LINES = 20;
 
-/** A file that is handed over at once is written in pieces, as a system call takes less than 2^31 bytes. */
+/** Bytes of one write: a system call writes less than 2^31. */
 const PIECE = 1 << 26;
 
 /** @type {import('./usage.js').Command['run']} */
@@ -52,7 +52,7 @@ export async function commandTrain({ values }, signal) {
             const special = values.special || end !== undefined;
             return await train(source, { ...pick(TRAIN_OPTIONS, values), special, ...options, qat, teacher });
         } catch (error) {
-            throw init === undefined ? error : blamed(init, error);
+            throw init === undefined ? error : aboutModel(init, error);
         }
     });
 }
@@ -65,13 +65,13 @@ export async function commandTune({ model, values }, signal) {
         try {
             return await tune(model, { ...pick(TUNE_OPTIONS, values), ...options, teacher });
         } catch (error) {
-            throw blamed(model, error);
+            throw aboutModel(model, error);
         }
     });
 }
 
-/** An error with the model's name, if it is the model's. @param {string} model @param {unknown} error */
-const blamed = (model, error) =>
+/** Puts the model's name into errors about the model. @param {string} model @param {unknown} error */
+const aboutModel = (model, error) =>
     error instanceof NibbleError && /^the (checkpoint|teacher)/.test(error.message) ? error : ofModel(model, error);
 
 /** What begin() needs beside the options of the command. @typedef {{ data: string[] } &
@@ -91,7 +91,7 @@ async function learn(values, models, signal, begin) {
     const training = await opened(begin, texts, await lastCheckpoint(values), signal);
     const run = new Run(training, checkpoint, values.every);
     let isWritten = false;
-    /** What went wrong with the page, which takes nothing else along. @type {unknown} */
+    /** The error of writing the page, which must not stop the rest. @type {unknown} */
     let pageError;
     try {
         if (await run.all(signal)) {
@@ -110,7 +110,7 @@ async function learn(values, models, signal, begin) {
     if (!isWritten) return; // it was interrupted
     const facts = { ...run.facts(), out: output, seconds: (performance.now() - began) / 1000 };
     if (json) writeJson(facts);
-    else write(told(facts));
+    else write(summaryOf(facts));
     if (pageError) throw pageError;
 }
 
@@ -167,7 +167,7 @@ async function lastCheckpoint({ checkpoint, resume }) {
  * @param {(options: Given) => Promise<Training>} begin
  * @param {string[]} data
  * @param {Uint8Array | undefined} checkpoint
- * @param {AbortSignal} signal which ends the opening; later the run itself heeds it
+ * @param {AbortSignal} signal aborts the opening; afterwards the run checks it
  */
 async function opened(begin, data, checkpoint, signal) {
     const opening = new AbortController(),
@@ -197,7 +197,7 @@ async function tokenizerFiles(place) {
     return [new File([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)], `tokenizer.${ending.toLowerCase()}`)];
 }
 
-/** A training as it goes: its steps, its checkpoints, and what is told of them. */
+/** A training: its steps, its checkpoints, and its lines of progress. */
 class Run {
     /** The steps of this run. @type {TrainStep[]} */
     history = [];
@@ -218,7 +218,7 @@ class Run {
     }
 
     /**
-     * Until the end, or until the signal.
+     * Trains until the end, or until the signal aborts.
      * @param {AbortSignal} signal
      * @returns {Promise<boolean>} whether all steps are done
      */
@@ -229,7 +229,7 @@ class Run {
             if (!signal.aborted && training.step < steps)
                 for await (const step of training) {
                     this.history.push(step);
-                    this.#tell(step);
+                    this.#report(step);
                     if (signal.aborted) break;
                     if (step.step % this.every === 0 || step.step === steps) await this.#save(step.step === steps);
                 }
@@ -292,7 +292,7 @@ class Run {
     }
 
     /** @param {TrainStep} step */
-    #tell(step) {
+    #report(step) {
         const { steps } = this.training.info,
             line = stepLine(step, steps);
         if (process.stderr.isTTY) writeStatus(line);
@@ -343,7 +343,7 @@ async function writePage({ history, training }, { output, html, force, resume, t
 }
 
 /** @param {ReturnType<Run['facts']> & { out: string, seconds: number }} facts */
-const told = ({ out, parameters, steps, loss, validationLoss: held, seconds }) =>
+const summaryOf = ({ out, parameters, steps, loss, validationLoss: held, seconds }) =>
     `${oneLine(out)}: ${parameters.toLocaleString('en')} parameters, ${steps} steps${
         loss === null ? '' : `, loss ${shown(loss)}`
     }${held === null ? '' : `, of the held-out text ${shown(held)}`}, ${seconds.toFixed(1)} s\n`;

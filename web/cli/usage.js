@@ -1,9 +1,10 @@
-/** What a command is, and what is said of one that is used wrongly. */
+/** The type of a command, and errors of wrong usage. */
 import { NibbleError } from '../errors.js';
 
 /** @typedef {import('../checks.js').Option} Option */
 /** @typedef {import('../index.d.ts').Model} Model */
-/** out: the second place, of commands that have one; others: all but the first, of commands that take several models.
+/** out: the second argument without a flag, if the command has one. others: all such arguments but the first, if it takes
+ * several models.
  * @typedef {{ model: string, out?: string, others?: string[], values: Record<string, any> }} Arguments */
 
 /**
@@ -18,20 +19,20 @@ import { NibbleError } from '../errors.js';
  * @property {string} usage
  * @property {string} summary
  * @property {Flag[]} flags
- * @property {string} [out] what its second place is, if it has one
+ * @property {string} [out] what its second argument without a flag is, if it has one
  * @property {boolean} [several] whether it takes several models
- * @property {boolean} [placeless] whether all that it takes has flags
- * @property {boolean} [saves] whether it ends by itself after Ctrl-C, SIGTERM or SIGHUP, however long that takes, as
- *     it has something to save
+ * @property {boolean} [flagsOnly] whether all its arguments have flags
+ * @property {boolean} [saves] whether it ends by itself after Ctrl-C, SIGTERM or SIGHUP, however long that takes,
+ *     because it has something to save
  * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
  */
 
-/** What only the command line can have: a flag that is not known, or two that exclude each other. */
+/** An error of the command line alone: an unknown flag, or two that exclude each other. */
 export class UsageError extends Error {}
 
 /**
- * Whether what was asked for is wrong (exit code 2), or something failed (1). The API tells these apart: it calls an
- * option or a value that it cannot take, or that does not fit the model, a wrong argument.
+ * Whether the usage is wrong (exit code 2), or something failed (1). The API throws NB_ERR_ARGUMENT for an option or a
+ * value that it does not accept, or that does not fit the model.
  * @param {unknown} error
  */
 export const isUsage = (error) =>

@@ -1,4 +1,4 @@
-/** What the commands share that walk over a text, window by window. */
+/** For commands that read a text, or go through one window by window. */
 import { readInput } from './files.js';
 import { inTime, open } from './open-model.js';
 import { writeStatus } from './terminal.js';
@@ -25,19 +25,18 @@ export async function readText(flag, path) {
 }
 
 /**
- * Loads the model, and does with it and the text of --file what is asked, with a line of progress where somebody
- * can see it.
+ * Loads the model and the text of --file, and calls `act` with them, with a line of progress on a terminal.
  * @template T
  * @param {import('./usage.js').Arguments} args
  * @param {AbortSignal} signal
  * @param {string} doing for the line of progress, such as "Measuring"
  * @param {(model: import('./usage.js').Model, text: string,
- *     options: { signal: AbortSignal, onProgress?: (progress: TextProgress) => void }) => Promise<T>} walk
+ *     options: { signal: AbortSignal, onProgress?: (progress: TextProgress) => void }) => Promise<T>} act
  * @returns {Promise<T>}
  */
-export async function walkOver(args, signal, doing, walk) {
+export async function withText(args, signal, doing, act) {
     const text = await readText('--file', args.values.file);
-    const model = await open(args, signal, { contextLength: 1 }); // the walk has a session of its own
+    const model = await open(args, signal, { contextLength: 1 }); // `act` makes a session of its own
     const { stderr } = process;
     /** @param {TextProgress} progress */
     const show = ({ done, total, secondsLeft }) =>
@@ -47,7 +46,7 @@ export async function walkOver(args, signal, doing, walk) {
             } tokens${secondsLeft === null ? '' : `, ${inTime(secondsLeft)} left`}`,
         );
     try {
-        return await walk(model, text, { signal, onProgress: stderr.isTTY ? show : undefined });
+        return await act(model, text, { signal, onProgress: stderr.isTTY ? show : undefined });
     } finally {
         if (stderr.isTTY) writeStatus('');
         await model.dispose();
