@@ -1,4 +1,4 @@
-/** How Python's functions take their arguments: by place or by name, some with defaults. */
+/** How Python's functions take their arguments: by position or by name, some with defaults. */
 import { Builtin, fail } from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
@@ -18,7 +18,7 @@ export function takes(names, run) {
 /**
  * @param {string} name
  * @param {Signature} signature
- * @param {Value[]} before what the function works on: not an argument of the call
+ * @param {Value[]} before the value that a method or filter is applied to
  * @param {Value[]} args
  * @param {Map<string, Value>} named
  */

@@ -1,6 +1,6 @@
 /**
- * jinja2's filters, and transformers' tojson. Not here are those that make HTML or random choices: urlize, xmlattr,
- * pprint, random.
+ * jinja2's filters, and transformers' tojson; but not urlize, xmlattr, pprint and random, which make HTML or random
+ * choices.
  */
 import { apply, takes } from './arguments.js';
 import { percent } from './format.js';
@@ -64,7 +64,7 @@ function newMeter() {
 /** Parts of an attribute's path. */
 const MAX_PATH = 100;
 
-/** What an attribute's path leads to: numbers in it are indices. @param {Value} path @returns {(item: Value) =>
+/** A function that follows an attribute's path. Numbers in the path are indices. @param {Value} path @returns {(item: Value) =>
  * Value} */
 function getter(path, otherwise = undefined) {
     const keys =

@@ -49,12 +49,12 @@ import {
 export { LimitError, SyntaxProblem, TemplateError };
 
 /**
- * Steps: some ten for each part of an expression, and one for four characters of a text. A thousand turns take
- * about three million.
+ * Steps: some ten for each part of an expression, and one for four characters of a text. A thousand messages
+ * take about three million.
  */
 export const MAX_STEPS = 2e7;
 /** How many steps to take between two yields: about a millisecond. */
-const BREATH = 20000;
+const STEPS_TO_YIELD = 20000;
 const MAX_CALLS = 100,
     MAX_RANGE = 100000;
 
@@ -87,7 +87,7 @@ class Macro {
     }
 }
 
-/** loop: where a loop stands. */
+/** The variable `loop`: where a loop stands. */
 class Loop extends Attributes {
     at = -1;
     /** @type {Value[] | null} */
@@ -243,7 +243,7 @@ function guarded(run) {
 
 class Interpreter {
     steps = 0;
-    pause = BREATH;
+    pause = STEPS_TO_YIELD;
     calls = 0;
 
     /** Counts work. @param {number} n */
@@ -256,7 +256,7 @@ class Interpreter {
     due() {
         this.spend(10);
         if (this.steps < this.pause) return false;
-        this.pause = this.steps + BREATH;
+        this.pause = this.steps + STEPS_TO_YIELD;
         return true;
     }
 
@@ -349,19 +349,20 @@ class Interpreter {
      * @returns {Work}
      */
     *loop(node, value, scope, out, depth) {
-        const items = node.test && node.looks ? yield* this.tested(node, iterate(value), scope) : [...iterate(value)];
+        const items =
+            node.test && node.usesLoop ? yield* this.tested(node, iterate(value), scope) : [...iterate(value)];
         const loop = new Loop(items, node, scope, depth);
         let ran = false;
         for (const item of items) {
             if (this.due()) yield;
             const inner = new Scope(scope);
             this.assign(node.target, item, inner);
-            if (node.test && !node.looks && !truth(yield* this.value(node.test, inner))) continue;
+            if (node.test && !node.usesLoop && !truth(yield* this.value(node.test, inner))) continue;
             loop.at++;
             inner.names.set('loop', loop);
             const end = yield* this.run(node.body, inner, out);
             if (end === 'break') break;
-            ran ||= end === undefined; // so does jinja2: an item that is left by continue is none
+            ran ||= end === undefined; // as in jinja2, an item that ends with `continue` does not count
         }
         if (!ran) yield* this.run(node.otherwise, new Scope(scope), out);
     }
@@ -397,7 +398,7 @@ class Interpreter {
         }
     }
 
-    /** A chain of filters on a value that is there already. @param {Node} filter @param {Value} body @param {Scope}
+    /** Applies a chain of filters to a value. @param {Node} filter @param {Value} body @param {Scope}
      * scope */
     *filled(filter, body, scope) {
         const inner = new Scope(scope);

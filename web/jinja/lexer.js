@@ -46,7 +46,7 @@ export function tokens(template) {
 class Lexer {
     /** @param {string} template */
     constructor(template) {
-        // jinja2 takes all kinds of line ends for one, and drops the last
+        // as jinja2 does, all line ends become \n, and the last one is dropped
         this.source = template.replace(/\r\n|\r/g, '\n').replace(/\n$/, '');
         this.at = 0;
         this.line = 1;

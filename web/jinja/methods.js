@@ -87,10 +87,10 @@ const strip = (left, right) =>
 /** @param {(string: string) => string} rewrite */
 const rewritten = (rewrite) => takes('', (/** @type {Text} */ self) => self.mapped(rewrite));
 
-/** Whether there are characters and all of them are so. @param {RegExp} all */
+/** Whether the string is not empty and matches as a whole. @param {RegExp} all */
 const every = (all) => takes('', (/** @type {Text} */ self) => self.string !== '' && all.test(self.string));
 
-/** Whether there are cased letters and all are so. @param {(string: string) => string} rewrite */
+/** Whether there are cased letters, and all have this case. @param {(string: string) => string} rewrite */
 const cased = (rewrite) =>
     takes(
         '',
@@ -308,7 +308,7 @@ export function copied(dict) {
     return copy;
 }
 
-/** What Python has, and a sandbox refuses to do. */
+/** Methods that Python has, and a sandbox refuses. */
 const FORBIDDEN = new Set([
     'append',
     'clear',

@@ -15,7 +15,7 @@ import { Text, text } from './text.js';
 /** @typedef {{ positional: Node[], named: [string, Node][], spread: Node | null, spreadNamed: Node | null }}
  *     Arguments */
 
-/** Tags within tags, and brackets within brackets, that are too many for anything but an attack. */
+/** The most tags within tags, or brackets within brackets: more are an attack. */
 const MAX_DEPTH = 200;
 
 /**
@@ -133,7 +133,7 @@ class Parser {
         });
     }
 
-    /** What a tag holds. @param {string[]} ends */
+    /** The statements within a tag. @param {string[]} ends */
     body(...ends) {
         this.skip('operator', ':');
         this.expect('block_end');
@@ -189,7 +189,7 @@ class Parser {
             case 'import':
             case 'from':
             case 'extends':
-                this.fail(`${value}: a chat template stands alone, there is no other to take from`, line);
+                this.fail(`${value}: a chat template stands alone: there is no other to load`, line);
         }
         return this.fail(`unknown tag ${value}`, line);
     }
@@ -216,7 +216,7 @@ class Parser {
         this.loops--;
         for (const name of names) this.read(name);
         const otherwise = this.list[this.at++].value === 'else' ? this.wholeBody('endfor') : [];
-        return { type: 'for', line, target, items, test, recursive, body, otherwise, looks: names.has('loop') };
+        return { type: 'for', line, target, items, test, recursive, body, otherwise, usesLoop: names.has('loop') };
     }
 
     /** @param {number} line @returns {Node} */
@@ -303,7 +303,7 @@ class Parser {
         return { type: 'with', line, sets, body: this.wholeBody('endwith') };
     }
 
-    /** Nothing extends a chat template, so a block is what it holds. @param {number} line @returns {Node} */
+    /** Nothing extends a chat template, so a block is only its content. @param {number} line @returns {Node} */
     block(line) {
         const { value: name } = this.expect('name');
         this.skip('name', 'scoped');
@@ -398,7 +398,7 @@ class Parser {
     }
 
     /** @param {string} type @param {string[]} values */
-    take(type, ...values) {
+    accept(type, ...values) {
         const { value } = this.token;
         return this.token.type === type && values.includes(value) && this.skip(type) ? value : null;
     }
@@ -407,11 +407,11 @@ class Parser {
     or() {
         return this.chain(
             'or',
-            () => this.take('name', 'or'),
+            () => this.accept('name', 'or'),
             () =>
                 this.chain(
                     'and',
-                    () => this.take('name', 'and'),
+                    () => this.accept('name', 'and'),
                     () => this.not(),
                 ),
         );
@@ -431,7 +431,7 @@ class Parser {
         const first = this.sum();
         const rest = [];
         for (;;) {
-            let operator = this.take('operator', ...COMPARISONS) ?? this.take('name', 'in');
+            let operator = this.accept('operator', ...COMPARISONS) ?? this.accept('name', 'in');
             const following = this.list[this.at + 1];
             if (!operator && this.is('name', 'not') && following.type === 'name' && following.value === 'in') {
                 this.at += 2;
@@ -447,7 +447,7 @@ class Parser {
     sum() {
         return this.chain(
             'binary',
-            () => this.take('operator', '+', '-'),
+            () => this.accept('operator', '+', '-'),
             () => this.concatenation(),
         );
     }
@@ -464,11 +464,11 @@ class Parser {
     product() {
         return this.chain(
             'binary',
-            () => this.take('operator', '*', '/', '//', '%'),
+            () => this.accept('operator', '*', '/', '//', '%'),
             () =>
                 this.chain(
                     'binary',
-                    () => this.take('operator', '**'),
+                    () => this.accept('operator', '**'),
                     () => this.unary(),
                 ),
         );
@@ -477,7 +477,7 @@ class Parser {
     /** @param {boolean} [filters] @returns {Node} */
     unary(filters = true) {
         const { line } = this.token;
-        const sign = this.take('operator', '-', '+');
+        const sign = this.accept('operator', '-', '+');
         let node = this.postfix(
             sign ? { type: 'sign', line, sign, value: this.nested(() => this.unary(false)) } : this.primary(),
         );

@@ -1,6 +1,6 @@
 /** What can be wrong with a chat template. */
 
-/** It is not Jinja, or asks for what is not there. */
+/** It is not Jinja, or names a filter, a test or a tag that is not there. */
 export class SyntaxProblem extends Error {}
 
 /** It asks for too much: steps, text, depth. */

@@ -1,14 +1,14 @@
 /**
  * Strings of a chat template. Each remembers which of its characters the caller wrote (a message) and which the
  * template did, so that after rendering it is known where every message's text stands. All operations on strings
- * are made of two, `slice` and `joined`, which keep that knowledge, and of `mapped`, which rewrites one stretch of
+ * are made of two, `slice` and `joined`, which keep that knowledge, and of `mapped`, which rewrites one span of
  * one origin at a time.
  *
  * Indices are those of JavaScript (UTF-16 units); Python's, which count code points, are converted by `unitAt`.
  */
 import { LimitError } from './problems.js';
 
-/** Who wrote a stretch of text: the template, the caller, or the model itself, in an earlier answer. */
+/** Who wrote a span of text: the template, the caller, or the model itself, in an earlier answer. */
 export const TEMPLATE = 0,
     CALLER = 1,
     MODEL = 2;
@@ -17,10 +17,10 @@ export const TEMPLATE = 0,
 export const MAX_TEXT = 1 << 23;
 /** Items of the longest list. */
 export const MAX_ITEMS = 1 << 20;
-/** Steps of a search, were each comparison to fail at its end. */
+/** Steps of a search, in the worst case. */
 const MAX_SEARCH = 1e10;
 
-/** Stretches of text that the template did not write: from, to and origin of each in turn, in ascending order. */
+/** Spans of text that the template did not write: from, to and origin of each in turn, in ascending order. */
 /** @typedef {number[]} Marks */
 
 /** @type {Marks} */
@@ -120,8 +120,8 @@ export class Text {
         return 3 * low;
     }
 
-    /** @returns {Text[]} its stretches, of one origin each */
-    stretches() {
+    /** @returns {Text[]} its spans, of one origin each */
+    spans() {
         if (this.marks.length === 0) return [this];
         const cuts = [0];
         for (let i = 0; i < this.marks.length; i += 3) cuts.push(this.marks[i], this.marks[i + 1]);
@@ -129,16 +129,16 @@ export class Text {
         return cuts
             .slice(1)
             .map((to, i) => this.slice(cuts[i], to))
-            .filter((stretch) => stretch.string !== '');
+            .filter((span) => span.string !== '');
     }
 
     /**
-     * Rewrites the characters; what becomes of a stretch keeps its origin.
+     * Rewrites the characters. Each span keeps its origin.
      * @param {(string: string) => string} rewrite
      */
     mapped(rewrite) {
         return joined(
-            this.stretches().map((stretch) => Text.from(rewrite(stretch.string), stretch.marks[2] ?? TEMPLATE)),
+            this.spans().map((span) => Text.from(rewrite(span.string), span.marks[2] ?? TEMPLATE)),
             this.safe,
         );
     }

@@ -25,7 +25,7 @@ import {
 const MAX_DEPTH = 500,
     MAX_BITS = 1 << 16;
 
-/** What is not there. It prints nothing, is false and has no items; any other use of it fails. */
+/** A missing value. It prints nothing, is false and has no items; any other use of it fails. */
 export class Undefined {
     /** @param {string} message */
     constructor(message) {
@@ -50,13 +50,13 @@ export class Iterator {
     }
 }
 
-/** A message's content in parts. All those of one rendering share what is known of them. */
+/** A message's content in parts. All of one rendering share their flags. */
 export class Parts extends Array {
-    /** Whether the template has looked into one. */
+    /** Whether the template has looked into the parts of a content. */
     seen = false;
-    /** Whether it took one for a text. */
+    /** Whether it has used a content as a text. */
     printed = false;
-    /** Where the two are kept. @type {Parts} */
+    /** The one that holds the flags. @type {Parts} */
     shared = this;
 }
 
@@ -116,7 +116,7 @@ export class Namespace {
     names = new Map();
 }
 
-/** What can be called and runs nothing of the template. */
+/** A function that runs no code of the template. */
 export class Builtin {
     /**
      * @param {string} name
@@ -173,7 +173,7 @@ export function toValue(value, origin, depth = 0) {
 /**
  * @param {object} object
  * @param {(key: string, value: unknown) => number} originOf
- * @param {Parts | null} [parts] of a message: what those of its content share
+ * @param {Parts | null} [parts] of a message: holds the flags of its content
  * @param {number} [depth]
  */
 export function dictOf(object, originOf, parts = null, depth = 0) {
@@ -207,7 +207,7 @@ const isList = (a, b) => {
     return Array.isArray(a) && Array.isArray(b) && type(a) === type(b);
 };
 
-/** Python's name of its type. @param {Value} value */
+/** The name of its type, for messages. @param {Value} value */
 export function kind(value) {
     if (value === null) return 'None';
     const names = /** @type {[Function, string][]} */ ([
@@ -229,7 +229,7 @@ export function needText(value, what = 'this') {
     return value instanceof Text ? value : fail(`${what} must be a string, not ${saying(value)}`);
 }
 
-/** Its kind; and what is undefined says why. @param {Value} value */
+/** The name of its type; of an undefined value, why it is undefined. @param {Value} value */
 export const saying = (value) => (value instanceof Undefined ? value.message : kind(value));
 
 /** @param {Value} value @param {string} [what] @returns {number} a whole number, as JavaScript's indices are */
@@ -257,10 +257,10 @@ export function iterate(value) {
 }
 
 /**
- * The items of what has so many.
+ * The items of a value, which must be so many.
  * @param {Value} value
  * @param {number} n
- * @param {string} what it is for, if it has another number
+ * @param {string} what needs them, for the message
  */
 export function several(value, n, what) {
     const items = [...iterate(value)];
@@ -364,7 +364,7 @@ export function compared(operator, a, b) {
     }
 }
 
-/** Nothing is before or after what is no number. @param {Value} a @param {Value} b */
+/** NaN is neither before nor after a number. @param {Value} a @param {Value} b */
 const ordered = (a, b) => !(Number.isNaN(a) || Number.isNaN(b)) || !(isNumber(a) && isNumber(b));
 
 // ---- arithmetic -------------------------------------------------------------------------------------------------
@@ -518,7 +518,7 @@ function checkDepth(depth, out) {
     if (depth > MAX_DEPTH) throw new LimitError(`it writes values that are nested more than ${MAX_DEPTH} deep`);
 }
 
-/** Python's repr of a float: the shortest digits, and an exponent for others than JavaScript's. @param {number}
+/** Python's repr of a float: the shortest digits, and an exponent for other powers than JavaScript's. @param {number}
  * value */
 export function floatText(value) {
     if (!Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value < 0 ? '-inf' : 'inf';
