@@ -1,6 +1,6 @@
 /**
- * A comparison as one page, which needs no network and no other file: tables that anybody can read, and plots where
- * scripts run. Whatever a name says, it is text.
+ * A comparison as one page, which needs no network and no other file: tables, and plots where scripts run. Names are
+ * escaped, so they cannot add markup.
  */
 import { lastPart, tableOf } from './table.js';
 
@@ -12,7 +12,7 @@ const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&
 /** @param {string} text */
 export const escaped = (text) => text.replace(/[&<>"']/g, (c) => ESCAPES[c]);
 
-/** What a script reads as JSON: no tag, and no line end of JavaScript's, can come of it. @param {unknown} value */
+/** JSON for a script element: it can hold neither a tag nor a line end of JavaScript's. @param {unknown} value */
 const asData = (value) =>
     JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
@@ -23,7 +23,7 @@ export async function hashOf(text) {
 }
 
 /**
- * What every page begins with, up to its heading.
+ * The beginning of every page, up to its heading.
  * @param {string} title
  * @param {string} policy the Content-Security-Policy
  * @param {string} style

@@ -8,14 +8,14 @@ import { lastPart } from './table.js';
 
 /** Points of a line at most: neighbours are averaged. */
 const MOST_POINTS = 64;
-/** As compare()'s histograms are. */
+/** The histograms reach from -RANGE to RANGE root mean squares, as compare() makes them. */
 const RANGE = 4;
 const PALETTE = 8;
 
 /** @type {Comparison} */
 const comparison = JSON.parse(document.getElementById('data')?.textContent ?? '');
 const { models } = comparison;
-/** What draws each plot anew, when the width or the theme changes. @type {(() => void)[]} */
+/** Functions that draw each plot anew, when the width or the theme changes. @type {(() => void)[]} */
 const drawings = [];
 
 /** @param {string} name of a custom property of the page */
@@ -27,7 +27,7 @@ const number = (value) => (value === 0 ? '0' : Number(value.toPrecision(3)).toSt
 const share = (/** @type {number} */ value) => `${number(value * 100)} %`;
 
 /**
- * Ticks of a logarithmic scale are labelled at powers of ten, or at all where there are few.
+ * Labels of a logarithmic scale: at powers of ten only, unless there are fewer than two.
  * @param {any} _
  * @param {number[]} ticks
  */
@@ -226,7 +226,7 @@ function errorPlot({ weights }) {
     };
 }
 
-/** A model whose matrices of this kind have other shapes than the base's has no histogram of them: the plot is empty.
+/** The plot is empty if the model's matrices of this kind have other shapes than the base's.
  * @param {ComparedModel} model @param {string} kind @returns {Plot} */
 function histogramPlot({ weights }, kind) {
     const { before, after } = weights?.histograms.find((one) => one.kind === kind) ?? { before: [], after: [] };

@@ -8,18 +8,18 @@ import { withError } from './with-error.js';
 /** The last part of a path or an address. @param {string} path */
 export const lastPart = (path) => path.replace(/[/\\]+$/, '').replace(/^.*[/\\]/, '') || path;
 
-/** @param {number} value of three digits */
+/** @param {number} value rounded to three digits */
 const short = (value) => (value === 0 ? '0' : Number(value.toPrecision(3)).toString());
 const mb = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
 const rate = (/** @type {number | undefined} */ value) => (value === undefined ? '' : value.toFixed(1));
 const percent = (/** @type {number} */ share) => `${(share * 100).toFixed(2)} %`;
 
-/** With a mark if the file has floating-point numbers of a simulated grid, and would have so many bits with its codes.
+/** Marked if the weights are simulated: then the bits are those that the codes of the grid would take.
  * @param {ComparedFacts} model */
 const bitsOf = ({ bitsPerWeight, simulated }) => `${bitsPerWeight.toFixed(2)}${simulated ? ' (simulated)' : ''}`;
 
 /**
- * name: short, for a terminal; title: for the page. of: the cell of a model, and what the base has there.
+ * name: short, for a terminal; title: for the page. of: the cell of a model. more: instead of `of`, except for the base.
  * @type {{ name: string, title: string, of: (model: ComparedFacts) => string,
  *     more?: (model: ComparedModel) => string }[]}
  */
@@ -53,7 +53,7 @@ const COLUMNS = [
 ];
 
 /**
- * A row for the base, and one for each model; without columns that nobody has anything in.
+ * A row for the base, and one for each model. Columns without any entry are left out.
  * @param {Comparison} comparison
  * @returns {{ names: string[], titles: string[], rows: string[][] }} the columns' names, short and long
  */

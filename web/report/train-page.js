@@ -4,10 +4,10 @@
  */
 import { beginning, hashOf, table } from './page.js';
 
-/** What is shown of a step. Of those before a checkpoint nobody knows the speed.
+/** What is shown of a step. The speed of steps before a checkpoint is unknown.
  * @typedef {import('../index.d.ts').TrainingInfo['history'][number] & { tokensPerSecond?: number }} ShownStep */
 
-/** Of the plot, and of the room around it for labels. */
+/** The plot's size, and its margins for labels. */
 const WIDTH = 900,
     HEIGHT = 400,
     LEFT = 60,
@@ -18,8 +18,8 @@ const WIDTH = 900,
 /** Points of a line at most: neighbours are averaged. */
 const MOST_POINTS = 450;
 
-/** How much of a mean over the steps is of the last step. */
-const NEWS = 0.1;
+/** The weight of the newest step in the moving average. */
+const NEWEST = 0.1;
 
 const STYLE = `
 svg { display: block; width: 100%; height: auto; }
@@ -41,7 +41,7 @@ export const shownLoss = (loss) => (Math.abs(loss) < 0.1 ? loss.toPrecision(3) :
  * @param {import('../index.d.ts').TrainingInfo} info
  * @param {ShownStep[]} history one step or more
  * @param {string} style what tools/bundle.js makes, build/report.css
- * @param {string} [loss] what it is
+ * @param {string} [loss] what the loss is
  * @returns {Promise<string>}
  */
 export async function trainingPage(title, info, history, style, loss = 'cross-entropy of a token') {
@@ -112,7 +112,7 @@ ${held.map((p) => `<circle cx="${x(p.x)}" cy="${y(p.y)}" r="3"/>`).join('')}
 const label = (/** @type {number} */ tick) => String(Number(tick.toPrecision(6)));
 
 /**
- * From numbers to places, rounded to tenths of a pixel.
+ * A function from numbers to coordinates, which are rounded to tenths of a pixel.
  * @param {[number, number]} from
  * @param {[number, number]} to
  */
@@ -122,7 +122,7 @@ const scale =
         Math.round(10 * (first + ((value - low) / (high - low || 1)) * (last - first))) / 10;
 
 /**
- * An exponential moving average, without the pull of a beginning at zero.
+ * An exponential moving average, corrected for its start at zero, as Adam's are.
  * @param {ShownStep[]} history
  * @returns {Point[]}
  */
@@ -130,8 +130,8 @@ function meansOf(history) {
     let sum = 0,
         weight = 0;
     return history.map(({ step, loss }) => {
-        sum += NEWS * (loss - sum);
-        weight += NEWS * (1 - weight);
+        sum += NEWEST * (loss - sum);
+        weight += NEWEST * (1 - weight);
         return { x: step, y: sum / weight };
     });
 }
