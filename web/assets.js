@@ -1,7 +1,7 @@
 /**
  * Where nibble's own files are. Each address is one literal `new URL('...', import.meta.url)`: bundlers look for
- * such a line, copy the file, and write its new address there. The worker is told every address, because the place
- * it runs from says nothing.
+ * such a line, copy the file, and write its new address there. The worker is given every address: a bundler may have
+ * moved its script, so it cannot find the other files by itself.
  */
 
 import { nearest } from './checks.js';
@@ -11,14 +11,14 @@ import { isNode, nodeModule } from './platform.js';
 /** @typedef {import('./index.d.ts').Build} Build */
 /** @typedef {'workerUrl' | 'poolWorkerUrl' | 'templateUrl'} ScriptOption */
 
-/** A .wasm file: a build of the engine, or what only converting, quantizing, training and models of integers need.
+/** A .wasm file: a build of the engine, or the module for converting, quantizing, training or models of integers.
  * @typedef {Build | import('./index.d.ts').IntegerBuild | 'convert' | 'quantize' | 'quantize-threads' | 'train' |
  *     'train-threads'} Module */
 
 /** The .wasm files by their names. @typedef {Partial<Record<Module, string>>} WasmUrls */
 
 /**
- * What the worker is told.
+ * The addresses that the worker is given.
  * @typedef {{ wasm: WasmUrls, workerUrl: string, poolWorkerUrl: string, templateUrl: string }} Assets
  */
 
@@ -37,7 +37,7 @@ const WASM = {
     'integer-threads': () => new URL('../build/wasm/nibble-integer-threads.wasm', import.meta.url),
 };
 
-/** Those that are no build of the engine. */
+/** The modules beside the engine. */
 const OTHERS = /** @type {const} */ ([
     ...['convert', 'quantize', 'quantize-threads', 'train', 'train-threads'],
     ...['integer', 'integer-threads'],
@@ -140,7 +140,7 @@ async function wasmUrls({ wasmUrl, build }) {
                 `not ${url.href.slice(0, 200)}`,
         );
     found[named] = url.href;
-    // beside a file that a bundler renamed there is no converter of that name
+    // a bundler that renamed this file has not put the other modules beside it
     for (const name of OTHERS)
         found[name] = file === `nibble-${named}.wasm` ? beside(name) : own(WASM[name], 'wasmUrl');
     return found;
@@ -152,7 +152,7 @@ function didYouMean(name) {
     return near ? `; did you mean "${near}"?` : '';
 }
 
-/** What an address may be relative to: a page's own, or a worker's. */
+/** The base of relative addresses, in a page or in a worker. */
 const baseUrl = () => (isNode ? undefined : (globalThis.document?.baseURI ?? globalThis.location?.href));
 
 /** Whether this is a URL, of this realm or of another. @param {unknown} value */
@@ -163,7 +163,7 @@ export const isUrl = (value) =>
 export const hasScheme = (text) => /^(https?|file|data|blob):|^[a-z][a-z0-9+.-]+:\/\//i.test(text);
 
 /**
- * An address as the worker, whose own base is another, understands it. In Node what has no scheme is a path.
+ * An absolute address, because the worker has another base. In Node a text without a scheme is a path.
  * @param {unknown} url
  * @param {string} what it is, for the message
  * @returns {Promise<string>}

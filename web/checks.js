@@ -4,28 +4,27 @@ import { messageOf, NibbleError } from './errors.js';
 
 /**
  * @typedef {object} Option
- * @property {string} [flag] on the command line; none: only the API has the option
+ * @property {string} [flag] on the command line; without it, only the API has the option
  * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
  *     'object' | 'bytes'} type
  * @property {string} help
  * @property {true} [off] of a switch: the flag turns it off, and the help says what happens then
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive
- * @property {number} [modulo] any whole number is taken, modulo this
+ * @property {number} [modulo] any whole number is accepted, and reduced modulo this
  * @property {readonly string[]} [choices]
- * @property {readonly string[]} [types] of rules: the types that they may give; none: those of any tensor of a file
- * @property {any} [default] none: decided when it is needed, as the help says
+ * @property {readonly string[]} [types] of rules: the types that they may give (default: TENSOR_TYPES)
+ * @property {any} [default] without it, the value is decided when it is needed, as the help says
  * @property {string} [value] what the help calls the value
  */
 
 /**
- * A table of options, which has all that an object of checked options has.
+ * A table of options: an entry for each field of the checked options.
  * @template Checked
  * @typedef {{ [name in keyof Checked]-?: Option }} Table
  */
 
-/** Types of tensors that can be written; those that are left out are for activations, or numbers that are no
- * weights. */
+/** Types of tensors that can be written. The others are for activations, or not for weights. */
 export const TENSOR_TYPES = Object.keys(TYPES).filter(
     (name) => !/^(q8_1|q8_k|i8|i16|i32|i64|f64|u8|bool|f8_.*)$/.test(name),
 );
@@ -34,7 +33,7 @@ export const TENSOR_TYPES = Object.keys(TYPES).filter(
 export const refuse = (message) => new NibbleError('NB_ERR_ARGUMENT', message);
 
 /**
- * A value for a message; an object by its kind, as what it says of itself may be long, or an exception.
+ * A value for a message; of an object only its kind, because its own text may be long, or throw.
  * @param {unknown} value
  */
 const show = (value) => {
@@ -55,7 +54,7 @@ function range({ min = -Infinity, max = Infinity }) {
  * @param {string} name as the caller spells it
  * @param {Option} option
  * @param {any} value
- * @returns {any} the value, in the one form that the engine takes
+ * @returns {any} the value, in the form that the engine expects
  */
 export function checkOption(name, option, value) {
     switch (option.type) {
@@ -100,7 +99,7 @@ export function checkOption(name, option, value) {
         case 'bytes':
             return checkBytes(name, value);
         case 'biases': {
-            // a Map of any realm; other collections have no entries that an object would have
+            // the Map may be of another realm; other collections, which have iterators, too, are refused
             const isMap = Object.prototype.toString.call(value) === '[object Map]';
             if (typeof value !== 'object' || value === null || (!isMap && Symbol.iterator in value))
                 throw refuse(
@@ -165,12 +164,12 @@ function checkRules(name, value, types) {
 }
 
 /**
- * Checks the caller's options and fills in the defaults. A name that nobody knows is refused: it is a typing mistake.
+ * Checks the caller's options and fills in the defaults. An unknown name is refused: it is a typing mistake.
  * @template Checked
  * @param {Table<Checked>} table
  * @param {object | undefined} given
  * @param {string} caller for the message, such as "complete()"
- * @param {string[]} [others] names that are not the table's to check
+ * @param {string[]} [others] names that the caller checks itself
  * @returns {Checked}
  */
 export function checkOptions(table, given, caller, others = []) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command `nibble`. What it does is the API's; cli/ has the flags, the help, and what is printed.
+ * The command `nibble`. The API does the work; cli/ has the flags, the help, and what is printed.
  * Exit codes: 0, 1 for a failure (one line on standard error), 2 for wrong usage (cli/usage.js: isUsage), 130
  * after Ctrl-C.
  */

@@ -1,11 +1,10 @@
-/** load()'s option `debug`: where the lines go that tell what happens. They are made in worker/journal.js, and by
- * load(). */
+/** The option `debug`: where its lines go. They are made in worker/journal.js and in api/. */
 import { isNode } from './platform.js';
 import { oneLine } from './visible.js';
 
-/** Takes a line. @typedef {(line: string) => void} Print */
+/** Prints a line. @typedef {(line: string) => void} Print */
 
-/** Whether the environment of this Node process asks for it: NIBBLE_DEBUG=1. */
+/** Whether the environment of this Node process asks for debug lines: NIBBLE_DEBUG=1. */
 export function isDebugAsked() {
     try {
         return isNode && !/^(|0|false)$/.test(/** @type {any} */ (globalThis).process.env.NIBBLE_DEBUG ?? '');
@@ -22,7 +21,7 @@ function printLine(line) {
 
 /**
  * @param {import('./index.d.ts').LoadOptions['debug']} debug
- * @returns {Print | undefined} undefined: nobody wants to know
+ * @returns {Print | undefined} undefined: no lines are wanted
  */
 export function printerOf(debug = isDebugAsked()) {
     if (!debug) return undefined;
@@ -31,7 +30,7 @@ export function printerOf(debug = isDebugAsked()) {
         try {
             print(oneLine(line));
         } catch {
-            // what fails to tell of a thing must not change it
+            // a printer that throws must not make the request fail
         }
     };
 }

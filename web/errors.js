@@ -28,14 +28,15 @@ export function coreError(number, message) {
 }
 
 /**
- * Whatever was thrown, as a NibbleError with its cause: nothing else leaves the API but the reason of an abort.
+ * Makes a NibbleError of whatever was thrown, and keeps that as its cause. The API throws nothing else, except the
+ * reason of an abort.
  * @param {unknown} error
  * @returns {NibbleError}
  */
 export function asNibbleError(error) {
     if (error instanceof NibbleError) return error;
     const message = messageOf(error);
-    // the engine's own words for it: an array buffer, a memory or a piece of code that there is no room for
+    // JavaScript engines say so when there is no room for an array buffer, a memory or compiled code
     if (/** @type {any} */ (error)?.name === 'RangeError' && /memory|alloc/i.test(message))
         return new NibbleError(
             'NB_ERR_MEMORY',
@@ -50,7 +51,7 @@ export function asNibbleError(error) {
 }
 
 /**
- * What a worker finds wrong in an argument, as an error of the function that was called.
+ * Puts the name of the function that was called before a worker's complaint about an argument.
  * @param {string} caller such as "quantize()"
  * @param {NibbleError} error
  */
@@ -71,7 +72,7 @@ export const messageOf = (error) => String(/** @type {any} */ (error)?.message |
 const DEEPEST = 4;
 
 /**
- * What of an error survives postMessage in every engine.
+ * The fields of an error that postMessage carries in every engine.
  * @param {unknown} error
  * @param {number} [depth]
  * @returns {PlainError}
@@ -88,7 +89,7 @@ export function toPlain(error, depth = 0) {
 }
 
 /**
- * The same error here, and its causes, each with the stack that it had there.
+ * Rebuilds an error and its causes, each with the stack that it had there.
  * @param {PlainError} plain
  * @returns {Error}
  */
@@ -104,7 +105,7 @@ export function fromPlain({ name, code, message, stack, cause }) {
 }
 
 /**
- * What an error says, with its cause where it has one: fetch() keeps the reason there.
+ * An error's message and its cause's, where fetch() keeps the reason.
  * @param {unknown} error
  */
 export function reason(error) {
@@ -127,5 +128,5 @@ const CAUSES = {
     EISDIR: 'it is a folder, not a file',
 };
 
-/** What went wrong, as a sentence has it. @param {unknown} error of a file */
+/** What went wrong, for use within a sentence. @param {unknown} error of a file */
 export const why = (error) => CAUSES[/** @type {NodeJS.ErrnoException} */ (error)?.code ?? ''] ?? messageOf(error);

@@ -56,7 +56,7 @@ export interface SignalLike {
 }
 
 export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads';
-/** What runs models of integers, which quantize() with `method: 'integer'` makes (docs/integer.md). */
+/** The builds that run models of integers, which quantize() with `method: 'integer'` makes (docs/integer.md). */
 export type IntegerBuild = 'integer' | 'integer-threads';
 
 /**
@@ -67,8 +67,8 @@ export type IntegerBuild = 'integer' | 'integer-threads';
 export function load(source: Source, options?: LoadOptions): Promise<Model>;
 
 /**
- * What a model's weights are quantized to. 'nf4', 'fp4' and 'int8' do what bitsandbytes does, with the matrices of
- * layers. The others are llama.cpp's files of those names: which tensor becomes which type, and the bytes.
+ * What a model's weights are quantized to. 'nf4', 'fp4' and 'int8' quantize the matrices of layers as bitsandbytes
+ * does. The others give what llama.cpp gives under these names: the same type for each tensor, and the same bytes.
  * 'q2_k_s', 'iq3_xs', 'iq3_xxs' and all of 'iq2' and 'iq1' need an importance matrix, as they do in llama.cpp.
  */
 export type Preset =
@@ -112,7 +112,7 @@ export type Preset =
     | 'f16'
     | 'bf16';
 
-/** What a single tensor becomes. 'f32' is as it is in a floating-point file. */
+/** The type of a single tensor. */
 export type TensorType =
     | 'f32'
     | 'f16'
@@ -147,19 +147,18 @@ export type TensorType =
 
 /**
  * Quantizes a model, and gives the bytes of the GGUF that it becomes. They are made while the stream is read, in a
- * worker that lives as long; neither the model nor the GGUF is ever whole in memory (but see `method`). What
- * goes wrong, an abort too, is the error that reading rejects with. In a page the stream can go to a file of the
+ * worker that lives as long; neither the model nor the GGUF is ever whole in memory (but see `method`). If
+ * something fails, or is aborted, reading rejects with the error. In a page the stream can go to a file of the
  * origin's private file system (`stream.pipeTo(await handle.createWritable())`), in Node to
  * `Writable.toWeb(createWriteStream(path))`.
  *
  * The source is what load() takes: floating-point weights in a GGUF, or in a folder of safetensors files. llama.cpp
- * reads what is made of either, unless it has NF4 or FP4, or says under the key "nibble.only" why not.
+ * reads the GGUF, unless it has NF4 or FP4, or its key "nibble.only" says why not.
  */
 export function quantize(source: Source, options: QuantizeOptions): ByteStream;
 
 /**
- * A ReadableStream, whose chunks are Uint8Arrays. Where the project's library of types lacks it, what can be done with
- * it.
+ * A ReadableStream of Uint8Arrays; if the types of your project lack ReadableStream, an interface with its methods.
  */
 export type ByteStream = typeof globalThis extends { ReadableStream: { prototype: infer Stream } }
     ? Stream
@@ -179,32 +178,32 @@ export interface BasicByteStream {
 export interface QuantizeOptions {
     type?: Preset;
     /**
-     * In the place of `type`: so many bits for each weight, on average over all tensors, and each matrix gets a type of
-     * its own, so that the loss is least. What a matrix loses as a type is measured: first the error of its products,
-     * by an importance matrix and a sample of rows; then, with a `calibration` text, how much the model's output
-     * changes (its KL divergence) if this matrix alone is rounded, which gives the errors of different matrices a
-     * common measure. `imatrix` alone does, too, without that measure. The types are those of 2.06 to 8.5 bits, and
-     * F16; of rows that are no whole blocks of 256, those of 4.5 bits and more; of layers by method 'autoround', those
-     * that it makes. `tensors`, `outputType` and `tokenEmbeddingType` go before. The importance matrix is used for
+     * Instead of `type`: bits of a weight, on average over all tensors. Each matrix gets a type of its own, so that the
+     * loss is least. The loss of a matrix as a type is measured: first the error of its products, by an importance
+     * matrix and a sample of rows; then, with a `calibration` text, how much the model's output changes (its KL
+     * divergence) if this matrix alone is rounded, which makes the errors of different matrices comparable. `imatrix`
+     * alone is enough, but then the output is not measured. The types have 2.06 to 8.5 bits, or are F16; for rows that
+     * are not whole blocks of 256, they have 4.5 bits or more; with method 'autoround' layers get only types that it
+     * makes. `tensors`, `outputType` and `tokenEmbeddingType` take precedence. The importance matrix is used for
      * rounding, too; if none is given, it is collected over the text.
      *
      * To measure, the whole model is loaded; where it does not fit into memory, its output is not measured, and an
-     * importance matrix is not collected. `onPlan` is told so. The source is read several times.
+     * importance matrix is not collected. `onPlan` reports this. The source is read several times.
      */
     bits?: number;
-    /** The same, and the GGUF has no more than so many bytes: a number, or such as '90MB' or '1.5GiB'. */
+    /** The same with a limit for the bytes of the GGUF: a number, or a text such as '90MB' or '1.5GiB'. */
     size?: number | string;
     /**
      * Types of single tensors, instead of the preset's: pairs of a pattern and a type. A pattern is a regular
      * expression (JavaScript's, such as 'ffn_down' or 'blk\\.[01]\\.') that is looked for in the tensor's name, as
      * llama-quantize's --tensor-type does; the first that is found counts. Norms, biases and what else is never
-     * quantized stay as they are.
+     * quantized stay as they are. A pattern that is found in the name of no matrix is refused.
      */
     tensors?: { readonly [pattern: string]: TensorType } | readonly (readonly [string, TensorType])[];
-    /** Type of output.weight; of the token embedding in a model where that is the output, too. It goes before
-     * `tensors`. */
+    /** Type of output.weight; of the token embedding in a model where that is the output, too. It takes
+     * precedence over `tensors`. */
     outputType?: TensorType;
-    /** Type of token_embd.weight. It goes before `tensors`. */
+    /** Type of token_embd.weight. It takes precedence over `tensors`. */
     tokenEmbeddingType?: TensorType;
     /** 'reference' (the default) gives llama.cpp's bytes; 'best' searches longer, for less error in the same format. */
     search?: 'reference' | 'best';
@@ -226,24 +225,24 @@ export interface QuantizeOptions {
      *      how far its range is clipped, so that the outputs of a layer change least (Cheng et al. 2024, "AutoRound").
      *      The scales of K-quants stay those of rounding to nearest. For models that train() takes, and the types Q4_0,
      *      Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K. It takes far longer than the others.
-     * Which tensor gets which type, `type` and `tensors` say in any case. Token embedding, output and what else is in
-     * no layer are rounded to nearest.
+     * In any case `type` and `tensors` say which tensor gets which type. The tensors outside the layers, such as the
+     * token embedding and the output, are rounded to nearest.
      *
      * With a method that calibrates, the layers are quantized one after the other before the first byte comes. In
      * memory are the weights of one layer, what was observed of a group of its matrices, the text's residual streams
      * (4 bytes for each token and number of `info.width`), and all blocks so far; with 'autoround' the streams three
-     * times, and some 20 bytes more for each weight of a layer. The source is read several times: it is a URL, a path
-     * or an array of Files, no stream and no bytes.
+     * times, and some 20 bytes more for each weight of a layer. The source is read several times: it must be a URL, a
+     * path or an array of Files, not a stream or bytes.
      *
      * 'integer': a Llama that runs on integers alone, weights of 8 bits with a scale for each row. It has no `type`,
      * and only nibble runs it, on a small build of its own (docs/integer.md). load() then gives a model that generates,
-     * and tells logits and perplexities. Its cache has 8 bits, whatever `kvType` and `precision` say.
+     * and gives logits and perplexities. Its cache has 8 bits, whatever `kvType` and `precision` say.
      */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq' | 'autoround' | 'integer';
     /**
      * With a method that calibrates, and with `bits`, `size` and `outliers`: the text. It should be like what the model
      * is for, and of some ten thousand tokens. It is cut into windows as importanceMatrix() does it. Of an
-     * encoder `bits` and `size` compare the embeddings, in the place of the next token's probabilities.
+     * encoder `bits` and `size` compare the embeddings instead of the next token's probabilities.
      */
     calibration?: string;
     /** Windows of the text that are used, at most. If it has more, they are spread over it. Default: 128. */
@@ -258,8 +257,8 @@ export interface QuantizeOptions {
      * theirs (Gafni et al. 2025). 'natural': as they lie.
      */
     order?: 'group-aware' | 'natural';
-    /** Method awq: clip the ranges of blocks, too, but of types whose encoders search for the range (Q4, Q5, K-quants,
-     * IQ). Default: true. */
+    /** Method awq: clip the ranges of blocks, too, except for types whose encoders search for the range themselves (Q4,
+     * Q5, K-quants, IQ). Default: true. */
     clip?: boolean;
     /** A group of a layer's matrices (q, k, v; o; gate, up; down) is observed after the groups before it are
      * quantized. Default: true. false is faster, and takes more memory. */
@@ -269,8 +268,8 @@ export interface QuantizeOptions {
     steps?: number;
     /**
      * With a method that calibrates, in Node: the path of a file that keeps each layer that is done, and what was
-     * measured for `bits` or `size`. If the file is there, nothing that it has is made again; if it is of another text
-     * or model, or of options that change a layer, reading rejects. The bytes are the same. When the GGUF is written,
+     * measured for `bits` or `size`. If the file is there, the run goes on from it; if it comes from another text or
+     * model, or from options that change a layer, reading rejects. The bytes are the same. When the GGUF is written,
      * the caller removes the file.
      */
     resume?: string;
@@ -281,7 +280,7 @@ export interface QuantizeOptions {
      * "nibble.simulated". Tensors that `tensors`, `outputType` and `tokenEmbeddingType` name are not rounded.
      */
     simulate?: SimulateOptions;
-    /** Takes weights that are quantized already, too. It loses more than quantizing the original weights. Default:
+    /** Quantizes weights that are quantized already, too. This loses more than quantizing the original weights. Default:
      * false. */
     requantize?: boolean;
     /** With type 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
@@ -296,15 +295,15 @@ export interface QuantizeOptions {
     outliers?: number;
     /**
      * Threads that share the work, each a worker. Default: about the number of cores, at most 8. A source that is not
-     * on this machine, or can be read only once, is read by 1. The bytes are the same for any number.
+     * on this machine, or can be read only once, is read by one thread. The bytes are the same for any number.
      */
     threads?: number;
     /** Called some 20 times a second with the bytes of the GGUF so far, and once at the end. If it throws, reading
      * rejects. */
     onProgress?: (progress: Progress) => unknown;
     /**
-     * Called once, before the first byte: what becomes of each tensor; with `bits` or `size` also what the types were
-     * chosen by.
+     * Called once, before the first byte: what each tensor becomes, and with `bits` or `size` what the types were chosen
+     * by.
      */
     onPlan?: (tensors: PlannedTensor[], choice?: TypeChoice) => unknown;
     /** Aborting it ends the worker; reading rejects with its reason. */
@@ -325,7 +324,7 @@ export interface SimulateOptions {
      * group, which fit the weights best (Lloyd-Max).
      */
     grid?: 'uniform' | 'log' | 'codebook';
-    /** Of a code, 2 to 8. Default: 4. */
+    /** Bits of a code, 2 to 8. Default: 4. */
     bits?: number;
     /** Columns that share a scale or a codebook; they must divide all rows. 0: whole rows, which are output channels.
      * Default: 32. */
@@ -336,8 +335,8 @@ export interface SimulateOptions {
     symmetric?: boolean;
     /**
      * Uniform: the range of the weights that the codes cover; the others are clipped. 'minmax' (the default): all.
-     * 'percentile': `percentile` of them. 'mse': the range with the least squared error. 'entropy': that with the least
-     * KL divergence of the rounded weights' distribution (Migacz 2017); it is for whole rows or tensors.
+     * 'percentile': `percentile` of them. 'mse': the range with the least squared error. 'entropy': the range with
+     * the least KL divergence of the rounded weights' distribution (Migacz 2017); it is for whole rows or tensors.
      */
     ranges?: 'minmax' | 'percentile' | 'mse' | 'entropy';
     /** Percent of the weights, from 50 to 100. Default: 99.9. */
@@ -367,9 +366,9 @@ export interface Simulated extends Required<SimulateOptions> {
  * is refused before the first file.
  *
  * The files come one after the other: each one's stream is read before the next file is asked for; what is not read of
- * it is left out. They are made meanwhile, in a worker that lives as long; in memory are the weights of one layer and
- * what is made of it, what was observed of a group of its matrices, and the text's residual streams. What goes wrong,
- * an abort too, is the error that reading a stream, or asking for the next file, rejects with.
+ * it is dropped. They are made meanwhile, in a worker that lives as long; in memory are the weights of one layer and
+ * what is made of it, what was observed of a group of its matrices, and the text's residual streams. If something
+ * fails, or is aborted, reading a stream, or asking for the next file, rejects with the error.
  */
 export function quantizeFolder(
     source: Source,
@@ -386,11 +385,11 @@ export interface FolderFile {
 
 export interface QuantizeFolderOptions {
     /**
-     * Of the tensors. 'gptq' (the default): AutoGPTQ's, which everything that reads GPTQ takes. 'gptq_v2': its second
-     * format, whose zero points may be 0. GPTQModel reads zero points that were chosen (symmetric: false) by others
-     * only in this one. 'awq': AutoAWQ's "gemm". 'compressed-tensors' (the default with `activations`):
-     * llm-compressor's "pack-quantized", and with `activations` its "int-quantized". Each of them may be made by each
-     * of the methods. 'bitsandbytes': what that library saves, rounded to nearest.
+     * The format of the tensors. 'gptq' (the default): AutoGPTQ's, which every reader of GPTQ accepts. 'gptq_v2': its
+     * second format, whose zero points may be 0. If zero points are chosen (symmetric: false), GPTQModel reads the
+     * folders of other programs only in this format. 'awq': AutoAWQ's "gemm". 'compressed-tensors' (the default with
+     * `activations`): llm-compressor's "pack-quantized", and with `activations` its "int-quantized". All methods can
+     * make all of these. 'bitsandbytes': what that library saves, always rounded to nearest.
      */
     format?: 'gptq' | 'gptq_v2' | 'awq' | 'compressed-tensors' | 'bitsandbytes';
     /** Of 'bitsandbytes': NF4 and FP4 (QLoRA, Dettmers et al. 2023), or LLM.int8() (Dettmers et al. 2022). */
@@ -399,7 +398,7 @@ export interface QuantizeFolderOptions {
     block?: number;
     /** With nf4 and fp4: quantize the scales, too. Default: false. */
     doubleQuant?: boolean;
-    /** Of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8; with `activations` 8. awq: 4. */
+    /** Bits of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8; with `activations` 8. awq: 4. */
     bits?: number;
     /**
      * Columns that share a scale: a multiple of 32 that divides all rows; 0: whole rows, but not of awq. Default: 128;
@@ -420,8 +419,8 @@ export interface QuantizeFolderOptions {
     /**
      * With static activations, which range of the inputs is covered; those beyond are clipped. 'minmax' (the default):
      * all that the text shows. 'moving-average': the ends of the text's windows, averaged as by end += 0.01 (next end -
-     * end). 'percentile': all but the farthest. 'mse': the range with the least squared error. 'entropy': that with the
-     * least KL divergence, as TensorRT has it.
+     * end). 'percentile': all but the farthest. 'mse': the range with the least squared error. 'entropy': the range with
+     * the least KL divergence, as in TensorRT.
      */
     ranges?: 'minmax' | 'moving-average' | 'percentile' | 'mse' | 'entropy';
     /** With ranges 'percentile': how many of a hundred inputs are covered. Default: 99.99. */
@@ -429,21 +428,20 @@ export interface QuantizeFolderOptions {
     /**
      * With `activations`, SmoothQuant's alpha (Xiao et al. 2023), from 0 to 1; 0.5 is usual. Before anything is
      * rounded, columns are scaled such that large ones of the inputs become smaller and those of the weights larger.
-     * The norms that make these inputs change; they keep their types. It needs a calibration text. A model whose norms
-     * all come behind the blocks, as those of BERT and OLMo 2 do, is refused: the residual stream has what such norms
-     * make, too.
+     * The norms that make these inputs change; they keep their types. It needs a calibration text. A post-norm model,
+     * such as BERT or OLMo 2, is refused: what its norms make also goes into the residual stream.
      */
     smooth?: number;
-    /** 'reference' (the default): a scale serves the range of its group. 'best': the range is searched where the sum of
-     * |error|^2.4 is least, as GPTQModel proposes. AWQ's searches then try scales that are chosen so. */
+    /** 'reference' (the default): a scale covers the range of its group. 'best': a search finds the range with the least
+     * sum of |error|^2.4, as GPTQModel proposes. AWQ's searches then try such scales, too. */
     search?: 'reference' | 'best';
     /** Bytes of tensors in one file of weights, at most. Default: 5e9. If they are more, there are several files and
      * model.safetensors.index.json. */
     shardBytes?: number;
     /**
      * As for quantize(). The default is 'rtn' without a `calibration` text and with `activations`, else 'gptq'. 'rtn'
-     * computes with no model, and has one layer's weights in memory. It is the only one of 'bitsandbytes'. With AWQ the
-     * tensors that take up the scales change, too, such as norms. They keep their types.
+     * runs no model, and has one layer's weights in memory. It is the only method for 'bitsandbytes'. With AWQ the
+     * tensors that take up the scales, such as norms, change, too. They keep their types.
      */
     method?: 'rtn' | 'gptq' | 'awq' | 'awq+gptq' | 'autoround';
     /** The calibration text. All need it but 'rtn' without static `activations` and `smooth`. This and what follows
@@ -462,9 +460,9 @@ export interface QuantizeFolderOptions {
      * 'static': the same order, but groups are of neighbours, and their scales are chosen before.
      */
     order?: 'group-aware' | 'natural' | 'activation' | 'static';
-    /** With static activations: the range of each matrix's inputs, before the last file ends. */
+    /** Called with static activations, before the last file ends: the range of each matrix's inputs. */
     onRanges?: (ranges: ActivationRange[]) => unknown;
-    /** While layers are quantized, then for the bytes of the weights. */
+    /** Called while layers are quantized, then with the bytes of the weights. */
     onProgress?: (progress: Progress) => unknown;
     /** Aborting it ends the worker; reading rejects with its reason. */
     signal?: SignalLike;
@@ -498,11 +496,10 @@ export interface PlannedTensor {
     /** What it becomes: another type than `wanted` if its rows are no whole blocks of that, as in llama.cpp. */
     type: string;
     /**
-     * With `bits` or `size`: what it is thought to lose. If the model's output was measured (`TypeChoice.isMeasured`),
-     * nats of the mean KL divergence from the original model, of which each tensor has a part, or for an encoder its
-     * part of the mean of 1 - cosine between a text's embedding and the original's; otherwise the squared errors,
-     * weighted by importance if there is an importance matrix. null: it was not judged, as its type was given,
-     * or it is no matrix that is quantized.
+     * With `bits` or `size`: its predicted loss. If the model's output was measured (`TypeChoice.isMeasured`), the
+     * tensor's part of the mean KL divergence from the original model, in nats; for an encoder its part of the mean of
+     * 1 - cosine between a text's embedding and the original's. Otherwise the squared errors, weighted by importance if
+     * there is an importance matrix. null: its type was given, or it is not a matrix that is quantized.
      */
     loss?: number | null;
 }
@@ -510,8 +507,8 @@ export interface PlannedTensor {
 /** What the types under a budget were chosen by. */
 export interface TypeChoice {
     /**
-     * Whether it was measured how much the model's output changes if a matrix is rounded. The sum of all `loss` is then
-     * what is predicted of that (`measure`). It is not measured without a calibration text, or where the model does not
+     * Whether it was measured how much the model's output changes if a matrix is rounded. The sum of all `loss` then
+     * predicts this change (`measure`). It is not measured without a calibration text, or where the model does not
      * fit into memory.
      */
     isMeasured: boolean;
@@ -523,13 +520,13 @@ export interface TypeChoice {
 
 /**
  * Compares models with a base, which is the first: usually quantized ones with the model that they were made of. All
- * must have the base's vocabulary. The text is cut into windows as `model.perplexity()` does it, and of each token that
- * is scored there both models' expectations are compared, in double precision. Models are sources, or sources with
+ * must have the base's vocabulary. The text is cut into windows as `model.perplexity()` does it, and for each token that
+ * is scored there both models' predictions are compared, in double precision. Models are sources, or sources with
  * names.
  *
  * Each model is loaded into a worker of its own: the base, and as many of the others at a time as have 512 MB together,
- * or one. For each such group the base goes through the text once. A stream can be read once, so of one nothing is
- * checked before its turn.
+ * or one. For each such group the base goes through the text once. A stream can be read only once, so it is
+ * not checked before its turn.
  */
 export function compare(models: readonly (Source | NamedSource)[], options: CompareOptions): Promise<Comparison>;
 
@@ -568,7 +565,7 @@ export interface CompareOptions {
 }
 
 export interface CompareProgress {
-    /** Name of the model at hand. */
+    /** Name of the model that is loaded or measured. */
     model: string;
     doing: 'loading' | 'speed' | 'text' | 'weights';
     /** Tokens of the text so far, of all models. */
@@ -598,7 +595,7 @@ export interface ComparedFacts {
     parameters: number;
     /** Bits of the file for each weight; of a file with `simulated` weights, as if it had their codes. */
     bitsPerWeight: number;
-    /** Absent if the weights are what they seem. */
+    /** Absent if the weights were not rounded to a simulated grid. */
     simulated?: Simulated;
     /** Linear memory that the loaded model holds, with the attention cache of one window. */
     memoryBytes: number;
@@ -618,8 +615,8 @@ export interface Mean {
 
 export interface ComparedModel extends ComparedFacts {
     /**
-     * ln of the model's perplexity over the base's. Of differences of the same tokens, so its error is much smaller
-     * than those of the perplexities.
+     * ln of the model's perplexity over the base's. It is the mean of differences at the same tokens, so its error is
+     * much smaller than the errors of the perplexities.
      */
     logRatio: Mean;
     /** KL(base || model) of the next token, in nats (Kullback and Leibler 1951). */
@@ -667,7 +664,7 @@ export interface ComparedMatrix {
  *     const { json } = await trainTokenizer('text.txt', { vocabulary: 4096, special: ['<|endoftext|>'] });
  *
  * The source is as load() takes it: a path, a URL, a File, bytes, a stream, or an array of paths, URLs and Files, each
- * of which is a text of its own. Texts are in UTF-8; bytes that are not are learned as they are. Tokens and merges are
+ * of which is a text of its own. Texts are in UTF-8; other bytes are learned as they are. Tokens and merges are
  * those that the library tokenizers learns from the same text (BpeTrainer, with the alphabet of ByteLevel). As there,
  * special tokens that are written in the text are text like any other.
  */
@@ -678,7 +675,7 @@ export function trainTokenizer(
 
 export interface TokenizerOptions
     extends Pick<LoadOptions, 'wasmUrl' | 'workerUrl' | 'poolWorkerUrl' | 'templateUrl' | 'debug'> {
-    /** Tokens that there shall be, with 256 bytes and the special ones. There are fewer if no pair is left to merge. */
+    /** Size of the vocabulary, with the 256 bytes and the special tokens. It is less if no pair is left to merge. */
     vocabulary: number;
     /** Special tokens, such as '<|endoftext|>'. They are the first tokens, in this order. */
     special?: string | readonly string[];
@@ -687,8 +684,8 @@ export interface TokenizerOptions
     /** The regular expression that cuts a text into words: GPT-2's or Llama 3's. Default: 'gpt-2'. */
     pattern?: 'gpt-2' | 'llama-3';
     /**
-     * Take each line as a text of its own, as the library does where it reads files. Default: false: words may reach
-     * over the ends of lines, as where a text is tokenized.
+     * Treat each line as a text of its own, as the library does when it reads files. Default: false: words may reach
+     * over the ends of lines, as when a text is tokenized.
      */
     lines?: boolean;
     onProgress?: (progress: TokenizerProgress) => void;
@@ -729,7 +726,7 @@ export interface TrainedTokenizer {
  *
  * The source is as load() takes it, but no stream, as it is read twice: a GGUF of any types, which are read as F32, or
  * a folder. Or it is a NewModel, whose weights are random numbers. A model that has what the trainer lacks, such as
- * biases, is refused by name. The same source, data, options and seed give the same bits on every device, with any
+ * biases, is refused with an error that names it. The same source, data, options and seed give the same bits on every device, with any
  * number of threads.
  */
 export function train(source: Source | NewModel, options: TrainOptions): Promise<Training>;
@@ -757,8 +754,8 @@ export interface TuneOptions extends Omit<TrainOptions, 'decay' | 'optimizerBits
 
 /**
  * A model of Llama's family with random weights, which the seed decides: normally distributed with a standard deviation
- * of 0.02 (or the config's initializer_range), and those whose products are added to the residual stream with less, by
- * the root of 2 layers (Radford et al. 2019, section 2.3).
+ * of 0.02 (or the config's initializer_range), divided by sqrt(2 layers) for matrices whose products are added to the
+ * residual stream (Radford et al. 2019, section 2.3).
  */
 export interface NewModel {
     /** What a config.json says: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads ... */
@@ -771,15 +768,15 @@ export interface TrainOptions
     extends Pick<LoadOptions, 'wasmUrl' | 'workerUrl' | 'poolWorkerUrl' | 'templateUrl' | 'debug'> {
     /** A text, several texts (each gets the tokens that the vocabulary wants around a text), or tokens. */
     data: string | readonly string[] | ArrayLike<number>;
-    /** Steps of all. Default: 1000. */
+    /** Number of steps. Default: 1000. */
     steps?: number;
     /** Sequences that a step learns from. Default: 8. */
     batch?: number;
     /** Tokens of a sequence. Default: 256, or the model's own context if that is smaller. */
     length?: number;
     /**
-     * Sequences of a batch that are in memory at once. Default: as many as have 4096 tokens, or fewer where there is
-     * not the memory. Another number adds gradients in another order, so the last bits of the result differ.
+     * Sequences of a batch that are in memory at once. Default: as many as have 4096 tokens, or fewer if memory is
+     * short. Another number adds gradients in another order, so the last bits of the result differ.
      */
     part?: number;
     /**
@@ -792,21 +789,21 @@ export interface TrainOptions
     warmup?: number;
     /** AdamW's weight decay of matrices, times the learning rate. Default: 0.1. */
     decay?: number;
-    /** Gradients longer than this are shortened to it; 0: none are. Default: 1. */
+    /** Gradients with a larger norm are scaled down to it; 0: off. Default: 1. */
     clip?: number;
     /** AdamW's. Default: 0.9. */
     beta1?: number;
     /** AdamW's. Default: 0.95. */
     beta2?: number;
     /**
-     * Of the two moments that AdamW keeps for each weight: 32, or 8, with a scale for each 256 of them (Dettmers et al.
-     * 2022, "8-bit Optimizers via Block-wise Quantization"). In 8 bits training takes 10 bytes for a weight in place of
-     * 16. Those of the token embedding and of small tensors stay in 32 bits. Default: 32.
+     * Bits of each of the two moments that AdamW keeps for a weight: 32, or 8 with a scale for each 256 of them
+     * (Dettmers et al. 2022, "8-bit Optimizers via Block-wise Quantization"). With 8 bits training takes 10 bytes for a
+     * weight instead of 16. Moments of the token embedding and of small tensors stay in 32 bits. Default: 32.
      */
     optimizerBits?: 8 | 32;
     /** Decides the order of the data, and a new model's weights: any whole number, modulo 2^32. Default: 0. */
     seed?: number;
-    /** How much of the text, at its end, is held out, and its loss told: 0 to 0.9. Default: 0. */
+    /** Share of the text, at its end, that is held out to measure the loss on it: 0 to 0.9. Default: 0. */
     validation?: number;
     /** Steps between two such measurements; the last step has one, too. Default: 100. */
     validateEvery?: number;
@@ -815,12 +812,12 @@ export interface TrainOptions
     /** Quantization-aware training: what is rounded in each pass. Default: nothing. */
     qat?: QatOptions;
     /**
-     * A model with the same vocabulary, whose logits are learned in place of the text (Hinton et al. 2015). It is refused
+     * A model with the same vocabulary, whose logits are learned instead of the text (Hinton et al. 2015). It is refused
      * if a token of the text is another one in it. The loss is the divergence KL(teacher || model) of the next token. A
      * GGUF, whose weights are read as F32, or a folder.
      */
     teacher?: Source;
-    /** As of load(). */
+    /** As for load(). */
     threads?: number;
     /**
      * What checkpoint() gave in an earlier run: this one goes on from there, with the same bits as if there had been no
@@ -875,7 +872,7 @@ export interface QatOptions {
      * types q2_0 and tq2_0 (BitNet b1.58, Ma et al. 2024).
      */
     scales?: 'learned' | 'absmean';
-    /** How fast the ranges of weights, and learned ranges of inputs, move, over how fast weights do. Default: 1. */
+    /** Learning rate of the ranges, of weights and of inputs if they are learned, relative to the weights'. Default: 1. */
     scaleRate?: number;
     /** The inputs of the layers' matrices are rounded to so many bits, 2 to 8. Default: they are not. */
     activations?: number;
@@ -896,8 +893,8 @@ export interface QatOptions {
 }
 
 /**
- * A training. Each step is computed when the loop asks for it, so checkpoint() and model() within the loop are of the
- * step that was told last. A loss that is no number any more ends the loop with an error that says at which step.
+ * A training. Each step is computed when the loop asks for it, so checkpoint() and model() within the loop belong to the
+ * last step that the loop was given. A loss that is NaN or infinite ends the loop with an error that names the step.
  */
 export interface Training extends AsyncIterable<TrainStep> {
     readonly info: TrainingInfo;
@@ -941,12 +938,13 @@ export interface TrainStep {
     /** The number of steps that are done, from 1. */
     step: number;
     /**
-     * The mean cross-entropy of the step's tokens before it, in nats. With a teacher: the mean divergence from it.
+     * The mean cross-entropy of the step's tokens, before the weights change, in nats. With a teacher: the mean
+     * divergence from it.
      */
     loss: number;
     /** The learning rate. */
     rate: number;
-    /** The gradient's length, before it was shortened. */
+    /** The gradient's norm, before it was clipped. */
     norm: number;
     tokensPerSecond: number;
     /** Of the steps, and of the measurements of what is held out. */
@@ -959,7 +957,7 @@ export interface LoadOptions {
     /**
      * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than
      * cores, unless `build` is given. Without shared memory (on a page that is not cross-origin isolated) there is
-     * 1 thread. `info.threads` tells the number.
+     * 1 thread. `info.threads` is the number.
      */
     threads?: number;
     /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */
@@ -1016,7 +1014,7 @@ export interface LoadOptions {
     /** Forces a build, for tests. Default: the fastest that this engine runs correctly. */
     build?: Build;
     /**
-     * Tells what happens, for whoever looks for a problem: each stage of the load with its bytes, tensor and time,
+     * Tells what happens, to find a problem: each stage of the load with its bytes, tensor and time,
      * which build was chosen and why not another, and the timings of each request. true prints the lines, in Node
      * on standard error and in a page with console.debug(); a function gets each line. In Node the environment
      * variable NIBBLE_DEBUG=1 does what true does, where this option is not given. The words of the lines may
@@ -1038,10 +1036,10 @@ export interface Progress {
     secondsLeft: number | null;
     /**
      * With a method that calibrates: quantize() before its first byte, or quantizeFolder() until all layers are made.
-     * Then the bytes are those of finished blocks, and afterwards those of what is written.
+     * Meanwhile `loaded` and `total` count the bytes of finished blocks; afterwards, of what is written.
      */
     calibration?: {
-        /** The layer at hand, from 0, of so many. */
+        /** The current layer, from 0, and the number of layers. */
         layer: number;
         layers: number;
         /** What is done: a group's inputs are observed, scales of columns are searched for (AWQ), it is
@@ -1065,8 +1063,8 @@ export interface Model {
 
     /**
      * Continues a text, or token ids. A text gets the beginning token that the model wants; special tokens written
-     * in it are plain text unless `special` is set. Generations of one model run one after another; what the
-     * previous one shares with the next is not computed again.
+     * in it are plain text unless `special` is set. Generations of one model run one after another; a
+     * prefix that a prompt shares with the previous one is not computed again.
      */
     complete(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
 
@@ -1090,8 +1088,8 @@ export interface Model {
     tokenize(text: string, options?: TokenizeOptions): Promise<number[]>;
 
     /**
-     * The text of token ids, which are taken for a whole text: detokenize(await tokenize(text)) begins with no
-     * space that the text has not. Special tokens give no text, unless `special` is set; tokens that the tokenizer
+     * The text of token ids, which are taken for a whole text: detokenize(await tokenize(text)) does not begin with a
+     * space that the text lacks. Special tokens give no text, unless `special` is set; tokens that the tokenizer
      * does not know give none.
      */
     detokenize(tokens: ArrayLike<number>, options?: DetokenizeOptions): Promise<string>;
@@ -1119,17 +1117,17 @@ export interface Model {
      * the first of which becomes the model's beginning token, where it has one. Of a window the second half is
      * scored (`context` / 2 - 1 tokens); what is left over at the end of the text is not used. With a `stride`
      * smaller than the context, windows begin that many tokens apart, and of each the last `stride` tokens are
-     * scored: `llama-perplexity --ppl-stride`, whose windows are half a stride longer than it is told. Models whose
-     * tokens see those that follow are refused.
+     * scored, as by `llama-perplexity --ppl-stride`, whose windows are half a stride longer than its context option
+     * says. Models that are not causal are refused.
      */
     perplexity(text: string | ArrayLike<number>, options?: PerplexityOptions): Promise<Perplexity>;
 
     /**
      * The importance matrix of the model over a text: of each matrix in the layers, and of each of its columns, the
-     * sum of the squares of what the column is multiplied with. Quantizers weigh errors by it. The text is cut into
+     * sum of the squares of the column's inputs. Quantizers weigh errors by it. The text is cut into
      * windows as perplexity() does it, all tokens of which count. A window of an encoder, or of another model whose
      * tokens see those that follow, is a text of its own: the special tokens that the tokenizer puts around a text are
-     * its ends. (Tokens, in the place of a text, are given without them.) The bytes are a file as llama.cpp's
+     * its ends. (If tokens are given instead of a text, leave them out.) The bytes are a file as llama.cpp's
      * `llama-imatrix` writes it.
      */
     importanceMatrix(text: string | ArrayLike<number>, options?: ImportanceOptions): Promise<ImportanceMatrix>;
@@ -1144,7 +1142,7 @@ export interface Abortable {
     signal?: SignalLike;
 }
 
-/** How far what walks over a text is. */
+/** How far a request over a text is. */
 export interface TextProgress {
     /** Tokens so far. */
     done: number;
@@ -1222,8 +1220,8 @@ export interface Message {
     /** 'system', 'user', 'assistant', or what else the model's template knows. */
     role: string;
     /**
-     * A text, or parts of one. A template that looks into parts gets the parts; any other gets their texts, with
-     * line ends between them. A message with something else, such as tool_calls, may have no content.
+     * A text, or parts of one. A template that looks into parts gets the parts; any other gets their texts, joined
+     * by line ends. A message with something else, such as tool_calls, may have no content.
      */
     content?: string | null | readonly { readonly type: 'text'; readonly text: string }[];
     /** Anything else that the template reads. (`any`, because an interface without an index signature does not fit
@@ -1267,7 +1265,7 @@ export interface GenerateOptions {
     /** Number of tokens that the three penalties look back; -1: all. Default: 64. */
     penaltyLast?: number;
     /** Any whole number, taken modulo 2^32: the same seed gives the same answer. Default: a new one each time; the
-     * result tells it. */
+     * result has it. */
     seed?: number;
     /** End the answer before any of these texts. The text is no part of the result's text, but its tokens are among the
      * result's. */
@@ -1277,7 +1275,7 @@ export interface GenerateOptions {
     /** Special tokens that are written in the prompt are parsed as such. Default: they are text. Of complete()
      * alone. */
     special?: boolean;
-    /** Go on when the model ends its answer, as measuring needs. */
+    /** Go on when the model ends its answer, to measure its speed. */
     ignoreEnd?: boolean;
     /** Aborting it ends the generation; iterating and awaiting then throw its reason, as fetch does. */
     signal?: SignalLike;
@@ -1348,11 +1346,11 @@ export interface ModelInfo {
     ropeBase?: number;
     /** Bytes of the attention cache for each token, as 'i16'; of a model of integers, in its own 8 bits. */
     kvBytesPerToken?: number;
-    /** What embed() makes of texts. */
+    /** How embed() computes. */
     embedding?: {
         /** Numbers in a vector. */
         size: number;
-        /** By their names, of folders with modules.json. */
+        /** The prompts of a folder with modules.json, by their names. */
         prompts?: Record<string, string>;
         defaultPrompt?: string;
         /** Whether a prompt's tokens are pooled, too. */
@@ -1394,7 +1392,7 @@ export interface ModelInfo {
 
 /**
  * NB_ERR_TRUNCATED: the bytes end too early. FORMAT: they contradict their format. UNSUPPORTED: they are
- * well-formed, but nibble does not know this. MEMORY: there is not enough. ARGUMENT: an option or argument is
+ * well-formed, but have something that nibble lacks. MEMORY: there is not enough. ARGUMENT: an option or argument is
  * wrong. CONTEXT: there are more tokens than the context holds. STATE: the call came at the wrong time. NETWORK,
  * FILE: the source cannot be read, or was changed meanwhile. WORKER: the worker died or could not start. ENGINE:
  * this browser or Node cannot run nibble, or nibble's own files are missing.

@@ -13,7 +13,7 @@ import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
 /** @typedef {import('./index.d.ts').LoadOptions} LoadOptions */
 /** @typedef {import('./index.d.ts').GenerateOptions} GenerateOptions */
 
-// Options as the engine gets them: checked, and with their defaults.
+// The options that the engine gets: checked, and with defaults filled in.
 
 /**
  * @typedef {Pick<LoadOptions, 'threads' | 'contextLength' | 'quantize' | 'build'>
@@ -46,7 +46,7 @@ import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
 
 /** @typedef {{ context?: number, format: 'gguf' | 'dat', textName: string }} CheckedImportance */
 
-/** Of the presets. (Which ones: nb_preset_needs_importance.) */
+/** Which presets need an importance matrix, as nb_preset_needs_importance() says. */
 export const NEED_IMATRIX = 'q2_k_s, iq3_xs, iq3_xxs and all of iq2 and iq1 need --imatrix';
 
 /** @type {Table<CheckedLoad>} */
@@ -201,7 +201,7 @@ export const GENERATE_OPTIONS = {
         value: 'S',
         help:
             'any whole number, taken modulo 2^32: the same seed gives the same answer (default: a new one each time; ' +
-            'the result tells it)',
+            'the result has it)',
     },
     stop: {
         flag: 'stop',
@@ -227,7 +227,7 @@ export const GENERATE_OPTIONS = {
         flag: 'ignore-end',
         type: 'switch',
         default: false,
-        help: 'go on when the model ends its answer, as measuring needs',
+        help: 'go on when the model ends its answer, to measure its speed',
     },
 };
 
@@ -301,7 +301,7 @@ export const EMBED_OPTIONS = {
         choices: Object.keys(POOLINGS),
         default: 'file',
         value: 'NAME',
-        help: 'how one vector is made of those of all tokens: as the file says, their mean, the first, or the last',
+        help: "how the tokens' vectors become one: as the file says, their mean, the first, or the last",
     },
     prompt: {
         flag: 'prompt',
@@ -313,7 +313,7 @@ export const EMBED_OPTIONS = {
         flag: 'prompt-name',
         type: 'text',
         value: 'NAME',
-        help: 'the same by its name, of the prompts that the folder has',
+        help: "the name of one of the folder's prompts, to put before the text",
     },
 };
 

@@ -39,14 +39,14 @@ export async function nodeModule(name) {
  */
 
 /**
- * Within a worker: listens to the thread that started it, and returns the way to answer. The listener is in place
+ * Within a worker: listens to the thread that started it, and returns a function that answers. The listener is in place
  * before the first message can arrive: in a page because nothing is awaited, in Node because the port queues.
  * The first message, 'started', tells the other side which script runs.
  * @template Received
  * @template Sent
  * @param {import('./protocol.js').Script} script this one's name
  * @param {(message: Received) => void} onMessage
- * @param {(error: unknown) => void} onFailure what nobody caught, and messages that cannot be read
+ * @param {(error: unknown) => void} onFailure called for errors that nothing caught, and for messages that cannot be read
  * @returns {(message: Sent, transfer?: Transferable[]) => void}
  */
 export function listen(script, onMessage, onFailure) {
@@ -56,7 +56,7 @@ export function listen(script, onMessage, onFailure) {
         const scope = /** @type {Worker} */ (/** @type {unknown} */ (globalThis));
         scope.onmessage = (event) => onMessage(event.data);
         scope.onmessageerror = unreadable;
-        // a page is not told of these
+        // a page gets no event for these
         globalThis.addEventListener('unhandledrejection', (event) => onFailure(event.reason));
         scope.postMessage(started);
         return (message, transfer = []) => scope.postMessage(message, transfer);
@@ -82,7 +82,7 @@ const waiting = [];
  * cost 4 ms in a page; a message to oneself costs microseconds, and queues behind those that came before it.
  * @returns {Promise<void>}
  */
-export function breathe() {
+export function yieldToEvents() {
     if (isNode) return new Promise((resolve) => setImmediate(resolve));
     if (!channel) {
         channel = new MessageChannel();
@@ -109,8 +109,8 @@ export async function usefulThreads(asked) {
 }
 
 /**
- * Runs a script of nibble's once, and gives what it hands over. It is no module: bundlers drop exports that nobody
- * imports, and Node takes a bundler's copy for CommonJS.
+ * Runs one of nibble's scripts once, and returns what it leaves in a global. The script is not a module: bundlers
+ * drop exports that nobody imports, and Node takes a bundler's copy for CommonJS.
  * @param {string} url
  * @param {string} name see tools/bundle.js
  * @returns {Promise<any>}

@@ -13,7 +13,7 @@
  *     worker/engine.js  -- Join -->  worker/pool-worker.js
  *                       <-- Ready --
  *
- * A worker's first message is Started. After Fatal it is of no more use.
+ * A worker's first message is Started. After Fatal it cannot be used any more.
  */
 
 /** @typedef {import('./index.d.ts').Build} Build */
@@ -53,10 +53,10 @@
  * @typedef {object} Requests
  * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
  * @property {Kind<{ source: Source, options: QuantizeOptions },
- *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize of a worker that
- *     loads no model
- * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, Mixture>} mix of a worker that
- *     loads no model for others
+ *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize for a worker that
+ *     does nothing else
+ * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, Mixture>} mix for a worker
+ *     that does nothing else
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
  * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
  * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Float32Array>} embed
@@ -76,13 +76,13 @@
  * @property {Kind<{ messages: Message[], options: CheckedTemplate }, never, Prompt>} template
  * @property {Kind<{ text: string, flags: number }, never, Int32Array>} tokenize flags: NB_TOKENIZE_...
  * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
- * @property {Kind<TrainAsk, never, import('./index.d.ts').TrainingInfo>} trainOpen of a worker that loads no model for
- *     others; the next three are of the training that it begins
+ * @property {Kind<TrainAsk, never, import('./index.d.ts').TrainingInfo>} trainOpen for a worker that only trains; the
+ *     next three requests belong to its training
  * @property {Kind<{}, never, import('./index.d.ts').TrainStep>} trainStep
  * @property {Kind<{}, never, Uint8Array>} trainSave a checkpoint
  * @property {Kind<{}, PieceEvent, void>} trainWrite the model as it is, a GGUF
- * @property {Kind<TokenizerAsk, TokenizerEvent | PullEvent, import('./index.d.ts').TrainedTokenizer>} trainTokenizer of
- *     a worker that loads no model
+ * @property {Kind<TokenizerAsk, TokenizerEvent | PullEvent, import('./index.d.ts').TrainedTokenizer>} trainTokenizer for
+ *     a worker that does nothing else
  * @property {Kind<{}, never, void>} close
  */
 
@@ -121,8 +121,8 @@
  */
 
 /**
- * Which type each matrix gets. type: the name of files that are mostly so. losses: by the tensors' names, as
- * PlannedTensor has them. imatrix: what the weights are to be rounded with.
+ * Which type each matrix gets. type: the file's, named after the most frequent tensor type. losses: by the tensors'
+ * names, as in PlannedTensor. imatrix: the importance matrix to round with.
  * @typedef {{ type: string, tensors: [string, string][], losses: Record<string, number>, choice:
  *     import('./index.d.ts').TypeChoice, imatrix?: Uint8Array }} Mixture
  */
@@ -159,7 +159,7 @@
 /** What quantize() is going to write. @typedef {{ type: 'planned', tensors: PlannedTensor[] }} PlannedEvent */
 
 /**
- * Of static activations. @typedef {{ type: 'ranges', ranges: import('./index.d.ts').ActivationRange[] }} RangesEvent
+ * The ranges of static activations. @typedef {{ type: 'ranges', ranges: import('./index.d.ts').ActivationRange[] }} RangesEvent
  */
 
 /** The next bytes of what quantize() or quantizeFolder() writes. @typedef {{ type: 'piece', bytes: Uint8Array }}
@@ -171,7 +171,7 @@
 
 /** A piece of an answer. @typedef {{ type: 'text', text: string, tokens: number[] }} TextEvent */
 
-/** How far what walks over a text is.
+/** How far a request over a text is.
  * @typedef {{ type: 'window', progress: import('./index.d.ts').TextProgress }} WindowEvent */
 
 /** Logits of some tokens, in order: [rows, vocabulary]. @typedef {{ type: 'rows', rows: Float32Array }} RowsEvent */
@@ -190,13 +190,13 @@
 // ---- what the engine's worker sends beside events -----------------------------------------------------------------
 
 /**
- * The answer; undefined if the request was stopped, and whoever asked has left.
+ * The answer; undefined if the request was stopped: then nobody waits for it.
  * @typedef {{ type: 'done', id: number, result: AnswerOf<RequestType> | undefined }} Done
  */
 
 /** @typedef {{ type: 'error', id: number, error: PlainError }} Failed */
 
-/** A thread of the pool tells of its death by this port, because the engine may be waiting for it inside WebAssembly.
+/** A thread of the pool reports its failure by this port, because the engine may be waiting for it inside WebAssembly.
  * @typedef {{ type: 'thread', port: MessagePort }} Thread */
 
 /** What comes by that port: which thread stopped, and why. @typedef {{ index: number, error: PlainError }} Alarm */

@@ -14,7 +14,7 @@ import { checkOptions, refuse } from './checks.js';
 
 /**
  * The types that weights can be trained for. most: the largest code. groups: whether it has superblocks, whose groups
- * are what they are. preset: the type of a whole file (general.file_type).
+ * have a fixed size. preset: the type of a whole file (general.file_type).
  * @type {Record<Exclude<QatType, 'f32'>, { most: number, preset: import('./index.d.ts').Preset, groups?: true }>}
  */
 export const TRAINED_TYPES = {
@@ -34,7 +34,7 @@ export const TRAINED_TYPES = {
 
 const TYPES = /** @type {QatType[]} */ ([...Object.keys(TRAINED_TYPES), 'f32']);
 
-/** Types of three codes, -1, 0 and 1. Q2_0 has a fourth, which the mean magnitude as a step does not use. */
+/** Types of three codes, -1, 0 and 1. Q2_0 has a fourth, which absmean does not use. */
 const TERNARY = ['tq2_0', 'q2_0'];
 
 /** @type {import('./checks.js').Table<FullQat>} */
@@ -82,7 +82,7 @@ export const QAT_OPTIONS = {
         min: 0,
         max: 1000,
         value: 'R',
-        help: 'how fast ranges of weights, and learned ranges of inputs, move, over how fast weights do (default: 1)',
+        help: "learning rate of the ranges, of weights and of inputs if they are learned, relative to the weights' (default: 1)",
     },
     activations: {
         flag: 'qat-activations',
@@ -124,10 +124,10 @@ export const QAT_OPTIONS = {
     },
 };
 
-const both = (/** @type {keyof FullQat} */ name) => `${name} (--${QAT_OPTIONS[name].flag})`;
+const withFlag = (/** @type {keyof FullQat} */ name) => `${name} (--${QAT_OPTIONS[name].flag})`;
 
 /**
- * The options, which must fit each other, and those that are not given.
+ * Checks that the options fit each other, and fills in the others.
  * @param {QatOptions} options
  * @returns {FullQat}
  */
@@ -138,21 +138,23 @@ export function checkQat(options) {
     const rounds = type !== 'f32' || tensors.length > 0;
     /** @type {[keyof FullQat, boolean, string][]} */
     const needs = [
-        ['group', type !== 'f32', `a ${both('type')}`],
-        ['scales', type !== 'f32', `a ${both('type')}`],
-        ['scaleRate', rounds || ranges === 'learned', `a ${both('type')}, or ${both('ranges')} learned,`],
-        ['ranges', activations > 0, both('activations')],
-        ['asymmetric', activations > 0, both('activations')],
-        ['freezeAfter', ranges === 'average', `${both('ranges')} average`],
+        ['group', type !== 'f32', `a ${withFlag('type')}`],
+        ['scales', type !== 'f32', `a ${withFlag('type')}`],
+        ['scaleRate', rounds || ranges === 'learned', `a ${withFlag('type')}, or ${withFlag('ranges')} learned,`],
+        ['ranges', activations > 0, withFlag('activations')],
+        ['asymmetric', activations > 0, withFlag('activations')],
+        ['freezeAfter', ranges === 'average', `${withFlag('ranges')} average`],
     ];
     for (const [name, holds, what] of needs)
-        if (given[name] !== undefined && !holds) throw refuse(`${both(name)} needs ${what} beside it`);
+        if (given[name] !== undefined && !holds) throw refuse(`${withFlag(name)} needs ${what} beside it`);
     if (!rounds && !activations && !gradients)
-        throw refuse(`nothing is rounded: give a ${both('type')}, ${both('activations')} or ${both('gradients')}`);
+        throw refuse(
+            `nothing is rounded: give a ${withFlag('type')}, ${withFlag('activations')} or ${withFlag('gradients')}`,
+        );
     if (scales === 'absmean' && !TERNARY.includes(type))
-        throw refuse(`${both('scales')} absmean is for ternary weights: take the type ${TERNARY.join(' or ')}`);
+        throw refuse(`${withFlag('scales')} absmean is for ternary weights: take the type ${TERNARY.join(' or ')}`);
     if (group !== 'block' && type !== 'f32' && TRAINED_TYPES[type].groups)
-        throw refuse(`${both('group')}: a group of ${type} is part of a block; leave it out, or take another type`);
+        throw refuse(`${withFlag('group')}: a group of ${type} is part of a block; leave it out, or take another type`);
     const { scaleRate = 1, asymmetric = false } = given;
     return { type, tensors, group, scales, scaleRate, activations, ranges, asymmetric, freezeAfter, gradients };
 }

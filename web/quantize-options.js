@@ -1,4 +1,4 @@
-/** The options of quantize() and quantizeFolder(), and what they must be together. */
+/** The options of quantize() and quantizeFolder(), and how they fit together. */
 import { PRESETS } from './abi.js';
 import { refuse, TENSOR_TYPES } from './checks.js';
 import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
@@ -37,7 +37,7 @@ import { LOAD_OPTIONS, NEED_IMATRIX, WINDOW } from './options.js';
  *     & { method: CheckedCalibration['method'], threads?: number }} CheckedQuantizeFolder
  */
 
-/** Of GGUFs and of folders. */
+/** The methods for both GGUFs and folders. */
 const METHODS = ['rtn', 'gptq', 'awq', 'awq+gptq', 'autoround'];
 
 /** How the weights of a layer's matrices are rounded, and by which text. @type {Table<CheckedCalibration>} */
@@ -115,12 +115,12 @@ export const CALIBRATION_OPTIONS = {
     },
 };
 
-/** Their defaults. The table has none, so that it can be seen whether an option was given that is of no use. */
+/** Their defaults. They are not in the table, so that an option that was given, but has no use, can be refused. */
 const CALIBRATION_DEFAULTS = {
     ...{ samples: 128, damping: 0.01, order: 'group-aware', clip: true, trueSequential: true, steps: 200 },
 };
 
-/** A budget in the place of a type. */
+/** A budget instead of a type. */
 const BUDGET_OPTIONS = /** @type {const} */ ({
     bits: {
         flag: 'bits',
@@ -129,7 +129,7 @@ const BUDGET_OPTIONS = /** @type {const} */ ({
         max: 32,
         value: 'B',
         help:
-            'of a GGUF, in the place of --type: bits of a weight on average, such as 4.25. Each matrix gets a type ' +
+            'of a GGUF, instead of --type: bits of a weight on average, such as 4.25. Each matrix gets a type ' +
             'of its own, so that the loss is least; it needs --calibration, or at least --imatrix',
     },
     size: {
@@ -137,7 +137,7 @@ const BUDGET_OPTIONS = /** @type {const} */ ({
         type: 'bytes',
         value: 'SIZE',
         help:
-            'of a GGUF, in the place of --type: the same, so that the file has no more than SIZE bytes, such as 90MB ' +
+            'of a GGUF, instead of --type: the same, so that the file has at most SIZE bytes, such as 90MB ' +
             '(10^6 bytes) or 1.5GiB (2^30)',
     },
 });
@@ -192,7 +192,7 @@ export const QUANTIZE_OPTIONS = {
         flag: 'requantize',
         type: 'switch',
         default: false,
-        help: 'take weights that are quantized already, which loses more than quantizing the original ones',
+        help: 'quantize weights that are quantized already, which loses more than quantizing the original ones',
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
     outliers: {
@@ -220,9 +220,9 @@ export const QUANTIZE_OPTIONS = {
 };
 
 /**
- * What each format of folders takes. (How they are made: web/worker/formats.) bits: of a code. symmetric: the default.
- * sideBySide: groups are of columns side by side, and no whole rows. types: the format has types, and no bits and
- * groups.
+ * What each format of folders can have. (web/worker/formats makes them.) bits: of a code. symmetric: the default.
+ * sideBySide: groups are of some columns side by side, never whole rows. types: the format has types instead of bits
+ * and groups.
  * @type {Record<CheckedFolder['format'], { bits: number[], symmetric: boolean, sideBySide?: boolean,
  *     types?: string[] }>}
  */
@@ -263,7 +263,15 @@ export const FOLDER_OPTIONS = {
         help: 'with --format bitsandbytes and nf4 or fp4: weights that share a scale, a power of two',
     },
     doubleQuant: LOAD_OPTIONS.doubleQuant,
-    bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code: 2, 3, 4 or 8' },
+    bits: {
+        flag: 'bits',
+        type: 'integer',
+        min: 2,
+        max: 8,
+        default: 4,
+        value: 'N',
+        help: 'bits of a code: 2, 3, 4 or 8',
+    },
     group: {
         flag: 'group',
         type: 'integer',
@@ -279,8 +287,8 @@ export const FOLDER_OPTIONS = {
         off: true,
         help:
             'with --format or --simulate uniform: each group chooses its zero point, instead of having zero in the ' +
-            'middle of the codes (awq always has them). With --activations the inputs have one, and the weights have ' +
-            'none',
+            'middle of the codes (awq always does so). With --activations the inputs have a zero point, and the ' +
+            'weights have none',
     },
     activations: {
         flag: 'activations',
@@ -298,8 +306,8 @@ export const FOLDER_OPTIONS = {
         choices: ['minmax', 'moving-average', 'percentile', 'mse', 'entropy'],
         value: 'NAME',
         help:
-            'With --activations static: which range of the inputs is covered, minmax (the default), percentile, mse ' +
-            "or entropy of what the text shows, or moving-average, of the ends of the text's windows",
+            'With --activations static: which range of the inputs is covered. minmax (the default), percentile, mse ' +
+            "or entropy: by all inputs of the text; moving-average: by the ends of its windows' ranges",
     },
     percentile: {
         flag: 'percentile',
@@ -327,7 +335,7 @@ export const FOLDER_OPTIONS = {
         max: 2 ** 53 - 1,
         default: 5e9,
         value: 'N',
-        help: 'of tensors in one file of weights, at most; the next ones come into further files',
+        help: 'bytes of tensors in one file of weights, at most; further files take the others',
     },
     ...CALIBRATION_OPTIONS,
     method: { ...CALIBRATION_OPTIONS.method, choices: METHODS, default: 'rtn' },
@@ -344,7 +352,7 @@ export const FOLDER_OPTIONS = {
 };
 
 /**
- * What load()'s options must be together, and quantize()'s, which has a type.
+ * Checks that options of load(), or of quantize(), which has a type, fit together.
  * @param {{ quantize?: string, type?: string, doubleQuant?: boolean }} options
  */
 export function checkQuantize({ quantize, type, doubleQuant }) {
@@ -356,33 +364,33 @@ export function checkQuantize({ quantize, type, doubleQuant }) {
 }
 
 /**
- * quantize() has one of these: a type, or a budget.
+ * Checks that quantize() is given either a type or a budget.
  * @param {{ type?: string, bits?: number, size?: number }} given
  */
 export function checkBudget(given) {
     const names = /** @type {const} */ (['type', 'bits', 'size']),
         [first, second] = names.filter((name) => given[name] !== undefined),
-        both = (/** @type {'type' | 'bits' | 'size'} */ name) => `${name} (--${QUANTIZE_OPTIONS[name].flag})`;
+        withFlag = (/** @type {'type' | 'bits' | 'size'} */ name) => `${name} (--${QUANTIZE_OPTIONS[name].flag})`;
     if (first === undefined)
         throw refuse(
-            `which type? Pass ${both('type')}, one of ${PRESETS.join(', ')}; or a budget: ${both('bits')}, or ` +
-                both('size'),
+            `which type? Pass ${withFlag('type')}, one of ${PRESETS.join(', ')}; or a budget: ${withFlag('bits')}, or ` +
+                withFlag('size'),
         );
-    if (second !== undefined) throw refuse(`pass either ${both(first)} or ${both(second)}, not both`);
+    if (second !== undefined) throw refuse(`pass either ${withFlag(first)} or ${withFlag(second)}, not both`);
 }
 
 /**
- * What the options of methods that calibrate must be together.
- * @param {Record<string, any>} given checked one by one
+ * Checks that the options of methods that calibrate fit together.
+ * @param {Record<string, any>} given each checked by itself
  */
 export function checkMethod({ method, type, bits, size, calibration, imatrix, doubleQuant, ...others }) {
     const flags = /** @type {Record<string, Option>} */ (QUANTIZE_OPTIONS),
-        both = (/** @type {string} */ name) => `${name} (--${flags[name].flag})`;
+        withFlag = (/** @type {string} */ name) => `${name} (--${flags[name].flag})`;
     const mixes = bits !== undefined || size !== undefined;
     if (mixes && calibration === undefined && imatrix === undefined)
         throw refuse(
-            `${both(bits === undefined ? 'size' : 'bits')} chooses types by what a text shows of the model: pass ` +
-                `${both('calibration')}, or at least imatrix (--imatrix)`,
+            `${withFlag(bits === undefined ? 'size' : 'bits')} chooses types by what a text shows of the model: pass ` +
+                `${withFlag('calibration')}, or at least imatrix (--imatrix)`,
         );
     if (others.outliers !== undefined) return checkOutliers({ ...others, method, type, calibration, imatrix });
     const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context', 'resume'].find(
@@ -394,15 +402,15 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
     );
     if (method === 'rtn' && useless)
         throw refuse(
-            `${both(useless)} is for methods that calibrate: pass ${both('method')}, such as ${userOf(useless)}, ` +
+            `${withFlag(useless)} is for methods that calibrate: pass ${withFlag('method')}, such as ${userOf(useless)}, ` +
                 'beside it',
         );
     if (method === 'rtn') return;
     checkCalibrated({ ...others, method, calibration });
-    const needs = `${both('method')} ${method}`;
+    const needs = `${withFlag('method')} ${method}`;
     if (imatrix !== undefined)
         throw refuse(`${needs} observes by itself what an importance matrix would say: leave out imatrix (--imatrix)`);
-    if (doubleQuant) throw refuse(`${needs} does not quantize scales: leave out ${both('doubleQuant')}`);
+    if (doubleQuant) throw refuse(`${needs} does not quantize scales: leave out ${withFlag('doubleQuant')}`);
     if (/^(int8|f32|f16|bf16)$/.test(type))
         throw refuse(
             `${needs} does not make ${type}: take ${type === 'int8' ? 'q8_0' : 'a type of fewer bits, such as q4_0'}`,
@@ -410,8 +418,8 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
 }
 
 /**
- * A model of integers has one form, so no other option chooses anything.
- * @param {Record<string, any>} given what was given, and not refused
+ * Refuses options beside method 'integer', which leaves nothing to choose.
+ * @param {Record<string, any>} given each checked by itself
  */
 export function checkInteger(given) {
     const flags = /** @type {Record<string, Option>} */ (QUANTIZE_OPTIONS),
@@ -427,26 +435,23 @@ export function checkInteger(given) {
 }
 
 /**
- * What columns in 16 bits need, and have no use for.
- * @param {Record<string, any>} given checked one by one
+ * Checks the options beside `outliers`: some are needed, others have no use.
+ * @param {Record<string, any>} given each checked by itself
  */
 function checkOutliers({ method, type, calibration, imatrix, ...others }) {
     if (type !== 'int8' || method !== 'rtn')
         throw refuse('outliers (--outliers) is for type (--type) int8, and method (--method) rtn');
     if (calibration === undefined)
         throw refuse('outliers (--outliers) are found with a calibration text: pass calibration (--calibration)');
-    if (imatrix !== undefined)
-        throw refuse('imatrix (--imatrix) is nothing that outliers (--outliers) use: leave it out');
+    if (imatrix !== undefined) throw refuse('outliers (--outliers) do not use imatrix (--imatrix): leave it out');
     const useless = /** @type {const} */ (['damping', 'order', 'clip', 'steps', 'resume']).find(
         (name) => others[name] !== undefined,
     );
     if (useless)
-        throw refuse(
-            `${useless} (--${QUANTIZE_OPTIONS[useless].flag}) is nothing that outliers (--outliers) use: leave it out`,
-        );
+        throw refuse(`outliers (--outliers) do not use ${useless} (--${QUANTIZE_OPTIONS[useless].flag}): leave it out`);
 }
 
-/** Options that not all methods that calibrate use, and who does.
+/** Options that only some of the methods that calibrate use: who does, in words, and whether a method does.
  * @type {['damping' | 'order' | 'clip' | 'trueSequential' | 'steps', string, (method: string) => boolean][]} */
 const USED_BY = [
     ['damping', 'GPTQ', (method) => method.includes('gptq')],
@@ -463,14 +468,14 @@ function userOf(name) {
 }
 
 /**
- * What a method that calibrates needs, and has no use for.
- * @param {Record<string, any>} given checked one by one
+ * Checks that a method that calibrates has its text, and no options that it does not use.
+ * @param {Record<string, any>} given each checked by itself
  */
 function checkCalibrated({ method, calibration, ...others }) {
-    const idle = USED_BY.find(([name, , uses]) => others[name] !== undefined && !uses(method));
-    if (idle)
+    const unused = USED_BY.find(([name, , uses]) => others[name] !== undefined && !uses(method));
+    if (unused)
         throw refuse(
-            `${idle[0]} (--${CALIBRATION_OPTIONS[idle[0]].flag}) is for ${idle[1]}: leave it out, or pass another ` +
+            `${unused[0]} (--${CALIBRATION_OPTIONS[unused[0]].flag}) is for ${unused[1]}: leave it out, or pass another ` +
                 'method',
         );
     if (calibration === undefined)
@@ -478,14 +483,14 @@ function checkCalibrated({ method, calibration, ...others }) {
 }
 
 /**
- * quantizeFolder()'s options with the defaults that activations of 8 bits change. Without them a calibration text is
- * for GPTQ, and without a text weights are rounded to nearest.
+ * Fills in those defaults of quantizeFolder() that depend on other options. `activations` change some. Otherwise the
+ * method is GPTQ if there is a calibration text, and rounding to nearest if not.
  * @template {object} Options
  * @param {Options | undefined} options
  * @returns {Record<string, any>}
  */
 export function withFolderDefaults(options) {
-    // checkOptions() refuses what is no object
+    // checkOptions() refuses it
     if (typeof options !== 'object' || options === null) return /** @type {any} */ (options);
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
         method = given.calibration === undefined ? 'rtn' : 'gptq',
@@ -495,8 +500,8 @@ export function withFolderDefaults(options) {
 }
 
 /**
- * What activations of 8 bits need, and are needed for.
- * @param {Record<string, any>} given checked one by one
+ * Checks activations of 8 bits, and the options that need them.
+ * @param {Record<string, any>} given each checked by itself
  */
 function checkActivations({ activations, format, bits, group, method, ranges, percentile, smooth, calibration }) {
     const needless = Object.entries({ ranges, percentile, smooth }).find(
@@ -520,9 +525,7 @@ function checkActivations({ activations, format, bits, group, method, ranges, pe
                 'and group (--group)',
         );
     if (method.startsWith('awq'))
-        throw refuse(
-            'with activations (--activations) take smooth (--smooth) in the place of AWQ, and method gptq or rtn',
-        );
+        throw refuse('with activations (--activations) take smooth (--smooth) instead of AWQ, and method gptq or rtn');
     if (method === 'autoround')
         throw refuse('method (--method) autoround does not make activations (--activations): take gptq or rtn');
     const what = activations === 'static' ? 'activations (--activations) static' : 'smooth (--smooth)';
@@ -531,8 +534,8 @@ function checkActivations({ activations, format, bits, group, method, ranges, pe
 }
 
 /**
- * What rounding to nearest has no use for.
- * @param {Record<string, any>} given checked one by one
+ * Refuses options that rounding to nearest does not use.
+ * @param {Record<string, any>} given each checked by itself
  */
 function checkNearest(given) {
     const isCalibrated = given.activations === 'static' || given.smooth !== undefined,
@@ -548,7 +551,7 @@ function checkNearest(given) {
         );
 }
 
-/** Options of formats with groups of columns, and of what these are made by. */
+/** Options of formats with groups of columns, and of the methods that make these. */
 const OF_GROUPS = [
     ...['bits', 'group', 'symmetric', 'search', 'activations', 'ranges', 'percentile', 'smooth'],
     ...Object.keys(CALIBRATION_OPTIONS).filter((name) => name !== 'method'),
@@ -557,16 +560,16 @@ const OF_GROUPS = [
 const OF_TYPES = ['type', 'block', 'doubleQuant'];
 
 /**
- * What the format has nothing of must not be asked for.
+ * Refuses options that the format does not have.
  * @param {string} format
- * @param {string[]} others
+ * @param {string[]} missing their names
  * @param {Record<string, any>} asked the caller's own options
  */
-function checkHas(format, others, asked) {
-    for (const name of others) {
+function checkHas(format, missing, asked) {
+    for (const name of missing) {
         const { flag, type, default: usual } = /** @type {Record<string, Option>} */ (FOLDER_OPTIONS)[name];
         if (asked[name] !== undefined && !(type === 'switch' && asked[name] === usual))
-            throw refuse(`${name} (--${flag}) is nothing that format (--format) ${format} has`);
+            throw refuse(`format (--format) ${format} has no ${name} (--${flag})`);
     }
 }
 
@@ -587,7 +590,7 @@ function checkTypes({ format, method, type, block, doubleQuant }, types) {
 }
 
 /**
- * What quantizeFolder()'s options must be together.
+ * Checks that quantizeFolder()'s options fit together.
  * @param {Pick<CheckedQuantizeFolder, 'format' | 'bits' | 'group' | 'method' | 'order' | 'calibration' | 'activations'
  *     | 'type' | 'block' | 'doubleQuant'>} checked
  * @param {Record<string, any>} asked the caller's own options
@@ -620,7 +623,7 @@ export function checkFolder(checked, asked) {
 }
 
 /**
- * With the defaults that the table lacks.
+ * Fills in the defaults that the table lacks.
  * @template {CheckedQuantize | CheckedQuantizeFolder} Checked
  * @param {Checked} checked
  * @returns {Checked}

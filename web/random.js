@@ -1,5 +1,5 @@
 /**
- * Random numbers that a seed decides, the same on every device: only operations whose results are exact, or rounded
+ * Random numbers from a seed, the same on every device: they need only operations whose results are exact, or rounded
  * as IEEE 754 says. (Math.random has no seed, and Math.log and Math.cos may differ between engines.)
  */
 
@@ -16,7 +16,7 @@ const rotated = (/** @type {number} */ x, /** @type {number} */ by) => (x << by)
 export class Random {
     /**
      * @param {number} seed a whole number below 2^32
-     * @param {number} stream another number gives numbers that have nothing to do with these
+     * @param {number} stream each stream is independent of the others
      */
     constructor(seed, stream) {
         const start = mixed(seed) ^ Math.imul(stream + 1, 0x9e3779b9);
@@ -74,8 +74,8 @@ export function logarithm(x) {
 }
 
 /**
- * A checksum of numbers of 32 bits: MurmurHash3 with the seed 0. It finds damage; it proves nothing against somebody
- * who wants to deceive.
+ * A checksum of numbers of 32 bits: MurmurHash3 with the seed 0. It finds damage, but not
+ * forgery.
  * @param {Uint32Array} words
  */
 export function checksum(words) {
@@ -89,7 +89,7 @@ export function checksum(words) {
 }
 
 /**
- * Bytes as words, for checksum(); those of an incomplete one at the end are left out.
+ * Bytes as words, for checksum(); an incomplete word at the end is left out.
  * @param {Uint8Array | Int32Array} array
  */
 export const wordsOf = ({ buffer, byteOffset, byteLength }) => new Uint32Array(buffer, byteOffset, byteLength >> 2);

@@ -3,7 +3,7 @@
 /** ms between two reports: some twenty a second. */
 export const REPORT_MS = 50;
 
-/** Seconds until which nothing is said of the rest: the beginning of a run does not tell yet. */
+/** Seconds before the first estimate: the beginning of a run says little about the rest. */
 const SILENT = 1;
 
 export class ReportClock {
@@ -12,7 +12,7 @@ export class ReportClock {
 
     /**
      * Whether a report is due. If it is, the next one is due REPORT_MS later.
-     * @param {boolean} [always] it is in any case
+     * @param {boolean} [always] whether it is due in any case
      */
     isDue(always = false) {
         const time = performance.now();
@@ -27,8 +27,7 @@ export class ReportClock {
     }
 
     /**
-     * Seconds that the rest takes, if all of it goes as fast; null: too early to tell. @param {number} share that is
-     * done
+     * Seconds that the rest takes at the speed so far; null: too early to tell. @param {number} share that is done
      */
     left(share) {
         if (share >= 1) return 0;

@@ -25,7 +25,7 @@ export const SIMULATE_OPTIONS = {
             'default, or f16): perplexity and compare then tell what such a grid costs, but the file is not smaller. ' +
             'uniform: equal steps; log: signed powers of two; codebook: the values that fit best (Lloyd-Max)',
     },
-    bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'of a code, 2 to 8' },
+    bits: { flag: 'bits', type: 'integer', min: 2, max: 8, default: 4, value: 'N', help: 'bits of a code, 2 to 8' },
     group: {
         flag: 'group',
         type: 'integer',
@@ -56,7 +56,7 @@ export const SIMULATE_OPTIONS = {
         help:
             'with --simulate uniform: which range of the weights the steps cover. minmax (the default): all; ' +
             'percentile: that share of them (--percentile); mse: the range with the least squared error; entropy: ' +
-            'that with the least KL divergence',
+            'the range with the least KL divergence',
     },
     percentile: {
         flag: 'percentile',
@@ -88,10 +88,10 @@ export const SIMULATE_OPTIONS = {
 };
 
 const refuse = (/** @type {string} */ message) => new NibbleError('NB_ERR_ARGUMENT', message);
-const both = (/** @type {keyof CheckedSimulation} */ name) => `${name} (--${SIMULATE_OPTIONS[name].flag})`;
+const withFlag = (/** @type {keyof CheckedSimulation} */ name) => `${name} (--${SIMULATE_OPTIONS[name].flag})`;
 
 /**
- * The options of a grid, which must fit each other.
+ * Checks that the options of a grid fit each other.
  * @param {import('./index.d.ts').SimulateOptions} options
  * @returns {CheckedSimulation}
  */
@@ -108,7 +108,7 @@ export function checkSimulation(options) {
         ['group', !perTensor, 'groups, and perTensor (--per-tensor) has none'],
     ];
     for (const [name, holds, what] of needs)
-        if (options[name] !== undefined && !holds) throw refuse(`${both(name)} is for ${what}: leave it out`);
+        if (options[name] !== undefined && !holds) throw refuse(`${withFlag(name)} is for ${what}: leave it out`);
     return checked;
 }
 
@@ -127,14 +127,14 @@ export function simulateOf(values) {
     return options;
 }
 
-/** What rounding a weight by itself has no use for. */
+/** Options that rounding each weight by itself does not use. */
 const OF_CALIBRATION = [
     ...['bits', 'size', 'calibration', 'imatrix', 'doubleQuant', 'resume'],
     ...['samples', 'context', 'damping', 'order', 'clip', 'trueSequential', 'steps'],
 ];
 
 /**
- * What quantize()'s other options must be beside `simulate`.
+ * Checks quantize()'s other options beside `simulate`.
  * @param {Record<string, any>} checked with their defaults
  */
 export function checkBesideSimulation({ type, method = 'rtn', search = 'reference', ...others }) {
@@ -171,9 +171,9 @@ export function describeSimulated({ grid, bits, group, perTensor, symmetric, ran
 export const simulatedValue = (simulated) => JSON.stringify(simulated);
 
 /**
- * What a model's file says.
+ * The grid that a model's file names.
  * @param {{ metadata: Record<string, unknown> }} info
- * @returns {Simulated | undefined} undefined: its weights are what they seem, or what it says cannot be read
+ * @returns {Simulated | undefined} undefined: there is none, or it cannot be parsed
  */
 export function simulatedOf({ metadata }) {
     const text = metadata[KEY];
@@ -189,7 +189,7 @@ export function simulatedOf({ metadata }) {
 }
 
 /**
- * Bits of the file for each weight, as they would be if the file had the codes.
+ * Bits of the file for each weight; of simulated weights, as if the file had their codes.
  * @param {{ bytes: number, parameters: number, metadata: Record<string, unknown> }} info
  */
 export function bitsPerWeight(info) {

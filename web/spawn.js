@@ -1,21 +1,21 @@
 /**
- * Starts a worker of either kind, and is the one place that knows how its life can go:
+ * Starts a worker, in a page or in Node. Its states:
  *
  *     starting --'started'--> running --(terminate, a crash, a fatal message)--> over
  *         \--(no such script, another script, forbidden, an exception, silence)--> over
  *
- * However a worker fails, its owner hears of it: by an exception of startWorker(), or later by `onEnd`. Where one
- * does not start, a page is told next to nothing: the rest of this file finds out why, and says what to do.
+ * If a worker fails, its owner is told: by an exception of startWorker(), or later by `onEnd`. A browser says next to
+ * nothing about a worker that does not start: the rest of this file finds out why, and says what to do.
  */
 import { fromPlain, messageOf, NibbleError } from './errors.js';
 import { isNode, nodeModule } from './platform.js';
 
-/** For a page that asks for Trusted Types: the name of the policy that makes nibble's addresses trusted ones. */
+/** The name of nibble's policy in a page that requires Trusted Types. */
 const POLICY = 'nibble-llm';
 
 /**
- * How long to wait, in ms. silent: for a worker's first message, before its script is looked for. search: for that.
- * found: again for the first message, before the worker counts as dead.
+ * How long to wait, in ms. silent: for a worker's first message, before its script is fetched to see what is wrong.
+ * search: for that fetch. found: after it, for the first message, before the worker counts as dead.
  */
 export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
 
@@ -36,7 +36,8 @@ export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
  */
 
 /**
- * What a worker of Node or of a page tells: a message, or that it failed. explain: why it does not start, in words.
+ * What a worker reports: a message, or that it failed. explain: why it does not start, in words. probe: what is wrong
+ * with its script, if anything. settle: frees what was needed to start it.
  * @typedef {{ receive: (message: any) => void, fail: (message: string, cause?: unknown) => void }} Hooks
  * @typedef {WorkerHandle<unknown> & { explain: (message: string) => Promise<string>, probe: () => Promise<string |
  *     undefined>,
@@ -72,7 +73,7 @@ export async function startWorker(wanted, onMessage, onEnd) {
         worker.terminate();
         const error =
             before === 'running'
-                ? died(name, message || 'nothing tells why', cause)
+                ? died(name, message || 'the reason is unknown', cause)
                 : notStarted(name, await worker.explain(message), cause);
         settle('over');
         onEnd(error);
@@ -90,8 +91,8 @@ export async function startWorker(wanted, onMessage, onEnd) {
         }
     };
     const worker = await (isNode ? nodeWorker : webWorker)(wanted, { receive, fail });
-    // Nothing tells of a script that loads, runs, and is not nibble's. A slow network is no reason to give up: the
-    // script is fetched first.
+    // A script that runs but is not nibble's raises no error, so only the time shows it. The network may be slow,
+    // though: the script is fetched before the worker is given up.
     timer = setTimeout(async () => {
         const problem = await worker.probe();
         if (state !== 'starting') return;
@@ -219,7 +220,7 @@ async function webWorker(wanted, { receive, fail }) {
 const uncaught = ({ message, filename, lineno, colno }) =>
     fromPlain({ name: 'Error', message, stack: `${message}\n    at ${filename}:${lineno}:${colno}` });
 
-/** What the script would run in, which has no workers of its own. */
+/** The name of a scope that cannot start workers. */
 function scopeName() {
     const kind = Object.prototype.toString.call(globalThis).slice(8, -1);
     return kind === 'SharedWorkerGlobalScope'
@@ -256,8 +257,8 @@ function scriptFor(url) {
 let policy;
 
 /**
- * The address as a TrustedScriptURL where a page asks for such; only addresses that load() was given, or nibble's
- * own, come here.
+ * The address as a TrustedScriptURL, if the page requires that. Only nibble's own addresses, or those that load() was
+ * given, come here.
  * @param {string} url
  */
 function trusted(url) {
@@ -265,8 +266,7 @@ function trusted(url) {
     try {
         policy ??= trustedTypes?.createPolicy(POLICY, { createScriptURL: (/** @type {string} */ address) => address });
     } catch {
-        // the page allows no such policy, which matters only if it asks for trusted types, and then `new Worker` says
-        // so
+        // the page forbids this policy; if it requires Trusted Types, `new Worker` will say so
     }
     return policy?.createScriptURL(url) ?? url;
 }
@@ -358,7 +358,7 @@ async function probe(wanted) {
     if (!response.ok) return `${url} did not load, the server answers ${response.status}: ${remedy}`;
     if (response.redirected && new URL(response.url).origin !== new URL(url).origin)
         return (
-            `${url} leads to ${response.url}, and browsers run no worker that leads to another origin: ` +
+            `${url} redirects to ${response.url}, and browsers run no worker that redirects to another origin: ` +
             `pass that address as ${optionOf(wanted)} to load()`
         );
     if (!/javascript|ecmascript/i.test(type))

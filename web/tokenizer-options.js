@@ -36,7 +36,7 @@ export const TOKENIZER_OPTIONS = {
         max: 2 ** 31 - 1,
         default: 0,
         value: 'N',
-        help: 'merge no pair that is in the text fewer times',
+        help: 'merge only pairs that are in the text at least N times',
     },
     pattern: {
         flag: 'pattern',
@@ -50,6 +50,6 @@ export const TOKENIZER_OPTIONS = {
         flag: 'lines',
         type: 'switch',
         default: false,
-        help: 'take each line as a text of its own, as the library tokenizers does where it reads files',
+        help: 'treat each line as a text of its own, as the tokenizers library does when it reads files',
     },
 };

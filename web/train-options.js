@@ -18,7 +18,7 @@ export const TRAIN_OPTIONS = {
         max: 2 ** 31 - 1,
         default: 1000,
         value: 'N',
-        help: 'steps of all',
+        help: 'number of steps',
     },
     batch: {
         flag: 'batch',
@@ -44,8 +44,8 @@ export const TRAIN_OPTIONS = {
         max: 1 << 20,
         value: 'N',
         help:
-            'sequences of a batch that are in memory at once (default: as many as have 4096 tokens, or fewer where ' +
-            'there is not the memory). Another number adds gradients in another order, so the last bits of the ' +
+            'sequences of a batch that are in memory at once (default: as many as have 4096 tokens, or fewer if ' +
+            'memory is short). Another number adds gradients in another order, so the last bits of the ' +
             'result differ',
     },
     rate: {
@@ -93,7 +93,7 @@ export const TRAIN_OPTIONS = {
         max: 1e6,
         default: 1,
         value: 'C',
-        help: 'gradients longer than this are shortened to it; 0: none are',
+        help: 'gradients with a larger norm are scaled down to it; 0: off',
     },
     beta1: {
         flag: 'beta1',
@@ -139,7 +139,7 @@ export const TRAIN_OPTIONS = {
         max: 0.9,
         default: 0,
         value: 'SHARE',
-        help: 'how much of the text, at its end, is held out, and its loss told; such as 0.05',
+        help: 'share of the text, at its end, that is held out to measure the loss on it; such as 0.05',
     },
     validateEvery: {
         flag: 'validate-every',
@@ -160,7 +160,7 @@ export const TRAIN_OPTIONS = {
 };
 
 /**
- * The options of tune(). Scales have no weight decay, and are few.
+ * The options of tune(). Scales have no weight decay, and are too few for optimizerBits to matter.
  * @type {import('./checks.js').Table<Omit<CheckedTrain, 'decay' | 'optimizerBits'>>}
  */
 export const TUNE_OPTIONS = (({ decay, optimizerBits, ...others }) => ({
@@ -177,7 +177,7 @@ export const TUNE_OPTIONS = (({ decay, optimizerBits, ...others }) => ({
 /** @typedef {CheckedTrain & { lastRate: number, warmup: number }} FullTrain */
 
 /**
- * The options that are not given, by those that are.
+ * Fills in the defaults that depend on other options.
  * @param {CheckedTrain} checked
  * @returns {FullTrain}
  */
@@ -191,5 +191,5 @@ export function withTrainDefaults(checked) {
     };
 }
 
-/** The same. @param {Omit<CheckedTrain, 'decay' | 'optimizerBits'>} checked */
+/** The same for tune(). @param {Omit<CheckedTrain, 'decay' | 'optimizerBits'>} checked */
 export const withTuneDefaults = (checked) => withTrainDefaults({ ...checked, decay: 0, optimizerBits: 32 });

@@ -50,8 +50,8 @@ async function inCore(path, { file }, repetitions) {
     );
     const text = readFileSync(file),
         seconds = [];
-    const at = core.take(PIECE, 'text'),
-        out = core.take(4 * PIECE, 'tokens');
+    const at = core.allocate(PIECE, 'text'),
+        out = core.allocate(4 * PIECE, 'tokens');
     const encode = (/** @type {number} */ from) => {
         const piece = text.subarray(from, from + PIECE);
         core.bytes(at, piece.length).set(piece);

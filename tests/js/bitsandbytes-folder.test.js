@@ -135,10 +135,10 @@ test('what cannot be made is refused', async () => {
         [{}, /format \(--format\) bitsandbytes needs type \(--type\), one of nf4, fp4, int8/],
         [{ type: 'nf4', block: 48 }, /block \(--block\) is 48, which is no power of two/],
         [{ type: 'int8', doubleQuant: true }, /doubleQuant \(--double-quant\) is for nf4 and fp4/],
-        [{ type: 'nf4', bits: 8 }, /bits \(--bits\) is nothing that format \(--format\) bitsandbytes has/],
-        [{ type: 'nf4', calibration: 'a' }, /calibration \(--calibration\) is nothing that/],
+        [{ type: 'nf4', bits: 8 }, /format \(--format\) bitsandbytes has no bits \(--bits\)/],
+        [{ type: 'nf4', calibration: 'a' }, /bitsandbytes has no calibration \(--calibration\)/],
         [{ type: 'nf4', method: 'gptq' }, /method .* is gptq, but format .* bitsandbytes takes rtn/],
-        [{ format: 'gptq', type: 'nf4' }, /type \(--type\) is nothing that format \(--format\) gptq has/],
+        [{ format: 'gptq', type: 'nf4' }, /format \(--format\) gptq has no type \(--type\)/],
     ]))
         assert.throws(() => quantizeFolder(plain, { format: 'bitsandbytes', ...options }), said);
     await assert.rejects(

@@ -152,7 +152,7 @@ describe('debug tells why a build was chosen', () => {
             [
                 /build: simd128, threads 1, /,
                 /not simd128-threads: one thread is wanted/,
-                /not relaxed: it needs relaxed SIMD, which this engine has not/,
+                /not relaxed: it needs relaxed SIMD, which this engine lacks/,
                 /not relaxed-threads: it needs relaxed SIMD/,
             ],
         ],

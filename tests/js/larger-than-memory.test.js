@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { quantizedPieces } from '../../web/api/quantize.js';
 import { load, quantize } from '../../web/index.js';
-import { Room } from '../../web/worker/room.js';
+import { BufferPool } from '../../web/worker/buffer-pool.js';
 import { models, root } from '../support/builds.js';
 import { parse, whole } from '../support/gguf.js';
 import { layersFor, modelOf } from '../support/large.js';
@@ -81,7 +81,7 @@ test('to nearest: the command takes a fraction of the memory that the source wou
 });
 
 test('arrays of a size that was taken before are given again, others are let go', () => {
-    const room = new Room(),
+    const room = new BufferPool(),
         [small, large] = [room.take(8), room.take(16)];
     assert.notEqual(room.take(8), small, 'each is given once');
     room.empty();

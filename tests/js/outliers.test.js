@@ -241,9 +241,9 @@ test('what makes no sense is refused', () => {
         [{ type: 'q8_0' }, /outliers \(--outliers\) is for type \(--type\) int8/],
         [{ method: 'gptq' }, /for type \(--type\) int8, and method \(--method\) rtn/],
         [{ type: undefined, bits: 8 }, /is for type \(--type\) int8/],
-        [{ damping: 0.1 }, /damping \(--damping\) is nothing that outliers/],
-        [{ resume: 'file' }, /resume \(--resume\) is nothing that outliers/],
-        [{ imatrix: new Uint8Array(4) }, /imatrix \(--imatrix\) is nothing that outliers/],
+        [{ damping: 0.1 }, /do not use damping \(--damping\)/],
+        [{ resume: 'file' }, /do not use resume \(--resume\)/],
+        [{ imatrix: new Uint8Array(4) }, /do not use imatrix \(--imatrix\)/],
         [{ outliers: 0 }, /outliers/],
         [{ outliers: Number.NaN }, /outliers/],
     ]))

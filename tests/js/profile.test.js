@@ -52,7 +52,7 @@ test("a sample's phase is that of its innermost function that has one", () => {
             'engine.generate nb_integer_session_choose',
             'engine.load nb_loader_push',
             'engine.push (program)',
-            'engine.breathe',
+            'engine.yieldToEvents',
             '(idle)',
             '(program)',
         ),

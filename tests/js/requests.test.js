@@ -63,7 +63,7 @@ describe('the pace', () => {
         performance.now = () => (Number.isFinite(grain) ? Math.floor(time / grain) * grain : 1000);
         try {
             const pace = new Pace(new Slice());
-            pace.slice.breathe = async () => {
+            pace.slice.yieldToEvents = async () => {
                 pace.slice.began = performance.now();
             };
             for (let made = 0; made < most; ) {
@@ -75,7 +75,7 @@ describe('the pace', () => {
                 pace.took(count);
                 made += count;
                 if (pace.over()) {
-                    pace.breathe();
+                    pace.yieldToEvents();
                     sinceBreath = 0;
                 }
             }
@@ -131,7 +131,7 @@ describe('logits()', () => {
         engine.logits = () => ({ logits: 8, rows: 0 });
         const job = {
             stopped: false,
-            room: async () => {
+            ready: async () => {
                 while (ahead >= 2)
                     await new Promise((resolve) =>
                         setTimeout(() => {

@@ -249,7 +249,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         'a worker that leads to another origin': {
             options: { workerUrl: '/redirect.js' },
             expected:
-                /NB_ERR_WORKER .*redirect\.js leads to http:\/\/localhost:\d+\/build\/engine-worker\.js.*workerUrl/,
+                /NB_ERR_WORKER .*redirect\.js redirects to http:\/\/localhost:\d+\/build\/engine-worker\.js.*workerUrl/,
         },
         'no worker there, and a policy that only reports': {
             headers: { 'Content-Security-Policy-Report-Only': "worker-src 'none'" },

@@ -18,7 +18,7 @@ import { ReportClock } from '../report-clock.js';
 import { bitsPerWeight, simulatedOf } from '../simulated.js';
 import { openModel } from './loading.js';
 import { isTokens, Model } from './model.js';
-import { told } from './pull.js';
+import { callListener } from './pull.js';
 import { measureRates, promptMaker } from './rates.js';
 import { abortReason, checkSignal } from './requests.js';
 import { divergenceFigures, meanOf, perplexityOf } from './statistics.js';
@@ -30,13 +30,13 @@ import { divergenceFigures, meanOf, perplexityOf } from './statistics.js';
 /** @typedef {{ name: string, source: Source }} Entry */
 /** @typedef {{ link: Link, info: import('../index.d.ts').ModelInfo }} Opened */
 
-/** Bytes of the models that are loaded beside the base, if they are several. */
+/** The most bytes of the models that are loaded together beside the base. A larger model is loaded alone. */
 const TOGETHER = 1 << 29;
-/** Of the run that tells tokens per second. */
+/** The run that measures tokens per second. */
 const PROMPT_TOKENS = 128,
     GENERATED_TOKENS = 32,
     REPETITIONS = 3;
-/** Context of the models where nobody says: perplexity()'s, and room for that run. */
+/** Default context of the models: perplexity()'s, which is enough for that run. */
 const CONTEXT = 512;
 
 const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `compare(): ${what}`);
@@ -134,13 +134,13 @@ class Run {
     }
 
     /**
-     * What is wrong with a model is told with its name.
+     * Puts the model's name into errors about it.
      * @template T
      * @param {Entry} entry
      * @param {() => Promise<T>} act
      * @returns {Promise<T>}
      */
-    async of({ name }, act) {
+    async named({ name }, act) {
         try {
             return await act();
         } catch (error) {
@@ -174,13 +174,13 @@ class Run {
         return opened;
     }
 
-    /** What a header can tell is told before anything takes long. */
+    /** Refuses models by their headers, before anything takes long. */
     async checkHeaders() {
         /** @type {number | undefined} */
         let vocabulary;
         for (const entry of [this.base, ...this.others]) {
             if (isStream(entry.source)) continue; // it can be read once
-            await this.of(entry, async () => {
+            await this.named(entry, async () => {
                 await this.report(entry, 'loading', true);
                 const { link, info } = await this.open(entry, { headerOnly: true });
                 await this.end(link);
@@ -205,13 +205,13 @@ class Run {
 
     async measure() {
         const { base, others, checked } = this;
-        const opened = await this.of(base, () => this.load(base)),
+        const opened = await this.named(base, () => this.load(base)),
             { link } = opened;
-        const facts = await this.of(base, () => this.facts(base, opened));
-        const text = await this.of(base, () => this.begin(link));
+        const facts = await this.named(base, () => this.facts(base, opened));
+        const text = await this.named(base, () => this.begin(link));
         const matrices = checked.weights ? await link.request('compareMatrices', { units: true }, {}) : undefined;
         this.total = others.length * text.windows * text.context;
-        this.clock = new ReportClock(); // what comes before is no text
+        this.clock = new ReportClock(); // loading and measuring speed do not count
         const losses = new Float64Array(text.windows * (text.context - text.first));
         const models = [];
         for (const [i, group] of this.groups().entries()) {
@@ -297,7 +297,7 @@ class Run {
      * @param {Entry[]} group
      * @param {Link} base
      * @param {import('../protocol.js').ComparedText} text
-     * @param {Float64Array} losses receives the base's, of each token
+     * @param {Float64Array} losses receives the base's loss at each token
      * @param {import('../protocol.js').AnswerOf<'compareMatrices'>} [matrices] the base's
      * @returns {Promise<import('../index.d.ts').ComparedModel[]>}
      */
@@ -305,7 +305,7 @@ class Run {
         const members = [];
         for (const entry of group)
             members.push(
-                await this.of(entry, async () => {
+                await this.named(entry, async () => {
                     const opened = await this.load(entry);
                     const facts = await this.facts(entry, opened);
                     await this.begin(opened.link, text);
@@ -316,7 +316,8 @@ class Run {
         losses.set(column(members[0].numbers, NB_COMPARED_BASE));
         const results = [];
         for (const { entry, link, facts, numbers } of members) {
-            const weights = matrices && (await this.of(entry, () => this.compareWeights(entry, base, link, matrices)));
+            const weights =
+                matrices && (await this.named(entry, () => this.compareWeights(entry, base, link, matrices)));
             await this.end(link);
             const own = column(numbers, NB_COMPARED_OTHER);
             results.push({
@@ -343,7 +344,7 @@ class Run {
             const rows = await base.request('compareNext', {}, {});
             if (!rows) return;
             for (const { entry, link, numbers } of members)
-                numbers.set(await this.of(entry, () => link.request('compareRows', { rows }, {})), at);
+                numbers.set(await this.named(entry, () => link.request('compareRows', { rows }, {})), at);
             at += rows.rows * NB_COMPARED_NUMBERS;
             const done = rows.window * context + rows.first + rows.rows + 1;
             this.done = before + done * members.length;
@@ -409,7 +410,7 @@ class Run {
         if (!this.onProgress || !this.clock.isDue(always)) return;
         const { done, total } = this,
             secondsLeft = this.clock.left(done / total);
-        await told('compare()', 'onProgress', () =>
+        await callListener('compare()', 'onProgress', () =>
             this.onProgress?.({ model: name, doing, done, total, secondsLeft }),
         );
     }

@@ -27,10 +27,10 @@ export class Link {
 
     #print;
 
-    /** By these a thread of the pool tells of its death (see pool-worker.js). @type {MessagePort[]} */
+    /** Ports by which threads of the pool report that they died (see pool-worker.js). @type {MessagePort[]} */
     #alarms = [];
 
-    /** @param {import('../debug.js').Print | undefined} print what the worker tells of its work */
+    /** @param {import('../debug.js').Print | undefined} print for the worker's debug lines */
     constructor(print) {
         this.#print = print;
     }
@@ -59,8 +59,8 @@ export class Link {
      * @param {Type} type
      * @param {import('../protocol.js').Ask<Type>} ask
      * @param {import('../protocol.js').Listeners<Type>} listeners if one throws or rejects, so does the request
-     * @param {AbortSignal} [signal] ends it here and now, whatever the worker is doing, and in the worker as soon
-     *     as that looks
+     * @param {AbortSignal} [signal] ends the request here at once, and in the worker as soon as the worker looks for
+     *     messages
      * @returns {Promise<import('../protocol.js').AnswerOf<Type>>}
      */
     request(type, ask, listeners, signal) {
@@ -91,7 +91,7 @@ export class Link {
     }
 
     /**
-     * A request that is over.
+     * Forgets a request that is over, and returns it.
      * @param {number} id
      */
     #settle(id) {
@@ -159,7 +159,7 @@ export class Link {
         const late = new Promise((resolve) => {
             timer = setTimeout(resolve, Link.PATIENCE_MS);
         });
-        // the pool's threads leave by themselves: then nothing runs in the memory that is dropped
+        // the pool's threads end by themselves first, so that none runs in memory that is freed
         await Promise.race([this.request('close', {}, {}).catch(() => {}), late]);
         clearTimeout(timer);
         this.close(disposed);

@@ -13,8 +13,8 @@ import { checkImportance, checkSignal } from './requests.js';
 /**
  * @param {import('../index.d.ts').Source} source
  * @param {import('../index.d.ts').LoadOptions} [options]
- * @returns {Promise<{ link: import('./link.js').Link, info: import('../index.d.ts').ModelInfo }>} the way to the
- *     worker, and what it says
+ * @returns {Promise<{ link: import('./link.js').Link, info: import('../index.d.ts').ModelInfo }>} info: what
+ *     the worker says of the model
  */
 export async function openModel(source, options = {}) {
     const { checked, onProgress, signal, print } = checkLoad(options);
@@ -36,7 +36,7 @@ export async function openModel(source, options = {}) {
 }
 
 /**
- * What load() is given beside the source, checked: what goes to the engine, and what stays here.
+ * Checks load()'s options, and tells those for the engine from those for this thread.
  * @param {import('../index.d.ts').LoadOptions} options
  */
 function checkLoad(options) {

@@ -22,7 +22,7 @@ import { Stream } from './stream.js';
 export const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
 /**
- * What a walk over a text is asked with.
+ * Checks the arguments of a request over a text, and makes its message.
  * @template Checked
  * @param {string} caller
  * @param {import('../checks.js').Table<Checked>} table

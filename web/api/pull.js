@@ -1,16 +1,15 @@
 /**
- * What a request that reads a source has: reports of progress, and the chunks of a source that the worker cannot open
- * itself.
+ * For requests that read a source: reports of progress, and the chunks of a source that the worker cannot open itself.
  */
 import { messageOf, NibbleError } from '../errors.js';
 
 /**
- * Calls what the caller gave to be told of something.
+ * Calls a function that the caller gave, such as onProgress; if it throws, the error names it.
  * @param {string} caller for messages
  * @param {string} name of the option
  * @param {() => unknown} call
  */
-export async function told(caller, name, call) {
+export async function callListener(caller, name, call) {
     try {
         await call();
     } catch (error) {
@@ -23,10 +22,11 @@ export async function told(caller, name, call) {
  * @param {import('../index.d.ts').LoadOptions['onProgress']} onProgress
  * @param {import('../index.d.ts').Progress} progress
  */
-export const report = (caller, onProgress, progress) => told(caller, 'onProgress', () => onProgress?.(progress));
+export const report = (caller, onProgress, progress) =>
+    callListener(caller, 'onProgress', () => onProgress?.(progress));
 
 /**
- * Answers one pull of the worker's. The generator itself keeps the order.
+ * Sends the worker the chunk that it has asked for. The generator keeps the order.
  * @param {string} caller
  * @param {import('./link.js').Link | undefined} link
  * @param {AsyncGenerator<Uint8Array>} chunks

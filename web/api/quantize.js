@@ -19,7 +19,7 @@ import {
 import { checkBesideSimulation, checkSimulation } from '../simulated.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
-import { feedOne, report, told } from './pull.js';
+import { callListener, feedOne, report } from './pull.js';
 import { abortReason, checkImportance, checkSignal } from './requests.js';
 import { Stream } from './stream.js';
 
@@ -55,7 +55,7 @@ export function quantize(source, options) {
                 else controller.enqueue(/** @type {Uint8Array<ArrayBuffer>} */ (value));
             },
             async cancel() {
-                // it may wait for the first bytes, which a calibration takes long to give
+                // the generator may wait long for the first bytes, as while layers are calibrated
                 cancelled.abort(new NibbleError('NB_ERR_STATE', 'quantize(): its stream was cancelled'));
                 await pieces?.return();
             },
@@ -65,14 +65,14 @@ export function quantize(source, options) {
 }
 
 /**
- * The same for one who writes each piece away: it is good until the next one is asked for, as its buffer goes back to
- * the worker. A stream's pieces are the reader's own, and a file's worth of them may lie about before they are
+ * As quantize(), for a reader that is done with a piece before it asks for the next: then the piece's buffer goes back to
+ * the worker. A stream's pieces belong to its reader, and a whole file of them may be in memory before they are
  * collected.
  * @param {import('../index.d.ts').Source} source
  * @param {QuantizeOptions} options
  */
 export function quantizedPieces(source, options) {
-    const pieces = read('quantize()', source, options, check(options), { returns: true });
+    const pieces = read('quantize()', source, options, check(options), { recycles: true });
     return /** @type {AsyncGenerator<Uint8Array, void, undefined>} */ (pieces);
 }
 
@@ -107,7 +107,7 @@ async function* files(source, options, asked) {
                 { highWaterMark: 0 },
             );
             yield { name, size, stream };
-            while (await more()); // what was not read
+            while (await more()); // skips what was not read
         }
     } finally {
         await pieces.return();
@@ -115,7 +115,7 @@ async function* files(source, options, asked) {
 }
 
 /**
- * Calls for the next piece of one file, one after the other. The file's reader may still wait for a piece when the next
+ * Asks for the pieces of one file one after the other. The file's reader may still wait for a piece when the next
  * file is asked for: without a turn, the two calls could read past the end of the file, and the next one would be lost.
  * @template Piece
  * @param {() => Promise<Piece | null>} next null: the file is over, and next() must not be called again
@@ -148,7 +148,7 @@ function checkedFolder(options) {
         { activations, ranges = 'minmax', percentile = 99.99, smooth, ...calibration } = rest,
         { order = 'group-aware', symmetric = FOLDER_FORMATS[format].symmetric } = calibration;
     return {
-        // the preset marks the matrices that are quantized at all
+        // any quantized type will do here: it only marks the matrices that are quantized
         checked: {
             ...checkOptions(QUANTIZE_OPTIONS, { type: 'q4_0' }, caller),
             ...calibration,
@@ -198,16 +198,16 @@ function check(options) {
 }
 
 /**
- * What is written. The workers live as long as it is read.
+ * The bytes of the GGUF, or of the folder's files. The workers live as long as these are read.
  * @param {Caller} caller
  * @param {import('../index.d.ts').Source} source
  * @param {QuantizeOptions | QuantizeFolderOptions} options
  * @param {ReturnType<typeof check> | ReturnType<typeof checkedFolder>} asked
- * @param {{ cancelled?: AbortSignal, returns?: boolean }} [reading] cancelled: ends it, too. returns: whether a piece
- *     is good only until the next one is asked for
+ * @param {{ cancelled?: AbortSignal, recycles?: boolean }} [reading] cancelled: ends it, too. recycles: whether the
+ *     buffer of a piece goes back to the worker when the next one is asked for
  * @returns {AsyncGenerator<Piece, void, undefined>}
  */
-async function* read(caller, source, options, { checked, signal, print }, { cancelled, returns = false } = {}) {
+async function* read(caller, source, options, { checked, signal, print }, { cancelled, recycles = false } = {}) {
     /** @type {Link[]} */
     const links = [];
     /** @type {import('../sources/describe.js').Chunks | undefined} */
@@ -271,7 +271,7 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
         const shares = links.map((link, part) =>
             share(caller, link, { source: plain, options: { ...ask, part } }, part === 0 ? listeners : {}, {
                 chunks: fed,
-                returns: returns || part > 0, // of others only the bits are taken
+                recycles: recycles || part > 0, // the others' pieces are only merged into the first one's
             }),
         );
         yield* joined(shares);
@@ -298,7 +298,7 @@ const choiceOf = ({ type, tensors }) => ({
 });
 
 /**
- * The plan, with what each tensor is thought to lose.
+ * Adds the predicted loss of each tensor to the plan.
  * @param {NonNullable<QuantizeOptions['onPlan']>} onPlan
  * @param {Mixture | undefined} mixture
  * @returns {NonNullable<QuantizeOptions['onPlan']>}
@@ -312,29 +312,29 @@ const planOf = (onPlan, mixture) => (tensors) =>
         : onPlan(tensors);
 
 /**
- * What one worker makes: the folder, or the GGUF, with zeros for the rows that others make.
+ * The pieces of one worker: the folder, or the GGUF with zeros for the rows that other workers make.
  * @param {Caller} caller
  * @param {Link} link
  * @param {import('../protocol.js').Ask<'quantize'>} ask
  * @param {Pick<QuantizeOptions, 'onProgress' | 'onPlan'> & Pick<QuantizeFolderOptions, 'onRanges'>} listeners
- * @param {{ chunks?: import('../sources/describe.js').Chunks, returns: boolean }} reading
+ * @param {{ chunks?: import('../sources/describe.js').Chunks, recycles: boolean }} reading
  */
-function share(caller, link, ask, { onProgress, onPlan, onRanges }, { chunks, returns }) {
+function share(caller, link, ask, { onProgress, onPlan, onRanges }, { chunks, recycles }) {
     const stream = new Stream(link, (/** @type {(piece: Piece) => void} */ add) =>
         link.request('quantize', ask, {
             progress: ({ progress }) => report(caller, onProgress, progress),
-            planned: ({ tensors }) => told(caller, 'onPlan', () => onPlan?.(tensors)),
-            ranges: ({ ranges }) => told(caller, 'onRanges', () => onRanges?.(ranges)),
+            planned: ({ tensors }) => callListener(caller, 'onPlan', () => onPlan?.(tensors)),
+            ranges: ({ ranges }) => callListener(caller, 'onRanges', () => onRanges?.(ranges)),
             pull: () => chunks && feedOne(caller, link, chunks.pieces),
             piece: ({ bytes }) => add(bytes),
             file: ({ name, size }) => add({ name, size }),
         }),
     );
-    return stream.readOnce(() => {}, returns);
+    return stream.readOnce(() => {}, recycles);
 }
 
 /**
- * The bitwise or of streams whose pieces have the same lengths; of one stream, that itself.
+ * The bitwise or of streams whose pieces have the same lengths. A single stream stays as it is.
  * @param {AsyncGenerator<Piece, void, undefined>[]} shares
  */
 async function* joined(shares) {
@@ -349,7 +349,7 @@ async function* joined(shares) {
 
 /**
  * @param {Uint8Array} into
- * @param {Uint8Array} from of the same length; both begin where four bytes may be read at once
+ * @param {Uint8Array} from of the same length; both buffers can be read in words of four bytes
  */
 function join(into, from) {
     const words = into.length >> 2,

@@ -9,7 +9,7 @@ import { NibbleError } from '../errors.js';
  * @param {string} caller for messages
  * @param {import('../checks.js').Table<Checked>} table
  * @param {import('../index.d.ts').Abortable | undefined} options
- * @param {string[]} [others] names that are not the table's to check
+ * @param {string[]} [others] names that the caller checks itself
  */
 export function checkRequest(caller, table, options, others = []) {
     return {

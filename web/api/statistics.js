@@ -1,4 +1,4 @@
-/** Figures of many numbers, as llama.cpp's tools/perplexity tells them. */
+/** Statistics of many numbers, as llama.cpp's tools/perplexity computes them. */
 
 /**
  * The mean, and its standard error sqrt((E[x^2] - E[x]^2) / (n - 1)).
@@ -21,7 +21,7 @@ export function perplexityOf(losses) {
 }
 
 /**
- * The value below which this share of them lies, between neighbours by linear interpolation.
+ * The value below which this share of the numbers lies; between two neighbours, by linear interpolation.
  * @param {Float64Array} sorted
  * @param {number} share
  */

@@ -28,7 +28,7 @@ export class Stream {
             this.over = true;
             wake();
         });
-        this.done.catch(() => {}); // whoever reads or awaits is told; who does neither has no use for the error
+        this.done.catch(() => {}); // who reads or awaits gets the error; otherwise it must not count as unhandled
     }
 
     /**
@@ -47,10 +47,9 @@ export class Stream {
     /**
      * The pieces, which are not kept: the worker waits until they are read.
      * @param {() => void} leave
-     * @param {boolean} [returns] whether the worker gets the buffer of a piece back, which is then good until the next
-     *     one is asked for
+     * @param {boolean} [recycles] whether the buffer of a piece goes back to the worker when the next one is asked for
      */
-    readOnce(leave, returns = false) {
+    readOnce(leave, recycles = false) {
         /** @type {Piece | undefined} */
         let last;
         return this.#each(
@@ -58,7 +57,7 @@ export class Stream {
             () => this.pieces.length > 0,
             () => {
                 const spare =
-                    returns && last instanceof Uint8Array ? /** @type {ArrayBuffer} */ (last.buffer) : undefined;
+                    recycles && last instanceof Uint8Array ? /** @type {ArrayBuffer} */ (last.buffer) : undefined;
                 this.link.post({ type: 'more', job: this.id, spare }, spare && [spare]);
                 last = this.pieces.shift();
                 return /** @type {Piece} */ (last);

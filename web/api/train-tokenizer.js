@@ -6,7 +6,7 @@ import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
 import { describeSource } from '../sources/describe.js';
 import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
 import { openWorker } from './opening.js';
-import { feedOne, told } from './pull.js';
+import { callListener, feedOne } from './pull.js';
 import { checkSignal } from './requests.js';
 
 const CALLER = 'trainTokenizer()';
@@ -25,7 +25,7 @@ export async function trainTokenizer(source, options) {
                 'trainTokenizer',
                 { source: plain, options: { ...checked, debug: print !== undefined, assets } },
                 {
-                    tokenizer: ({ progress }) => told(CALLER, 'onProgress', () => onProgress?.(progress)),
+                    tokenizer: ({ progress }) => callListener(CALLER, 'onProgress', () => onProgress?.(progress)),
                     pull: () => chunks && feedOne(CALLER, link, chunks.pieces),
                 },
             ),

@@ -34,20 +34,20 @@ export const tune = (source, options) =>
         (given) => ({ ...withTuneDefaults(checkOptions(TUNE_OPTIONS, given, 'tune()', OTHERS)), tunes: true }),
         async () => {
             if (!options.teacher) throw refusal('tune()', 'teacher must be the model that the source was made of');
-            return { ...(await describeSource(readTwice(source))), teacher: await teacherOf(options.teacher) };
+            return { ...(await describeSource(asFile(source))), teacher: await teacherOf(options.teacher) };
         },
     );
 
-/** Options that no table has. */
+/** Options that are not in the tables: they are checked here. */
 const OTHERS = ['data', 'checkpoint', 'teacher', 'signal', 'debug', ...ASSET_OPTIONS];
 
-/** What a caller's options are, without what no table has.
+/** The checked options, without those in OTHERS.
  * @typedef {import('../train-options.js').FullTrain & { tunes: boolean, qat?: import('../qat-options.js').FullQat }}
  *     Checked */
 
 /** @param {import('../index.d.ts').Source | undefined} teacher */
 const teacherOf = async (teacher) =>
-    teacher === undefined ? undefined : (await describeSource(readTwice(teacher))).plain;
+    teacher === undefined ? undefined : (await describeSource(asFile(teacher))).plain;
 
 /**
  * @param {string} caller
@@ -88,7 +88,7 @@ const refusal = (caller, what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}:
  */
 async function described(source) {
     const { config, tokenizer } = /** @type {Partial<import('../index.d.ts').NewModel>} */ (source ?? {});
-    if (config === undefined) return describeSource(readTwice(/** @type {import('../index.d.ts').Source} */ (source)));
+    if (config === undefined) return describeSource(asFile(/** @type {import('../index.d.ts').Source} */ (source)));
     if (typeof config !== 'object' || config === null || Array.isArray(config))
         throw refusal('train()', 'config must be an object, as a config.json has it');
     if (!Array.isArray(tokenizer) || tokenizer.length === 0)
@@ -100,11 +100,11 @@ async function described(source) {
 }
 
 /**
- * Bytes that are in memory as a file, which can be read at any place and more than once.
+ * Makes a File of bytes or a Blob: unlike these, it is read at any place and more than once.
  * @param {import('../index.d.ts').Source} source
  * @returns {import('../index.d.ts').Source}
  */
-function readTwice(source) {
+function asFile(source) {
     const kind = Object.prototype.toString.call(source).slice(8, -1);
     return kind === 'Uint8Array' || kind === 'Blob' || kind === 'File'
         ? [new File([/** @type {BlobPart} */ (source)], 'model.gguf')]
@@ -160,7 +160,7 @@ class Training {
     /**
      * @param {import('./link.js').Link} link
      * @param {import('../index.d.ts').TrainingInfo} info
-     * @param {() => void} release what to do at the end
+     * @param {() => void} release after it, the signal no longer ends the worker
      */
     constructor(link, info, release) {
         this.#link = link;
@@ -172,9 +172,9 @@ class Training {
 
     async *[Symbol.asyncIterator]() {
         while (this.step < this.info.steps) {
-            const told = await this.#link.request('trainStep', {}, {});
-            this.step = told.step;
-            yield told;
+            const step = await this.#link.request('trainStep', {}, {});
+            this.step = step.step;
+            yield step;
         }
     }
 

@@ -1,5 +1,5 @@
 /**
- * What load() is given as a source -> a description for the worker. What the worker cannot open by itself is sent
+ * Turns a source, as load() is given it, into a description for the worker. What the worker cannot open by itself is sent
  * to it in chunks. This runs where load() was called.
  */
 import { absolute, hasScheme, isUrl } from '../assets.js';
@@ -29,7 +29,7 @@ export async function describeSource(source) {
         if (isNode && !hasScheme(text)) return { plain: { kind: 'path', path: text } };
         return { plain: { kind: 'url', url: await absolute(text, 'the source') } };
     }
-    // by what they can do: in a test of pages, or beside an iframe, they are of another realm
+    // by its methods, not by instanceof: it may be of another realm, such as an iframe's
     if (isBlob(source))
         return isNode
             ? { plain: { kind: 'port', total: source.size }, chunks: ofBlob(source) }
@@ -95,7 +95,7 @@ async function describeFile(source) {
 }
 
 /**
- * A Blob that Node copies to a worker: of a File only this part of it, and of another library's Blob its bytes.
+ * A Blob that Node can send to a worker: a File becomes a plain Blob, and another library's Blob is copied.
  * @param {Blob} blob
  */
 async function nodeBlob(blob) {
@@ -124,7 +124,7 @@ async function bytesOf(blob) {
 const CHUNK = 1 << 20;
 
 /**
- * Copies, a little at a time: a copy can be given to the worker, and the caller's own bytes stay theirs.
+ * Copies, a little at a time: they go to the worker, and the caller keeps the bytes.
  * @param {Uint8Array} bytes
  */
 async function* slices(bytes) {

@@ -8,12 +8,12 @@ import { NibbleError, reason } from '../errors.js';
 export class AbsentError extends NibbleError {}
 
 /**
- * What the first answer told of a file: its bytes where that is certain, its Content-Length, its ETag, and its date.
+ * What the first answer said of a file: its size if that is certain, its Content-Length, its ETag, and its date.
  * @typedef {{ total?: number, length?: number, etag?: string, modified?: string }} Identity
  */
 
-/** Answers of 400 and above that say nothing about the file: the same request may succeed later. */
-const PASSING = [408, 425, 429];
+/** Error codes that say nothing about the file: the same request may succeed later. */
+const TRANSIENT = [408, 425, 429];
 
 /** How a web page begins. */
 const PAGE = /^\s*<(!doctype|html|head|title|body|h1|center|\?xml|!--)/i;
@@ -30,20 +30,20 @@ const HEAD = 256;
 export async function openUrl(url, from, known, ranged = from > 0) {
     const response = await request(url, ranged ? rangeHeaders(url, from, known) : {});
     let start;
-    const told = describe(response);
+    const answer = describe(response);
     try {
-        start = startOf(url, response, told, ranged ? from : 0, known);
-        compare(url, told, known);
+        start = startOf(url, response, answer, ranged ? from : 0, known);
+        compare(url, answer, known);
     } catch (error) {
         await response.body?.cancel();
         throw error;
     }
     if (start === null) {
-        // a part, and nothing says which: the whole file is certain
+        // nothing says which part it is, so the whole file is asked for
         await response.body?.cancel();
         return openUrl(url, from, known, false);
     }
-    return opened(url, response, told.total, from - start);
+    return opened(url, response, answer.total, from - start);
 }
 
 /**
@@ -55,8 +55,7 @@ async function request(url, headers) {
     try {
         response = await fetch(url, { headers });
     } catch (error) {
-        // a page is not told of an answer without CORS headers, and a 404 often has none: the file may just not be
-        // there
+        // browsers hide answers without CORS headers, and a 404 often has none: the file may just not be there
         const inPage = typeof document === 'undefined' && 'importScripts' in globalThis;
         throw new AbsentError(
             'NB_ERR_NETWORK',
@@ -68,7 +67,7 @@ async function request(url, headers) {
     const { ok, status, body } = response;
     if (ok && body) return response;
     await body?.cancel();
-    const absent = ok || (status >= 400 && status < 500 && !PASSING.includes(status));
+    const absent = ok || (status >= 400 && status < 500 && !TRANSIENT.includes(status));
     throw new (absent ? AbsentError : NibbleError)(
         'NB_ERR_NETWORK',
         `${url} answered ${status} ${response.statusText}`.trim() +
@@ -97,11 +96,11 @@ function rangeHeaders(url, from, { etag, modified }) {
     return { Range: `bytes=${from}-`, ...(mine && validator ? { 'If-Range': validator } : {}) };
 }
 
-/** @typedef {ReturnType<typeof describe>} Told */
+/** @typedef {ReturnType<typeof describe>} Answer */
 
 /**
- * What an answer says of the file. Its length is not the file's if it is compressed, and of another site's answer a
- * page is not told whether it is.
+ * What an answer says of the file. The length of a compressed answer is not the file's, and a page cannot see whether
+ * another site's answer is compressed.
  * @param {Response} response
  */
 function describe({ headers, status, type }) {
@@ -126,15 +125,15 @@ function describe({ headers, status, type }) {
 }
 
 /**
- * Where in the file the answer begins. null: at the byte that was asked for, perhaps, but nothing proves it.
+ * Where in the file the answer begins. null: it does not say so.
  * @param {string} url
  * @param {Response} response
- * @param {Told} told
+ * @param {Answer} answer
  * @param {number} from where it should begin
  * @param {Identity} known
  */
-function startOf(url, response, told, from, known) {
-    if (!told.partial) return 0; // some servers send the whole file, whatever they are asked for
+function startOf(url, response, answer, from, known) {
+    if (!answer.partial) return 0; // some servers send the whole file, whatever they are asked for
     const refuse = (/** @type {string} */ what) =>
         new NibbleError(
             'NB_ERR_NETWORK',
@@ -142,31 +141,31 @@ function startOf(url, response, told, from, known) {
                 'The server, or a proxy before it, does not serve parts of files correctly: take the file from elsewhere, or ' +
                 'download it first',
         );
-    if (told.multipart) throw refuse('several parts in one (multipart/byteranges)');
-    if (told.encoded) throw refuse(`a part of a compressed file (${response.headers.get('content-encoding')})`);
-    if (told.range !== null) {
-        if (told.first !== from || (told.total > 0 && told.last !== told.total - 1))
-            throw refuse(`another part: ${told.range}`);
+    if (answer.multipart) throw refuse('several parts in one (multipart/byteranges)');
+    if (answer.encoded) throw refuse(`a part of a compressed file (${response.headers.get('content-encoding')})`);
+    if (answer.range !== null) {
+        if (answer.first !== from || (answer.total > 0 && answer.last !== answer.total - 1))
+            throw refuse(`another part: ${answer.range}`);
         return from;
     }
     if (from === 0) throw refuse('a part of it');
-    return told.length > 0 && known.length === from + told.length ? from : null;
+    return answer.length > 0 && known.length === from + answer.length ? from : null;
 }
 
 /**
- * Whether the answer is about the file that earlier ones were about.
+ * Checks that the answer is about the same file as earlier ones.
  * @param {string} url
- * @param {Told} told
+ * @param {Answer} answer
  * @param {Identity} known
  */
-function compare(url, told, known) {
+function compare(url, answer, known) {
     const changed = (/** @type {string} */ what, /** @type {unknown} */ before, /** @type {unknown} */ now) =>
         new NibbleError(
             'NB_ERR_NETWORK',
             `${url} changed while it was being loaded: ` +
                 `its ${what} was ${before}, and is ${now}. Load the model again`,
         );
-    const { etag, modified, total, length, partial } = told;
+    const { etag, modified, total, length, partial } = answer;
     if (known.total && total && known.total !== total) throw changed('size', `${known.total} bytes`, `${total} bytes`);
     if (known.etag && etag) {
         if (plainTag(known.etag) !== plainTag(etag)) throw changed('ETag', known.etag, etag);
@@ -179,7 +178,7 @@ function compare(url, told, known) {
     known.modified ??= modified;
 }
 
-/** An ETag as the file has it: servers mark weak ones, and those of compressed answers. @param {string} etag */
+/** An ETag without the marks that servers put on weak ones, and on those of compressed answers. @param {string} etag */
 const plainTag = (etag) => etag.replace(/^W\//i, '').replace(/(--?|;|:)(gzip|br|zstd|deflate)"$/i, '"');
 
 /**
@@ -212,7 +211,7 @@ function opened(url, response, total, skip) {
         }
     };
     const next = async () => held.shift() ?? receive();
-    /** Whether this is no document: some servers answer every address, with nothing or with a page of their own. */
+    /** Whether the answer is empty or a web page: some servers answer every address so. */
     const isVacant = async () => {
         let text = '';
         for (let piece; text.length < HEAD && (piece = await receive()); ) {
@@ -226,13 +225,13 @@ function opened(url, response, total, skip) {
             (/^text\/html\b/i.test(type) && new URL(url).pathname.endsWith('.json') && !/^\s*[{[]/.test(plain))
         );
     };
-    const told = `status ${response.status}, ${type || 'no type'}`;
-    return { total, told, next, isVacant, cancel: () => void cancel().catch(() => {}) };
+    const answered = `status ${response.status}, ${type || 'no type'}`;
+    return { total, answered, next, isVacant, cancel: () => void cancel().catch(() => {}) };
 }
 
 /**
  * Pieces of a body, each good until the next one is asked for. Where the engine reads into a given buffer (Safari does
- * not), one serves for all: it stays in the cache, where the memory of a new one for each piece must be found first.
+ * not), one serves for all: it stays in the CPU's cache, as a new one for each piece would not.
  * @param {ReadableStream<Uint8Array>} body
  */
 function readerOf(body) {

@@ -11,7 +11,7 @@ export function feeder(pull) {
     let asked = 0;
     return {
         /** @param {Uint8Array | null} piece null at the end */
-        take(piece) {
+        push(piece) {
             arrived.push(piece);
             wake?.();
         },

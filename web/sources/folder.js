@@ -23,7 +23,7 @@ import { mayLack, moduleFiles, modulesOf } from './sentence.js';
  * @typedef {(name: string) => Promise<Single | null>} Place
  */
 
-/** What the core wants of a folder beside the weights; all but the first may be absent. */
+/** What the core wants of a folder beside the weights; all but config.json may be absent. */
 const DOCUMENTS = [
     'config.json',
     'generation_config.json',
@@ -116,7 +116,7 @@ async function ofPath(path) {
     const { basename, dirname, join } = await nodeModule('path');
     const at = (/** @type {string} */ folder) => (/** @type {string} */ name) =>
         /** @type {Single} */ ({ kind: 'path', path: join(folder, name) });
-    // what is wrong with it, opening it says
+    // if something is wrong with the path, opening it will say so
     const isFolder = await stat(path).then(
         (found) => found.isDirectory(),
         () => false,
@@ -259,7 +259,7 @@ const rootOf = (modules) => (modules[0]?.path ? `${modules[0].path}/` : '');
  * A Hugging Face folder's files.
  * @param {Place} place
  * @param {string} where for messages
- * @param {boolean} blind whether the place has an answer for every name, and only opening tells
+ * @param {boolean} blind whether the place returns a source for any name, so that only opening it shows whether it exists
  * @param {string[]} [weights] the files of weights, where they are known
  * @returns {Promise<NamedSource[]>}
  */
@@ -322,7 +322,7 @@ async function noModel(url, name, error) {
 }
 
 /**
- * What the index of a sharded model names, or the one file of others.
+ * The files that the index of a sharded model names; without an index, the one file of weights.
  * @param {Place} place
  * @param {string} where
  */
@@ -335,7 +335,7 @@ async function shardNames(place, where) {
         if (names.length > 0 && names.every((name) => typeof name === 'string' && /^[^/\\]+\.safetensors$/i.test(name)))
             return /** @type {string[]} */ (names);
     } catch {
-        // said below
+        // reported below
     }
     throw new NibbleError(
         'NB_ERR_FORMAT',

@@ -4,8 +4,8 @@ import { openUrl } from './download.js';
 import { decoded, isHidden } from './names.js';
 
 /**
- * hf:OWNER/REPO[@REVISION][/FILE] -> where the hub has it: a folder's address, or a file's. What is copied from the
- * hub's own addresses is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
+ * hf:OWNER/REPO[@REVISION][/FILE] -> the address of a folder or a file on the hub. What is copied from the hub's own
+ * addresses is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
  * @param {string} text
  */
 export function hubUrl(text) {
@@ -22,7 +22,7 @@ export function hubUrl(text) {
         !revision && /^(blob|raw|resolve|tree)$/.test(names[0]) && names.length > 1
             ? names.slice(1)
             : [decoded(revision ?? 'main'), ...(names[0] === '' && names.length === 1 ? [] : names)];
-    // an address ends where it says, and these lead elsewhere
+    // such parts would lead to another address
     if ([owner, repo, ...[at, ...path].flatMap((part) => part.split(/[/\\]/))].some((part) => /^\.*$/.test(part)))
         throw refuse('it has a part that is empty or only dots');
     const isFolder = path.length === 0 || rest.endsWith('/');
@@ -30,7 +30,7 @@ export function hubUrl(text) {
     return `https://huggingface.co/${owner}/${repo}/resolve/${whole}${isFolder ? '/' : ''}`;
 }
 
-/** Where a folder's files are listed: at its own address, or, of the hub, at one of its API. @param {string} url */
+/** Where a folder's files are listed: at its own address; on the hub, at an address of its API. @param {string} url */
 export function listingUrl(url) {
     const [, hub, repo, revision, path] =
         /^(https:\/\/huggingface\.co)\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?#]*)$/.exec(url) ?? [];

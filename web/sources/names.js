@@ -1,5 +1,5 @@
 /**
- * What the names of files tell: parts of several, weights, and what lies beside a model and is none of it.
+ * What file names say: parts of a model, weights, and files that only lie beside a model.
  */
 import { NibbleError } from '../errors.js';
 
@@ -15,7 +15,7 @@ const COMPANIONS = ['mmproj', 'lora|adapters?', 'vocab', 'imatrix'].map(
 );
 
 /**
- * Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), are none of the model's.
+ * Hidden files, and what macOS adds for each file that it copies or packs ("._model.gguf"), do not belong to a model.
  * @param {string} path
  */
 export const isHidden = (path) => /(^|[/\\])(\.|__MACOSX[/\\])/.test(path);
@@ -23,7 +23,7 @@ export const isHidden = (path) => /(^|[/\\])(\.|__MACOSX[/\\])/.test(path);
 /** A browser writes "name (1).gguf" where it has downloaded a "name.gguf" before. @param {string} name */
 const withoutCount = (name) => name.replace(/ ?\(\d+\)(?=\.[^./]*$)/, '');
 
-/** As text, or as it stands where a stray % makes that impossible. @param {string} part of an address */
+/** Percent-decoded; unchanged if a stray % makes that impossible. @param {string} part of an address */
 export function decoded(part) {
     try {
         return decodeURIComponent(part);
@@ -33,7 +33,7 @@ export function decoded(part) {
 }
 
 /**
- * All parts' names, from any one's; null if that is no part of several.
+ * The names of all parts, from the name of any; null if the name is not that of a part.
  * @param {string} name
  * @param {string} kind its ending
  */
@@ -69,7 +69,7 @@ export function finder(names, where) {
 /** A path's last part; of a module's folder, as sentence-transformers names them, the last two. @param {string} path */
 export const lastOf = (path) => /(\d+_[A-Za-z]+\/)?[^/]*$/.exec(path)?.[0] ?? path;
 
-/** Whether the core takes this file's header only, at first. @param {{ name: string }} file */
+/** Whether this is a file of weights, of which the core reads only the header at first. @param {{ name: string }} file */
 export const isWeights = ({ name }) => !/\.(json|jinja|model)$/.test(name);
 
 /**
@@ -85,7 +85,7 @@ export function weightsAmong(names, kind) {
     }, all);
 }
 
-/** Of either kind, and not hidden. @param {string[]} names */
+/** The files of weights of either kind that are not hidden. @param {string[]} names */
 export function allWeights(names) {
     const visible = names.filter((name) => !isHidden(name));
     return [...weightsAmong(visible, 'gguf'), ...weightsAmong(visible, 'safetensors')];

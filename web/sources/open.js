@@ -3,13 +3,13 @@
  * holds one piece at a time. (A page's ReadableStream and Uint8Array come through the port: see feeder.js.)
  */
 import { NibbleError, reason } from '../errors.js';
-import { breathe, nodeModule } from '../platform.js';
+import { nodeModule, yieldToEvents } from '../platform.js';
 import { openToRead } from './descriptor.js';
 import { AbsentError, openUrl } from './download.js';
 
 /**
- * Where the bytes go. room(): the place for the next bytes, empty when no more are needed; it is good until commit.
- * ready(): whoever has bytes for it waits for this before room(), if it is there.
+ * Where the bytes go. room(): memory for the next bytes, empty when no more are needed; it is valid until commit().
+ * ready(): if it is there, a source awaits it before room().
  * @typedef {{ room: () => Uint8Array, commit: (n: number) => void, ready?: () => Promise<void> }} Sink
  */
 
@@ -26,20 +26,20 @@ import { AbsentError, openUrl } from './download.js';
 
 /**
  * An open source. total: the whole file's bytes, 0 if unknown. A download has more: next() gives one piece, which
- * is good until the next is asked for, isVacant() tells whether the answer is no file (see download.js), and `told`
- * is what the server said.
- * @typedef {{ total: number, told?: string, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array |
+ * is good until the next is asked for, isVacant() tells whether the answer is no file (see download.js), and
+ * `answered` is what the server said.
+ * @typedef {{ total: number, answered?: string, into: (sink: Sink) => Promise<void>, next?: () => Promise<Uint8Array |
  *     null>, cancel?: () => void,
  *     isVacant?: () => Promise<boolean> }} Opened
  */
 
-/** What the first opening told of a file. @typedef {import('./download.js').Identity & { file?: string }} Identity */
+/** What the first opening says of a file. @typedef {import('./download.js').Identity & { file?: string }} Identity */
 
 const PIECE = 1 << 20; // bytes that are read at once from a file
 
 /**
  * A file that is opened several times, for its header and then for its weights. Every time it must be the same
- * file: what the first opening told of it is compared with what the others tell.
+ * file: what the first opening says of it is compared with what the others say.
  * @param {Single} source
  * @returns {(from?: number) => Promise<Opened>} from: the first byte that is wanted
  */
@@ -102,7 +102,7 @@ export function twice(total, next) {
 export const isAbsent = (error) => error instanceof AbsentError;
 
 /**
- * An answer that stands for a file, or null: it may hold nothing, or a web page instead.
+ * An opened file; null if a server answered with nothing, or with a web page instead.
  * @param {Opened} opened
  * @returns {Promise<Opened | null>}
  */
@@ -211,7 +211,7 @@ async function openPath(path, from, known) {
             );
         return Number(found.size);
     };
-    let at = from > 0 ? from : null; // a pipe has no places, only what comes next
+    let at = from > 0 ? from : null; // null: a pipe can only be read on
     const read = async (/** @type {Uint8Array} */ room) => {
         const { bytesRead } = await attempt(() => file.read(room, 0, Math.min(room.length, PIECE), at));
         at = at === null ? at : at + bytesRead;
@@ -298,7 +298,7 @@ function openBlob(blob, from) {
 }
 
 /**
- * Bytes that are at hand -> sink.
+ * Bytes in memory -> sink.
  * @param {Uint8Array} bytes
  * @param {Sink} sink
  * @returns {Promise<boolean>} whether it took all: false if it wants no more
@@ -322,12 +322,12 @@ export async function give(bytes, sink) {
  * @param {Sink} sink
  */
 export async function pour(next, sink) {
-    let breathed = performance.now();
+    let yielded = performance.now();
     for (let piece = await next(); piece; piece = await next()) {
         if (!(await give(piece, sink))) return;
-        if (performance.now() - breathed > 20) {
-            await breathe();
-            breathed = performance.now();
+        if (performance.now() - yielded > 20) {
+            await yieldToEvents();
+            yielded = performance.now();
         }
     }
 }

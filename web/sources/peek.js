@@ -5,8 +5,7 @@ import { give } from './open.js';
 /** @typedef {import('./open.js').Opened} Opened */
 /** @typedef {import('./open.js').Sink} Sink */
 
-/** Bytes that there is room for at first, so that a chunk of a stream mostly goes on as a whole; and for which more is
- * made. */
+/** Bytes of the buffer at first, which a chunk of a stream mostly fits; and by how many it grows. */
 const ROOM = 1 << 20;
 
 /**
@@ -19,7 +18,7 @@ export async function peek(opened, size) {
         filled = 0;
     /** @type {Sink | undefined} */
     let sink;
-    /** Who has more bytes at hand, as a converter has, does not wait in between: there is always room. */
+    /** Never empty: a source that has more bytes ready, such as a converter, does not wait between them. */
     const room = () => {
         if (filled === kept.length) {
             const larger = new Uint8Array(filled + ROOM);
@@ -57,7 +56,7 @@ export async function peek(opened, size) {
     return { head: kept.subarray(0, Math.min(filled, size)), rest: { ...opened, into } };
 }
 
-/** A promise and who settles it. @returns {{ promise: Promise<void>, resolve: () => void }} */
+/** A promise, and the function that resolves it. @returns {{ promise: Promise<void>, resolve: () => void }} */
 function resolvers() {
     let resolve = () => {};
     const promise = /** @type {Promise<void>} */ (

@@ -5,7 +5,7 @@ import { pour } from './open.js';
 /** @typedef {import('./open.js').Sink} Sink */
 
 /**
- * Goes on reading a download some megabytes before whoever takes it.
+ * Reads a download some megabytes ahead of its reader.
  * @param {Promise<Opened>} opening
  * @returns {{ into: (sink: Sink) => Promise<void>, cancel: () => void }}
  */
@@ -17,7 +17,7 @@ export function readAhead(opening) {
     let last = opening;
     const ask = () => {
         const piece = last.then(async () => (await (await opening).next?.())?.slice() ?? null);
-        piece.catch(() => {}); // whoever takes it hears of it
+        piece.catch(() => {}); // its reader gets the error
         pieces.push((last = piece));
         return piece;
     };

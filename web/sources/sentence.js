@@ -19,7 +19,7 @@ const TRANSFORMER = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xl
 /** Modules that have weights. */
 const WEIGHTY = /\.(Dense|LayerNorm)$/;
 
-/** For a file that may turn out not to exist. @param {boolean} optional */
+/** The property of a NamedSource that need not exist. @param {boolean} optional */
 export const mayLack = (optional) => (optional ? { absent: async () => null } : {});
 
 /**
@@ -44,7 +44,7 @@ export async function modulesOf(place, where) {
         )
             return modules;
     } catch {
-        // said below
+        // reported below
     }
     throw new NibbleError(
         'NB_ERR_FORMAT',
@@ -58,7 +58,7 @@ export async function modulesOf(place, where) {
  * @param {import('./folder.js').Place} place
  * @param {Module[]} modules
  * @param {string} where for messages
- * @param {boolean} blind whether the place has an answer for every name
+ * @param {boolean} blind whether the place returns a source for any name
  * @returns {Promise<NamedSource[]>}
  */
 export async function moduleFiles(place, modules, where, blind) {

@@ -11,7 +11,7 @@ import {
     TYPES,
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { breathe } from '../platform.js';
+import { yieldToEvents } from '../platform.js';
 import { isFloat } from './planned.js';
 import { startPooledCore } from './pool.js';
 import { withName } from './quantize-core.js';
@@ -56,14 +56,14 @@ export class AutoRound {
     }
 
     /**
-     * Refuses by name what cannot be rounded so.
+     * Refuses types and models that AutoRound cannot round, with an error that names them.
      * @param {import('./parts.js').Parts} parts whose engine has described the model
      * @param {Planned[]} plan
      * @param {Planned[]} wanted
      * @param {number} window
      */
     check(parts, plan, wanted, window) {
-        const other = wanted.find(({ type }) => !isFloat(type) && !this.#takes(type));
+        const other = wanted.find(({ type }) => !isFloat(type) && !this.#canRound(type));
         if (other)
             throw refusal(
                 `does not round to ${other.type} (${other.name}): take method gptq, or a type such as q4_0 or q4_k_m`,
@@ -81,13 +81,13 @@ export class AutoRound {
     }
 
     /** @param {string} type */
-    #takes(type) {
+    #canRound(type) {
         return this.core.exports.nb_auto_round_takes(TYPES[type]);
     }
 
     /** Whether a type's scales come from blocks that were made before. @param {string} type */
     needsBlocks(type) {
-        return this.#takes(type) === WITH_BLOCKS;
+        return this.#canRound(type) === WITH_BLOCKS;
     }
 
     /**
@@ -110,26 +110,26 @@ export class AutoRound {
         });
         this.windows = windows;
         this.steps = steps * Math.min(BATCH, windows);
-        this.#take('exact', walk);
+        this.#copyStreams('exact', walk);
     }
 
-    /** The walk's streams. @param {'exact' | 'inputs'} which @param {import('./walk.js').Walk} walk */
-    #take(which, walk) {
+    /** Copies the walk's residual streams. @param {'exact' | 'inputs'} which @param {import('./walk.js').Walk} walk */
+    #copyStreams(which, walk) {
         const { core } = this,
             streams = walk.streams(this.#width);
         core.floats(core.exports[`nb_auto_round_${which}`](this.#handle) >>> 0, streams.length).set(streams);
     }
 
     /**
-     * A layer's weights.
+     * Copies a layer's weights.
      * @param {number} layer
-     * @param {(name: string) => Float32Array} floats of a tensor
+     * @param {(name: string) => Float32Array} floats gives those of a tensor
      */
     load(layer, floats) {
         const { core } = this,
             { size, fields } = nb_train_tensor;
         this.layer = layer;
-        /** Of matrices and norms, by their names. @type {Map<string, number>} */
+        /** The numbers of matrices and norms, by their names. @type {Map<string, number>} */
         this.places = new Map();
         for (let i = 0; ; i++) {
             const found = core.borrow(size, (at) => {
@@ -156,7 +156,7 @@ export class AutoRound {
     }
 
     /**
-     * Rounds the matrices, and fills their places.
+     * Rounds the matrices, and fills their blocks or codes.
      * @param {import('./walk.js').Walk} walk that has the layer's inputs
      * @param {Rounded[]} matrices
      * @param {import('./walk.js').Tick} tick
@@ -164,7 +164,7 @@ export class AutoRound {
      */
     async round(walk, matrices, tick) {
         const { core, steps = 1 } = this;
-        this.#take('inputs', walk);
+        this.#copyStreams('inputs', walk);
         for (const matrix of matrices) this.#choose(matrix);
         await this.#each('nb_auto_round_step', steps, tick);
         for (const matrix of matrices) this.#finish(matrix);
@@ -180,12 +180,12 @@ export class AutoRound {
     async #each(name, total, tick) {
         for (let left = total; left > 0; ) {
             left = this.#count(name);
-            await breathe();
+            await yieldToEvents();
             await tick(1 - left / total);
         }
     }
 
-    /** Calls a function whose errors are of the layer. @param {string} name */
+    /** Calls a function, and names the layer in its errors. @param {string} name */
     #count(name) {
         try {
             return this.core.count(name, this.#handle);
@@ -226,7 +226,7 @@ export class AutoRound {
         const { core } = this,
             place = this.#place(tensor.name),
             coded = parts?.[0].coded;
-        if (coded) return this.#takeCodes(place, tensor, coded);
+        if (coded) return this.#readCodes(place, tensor, coded);
         core.borrow(blocks.length, (at) => {
             core.count('nb_auto_round_blocks', this.#handle, place, at);
             blocks.set(core.bytes(at, blocks.length));
@@ -238,7 +238,7 @@ export class AutoRound {
      * @param {Weights} tensor
      * @param {import('./inputs.js').Coded} coded
      */
-    #takeCodes(place, { rows, columns }, { format, order, codes, scales, zeros, values, groups }) {
+    #readCodes(place, { rows, columns }, { format, order, codes, scales, zeros, values, groups }) {
         const { core } = this,
             group = format.group || columns,
             n = rows * columns;

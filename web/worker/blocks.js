@@ -3,12 +3,12 @@
  * a run that was interrupted goes on.
  */
 
-/** What became of a tensor. @typedef {{ name: string, type: string, bytes: Uint8Array }} Made */
+/** What a tensor became. @typedef {{ name: string, type: string, bytes: Uint8Array }} Made */
 
 /**
- * What a run is made of: one that differs in settings, plan, text or ends does not go on with the layers. plan: what
- * becomes of the layers' tensors. choices: the options that led to it; other ones do not matter if the plan is the
- * same.
+ * What identifies a run: with other settings, plan, text or ends, an earlier run's layers are refused. plan: what the
+ * layers' tensors become. choices: the options that led to the plan; they may differ if the plan is the same. ends: the
+ * hash of the weights outside the layers.
  * @typedef {{ settings: Record<string, any>, choices: Record<string, any>, plan: string, text: Uint8Array,
  *     ends: string }} Run
  */
@@ -20,9 +20,9 @@
  * @property {(run: Run) => void} begin
  * @property {(layer: number, source: string) => void} check that a layer that is done was made of these weights: their
  *     hash
- * @property {(layer: number) => Iterable<Made>} made what a layer that is done became
+ * @property {(layer: number) => Iterable<Made>} made what the tensors of a layer that is done became
  * @property {(bytes: number) => Uint8Array} space for a tensor that is made, and then put
- * @property {(tensor: Made) => void} put into the layer at hand
+ * @property {(tensor: Made) => void} put into the current layer
  * @property {(source?: string) => void | Promise<void>} endLayer source: the hash of its weights as the source has them
  * @property {(name: string) => boolean} has
  * @property {(name: string, from: number, room: Uint8Array) => void} read fills the room with a tensor's bytes

@@ -1,8 +1,8 @@
 /**
  * quantize() with a calibration text. For one layer after the other: the converter gives its weights, the walk observes
- * what each group of its matrices is multiplied with, the quantizer makes blocks of the weights, and the walk goes on
- * with these. When all layers are done the converter writes the GGUF with zeros in the places of the blocks, and these
- * are put there as it passes.
+ * the inputs of each group of its matrices, the quantizer makes blocks of the weights, and the walk goes on with these.
+ * When all layers are done, the converter writes the GGUF with zeros in the places of the blocks, and the blocks are put
+ * there as it passes.
  *
  * In memory are the weights of one layer, what was observed of one group, the text's residual streams, and the blocks,
  * if no side file has them.
@@ -46,23 +46,23 @@ import { cutForInputs, spread } from './windows.js';
 const searches = (type, search) =>
     /^(q[45]_[01]|q\d_k|iq)/.test(type) || (search === 'best' && /^(mxfp4|nvfp4)$/.test(type));
 /**
- * Whether a layer's weights fit into a core's 4 GB as floats, beside those of the source and the text's streams. That
- * must not depend on the memory of a device, as the bytes that are made do not.
+ * Whether a layer's weights fit into a core's 4 GB as floats, beside those of the source and the text's streams. The
+ * limit is the same on every device, and so are the bytes that are made.
  * @param {Planned[]} plan
  * @param {number} layer
  */
 export const fitsAsFloats = (plan, layer) =>
     4 * plan.reduce((sum, tensor) => sum + (layerOf(tensor.name) === layer ? weightsOf(tensor) : 0), 0) <= 2 ** 30;
 
-/** The output matrix with its scale, which no layer needs. A bias of the output must be there in families that have
- * it. */
+/** The output matrix and its scale, which no layer needs. (The output's bias is loaded: families that have one require
+ * it.) */
 const OF_OUTPUT = new Set(['output.weight', 'output.scale']);
 /** Factors of RoPE, which layers need, too. */
 const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
 
 /**
  * @param {Conversion} conversion which has read the headers; another one is made of its files
- * @param {Planned[]} plan what becomes of all tensors
+ * @param {Planned[]} plan what all tensors become
  * @param {QuantizeOptions} options
  * @param {Port} port
  * @param {Blocks} blocks which get what is made
@@ -94,7 +94,7 @@ export async function calibrate({ core, files }, plan, options, port, blocks, jo
 }
 
 class Calibration {
-    /** Of attention. */
+    /** The numbers of attention heads. */
     shape = { heads: 0, kvHeads: 0 };
 
     /**
@@ -117,11 +117,11 @@ class Calibration {
         this.options = options;
         this.journal = journal;
         this.folds = options.method.startsWith('awq') || options.folder?.smooth !== undefined;
-        /** What is observed for the rounding, and for scales of columns. */
-        this.what =
+        /** What is observed to round, and to scale columns. */
+        this.toRound =
             (options.method === 'rtn' ? NB_WALK_MEANS : NB_WALK_HESSIANS) +
             (options.folder?.activations === 'static' ? NB_WALK_RANGES : 0);
-        this.whatFolds = options.folder?.smooth === undefined ? NB_WALK_HESSIANS : NB_WALK_MEANS;
+        this.toScale = options.folder?.smooth === undefined ? NB_WALK_HESSIANS : NB_WALK_MEANS;
         this.maker = maker;
         const wanted = plan.filter((tensor) => maker.isWanted(tensor));
         checkPlan(plan, wanted, options.method, this.folds);
@@ -134,19 +134,19 @@ class Calibration {
         );
     }
 
-    /** All layers. */
+    /** Quantizes all layers. */
     async run() {
         const walk = await this.#begin();
         try {
             const { layers } = this.blocks;
-            for (let layer = 0; layer < layers; layer++) await this.#again(walk, layer);
+            for (let layer = 0; layer < layers; layer++) await this.#passMade(walk, layer);
             for (let layer = layers; layer < this.layers; layer++) await this.#layer(walk, layer);
         } finally {
             walk.free();
         }
     }
 
-    /** The text's tokens, in the state in which the first layer is given them. */
+    /** Makes the first layer's inputs of the text's tokens. */
     async #begin() {
         const { parts, options, blocks, journal } = this,
             { engine } = parts,
@@ -200,18 +200,18 @@ class Calibration {
     }
 
     /**
-     * A layer that an earlier run has made. If all are, nothing needs its outputs.
+     * Goes through a layer that an earlier run has made. If that run has made all layers, nothing needs the outputs.
      * @param {Walk} walk
      * @param {number} layer
      */
-    async #again(walk, layer) {
+    async #passMade(walk, layer) {
         const { parts, progress, blocks } = this,
             hash = blocks.hash?.();
-        const isLast = blocks.layers === this.layers,
-            isKept = (/** @type {string} */ name) => this.autoRound !== null && !isLast && layerOf(name) === layer;
+        const areAllMade = blocks.layers === this.layers,
+            isKept = (/** @type {string} */ name) => this.autoRound !== null && !areAllMade && layerOf(name) === layer;
         const kept = await parts.load(belongsTo(layer), isKept, hash);
         blocks.check(layer, hash?.digest('hex') ?? '');
-        if (!isLast) {
+        if (!areAllMade) {
             walk.layer(parts.engine.model, layer);
             progress.beginLayer(layer, this.autoRound ? 2 : 1);
             if (this.autoRound) await this.#passExact(layer, this.#tensorsOf(kept));
@@ -260,7 +260,7 @@ class Calibration {
             steps = (options.trueSequential ? 2 : 1) * known().length + passes + (options.trueSequential ? 0 : 1);
         progress.beginLayer(layer, steps + (pairs.length > 0 ? 1 + pairs.length : 0));
         if (folding && pairs.length > 0) await this.#fold(walk, layer, folding, pairs);
-        const groups = known(); // a matrix that was scaled may be one more
+        const groups = known(); // scaling may have added a matrix
         await this.#quantizeGroups(walk, layer, groups, tensors);
         const matrices = groups.flatMap(({ matrices }) => matrices).length;
         await this.#endLayer(walk, layer, `${matrices} matrices, ${time()}`, hash);
@@ -272,12 +272,12 @@ class Calibration {
      * @param {Walk} walk
      * @param {number} layer
      * @param {{ group: number, matrices: Matrix[] }[]} groups
-     * @param {Map<string, Weights>} tensors which are no longer kept when they are quantized
+     * @param {Map<string, Weights>} tensors each is dropped when it is quantized
      */
     async #quantizeGroups(walk, layer, groups, tensors) {
-        const { progress, what } = this,
+        const { progress, toRound } = this,
             { trueSequential } = this.options;
-        if (!trueSequential) await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, what, tick));
+        if (!trueSequential) await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, toRound, tick));
         let part = 0;
         for (const { group, matrices } of groups) {
             const [{ name }] = matrices;
@@ -285,7 +285,7 @@ class Calibration {
                 await progress.step('pass', `blk.${layer}`, (tick) => walk.passPart(tick));
                 part = matrices[0].part;
             }
-            if (trueSequential) await progress.step('observe', name, (tick) => walk.observe(group, what, tick));
+            if (trueSequential) await progress.step('observe', name, (tick) => walk.observe(group, toRound, tick));
             await progress.step('quantize', name, async (tick) => {
                 for (const { tensor, ...room } of await this.#quantize(walk, group, matrices, tensors, tick)) {
                     this.#put(walk, tensor, room);
@@ -325,7 +325,7 @@ class Calibration {
     }
 
     /**
-     * AutoRound's exact streams go on to the next layer.
+     * Passes AutoRound's exact streams through a layer.
      * @param {number} layer
      * @param {Map<string, Weights>} tensors
      */
@@ -340,7 +340,7 @@ class Calibration {
     }
 
     /**
-     * A layer by AutoRound. The scales of types that have several in a block are those of rounding to nearest.
+     * Quantizes a layer by AutoRound. The scales of types that have several in a block are those of rounding to nearest.
      * @param {AutoRound} autoRound
      * @param {Walk} walk
      * @param {number} layer
@@ -357,7 +357,7 @@ class Calibration {
         progress.beginLayer(layer, groups.length + (groups.length > 0 ? 1 : 0) + 3);
         await this.#passExact(layer, tensors);
         if (groups.length > 0)
-            await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.what, tick));
+            await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.toRound, tick));
         /** @type {import('./auto-round.js').Rounded[]} */
         const rounded = wanted
             .filter(({ name }) => !withBlocks.has(name))
@@ -375,7 +375,7 @@ class Calibration {
     }
 
     /**
-     * Scales of AWQ or SmoothQuant. What has changed goes into the file.
+     * Scales columns, for AWQ or SmoothQuant. The changed tensors go into the file.
      * @param {Walk} walk
      * @param {number} layer
      * @param {Folding} folding
@@ -383,7 +383,7 @@ class Calibration {
      */
     async #fold(walk, layer, folding, pairs) {
         const { progress, blocks, wanted, maker } = this;
-        await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.whatFolds, tick));
+        await progress.step('observe', `blk.${layer}`, (tick) => walk.observe(-1, this.toScale, tick));
         for (const pair of pairs) await progress.step('scale', pair.absorber.name, (tick) => folding.fold(pair, tick));
         for (const tensor of folding.changed)
             if (wanted.has(tensor.name) || maker.isRemade(tensor)) wanted.add(tensor.name);
@@ -432,7 +432,7 @@ class Calibration {
     }
 
     /**
-     * What a tensor became.
+     * Puts what a tensor became into the walk, and among the blocks.
      * @param {Walk} walk
      * @param {Weights} tensor
      * @param {import('./inputs.js').Room} room
@@ -447,5 +447,5 @@ class Calibration {
     }
 }
 
-/** Whether a layer's part of the model has the tensor. @param {number} layer */
+/** Whether a model with one layer has the tensor. @param {number} layer */
 const belongsTo = (layer) => (/** @type {string} */ name) => layerOf(name) === layer || isOfLayers(name);

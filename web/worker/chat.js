@@ -4,7 +4,7 @@
  * Nobody may forge a turn by writing a special token into a message. Template and tokenizer still see exactly what
  * the reference shows them. The template gets the messages as they are; its renderer (jinja/) remembers, through
  * all that a template does to a text, which characters came out of a message. The tokenizer gets the whole text at
- * once, and is told where the messages stand in it: a special token's name that touches a message is text there
+ * once, and the places of the messages in it: a special token's name that touches a message is text there
  * (nb_tokenize_quoted).
  *
  * Control tokens are never parsed in a message. Tokens that a file calls user-defined are found in any text, as the
@@ -21,7 +21,7 @@ import { importOwn } from '../platform.js';
  *     (nb_plain) */
 
 /**
- * What this needs to know of a model.
+ * What chatPrompt() needs to know of a model.
  * @typedef {object} ChatModel
  * @property {string | null} template
  * @property {boolean} [encoder] it embeds texts, and continues none
@@ -36,7 +36,7 @@ import { importOwn } from '../platform.js';
  */
 
 /**
- * What a template yields to: resolves to true if the rendering is to be left.
+ * Called when the template yields; resolves to true if rendering is to stop.
  * @typedef {() => Promise<boolean> | boolean} Pause
  */
 
@@ -60,7 +60,7 @@ async function loadJinja(url = ownTemplateUrl()) {
  * @param {Message[]} messages checked
  * @param {TemplateOptions} [options]
  * @param {Pause} [pause]
- * @returns {Promise<import('../protocol.js').Prompt | null>} null: it was left
+ * @returns {Promise<import('../protocol.js').Prompt | null>} null: it was stopped
  */
 export async function chatPrompt(model, messages, options = {}, pause = () => false) {
     if (!model.template)
@@ -89,30 +89,30 @@ export async function chatPrompt(model, messages, options = {}, pause = () => fa
 
 /** @param {Jinja} jinja @param {unknown} error */
 function explained(jinja, error) {
-    const told = messageOf(error);
+    const reason = messageOf(error);
     if (error instanceof jinja.LimitError)
         return new NibbleError(
             'NB_ERR_FORMAT',
-            `the model's chat template asks for too much: ${told}. Use complete() with a prompt of your own`,
+            `the model's chat template asks for too much: ${reason}. Use complete() with a prompt of your own`,
             { cause: error },
         );
     if (error instanceof jinja.SyntaxProblem)
         return new NibbleError(
             'NB_ERR_FORMAT',
-            `the model's chat template cannot be read: ${told}. Use complete() with a prompt of your own`,
+            `the model's chat template cannot be read: ${reason}. Use complete() with a prompt of your own`,
             { cause: error },
         );
     // some templates refuse what they were not made for by raising an error themselves: their text says what
     return error instanceof jinja.TemplateError
-        ? new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${told}`, {
+        ? new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${reason}`, {
               cause: error,
           })
         : error;
 }
 
 /**
- * A template that looks into a content of parts gets the parts. One that takes it for a text, and would print a
- * list or fails, gets the texts of the parts, with line ends between them as llama.cpp puts there.
+ * A template that looks into a content of parts gets the parts. One that treats it as a text, and would print a list
+ * or fail, gets the texts of the parts, joined by line ends as in llama.cpp.
  * @param {Jinja} jinja
  * @param {import('../jinja/interpreter.js').Template} template
  * @param {ChatModel} model
@@ -184,7 +184,7 @@ function variablesOf(
             ['messages', list],
             ['add_generation_prompt', addGenerationPrompt],
             ['tools', toValue(tools, CALLER)],
-            ['documents', toValue(documents, CALLER)], // templates ask whether they are none
+            ['documents', toValue(documents, CALLER)], // templates test whether this is none
         ]),
     );
     for (const [name, value] of Object.entries(templateVariables)) variables.set(name, toValue(value, CALLER));
@@ -204,14 +204,14 @@ function withReasoning(message) {
 }
 
 /**
- * The user-defined tokens that are text in messages: those that the template writes itself, but for white space. In
+ * The user-defined tokens that are text in messages: those that the template writes itself, except white space. In
  * the model's own words, those that come in pairs like <think> and </think> stay tokens: they mark parts of an
- * answer, and no turn.
+ * answer, not turns.
  * @param {Jinja} jinja
  * @param {string[]} literals
  * @param {{ token: number, name: string }[]} userDefined
  * @param {Pause} pause
- * @returns {Promise<Plain[] | null>} null: it was left
+ * @returns {Promise<Plain[] | null>} null: it was stopped
  */
 async function plainTokens({ CALLER, MODEL }, literals, userDefined, pause) {
     const isWritten = searcher(literals.join('\0')),

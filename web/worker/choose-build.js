@@ -1,6 +1,6 @@
-/** Which build of the core serves best here, and with how many threads. */
+/** Chooses the build of the core that is best here, and the number of threads. */
 import { NibbleError } from '../errors.js';
-import { breathe, isNode, usefulThreads } from '../platform.js';
+import { isNode, usefulThreads, yieldToEvents } from '../platform.js';
 import { startBuild } from './core.js';
 import { stopwatch } from './journal.js';
 
@@ -12,7 +12,7 @@ import { stopwatch } from './journal.js';
 const PROBE_CALLS = 20000;
 
 /**
- * Two modules that use one instruction each, to ask an engine whether it knows it.
+ * Whether the engine knows an instruction: it must accept a module that uses it.
  * @param {number[]} body a function's code
  */
 // biome-ignore format: a line a section of the module
@@ -35,8 +35,8 @@ export const possibleThreads = async (asked) => (mayShare() ? usefulThreads(aske
 
 /**
  * Whether the relaxed dot product computes what the kernels rely on, in the first tier of compilation and in the
- * last. Only products with 8-bit activations want to know: of other relaxed instructions any answer that they may
- * give will do.
+ * last. Only products with 8-bit activations need this: of the other relaxed instructions, any result that the
+ * standard allows will do.
  * @param {Core} core
  * @param {'exact' | 'fast' | undefined} precision
  */
@@ -44,7 +44,7 @@ async function relaxedIsRight(core, precision) {
     if (precision !== 'fast') return true;
     const { nb_probe_relaxed } = core.exports;
     for (let i = 0; i < PROBE_CALLS; i++) if (nb_probe_relaxed() !== 1) return false;
-    await breathe(); // the optimizing compiler works in the background; its code serves the next call
+    await yieldToEvents(); // the optimizing compiler works in the background; its code serves the next call
     return nb_probe_relaxed() === 1;
 }
 
@@ -55,7 +55,7 @@ const isRelaxed = (/** @type {Build} */ build) => build.startsWith('relaxed');
 const isThreaded = (/** @type {Build} */ build) => build.endsWith('-threads');
 
 /**
- * Instantiates the build that serves best here, or the one asked for.
+ * Instantiates the build that is best here, or the one asked for.
  * @param {Pick<import('../protocol.js').EngineOptions, 'threads' | 'build' | 'assets' | 'precision'>} options
  * @param {import('./journal.js').Journal} [journal]
  * @returns {Promise<{ core: Core, threads: number }>} threads: how many to use; with a build that was asked for, as
@@ -114,7 +114,7 @@ function obstacle(build, wasm) {
         return `it needs shared memory, and ${
             isNode || globalThis.crossOriginIsolated ? 'this engine has none' : 'the page is not cross-origin isolated'
         }`;
-    if (isRelaxed(build) && !knowsRelaxed()) return 'it needs relaxed SIMD, which this engine has not';
+    if (isRelaxed(build) && !knowsRelaxed()) return 'it needs relaxed SIMD, which this engine lacks';
     return undefined;
 }
 

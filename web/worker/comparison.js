@@ -1,5 +1,5 @@
 /**
- * Of compare(), what one model's worker does. The base's worker gives logits and weights, some rows at a time, and the
+ * compare(), in the worker of one model. The base's worker gives logits and weights, some rows at a time, and the
  * other model's compares them with its own.
  */
 import { NB_COMPARED_NUMBERS, NB_WEIGHT_BINS, nb_matrix_facts } from '../abi.js';
@@ -12,12 +12,12 @@ import { cut, firstScored, openSession, windowTokens } from './windows.js';
 /** @typedef {import('../protocol.js').ComparedRows} ComparedRows */
 /** @typedef {import('../protocol.js').MatrixFacts} MatrixFacts */
 
-/** Weights that are handed over at once. */
+/** Weights that are sent at once. */
 const PIECE = 1 << 18;
 
 const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `compare(): ${what}`);
 
-/** A walk over the tokens of a text that are scored, in pieces of some rows of logits. */
+/** Goes through the tokens of a text that are scored, some rows of logits at a time. */
 export class TextWalk {
     /**
      * @param {Engine} engine
@@ -31,8 +31,8 @@ export class TextWalk {
         this.all = cut(engine, input, options, 'compare()');
         this.from = firstScored(this.all);
         this.session = openSession(engine, this.all.context);
-        this.tokens = this.core.take(4 * this.all.context, 'a window of the text');
-        this.scores = this.core.take(4 * this.all.context, 'a window of the text');
+        this.tokens = this.core.allocate(4 * this.all.context, 'a window of the text');
+        this.scores = this.core.allocate(4 * this.all.context, 'a window of the text');
         this.window = -1;
         this.done = this.all.context; // tokens of the window that were evaluated
         this.at = this.all.context; // the next one whose logits are wanted
@@ -104,14 +104,14 @@ export class TextWalk {
         });
     }
 
-    /** @param {number} rows that were taken; the last token of a window has no next one */
+    /** @param {number} rows that are done; the last token of a window has no next one */
     pass(rows) {
         this.at += rows;
         if (this.at === this.all.context - 1) this.at = this.all.context;
     }
 
     /**
-     * What this model makes of the same tokens.
+     * Compares this model's logits of the same tokens with the base's.
      * @param {ComparedRows} base
      * @returns {Float64Array} [rows, NB_COMPARED_NUMBERS]
      */
@@ -158,7 +158,7 @@ export function matricesOf({ core, model }) {
     );
 }
 
-/** Root mean squares of the matrices, which histograms have as their unit. @param {Engine} engine @param {number} n */
+/** Root mean squares of the matrices, the unit of the histograms. @param {Engine} engine @param {number} n */
 export const unitsOf = ({ core, model }, n) =>
     Array.from({ length: n }, (_, i) => core.exports.nb_model_matrix_size(model, i));
 

@@ -36,7 +36,7 @@ import { inBytes, stopwatch } from './journal.js';
 const OPENED_AHEAD = 3;
 
 /**
- * What a converter is told beside the files. setUp() is called before the first file, and planned() when all
+ * A converter's options. setUp() is called before the first file, and planned() when all
  * headers are there.
  * @typedef {object} ConvertOptions
  * @property {import('../assets.js').Assets} assets
@@ -95,7 +95,7 @@ export class Conversion {
         this.converter = core.object('nb_converter_new', options.headerOnly ? NB_CONVERT_HEADER : NB_CONVERT_ALL);
         /** @type {ReturnType<typeof feedSink>[]} */
         this.sinks = [];
-        /** The file after the one at hand. @type {{ number: number, stream: ReturnType<typeof readAhead> } |
+        /** The next file, which is read ahead. @type {{ number: number, stream: ReturnType<typeof readAhead> } |
          * undefined} */
         this.ahead = undefined;
     }
@@ -117,7 +117,7 @@ export class Conversion {
     }
 
     /**
-     * Before all else.
+     * Reads the headers of all files. It comes first.
      * @param {() => Promise<void>} [ready]
      */
     async readHeaders(ready) {
@@ -139,7 +139,7 @@ export class Conversion {
     }
 
     /**
-     * One file after the other; those of a network are opened a few ahead.
+     * Reads one file after the other; remote ones are opened a few ahead.
      * @param {() => Promise<void>} [ready]
      */
     async readFiles(ready) {
@@ -157,7 +157,7 @@ export class Conversion {
                         throw error;
                     },
                 );
-            opened.catch(() => {}); // heard when its turn comes
+            opened.catch(() => {}); // thrown when its turn comes
             opening.set(i, opened);
             return opened;
         };
@@ -176,7 +176,7 @@ export class Conversion {
             const bytes = await this.readHeader(file, found, ready);
             this.journal?.(
                 `${file.name}: ${isWeights(file) ? 'header in the first' : 'all'} ${inBytes(bytes)}, ${time()}${
-                    found.told ? `; ${found.told}` : ''
+                    found.answered ? `; ${found.answered}` : ''
                 }`,
             );
             read.add(file.name);
@@ -184,7 +184,7 @@ export class Conversion {
     }
 
     /**
-     * A document, or weights as far as their header goes.
+     * Reads a document, or the header of a file of weights.
      * @param {InputFile} file
      * @param {import('../sources/open.js').Opened} opened
      * @param {() => Promise<void>} [ready]
@@ -201,7 +201,7 @@ export class Conversion {
         return sink.loaded;
     }
 
-    /** Which weights the converter wants. */
+    /** Which weights the converter wants next. */
     next() {
         const { core } = this;
         return core.borrow(8, (at) => {
@@ -217,7 +217,7 @@ export class Conversion {
     async write(out) {
         const weights = this.files.filter(isWeights);
         for (let next = this.next(); ; next = this.next()) {
-            // what is read from no file may be a whole model
+            // output that needs no more input may be as large as a model
             while (this.pass(out)) await out.ready?.();
             const { number, offset } = next;
             if (number === 0) return;
@@ -260,13 +260,13 @@ export class Conversion {
         this.journal?.(`${file.name}: weights, ${inBytes(sink.loaded)} from byte ${offset} on, ${time()}`);
     }
 
-    /** What is ready goes on to the engine, or to who writes it. @param {Sink} out */
+    /** Passes on all output that is ready. @param {Sink} out */
     drain(out) {
         while (this.pass(out));
     }
 
     /**
-     * The next part of what is ready.
+     * Passes on the next part of the output that is ready.
      * @param {Sink} out
      * @returns {boolean} whether there may be more
      */
@@ -305,21 +305,21 @@ export function giveRecipe(core, converter, { type, search, requantize, doubleQu
  * @param {string} caller for messages
  */
 export const giveImportance = (core, converter, imatrix, caller) =>
-    blamed(caller, () =>
+    namingImatrix(caller, () =>
         core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length)),
     );
 
 /**
- * Gives somebody an importance matrix. An error says that it is the one to blame.
+ * Runs `give`, which reads an importance matrix, and names the option in its errors.
  * @param {string} caller for messages
  * @param {() => void} give
  */
-export function blamed(caller, give) {
+export function namingImatrix(caller, give) {
     try {
         give();
     } catch (error) {
         if (!(error instanceof NibbleError) || error.code === 'NB_ERR_MEMORY') throw error;
-        // of another code, or whoever asked would look for the fault in the model
+        // of another code, the error would be taken for one of the model
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: imatrix (--imatrix): ${error.message}`, { cause: error });
     }
 }

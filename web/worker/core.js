@@ -1,8 +1,8 @@
 /**
  * One WebAssembly build of the core, instantiated: the exports of src/nibble.h, their errors, and linear memory.
  *
- * Rules: an address that comes out of WebAssembly is signed here, hence `>>> 0`; a view on the memory is good only
- * until the core allocates, hence views are made anew where they are used and never kept.
+ * Rules: an address that comes out of WebAssembly is signed here, hence `>>> 0`; a view of the memory is valid only
+ * until the core allocates, hence views are made where they are used, and never kept.
  */
 import { nb_error } from '../abi.js';
 import { coreError, messageOf, NibbleError } from '../errors.js';
@@ -14,12 +14,12 @@ import { fetchOwn } from '../platform.js';
 
 const PAGE = 65536;
 
-/** What a threads build starts with; it must hold the data and the first stack, and grows from there. */
+/** Pages that a build with threads starts with: enough for its data and its first stack. */
 const FIRST_PAGES = 64;
-/** Address space to reserve for a shared memory, which cannot be moved later: the most that the engine gives. */
+/** Address space to reserve for a shared memory, which cannot be moved later: the most that the engine grants. */
 const MOST_PAGES = [65536, 32768, 16384, 8192];
 
-/** One for all: making it takes longer than a token's text. */
+/** One decoder for all texts: making one takes longer than decoding a token. */
 const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class Core {
@@ -118,7 +118,7 @@ export class Core {
      * @param {string} what it is for
      * @returns {number} the address; the caller gives it back with nb_free
      */
-    take(size, what) {
+    allocate(size, what) {
         // WebAssembly would take the size modulo 2^32
         const address = size < 2 ** 32 ? this.exports.nb_alloc(size) >>> 0 : 0;
         if (!address)
@@ -138,7 +138,7 @@ export class Core {
      * @returns {T}
      */
     borrow(size, f) {
-        const address = this.take(size, 'a message to the core');
+        const address = this.allocate(size, 'a message to the core');
         try {
             return f(address);
         } finally {
@@ -176,15 +176,14 @@ async function compile(url) {
     try {
         const source = await fetchOwn(url);
         if (source instanceof Uint8Array) return await WebAssembly.compile(/** @type {BufferSource} */ (source));
-        // compiling while it arrives, and from the engine's code cache; a server that names the type wrongly only costs
-        // that
+        // compiles while the bytes arrive, and uses the engine's code cache; a server that names the type wrongly only
+        // costs that
         if (source.headers.get('content-type')?.startsWith('application/wasm'))
             try {
                 return await WebAssembly.compileStreaming(source);
             } catch (error) {
-                if (!(error instanceof TypeError))
-                    // such as a type with parameters: nothing that the bytes could tell
-                    throw error;
+                if (!(error instanceof TypeError)) throw error;
+                // it is not about the bytes, but about a type with parameters, for example
                 const again = await fetchOwn(url);
                 return await WebAssembly.compile(await /** @type {Response} */ (again).arrayBuffer());
             }

@@ -1,16 +1,16 @@
 /**
- * Which part of a text each step of a training learns from. The tokens are cut into windows; some at the end may be
+ * Chooses the part of a text that each step of a training learns from. The tokens are cut into windows; some at the end may be
  * held out for validation. The others come in a random order, each once before any comes again. The order depends on
  * the seed alone, so a run that goes on needs to know no more than how many sequences it has taken.
  */
 import { NibbleError } from '../errors.js';
 import { Random } from '../random.js';
 
-/** Numbers what a seed is used for: see Random. The first streams are for others. */
+/** The stream of random numbers for the first round (see Random). Lower ones have other uses. */
 const FIRST_STREAM = 1 << 16;
 
 export class DataOrder {
-    /** Which round the order at hand is of. */
+    /** The round that the order is for. */
     #round = -1;
     #order = new Uint32Array(0);
 

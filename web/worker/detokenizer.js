@@ -31,7 +31,7 @@ export class Detokenizer {
             model,
             (special ? NB_DETOKENIZE_SPECIAL : 0) | (whole ? NB_DETOKENIZE_WHOLE : 0),
         );
-        this.capacity = 0; // the first text asks for room
+        this.capacity = 0; // the first text allocates
         this.out = 0;
     }
 
@@ -54,7 +54,7 @@ export class Detokenizer {
         let n = write();
         if (n > this.capacity) {
             const capacity = Math.max(n, 256),
-                larger = this.core.take(capacity, 'text');
+                larger = this.core.allocate(capacity, 'text');
             this.core.exports.nb_free(this.out);
             [this.out, this.capacity] = [larger, capacity];
             n = write();

@@ -6,7 +6,7 @@ import { Slice } from './pace.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
 
-/** What the description of every model that runs says. @param {Engine} engine */
+/** What the description of every model that can run has. @param {Engine} engine */
 const embeddingOf = (engine) =>
     /** @type {NonNullable<import('./engine.js').Description['embedding']>} */ (engine.description.embedding);
 
@@ -27,7 +27,7 @@ export async function embed(engine, input, { pooling, prompt, promptName }, job)
     engine.checkTokens(tokens);
     const unpooled = before !== '' && !embeddingOf(engine).includePrompt ? promptLength(engine, before) : 0;
     const size = pooling === 'file' ? core.exports.nb_model_embedding_size(model) : core.exports.nb_model_width(model);
-    const out = core.take(4 * (size + tokens.length), 'the embedding'),
+    const out = core.allocate(4 * (size + tokens.length), 'the embedding'),
         slice = new Slice();
     try {
         core.ints(out + 4 * size, tokens.length).set(tokens);
@@ -43,7 +43,7 @@ export async function embed(engine, input, { pooling, prompt, promptName }, job)
                 out,
             );
             if (done === tokens.length) return core.floats(out, size).slice();
-            if (slice.over()) await slice.breathe();
+            if (slice.over()) await slice.yieldToEvents();
             if (job.stopped) return undefined;
         }
     } finally {

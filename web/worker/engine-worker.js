@@ -1,12 +1,11 @@
 /**
- * The worker that a loaded model lives in: a page's, or a thread of Node's. What runs is one file,
- * build/engine-worker.js, which `make build` makes of this and all that it imports; it is told the addresses of
- * nibble's other files. It takes requests, and answers each once (protocol.js). An error is always a NibbleError.
+ * The worker that a loaded model lives in, in a page or in Node. What runs is one file, build/engine-worker.js, which
+ * `make build` makes of this and all that it imports; the page sends it the addresses of nibble's other files. It takes requests, and answers each once (protocol.js). An error is always a NibbleError.
  * Generations run one after another; the short requests are answered between two tokens.
  */
 import { traceOf } from '../debug.js';
 import { asNibbleError, NibbleError, toPlain } from '../errors.js';
-import { breathe, listen } from '../platform.js';
+import { listen, yieldToEvents } from '../platform.js';
 import { feeder } from '../sources/feeder.js';
 import { compareWeights, matricesOf, TextWalk, unitsOf, weightsOf } from './comparison.js';
 import { embed } from './embedding.js';
@@ -41,7 +40,7 @@ let journal;
 const jobs = new Map();
 /** @type {ReturnType<typeof feeder> | undefined} */
 let feed;
-/** The end of the queue. @type {Promise<unknown>} */
+/** Settles when all queued work has ended. @type {Promise<unknown>} */
 let last = Promise.resolve();
 
 /** @type {(message: import('../protocol.js').FromEngine | import('../protocol.js').Fatal, transfer?: Transferable[])
@@ -143,7 +142,7 @@ const requests = {
         start(id, async (job) => (await loaded().applyTemplate(messages, options, job)) ?? undefined),
     tokenize: ({ id, text, flags }) =>
         start(id, async (job) => {
-            if (text.length > LONG) await breathe(); // the caller may have left already
+            if (text.length > LONG) await yieldToEvents(); // the caller may have left already
             return job.stopped ? undefined : loaded().encode(text, flags);
         }),
     detokenize: async ({ tokens, special }) => loaded().detokenize(tokens, special),
@@ -173,7 +172,7 @@ const requests = {
 
 /** @type {{ [Type in NoticeType]: (message: import('../protocol.js').Notice<Type>) => void }} */
 const notices = {
-    chunk: ({ bytes }) => feed?.take(bytes),
+    chunk: ({ bytes }) => feed?.push(bytes),
     more: ({ job, spare }) => jobs.get(job)?.read(spare),
     stop: ({ job }) => jobs.get(job)?.stop(),
 };
@@ -197,7 +196,7 @@ async function receive(message) {
     } catch (error) {
         // also of an answer that cannot be cloned
         if (journal && type !== 'load')
-            // load() itself tells of that
+            // load() reports this itself
             traceOf(`${type} failed after ${time()}`, error).forEach(journal);
         post(
             isTrap(error)
@@ -234,7 +233,7 @@ const piecesOf = (id, job) => ({
         job.ahead++;
         post({ id, type: 'piece', bytes }, [/** @type {ArrayBuffer} */ (bytes.buffer)]);
     },
-    room: () => job.room(),
+    ready: () => job.ready(),
     spare: () => job.spares.pop(),
 });
 
@@ -259,8 +258,8 @@ class Job {
         this.#wake();
     }
 
-    /** Until the reader has nearly all that there is. */
-    async room() {
+    /** Waits until the reader has nearly all pieces. */
+    async ready() {
         while (this.ahead >= MOST_AHEAD && !this.stopped)
             await new Promise((resolve) => {
                 this.#wake = () => resolve(undefined);
@@ -281,7 +280,7 @@ function start(id, run) {
 }
 
 /**
- * Runs when everything is over that came before.
+ * Runs when everything before it has ended.
  * @template T
  * @param {() => T | Promise<T>} run
  * @returns {Promise<T>}
@@ -301,7 +300,7 @@ function turn(run) {
 const queue = (id, run) => start(id, (job) => turn(() => run(job)));
 
 /**
- * How a request that walks over a text goes on.
+ * What a request over a text gets: its job, its turns, its reports.
  * @param {number} id
  * @param {Job} job
  * @returns {import('./windows.js').Course}

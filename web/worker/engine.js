@@ -14,7 +14,7 @@ import {
     TYPES,
 } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { breathe } from '../platform.js';
+import { yieldToEvents } from '../platform.js';
 import { peek } from '../sources/peek.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
@@ -45,11 +45,11 @@ import { writeStructs } from './structs.js';
  *     Description
  */
 
-/** Tokens that a text always gets room for. */
+/** Tokens that any text may have in the first try. */
 const ROOM = 1 << 20;
 
 /**
- * watch: hands on the port by which a thread of the pool tells of its death (see pool-worker.js).
+ * watch: passes on the port by which a thread of the pool reports its failure (see pool-worker.js).
  * @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null>,
  *     watch: (port: MessagePort) => void, journal?: Journal }} LoadPort
  */
@@ -98,7 +98,7 @@ export class Engine {
         engine.journal = journal;
         engine.templateUrl = options.assets.templateUrl;
         engine.pool = core.object('nb_pool_new', threads);
-        // the first to fail ends the load: a thread that does not start is told before a long download ends
+        // the first to fail ends the load: a thread that does not start is reported before a long download ends
         [engine.model] = await Promise.all([
             opening.then(async (opened) => {
                 const { head, rest } = await peek(opened, INTEGER_HEAD);
@@ -163,7 +163,7 @@ export class Engine {
         return this.session ? this.core.exports.nb_session_bytes(this.model, this.context, 0, this.kvType) : 0;
     }
 
-    /** What a model shows as `info`. @returns {ModelInfo} */
+    /** A model's `info`. @returns {ModelInfo} */
     info() {
         return {
             ...this.description,
@@ -209,8 +209,8 @@ export class Engine {
             core.borrowUtf8(utf8, (at, length) => {
                 const behind = writeStructs(core.memory, rules, nb_quote, quotes);
                 writeStructs(core.memory, behind, nb_plain, plain);
-                // for most texts a token for two bytes is plenty; a second try costs a long text more than room for a
-                // token a byte
+                // a token a byte is always enough, and one for two bytes mostly is; a second try costs a long text more
+                // than memory for the tokens of its half
                 for (let capacity = Math.max(length >> 1, Math.min(length, ROOM)) + 16; ; ) {
                     const { tokens, n } = core.borrow(4 * capacity, (out) => {
                         const n = core.count(
@@ -320,7 +320,7 @@ export class Engine {
             messages,
             options,
             async () => {
-                if (slice.over()) await slice.breathe();
+                if (slice.over()) await slice.yieldToEvents();
                 return job.stopped;
             },
         );
@@ -340,7 +340,7 @@ export class Engine {
     }
 
     /**
-     * The whole of one request: prompt, tokens, text.
+     * Answers one request: prompt, tokens, text.
      * @param {GenerateAsk} ask
      * @param {Job} job
      * @param {(text: string, tokens: number[]) => void} emit
@@ -373,7 +373,7 @@ export class Engine {
         try {
             sampler = newSampler(core, this.model, options, seed);
             decoder = this.decoder(false);
-            prefix = core.take(4 * (context + 1), 'the prompt');
+            prefix = core.allocate(4 * (context + 1), 'the prompt');
             core.ints(prefix, prompt.length).set(prompt);
             const output = new Output(decoder, new StopFinder(options.stop), emit);
             const { finishReason, rates } = await this.answer(options, job, prompt.length, { sampler, prefix, output });
@@ -414,11 +414,11 @@ export class Engine {
             const made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, ignoreEnd ? 1 : 0);
             pace.took(made);
             chosen += made;
-            if (this.takeTokens([...core.ints(prefix + 4 * n, made)], output, ignoreEnd)) finishReason = 'stop';
+            if (this.addTokens([...core.ints(prefix + 4 * n, made)], output, ignoreEnd)) finishReason = 'stop';
             else if (output.tokens.length === most) finishReason = 'length';
             if (!finishReason && pace.over()) {
                 output.send();
-                await pace.breathe();
+                await pace.yieldToEvents();
                 finishReason = job.stopped ? 'abort' : undefined;
             }
         }
@@ -461,12 +461,12 @@ export class Engine {
     }
 
     /**
-     * @param {number[]} tokens what one call of the core made: no more than the last of them is an end
+     * @param {number[]} tokens what one call of the core made: only the last of them can be an end token
      * @param {Output} output
      * @param {boolean} ignoreEnd
      * @returns {boolean} whether the text ends with them
      */
-    takeTokens(tokens, output, ignoreEnd) {
+    addTokens(tokens, output, ignoreEnd) {
         const ends = !ignoreEnd && this.core.exports.nb_model_is_end(this.model, tokens[tokens.length - 1]) === 1;
         return (ends ? tokens.slice(0, -1) : tokens).some((token) => output.push(token)) || ends;
     }
@@ -482,7 +482,7 @@ export class Engine {
     async advance(tokens, n, slice, job) {
         const known = Math.min(this.core.exports.nb_session_holds(this.session, tokens, n), n - 1);
         for (let held = known; ; ) {
-            if (slice.over()) await slice.breathe();
+            if (slice.over()) await slice.yieldToEvents();
             if (job.stopped || held === n) return held - known;
             held = this.core.count('nb_session_advance', this.session, tokens, n, NB_LOGITS_LAST);
         }
@@ -497,10 +497,10 @@ export class Engine {
     }
 
     /**
-     * The logits that follow each of the tokens, in a session of their own: nothing of them is cached.
+     * The logits that follow each of the tokens, in a session of their own: nothing is cached.
      * @param {number[]} tokens
      * @param {(rows: Float32Array) => void} emit [rows, vocabulary], in order
-     * @param {Job & { room: () => Promise<void> }} job room: until whoever reads wants more
+     * @param {Job & { ready: () => Promise<void> }} job ready: waits until the reader wants more
      * @param {<T>(run: () => T) => Promise<T>} turn runs it when nothing else is computed
      */
     async evaluate(tokens, emit, job, turn) {
@@ -512,7 +512,7 @@ export class Engine {
         const session = core.object('nb_session_new', model, pool, tokens.length, 0, this.kvType, this.precision);
         let prefix = 0;
         try {
-            prefix = core.take(4 * tokens.length, 'the tokens');
+            prefix = core.allocate(4 * tokens.length, 'the tokens');
             core.ints(prefix, tokens.length).set(tokens);
             const batch = () => {
                 const held = core.count('nb_session_advance', session, prefix, tokens.length, NB_LOGITS_ALL);
@@ -522,8 +522,8 @@ export class Engine {
             };
             for (let held = 0; held < tokens.length && !job.stopped; ) {
                 held = await turn(batch);
-                await breathe();
-                await job.room();
+                await yieldToEvents();
+                await job.ready();
             }
         } finally {
             core.exports.nb_free(prefix);

@@ -1,10 +1,10 @@
 /**
- * Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter, the maker of integers; and what
- * such an object has ready -> a sink.
+ * Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter, the maker of integers; and the
+ * output of such an object -> a sink.
  */
 
 /**
- * A sink (sources/open.js) before such an object, whose functions are `${kind}_space` and `${kind}_commit`.
+ * A sink (sources/open.js) that feeds such an object, whose functions are `${kind}_space` and `${kind}_commit`.
  * loaded: how many bytes went in; filled: it wants no more.
  * @param {import('./core.js').Core} core
  * @param {'nb_loader' | 'nb_converter' | 'nb_integer_maker'} kind
@@ -14,7 +14,7 @@
  */
 export function feedSink(core, kind, handle, tick, ready) {
     let address = 0;
-    const capacity = core.take(4, 'a counter');
+    const capacity = core.allocate(4, 'a counter');
     return {
         loaded: 0,
         filled: false,

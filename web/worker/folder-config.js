@@ -1,11 +1,11 @@
-/** What config.json of a folder says that was quantized here. */
+/** The config.json of a folder that is quantized. */
 import { NibbleError } from '../errors.js';
 
 const FIELD = 'quantization_config';
 
 /**
- * config.json with a quantization_config as its last field, in the place of an empty one. All else stays as it is, to
- * the last digit: libraries tell 1.0 from 1.
+ * Adds a quantization_config as the last field; an empty one is replaced. All else stays as it is, to the last digit:
+ * libraries tell 1.0 from 1.
  * @param {string} config
  * @param {object} quantization
  */
@@ -15,13 +15,13 @@ export function withQuantization(config, quantization) {
     try {
         fields = JSON.parse(text);
     } catch {
-        // said below
+        // reported below
     }
     if (typeof fields !== 'object' || fields === null || Array.isArray(fields))
         throw new NibbleError('NB_ERR_FORMAT', 'config.json is no JSON object: download it again');
     const members = membersOf(text).filter(({ key }) => key !== FIELD),
         before = `{${members.map(({ text }) => text).join(',')}`.trimEnd(),
-        // which transformers refuses without its point: JSON.stringify() writes 6.0 as 6
+        // JSON.stringify() writes 6.0 as 6, which transformers refuses here
         json = JSON.stringify(quantization, null, 2).replace(/("llm_int8_threshold": \d+)(?=,)/, '$1.0'),
         added = json.replaceAll('\n', '\n  ');
     return `${before}${members.length > 0 ? ',' : ''}\n  "${FIELD}": ${added}\n}\n`;

@@ -1,4 +1,4 @@
-/** The files of a folder, as they go to whoever asked: one after the other, in pieces. */
+/** Sends the files of a folder: one after the other, in pieces. */
 import { endsEarly } from './safetensors.js';
 
 /** @typedef {import('./safetensors.js').Entry} Entry */
@@ -7,7 +7,7 @@ import { endsEarly } from './safetensors.js';
 /** Bytes that are sent at once. */
 const PIECE = 1 << 20;
 
-/** @typedef {{ file: (name: string, size: number) => void, piece: (bytes: Uint8Array) => void, room: () =>
+/** @typedef {{ file: (name: string, size: number) => void, piece: (bytes: Uint8Array) => void, ready: () =>
  *     Promise<void> }} FilePort */
 
 export class FolderFiles {
@@ -18,7 +18,7 @@ export class FolderFiles {
     constructor(port, shards) {
         this.port = port;
         this.shards = [...shards];
-        /** Bytes of tensors that the file of weights at hand still gets. */
+        /** Bytes of tensors that the current file of weights still lacks. */
         this.left = 0;
         /** Bytes of weights so far. */
         this.written = 0;
@@ -45,7 +45,7 @@ export class FolderFiles {
     /**
      * The next tensors, which the source has. Those that lie side by side are read at once.
      * @param {Entry[]} entries
-     * @param {Map<string, Uint8Array>} changed what some of them are now
+     * @param {Map<string, Uint8Array>} changed the new bytes of some of them
      * @param {() => void} tick
      */
     async copy(entries, changed, tick) {
@@ -73,7 +73,7 @@ export class FolderFiles {
         }
     }
 
-    /** Begins the next file of weights, if the one before is whole. */
+    /** Begins the next file of weights, if the one before is complete. */
     async #shard() {
         while (this.left === 0 && this.shards.length > 0) {
             const { name, header, bytes } = /** @type {Shard} */ (this.shards.shift());
@@ -93,19 +93,19 @@ export class FolderFiles {
     /** @param {Uint8Array} bytes */
     async #send(bytes) {
         for (let at = 0; at < bytes.length; at += PIECE) {
-            await this.port.room();
+            await this.port.ready();
             this.port.piece(bytes.slice(at, at + PIECE));
         }
     }
 }
 
-/** Sends on what comes, at most so many bytes. */
+/** A sink that sends the bytes on, at most `left` of them. */
 class Passage {
     /** @param {FilePort} port @param {number} left */
     constructor(port, left) {
         this.port = port;
         this.left = left;
-        this.ready = port.room;
+        this.ready = port.ready;
         this.bytes = new Uint8Array(0);
     }
 

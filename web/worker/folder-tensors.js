@@ -19,7 +19,7 @@ import { sizeOf } from './safetensors.js';
  *     boolean }} MadeEntry */
 
 /**
- * The matrices that are quantized. One that the format cannot have is refused by its name.
+ * The matrices that are quantized. If the format cannot have one, the error names it.
  * @param {import('./core.js').Core} core
  * @param {number} converter
  * @param {Planned[]} plan
@@ -44,7 +44,7 @@ export function codings(core, converter, plan, shapes, folder) {
         return experts.map((name) => {
             const coding = { tensor, module: name.slice(0, -'.weight'.length), order, isTransposed },
                 why = formatOf(folder).refusal(coding, folder);
-            if (why) throw refuse(why, 'NB_ERR_ARGUMENT'); // of other options it might become one
+            if (why) throw refuse(why, 'NB_ERR_ARGUMENT'); // with other options it may be possible
             return coding;
         });
     });

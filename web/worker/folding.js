@@ -1,8 +1,8 @@
 /**
  * Scales of columns (AWQ, SmoothQuant): the columns of a layer's matrices are multiplied with scales, and the outputs
  * of the tensor before them divided by these. The layer computes what it did, but rounding its weights loses less.
- * Which tensor divides, the quantizer tells by names (src/quant/awq_fold.h). SmoothQuant makes the inputs fit 8 bits
- * so, and only norms divide (Xiao et al. 2023, section 4: other inputs have no norm before them).
+ * The quantizer knows by names which tensor is divided (src/quant/awq_fold.h). SmoothQuant does this to make the
+ * inputs fit 8 bits, and divides only norms (Xiao et al. 2023, section 4: other inputs have no norm before them).
  *
  * Names do not prove how a model computes. So the first tokens pass through the layer before and after each change, and
  * what does not give the same outputs is undone.
@@ -14,7 +14,7 @@ import { part, weightsOf } from './planned.js';
 /** @typedef {import('./walk.js').Tick} Tick */
 /** @typedef {import('./quantizer.js').Quantizer} Quantizer */
 
-/** A tensor of the layer at hand, and its weights as they are now, of the type `from`.
+/** A tensor of the current layer, with its weights as they are now, of the type `from`.
  * @typedef {Planned & { weights: Uint8Array }} Weights */
 
 /**
@@ -30,7 +30,7 @@ import { part, weightsOf } from './planned.js';
  */
 const MOST_CHANGE = 1e-3;
 
-/** Weights that the search looks at, at most: of larger groups it takes rows evenly. */
+/** The most weights that the search looks at. In larger groups it picks rows evenly. */
 const MOST_SEARCHED = 1 << 25;
 
 export class Folding {
@@ -55,11 +55,11 @@ export class Folding {
         this.maker = maker;
         this.smooth = smooth;
         this.journal = journal;
-        /** What has changed. @type {Set<Weights>} */
+        /** The tensors that have changed. @type {Set<Weights>} */
         this.changed = new Set();
     }
 
-    /** In the order in which the layer computes them. @returns {Promise<Pair[]>} */
+    /** The pairs, in the order in which the layer computes them. @returns {Promise<Pair[]>} */
     async pairs() {
         const all = [...this.tensors.values()],
             named = (/** @type {string} */ end) => all.find(({ name }) => name.endsWith(end)),
@@ -87,19 +87,19 @@ export class Folding {
             const pair = { ...some, ...this.#input(some) };
             if (pair.group >= 0 && this.#fits(pair) && (await this.#isWritable(pair))) found.push(pair);
         }
-        this.#tellOthers(found);
+        this.#logOthers(found);
         return found.sort((a, b) => a.group - b.group);
     }
 
-    /** Tells which matrices keep their columns. @param {Pair[]} pairs */
-    #tellOthers(pairs) {
+    /** Logs which matrices are not scaled. @param {Pair[]} pairs */
+    #logOthers(pairs) {
         const scaled = new Set(pairs.flatMap(({ readers }) => readers.map(({ name }) => name))),
             others = [...this.tensors.keys()].filter((name) => this.wanted.has(name) && !scaled.has(name));
         if (others.length > 0)
             this.journal?.(`${others.join(', ')}: not scaled, as nothing before can take the scales up`);
     }
 
-    /** Where the input is observed: of matrices that all experts read, that is a router's. @param {Pair} pair */
+    /** Where the input is observed. An input of all experts is observed at the router. @param {Pair} pair */
     #input({ readers, isNorm }) {
         const names = new Set(readers.map(({ name }) => name)),
             isHere = (/** @type {import('./walk.js').Matrix} */ matrix) =>
@@ -118,7 +118,7 @@ export class Folding {
         return true;
     }
 
-    /** Whether all that changes can be read, and the sides fit. @param {Pair} pair */
+    /** Whether all that changes can be read, and the shapes fit. @param {Pair} pair */
     #fits({ absorber, bias, isNorm, readers, experts }) {
         const [{ columns }] = readers;
         const isReadable = (/** @type {Weights} */ tensor) => tensor.from === 'f32' || tensor.columns % 32 === 0;
@@ -139,20 +139,20 @@ export class Folding {
         );
     }
 
-    /** Heads of the columns, if they are heads. @param {Weights} reader */
+    /** The numbers of heads, if the columns are outputs of heads that share values. @param {Weights} reader */
     #headsOf({ name }) {
         const { heads, kv_heads } = this.heads;
         return name.endsWith('.attn_output.weight') && heads !== kv_heads ? this.heads : { heads: 0, kv_heads: 0 };
     }
 
-    /** How many outputs of the absorbing tensor the columns are. @param {Weights} reader */
+    /** How many outputs of the absorbing tensor make the columns. @param {Weights} reader */
     #outputs(reader) {
         const { heads, kv_heads } = this.#headsOf(reader);
         return heads ? (reader.columns / heads) * kv_heads : reader.columns;
     }
 
     /**
-     * Finds scales, and puts them into the weights.
+     * Searches for scales, and folds them into the weights.
      * @param {Pair} pair
      * @param {Tick} tick
      */
@@ -193,7 +193,7 @@ export class Folding {
     }
 
     /**
-     * The new weights take their places, if the layer's outputs stay the same. These are compared in F32: products with
+     * Puts the new weights in, if the layer's outputs stay the same. Outputs are compared in F32: products with
      * quantized weights round their inputs, which can change more than MOST_CHANGE by itself.
      * @param {Map<Weights, Float32Array>} made
      * @param {string} title
@@ -216,7 +216,7 @@ export class Folding {
     }
 
     /**
-     * The scales for the matrices that will be quantized, as far as they are of one expert.
+     * The best scales of one expert, for the matrices that will be quantized.
      * @param {Pair} pair
      * @param {number} expert
      * @param {Tick} tick

@@ -1,4 +1,4 @@
-/** What was observed of the inputs of some matrices (nb_quantizer), and what is made of these. */
+/** The observed inputs of some matrices (nb_quantizer), by which these are quantized. */
 import {
     NB_AWQ_STEPS,
     NB_ORDER_ACTIVATION,
@@ -27,15 +27,15 @@ import { writeStructs } from './structs.js';
 /** @typedef {import('./walk.js').Tick} Tick */
 
 /**
- * Rows of weights that share their inputs: `weights` are of the type `from`, and the room is written. firstRow: of the
+ * Rows of weights that share their inputs: `weights` are of the type `from`, and the room is filled. firstRow: of the
  * tensor, for messages. clips: whether AWQ clips the weights.
  * @typedef {{ name: string, from: string, rows: number, firstRow: number, clips: boolean, weights: Uint8Array } & Room}
  *     Rows
  */
 
 /**
- * Blocks of the type `to`; or codes. parts: of each expert another room, which goes before this one. input: of static
- * activations. split: of LLM.int8()'s outliers. bytes: of a folder's tensors, by their names.
+ * Memory for the result: blocks of the type `to`, or codes. parts: one for each expert, which is used instead. input: of
+ * static activations. split: of LLM.int8()'s outliers. bytes: of a folder's tensors, by their names.
  * @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, bytes?: Record<string, Uint8Array>, parts?: Room[],
  *     input?: Input, split?: import('./split-rows.js').Split }} Room
  */
@@ -44,13 +44,13 @@ import { writeStructs } from './structs.js';
  * @typedef {{ ranges: keyof typeof RANGES, percentile: number, symmetric: boolean, dtype: 'f32' | 'f16' | 'bf16' }}
  *     InputSettings */
 
-/** found: what nb_quantizer_input tells. @typedef {{ settings: InputSettings, found?: { low: number, high: number,
+/** found: what nb_quantizer_input returns. @typedef {{ settings: InputSettings, found?: { low: number, high: number,
  *     clipped: number, scale: number, zero: number } }} Input */
 
 /**
  * Codes [rows, columns], scales [rows, groups] in binary16 and zero points [rows, groups], with the rows in the order
- * of the files: row i of the weights is row order[i] of them. values: what they stand for, F32 [rows, columns] in the
- * order of the weights. groups: of which each column is.
+ * of the files: row i of the weights is row order[i] of them. values: what the codes stand for, F32 [rows, columns]
+ * in the order of the weights. groups: the group of each column.
  * @typedef {{ format: CodeFormat, order: Uint32Array, codes: Uint8Array, scales: Uint8Array, zeros: Uint8Array,
  *     values: Uint8Array, groups: Int32Array }} Coded
  */
@@ -64,12 +64,12 @@ import { writeStructs } from './structs.js';
  * @typedef {{ type: number, bits: number, group: number, symmetric: number, search?: 'reference' | 'best' }} Grid
  */
 
-/** The rest of a grid of blocks. */
+/** The other fields of a Grid, if it is one of blocks. */
 export const NO_CODES = { bits: 0, group: 0, symmetric: 0 };
 
 /** @typedef {{ method: string, search: 'reference' | 'best', damping: number, order: keyof typeof ORDERS }} Settings */
 
-/** Heads that columns are, and value heads. @typedef {{ heads: number, kv_heads: number }} Heads */
+/** Numbers of attention heads and of value heads, if columns are outputs of heads. @typedef {{ heads: number, kv_heads: number }} Heads */
 
 /** Observers of activations' ranges. */
 export const RANGES = {
@@ -87,9 +87,9 @@ const ORDERS = {
     'group-aware': NB_ORDER_GROUP_AWARE,
 };
 
-/** Bytes of weights that are quantized in one call: between two calls it is told how far they are. */
-const SLICE = 1 << 20;
-/** Rows that a thread takes at once (src/quant/gptq_feed.c). */
+/** Bytes of weights that are quantized in one call. Between two calls the progress is reported. */
+const BYTES_AT_ONCE = 1 << 20;
+/** Rows that a thread claims at once (src/quant/gptq_feed.c). */
 const SLAB = 32;
 
 export class Inputs {
@@ -109,9 +109,9 @@ export class Inputs {
     }
 
     /** Rows that are quantized in one call: some for each thread. @param {number} rows */
-    #sliceOf(rows) {
+    #rowsAtOnce(rows) {
         const least = SLAB * this.threads;
-        return Math.min(rows, least * Math.max(1, Math.floor(SLICE / (4 * this.columns * least))));
+        return Math.min(rows, least * Math.max(1, Math.floor(BYTES_AT_ONCE / (4 * this.columns * least))));
     }
 
     /**
@@ -138,7 +138,7 @@ export class Inputs {
         }
     }
 
-    /** Weights in a block, or columns of a group, of what a matrix becomes. @param {Rows} matrix */
+    /** Weights in a block, or columns of a group, of the type that a matrix gets. @param {Rows} matrix */
     #block({ to, coded }) {
         if (coded) return coded.format.group || this.columns;
         return this.core.exports.nb_quantizer_block(TYPES[to]);
@@ -151,7 +151,7 @@ export class Inputs {
      */
     #split(matrix, split, tick) {
         const { core, handle, columns } = this;
-        return splitRows(core, handle, columns, { ...matrix, split }, this.#sliceOf(matrix.rows), tick);
+        return splitRows(core, handle, columns, { ...matrix, split }, this.#rowsAtOnce(matrix.rows), tick);
     }
 
     /** Only GPTQ feeds errors forward. */
@@ -185,9 +185,9 @@ export class Inputs {
             flags = (this.settings.search === 'best' ? NB_ROWS_BEST : 0) | (this.#feeds ? 0 : NB_ROWS_NEAREST);
         const rowBytes = weights.length / rows,
             blockBytes = blocks.length / rows,
-            most = this.#sliceOf(rows);
+            most = this.#rowsAtOnce(rows);
         const room = aligned(most * rowBytes),
-            memory = core.take(room + aligned(4 * most * columns) + most * blockBytes, 'rows of weights'),
+            memory = core.allocate(room + aligned(4 * most * columns) + most * blockBytes, 'rows of weights'),
             floats = memory + room,
             out = floats + aligned(4 * most * columns);
         try {
@@ -215,11 +215,11 @@ export class Inputs {
             { order, codes, scales, zeros, values } = coded,
             { bits, group, symmetric, search } = coded.format,
             grid = /** @type {Grid} */ ({ type: 0, bits, group, symmetric, search: search > 0 ? 'best' : 'reference' }),
-            most = this.#sliceOf(rows);
+            most = this.#rowsAtOnce(rows);
         // bytes of a row of each array
         const sizes = [weights, values, codes, scales, zeros].map((array) => array.length / rows).concat(4 * columns),
             starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + aligned(most * size), 64));
-        const format = core.take(starts[5] + (clips ? most * sizes[5] : 0), 'rows of weights'),
+        const format = core.allocate(starts[5] + (clips ? most * sizes[5] : 0), 'rows of weights'),
             [from_, values_, codes_, scales_, zeros_, clipped] = starts.map((start) => format + start);
         try {
             writeStructs(core.memory, format, nb_code_format, [coded.format]);
@@ -290,7 +290,7 @@ export class Inputs {
         const { core, handle, columns } = this,
             { fields } = nb_awq_found,
             room = 4 * weights.length + 4 * columns;
-        const memory = core.take(nb_awq_found.size + room, 'the weights of a group of matrices'),
+        const memory = core.allocate(nb_awq_found.size + room, 'the weights of a group of matrices'),
             scales = memory + nb_awq_found.size,
             rows = scales + 4 * columns;
         try {
@@ -335,7 +335,7 @@ export class Inputs {
      */
     smoothScales(alpha, { heads, kv_heads }, weights) {
         const { core, handle, columns } = this,
-            memory = core.take(4 * (weights.length + columns), 'the weights of a group of matrices'),
+            memory = core.allocate(4 * (weights.length + columns), 'the weights of a group of matrices'),
             rows = memory + 4 * columns;
         try {
             core.floats(rows, weights.length).set(weights);

@@ -1,6 +1,6 @@
 /**
  * The engine's core and the integer core (src/nibble_integer.h) as one: its sessions are those of the integer core,
- * with the functions of src/nibble.h, so that whoever uses sessions need not know of it.
+ * with the functions of src/nibble.h, so that callers need not know the difference.
  */
 import { NB_LOGITS_ALL, NB_LOGITS_LAST, nb_sampler_params } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -9,11 +9,11 @@ import { Core } from './core.js';
 /** Units of a logit: 2^-16. */
 const UNIT = 2 ** -16;
 
-/** What a request for something else is answered. */
+/** The error of a request that such a model cannot answer. */
 export const notOfIntegers = () =>
     new NibbleError(
         'NB_ERR_UNSUPPORTED',
-        'a model of integers generates, and tells logits and perplexities: for all else take the model that it was ' +
+        'a model of integers generates, and gives logits and perplexities: for all else take the model that it was ' +
             'made of',
     );
 
@@ -22,12 +22,12 @@ const OF_SESSIONS = /^nb_(session|collector|walk|probe)_/;
 
 /**
  * tokens: where its tokens lie in the integer core, with room for `context` of them. logits: where its logits lie in
- * the engine's memory, with room for so many rows. ready: of how many tokens the last one's logits are there, and not
+ * the engine's memory, with room for so many rows. ready: the number of tokens whose last logits are computed, and not
  * used yet.
  * @typedef {{ tokens: number, context: number, logits: number, rows: number, ready: number }} Session
  */
 
-/** What a sampler has if it takes the likeliest token. */
+/** The parameters of a sampler that takes the likeliest token. */
 const GREEDY = /** @type {const} */ ([
     ['temperature', 0],
     ['repeat_penalty', 1],
@@ -39,7 +39,7 @@ const GREEDY = /** @type {const} */ ([
  * The engine's core, whose sessions are those of the integer core.
  *
  * A session's logits become floats in the engine's memory, where samplers and the page read them. A sampler that takes
- * the likeliest token is asked nothing: the integer core chooses.
+ * the likeliest token is not called: the integer core chooses.
  */
 export class IntegerCore extends Core {
     /** @type {Map<number, Session>} */
@@ -65,7 +65,7 @@ export class IntegerCore extends Core {
             nb_session_bytes: (_, context) => nb_integer_session_bytes(model, pool, context) >>> 0,
             nb_session_free: (session) => this.#free(session),
             nb_session_holds: (session, tokens, n) =>
-                integers.exports.nb_integer_session_holds(session, this.#give(session, tokens, n), n),
+                integers.exports.nb_integer_session_holds(session, this.#copyTokens(session, tokens, n), n),
             nb_session_logits: (session, rows) => this.#logits(session, rows),
             nb_sampler_free: (sampler) => {
                 this.#greedy.delete(sampler);
@@ -125,7 +125,7 @@ export class IntegerCore extends Core {
         const { integers } = this,
             session = integers.object('nb_integer_session_new', this.model, this.pool, context);
         try {
-            const tokens = integers.take(4 * context, 'the tokens');
+            const tokens = integers.allocate(4 * context, 'the tokens');
             this.#sessions.set(session, { tokens, context, logits: 0, rows: 0, ready: 0 });
         } catch (error) {
             integers.exports.nb_integer_session_free(session);
@@ -150,12 +150,12 @@ export class IntegerCore extends Core {
     }
 
     /**
-     * Tokens of the engine's memory, in the integer core's; the core reads none behind the context.
+     * Copies tokens from the engine's memory to the integer core's, which reads none beyond the context.
      * @param {number} session
      * @param {number} from
      * @param {number} n
      */
-    #give(session, from, n) {
+    #copyTokens(session, from, n) {
         const { tokens, context } = this.#of(session),
             fitting = Math.min(n, context);
         this.integers.ints(tokens, fitting).set(this.ints(from, fitting));
@@ -171,7 +171,7 @@ export class IntegerCore extends Core {
     #advance(session, tokens, n, flags) {
         const mine = this.#of(session);
         mine.ready = 0;
-        const at = this.#give(session, tokens, n),
+        const at = this.#copyTokens(session, tokens, n),
             held = this.integers.count('nb_integer_session_advance', session, at, n, flags);
         if (held === n) mine.ready = n;
         return held;
@@ -200,7 +200,7 @@ export class IntegerCore extends Core {
         if (mine.rows < rows) {
             this.exports.nb_free(mine.logits);
             mine.logits = mine.rows = 0;
-            mine.logits = this.take(4 * (rows * vocabulary + known - vocabulary), 'the logits');
+            mine.logits = this.allocate(4 * (rows * vocabulary + known - vocabulary), 'the logits');
             mine.rows = rows;
         }
         const floats = this.floats(mine.logits, rows * vocabulary + known - vocabulary).fill(-Infinity);
@@ -253,7 +253,7 @@ export class IntegerCore extends Core {
     #score([session, tokens, n, done, from, scores]) {
         const { integers, vocabulary } = this;
         if (done === 0) integers.exports.nb_integer_session_forget(session); // each token is evaluated
-        // the logits of a token tell the next one
+        // a token's logits score the next token
         if (done + 1 < from) return this.#advance(session, tokens, from - 1, NB_LOGITS_LAST);
         const held = this.#advance(session, tokens, n, NB_LOGITS_ALL),
             { logits } = this.#integerLogits(session);

@@ -1,4 +1,4 @@
-/** quantize() with `method: 'integer'`: a model's files -> the GGUF of its integers, as they pass (nb_integer_maker). */
+/** quantize() with `method: 'integer'`: a model's files -> the GGUF of its integers, made as the bytes pass (nb_integer_maker). */
 
 import { openConversion } from './convert.js';
 import { startBuild } from './core.js';
@@ -17,7 +17,7 @@ export async function makeIntegers(files, { assets }, port, journal) {
     try {
         const core = await startBuild('quantize', assets.wasm),
             maker = core.object('nb_integer_maker_new');
-        await conversion.readHeaders(port.room);
+        await conversion.readHeaders(port.ready);
         const meter = new Meter(port.progress),
             total = conversion.core.exports.nb_converter_total(conversion.converter);
         const out = new Pieces(
@@ -30,10 +30,10 @@ export async function makeIntegers(files, { assets }, port, journal) {
             'nb_integer_maker',
             maker,
             () => {
-                take(core, maker, out);
+                passReady(core, maker, out);
                 meter.tick(sink.loaded, total);
             },
-            port.room,
+            port.ready,
         );
         await conversion.write(sink);
         core.count('nb_integer_maker_end', maker);
@@ -45,12 +45,12 @@ export async function makeIntegers(files, { assets }, port, journal) {
 }
 
 /**
- * What is ready goes on.
+ * Passes on the output that is ready.
  * @param {import('./core.js').Core} core
  * @param {number} maker
  * @param {Pieces} out
  */
-const take = (core, maker, out) =>
+const passReady = (core, maker, out) =>
     core.borrow(4, (at) => {
         const address = core.exports.nb_integer_maker_take(maker, at) >>> 0,
             size = core.ints(at, 1)[0] >>> 0;

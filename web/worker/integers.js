@@ -1,6 +1,6 @@
 /**
- * Models of integers (docs/integer.md): nibble-integer.wasm computes, and the engine that was started anyway does what
- * is about text.
+ * Models of integers (docs/integer.md): nibble-integer.wasm computes, and the engine, which runs anyway, handles the
+ * text.
  */
 import { NB_LOAD_HEADER } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -21,7 +21,7 @@ const KEY = 'general.architecture',
 const KEY_AT = 32;
 /** Behind the key: its type, and the length of the text. */
 const TEXT_AT = KEY_AT + KEY.length + 12;
-/** Bytes of a file that tell whether it is one: nibble writes the architecture first. */
+/** The first bytes of a file, which show whether it is one: nibble writes the architecture first. */
 export const INTEGER_HEAD = TEXT_AT + ARCHITECTURE.length;
 
 /** @param {Uint8Array} head */
@@ -32,7 +32,7 @@ export function isOfIntegers(head) {
 }
 
 /**
- * Codes mean nothing without their multipliers, so nothing else is made of them.
+ * Refuses a model of integers as a source: its codes mean nothing without their multipliers.
  * @param {{ name: string }[]} tensors of any model
  */
 export function refuseIntegers(tensors) {
@@ -44,8 +44,8 @@ export function refuseIntegers(tensors) {
 }
 
 /**
- * The file -> a model: its integers in a core of their own, and its tokenizer in the engine's. The engine's core
- * becomes both.
+ * The file -> a model: its integers in a core of their own, and its tokenizer in the engine's. engine.core
+ * then stands for both (integer-core.js).
  * @param {Engine} engine
  * @param {import('../sources/open.js').Opened} opened
  * @param {import('../protocol.js').EngineOptions} options
@@ -76,9 +76,9 @@ export async function loadIntegers(engine, opened, { assets }, { progress, watch
 async function readFile(core, opened, meter) {
     let size = opened.total || 1 << 24,
         filled = 0,
-        address = core.take(size, 'the model');
+        address = core.allocate(size, 'the model');
     const grow = () => {
-        const larger = core.take(2 * size, 'the model');
+        const larger = core.allocate(2 * size, 'the model');
         core.bytes(larger, size).set(core.bytes(address, size));
         core.exports.nb_free(address);
         address = larger;
@@ -99,7 +99,7 @@ async function readFile(core, opened, meter) {
 }
 
 /**
- * The file's header as a model that knows texts alone.
+ * The file's header, as a model that only knows texts.
  * @param {Core} core
  * @param {Uint8Array} file
  */

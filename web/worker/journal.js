@@ -3,9 +3,9 @@
  * no journal, so nobody makes a line: it is written `journal?.(...)`.
  */
 
-/** Takes a line. @typedef {(line: string) => void} Journal */
+/** Logs a line. @typedef {(line: string) => void} Journal */
 
-/** How often, in ms, a load says how far it is. */
+/** ms between two lines of a load's progress. */
 const PERIOD = 100;
 
 /**
@@ -34,7 +34,7 @@ export const inBytes = (bytes) => (bytes ? `${bytes.toLocaleString('en')} bytes`
 export const inTokens = (rate) => (rate === null ? '' : `, ${rate} tokens/s`);
 
 /**
- * What a source is.
+ * A source in words.
  * @param {import('../sources/open.js').Source} source
  * @returns {string}
  */
@@ -57,13 +57,13 @@ export function nameOf(source) {
 }
 
 /**
- * Tells of weights on their way: the header's end, and from time to time the tensor at hand.
+ * Logs the header's end, and from time to time the current tensor.
  * @param {Journal} journal
- * @param {() => string} tensor the name of the tensor at hand; '' for none
+ * @param {() => string} tensor the name of the current tensor; '' for none
  */
 export function weightsWatch(journal, tensor) {
     let header = true,
-        told = -Infinity;
+        last = -Infinity;
     const began = performance.now(),
         time = stopwatch();
     return {
@@ -73,8 +73,8 @@ export function weightsWatch(journal, tensor) {
                 name = tensor();
             if (header && name) journal(`header: all of it is in the first ${inBytes(loaded)}, after ${time()}`);
             header &&= !name;
-            if (header || !name || now - told < PERIOD) return;
-            told = now;
+            if (header || !name || now - last < PERIOD) return;
+            last = now;
             journal(`weights: ${inBytes(loaded)} of ${inBytes(total)}, tensor ${name}`);
         },
         /** @param {number} loaded @param {boolean} all whether the load succeeded */

@@ -9,8 +9,8 @@ import { readBytes } from './safetensors.js';
 /** @typedef {import('./folding.js').Weights} Weights */
 /** @typedef {import('./quantizer.js').Quantizer} Quantizer */
 
-/** How the files have a tensor: its type, and whether all its numbers are less than what the model computes with by 1,
- * as Gemma's norms are. @typedef {{ dtype: 'f32' | 'f16' | 'bf16', less: number }} Stored */
+/** How the files have a tensor: its type, and by how much its numbers are less than those that the model computes with:
+ * 1 for Gemma's norms, else 0. @typedef {{ dtype: 'f32' | 'f16' | 'bf16', less: number }} Stored */
 
 /** Types by their names in safetensors. @type {Record<string, Stored['dtype']>} */
 const DTYPES = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
@@ -19,7 +19,7 @@ export class KeptTensors {
     /** @param {Entry[]} entries */
     constructor(entries) {
         this.entries = new Map(entries.map((entry) => [entry.name, entry]));
-        /** Of the tensors that were found, by their names in the plan. @type {Map<string, Stored & { entry: Entry,
+        /** How the files have the tensors that were found, by their names in the plan. @type {Map<string, Stored & { entry: Entry,
          * quantizer: Quantizer }>} */
         this.stored = new Map();
         /** Bytes of those that were changed, by their names in the files. @type {Map<string, Uint8Array>} */
@@ -27,8 +27,8 @@ export class KeptTensors {
     }
 
     /**
-     * Whether the files have the tensor as it is, or less 1. Other ones, such as those that are made of several, cannot
-     * be written back.
+     * Whether the files have the tensor's numbers, or these less 1. Other tensors, such as those that are made of
+     * several, cannot be written back.
      * @param {Quantizer} quantizer
      * @param {Weights} tensor
      */

@@ -1,5 +1,5 @@
-/** How far calibrated quantization is: the layers done, and of the layer at hand the steps, by the time that they took
- * in the layer before. */
+/** Progress of a calibrated quantization: the layers that are done, and the steps of the current layer, weighted by
+ * their times in the layer before. */
 import { ReportClock } from '../report-clock.js';
 
 /** @typedef {import('../index.d.ts').Progress} Progress */
@@ -11,7 +11,7 @@ export class LayerProgress {
     /**
      * @param {(progress: Progress) => void} report
      * @param {number} layers
-     * @param {number} total bytes that are made of all layers
+     * @param {number} total bytes that all layers become
      */
     constructor(report, layers, total) {
         this.report = report;
@@ -52,7 +52,7 @@ export class LayerProgress {
      * @param {Calibration['stage']} stage
      * @param {string} tensor
      * @param {number} share of the step
-     * @param {boolean} [always] whether it is reported however short ago the last report was
+     * @param {boolean} [always] whether to report even right after the last report
      */
     tick(stage, tensor, share, always) {
         if (!this.#clock.isDue(always)) return;

@@ -1,4 +1,4 @@
-/** Bytes -> a model in the core's memory, with reports of how far it is. */
+/** Bytes -> a model in the core's memory, with reports of progress. */
 import { NB_LOAD_ALL, NB_LOAD_HEADER, NB_LOAD_PART, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { REPORT_MS, ReportClock } from '../report-clock.js';
@@ -11,7 +11,7 @@ import { inBytes, nameOf, stopwatch, weightsWatch } from './journal.js';
 /** @typedef {import('../index.d.ts').Progress} Progress */
 /** @typedef {import('./journal.js').Journal} Journal */
 
-/** Context where the caller names none and the model has more: a long context's cache can be larger than the model. */
+/** The longest context by default: the cache of a long context can be larger than the model. */
 export const DEFAULT_CONTEXT = 4096;
 
 /** Bytes of a tensor's name that are shown, and a zero. */
@@ -22,7 +22,7 @@ const MOST_NAME = 128;
  * @param {import('../protocol.js').EngineOptions} options
  * @param {() => Promise<Uint8Array | null>} nextFromPort
  * @param {Journal} [journal]
- * @returns {Promise<import('../sources/open.js').Opened>} a GGUF's bytes, or those of what is made into one
+ * @returns {Promise<import('../sources/open.js').Opened>} the bytes of a GGUF, or of the GGUF that is made of the source
  */
 export async function openModel(source, options, nextFromPort, journal) {
     journal?.(`source: ${nameOf(source)}`);
@@ -32,12 +32,12 @@ export async function openModel(source, options, nextFromPort, journal) {
     const single = /** @type {import('../sources/open.js').Single} */ (several ? several[0].source : source);
     const time = stopwatch();
     const opened = source.kind === 'port' ? openPort(source.total, nextFromPort) : await openOne(single);
-    journal?.(`source: open after ${time()}, ${inBytes(opened.total)}${opened.told ? `, ${opened.told}` : ''}`);
+    journal?.(`source: open after ${time()}, ${inBytes(opened.total)}${opened.answered ? `, ${opened.answered}` : ''}`);
     return opened;
 }
 
 /**
- * What the converter reads.
+ * The files for the converter.
  * @param {import('../sources/open.js').Source} source
  * @param {Awaited<ReturnType<typeof severalFiles>>} several
  * @param {() => Promise<Uint8Array | null>} nextFromPort
@@ -67,7 +67,7 @@ export async function loadModel({ core, pool }, source, options, report, journal
     const flags = (part ? NB_LOAD_PART : NB_LOAD_ALL) | (headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL);
     const loader = core.object('nb_loader_new', source.total, flags);
     if (flags === NB_LOAD_ALL)
-        // a context that does not fit is told before the weights are fetched
+        // a context that does not fit is refused before the weights are fetched
         exports.nb_loader_expect(
             loader,
             pool,
@@ -77,7 +77,7 @@ export async function loadModel({ core, pool }, source, options, report, journal
         );
     const meter = new Meter(report);
     const total = () => source.total || exports.nb_loader_total(loader);
-    const watch = journal && weightsWatch(journal, () => tensorAtHand(core, loader));
+    const watch = journal && weightsWatch(journal, () => currentTensor(core, loader));
     const sink = feedSink(core, 'nb_loader', loader, () => {
         meter.tick(sink.loaded, total());
         watch?.tick(sink.loaded, total());
@@ -85,7 +85,7 @@ export async function loadModel({ core, pool }, source, options, report, journal
     let done = false;
     try {
         await source.into(sink);
-        sink.room(); // whether it wants more
+        sink.room(); // sets `filled`, if it wants no more
         if (!sink.filled && sink.loaded < total())
             throw new NibbleError(
                 'NB_ERR_TRUNCATED',
@@ -109,7 +109,7 @@ export async function loadModel({ core, pool }, source, options, report, journal
  * @param {import('./core.js').Core} core
  * @param {number} loader
  */
-const tensorAtHand = (core, loader) =>
+const currentTensor = (core, loader) =>
     core.borrow(MOST_NAME, (at) =>
         core.string(at, Math.min(core.exports.nb_loader_tensor(loader, at, MOST_NAME), MOST_NAME - 1)),
     );
@@ -128,12 +128,12 @@ export class Meter {
     /**
      * @param {number} loaded
      * @param {number} total 0: unknown
-     * @param {boolean} [always] whether it is reported however short ago the last report was
+     * @param {boolean} [always] whether to report even right after the last report
      */
     tick(loaded, total, always) {
         clearTimeout(this.later);
         if (!this.clock.isDue(always)) {
-            // what came in a burst is told even if nothing more comes
+            // the bytes of a burst are reported even if no more come
             this.later = setTimeout(() => this.tick(loaded, total, true), REPORT_MS);
             return;
         }
@@ -154,7 +154,7 @@ export class Meter {
         this.tick(loaded, total, true);
     }
 
-    /** Tells nothing more. */
+    /** Reports nothing more. */
     stop() {
         clearTimeout(this.later);
     }

@@ -3,10 +3,10 @@
  *
  * The loss of matrix t as type k is taken to be c(t) e(t, k), and losses of several matrices to add up. e(t, k) is the
  * sum of importance (w - q)^2 over a sample of rows: the diagonal of tr(E H E^T). c(t), the curvature, is measured: t
- * alone is replaced by what it is as a type of about three bits, and the KL divergence of the whole model's output,
+ * alone is rounded to a type of about three bits, and the KL divergence of the whole model's output,
  * over some tokens of the calibration text, is divided by e(t, that type). For small errors the divergence is quadratic
- * in them, so that c(t) is about the same for all types. So is 1 - cosine of an embedding and what it was, which takes
- * the divergence's place where the model is an encoder.
+ * in them, so that c(t) is about the same for all types. So is 1 - cosine between an embedding and the original's, which
+ * takes the divergence's place where the model is an encoder.
  */
 import { TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -57,10 +57,10 @@ export async function mix(source, options, port, journal) {
     const { assets, threads, search } = options,
         files = await inputFiles(source, await severalFiles(source), port.nextFromPort);
     // Q8_0 is asked for, so that matrices which may be quantized can be recognized
-    const told = { ...options, type: /** @type {const} */ ('q8_0'), imatrix: undefined, part: 0, parts: 1 };
+    const recipe = { ...options, type: /** @type {const} */ ('q8_0'), imatrix: undefined, part: 0, parts: 1 };
     const conversion = await openConversion(
             files,
-            { assets, setUp: (core, converter) => giveRecipe(core, converter, told) },
+            { assets, setUp: (core, converter) => giveRecipe(core, converter, recipe) },
             journal,
         ),
         started = await startCore({ threads, assets, precision: 'exact' }, journal),
@@ -116,7 +116,7 @@ class Mix {
         /** As the source has them. @type {Planned[]} */
         this.plan = plannedTensors(core, converter);
         this.matrices = free.map(({ i }) => this.plan[i]);
-        /** What the options make of matrices, whatever the budget. @type {Map<string, string>} */
+        /** Types that the options give to matrices, whatever the budget. @type {Map<string, string>} */
         this.fixed = new Map();
         checkRules(options, all, new Set(this.matrices.map(({ name }) => name)));
         const rules = rulesOf(options, all);
@@ -124,7 +124,7 @@ class Mix {
             const rule = rules.find(([pattern]) => pattern.test(name));
             if (!rule) continue;
             core.count('nb_converter_choose', converter, i, TYPES[rule[1]]);
-            this.fixed.set(name, planned(core, converter, i).type); // another one where rows are no whole blocks
+            this.fixed.set(name, planned(core, converter, i).type); // another type if rows are not whole blocks
             core.count('nb_converter_choose', converter, i, TYPES[type]);
         }
         this.layers = Math.max(-1, ...all.map(({ name }) => layerOf(name))) + 1;
@@ -197,7 +197,7 @@ class Mix {
         const run = {
             settings: { bits, size, search, context, imatrix, tensors, outputType, tokenEmbeddingType, method },
             ...{ choices: {}, plan: '', ends: model },
-            text: new Uint8Array(Int32Array.from([...collected, ...this.#probed(text).tokens]).buffer),
+            text: new Uint8Array(Int32Array.from([...collected, ...this.#probeTokens(text).tokens]).buffer),
         };
         const found = side.measured(run);
         if (!found || !isMixture(found.value, this.matrices)) return { run };
@@ -205,7 +205,7 @@ class Mix {
     }
 
     /**
-     * The whole model. @param {import('./blocks.js').Hash} [hash] @returns {Promise<boolean>} whether it fits into
+     * Loads the whole model. @param {import('./blocks.js').Hash} [hash] @returns {Promise<boolean>} whether it fits into
      * memory
      */
     async #load(hash) {
@@ -215,7 +215,7 @@ class Mix {
                 () => true,
                 () => false,
                 hash,
-                { contextLength: 1 }, // what computes has a session of its own
+                { contextLength: 1 }, // the probe and the collector have sessions of their own
             );
         } catch (error) {
             this.#doWithout(error, 'the model does not fit into memory');
@@ -226,7 +226,7 @@ class Mix {
     }
 
     /**
-     * Goes on without curvatures where memory is too small for what measures them.
+     * Goes on without curvatures if memory is too small to measure them.
      * @param {unknown} error which is thrown again if it is another one
      * @param {string} why
      */
@@ -236,7 +236,7 @@ class Mix {
         this.journal?.(`mix: ${why}, so no curvature is measured: ${error.message}`);
     }
 
-    /** Whether the model's output is an embedding, and no logits. */
+    /** Whether the model's output is an embedding, not logits. */
     get #isEncoder() {
         return this.parts.engine.description?.encoder === true; // without a text, the engine has no model
     }
@@ -252,7 +252,7 @@ class Mix {
         return this.options.calibration === undefined ? 1 : PROBE_TOKENS * layers;
     }
 
-    /** Bytes of the GGUF that are no weights, at most. */
+    /** The most bytes of the GGUF that are not weights. */
     #overhead() {
         const { core, converter } = this.parts.conversion;
         if (this.parts.isFirst) {
@@ -267,7 +267,7 @@ class Mix {
     }
 
     /**
-     * The importance matrix and the probe.
+     * Collects the importance matrix, and makes the probe.
      * @param {string} text
      * @returns {Promise<Probe | undefined>} undefined: there is no memory for them
      */
@@ -285,7 +285,7 @@ class Mix {
         }
     }
 
-    /** The importance matrix. @param {string} text */
+    /** Collects the importance matrix. @param {string} text */
     async #collect(text) {
         const { options, progress } = this,
             { engine } = this.parts,
@@ -305,19 +305,19 @@ class Mix {
         progress.done += cost;
     }
 
-    /** What the importance matrix is collected over. @param {string} text */
+    /** The windows that the importance matrix is collected over. @param {string} text */
     #windows(text) {
         return cutForInputs(this.parts.engine, text, this.options, CALLER);
     }
 
     /** @param {string} text */
     #probe(text) {
-        const { tokens, context } = this.#probed(text);
+        const { tokens, context } = this.#probeTokens(text);
         return new Probe(this.parts.engine, tokens, context);
     }
 
-    /** By which tokens curvatures are measured. @param {string} text */
-    #probed(text) {
+    /** The tokens that curvatures are measured with. @param {string} text */
+    #probeTokens(text) {
         const { engine } = this.parts,
             { exports } = engine.core;
         const own = exports.nb_model_context(engine.model) || PROBE_WINDOW,
@@ -329,7 +329,7 @@ class Mix {
     }
 
     /**
-     * The matrices of a layer, or for -1 those of none.
+     * Measures the matrices of a layer; for -1, those outside the layers.
      * @param {Probe | undefined} probe
      * @param {number} layer
      */
@@ -337,7 +337,7 @@ class Mix {
         const matrices = this.matrices.filter(({ name }) => layerOf(name) === layer && !this.fixed.has(name));
         if (matrices.length === 0) return;
         const names = new Set(matrices.map(({ name }) => name)),
-            weights = await this.parts.take((name) => names.has(name));
+            weights = await this.parts.read((name) => names.has(name));
         for (const matrix of matrices) {
             this.progress.tick(matrix.name, 0);
             const tensor = {
@@ -368,7 +368,7 @@ class Mix {
         /** @type {number[]} */
         const losses = [];
         for (const type of MIX_TYPES)
-            losses.push(types.includes(type) && rounder.takes(type) ? await rounder.loss(tensor, type) : Infinity);
+            losses.push(types.includes(type) && rounder.canBecome(type) ? await rounder.loss(tensor, type) : Infinity);
         if (!probe || !probed) return { losses };
         const loss = losses[MIX_TYPES.indexOf(probed)];
         if (!(loss > 0)) return { losses, curvature: 0 };
@@ -376,7 +376,7 @@ class Mix {
         try {
             probe.replace(tensor.name, probed, blocks);
         } catch (error) {
-            // some tensors are several in one, or one of several: what they lose is weighted as the others are
+            // the model has several matrices as one tensor, or one as several: this one's loss is weighted as usual
             if (error instanceof NibbleError && /_(ARGUMENT|UNSUPPORTED)$/.test(error.code)) return { losses };
             throw error;
         }

@@ -1,6 +1,6 @@
 /**
- * A folder whose matrices are rounded to nearest: without a text, and without computing with the model. It is made
- * layer by layer, as calibrate() makes it.
+ * Makes a folder whose matrices are rounded to nearest: without a text, and without running the model. It goes layer by
+ * layer, as calibrate() does.
  */
 import { possibleThreads } from './choose-build.js';
 import { Conversion } from './convert.js';
@@ -19,7 +19,7 @@ import { Quantizer } from './quantizer.js';
  * @param {import('../protocol.js').QuantizeOptions} options
  * @param {Pick<Parameters<typeof import('./calibrate.js').calibrate>[3], 'watch'>} port
  * @param {import('./maker.js').Maker & import('./blocks.js').Blocks & Rounding} output
- * @param {(bytes: number) => void} tick told how many bytes of tensors are made
+ * @param {(bytes: number) => void} tick called with the bytes of tensors that are made
  * @param {import('./journal.js').Journal} [journal]
  */
 export async function roundToNearest({ core, files }, plan, options, port, output, tick, journal) {
@@ -34,7 +34,7 @@ export async function roundToNearest({ core, files }, plan, options, port, outpu
         await parts.conversion.readHeaders();
         for (let layer = 0; layer < layers; layer++) {
             const mine = new Map(wanted.filter(({ name }) => layerOf(name) === layer).map((one) => [one.name, one])),
-                kept = mine.size > 0 ? await parts.take((name) => mine.has(name)) : new Map();
+                kept = mine.size > 0 ? await parts.read((name) => mine.has(name)) : new Map();
             for (const [name, tensor] of mine) {
                 const room = output.room(quantizer, tensor, output);
                 await output.round(quantizer, tensor, /** @type {Weights} */ (kept.get(name)), room);

@@ -1,4 +1,4 @@
-/** A model that nobody has trained yet: a Hugging Face folder of random weights, of a config.json and a tokenizer. */
+/** An untrained model: a config.json and a tokenizer -> a Hugging Face folder with random weights. */
 import { NibbleError } from '../errors.js';
 import { Random } from '../random.js';
 import { lastOf } from '../sources/names.js';
@@ -12,10 +12,10 @@ import { shardsOf } from './safetensors.js';
  * Pre-Training", section 4.1). */
 const DEVIATION = 0.02;
 
-/** Numbers what a seed is used for: see Random. */
+/** The stream of random numbers for new weights (see Random). */
 const STREAM = 0;
 
-/** Parameters of a model that is trained: each takes 16 bytes of the 4 GB that WebAssembly's memory has at most. */
+/** The most parameters that can be trained: each takes 16 bytes, and WebAssembly's memory has 4 GB at most. */
 const MOST = 2 ** 28;
 
 /** @param {string} what */
@@ -61,7 +61,7 @@ const fileOf = (name, parts) => ({ name, source: { kind: 'blob', blob: new Blob(
 /**
  * How many tokens a tokenizer.json has.
  * @param {File[]} documents
- * @returns {Promise<number | undefined>} undefined: it is not there, or cannot be read, which the converter tells
+ * @returns {Promise<number | undefined>} undefined: it is not there, or cannot be read, which the converter will report
  */
 async function vocabularyOf(documents) {
     const file = documents.find(({ name }) => name === 'tokenizer.json'),
@@ -79,9 +79,9 @@ async function vocabularyOf(documents) {
 }
 
 /**
- * A safetensors file. Norms are 1. Matrices are random numbers of the normal distribution; those whose products are
- * added to the residual stream are smaller by the root of how many these are, which is two for each layer (Radford et
- * al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3).
+ * A safetensors file. Norms are 1. Matrices are random numbers of the normal distribution. Those whose products are
+ * added to the residual stream, two for each layer, are divided by the square root of their number (Radford et al. 2019,
+ * "Language Models are Unsupervised Multitask Learners", section 2.3).
  * @param {Record<string, any>} config
  * @param {Random} random
  * @returns {BlobPart[]}

@@ -12,9 +12,9 @@ import { GGUF_BLOCKS } from './maker.js';
 /** @typedef {import('./inputs.js').Room} Room */
 /** @typedef {import('./split-rows.js').Split} Split */
 
-/** Both what makes the blocks, and what keeps them (maker.js, blocks.js). */
+/** Makes the blocks, and keeps them: a Maker and a Blocks (maker.js, blocks.js). */
 export class OutlierBlocks extends BlocksInMemory {
-    /** Of each matrix that has such columns, how many. @type {Map<number, number>} */
+    /** The number of such columns, by the number of the tensor. @type {Map<number, number>} */
     found = new Map();
     grid = GGUF_BLOCKS.grid;
     canChange = GGUF_BLOCKS.canChange;
@@ -45,7 +45,7 @@ export class OutlierBlocks extends BlocksInMemory {
             );
     }
 
-    /** finish() keeps what is made. */
+    /** finish() has kept the tensor. */
     put() {}
 
     /** Experts are rounded as they pass through the converter. @param {Planned} tensor */

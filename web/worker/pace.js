@@ -1,14 +1,14 @@
 /** When the engine lets messages in, and how many tokens it makes until then. */
-import { breathe } from '../platform.js';
+import { yieldToEvents } from '../platform.js';
 
 /** How long, in ms, the engine works before it sends its text and looks for messages: about two frames. Sending and
  * looking take 0.2 ms. */
 const SLICE = 30;
 
-/** Tokens of one call where the clock has told nothing yet. */
+/** Tokens of one call, while the time of a token is unknown. */
 const UNTIMED = 16;
 
-/** When to let the event loop in. */
+/** A slice of time, after which the event loop gets its turn. */
 export class Slice {
     began = performance.now();
 
@@ -21,8 +21,8 @@ export class Slice {
         return this.left() <= 0;
     }
 
-    async breathe() {
-        await breathe();
+    async yieldToEvents() {
+        await yieldToEvents();
         this.began = performance.now();
     }
 }
@@ -52,7 +52,7 @@ export class Pace {
     }
 
     /**
-     * Tells of a call. The first one counts for nothing: its token needed no evaluation.
+     * Notes a call. The first one does not count: its token needed no evaluation.
      * @param {number} made
      */
     took(made) {
@@ -74,9 +74,9 @@ export class Pace {
         return this.each === 0 || this.slice.left() < this.each / 2;
     }
 
-    async breathe() {
-        await this.slice.breathe();
-        // what others did meanwhile is no token's time
+    async yieldToEvents() {
+        await this.slice.yieldToEvents();
+        // the time that others took does not count
         if (this.each > 0) this.#since = { time: performance.now(), tokens: 0 };
     }
 }

@@ -1,10 +1,10 @@
 /**
- * Parts of a model: a converter makes a GGUF of some of its tensors. The engine loads it, or tensors are kept of it.
+ * Parts of a model: the converter makes a GGUF of some of the tensors. The engine loads it, or its tensors are kept.
  */
 import { NB_TENSOR_ABSENT, NB_TENSOR_BLANK, NB_TENSOR_MADE } from '../abi.js';
+import { BufferPool } from './buffer-pool.js';
 import { loadModel } from './load-model.js';
 import { planned, plannedTensors } from './planned.js';
-import { Room } from './room.js';
 
 /** @typedef {import('../sources/open.js').Sink} Sink */
 
@@ -17,8 +17,8 @@ export class Tensors {
     constructor(conversion) {
         this.conversion = conversion;
         this.isFirst = true;
-        /** For the weights that are wanted. */
-        this.room = new Room();
+        /** For the weights that are kept. */
+        this.buffers = new BufferPool();
     }
 
     free() {
@@ -26,8 +26,8 @@ export class Tensors {
     }
 
     /**
-     * What the next GGUF has. An order of columns goes with its matrix, as the converter makes both of the same
-     * tensors.
+     * Chooses the tensors of the next GGUF. An order of columns goes with its matrix, as the converter makes both of
+     * the same tensors.
      * @param {(name: string) => number} how
      */
     include(how) {
@@ -39,11 +39,11 @@ export class Tensors {
     }
 
     /**
-     * Tensors without a model.
+     * Reads tensors, without loading a model.
      * @param {(name: string) => boolean} isKept
      * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these
      */
-    take(isKept) {
+    read(isKept) {
         const room = new Uint8Array(1 << 16);
         return this.make(isKept, isKept, (copying) =>
             this.conversion.write(copying({ room: () => room, commit: () => {} })),
@@ -63,10 +63,10 @@ export class Tensors {
         const kept = new Map();
         const place = () => {
             const places = tensors.map(({ i }) => planned(core, converter, i));
-            this.room.empty();
+            this.buffers.empty();
             return tensors.map(({ name, type }, k) => {
                 const { at, bytes } = places[k],
-                    weights = this.room.take(bytes);
+                    weights = this.buffers.take(bytes);
                 kept.set(name, { from: type, weights });
                 return { at, bytes: weights };
             });
@@ -107,7 +107,7 @@ export class Parts extends Tensors {
     /**
      * From now on the token embedding has only the rows of these tokens.
      * @param {Int32Array} tokens
-     * @returns {Int32Array} them, as rows
+     * @returns {Int32Array} the tokens as numbers of rows
      */
     pickTokens(tokens) {
         this.conversion.again();
@@ -116,7 +116,7 @@ export class Parts extends Tensors {
             plan = plannedTensors(core, converter),
             rows = new Int32Array(new Set(tokens)).sort();
         const i = plan.findIndex(({ name }) => name === EMBEDDING);
-        // other ends whose size is that of the vocabulary would no longer fit
+        // an output bias has the size of the vocabulary, and would no longer fit
         if (i < 0 || plan.some(({ name }) => name === 'output.bias')) return tokens;
         const picked = core.borrow(4 * rows.length, (at) => {
             core.ints(at, rows.length).set(rows);
@@ -138,11 +138,11 @@ export class Parts extends Tensors {
 
     /**
      * @param {(name: string) => boolean} isIncluded whether the model has the tensor
-     * @param {(name: string) => boolean} isKept whose bytes are wanted, too
+     * @param {(name: string) => boolean} isKept whether its bytes are returned, too
      * @param {import('./blocks.js').Hash} [hash] of all that the engine is given
      * @param {Parameters<typeof loadModel>[2]} [options]
-     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`; good until
-     *     the next ones are wanted
+     * @returns {Promise<Map<string, { from: string, weights: Uint8Array }>>} these, of the type `from`; valid until
+     *     the next call
      */
     async load(isIncluded, isKept = () => false, hash = undefined, options = { part: true }) {
         return this.make(isIncluded, isKept, (copying) => this.#load(options, (sink) => copying(sink, hash)));
@@ -150,7 +150,7 @@ export class Parts extends Tensors {
 }
 
 /**
- * A sink that also copies what is between some places.
+ * A sink that also copies some ranges of the bytes.
  * @param {import('../sources/open.js').Sink} sink
  * @param {() => { at: number, bytes: Uint8Array }[]} place asked once, when the header is known: where to copy to
  * @param {import('./blocks.js').Hash} [hash] of all bytes

@@ -1,4 +1,4 @@
-/** A GGUF on its way to who reads it: in pieces of one size, and with what is known already in the place of zeros. */
+/** Sends a GGUF to its reader, in pieces of one size, and puts tensors that are made already in the place of zeros. */
 
 /** Bytes that are sent at once. */
 const PIECE = 1 << 20;
@@ -7,12 +7,12 @@ const PIECE = 1 << 20;
  * number, room: Uint8Array) => void }} Placed */
 
 /**
- * room: waits until the reader has nearly all pieces. spare: the buffer of a piece that was read.
- * @typedef {{ piece: (bytes: Uint8Array) => void, room: () => Promise<void>,
+ * ready: waits until the reader has nearly all pieces. spare: the buffer of a piece that was read.
+ * @typedef {{ piece: (bytes: Uint8Array) => void, ready: () => Promise<void>,
  *     spare: () => ArrayBuffer | undefined }} PiecesPort
  */
 
-/** A sink (sources/open.js) that sends on what comes in pieces of one size. */
+/** A sink (sources/open.js) that sends its bytes in pieces of one size. */
 export class Pieces {
     /**
      * @param {PiecesPort} port
@@ -25,7 +25,7 @@ export class Pieces {
         this.place = place;
         /** @type {Placed[] | undefined} */
         this.placed = undefined;
-        this.ready = port.room;
+        this.ready = port.ready;
         this.buffer = new Uint8Array(PIECE);
         this.filled = 0;
         this.written = 0;
@@ -45,7 +45,7 @@ export class Pieces {
     }
 
     /**
-     * Writes what belongs into these bytes of the GGUF.
+     * Writes the parts of tensors that lie within these bytes of the GGUF.
      * @param {number} from
      * @param {Uint8Array} room
      */

@@ -8,11 +8,11 @@ import { nb_planned_tensor, TYPES } from '../abi.js';
  *     matrices: number, at: number, bytes: number }} Planned
  */
 
-/** Of tensor types, by their number. */
+/** The names of tensor types, by their numbers. */
 export const TYPE_NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name]));
 
 /**
- * All of them. What is not planned yet is planned now.
+ * All planned tensors. The first call makes the plan.
  * @param {import('./core.js').Core} core
  * @param {number} converter
  */
@@ -78,7 +78,7 @@ export const isFloat = (type) => /^(f32|f16|bf16)$/.test(type);
 export const weightsOf = ({ columns, rows, matrices }) => columns * rows * matrices;
 
 /**
- * One of equal parts, without a copy: an expert's.
+ * One of n equal parts, such as an expert's; not a copy.
  * @template {Uint8Array | Float32Array} T
  * @param {T} all
  * @param {number} i

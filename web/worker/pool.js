@@ -22,7 +22,7 @@ export async function startPooledCore(module, { wasm, poolWorkerUrl }, threads, 
  * @param {number} pool
  * @param {number} threads
  * @param {string} url of their script
- * @param {(port: MessagePort) => void} watch hands on the port by which a thread tells of its death
+ * @param {(port: MessagePort) => void} watch passes on the port by which a thread reports its failure
  * @returns {Promise<() => void>} ends them: a thread holds the core's memory
  */
 export async function startThreads(core, pool, threads, url, watch) {

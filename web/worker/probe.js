@@ -1,6 +1,6 @@
 /** How much a model's output changes if one of its tensors is replaced (nb_probe). */
 import { NB_PROBE_BASE, NB_PROBE_NEXT, NB_PROBE_REST, NB_PROBE_WHOLE, TYPES } from '../abi.js';
-import { breathe } from '../platform.js';
+import { yieldToEvents } from '../platform.js';
 
 export class Probe {
     /**
@@ -21,7 +21,7 @@ export class Probe {
         this.core.exports.nb_probe_free(this.handle);
     }
 
-    /** Keeps what the model makes of the tokens as it is. */
+    /** Records the output of the unchanged model. */
     base() {
         return this.#run(NB_PROBE_BASE);
     }
@@ -33,7 +33,7 @@ export class Probe {
 
     /**
      * The mean KL divergence from the model as it was, in nats a token.
-     * @param {boolean} isOfLayer whether a tensor of the layer at hand was replaced, or one outside the layers
+     * @param {boolean} isOfLayer whether a tensor of the current layer was replaced, or one outside the layers
      */
     async divergence(isOfLayer) {
         return (await this.#run(isOfLayer ? NB_PROBE_REST : NB_PROBE_WHOLE)) / this.total;
@@ -42,12 +42,12 @@ export class Probe {
     /** @param {number} what */
     async #run(what) {
         const { core } = this,
-            sum = core.take(8, 'a sum');
+            sum = core.allocate(8, 'a sum');
         try {
             core.bytes(sum, 8).fill(0);
             for (let done = 0; done < this.total; ) {
                 done = core.count('nb_probe_run', this.handle, what, done, sum);
-                await breathe();
+                await yieldToEvents();
             }
             return new DataView(core.memory.buffer).getFloat64(sum, true);
         } finally {
@@ -56,7 +56,7 @@ export class Probe {
     }
 
     /**
-     * From now on these are the weights of a tensor.
+     * Replaces the weights of a tensor.
      * @param {string} name
      * @param {string} type
      * @param {Uint8Array} blocks

@@ -1,4 +1,4 @@
-/** What users of the core of nibble-quantize.wasm (src/nibble_quantize.h) ask of it. */
+/** Helpers for the core of nibble-quantize.wasm (src/nibble_quantize.h). */
 import { TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
 
@@ -14,7 +14,7 @@ export const blockBytes = ({ exports }, type, weights) =>
     (weights / exports.nb_quantizer_block(TYPES[type])) * exports.nb_quantizer_block_bytes(TYPES[type]);
 
 /**
- * An error of the core that says which tensor it is about.
+ * Puts the name of the tensor into an error of the core.
  * @param {unknown} error
  * @param {string} name
  */

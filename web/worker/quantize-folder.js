@@ -1,7 +1,7 @@
 /**
  * quantizeFolder(): a Hugging Face folder -> the files of one whose layers' matrices are codes with scales. Those come
- * first in the files of weights, layer by layer as they are made; all other tensors follow, byte for byte as they were,
- * but for those that AWQ's scales change, such as norms.
+ * first in the files of weights, layer by layer as they are made. All other tensors follow, byte for byte as they were,
+ * except those that AWQ's scales change, such as norms.
  */
 import { NibbleError } from '../errors.js';
 import { besides } from '../sources/folder.js';
@@ -29,7 +29,7 @@ import { bySize, indexOf, readHeader, shardsOf } from './safetensors.js';
 /** @typedef {import('./folder-files.js').FilePort & Parameters<typeof calibrate>[3]
  *     & { ranges: (ranges: import('../index.d.ts').ActivationRange[]) => void }} Port */
 
-/** What is in a GGUF's plan and is looked up by tokens, or is the output. */
+/** Embeddings and the output, by their names in the plan. */
 const ENDS = /^(output|token_embd|position_embd|token_types)\.weight$/;
 
 /**
@@ -46,7 +46,7 @@ export async function quantizeFolder(source, files, options, folder, port, journ
         !files.some(({ name }) => name === 'config.json') ||
         !weights.every(({ name }) => name.endsWith('.safetensors'))
     ) {
-        (await files[0].open()).cancel?.(); // what is not there, or cannot be read, says so
+        (await files[0].open()).cancel?.(); // a missing or unreadable file has an error of its own
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
             'a folder is made of a Hugging Face folder, with config.json and *.safetensors; of a GGUF another GGUF is ' +
@@ -60,7 +60,7 @@ export async function quantizeFolder(source, files, options, folder, port, journ
         ),
         { core, converter } = conversion;
     try {
-        await conversion.readHeaders(port.room);
+        await conversion.readHeaders(port.ready);
         const plan = plannedTensors(core, converter),
             headers = await Promise.all(weights.map(readHeader)),
             all = headers.flatMap(({ entries }) => entries);
@@ -92,7 +92,7 @@ export async function quantizeFolder(source, files, options, folder, port, journ
         else await calibrate(conversion, plan, options, port, output, journal, output);
         if (output.ranges.length > 0) port.ranges(output.ranges);
         await out.copy(copied, kept.changed, () => tick(out.written));
-        for (const { name } of last) await out.tensor(output.take(name));
+        for (const { name } of last) await out.tensor(output.release(name));
         meter.end(total, total);
     } finally {
         conversion.free();
@@ -103,7 +103,7 @@ export async function quantizeFolder(source, files, options, folder, port, journ
 const byLayer = (coded) => [...coded].sort((a, b) => layerOf(a.tensor.name) - layerOf(b.tensor.name));
 
 /**
- * The modules whose matrices stay as they are, but for embeddings.
+ * The modules whose matrices stay as they are, except embeddings.
  * @param {Entry[]} copied
  * @param {Planned[]} plan
  */
@@ -132,7 +132,7 @@ async function writeDocuments(source, out, quantization, configFile) {
     if (configFile) await out.text(configFile, `${JSON.stringify(quantization, null, 2)}\n`);
 }
 
-/** The matrices as the tensors of a folder, which are written when a layer is done (maker.js, blocks.js). */
+/** Makes matrices into tensors of a folder, and writes them layer by layer: a Maker and a Blocks (maker.js, blocks.js). */
 class FolderOutput extends BlocksInMemory {
     /**
      * @param {Coding[]} made
@@ -144,7 +144,7 @@ class FolderOutput extends BlocksInMemory {
         super();
         this.kept = kept;
         this.inOrder = made;
-        /** By tensor: one, or one of each expert. @type {Map<string, Coding[]>} */
+        /** By the name of the tensor: one, or one for each expert. @type {Map<string, Coding[]>} */
         this.codings = new Map();
         for (const coding of made) {
             const { name } = coding.tensor;
@@ -157,7 +157,7 @@ class FolderOutput extends BlocksInMemory {
         this.ranges = [];
     }
 
-    /** A tensor that scales have changed; finish() has what is quantized. @param {import('./blocks.js').Made} tensor */
+    /** Keeps a tensor that scales have changed; finish() has kept a quantized one. @param {import('./blocks.js').Made} tensor */
     put({ name, bytes }) {
         if (!this.codings.has(name))
             this.kept.change(name, new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));
@@ -253,8 +253,8 @@ class FolderOutput extends BlocksInMemory {
         for (const entry of entriesOf(coding, this.folder)) this.tensors.set(entry.name, entry.make(quantizer, made));
     }
 
-    /** The bytes of a tensor, which are kept no longer. @param {string} name */
-    take(name) {
+    /** The bytes of a tensor, which is then forgotten. @param {string} name */
+    release(name) {
         const bytes = this.tensors.get(name);
         if (!bytes) throw new NibbleError('NB_ERR_UNSUPPORTED', `tensor ${name}: no product uses its matrix`);
         this.tensors.delete(name);
@@ -267,7 +267,7 @@ class FolderOutput extends BlocksInMemory {
         for (const coding of this.inOrder)
             if (layerOf(coding.tensor.name) === layer)
                 for (const { name, isLast } of entriesOf(coding, this.folder))
-                    if (!isLast) await this.out.tensor(this.take(name));
+                    if (!isLast) await this.out.tensor(this.release(name));
     }
 }
 

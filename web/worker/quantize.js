@@ -34,9 +34,9 @@ import { checkRules, rulesOf } from './type-rules.js';
  * @param {(ranges: import('../index.d.ts').ActivationRange[]) => void} port.ranges
  * @param {(bytes: Uint8Array) => void} port.piece
  * @param {(name: string, size: number) => void} port.file of a folder: the next pieces are this file's
- * @param {() => Promise<void>} port.room waits until the reader has nearly all pieces
+ * @param {() => Promise<void>} port.ready waits until the reader has nearly all pieces
  * @param {() => ArrayBuffer | undefined} port.spare the buffer of a piece that was read
- * @param {(port: MessagePort) => void} port.watch hands on the port by which a thread of a pool tells of its death
+ * @param {(port: MessagePort) => void} port.watch passes on the port by which a thread of a pool reports its failure
  * @param {import('./journal.js').Journal} [journal]
  */
 export async function quantize(source, options, port, journal) {
@@ -55,7 +55,7 @@ export async function quantize(source, options, port, journal) {
     /** @type {Simulation | undefined} */
     let simulation;
     try {
-        await conversion.readHeaders(port.room);
+        await conversion.readHeaders(port.ready);
         let tensors = plan(core, converter, options);
         if (options.simulate) simulation = await simulate(core, converter, options, options.simulate, tensors, port);
         port.planned(tensors.map(({ name, from, wanted, type }) => ({ name, from, wanted, type })));
@@ -92,7 +92,7 @@ export async function quantize(source, options, port, journal) {
 }
 
 /**
- * What rounds the matrices whose types no option names, and the GGUF says so.
+ * Makes what rounds the matrices whose types no option names, and notes it in the GGUF.
  * @param {Core} core
  * @param {number} converter
  * @param {import('../protocol.js').QuantizeOptions} options
@@ -144,7 +144,7 @@ const placed = (blocks, tensors, find) =>
 
 /**
  * Asks for the plan, and gives the tensors that the options name their types. The first pattern that fits a name
- * counts; the types of the output and of the token embedding go before all.
+ * counts; the types of the output and of the token embedding take precedence.
  * @param {Core} core
  * @param {number} converter
  * @param {import('../protocol.js').QuantizeOptions} options

@@ -119,7 +119,7 @@ export class Quantizer {
     }
 
     /**
-     * Numbers less `less`, in the type that a file has them in.
+     * Subtracts `less`, and rounds to the type that the file has.
      * @param {import('./kept-tensors.js').Stored} stored
      * @param {Float32Array} values
      */
@@ -135,9 +135,9 @@ export class Quantizer {
     }
 
     /**
-     * The range of static activations, and the scale and zero point that serve it.
+     * The range of static activations, and the scale and zero point for it.
      * @param {import('./inputs.js').InputSettings} settings
-     * @param {Uint8Array} observed what the walk remembers of them
+     * @param {Uint8Array} observed what the walk has recorded of them
      */
     input({ ranges, percentile, symmetric, dtype }, observed) {
         const { core } = this,

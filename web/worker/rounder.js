@@ -1,7 +1,7 @@
-/** Rows of weights rounded to nearest, and what that loses (nb_rounder); and the choice of types under a budget. */
+/** Rounds rows of weights to nearest, and measures the loss (nb_rounder); chooses types under a budget. */
 import { NB_ROWS_BEST, NB_ROWS_PLAINLY, TYPES } from '../abi.js';
-import { breathe } from '../platform.js';
-import { blamed } from './convert.js';
+import { yieldToEvents } from '../platform.js';
+import { namingImatrix } from './convert.js';
 import { startPooledCore } from './pool.js';
 import { blockBytes } from './quantize-core.js';
 
@@ -10,7 +10,7 @@ import { blockBytes } from './quantize-core.js';
  *     Tensor */
 
 /** Weights that are rounded in one call. */
-const SLICE = 1 << 18;
+const WEIGHTS_AT_ONCE = 1 << 18;
 /** Rows and matrices of a tensor by which a type is judged. */
 const SAMPLED_ROWS = 128,
     SAMPLED_MATRICES = 16;
@@ -48,19 +48,19 @@ export class Rounder {
     /** @param {Uint8Array} imatrix */
     useImportance(imatrix) {
         const { core, handle } = this;
-        blamed('quantize()', () =>
+        namingImatrix('quantize()', () =>
             core.borrowUtf8(imatrix, (at, size) => core.count('nb_rounder_importance', handle, at, size)),
         );
     }
 
-    /** From here on it is the tensor at hand. @param {Omit<Tensor, 'weights'>} tensor */
+    /** Makes this the current tensor. @param {Omit<Tensor, 'weights'>} tensor */
     begin({ name, columns, matrices }) {
         const { core, handle } = this;
         core.borrowText(name, (at, length) => core.count('nb_rounder_tensor', handle, at, length, columns, matrices));
     }
 
-    /** Whether the tensor at hand can become this type. @param {string} type */
-    takes(type) {
+    /** Whether the current tensor can become this type. @param {string} type */
+    canBecome(type) {
         return this.core.exports.nb_rounder_takes(this.handle, TYPES[type]) === 1;
     }
 
@@ -74,7 +74,7 @@ export class Rounder {
     }
 
     /**
-     * What all rows of the tensor at hand lose as that type, by a sample of them.
+     * The loss of the current tensor as this type, estimated from a sample of its rows.
      * @param {Tensor} tensor
      * @param {string} type
      */
@@ -87,13 +87,13 @@ export class Rounder {
             const matrix = Math.floor((i * matrices) / some),
                 chosen = Array.from({ length: each }, (_, row) => matrix * rows + Math.floor((row * rows) / each));
             loss += this.#round(tensor, matrix, chosen, type);
-            await breathe();
+            await yieldToEvents();
         }
         return (loss * rows * matrices) / (each * some);
     }
 
     /**
-     * All rows of the tensor at hand as blocks of a type.
+     * All rows of the current tensor, as blocks of a type.
      * @param {Tensor} tensor
      * @param {string} type
      */
@@ -101,14 +101,14 @@ export class Rounder {
         const { rows, matrices, columns } = tensor,
             rowBytes = this.bytesOf(type, columns),
             out = new Uint8Array(rowBytes * rows * matrices),
-            most = Math.max(1, Math.floor(SLICE / columns));
+            most = Math.max(1, Math.floor(WEIGHTS_AT_ONCE / columns));
         for (let matrix = 0; matrix < matrices; matrix++)
             for (let row = 0; row < rows; row += most) {
                 const first = matrix * rows + row,
                     n = Math.min(most, rows - row),
                     chosen = Array.from({ length: n }, (_, i) => first + i);
                 this.#round(tensor, matrix, chosen, type, out.subarray(first * rowBytes, (first + n) * rowBytes));
-                await breathe();
+                await yieldToEvents();
             }
         return out;
     }
@@ -119,14 +119,14 @@ export class Rounder {
      * @param {number[]} chosen rows, counted over all matrices
      * @param {string} type
      * @param {Uint8Array} [out]
-     * @returns {number} what they lose
+     * @returns {number} their loss
      */
     #round({ from, rows, matrices, weights }, matrix, chosen, type, out) {
         const { core } = this,
             rowBytes = weights.length / rows / matrices,
             room = Math.ceil((chosen.length * rowBytes) / 64) * 64,
             blocks = out ? out.length : 0;
-        const memory = core.take(64 + room + blocks, 'rows of weights'),
+        const memory = core.allocate(64 + room + blocks, 'rows of weights'),
             source = memory + 64,
             to = source + room;
         try {
@@ -154,7 +154,7 @@ export class Rounder {
     }
 
     /**
-     * One of the types for each tensor, so that the sum of the losses is least and all fit.
+     * Chooses one of the types for each tensor, so that the sum of the losses is least and all fit.
      * @param {number[][]} bytes of each tensor as each of the types
      * @param {number[][]} losses of the same; infinite: the tensor cannot have the type
      * @param {number} budget
@@ -163,13 +163,13 @@ export class Rounder {
     choose(bytes, losses, budget) {
         const { core } = this,
             n = bytes.length,
-            kinds = bytes[0].length,
-            size = 8 * n * kinds;
+            types = bytes[0].length,
+            size = 8 * n * types;
         return core.borrow(2 * size + 4 * n, (at) => {
-            const doubles = (/** @type {number} */ address) => new Float64Array(core.memory.buffer, address, n * kinds);
+            const doubles = (/** @type {number} */ address) => new Float64Array(core.memory.buffer, address, n * types);
             doubles(at).set(bytes.flat());
             doubles(at + size).set(losses.flat());
-            core.count('nb_mix_choose', n, kinds, at, at + size, budget, at + 2 * size);
+            core.count('nb_mix_choose', n, types, at, at + size, budget, at + 2 * size);
             return [...core.ints(at + 2 * size, n)];
         });
     }

@@ -6,12 +6,12 @@
  *   a record:  u32 bytes of JSON | u64 bytes of blocks | JSON | blocks | SHA-256 of all before it in the record
  *
  * Numbers are little-endian. A record that is cut off or damaged ends the file: its layer is made again, and those
- * after it. What a run is made of must be the same in all runs; otherwise the file is refused, and left as it is.
+ * after it. All runs must be of the same kind (blocks.js, Run); otherwise the file is refused, and left as it is.
  */
 import { TYPES } from '../abi.js';
 import { NibbleError, why } from '../errors.js';
 import { nodeModule } from '../platform.js';
-import { Room } from './room.js';
+import { BufferPool } from './buffer-pool.js';
 
 /** @typedef {import('./blocks.js').Blocks} Blocks */
 /** @typedef {import('./blocks.js').Made} Made */
@@ -42,12 +42,12 @@ export class SideFile {
     done = [];
     /** @type {Map<string, Place>} */
     places = new Map();
-    /** The layer at hand. @type {Made[]} */
+    /** The tensors of the current layer. @type {Made[]} */
     now = [];
-    /** For its blocks. */
-    making = new Room();
-    /** For those of a layer that is read. */
-    reading = new Room();
+    /** For their blocks. */
+    making = new BufferPool();
+    /** For the blocks of a layer that is read. */
+    reading = new BufferPool();
     /** Where the next record goes; 0: the file has nothing yet. */
     end = 0;
     /** @type {number | undefined} */
@@ -92,7 +92,7 @@ export class SideFile {
     measured(run) {
         const found = this.#first();
         if (!found?.head.measured) return null;
-        this.#compare(found.head.measured, this.#sumsOf(run));
+        this.#compare(found.head.measured, this.#hashesOf(run));
         return { value: found.head.value, bytes: this.#bytes(found.at, found.end - SUM - found.at) };
     }
 
@@ -105,7 +105,7 @@ export class SideFile {
     keep(run, value, bytes) {
         if (this.#first()) return;
         this.#start();
-        this.end = this.#append(this.end, { measured: this.#sumsOf(run), value }, [bytes]).end;
+        this.end = this.#append(this.end, { measured: this.#hashesOf(run), value }, [bytes]).end;
     }
 
     /**
@@ -113,7 +113,7 @@ export class SideFile {
      * @param {Run} run
      */
     begin(run) {
-        this.run = this.#sumsOf(run);
+        this.run = this.#hashesOf(run);
         let first = this.#first();
         if (first?.head.measured) {
             this.end = first.end;
@@ -123,16 +123,16 @@ export class SideFile {
         this.#compare(first.head, this.run);
         this.hasRun = true;
         this.end = first.end;
-        for (let record = this.#record(this.end); record && this.#take(record); record = this.#record(this.end))
+        for (let record = this.#record(this.end); record && this.#addLayer(record); record = this.#record(this.end))
             this.end = record.end;
     }
 
     /**
-     * What a run is made of. Texts, importance matrices and the types of all tensors may be long, so that only their
-     * sums are kept.
+     * A run as the file has it: texts, importance matrices and the types of all tensors may be long, so only hashes are
+     * kept.
      * @param {Run} run
      */
-    #sumsOf({ settings, choices, plan, text, ends }) {
+    #hashesOf({ settings, choices, plan, text, ends }) {
         const sum = (/** @type {string | Uint8Array} */ data) => this.hash().update(data).digest('hex');
         const sums = (/** @type {{ [name: string]: any }} */ options) =>
             Object.fromEntries(
@@ -146,7 +146,7 @@ export class SideFile {
         };
     }
 
-    /** @param {object} before @param {object} now as #sumsOf() gives them */
+    /** @param {object} before @param {object} now as #hashesOf() gives them */
     #compare(before, now) {
         const differs = difference(before, now);
         if (differs)
@@ -164,7 +164,7 @@ export class SideFile {
         return begin.length === MAGIC.length ? this.#record(MAGIC.length) : null;
     }
 
-    /** A file that has nothing yet gets its first bytes. */
+    /** Writes the first bytes of a file that has none. */
     #start() {
         this.file ??= this.#attempt('write', () => this.fs.openSync(this.path, 'wx+'));
         if (this.end === 0) this.end = this.#write(new TextEncoder().encode(MAGIC), 0);
@@ -198,7 +198,7 @@ export class SideFile {
         this.now.push(tensor);
     }
 
-    /** Writes the layer at hand. @param {string} [source] */
+    /** Writes the current layer. @param {string} [source] */
     endLayer(source = '') {
         this.#start();
         if (!this.hasRun) this.end = this.#append(this.end, this.run, []).end;
@@ -211,7 +211,7 @@ export class SideFile {
         );
         this.now = [];
         this.making.empty();
-        this.#take(record);
+        this.#addLayer(record);
         this.end = record.end;
     }
 
@@ -229,10 +229,10 @@ export class SideFile {
     }
 
     /**
-     * Notes where a layer's tensors are; false if the record is not of the next layer.
+     * Adds a layer that is done; false if the record is not of the next layer.
      * @param {Record} record
      */
-    #take({ head: { layer, source, tensors }, at, end }) {
+    #addLayer({ head: { layer, source, tensors }, at, end }) {
         if (layer !== this.layers || typeof source !== 'string' || !Array.isArray(tensors)) return false;
         /** @type {[string, Place][]} */
         const found = [];
@@ -294,7 +294,7 @@ export class SideFile {
         return { head, at: at + FRONT + json.length, end };
     }
 
-    /** A file that is there. */
+    /** Opens the file, if it is there. */
     #open() {
         const { fs, path } = this;
         return this.#attempt('read', () => {
@@ -350,7 +350,7 @@ export class SideFile {
     }
 }
 
-/** JSON; an empty object if it is none. @param {Uint8Array} json */
+/** Parsed JSON; an empty object if it is not JSON. @param {Uint8Array} json */
 function parsed(json) {
     try {
         return Object(JSON.parse(new TextDecoder().decode(json)));

@@ -1,5 +1,5 @@
 /**
- * quantize() with `simulate`: matrices that are rounded to a grid while they pass, and stay floating-point numbers
+ * quantize() with `simulate`: rounds matrices to a grid while they pass. They stay floating-point numbers
  * (nb_simulate_rows).
  */
 import {
@@ -22,8 +22,8 @@ import { writeStructs } from './structs.js';
 /** @typedef {import('../sources/open.js').Sink} Sink */
 /** @typedef {import('../simulated.js').CheckedSimulation} CheckedSimulation */
 
-/** Weights that are rounded in one call, if no whole matrix must be. */
-const SLICE = 1 << 18;
+/** Weights that are rounded in one call, unless a whole matrix must be. */
+const WEIGHTS_AT_ONCE = 1 << 18;
 /** Bytes that are not rounded, and pass together. */
 const PASSED = 1 << 16;
 
@@ -82,7 +82,7 @@ export class Simulation {
     }
 
     /**
-     * Calls with the grid, and eight bytes of zeros behind it.
+     * Calls run() with the addresses of the grid and of a number of eight bytes, which is 0.
      * @template T
      * @param {(how: number, number: number) => T} run
      */
@@ -100,7 +100,7 @@ export class Simulation {
         return new DataView(this.core.memory.buffer).getFloat64(at, true);
     }
 
-    /** What the GGUF says of itself. @returns {import('../index.d.ts').Simulated} */
+    /** What the GGUF says of the grid. @returns {import('../index.d.ts').Simulated} */
     facts() {
         const { core, how, tensors } = this;
         let weights = 0,
@@ -143,8 +143,8 @@ export class Simulation {
     }
 
     /**
-     * A sink in front of another one, which gets the GGUF with its matrices rounded. What the reader of that one has no
-     * room for yet waits here: it passes on when somebody waits for ready(), and at the end.
+     * A sink that rounds the matrices of the GGUF, and passes all on to another sink. Bytes wait here until somebody
+     * awaits ready(), or until the end.
      * @param {Sink} out
      * @param {(tensor: Planned) => Planned} find where the GGUF has a tensor, once its header is known
      * @returns {Sink & { end: () => Promise<void> }}
@@ -191,7 +191,9 @@ export class Simulation {
 
     /** How many rows are rounded next: of a matrix that shares a grid, all. @param {Place} place */
     #rowsOf({ tensor: { rows, columns, matrices }, row }) {
-        return this.how.perTensor ? rows : Math.min(rows * matrices - row, Math.max(1, Math.floor(SLICE / columns)));
+        return this.how.perTensor
+            ? rows
+            : Math.min(rows * matrices - row, Math.max(1, Math.floor(WEIGHTS_AT_ONCE / columns)));
     }
 }
 
@@ -216,7 +218,7 @@ class Queue {
         this.#waiting.push(bytes);
     }
 
-    /** All that waits goes on, a piece whenever there is room for it. */
+    /** Passes all waiting bytes on, each piece when there is room for it. */
     async pass() {
         const { out } = this;
         for (const bytes of this.#waiting.splice(0)) await give(bytes, out);

@@ -1,36 +1,36 @@
-/** LLM.int8()'s parts of a matrix (nb_quantizer_split), some rows a call. */
+/** Splits a matrix into the two parts of LLM.int8() (nb_quantizer_split), some rows a call. */
 import { TYPES } from '../abi.js';
 
 /**
- * What becomes of a matrix: columns that meet inputs of at least `threshold` stay in 16 bits. columns, kept: set by
- * splitRows(), the numbers of these columns and their weights [rows, columns]. values: what all of it stands for, F32.
+ * How a matrix is split: columns that meet inputs of at least `threshold` stay in 16 bits. columns, kept: set by
+ * splitRows(), the numbers of these columns and their weights [rows, columns]. values: the weights that both parts stand for, F32.
  * @typedef {{ threshold: number, values: Uint8Array, columns: Int32Array, kept: Uint8Array }} Split
  */
 
 /**
- * Fills the room.
+ * Fills `blocks` and `split`.
  * @param {import('./core.js').Core} core
  * @param {number} handle of the quantizer, which knows the largest inputs
  * @param {number} columns
  * @param {{ from: string, rows: number, firstRow: number, weights: Uint8Array, blocks: Uint8Array, split: Split }}
  *     matrix
- * @param {number} slice rows of a call
+ * @param {number} most rows of a call
  * @param {(rows: number) => Promise<void>} tick
  */
-export async function splitRows(core, handle, columns, { from, rows, firstRow, weights, blocks, split }, slice, tick) {
-    const list = core.take(4 * columns, 'numbers of columns');
+export async function splitRows(core, handle, columns, { from, rows, firstRow, weights, blocks, split }, most, tick) {
+    const list = core.allocate(4 * columns, 'numbers of columns');
     try {
         const n = core.count('nb_quantizer_outliers', handle, split.threshold, list);
         split.columns = core.ints(list, n).slice();
         split.kept = new Uint8Array(2 * n * rows);
         const arrays = [weights, blocks, split.kept, split.values],
             sizes = arrays.map(({ length }) => length / rows), // of a row
-            starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + aligned(slice * size), 0)),
-            memory = core.take(starts[3] + slice * sizes[3], 'rows of weights');
+            starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + aligned(most * size), 0)),
+            memory = core.allocate(starts[3] + most * sizes[3], 'rows of weights');
         try {
             const [source, to, kept, values] = starts.map((start) => memory + start);
-            for (let row = 0; row < rows; row += slice) {
-                const some = Math.min(slice, rows - row);
+            for (let row = 0; row < rows; row += most) {
+                const some = Math.min(most, rows - row);
                 core.bytes(source, some * sizes[0]).set(weights.subarray(row * sizes[0], (row + some) * sizes[0]));
                 const what = [TYPES[from], source, firstRow + row, some, list, n];
                 core.count('nb_quantizer_split', handle, ...what, to, kept, values);

@@ -23,7 +23,7 @@ const SAME = [
     ['hidden', 'numbers inside its feed-forward blocks'],
 ];
 
-/** An error that says which of the two models it is of. @param {unknown} error */
+/** Says in an error that it is about the teacher. @param {unknown} error */
 const ofTeacher = (error) =>
     error instanceof NibbleError
         ? new NibbleError(error.code, `the teacher (--teacher): ${error.message}`, { cause: error })
@@ -34,8 +34,8 @@ const ofTeacher = (error) =>
  *     Pupil */
 
 /**
- * How each token of a text is written, special ones too. It is '' where that says nothing: of white space, which some
- * tokenizers drop at the beginning of a text, and of a part of a character. Empty if the model has no tokenizer.
+ * How each token of a text is written, special ones too. It is '' for tokens that this cannot tell apart: white
+ * space, which some tokenizers drop at the beginning of a text, and parts of a character. Empty if the model has no tokenizer.
  * @param {import('./engine.js').Engine} engine
  * @param {Iterable<number>} tokens
  * @returns {Map<number, string>}
@@ -58,7 +58,7 @@ export function spellingsOf(engine, tokens) {
 export class Teacher {
     /** @type {Trainer | undefined} */
     trainer;
-    /** Their checksum. */
+    /** The checksum of the weights. */
     weights = 0;
 
     /**
@@ -109,7 +109,7 @@ export class Teacher {
         this.trainer = trainer;
     }
 
-    /** Its weights; the files are not needed after that. */
+    /** Loads the weights. The files are not needed after that. */
     async load() {
         const { trainer, model } = this;
         if (!trainer || !model) return;
@@ -118,7 +118,7 @@ export class Teacher {
         this.free();
     }
 
-    /** What the files took. */
+    /** Frees the memory of the files. */
     free() {
         this.model?.free();
         this.model = undefined;
@@ -126,7 +126,7 @@ export class Teacher {
 }
 
 /**
- * Whether a teacher's logits are of the pupil's tokens.
+ * Checks that the teacher's logits are of the pupil's tokens.
  * @param {import('./engine.js').Engine} engine the teacher's
  * @param {import('./trainer.js').Shape} shape
  * @param {Pupil} pupil

@@ -6,7 +6,7 @@
  *     u32       bytes of the JSON object that follows, with spaces at its end to a multiple of 4
  *     JSON      Facts
  *     F32       weights: `floats`
- *     bytes     what AdamW knows, in 8 or 32 bits: `moments`
+ *     bytes     AdamW's moments, in 8 or 32 bits: `moments`
  *     u32       checksum of all bytes before (random.js)
  *
  * Numbers are little-endian, as they are in memory.
@@ -15,7 +15,7 @@ import { NibbleError } from '../errors.js';
 import { checksum, wordsOf } from '../random.js';
 
 /**
- * What a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens; losses:
+ * The training that a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens; losses:
  * of each step that is done; heldOut: pairs of a step and the loss of the held-out text after it.
  * @typedef {{ steps: number, floats: number, moments: number, options: Record<string, number | boolean | string>,
  *     shape: Record<string, number>, source: number, text: number, tokens: number, losses: number[],
@@ -100,7 +100,7 @@ function readFacts(json) {
 }
 
 /**
- * Whether a checkpoint is of this training; an error says what is not the same.
+ * Checks that a checkpoint is of this training. The error says what differs.
  * @param {Facts} theirs of the checkpoint
  * @param {Facts} ours
  */
@@ -113,11 +113,13 @@ export function checkSame(theirs, ours) {
         options = others('options'),
         [option] = options,
         rounding = options.find((name) => name.startsWith('qat.') || name === 'optimizerBits'),
-        told = (/** @type {unknown} */ value) => (value === undefined || value === '' ? 'absent' : value);
+        shown = (/** @type {unknown} */ value) => (value === undefined || value === '' ? 'absent' : value);
     const otherwise = (/** @type {string} */ name) =>
-        refuse(`a training whose ${name} was ${told(theirs.options[name])}, and now it is ${told(ours.options[name])}`);
+        refuse(
+            `a training whose ${name} was ${shown(theirs.options[name])}, and now it is ${shown(ours.options[name])}`,
+        );
     if (size) throw refuse(`another model (its ${size} is ${theirs.shape[size]})`);
-    // a training that rounds otherwise has other parameters, or moments, so this is told before any size
+    // a training that rounds otherwise has other parameters, or moments, so this is reported before any size
     if (rounding) throw otherwise(rounding);
     if (theirs.floats !== ours.floats || theirs.moments !== ours.moments)
         throw refuse(`another model (its size is ${theirs.floats})`);

@@ -1,7 +1,6 @@
 /**
  * The model that is trained: its files are read by the converter, which makes a GGUF in F32 of whatever they are. The
- * engine takes the vocabulary of it, the trainer the weights. What comes out is the same GGUF with the trainer's
- * weights.
+ * engine gets its vocabulary, the trainer its weights. The result is the same GGUF with the trainer's weights.
  */
 import { NB_TENSOR_BLANK, NB_TENSOR_MADE, TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -17,7 +16,7 @@ import { planned, plannedTensors } from './planned.js';
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./trainer.js').Trained} Trained */
 
-/** A source that can be read only once would be asked for its next bytes. */
+/** For sources that can be read only once. They were refused before. */
 const nothing = async () => null;
 
 /** What the converter is asked for: weights that were quantized are read, too. */
@@ -75,7 +74,7 @@ export class TrainedModel {
     }
 
     /**
-     * The shape that the trainer is to have. What it has not is refused by name.
+     * The shape for the trainer. What the trainer lacks is refused with an error that names it.
      * @param {number} length of the sequences
      * @param {string} [option] which chooses that, for messages
      * @returns {import('./trainer.js').Shape}
@@ -124,7 +123,7 @@ export class TrainedModel {
     }
 
     /**
-     * The weights of the files into the trainer's.
+     * Copies the weights of the files to the trainer.
      * @param {import('./trainer.js').Trainer} trainer
      */
     async load(trainer) {
@@ -178,7 +177,7 @@ export class TrainedModel {
 const lacks = (what) =>
     new NibbleError('NB_ERR_UNSUPPORTED', `the model has what training in nibble does not have: ${what}`);
 
-/** What tensors are that the trainer has no use for, by their names. @type {[RegExp, string][]} */
+/** What tensors belong to that the trainer cannot use, by their names. @type {[RegExp, string][]} */
 const FOREIGN = [
     [/_norm\.bias$/, 'norms with biases'],
     [/\.bias$/, 'biases'],
@@ -189,7 +188,7 @@ const FOREIGN = [
     [/attn_qkv|post_.*norm/, "layers that are not as Llama's"],
 ];
 
-/** Names of the tensors of a layer, and of the others. */
+/** Names of the tensors that the trainer has. */
 const KNOWN = /^(token_embd|output_norm|output|blk\.\d+\.(attn_(norm|q|k|v|output)|ffn_(norm|gate|up|down)))\.weight$/;
 
 /** @param {Planned[]} plan @param {boolean} keepsTypes */

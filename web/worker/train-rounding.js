@@ -1,4 +1,4 @@
-/** What train() is told to round, as the trainer takes it (src/nibble_train.h: nb_train_rounding, nb_train_signals). */
+/** What train() is asked to round, in the trainer's structs (src/nibble_train.h: nb_train_rounding, nb_train_signals). */
 import {
     NB_TRAIN_ABSMEAN,
     NB_TRAIN_AVERAGE,
@@ -24,10 +24,10 @@ import { unmatchedPattern } from './type-rules.js';
 const GROUPS = { block: NB_TRAIN_GROUP_OF_TYPE, row: NB_TRAIN_GROUP_ROW, tensor: NB_TRAIN_GROUP_TENSOR };
 const RANGES = { token: NB_TRAIN_TOKENS, average: NB_TRAIN_AVERAGE, learned: NB_TRAIN_LEARNED };
 
-/** How much of the old range of inputs a moving average keeps. */
+/** The share of the old range that a moving average of the inputs' ranges keeps. */
 const AVERAGE = 0.99;
 
-/** Columns of a block of Q8_0, which the ends of a model get where nothing else is said and their rows are such. */
+/** Columns of a block of Q8_0: the ends of a model get this type by default if their rows can have it. */
 const ENDS = 32;
 
 /**
@@ -43,7 +43,7 @@ function typeOf({ type, tensors }, { name, columns }) {
 }
 
 /**
- * Of each tensor. A pattern that is found in the name of no matrix is a typing mistake, and is refused.
+ * The rounding of each tensor. A pattern that no matrix's name matches is refused, as it is a typing mistake.
  * @param {FullQat} qat
  * @param {import('./trainer.js').Trained[]} tensors
  */

@@ -11,15 +11,15 @@ import { Slice } from './pace.js';
 /** @typedef {import('../protocol.js').TokenizerAsk['options']} Options */
 /** @typedef {import('../index.d.ts').TokenizerProgress} TokenizerProgress */
 
-/** Bytes of the text that are handed over at once. */
+/** Bytes of the text that one call passes to the core. */
 const PIECE = 1 << 18;
 
-/** Merges of one call. */
+/** Merges per call. */
 const MERGES = 16;
 
 const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
 
-/** How words are cut: the number that the core knows it by, and what a tokenizer.json says of it. */
+/** How words are cut: the core's number of the pattern, and what a tokenizer.json says of it. */
 const PATTERNS = {
     'gpt-2': { number: NB_SPLIT_GPT2, preTokenizer: { ...BYTE_LEVEL, use_regex: true } },
     'llama-3': {
@@ -68,7 +68,7 @@ export async function trainTokenizer({ source, options }, { nextFromPort, progre
  */
 async function readTexts(core, trainer, source, nextFromPort, progress) {
     const clock = new ReportClock(),
-        place = core.take(PIECE, 'a piece of text'),
+        place = core.allocate(PIECE, 'a piece of text'),
         singles = source.kind === 'files' ? source.files.map((file) => file.source) : [source],
         opened = [];
     for (const single of singles)
@@ -78,7 +78,7 @@ async function readTexts(core, trainer, source, nextFromPort, progress) {
     const known = opened.every(({ total }) => total > 0),
         total = known ? opened.reduce((sum, one) => sum + one.total, 0) : 0;
     let done = 0;
-    const tell = (/** @type {boolean} */ always) => {
+    const report = (/** @type {boolean} */ always) => {
         if (clock.isDue(always))
             progress({ doing: 'reading', done, total, secondsLeft: total ? clock.left(done / total) : null });
     };
@@ -88,12 +88,12 @@ async function readTexts(core, trainer, source, nextFromPort, progress) {
             commit(n) {
                 core.count('nb_bpe_trainer_add', trainer, place, n);
                 done += n;
-                tell(false);
+                report(false);
             },
         });
         core.count('nb_bpe_trainer_end_text', trainer);
     }
-    tell(true);
+    report(true);
     core.exports.nb_free(place);
 }
 
@@ -114,7 +114,7 @@ async function merge(core, trainer, vocabulary, progress) {
         // the first merges change most, so the rest goes faster than this
         if (clock.isDue(n < MERGES))
             progress({ doing: 'merging', done, total, secondsLeft: clock.left(total ? done / total : 1) });
-        if (slice.over()) await slice.breathe();
+        if (slice.over()) await slice.yieldToEvents();
     }
 }
 
@@ -171,7 +171,7 @@ function factsOf(core, trainer) {
 }
 
 /**
- * As the library tokenizers writes it, byte for byte.
+ * The file as Hugging Face's library tokenizers writes it, byte for byte.
  * @param {string[]} names by token
  * @param {string[][]} merges
  * @param {Options} options
@@ -197,7 +197,7 @@ function tokenizerJson(names, merges, { special, pattern }) {
         null,
         2,
     );
-    // an object would put names such as "10" first
+    // JSON.stringify() of an object would put names such as "10" first
     const vocabulary = names.map((name, i) => `      ${JSON.stringify(name)}: ${i}`).join(',\n');
     return outline.replace('"vocab": null', () => `"vocab": {\n${vocabulary}\n    }`);
 }

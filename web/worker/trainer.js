@@ -26,17 +26,17 @@ import { roundingsOf, signalsOf } from './train-rounding.js';
 
 /** What a quantized model has of each tensor. @typedef {{ name: string, type: string }[]} Types */
 
-/** What the trainer has, and a checkpoint, too. @typedef {'weights' | 'moments'} Numbers */
+/** The arrays of the trainer that a checkpoint has, too. @typedef {'weights' | 'moments'} Numbers */
 
 export class Trainer {
     /** @type {Trained[]} */
     tensors = [];
     #handle = 0;
-    /** Of the tokens and targets of a part, and of two doubles. */
+    /** Memory for the tokens and targets of a part, and for two doubles. */
     #room = 0;
-    /** Of a part's logits, if they were asked for. */
+    /** Memory for a part's logits, if they were asked for. */
     #logits = 0;
-    /** Of the blocks of a rounded tensor, where there are some, and whose blocks are there now. */
+    /** Memory for the blocks of one rounded tensor; 0: none is rounded. #blocksOf: the tensor that it holds now. */
     #blocks = 0;
     /** @type {Trained | undefined} */
     #blocksOf;
@@ -83,15 +83,15 @@ export class Trainer {
                 );
             return core.object('nb_trainer_new', pool, at, sequences, length, learns);
         });
-        this.#room = core.take(8 * sequences * length + 16, 'a batch of tokens');
+        this.#room = core.allocate(8 * sequences * length + 16, 'a batch of tokens');
         this.sequences = sequences;
         this.length = length;
         this.tensors = this.#describe(core.exports.nb_trainer_tensors(this.#handle), (i, at) => {
             core.exports.nb_trainer_tensor(this.#handle, i, at);
         });
-        // taken now: at the end of a long training there may be no more
+        // allocated now: at the end of a long training there may be no memory left
         const most = Math.max(0, ...this.tensors.map((tensor) => this.#exported(tensor)?.bytes ?? 0));
-        if (most > 0) this.#blocks = core.take(most, 'the blocks of a rounded matrix');
+        if (most > 0) this.#blocks = core.allocate(most, 'the blocks of a rounded matrix');
     }
 
     close() {
@@ -168,7 +168,7 @@ export class Trainer {
         return this.core.exports.nb_trainer_floats(this.#handle) >>> 0;
     }
 
-    /** Good until the core allocates. @param {Numbers} what */
+    /** Valid until the core allocates. @param {Numbers} what */
     bytes(what) {
         const { exports } = this.core,
             at = exports[`nb_trainer_${what}`](this.#handle) >>> 0;
@@ -178,13 +178,14 @@ export class Trainer {
         );
     }
 
-    /** A tensor's weights, as above. @param {Trained} tensor */
+    /** A tensor's weights, valid until the core allocates. @param {Trained} tensor */
     weights({ first, rows, columns }) {
         return this.bytes('weights').subarray(4 * first, 4 * (first + rows * columns));
     }
 
     /**
-     * A tensor as the model's file has it: its weights, or the blocks whose scales learn. As above.
+     * A tensor as the model's file has it: its weights, or the blocks whose scales learn. Valid until the
+     * core allocates.
      * @param {Trained} tensor
      */
     stored(tensor) {
@@ -213,7 +214,8 @@ export class Trainer {
     }
 
     /**
-     * A tensor as it is to be written: its weights, or the blocks that stand for what they are rounded to. As above.
+     * A tensor as it is to be written: its weights, or the blocks of what they are rounded to. Valid until the core
+     * allocates.
      * @param {Trained} tensor
      */
     written(tensor) {
@@ -225,7 +227,7 @@ export class Trainer {
         return core.bytes(this.#blocks, exported.bytes);
     }
 
-    /** When the weights that training begins with were written: steps of the grids that they are rounded to. */
+    /** Fits the steps of the grids to the weights that training begins with. Call it once those are in place. */
     fitSteps() {
         this.core.count('nb_trainer_fit_steps', this.#handle);
     }
@@ -235,17 +237,17 @@ export class Trainer {
         return this.core.exports.nb_train_tunes(TYPES[/** @type {keyof typeof TYPES} */ (type)]) !== 0;
     }
 
-    /** When a quantized model's blocks were written: their scales are the parameters. */
+    /** Makes the scales of a quantized model's blocks the parameters. Call it once the blocks are in place. */
     beginTuning() {
         this.core.count('nb_trainer_begin_tuning', this.#handle);
     }
 
-    /** Before a quantized model's blocks are read: they get the parameters as they are now. */
+    /** Writes the parameters into a quantized model's blocks. Call it before the blocks are read. */
     roundBlocks() {
         this.core.count('nb_trainer_round_blocks', this.#handle);
     }
 
-    /** All of the loss is the divergence from a teacher. */
+    /** Makes the divergence from a teacher all of the loss. */
     distil() {
         const { core } = this;
         core.borrow(nb_train_loss.size, (at) => {
@@ -254,10 +256,10 @@ export class Trainer {
         });
     }
 
-    /** For logits(), of parts as large as open() was told. @param {number} vocabulary */
+    /** Memory for logits(), of parts of the size given to open(). @param {number} vocabulary */
     openLogits(vocabulary) {
         const { sequences = 1, length = 1 } = this;
-        this.#logits = this.core.take(4 * sequences * length * vocabulary, "a teacher's logits");
+        this.#logits = this.core.allocate(4 * sequences * length * vocabulary, "a teacher's logits");
     }
 
     /** The logits of some sequences. @param {Int32Array} tokens @returns {number} their address, until the next call */
@@ -278,7 +280,7 @@ export class Trainer {
     }
 
     /**
-     * Of the learning rate of a step, from 0.
+     * The learning rate of a step; steps are counted from 0.
      * @param {Optimizer} optimizer
      * @param {number} step
      */
@@ -315,14 +317,14 @@ export class Trainer {
         return { sum: this.#double(numbers), counted };
     }
 
-    /** One step with what was accumulated. @returns {number} the gradient's length */
+    /** One step with what was accumulated. @returns {number} the gradient's norm */
     step() {
         this.#blocksOf = undefined;
         this.core.count('nb_trainer_step', this.#handle, this.#room);
         return this.#double(this.#room);
     }
 
-    /** After weights and moments were written. @param {number} steps that are done */
+    /** Goes on from weights and moments that were copied in. @param {number} steps that are done */
     resume(steps) {
         this.#blocksOf = undefined;
         this.core.count('nb_trainer_resume', this.#handle, steps);

@@ -24,20 +24,20 @@ import { isOutOfMemory, Trainer } from './trainer.js';
 /** @typedef {import('./trainer.js').Optimizer} Optimizer */
 /** @typedef {import('../index.d.ts').TrainStep} TrainStep */
 
-/** Tokens of a sequence where nobody says. */
+/** Tokens of a sequence by default. */
 const LENGTH = 256;
 
-/** Tokens of a part where nobody says: more would be no faster, and would only take memory. */
+/** Tokens of a part by default: more would be no faster, and would only take memory. */
 const PART_TOKENS = 4096;
 
-/** Logits of a teacher that are in memory at once, where nobody says: 64 MB. */
+/** Logits of a teacher that are in memory at once, by default: 64 MB. */
 const PART_LOGITS = 1 << 24;
 
 /** What keeps AdamW from dividing by zero: PyTorch's number. */
 const EPSILON = 1e-8;
 
-/** How much of the time per step is of the last step. */
-const NEWS = 0.1;
+/** The weight of the newest step in the average time per step. */
+const NEWEST = 0.1;
 
 /** The options, without what was only needed to begin, which may be large.
  * @typedef {Omit<TrainAsk['options'], 'data' | 'checkpoint' | 'config'> & { part: number, length: number }} Settings */
@@ -50,7 +50,7 @@ export class Training {
     #heldOut = [];
     /** Seconds that a step takes; 0: unknown. */
     #each = 0;
-    /** The same of a measurement of what is held out. */
+    /** Seconds that one measurement of the held-out text takes; 0: unknown. */
     #validation = 0;
 
     /**
@@ -86,7 +86,7 @@ export class Training {
 
     /**
      * @param {TrainAsk} ask
-     * @param {(port: MessagePort) => void} watch hands on the port by which a thread tells of its death
+     * @param {(port: MessagePort) => void} watch passes on the port by which a thread reports its failure
      * @param {import('./journal.js').Journal} [journal]
      */
     static async open({ source, options }, watch, journal) {
@@ -164,7 +164,7 @@ export class Training {
     }
 
     /**
-     * Sequences of the next parts of a batch.
+     * A batch in parts.
      * @param {number} n of all parts together
      * @returns {[number, number][]} first, n
      */
@@ -189,7 +189,7 @@ export class Training {
             norm = trainer.step();
         this.steps++;
         const seconds = (performance.now() - began) / 1000;
-        this.#each = this.#each ? this.#each + NEWS * (seconds - this.#each) : seconds;
+        this.#each = this.#each ? this.#each + NEWEST * (seconds - this.#each) : seconds;
         const isDue = order.heldOut > 0 && (this.steps % options.validateEvery === 0 || this.steps === options.steps),
             loss = sum / counted;
         this.#losses.push(loss);
@@ -207,7 +207,7 @@ export class Training {
     #secondsLeft() {
         const { order, options, steps } = this,
             { validateEvery: every, batch } = options,
-            all = Math.ceil(options.steps / every), // the last step has one, too
+            all = Math.ceil(options.steps / every), // one of them after the last step
             left = steps === options.steps ? 0 : all - Math.floor(steps / every),
             // forward is about a third of forward and backward
             validation = this.#validation || (this.#each / 3) * (order.heldOut / batch);
@@ -254,7 +254,7 @@ export class Training {
         };
     }
 
-    /** A checkpoint. Weights whose loss is not finite are refused: nobody could go on from there. */
+    /** A checkpoint. Weights whose loss is not finite are refused: no training could continue from there. */
     save() {
         const { trainer, order, options } = this,
             [[, n]] = this.#parts(options.batch);
@@ -298,7 +298,7 @@ function lengthOf({ engine }, wanted) {
 }
 
 /**
- * What is rounded, as a checkpoint has it among its options.
+ * What is rounded, as options of a checkpoint.
  * @param {import('../qat-options.js').FullQat} qat
  */
 const namedQat = ({ tensors, ...others }) => ({
@@ -307,7 +307,7 @@ const namedQat = ({ tensors, ...others }) => ({
 });
 
 /**
- * What a quantized model has of each tensor, if tuning it makes sense.
+ * The type of each tensor of a quantized model. It is an error if none of them can be tuned.
  * @param {import('./planned.js').Planned[]} plan
  * @param {Trainer} trainer
  */
@@ -327,7 +327,7 @@ function tunable(plan, trainer) {
  * @param {import('./trainer.js').Shape} shape
  * @param {{ batch: number, length: number, part?: number, types?: import('./trainer.js').Types, seed: number,
  *     optimizerBits: number, qat?: import('../qat-options.js').FullQat }} options
- * @param {number | boolean | string | undefined} saved what a checkpoint says, as other parts give other bits
+ * @param {number | boolean | string | undefined} saved the part in a checkpoint: another would change the last bits
  * @param {Teacher} [teacher]
  * @returns {number} sequences of a part
  */

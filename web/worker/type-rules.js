@@ -45,8 +45,8 @@ export function checkRules({ tensors }, plan, changeable) {
     throw new NibbleError(
         'NB_ERR_ARGUMENT',
         `tensors (--tensor): ${JSON.stringify(pattern)} is found in ${
-            isName ? 'names of tensors that keep their type, but in' : ''
-        } the name of no matrix that can be quantized; an example is ${example} ` +
+            isName ? 'names of tensors that keep their type, but in ' : ''
+        }the name of no matrix that can be quantized; an example is ${example} ` +
             '(nibble inspect MODEL --json lists the names of all tensors)',
     );
 }

@@ -1,8 +1,8 @@
-/** A walk of a text through a model, layer by layer (nb_walk): what quantizers that calibrate are told of it. */
+/** A walk of a text through a model, layer by layer (nb_walk). Quantizers that calibrate use it. */
 import { NB_RANGE_BYTES, NB_WALK_ALL } from '../abi.js';
-import { breathe } from '../platform.js';
+import { yieldToEvents } from '../platform.js';
 
-/** A matrix of a group. Of experts it holds those of all. part: of the layer, 0 or 1. @typedef {{ name: string,
+/** A matrix of a group, or the matrices of all experts. part: of the layer, 0 or 1. @typedef {{ name: string,
  * columns: number, rows: number, experts: number, part: number }} Matrix */
 
 /** Bytes of a tensor's name, and a zero. */
@@ -19,7 +19,7 @@ export class Walk {
     constructor({ core, pool }, tokens, window) {
         this.core = core;
         this.total = tokens.length;
-        this.tokens = core.take(4 * tokens.length, 'the calibration text');
+        this.tokens = core.allocate(4 * tokens.length, 'the calibration text');
         core.ints(this.tokens, tokens.length).set(tokens);
         this.walk = core.object('nb_walk_new', pool, this.tokens, tokens.length / window, window);
     }
@@ -29,7 +29,7 @@ export class Walk {
         this.core.exports.nb_free(this.tokens);
     }
 
-    /** @param {number} ends a model that has what comes before the first layer */
+    /** @param {number} ends a model with the tensors that come before the first layer */
     begin(ends) {
         this.core.count('nb_walk_begin', this.walk, ends);
     }
@@ -69,12 +69,12 @@ export class Walk {
         return this.#each('nb_walk_observe', [group < 0 ? NB_WALK_ALL : group, what], tick);
     }
 
-    /** Goes on to the next layer's inputs. @param {Tick} tick */
+    /** Computes the inputs of the next layer. @param {Tick} tick */
     pass(tick) {
         return this.#each('nb_walk_pass', [], tick);
     }
 
-    /** Goes on to the inputs of the layer's second part. @param {Tick} tick */
+    /** Computes the inputs of the layer's second part. @param {Tick} tick */
     passPart(tick) {
         return this.#each('nb_walk_pass_part', [], tick);
     }
@@ -87,18 +87,18 @@ export class Walk {
     async #each(name, args, tick) {
         for (let done = 0; done < this.total; ) {
             done = this.core.count(name, this.walk, ...args, done);
-            await breathe();
+            await yieldToEvents();
             await tick(done / this.total);
         }
     }
 
-    /** The residual streams now, [tokens, width]; good until the core allocates. @param {number} width */
+    /** The residual streams now, [tokens, width]; valid until the core allocates. @param {number} width */
     streams(width) {
         return this.core.floats(this.core.exports.nb_walk_streams(this.walk) >>> 0, this.total * width);
     }
 
     /**
-     * What was observed. The arrays are good until the core allocates.
+     * What was observed. The arrays are valid until the core allocates.
      * @param {number} group
      * @param {number} expert
      * @param {number} columns
@@ -114,7 +114,7 @@ export class Walk {
     }
 
     /**
-     * What is remembered of the numbers, for their range (nb_walk_range).
+     * The bytes from which the core chooses a range of the inputs (nb_walk_range).
      * @param {number} group
      * @param {number} expert
      */
@@ -123,18 +123,18 @@ export class Walk {
         return core.bytes(core.exports.nb_walk_range(walk, group, expert) >>> 0, NB_RANGE_BYTES);
     }
 
-    /** Notes what the layer puts out as it is now. */
+    /** Remembers the layer's outputs with the weights as they are now. */
     note() {
         this.core.count('nb_walk_note', this.walk);
     }
 
-    /** How far it is from that, relative to what it adds to the streams. */
+    /** How far the layer's outputs are from those of note(), relative to what it adds to the streams. */
     change() {
         return this.core.count('nb_walk_change', this.walk);
     }
 
     /**
-     * From now on these are the weights of a tensor.
+     * Replaces the weights of a tensor.
      * @param {string} name
      * @param {number} type
      * @param {Uint8Array} blocks

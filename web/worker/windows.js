@@ -1,17 +1,17 @@
-/** What is computed over a text, window by window, in a session of its own: a perplexity, an importance matrix. */
+/** Computes a perplexity or an importance matrix over a text, window by window, in a session of its own. */
 import { NB_IMATRIX_DAT, NB_IMATRIX_GGUF, NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, POOLINGS } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { breathe } from '../platform.js';
+import { yieldToEvents } from '../platform.js';
 import { ReportClock } from '../report-clock.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
 /** @typedef {import('../index.d.ts').TextProgress} TextProgress */
 
-/** Tokens of a window where nobody says: llama.cpp's number. */
+/** Tokens of a window by default: llama.cpp's number. */
 const CONTEXT = 512;
 
 /**
- * How a request goes on. turn: runs a function when nothing else is computed.
+ * What a request is run with. turn: runs a function when nothing else is computed.
  * @typedef {{ job: import('./engine.js').Job, turn: <T>(run: () => T) => Promise<T>,
  *     report: (progress: TextProgress) => void }} Course
  */
@@ -24,8 +24,8 @@ const CONTEXT = 512;
  */
 
 /**
- * The perplexity of a text, as llama.cpp's tools/perplexity computes it. Of a window the second half is scored,
- * without its first token; with a stride, its last `stride` tokens.
+ * The perplexity of a text, as llama.cpp's tools/perplexity computes it. The second half of each window is
+ * scored, without its first token; with a stride, its last `stride` tokens.
  * @param {Engine} engine
  * @param {string | number[]} input text or tokens
  * @param {import('../options.js').CheckedPerplexity} options
@@ -57,7 +57,7 @@ export async function measurePerplexity(engine, input, options, course) {
     const tokens = windows * (context - from),
         mean = sum / tokens,
         perplexity = Math.exp(mean);
-    // of the mean: the standard deviation of a token's, over the square root of their number
+    // the standard error of the mean: the tokens' standard deviation over the square root of their number
     const error = Math.sqrt(Math.max(0, squares / tokens - mean * mean) / (tokens - 1));
     return {
         perplexity,
@@ -84,7 +84,7 @@ export async function collectImportance(engine, input, options, course) {
 }
 
 /**
- * The same over windows that are cut already.
+ * The importance matrix over windows that are cut already.
  * @param {Engine} engine
  * @param {Cut} all
  * @param {Pick<import('../options.js').CheckedImportance, 'format' | 'textName'>} options
@@ -119,7 +119,7 @@ export async function collectOver(engine, all, { format, textName }, course) {
 }
 
 /**
- * A text in windows, each of whose tokens is told by those before it.
+ * A text in windows, for what predicts each token from those before it.
  * @param {Engine} engine
  * @param {string | number[]} input text or tokens
  * @param {{ context?: number, stride?: number }} options
@@ -132,14 +132,14 @@ export function cut(engine, input, options, caller) {
         throw new NibbleError(
             'NB_ERR_UNSUPPORTED',
             `${caller}: this ${architecture} model is not causal: its tokens see those ` +
-                'that follow, so nothing can be told of one by those before it',
+                'that follow, so none can be predicted from those before it',
         );
     return cutForInputs(engine, input, options, caller);
 }
 
 /**
- * A text in windows, for what only looks at the inputs of matrices: of any model. If its tokens see those that follow,
- * each window is a text of its own, with the special tokens that the tokenizer puts around a text.
+ * A text in windows, for what only looks at the inputs of matrices. Any model will do: if its tokens see those that
+ * follow, each window is a text of its own, with the special tokens that the tokenizer puts around a text.
  * @param {Engine} engine
  * @param {string | number[]} input text or tokens
  * @param {{ context?: number, stride?: number }} options
@@ -220,7 +220,7 @@ export function windowTokens({ tokens, context, stride, begin }, window) {
 }
 
 /**
- * So many windows of a text at most, spread over it, with the token before each that the model wants.
+ * Up to `most` windows, spread over the text, each with the first token that the model wants.
  * @param {Cut} all
  * @param {number} most
  * @returns {Int32Array}
@@ -245,7 +245,7 @@ function withBegin(begin, tokens) {
 }
 
 /**
- * Of one window, whose tokens fill it, and whose cache nobody else needs.
+ * A session for one window at a time: its cache is as long as a window, and is not kept.
  * @param {Engine} engine
  * @param {number} context
  */
@@ -265,7 +265,7 @@ export const openSession = ({ core, model, pool, kvType, precision }, context) =
  */
 async function evaluate({ core }, all, window, floats, advance, { job, turn, report }) {
     const { context, windows } = all;
-    const at = core.take(4 * (context + floats), 'a window of the text'),
+    const at = core.allocate(4 * (context + floats), 'a window of the text'),
         out = at + 4 * context;
     try {
         core.ints(at, context).set(windowTokens(all, window));
@@ -274,7 +274,7 @@ async function evaluate({ core }, all, window, floats, advance, { job, turn, rep
             done = await turn(() => (job.stopped ? context : advance(at, before, out)));
             if (job.stopped) return undefined;
             report({ done: window * context + done, total: windows * context, secondsLeft: null });
-            await breathe();
+            await yieldToEvents();
         }
         return core.floats(out, floats).slice();
     } finally {
@@ -283,7 +283,7 @@ async function evaluate({ core }, all, window, floats, advance, { job, turn, rep
 }
 
 /**
- * Reports that tell how long it takes, some twenty a second and one at the end.
+ * Adds the time left to reports, and thins them out to some twenty a second and one at the end.
  * @param {(progress: TextProgress) => void} report
  * @returns {(progress: TextProgress) => void}
  */

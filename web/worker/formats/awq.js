@@ -1,8 +1,8 @@
 /**
  * AWQ's folders, as AutoAWQ's version "gemm" has them: codes of 4 bits, each group with a zero point. vLLM's AWQConfig
  * and AWQMarlinConfig read them (vllm/model_executor/layers/quantization/awq.py and awq_marlin.py, from_config() and
- * create_weights()): they ask for bits, group_size and zero_point, and heed modules_to_not_convert. Which matrices a
- * folder has in this format is no matter of the method: its zero points may come from rounding or from GPTQ, too.
+ * create_weights()): they ask for bits, group_size and zero_point, and use modules_to_not_convert. The format does
+ * not depend on the method: the zero points may come from AWQ, from rounding or from GPTQ.
  */
 import { NB_FORMAT_AWQ } from '../../abi.js';
 import { BYTES, codedFormat, groupsOf } from './coded.js';
@@ -14,7 +14,7 @@ export const AWQ = {
     ...coded,
 
     config(_, { bits, group }, ignore) {
-        const others = ignore.filter((module) => module !== 'lm_head'); // which no reader takes for quantized
+        const others = ignore.filter((module) => module !== 'lm_head'); // readers never expect it quantized
         return {
             quant_method: 'awq',
             zero_point: true,
@@ -27,7 +27,7 @@ export const AWQ = {
 
     refusal: (coding, folder) =>
         coding.isTransposed
-            ? 'it lies transposed in the files (Conv1D), for which AWQ has no place; take gptq'
+            ? 'it is stored transposed (Conv1D), which AWQ cannot express; take gptq'
             : coded.refusal(coding, folder),
 
     parts({ tensor: { rows, columns } }, folder) {

@@ -4,7 +4,7 @@
  * quantizer_bnb_4bit.py, quantizer_bnb_8bit.py), and so does vLLM (model_loader/bitsandbytes_loader.py).
  */
 import { TYPES } from '../../abi.js';
-import { breathe } from '../../platform.js';
+import { yieldToEvents } from '../../platform.js';
 
 /** @typedef {import('./folder-formats.js').Part} Part */
 /** @typedef {import('./folder-formats.js').FolderFormat} FolderFormat */
@@ -14,12 +14,12 @@ import { breathe } from '../../platform.js';
 /** @typedef {Parameters<NonNullable<FolderFormat['round']>>[2]} Weights */
 
 /** Weights that are rounded in one call: whole blocks of any size. */
-const SLICE = 1 << 18;
-/** Scales that share a scale, in double quantization. */
-const RUN = 256;
-/** Characters for a number of F32 in JSON. */
+const WEIGHTS_AT_ONCE = 1 << 18;
+/** Scales that share a scale of their own, in double quantization. */
+const NESTED_BLOCK = 256;
+/** Characters that are kept free for an F32 number in JSON. */
 const NUMBER = 24;
-/** Bytes at whose multiples each matrix begins, so that numbers lie where readers expect them. */
+/** Each matrix begins at a multiple of so many bytes, so that its numbers are aligned for readers. */
 const ALIGNMENT = 8;
 
 /** Types of source weights, as torch calls them. @type {Record<string, string>} */
@@ -44,21 +44,21 @@ function inFiles({ order }, { weights }) {
 }
 
 /**
- * Memory for a call: an input, and outputs of so many bytes each.
+ * Runs a function with memory for an input, which is copied in, and for outputs of the given sizes.
  * @template T
  * @param {Core} core
  * @param {Uint8Array} input
  * @param {number[]} sizes
  * @param {(input: number, outputs: number[]) => T} run
  */
-function withRoom(core, input, sizes, run) {
+function withMemory(core, input, sizes, run) {
     let end = Math.ceil(input.length / 64) * 64;
     const starts = sizes.map((size) => {
         const start = end;
         end += Math.ceil(size / 64) * 64;
         return start;
     });
-    const memory = core.take(Math.max(end, 64), 'weights');
+    const memory = core.allocate(Math.max(end, 64), 'weights');
     try {
         core.bytes(memory, input.length).set(input);
         return run(
@@ -70,20 +70,20 @@ function withRoom(core, input, sizes, run) {
     }
 }
 
-/** What codes stand for. @param {Core} core @param {string} type */
+/** The number that each code stands for. @param {Core} core @param {string} type */
 const mapOf = (core, type) =>
     core.borrow(4 * 256, (at) => core.floats(at, core.count('nb_bnb_map', TYPES[type], at)).slice());
 
 /**
- * QuantState's numbers as JSON, as json.dumps() writes them, with spaces behind.
+ * QuantState's numbers as JSON, as json.dumps() writes them, filled up with spaces.
  * @param {Coding} coding
  * @param {CheckedFolder} folder
  * @param {number} offset the mean of the scales, in double quantization
- * @param {number} length of the JSON, or 0: as long as it is
+ * @param {number} length of the result; 0: no spaces
  */
 function stateOf({ tensor: { rows, columns, from } }, { type, block, doubleQuant }, offset, length) {
     const nested = doubleQuant
-        ? `, "nested_blocksize": ${RUN}, "nested_dtype": "float32", "nested_offset": ${String(offset).padEnd(NUMBER)}`
+        ? `, "nested_blocksize": ${NESTED_BLOCK}, "nested_dtype": "float32", "nested_offset": ${String(offset).padEnd(NUMBER)}`
         : '';
     const text = `{"quant_type": "${type}", "blocksize": ${block}, "dtype": "${TORCH[from]}", "shape": [${rows}, ${columns}]${nested}}`;
     return new TextEncoder().encode(text.padEnd(length));
@@ -110,7 +110,7 @@ function partsOf4Bits(coding, folder) {
     });
     const numbers = folder.doubleQuant
         ? [
-              part('weight.nested_absmax', 'F32', Math.ceil(blocks / RUN)),
+              part('weight.nested_absmax', 'F32', Math.ceil(blocks / NESTED_BLOCK)),
               part('weight.nested_quant_map', 'F32', 256),
               part('weight.quant_map', 'F32', 16),
           ]
@@ -133,7 +133,7 @@ function partsOf4Bits(coding, folder) {
 const partsOf8Bits = ({ tensor: { rows, columns } }) => [
     { name: 'SCB', dtype: 'F32', shape: [rows], bytes: made('SCB') },
     { name: 'weight', dtype: 'I8', shape: [rows, columns], bytes: made('weight') },
-    // of the forms that there were for old graphics cards, rows one after the other
+    // 0: rows one after the other. The other values are layouts for old graphics cards
     { name: 'weight_format', dtype: 'U8', shape: [], bytes: () => Uint8Array.of(0), isLast: true },
 ];
 
@@ -152,17 +152,17 @@ async function roundTo4Bits(core, coding, weights, folder, parts) {
         size = source.length / n;
     const codes = new Uint8Array(Math.ceil(n / 2)),
         absmax = new Float32Array(Math.ceil(n / block));
-    for (let at = 0; at < n; at += SLICE) {
-        const some = Math.min(SLICE, n - at),
+    for (let at = 0; at < n; at += WEIGHTS_AT_ONCE) {
+        const some = Math.min(WEIGHTS_AT_ONCE, n - at),
             blocks = Math.ceil(some / block),
             input = source.subarray(at * size, (at + some) * size);
-        withRoom(core, input, [Math.ceil(some / 2), 4 * blocks], (from, [to, scales]) => {
+        withMemory(core, input, [Math.ceil(some / 2), 4 * blocks], (from, [to, scales]) => {
             const kinds = [TYPES[type], block, TYPES[weights.from]];
             core.count('nb_bnb_blocks', ...kinds, from, at, some, to, scales);
             codes.set(core.bytes(to, Math.ceil(some / 2)), at / 2);
             absmax.set(core.floats(scales, blocks), at / block);
         });
-        await breathe();
+        await yieldToEvents();
     }
     parts.weight = codes;
     parts['weight.quant_map'] = bytesOf(mapOf(core, type));
@@ -182,12 +182,12 @@ async function roundTo4Bits(core, coding, weights, folder, parts) {
  */
 function nest(core, absmax, parts) {
     const n = absmax.length,
-        runs = Math.ceil(n / RUN);
+        blocks = Math.ceil(n / NESTED_BLOCK);
     parts['weight.nested_quant_map'] = bytesOf(mapOf(core, 'i8'));
-    return withRoom(core, bytesOf(absmax), [n, 4 * runs, 4], (from, [codes, nested, offset]) => {
+    return withMemory(core, bytesOf(absmax), [n, 4 * blocks, 4], (from, [codes, nested, offset]) => {
         core.count('nb_bnb_nested', from, n, codes, nested, offset);
         parts['weight.absmax'] = core.bytes(codes, n).slice();
-        parts['weight.nested_absmax'] = bytesOf(core.floats(nested, runs).slice());
+        parts['weight.nested_absmax'] = bytesOf(core.floats(nested, blocks).slice());
         return core.floats(offset, 1)[0];
     });
 }
@@ -202,18 +202,18 @@ async function roundTo8Bits(core, coding, weights, parts) {
     const { rows, columns } = coding.tensor,
         source = inFiles(coding, weights),
         size = source.length / rows,
-        most = Math.max(1, Math.floor(SLICE / columns));
+        most = Math.max(1, Math.floor(WEIGHTS_AT_ONCE / columns));
     const codes = new Uint8Array(rows * columns),
         scales = new Float32Array(rows);
     for (let row = 0; row < rows; row += most) {
         const some = Math.min(most, rows - row),
             input = source.subarray(row * size, (row + some) * size);
-        withRoom(core, input, [some * columns, 4 * some], (from, [to, largest]) => {
+        withMemory(core, input, [some * columns, 4 * some], (from, [to, largest]) => {
             core.count('nb_bnb_rows', TYPES[weights.from], from, row * columns, some, columns, to, largest);
             codes.set(core.bytes(to, some * columns), row * columns);
             scales.set(core.floats(largest, some), row);
         });
-        await breathe();
+        await yieldToEvents();
     }
     parts.weight = codes;
     parts.SCB = bytesOf(scales);

@@ -1,4 +1,4 @@
-/** What all formats share whose matrices are codes with scales and zero points (nb_quantizer_codes). */
+/** What the formats share whose matrices are codes with scales and zero points (nb_quantizer_codes). */
 import { NB_PART_CODES, NB_PART_SCALES, NB_PART_ZEROS, TYPES } from '../../abi.js';
 
 /** @typedef {import('./folder-formats.js').Part} Part */
@@ -7,13 +7,13 @@ import { NB_PART_CODES, NB_PART_SCALES, NB_PART_ZEROS, TYPES } from '../../abi.j
 /** @typedef {import('../inputs.js').Coded} Coded */
 /** @typedef {import('../inputs.js').Room} Room */
 
-/** GPTQModel's exponent of the search for scales, when one is asked for. */
+/** GPTQModel's exponent of the error when scales are searched for (search 'best'). */
 const SEARCH = 2.4;
 
 /** Groups of a row. @param {number} columns @param {CheckedFolder} folder */
 export const groupsOf = (columns, { group }) => (group > 0 ? columns / group : 1);
 
-/** Whether groups are of columns that do not lie side by side, so that each column's group is written.
+/** Whether the columns of a group are not side by side, so that the group of each column has to be written.
  * @param {CheckedFolder} folder */
 export const isOrdered = ({ order, group }) => order === 'activation' && group > 0;
 
@@ -44,7 +44,7 @@ export const BYTES = {
 };
 
 /**
- * The parts of a format that are the same in all these formats.
+ * The functions that are the same in all these formats.
  * @param {number} format NB_FORMAT_...
  * @returns {Pick<FolderFormat, 'refusal' | 'room' | 'values'>}
  */

@@ -42,7 +42,7 @@ export const COMPRESSED_TENSORS = {
 
     refusal: (coding, folder) =>
         coding.isTransposed
-            ? 'it lies transposed in the files (Conv1D), for which compressed-tensors has no place; take gptq'
+            ? 'it is stored transposed (Conv1D), which compressed-tensors cannot express; take gptq'
             : coded.refusal(coding, folder),
 
     parts({ tensor: { rows, columns } }, folder) {

@@ -1,5 +1,5 @@
 /**
- * The formats of quantized folders. quantize-folder.js looks a format up here and knows none by its name. A new format
+ * The formats of quantized folders. quantize-folder.js looks formats up here, and names none itself. A new format
  * is a file in this folder, a line in the table below, and a line in FOLDER_FORMATS of web/quantize-options.js.
  */
 import { AWQ } from './awq.js';
@@ -12,14 +12,14 @@ import { INT_QUANTIZED } from './int-quantized.js';
 /** @typedef {import('../../quantize-options.js').CheckedFolder} CheckedFolder */
 
 /**
- * A tensor that a matrix becomes. name: what stands behind the module's name and a dot. dtype, shape: as safetensors
+ * A tensor that a matrix becomes. name: what follows the module's name and a dot. dtype, shape: as safetensors
  * has them. bytes(): its data, from what was made of the matrix.
  * @typedef {object} Part
  * @property {string} name
  * @property {string} dtype
  * @property {number[]} shape
  * @property {(quantizer: import('../quantizer.js').Quantizer, made: import('../inputs.js').Room) => Uint8Array} bytes
- * @property {boolean} [isLast] it comes behind all other tensors of the files: what follows it could not be aligned
+ * @property {boolean} [isLast] it is put after all other tensors of its file: what follows it would not be aligned
  */
 
 /**
@@ -30,13 +30,13 @@ import { INT_QUANTIZED } from './int-quantized.js';
  * @property {string} [configFile] a file that holds the same, for libraries that look there
  * @property {(coding: Coding, folder: CheckedFolder) => string | undefined} refusal why a matrix cannot have the format
  * @property {(coding: Coding, folder: CheckedFolder) => Part[]} parts what a matrix becomes, in the order of the names
- * @property {(coding: Coding, folder: CheckedFolder) => import('../inputs.js').Room} room which the quantizer fills
- * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} [values] of a format that is
- *     calibrated: what the matrix stands for then, as blocks of a GGUF type, with which the layers behind it are
- *     calibrated
+ * @property {(coding: Coding, folder: CheckedFolder) => import('../inputs.js').Room} room memory that the quantizer fills
+ * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} [values] for a
+ *     format that is calibrated: the matrix's rounded weights, as blocks of a GGUF type. The layers behind it are
+ *     calibrated with them
  * @property {(quantizer: import('../quantizer.js').Quantizer, coding: Coding, weights: { from: string, weights:
  *     Uint8Array }, made: import('../inputs.js').Room, folder: CheckedFolder) => Promise<void>} [round]
- *     of a format that is made without calibration: fills the room. The weights' rows are in the order of a GGUF
+ *     for a format that is made without calibration: fills the room. The weights' rows are in the order of a GGUF
  */
 
 /** @type {Record<CheckedFolder['format'], FolderFormat>} */

@@ -1,7 +1,7 @@
 /**
  * GPTQ's folders, as AutoGPTQ and GPTQModel write them. vLLM's GPTQConfig and GPTQMarlinConfig read them
  * (vllm/model_executor/layers/quantization/gptq.py and gptq_marlin.py, from_config() and create_weights()): they ask
- * for bits, group_size, desc_act and sym, and heed lm_head and checkpoint_format.
+ * for bits, group_size, desc_act and sym, and use lm_head and checkpoint_format.
  */
 import { NB_FORMAT_GPTQ, NB_FORMAT_GPTQ_V2 } from '../../abi.js';
 import { BYTES, codedFormat, groupsOf, isOrdered } from './coded.js';

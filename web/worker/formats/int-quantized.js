@@ -14,10 +14,10 @@ import { configOf } from './compressed-tensors.js';
 
 const coded = codedFormat(NB_FORMAT_INT8);
 
-/** Names of safetensors. @type {Record<string, string>} */
+/** Types as safetensors names them. @type {Record<string, string>} */
 const DTYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
 
-/** llm-compressor's names of observers, of those that it has. @type {Record<string, string>} */
+/** llm-compressor's names of those observers that it has. @type {Record<string, string>} */
 const OBSERVERS = { minmax: 'static_minmax', 'moving-average': 'minmax', mse: 'mse' };
 
 /** @param {Room} made */
@@ -66,7 +66,7 @@ export const INT_QUANTIZED = {
         matrices > 1 && activations === 'static'
             ? 'it is one of experts, whose inputs are dynamic in vLLM; take activations (--activations) dynamic'
             : isTransposed
-              ? 'it lies transposed in the files (Conv1D), for which compressed-tensors has no place'
+              ? 'it is stored transposed (Conv1D), which compressed-tensors cannot express'
               : columns % 32 !== 0
                 ? `it has ${columns} columns, which must be a multiple of 32`
                 : DTYPES[from] === undefined
@@ -76,7 +76,7 @@ export const INT_QUANTIZED = {
     parts({ tensor: { rows, columns, from } }, { activations, symmetric }) {
         const dtype = DTYPES[from],
             isStatic = activations === 'static';
-        // numbers of one or two bytes would put all that follows them to odd places
+        // isLast: what follows numbers of one or two bytes would not be aligned
         /** @type {Part[]} */
         const parts = [
             { name: 'input_scale', dtype, shape: [1], bytes: inputScale, isLast: true },
