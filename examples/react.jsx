@@ -5,7 +5,7 @@ import { createRoot } from 'react-dom/client';
 
 const address = new URLSearchParams(location.search).get('model') ?? '../demo/tiny.gguf';
 
-/** A model while the component is there: undefined until it is loaded. */
+/** A model for as long as the component is mounted; undefined until it is loaded. */
 function useModel(source) {
     const [state, setState] = useState({});
     useEffect(() => {

@@ -1,5 +1,5 @@
-// A worker of worker.html. Import maps do not reach into workers, so the address is written out here; a bundler would
-// take 'nibble-llm'.
+// A worker of worker.html. Import maps do not reach into workers, so the address is written out here; with a
+// bundler, import 'nibble-llm'.
 import { load } from '../web/index.js';
 
 /** @type {Promise<import('../web/index.d.ts').Model> | undefined} */
