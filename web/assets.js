@@ -37,7 +37,7 @@ const WASM = {
     'integer-threads': () => new URL('../build/wasm/nibble-integer-threads.wasm', import.meta.url),
 };
 
-/** The modules beside the engine. */
+/** The modules other than the engine. */
 const OTHERS = /** @type {const} */ ([
     ...['convert', 'quantize', 'quantize-threads', 'train', 'train-threads'],
     ...['integer', 'integer-threads'],

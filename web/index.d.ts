@@ -283,7 +283,7 @@ export interface QuantizeOptions {
     /** Quantizes weights that are quantized already, too. This loses more than quantizing the original weights. Default:
      * false. */
     requantize?: boolean;
-    /** With type 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
+    /** With type 'nf4' or 'fp4': quantize the scales, too. Default: false. */
     doubleQuant?: boolean;
     /**
      * With type 'int8' and a calibration text: columns that meet inputs of at least this size in the text keep weights
@@ -308,7 +308,7 @@ export interface QuantizeOptions {
     onPlan?: (tensors: PlannedTensor[], choice?: TypeChoice) => unknown;
     /** Aborting it ends the worker; reading rejects with its reason. */
     signal?: SignalLike;
-    /** As for load(). */
+    /** The same as load()'s. */
     wasmUrl?: LoadOptions['wasmUrl'];
     workerUrl?: LoadOptions['workerUrl'];
     poolWorkerUrl?: LoadOptions['poolWorkerUrl'];
@@ -343,7 +343,7 @@ export interface SimulateOptions {
     percentile?: number;
     /** Uniform. 'nearest' (the default); 'stochastic': up with the probability of the fraction (Gupta et al. 2015). */
     rounding?: 'nearest' | 'stochastic';
-    /** Of stochastic rounding: the same seed gives the same weights. Default: 0. */
+    /** For stochastic rounding: the same seed gives the same weights. Default: 0. */
     seed?: number;
 }
 
@@ -376,7 +376,7 @@ export function quantizeFolder(
 ): AsyncGenerator<FolderFile, void, undefined>;
 
 export interface FolderFile {
-    /** Such as "model.safetensors". */
+    /** The file's name, such as "model.safetensors". */
     name: string;
     /** In bytes. */
     size: number;
@@ -392,11 +392,11 @@ export interface QuantizeFolderOptions {
      * make all of these. 'bitsandbytes': what that library saves, always rounded to nearest.
      */
     format?: 'gptq' | 'gptq_v2' | 'awq' | 'compressed-tensors' | 'bitsandbytes';
-    /** Of 'bitsandbytes': NF4 and FP4 (QLoRA, Dettmers et al. 2023), or LLM.int8() (Dettmers et al. 2022). */
+    /** With format 'bitsandbytes': NF4 and FP4 (QLoRA, Dettmers et al. 2023), or LLM.int8() (Dettmers et al. 2022). */
     type?: 'nf4' | 'fp4' | 'int8';
-    /** With nf4 and fp4: weights that share a scale, a power of two from 32 to 4096. Default: 64. */
+    /** With type 'nf4' or 'fp4': how many weights share a scale, a power of two from 32 to 4096. Default: 64. */
     block?: number;
-    /** With nf4 and fp4: quantize the scales, too. Default: false. */
+    /** With type 'nf4' or 'fp4': quantize the scales, too. Default: false. */
     doubleQuant?: boolean;
     /** Bits of a code: 2, 3, 4 (the default) or 8. compressed-tensors: 4 or 8; with `activations` 8. awq: 4. */
     bits?: number;
@@ -466,7 +466,7 @@ export interface QuantizeFolderOptions {
     onProgress?: (progress: Progress) => unknown;
     /** Aborting it ends the worker; reading rejects with its reason. */
     signal?: SignalLike;
-    /** As for load(). */
+    /** The same as load()'s. */
     wasmUrl?: LoadOptions['wasmUrl'];
     workerUrl?: LoadOptions['workerUrl'];
     poolWorkerUrl?: LoadOptions['poolWorkerUrl'];
@@ -474,9 +474,9 @@ export interface QuantizeFolderOptions {
     debug?: LoadOptions['debug'];
 }
 
-/** Of the inputs of a matrix, as 8 bits have them: x = scale (code - zero), with codes from -128 to 127. */
+/** The range of a matrix's inputs in 8 bits: x = scale (code - zero), with codes from -128 to 127. */
 export interface ActivationRange {
-    /** Such as "model.layers.0.self_attn.q_proj". */
+    /** The matrix's module, such as "model.layers.0.self_attn.q_proj". */
     module: string;
     low: number;
     high: number;
@@ -539,16 +539,16 @@ export interface NamedSource {
 export interface CompareOptions {
     /** The text, or its token ids. */
     text: string | ArrayLike<number>;
-    /** As for perplexity(). */
+    /** The same as perplexity()'s. */
     context?: number;
-    /** As for perplexity(). */
+    /** The same as perplexity()'s. */
     stride?: number;
     /** Compare the weights, too. Default: true. */
     weights?: boolean;
     /** Measure tokens per second, too: the median of 3 runs of 128 tokens of prompt and 32 generated (less where the
      * context is smaller), after one to warm up. Default: true. */
     speed?: boolean;
-    /** As for load(). */
+    /** The same as load()'s. */
     threads?: LoadOptions['threads'];
     kvType?: LoadOptions['kvType'];
     precision?: LoadOptions['precision'];
@@ -557,7 +557,7 @@ export interface CompareOptions {
     onProgress?: (progress: CompareProgress) => unknown;
     /** Aborting it ends the workers; compare() rejects with its reason. */
     signal?: SignalLike;
-    /** As for load(). */
+    /** The same as load()'s. */
     wasmUrl?: LoadOptions['wasmUrl'];
     workerUrl?: LoadOptions['workerUrl'];
     poolWorkerUrl?: LoadOptions['poolWorkerUrl'];
@@ -584,7 +584,7 @@ export interface Comparison {
     windows: number;
     context: number;
     stride: number;
-    /** Of a window, the position of the first token that is compared. */
+    /** The position in a window of the first token that is compared. */
     firstPosition: number;
 }
 
@@ -600,7 +600,7 @@ export interface ComparedFacts {
     /** Linear memory that the loaded model holds, with the attention cache of one window. */
     memoryBytes: number;
     perplexity: number;
-    /** Of the perplexity. */
+    /** Standard error of the perplexity. */
     standardError: number;
     /** Absent without `speed`. */
     promptTokensPerSecond?: number;
@@ -638,7 +638,7 @@ export interface ComparedModel extends ComparedFacts {
 export interface ComparedWeights {
     /** Relative root mean square error of all these matrices. */
     error: number;
-    /** Those that both models have, in the same shape. */
+    /** The matrices that both models have in the same shape. */
     matrices: ComparedMatrix[];
     /**
      * How many weights lie in each of 80 bins of equal width, from -4 to 4 root mean squares of the base's matrix; what
@@ -708,7 +708,7 @@ export interface TrainedTokenizer {
     json: string;
     tokens: number;
     merges: number;
-    /** Of the text. */
+    /** The size of the text. */
     bytes: number;
     words: number;
     differentWords: number;
@@ -817,7 +817,7 @@ export interface TrainOptions
      * GGUF, whose weights are read as F32, or a folder.
      */
     teacher?: Source;
-    /** As for load(). */
+    /** The same as load()'s. */
     threads?: number;
     /**
      * What checkpoint() gave in an earlier run: this one goes on from there, with the same bits as if there had been no
@@ -917,12 +917,12 @@ export interface Training extends AsyncIterable<TrainStep> {
 
 export interface TrainingInfo {
     parameters: number;
-    /** Of the data. */
+    /** Tokens of the data. */
     tokens: number;
     /** How many sequences the data has to learn from, and how many are held out. */
     sequences: number;
     heldOut: number;
-    /** Of all, and how many the checkpoint had done. */
+    /** All steps, and how many of them the checkpoint had done. */
     steps: number;
     step: number;
     batch: number;
@@ -947,9 +947,9 @@ export interface TrainStep {
     /** The gradient's norm, before it was clipped. */
     norm: number;
     tokensPerSecond: number;
-    /** Of the steps, and of the measurements of what is held out. */
+    /** Time that the remaining steps take, with the measurements of the held-out text. */
     secondsLeft: number;
-    /** Of what is held out, after the step; in steps that measured it. */
+    /** The loss of the held-out text after the step, in steps that measured it. */
     validationLoss?: number;
 }
 
@@ -970,7 +970,7 @@ export interface LoadOptions {
     /** With `quantize`: the file of an importance matrix (llama.cpp's imatrix, .dat or GGUF), so that errors of
      * important columns count more. */
     imatrix?: Uint8Array;
-    /** With quantize 'nf4' or 'fp4': their scales are quantized, too. Default: false. */
+    /** With quantize 'nf4' or 'fp4': quantize the scales, too. Default: false. */
     doubleQuant?: boolean;
     /**
      * Number format of the attention cache. Default: 'i16', 16-bit integers with a scale for every 32 or 64 of
@@ -1114,9 +1114,9 @@ export interface Model {
     /**
      * The perplexity of a text, as llama.cpp's `llama-perplexity` computes it: e to the mean negative
      * log-likelihood of the text's tokens, each given those before it in its window. A window has `context` tokens,
-     * the first of which becomes the model's beginning token, where it has one. Of a window the second half is
-     * scored (`context` / 2 - 1 tokens); what is left over at the end of the text is not used. With a `stride`
-     * smaller than the context, windows begin that many tokens apart, and of each the last `stride` tokens are
+     * the first of which becomes the model's beginning token, where it has one. The second half of each window
+     * is scored (`context` / 2 - 1 tokens); what is left over at the end of the text is not used. With a `stride`
+     * smaller than the context, windows begin that many tokens apart, and the last `stride` tokens of each are
      * scored, as by `llama-perplexity --ppl-stride`, whose windows are half a stride longer than its context option
      * says. Models that are not causal are refused.
      */
@@ -1154,7 +1154,7 @@ export interface TextProgress {
 
 export interface WalkOptions extends Abortable {
     /** Tokens of a window, special tokens included. Default: 512, or the model's own context if that is smaller; more
-     * than that is refused. Of an encoder at most as many as it is given of a text (`info.embedding.maxTokens`). */
+     * than that is refused. For an encoder at most `info.embedding.maxTokens`, as many as it uses of a text. */
     context?: number;
     /** Called some 20 times a second, and once at the end. If it throws, the request fails. */
     onProgress?: (progress: TextProgress) => unknown;
@@ -1167,7 +1167,7 @@ export interface PerplexityOptions extends WalkOptions {
 
 export interface Perplexity {
     perplexity: number;
-    /** Of the perplexity. */
+    /** Standard error of the perplexity. */
     standardError: number;
     /** The mean over the tokens that were scored, in nats. */
     negativeLogLikelihood: number;
@@ -1229,7 +1229,7 @@ export interface Message {
     [key: string]: any;
 }
 
-/** What a model's chat template is given beside the messages. */
+/** What a model's chat template is given in addition to the messages. */
 export interface TemplateOptions {
     /** End with the beginning of the model's answer. Default: true. */
     addGenerationPrompt?: boolean;

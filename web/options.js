@@ -231,7 +231,7 @@ export const GENERATE_OPTIONS = {
     },
 };
 
-/** What a chat template is given beside the messages. @type {Table<CheckedTemplate>} */
+/** What a chat template is given in addition to the messages. @type {Table<CheckedTemplate>} */
 export const TEMPLATE_OPTIONS = {
     addGenerationPrompt: {
         flag: 'no-generation-prompt',

@@ -187,7 +187,7 @@
  * @property {{ job: number }} stop
  */
 
-// ---- what the engine's worker sends beside events -----------------------------------------------------------------
+// ---- what the engine's worker sends in addition to events -----------------------------------------------------------------
 
 /**
  * The answer; undefined if the request was stopped: then nobody waits for it.
@@ -243,7 +243,7 @@
 /** @typedef {{ [Type in NoticeType]: Notice<Type> }[NoticeType]} AnyNotice */
 /** @typedef {EventOf<RequestType> & { id: number }} AnyEvent */
 
-/** To the engine's worker. @typedef {AnyRequest | AnyNotice} ToEngine */
-/** From it. @typedef {Done | Failed | Thread | JournalLine | AnyEvent} FromEngine */
+/** Messages to the engine's worker. @typedef {AnyRequest | AnyNotice} ToEngine */
+/** Messages from it. @typedef {Done | Failed | Thread | JournalLine | AnyEvent} FromEngine */
 
 export {};

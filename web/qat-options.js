@@ -146,7 +146,7 @@ export function checkQat(options) {
         ['freezeAfter', ranges === 'average', `${withFlag('ranges')} average`],
     ];
     for (const [name, holds, what] of needs)
-        if (given[name] !== undefined && !holds) throw refuse(`${withFlag(name)} needs ${what} beside it`);
+        if (given[name] !== undefined && !holds) throw refuse(`${withFlag(name)} needs ${what} as well`);
     if (!rounds && !activations && !gradients)
         throw refuse(
             `nothing is rounded: give a ${withFlag('type')}, ${withFlag('activations')} or ${withFlag('gradients')}`,

@@ -359,7 +359,7 @@ export function checkQuantize({ quantize, type, doubleQuant }) {
     if (doubleQuant && !/^(nf4|fp4)$/.test(type ?? quantize ?? ''))
         throw refuse(
             'doubleQuant (--double-quant) quantizes the scales of NF4 and FP4: it needs ' +
-                `${type === undefined ? 'quantize (--quantize)' : 'type (--type)'} nf4 or fp4 beside it`,
+                `${type === undefined ? 'quantize (--quantize)' : 'type (--type)'} nf4 or fp4 as well`,
         );
 }
 
@@ -403,7 +403,7 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
     if (method === 'rtn' && useless)
         throw refuse(
             `${withFlag(useless)} is for methods that calibrate: pass ${withFlag('method')}, such as ${userOf(useless)}, ` +
-                'beside it',
+                'as well',
         );
     if (method === 'rtn') return;
     checkCalibrated({ ...others, method, calibration });
@@ -418,7 +418,7 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
 }
 
 /**
- * Refuses options beside method 'integer', which leaves nothing to choose.
+ * Refuses options with method 'integer', which leaves nothing to choose.
  * @param {Record<string, any>} given each checked by itself
  */
 export function checkInteger(given) {
@@ -435,7 +435,7 @@ export function checkInteger(given) {
 }
 
 /**
- * Checks the options beside `outliers`: some are needed, others have no use.
+ * Checks the options that come with `outliers`: some are needed, others have no use.
  * @param {Record<string, any>} given each checked by itself
  */
 function checkOutliers({ method, type, calibration, imatrix, ...others }) {
@@ -510,7 +510,7 @@ function checkActivations({ activations, format, bits, group, method, ranges, pe
     if (needless)
         throw refuse(
             `${needless[0]} (--${needless[0]}) is for activations of 8 bits: pass activations (--activations) ` +
-                `${needless[0] === 'smooth' ? '' : 'static '}beside it`,
+                `${needless[0] === 'smooth' ? '' : 'static '}as well`,
         );
     if (percentile !== undefined && ranges !== 'percentile')
         throw refuse('percentile (--percentile) is for ranges (--ranges) percentile: pass this, too');

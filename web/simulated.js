@@ -134,13 +134,13 @@ const OF_CALIBRATION = [
 ];
 
 /**
- * Checks quantize()'s other options beside `simulate`.
+ * Checks quantize()'s other options when `simulate` is given.
  * @param {Record<string, any>} checked with their defaults
  */
-export function checkBesideSimulation({ type, method = 'rtn', search = 'reference', ...others }) {
+export function checkWithSimulation({ type, method = 'rtn', search = 'reference', ...others }) {
     if (type !== 'f32' && type !== 'f16')
         throw refuse(
-            `type (--type) beside simulate (--simulate) is f32 or f16, which hold the rounded values, not ${type}`,
+            `type (--type) with simulate (--simulate) is f32 or f16, which hold the rounded values, not ${type}`,
         );
     const useless = OF_CALIBRATION.find(
         (name) => others[name] !== undefined && !(name === 'doubleQuant' && !others[name]),

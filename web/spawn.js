@@ -216,7 +216,7 @@ async function webWorker(wanted, { receive, fail }) {
     };
 }
 
-/** An exception of a worker, of which a page is told no more than this. @param {ErrorEvent} event */
+/** An exception of a worker. A page learns no more of it than this. @param {ErrorEvent} event */
 const uncaught = ({ message, filename, lineno, colno }) =>
     fromPlain({ name: 'Error', message, stack: `${message}\n    at ${filename}:${lineno}:${colno}` });
 

@@ -164,7 +164,7 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
         [[`${root}tests/fixtures/models/type-q4_0.gguf`, out, '--type', 'q8_0'], /quantized already.*requantize/],
         [
             [model, out, '--type', 'q8_0', '--tensor', 'ffn_dwn=q4_0'],
-            /--tensor\): "ffn_dwn" is found in the name of no matrix .* blk\.0\..* nibble inspect MODEL --json/,
+            /--tensor\): "ffn_dwn" is found in the name of no matrix .* blk\.0\..*nibble inspect MODEL --json/,
         ],
         [
             [model, out, '--type', 'q8_0', '--tensor', 'ffn_norm=q4_0'],

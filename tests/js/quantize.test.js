@@ -161,7 +161,7 @@ test('with an importance matrix, a model is what the file is that is made with i
     assert.notDeepEqual((await run(path, { quantize: 'q4_0' }, tokens)).rows, wanted.rows);
     await assert.rejects(
         load(path, { imatrix }),
-        /imatrix \(--imatrix\) is for weights that are quantized: pass quantize \(--quantize\) beside it/,
+        /imatrix \(--imatrix\) is for weights that are quantized: pass quantize \(--quantize\) as well/,
     );
     await assert.rejects(
         load(path, { quantize: 'q4_0', imatrix: new Uint8Array(9) }),

@@ -225,7 +225,7 @@ test('what is refused', async () => {
         [{ simulate: { percentile: 99 } }, /percentile \(--percentile\) is for ranges \(--ranges\) percentile/],
         [{ simulate: { seed: 1 } }, /seed \(--seed\) is for rounding \(--rounding\) stochastic/],
         [{ simulate: { perTensor: true, group: 32 } }, /group \(--group\) is for groups/],
-        [{ simulate: {}, type: 'q8_0' }, /beside simulate \(--simulate\) is f32 or f16.* not q8_0/],
+        [{ simulate: {}, type: 'q8_0' }, /with simulate \(--simulate\) is f32 or f16.* not q8_0/],
         [{ simulate: {}, imatrix: new Uint8Array(4) }, /leave out imatrix/],
         [{ simulate: {}, method: 'gptq' }, /leave out method/],
         [{ simulate: {}, search: 'best' }, /leave out search/],
@@ -367,16 +367,13 @@ test('on the command line: wrong usage is exit code 2, and leaves nothing', () =
         [['--simulate', 'uniform', '--bits', '2.5'], /--bits must be a whole number from 2 to 8, not 2\.5/],
         [['--simulate', 'cubic'], /--simulate must be one of uniform, log, codebook, not "cubic"/],
         [['--simulate', 'log', '--asymmetric'], /symmetric \(--asymmetric\) is for a uniform grid/],
-        [['--simulate', 'uniform', '--type', 'q8_0'], /beside simulate \(--simulate\) is f32 or f16/],
+        [['--simulate', 'uniform', '--type', 'q8_0'], /with simulate \(--simulate\) is f32 or f16/],
         [['--simulate', 'uniform', '--format', 'gptq'], /--simulate makes a GGUF: leave out --format/],
         [
             ['--type', 'q8_0', '--ranges', 'mse'],
-            /--ranges is for folders and grids: give --format or --simulate beside it/,
+            /--ranges is for folders and grids: give --format or --simulate as well/,
         ],
-        [
-            ['--type', 'q8_0', '--group', '32'],
-            /--group is for folders and grids: give --format or --simulate beside it/,
-        ],
+        [['--type', 'q8_0', '--group', '32'], /--group is for folders and grids: give --format or --simulate as well/],
         [['--simulate', 'uniform', '--group', '48'], /groups of 48 columns do not divide rows of 64/],
         [['--simulate', 'uniform', '--size', '1MB'], /leave out size/],
     ])) {

@@ -327,7 +327,7 @@ test('a text that is too short, tokens that are none, and other wrong arguments'
     for (const [options, message] of /** @type {[any, RegExp][]} */ ([
         [{ data: 'a' }, /data \(--data\) has 1 tokens, which is 0 sequences of 32, and a batch is 5/],
         [{ data: text.slice(0, 150) }, /which is 4 sequences of 32, and a batch is 5/],
-        [{ validation: 0.9 }, /beside the \d+ that are held out, and a batch is 5/],
+        [{ validation: 0.9 }, /without the \d+ that are held out, and a batch is 5/],
         [{ data: Array(400).fill(263) }, /token 0 is 263; this model's tokens are the numbers 0 to 262/],
         [{ data: [...Array(400).fill(1), -1] }, /array of tokens, which are whole numbers, not -1/],
         [{ data: [1, 2.5] }, /whole numbers, not 2.5/],

@@ -109,7 +109,7 @@ describe('what only the model, or the other options, show to be wrong', () => {
         float = [`${root}tests/fixtures/models/type-f16.gguf`, `${out}.gguf`];
     for (const [args, said] of /** @type {[string[], RegExp][]} */ ([
         [['run', tiny, '--prompt', 'a', '--logit-bias', '5000=1'], /5000/],
-        [['run', tiny, '--prompt', 'a', '--imatrix', noMatrix], /pass quantize \(--quantize\) beside it/],
+        [['run', tiny, '--prompt', 'a', '--imatrix', noMatrix], /pass quantize \(--quantize\) as well/],
         [['run', 'https://', '--prompt', 'a'], /no valid address/],
         [['eval', tiny, '--tokens', '1024', '--logits', out], /token 0 is 1024/],
         [['eval', tiny, '--tokens', '1', '--logits', join(folder, 'none', 'l')], /there is no folder .*none/],

@@ -30,7 +30,7 @@ import { divergenceFigures, meanOf, perplexityOf } from './statistics.js';
 /** @typedef {{ name: string, source: Source }} Entry */
 /** @typedef {{ link: Link, info: import('../index.d.ts').ModelInfo }} Opened */
 
-/** The most bytes of the models that are loaded together beside the base. A larger model is loaded alone. */
+/** The most bytes of the models that are loaded together with the base. A larger model is loaded alone. */
 const TOGETHER = 1 << 29;
 /** The run that measures tokens per second. */
 const PROMPT_TOKENS = 128,

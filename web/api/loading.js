@@ -52,7 +52,7 @@ function checkLoad(options) {
     checkQuantize(checked);
     checkImportance('load()', imatrix);
     if (imatrix && !checked.quantize)
-        throw refuse('imatrix (--imatrix) is for weights that are quantized: pass quantize (--quantize) beside it');
+        throw refuse('imatrix (--imatrix) is for weights that are quantized: pass quantize (--quantize) as well');
     const print = printerOf(debug);
     return { checked: { ...checked, headerOnly, imatrix, debug: print !== undefined }, onProgress, signal, print };
 }

@@ -16,7 +16,7 @@ import {
     withCalibrationDefaults,
     withFolderDefaults,
 } from '../quantize-options.js';
-import { checkBesideSimulation, checkSimulation } from '../simulated.js';
+import { checkSimulation, checkWithSimulation } from '../simulated.js';
 import { describeSource } from '../sources/describe.js';
 import { Link } from './link.js';
 import { callListener, feedOne, report } from './pull.js';
@@ -182,7 +182,7 @@ function check(options) {
         simulate = options?.simulate === undefined ? undefined : checkSimulation(options.simulate);
     if (simulate) {
         checked.type ??= 'f32';
-        checkBesideSimulation({ ...checked, imatrix });
+        checkWithSimulation({ ...checked, imatrix });
     }
     if (checked.method === 'integer') {
         checkInteger(options);
@@ -287,7 +287,7 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
     }
 }
 
-/** As options for the workers that make the GGUF. @param {Mixture} mixture */
+/** A mixture as options for the workers that make the GGUF. @param {Mixture} mixture */
 const choiceOf = ({ type, tensors }) => ({
     type: /** @type {QuantizeOptions['type']} */ (type),
     tensors: tensors.map(

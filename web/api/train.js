@@ -94,7 +94,7 @@ async function described(source) {
     if (!Array.isArray(tokenizer) || tokenizer.length === 0)
         throw refusal(
             'train()',
-            'beside config there must be a tokenizer: an array of its files, such as tokenizer.json',
+            'with config there must be a tokenizer, too: an array of its files, such as tokenizer.json',
         );
     return { ...(await describeSource(tokenizer)), config };
 }

@@ -12,7 +12,7 @@ import {
     QUANTIZE_OPTIONS,
     withFolderDefaults,
 } from '../quantize-options.js';
-import { checkBesideSimulation, SIMULATE_OPTIONS, simulateOf } from '../simulated.js';
+import { checkWithSimulation, SIMULATE_OPTIONS, simulateOf } from '../simulated.js';
 import { COMMANDS } from './commands.js';
 import { placeToRead } from './files.js';
 import { UsageError } from './usage.js';
@@ -128,13 +128,13 @@ function checkKind(values, given) {
         if (isFolder && (ggufs[name] || name === 'imatrix'))
             throw new UsageError(`--${flag} is for GGUFs, without --format`);
         if (folders[name] && grids[name])
-            throw new UsageError(`--${flag} is for folders and grids: give --format or --simulate beside it`);
-        if (folders[name]) throw new UsageError(`--${flag} is for folders: give --format beside it`);
-        if (grids[name]) throw new UsageError(`--${flag} is for grids: give --simulate beside it`);
+            throw new UsageError(`--${flag} is for folders and grids: give --format or --simulate as well`);
+        if (folders[name]) throw new UsageError(`--${flag} is for folders: give --format as well`);
+        if (grids[name]) throw new UsageError(`--${flag} is for grids: give --simulate as well`);
     }
     if (simulates) {
         simulateOf(values);
-        return checkBesideSimulation({ ...values, type: values.type ?? 'f32', bits: undefined });
+        return checkWithSimulation({ ...values, type: values.type ?? 'f32', bits: undefined });
     }
     if (!isFolder) {
         if (values.method === 'integer') return checkInteger(values);

@@ -7,7 +7,7 @@ import { load, NibbleError, quantizeFolder } from '../index.js';
 import { FOLDER_OPTIONS, QUANTIZE_OPTIONS } from '../quantize-options.js';
 import { bitsPerWeight, describeSimulated, simulatedOf, simulateOf } from '../simulated.js';
 import { describeSource } from '../sources/describe.js';
-import { besides } from '../sources/folder.js';
+import { otherFiles } from '../sources/folder.js';
 import { checkOut, checkOutFolder, readInput, weightBytes, writeFolder, writeWhole } from './files.js';
 import { ofModel, pick, printLine, progressLine, quantizingPhases, tenths } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
@@ -55,7 +55,7 @@ async function makeFolder({ model, out = '', values }, signal) {
     const began = performance.now();
     await checkOutFolder(out, values.force, [model, values.calibration], async () =>
         // if the source cannot be read, the error comes later, when it is read
-        (await besides((await describeSource(model)).plain).catch(() => [])).map(({ name }) => name),
+        (await otherFiles((await describeSource(model)).plain).catch(() => [])).map(({ name }) => name),
     );
     /** @type {ActivationRange[]} */
     let ranges = [];

@@ -74,12 +74,12 @@ export async function commandTune({ model, values }, signal) {
 const aboutModel = (model, error) =>
     error instanceof NibbleError && /^the (checkpoint|teacher)/.test(error.message) ? error : ofModel(model, error);
 
-/** What begin() needs beside the options of the command. @typedef {{ data: string[] } &
+/** What begin() needs in addition to the options of the command. @typedef {{ data: string[] } &
  * Pick<import('../index.d.ts').TrainOptions, 'checkpoint' | 'signal' | 'debug'>} Given */
 
 /**
  * @param {Record<string, any>} values
- * @param {(string | undefined)[]} models files that are read beside the texts
+ * @param {(string | undefined)[]} models files that are read in addition to the texts
  * @param {AbortSignal} signal
  * @param {(options: Given) => Promise<Training>} begin
  */
@@ -120,7 +120,7 @@ function checkTogether({ config, init, tokenizer, vocabulary, end, ...values }) 
         throw new UsageError('either --config, for a new model, or --init, to go on from one, is needed');
     const tokenizers = [tokenizer, vocabulary].filter((given) => given !== undefined).length;
     if (config !== undefined && tokenizers !== 1)
-        throw new UsageError('--config needs a --tokenizer beside it, or a --vocabulary to learn one, and not both');
+        throw new UsageError('--config also needs a --tokenizer, or a --vocabulary to learn one, and not both');
     if (config === undefined && tokenizers > 0)
         throw new UsageError(
             `${tokenizer === undefined ? '--vocabulary' : '--tokenizer'} is for a new model, with --config`,

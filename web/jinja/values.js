@@ -70,7 +70,7 @@ export class Dict {
         return this.entries.get(hashed(key))?.[1];
     }
 
-    /** By a name that the template wrote. @param {string} name */
+    /** The value of a name that is written in the template. @param {string} name */
     getName(name) {
         return this.entries.get(name)?.[1];
     }

@@ -23,7 +23,7 @@ import { mayLack, moduleFiles, modulesOf } from './sentence.js';
  * @typedef {(name: string) => Promise<Single | null>} Place
  */
 
-/** What the core wants of a folder beside the weights; all but config.json may be absent. */
+/** What the core wants of a folder in addition to the weights; all but config.json may be absent. */
 const DOCUMENTS = [
     'config.json',
     'generation_config.json',
@@ -84,7 +84,7 @@ const OF_WEIGHTS =
  * @param {Source} source
  * @returns {Promise<NamedSource[]>}
  */
-export async function besides(source) {
+export async function otherFiles(source) {
     /** @type {NamedSource[]} */
     let all;
     if (source.kind === 'path') {

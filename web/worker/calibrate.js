@@ -46,7 +46,7 @@ import { cutForInputs, spread } from './windows.js';
 const searches = (type, search) =>
     /^(q[45]_[01]|q\d_k|iq)/.test(type) || (search === 'best' && /^(mxfp4|nvfp4)$/.test(type));
 /**
- * Whether a layer's weights fit into a core's 4 GB as floats, beside those of the source and the text's streams. The
+ * Whether a layer's weights fit into a core's 4 GB as floats, together with those of the source and the text's streams. The
  * limit is the same on every device, and so are the bytes that are made.
  * @param {Planned[]} plan
  * @param {number} layer

@@ -17,8 +17,8 @@ const PIECE = 1 << 18;
 
 const refuse = (/** @type {string} */ what) => new NibbleError('NB_ERR_ARGUMENT', `compare(): ${what}`);
 
-/** Goes through the tokens of a text that are scored, some rows of logits at a time. */
-export class TextWalk {
+/** Evaluates a text, and gives the logits of the tokens that are scored, some rows at a time. */
+export class TextRows {
     /**
      * @param {Engine} engine
      * @param {string | number[]} input text or tokens

@@ -35,7 +35,7 @@ export class DataOrder {
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
                 `data (--data) has ${tokens.length} tokens, which is ${Math.max(0, this.windows)} sequences of ` +
-                    `${length}${share > 0 ? ` beside the ${this.heldOut} that are held out` : ''}, and a batch is ` +
+                    `${length}${share > 0 ? ` without the ${this.heldOut} that are held out` : ''}, and a batch is ` +
                     `${batch}: take a longer text, or a smaller batch (--batch) or length (--length)`,
             );
     }

@@ -7,7 +7,7 @@ import { traceOf } from '../debug.js';
 import { asNibbleError, NibbleError, toPlain } from '../errors.js';
 import { listen, yieldToEvents } from '../platform.js';
 import { feeder } from '../sources/feeder.js';
-import { compareWeights, matricesOf, TextWalk, unitsOf, weightsOf } from './comparison.js';
+import { compareWeights, matricesOf, TextRows, unitsOf, weightsOf } from './comparison.js';
 import { embed } from './embedding.js';
 import { Engine } from './engine.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
@@ -22,9 +22,9 @@ import { collectImportance, measurePerplexity, timed } from './windows.js';
 
 /** @type {Engine | undefined} */
 let engine;
-/** Of compare(). @type {TextWalk | undefined} */
-let walk;
-/** Of train(). @type {Training | undefined} */
+/** The text of a compare(), in rows of logits. @type {TextRows | undefined} */
+let textRows;
+/** The training of a train(). @type {Training | undefined} */
 let training;
 /** Requests whose answer may be undefined though nobody stopped them. @type {RequestType[]} */
 const MAY_BE_NOTHING = ['evaluate', 'quantize', 'close', 'compareNext', 'trainWrite'];
@@ -124,14 +124,14 @@ const requests = {
             return collectImportance(loaded(), input, options, course(id, job));
         }),
     async compareBegin({ input, options, base }) {
-        walk?.free();
-        walk = undefined;
-        walk = new TextWalk(loaded(), input, options);
-        if (base) walk.check(base);
-        return walk.facts();
+        textRows?.free();
+        textRows = undefined;
+        textRows = new TextRows(loaded(), input, options);
+        if (base) textRows.check(base);
+        return textRows.facts();
     },
-    compareNext: async () => walking().next() ?? undefined,
-    compareRows: async ({ rows }) => walking().compare(rows),
+    compareNext: async () => openRows().next() ?? undefined,
+    compareRows: async ({ rows }) => openRows().compare(rows),
     compareMatrices: async ({ units }) => {
         const matrices = matricesOf(loaded());
         return { matrices, units: units ? unitsOf(loaded(), matrices.length) : [] };
@@ -211,9 +211,9 @@ function loaded() {
     return engine;
 }
 
-function walking() {
-    if (!walk) throw new NibbleError('NB_ERR_STATE', 'compare(): the text was not given');
-    return walk;
+function openRows() {
+    if (!textRows) throw new NibbleError('NB_ERR_STATE', 'compare(): the text was not given');
+    return textRows;
 }
 
 function begun() {

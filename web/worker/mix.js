@@ -113,7 +113,7 @@ class Mix {
             all = plannedTensors(core, converter),
             free = all.filter(({ wanted, columns, rows }) => wanted === 'q8_0' && columns > 0 && rows > 0);
         for (const { i, from } of free) core.count('nb_converter_choose', converter, i, TYPES[plainType(from)]);
-        /** As the source has them. @type {Planned[]} */
+        /** All tensors, with the source's types. @type {Planned[]} */
         this.plan = plannedTensors(core, converter);
         this.matrices = free.map(({ i }) => this.plan[i]);
         /** Types that the options give to matrices, whatever the budget. @type {Map<string, string>} */

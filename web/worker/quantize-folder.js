@@ -4,7 +4,7 @@
  * except those that AWQ's scales change, such as norms.
  */
 import { NibbleError } from '../errors.js';
-import { besides } from '../sources/folder.js';
+import { otherFiles } from '../sources/folder.js';
 import { isWeights } from '../sources/names.js';
 import { readAll } from '../sources/open.js';
 import { BlocksInMemory } from './blocks.js';
@@ -123,7 +123,7 @@ function unquantized(copied, plan) {
  * @param {string} [configFile] which gets this, too
  */
 async function writeDocuments(source, out, quantization, configFile) {
-    for (const { name, source: file } of await besides(source)) {
+    for (const { name, source: file } of await otherFiles(source)) {
         const bytes = await readAll(file);
         if (bytes && name === 'config.json')
             await out.text(name, withQuantization(new TextDecoder().decode(bytes), quantization));
@@ -144,7 +144,7 @@ class FolderOutput extends BlocksInMemory {
         super();
         this.kept = kept;
         this.inOrder = made;
-        /** By the name of the tensor: one, or one for each expert. @type {Map<string, Coding[]>} */
+        /** The matrices of each tensor: one, or one for each expert. @type {Map<string, Coding[]>} */
         this.codings = new Map();
         for (const coding of made) {
             const { name } = coding.tensor;
@@ -153,7 +153,7 @@ class FolderOutput extends BlocksInMemory {
         this.folder = folder;
         this.format = formatOf(folder);
         this.out = out;
-        /** Of static activations. @type {import('../index.d.ts').ActivationRange[]} */
+        /** The ranges that static activations got. @type {import('../index.d.ts').ActivationRange[]} */
         this.ranges = [];
     }
 

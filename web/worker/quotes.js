@@ -1,6 +1,6 @@
 /** A text with quotes in it (nb_quote), on its way into the core's memory. */
 
-/** From, to and kind of each quote in turn, in ascending order; offsets as JavaScript counts. @typedef {number[]}
+/** Start, end and kind of each quote in turn, in ascending order; offsets in UTF-16 units. @typedef {number[]}
  * Marks */
 
 /**

@@ -37,7 +37,7 @@ export async function openSideFile(path, plan) {
 
 /** @implements {Blocks} */
 export class SideFile {
-    /** Of each layer that is done: the hash of its weights in the source, and its tensors. @type {{ source: string,
+    /** The layers that are done: the hash of the layer's weights in the source, and its tensors. @type {{ source: string,
      * tensors: [string, Place][] }[]} */
     done = [];
     /** @type {Map<string, Place>} */

@@ -93,12 +93,12 @@ export class Teacher {
     }
 
     /**
-     * @param {Trainer} beside whose core and threads it shares
+     * @param {Trainer} pupil whose core and threads it shares
      * @param {number} sequences of a part
      * @param {number} length
      */
-    start(beside, sequences, length) {
-        const trainer = new Trainer(beside.core, beside.pool, beside.threads);
+    start(pupil, sequences, length) {
+        const trainer = new Trainer(pupil.core, pupil.pool, pupil.threads);
         try {
             trainer.open(this.shape, sequences, length, { learns: NB_TRAIN_EVALUATES });
             trainer.openLogits(this.shape.vocabulary);
