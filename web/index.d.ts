@@ -665,7 +665,7 @@ export interface ComparedMatrix {
  *
  * The source is as load() takes it: a path, a URL, a File, bytes, a stream, or an array of paths, URLs and Files, each
  * of which is a text of its own. Texts are in UTF-8; other bytes are learned as they are. Tokens and merges are
- * those that the library tokenizers learns from the same text (BpeTrainer, with the alphabet of ByteLevel). As there,
+ * those that the tokenizers library learns from the same text (BpeTrainer, with the alphabet of ByteLevel). As there,
  * special tokens that are written in the text are text like any other.
  */
 export function trainTokenizer(

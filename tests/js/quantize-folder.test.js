@@ -428,8 +428,8 @@ test('what cannot be made is refused, by name', async () => {
     for (const [source, options, said] of /** @type {[string, object, RegExp][]} */ ([
         [fixture('gptq-mixtral'), {}, /quantized already/],
         [fixture('mixtral'), {}, /experts\.\d\.w1\.weight does not become gptq: it has 40 rows of 32 columns/],
-        [fixture('gpt2'), { format: 'compressed-tensors' }, /c_attn\.weight .* it lies transposed in the files/],
-        [fixture('gpt2'), { format: 'awq' }, /c_attn\.weight .* it lies transposed in the files/],
+        [fixture('gpt2'), { format: 'compressed-tensors' }, /c_attn\.weight .* it is stored transposed/],
+        [fixture('gpt2'), { format: 'awq' }, /c_attn\.weight .* it is stored transposed/],
         [fixture('gptq'), {}, /quantized already/],
         [fixture('gemma'), {}, /mlp\.down_proj\.weight does not become gptq: it has 32 rows of 48 columns/],
         [at('llama'), { group: 64 }, /groups of 64 do not divide its 32 columns; take another group/],

@@ -270,7 +270,7 @@ test('experts one by one, whose inputs are dynamic; nibble says that it does not
 
 test('what cannot be made is refused, by name', async () => {
     for (const [source, said] of /** @type {[string, RegExp][]} */ ([
-        [fixture('safetensors/gpt2'), /c_attn\.weight .* it lies transposed in the files/],
+        [fixture('safetensors/gpt2'), /c_attn\.weight .* it is stored transposed/],
         [
             fixture('safetensors/mixtral'),
             /experts\.\d\.w2\.weight .* it has 40 columns, which must be a multiple of 32/,

@@ -1,4 +1,4 @@
-/** Sends a GGUF to its reader, in pieces of one size, and puts tensors that are made already in the place of zeros. */
+/** Sends a GGUF to its reader, in pieces of one size, and replaces zeros by the tensors that were made before. */
 
 /** Bytes that are sent at once. */
 const PIECE = 1 << 20;

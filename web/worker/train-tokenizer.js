@@ -171,7 +171,7 @@ function factsOf(core, trainer) {
 }
 
 /**
- * The file as Hugging Face's library tokenizers writes it, byte for byte.
+ * The file as Hugging Face's tokenizers library writes it, byte for byte.
  * @param {string[]} names by token
  * @param {string[][]} merges
  * @param {Options} options
