@@ -1,4 +1,4 @@
-// web/abi.js is what tools/abi.js makes of the C headers, and what types and options name beside it is the same.
+// web/abi.js is up to date with the C headers, and types and options name the same constants.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -11,13 +11,13 @@ import { root } from '../support/builds.js';
 
 const types = readFileSync(`${root}web/index.d.ts`, 'utf8');
 
-/** The words of a union of texts, in index.d.ts, behind this. @param {string} before */
+/** The words of the union type that follows this text in index.d.ts. @param {string} before */
 function union(before) {
     const [, words = ''] = new RegExp(`${before}((?:\\s*\\|?\\s*'\\w+')+)`).exec(types) ?? [];
     return [...words.matchAll(/'(\w+)'/g)].map(([, word]) => word).sort();
 }
 
-test('the file is what the headers say', () => {
+test('the file is up to date with the headers', () => {
     const { stdout, status } = spawnSync(process.execPath, [`${root}tools/abi.js`, '--print'], { encoding: 'utf8' });
     assert.equal(status, 0);
     assert.equal(readFileSync(`${root}web/abi.js`, 'utf8'), stdout, 'run make build, and commit web/abi.js');

@@ -1,4 +1,4 @@
-// The JavaScript API, in Node: sources and their failures, options, generations and how they end, crashes.
+// The JavaScript API in Node: sources and their failures, options, generations and how they end, crashes.
 import assert from 'node:assert/strict';
 import {
     closeSync,
@@ -140,7 +140,7 @@ describe('sources', () => {
     for (const [what, source, code, message] of broken)
         test(`a clear error: ${what}`, () => assert.rejects(() => load(source()), nibbleError(code, message)));
 
-    test("a stream's own error is told", () =>
+    test("a stream's own error is reported", () =>
         assert.rejects(
             () => load(new ReadableStream({ pull: (controller) => controller.error(new Error('disk on fire')) })),
             /disk on fire/,
@@ -236,7 +236,7 @@ describe('sources', () => {
     });
 });
 
-test('options: what is wrong is named', async () => {
+test('options: errors name what is wrong', async () => {
     const model = await load(models.tiny, { contextLength: 64 });
     /** @type {[call: () => any, message: RegExp][]} */
     const wrong = [
@@ -287,7 +287,7 @@ test('options: what is wrong is named', async () => {
         [() => model.detokenize([-1]), /token 0 is -1/],
         [() => model.complete(/** @type {any} */ (['5'])), /token 0 is the string 5/],
         [() => model.complete(/** @type {any} */ (new BigInt64Array([5n]))), /token 0 is the bigint 5/],
-        // every request checks its options: what is not known, and what is of another type
+        // every request checks its options for unknown names and wrong types
         ...['complete', 'chat', 'applyTemplate', 'tokenize', 'detokenize', 'embed'].flatMap((name) => {
             const call = (/** @type {any} */ options) => () =>
                 /** @type {any} */ (model)[name](name === 'detokenize' ? [5] : 'a', options);
@@ -341,7 +341,7 @@ for (const { build, threads } of configurations())
         });
         after(() => model.dispose());
 
-        test('info tells the build', () => {
+        test('info has the build', () => {
             assert.equal(model.info.build, build);
             assert.equal(model.info.threads, threads);
             assert.equal(model.info.contextLength, 512);
@@ -359,12 +359,12 @@ for (const { build, threads } of configurations())
             assert.deepEqual([result.finishReason, result.tokens.length, result.build], ['length', 40, build]);
             assert.ok(/** @type {number} */ (result.timings.generateTokensPerSecond) > 0);
             let again = '';
-            for await (const piece of answer) // the pieces are kept
+            for await (const piece of answer) // a finished answer keeps its pieces
                 again += piece;
             assert.equal(again, text);
         });
 
-        test('a text and its tokens are the same prompt', async () => {
+        test('a text and its tokens give the same answer', async () => {
             const a = await model.complete(PROMPT, { maxTokens: 20 });
             const b = await model.complete(Int32Array.from(await model.tokenize(PROMPT)), { maxTokens: 20 });
             assert.deepEqual(a.tokens, b.tokens);
@@ -400,12 +400,12 @@ for (const { build, threads } of configurations())
             assert.deepEqual(order, [0, 1, 2]);
         });
 
-        test('a seed is reproducible, and the result tells the seed that was drawn', async () => {
+        test('a seed is reproducible, and the result has the seed that was drawn', async () => {
             const options = { maxTokens: 24, temperature: 1.5, topK: 0, topP: 1, minP: 0 };
             const drawn = await model.complete(PROMPT, options);
             assert.deepEqual((await model.complete(PROMPT, { ...options, seed: drawn.seed })).tokens, drawn.tokens);
             for (const more of [2 ** 32, -(2 ** 32), 2 ** 40]) {
-                // as Date.now() is, larger than the sampler's numbers
+                // larger than the sampler's 32 bits, like Date.now()
                 const again = await model.complete(PROMPT, { ...options, seed: drawn.seed + more });
                 assert.deepEqual([again.seed, again.tokens], [drawn.seed, drawn.tokens]);
             }
@@ -480,7 +480,7 @@ for (const { build, threads } of configurations())
             const prompt = Array.from({ length: 10 }, (_, i) => 300 + i);
             const result = await small.complete(prompt, { ignoreEnd: true });
             assert.equal(result.finishReason, 'length');
-            assert.equal(result.tokens.length, 6); // together they are the context's 16
+            assert.equal(result.tokens.length, 6); // with the prompt these are the context's 16
             assert.equal(
                 (
                     await small.complete(
@@ -543,7 +543,7 @@ describe('crashes', () => {
             await model.dispose();
         });
 
-    test('a trap in a thread is heard of', async () => {
+    test('a trap in a thread is reported', async () => {
         const wasm = readFileSync(`${root}build/wasm/nibble-simd128-threads.wasm`);
         writeFileSync(join(folder, 'nibble-simd128-threads.wasm'), withTrapIn(wasm, 'nb_pool_work'));
         const died = nibbleError('NB_ERR_WORKER', /thread 1 stopped: unreachable/);
@@ -570,7 +570,7 @@ describe('crashes', () => {
     });
 });
 
-test('stop strings: any cut of a text gives what cutting the whole gives', () => {
+test('stop strings: the pieces that a text comes in make no difference', () => {
     const text = 'abababcabcabcab';
     for (const stops of [['abc'], ['abab', 'bc'], ['cabcab'], ['zz'], ['b'], ['caba', 'abcabcabcabx'], []]) {
         const at = Math.min(...stops.map((stop) => text.indexOf(stop)).filter((i) => i >= 0), text.length);

@@ -1,7 +1,7 @@
-// quantize --method autoround: what is made loads, and computes logits nearer to the exact ones than rounding to
-// nearest does; the bytes are the same for any number of threads, and for a run that was interrupted; a budget takes
-// types that it makes; a folder's codes are what nibble computes with; and what AutoRound has not is refused by name.
-// (That the arithmetic is the library's, tests/core/test_auto_round.c checks.)
+// quantize --method autoround: the file loads, and its logits are nearer to the exact ones than after rounding to
+// nearest; the bytes are the same for any number of threads, and for a run that was interrupted; a budget chooses types
+// that AutoRound can make; nibble computes with the codes of a folder; and what is not supported is refused by name.
+// (tests/core/test_auto_round.c compares the arithmetic with the library's.)
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ const made = async (options = {}, source = models.tiny) =>
 
 const hash = (/** @type {Uint8Array} */ bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** Logits for the beginning of the text. @param {Uint8Array | string} source */
+/** The logits of the beginning of the text. @param {Uint8Array | string} source */
 async function logitsFor(source) {
     const model = await load(source, { threads: 1 });
     try {
@@ -62,7 +62,7 @@ test('logits are nearer to the exact ones than after rounding to nearest; the sa
     assert.notEqual(hash(await made({ steps: 3 })), hash(one));
 });
 
-test('K types keep their scales', async () => {
+test('K-quants keep their scales', async () => {
     const source = `${root}tests/fixtures/models/type-q4_k.gguf`,
         calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20);
     for (const type of /** @type {const} */ (['q2_k', 'q4_k_m', 'q6_k'])) {
@@ -75,7 +75,7 @@ test('K types keep their scales', async () => {
 
 test('a run that was interrupted goes on, with the same bytes', async () => {
     const resume = join(temporary, 'side.part'),
-        more = { samples: 9, steps: 8 }, // a step takes 8 of the windows, so which ones matters
+        more = { samples: 9, steps: 8 }, // a step uses 8 of the windows, so the choice of windows matters
         controller = new AbortController(),
         reason = new Error('enough');
     const interrupted = made({
@@ -113,7 +113,7 @@ test('a layer that keeps floats takes no steps', async () => {
     assert.deepEqual([...rounded], [4, 5]);
 });
 
-test('a budget: types are chosen of those that AutoRound makes', async () => {
+test('a budget chooses only types that AutoRound can make', async () => {
     for (const [bits, source] of /** @type {const} */ ([
         [5.25, models.tiny],
         [6, `${root}tests/fixtures/models/type-q4_k.gguf`],
@@ -135,7 +135,7 @@ async function makeQuantized(source, out, options) {
         writeFileSync(join(out, name), new Uint8Array(await new Response(/** @type {any} */ (stream)).arrayBuffer()));
 }
 
-test('folders: nibble computes with what the codes stand for', async () => {
+test('folders: nibble computes with the dequantized codes', async () => {
     const source = join(temporary, 'llama');
     makeFolder('llama-f32', source, { hidden_size: 64, head_dim: 16 }, { 32: 64, 16: 32 });
     const small = { method: /** @type {const} */ ('autoround'), calibration: text, context: 16, samples: 3, steps: 4 };
@@ -177,7 +177,7 @@ test('folders: nibble computes with what the codes stand for', async () => {
     }
 });
 
-test('numbers that overflow are told with their layer', async () => {
+test('an overflow is an error that names the layer', async () => {
     const source = join(temporary, 'overflow');
     makeFolder('llama-f32', source, { hidden_size: 64, head_dim: 16 }, { 32: 64, 16: 32 });
     const tensors = tensorsOf(source),
@@ -190,7 +190,7 @@ test('numbers that overflow are told with their layer', async () => {
     await assert.rejects(made({ context: 16 }, source), /layer 0: what the layer puts out is not finite in window 0/);
 });
 
-test('what AutoRound has not is refused by name', async () => {
+test('what AutoRound does not support is refused by name', async () => {
     const fixture = (/** @type {string} */ name) => `${root}tests/fixtures/models/${name}.gguf`;
     for (const [source, options, said] of /** @type {[string, object, RegExp][]} */ ([
         [fixture('gpt2'), {}, /autoround goes backward through layers, and .*Method gptq takes such models/],

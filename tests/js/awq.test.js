@@ -1,6 +1,6 @@
-// quantize() by AWQ: what becomes of a layer is what the paper's formula makes of it; the file knows a text better than
-// rounding to nearest leaves it; whatever the family, what is scaled computes the same; and options that are of no use
-// are refused. (That searches and clipping are autoawq's, tests/core/test_awq.c checks.)
+// quantize() by AWQ: a layer becomes what the paper's formula gives; the file's perplexity is lower than after rounding
+// to nearest; in every family scaling does not change what a layer computes; and options without effect are refused.
+// (tests/core/test_awq.c compares the searches and clipping with autoawq's.)
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ import { logitsOf } from '../support/vectors.js';
 const made = async (source, options) =>
     new Uint8Array(await new Response(quantize(source, { threads: 1, ...options })).arrayBuffer());
 
-/** Texts as the model writes them: one to calibrate with, one to measure with. */
+/** Texts written by the model: one to calibrate with, one to measure with. */
 async function stories() {
     const model = await load(models.tiny, { threads: 1 });
     const tell = async (/** @type {number[]} */ seeds) => {
@@ -44,7 +44,7 @@ test("a layer's scales are those of the formula, on transformers' inputs", async
     checkScaled(file, right.tensors);
 });
 
-test('the file knows a text better than rounding to nearest leaves it, and is the same for any threads', async () => {
+test('perplexity is lower than after rounding to nearest; the same bytes for any threads', async () => {
     const [calibration, heldOut] = await stories();
     const perplexity = async (/** @type {Uint8Array} */ file) => {
         const model = await load(file, { threads: 1 });
@@ -71,14 +71,14 @@ test('the file knows a text better than rounding to nearest leaves it, and is th
     assert.equal(awq.length, nearest.length);
     assert.ok(ofAwq - plain < 0.9 * (ofNearest - plain), `${plain}; ${ofNearest} to nearest, ${ofAwq} by AWQ`);
     assert.ok(ofBoth - plain < 0.9 * (ofNearest - plain), `${plain}; ${ofNearest} to nearest, ${ofBoth} by both`);
-    // Q4_0's encoder searches for the range of a block itself, so nothing is clipped before it; NF4's does not
+    // Q4_0's encoder searches for the range of a block itself, so nothing is clipped before; NF4's does not
     const unclipped = { ...options, method: /** @type {const} */ ('awq'), clip: false };
     assert.deepEqual(await made(models.tiny, unclipped), awq);
     const nf4 = /** @type {const} */ ({ ...unclipped, type: 'nf4' });
     assert.notDeepEqual(await made(models.tiny, nf4), await made(models.tiny, { ...nf4, clip: true }));
 });
 
-test('every family: what is scaled computes the same, and what must not be scaled is not', async () => {
+test('every family: scaling changes no output, and what must not be scaled is not', async () => {
     const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20);
     for (const [name, pairs] of /** @type {[string, RegExp[]][]} */ ([
         ['biases', [/attn_norm/, /attn_v/, /ffn_norm/, /ffn_up/]],
@@ -137,14 +137,14 @@ test('large inputs and weights of Q8_0, whose products round inputs: scales are 
             debug: (line) => told.push(line),
         });
         const put = told.filter((line) => /: (scaled|left alone), outputs change/.test(line));
-        assert.equal(put.length, 8, String(told)); // norms, values and up of two layers
+        assert.equal(put.length, 8, String(told)); // norms, attn_v and ffn_up of two layers
         for (const line of put) assert.match(line, /: scaled, /);
     } finally {
         rmSync(folder, { recursive: true });
     }
 });
 
-test('what changes the outputs of a layer is undone', async () => {
+test('scales that change the outputs of a layer are undone', async () => {
     for (const change of [0, 0.01, Number.POSITIVE_INFINITY, Number.NaN]) {
         const tensor = (/** @type {string} */ name, /** @type {string} */ type, /** @type {number} */ rows) => ({
             ...{
@@ -207,7 +207,7 @@ test('what changes the outputs of a layer is undone', async () => {
     }
 });
 
-test('options that are of no use are refused', async () => {
+test('options without effect are refused', async () => {
     for (const [options, said] of /** @type {[object, RegExp][]} */ ([
         [{ calibration: undefined }, /method \(--method\) awq needs a calibration text/],
         [{ damping: 0.1 }, /damping \(--damping\) is for GPTQ: leave it out/],

@@ -1,7 +1,6 @@
-// quantizeFolder() in bitsandbytes' format: every tensor, its type, shape and bytes, and quantization_config are those
-// that transformers and bitsandbytes save of the same model (tests/oracles/bitsandbytes_folders.py: plain-saved.json);
-// nibble computes with the folder what transformers computes with the library's weights; and no calibration text is
-// needed.
+// quantizeFolder() in bitsandbytes' format: quantization_config and every tensor's type, shape and bytes equal what
+// transformers and bitsandbytes save for the same model (tests/oracles/bitsandbytes_folders.py: plain-saved.json);
+// nibble's logits of the folder are transformers' with the library's weights; and no calibration text is needed.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -47,7 +46,7 @@ async function make(source, out, options) {
 const hashOf = (/** @type {Uint8Array} */ bytes) => createHash('sha256').update(bytes).digest('hex');
 
 for (const [way, options] of Object.entries(WAYS))
-    test(`${way}: what transformers and bitsandbytes save, byte for byte`, async () => {
+    test(`${way}: the bytes that transformers and bitsandbytes save`, async () => {
         const out = await make(plain, way, options),
             tensors = tensorsOf(out),
             expected = saved[way];
@@ -56,7 +55,7 @@ for (const [way, options] of Object.entries(WAYS))
             const [kind, sides, said] = expected.tensors[name];
             if (typeof said === 'string')
                 assert.deepEqual([dtype, shape, hashOf(bytes)], [kind, sides, said], `${way}: ${name}`);
-            // JSON, which has spaces behind it here
+            // this tensor is JSON, which nibble pads with spaces
             else assert.deepEqual([dtype, JSON.parse(bytes.toString())], [kind, said], `${way}: ${name}`);
         }
         const text = readFileSync(join(out, 'config.json'), 'utf8'),
@@ -84,7 +83,7 @@ for (const [way, options] of Object.entries(WAYS))
     });
 
 /**
- * What codes of 4 bits stand for.
+ * Dequantizes codes of 4 bits.
  * @param {Map<string, import('../support/folders.js').Tensor>} tensors
  * @param {string} name
  * @param {number} block
@@ -109,10 +108,10 @@ test('other blocks, several files, and matrices that lie transposed', async () =
             weights = fromBlocks(tensorsOf(out), name, block);
         const model = await load(out, { threads: 1 });
         await model.dispose();
-        // half of the widest gap between neighbouring numbers, 0.30 of 2, in blocks whose largest is below 0.7
+        // at most half of the widest gap between neighbouring numbers (0.30 of 2), times the largest weight (below 0.7)
         assert.ok(maxDistance(original, weights) < 0.152 * 0.7, `${block}: ${maxDistance(original, weights)}`);
     }
-    // transformers transposes Conv1D's weights before it quantizes them, and so a Linear4bit has them
+    // transformers transposes Conv1D's weights before it quantizes them, as for a Linear4bit
     const gpt2 = `${fixtures}safetensors/gpt2`,
         tensors = tensorsOf(await make(gpt2, 'gpt2', { type: 'nf4' })),
         module = [...tensors.keys()].find((key) => key.endsWith('h.0.mlp.c_fc.weight')) ?? '',

@@ -1,5 +1,5 @@
-// Decoders whose tokens see those that follow: logits and embeddings are transformers', where windows are GGUF's
-// llama.cpp's.
+// Decoders with bidirectional attention: logits and embeddings are transformers', or llama.cpp's for windows as in
+// GGUF.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -29,7 +29,7 @@ for (const { build, threads } of configurations())
         for (const name of names)
             for (const kvType of /** @type {('f32' | 'i16')[]} */ (threads === 1 ? ['f32'] : ['i16'])) {
                 const model = await load(`${folder}${name}.gguf`, { build, threads, kvType });
-                const by = name === 'gemma3-window' ? 10 : 1; // llama.cpp, which looks GELU up in a table of halves
+                const by = name === 'gemma3-window' ? 10 : 1; // llama.cpp, whose GELU is a table in half precision
                 const most = by * (kvType === 'f32' ? 2e-4 : 2e-2);
                 try {
                     assert.equal(model.info.causal, false);
@@ -57,7 +57,7 @@ for (const { build, threads } of configurations())
             }
     });
 
-test('what a text becomes depends on no text before; the mean is taken where the file does not say; none is continued', async () => {
+test('texts are independent; the default pooling is the mean; no text is continued', async () => {
     const model = await load(`${folder}qwen2.gguf`, { kvType: 'f32' });
     const [long, short] = cases('qwen2');
     for (const { tokens, mean } of [long, short, long])

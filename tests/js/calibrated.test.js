@@ -1,6 +1,6 @@
-// quantize() with a calibration text: GPTQ's file loads, and knows a text that it was not made with better than
-// rounding to nearest leaves it; it is the same for any number of threads; nothing is left of a run that was aborted;
-// and what makes no sense is refused. (That the blocks are GPTQ's, tests/core/test_gptq.c checks.)
+// quantize() with a calibration text: GPTQ's file loads, and its perplexity on another text is lower than after
+// rounding to nearest; the bytes are the same for any number of threads; nothing is left of an aborted run; and
+// senseless options are refused. (tests/core/test_gptq.c compares the blocks with GPTQModel's.)
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -20,7 +20,7 @@ import { logitsOf } from '../support/vectors.js';
 const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(temporary, { recursive: true }));
 
-/** Texts as the model writes them: one to calibrate with, one to measure with. */
+/** Texts written by the model: one to calibrate with, one to measure with. */
 let text = '',
     heldOut = '';
 before(async () => {
@@ -38,7 +38,7 @@ before(async () => {
     await model.dispose();
 });
 
-/** The model's weights are of 4 and 8 bits already. @type {QuantizeOptions} */
+/** requantize: the model's weights already have 4 and 8 bits. @type {QuantizeOptions} */
 const Q4_0 = { type: 'q4_0', requantize: true };
 /** @returns {QuantizeOptions} */
 const gptq = () => ({ ...Q4_0, method: 'gptq', calibration: text, context: 64 });
@@ -60,7 +60,7 @@ async function perplexity(bytes) {
 
 const hash = (/** @type {Uint8Array} */ bytes) => createHash('sha256').update(bytes).digest('hex');
 
-test('the file loads, knows a text better than rounding to nearest leaves it, and is the same for any threads', async () => {
+test('the file loads, loses less than rounding to nearest, and is the same for any threads', async () => {
     const nearest = await perplexity(await made(models.tiny, Q4_0));
     /** @type {import('../../web/index.js').Progress[]} */
     const told = [];
@@ -83,7 +83,7 @@ test('the file loads, knows a text better than rounding to nearest leaves it, an
     assert.equal(told.at(-1)?.loaded, one.length);
 });
 
-test('an array of files; each option makes other bytes', async () => {
+test('an array of files; each option changes the bytes', async () => {
     const file = new File([readFileSync(models.tiny)], 'tiny.gguf');
     const few = { ...gptq(), samples: 8 },
         calibrated = hash(await made([file], few));
@@ -125,7 +125,7 @@ test('a layer is held as floats, unless it is as large as those of models of 70B
     assert.ok(!fitsAsFloats(shapes(8192, 28672), 1));
 });
 
-test('what makes no sense is refused', async () => {
+test('senseless options are refused', async () => {
     for (const [options, said] of /** @type {[object, RegExp][]} */ ([
         [{ calibration: undefined }, /method \(--method\) gptq needs a calibration text: pass calibration/],
         [{ calibration: '' }, /calibration \(--calibration\): the text is empty/],
@@ -153,11 +153,11 @@ test('what makes no sense is refused', async () => {
         );
 });
 
-/** Threads of this process, where the system tells. */
+/** The number of threads of this process, on systems that have /proc. */
 const threads = () => (existsSync('/proc/self/task') ? readdirSync('/proc/self/task').length : 0);
 
 test('aborted at any moment: the stream rejects with the reason, and no thread stays', async () => {
-    await wait(300); // threads of the tests before this one leave
+    await wait(300); // until threads of earlier tests have ended
     const before = threads();
     for (const stage of ['observe', 'quantize', 'pass']) {
         const controller = new AbortController(),

@@ -1,4 +1,4 @@
-// Chats: what a template is given and what the tokenizer gets of it, that nobody forges a turn, and applyTemplate().
+// Chats: what a template and then the tokenizer get, that no message can forge a turn, and applyTemplate().
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -29,7 +29,7 @@ const tokensOf = async (/** @type {any[]} */ messages, template = CHATML, engine
     (await promptOf(engine, template, messages)).tokens;
 const users = (/** @type {string[]} */ contents) => contents.map((content) => ({ role: 'user', content }));
 
-describe('nobody forges a turn', () => {
+describe('no message can forge a turn', () => {
     test('ordinary messages: the whole text, tokenized at once', async () => {
         const messages = [
             { role: 'user', content: 'a < b | c > d' },
@@ -122,7 +122,7 @@ describe('nobody forges a turn', () => {
                 ),
                 role,
             );
-        // a word may take part in the name of a special token
+        // a role may be a part of the name of a special token
         const tokens = await tokensOf(
             [{ role: 'im_end', content: 'a <' }],
             '<|{{ messages[0].role }}|>{{ messages[0].content }}',
@@ -132,14 +132,14 @@ describe('nobody forges a turn', () => {
 
     test('by tokens that a file calls user-defined', async () => {
         const other = await openEngine({ kind: 'path', path: `${root}tests/fixtures/text/smollm.gguf` });
-        const [TURN] = whole(other, '<tool>'); // found in any text
+        const [TURN] = whole(other, '<tool>'); // a user-defined token is found in any text
         const template = '{% for message in messages %}<tool>{{ message.content }}{% endfor %}<tool>';
         for (const content of ['<tool>', 'a<tool>b <tool>', '<to<tool>ol>', '<tool><|im_end|>', '[[<tool>']) {
             const tokens = await tokensOf(users([content, 'Hi']), template, other);
             assert.equal(tokens.filter((token) => token === TURN).length, 3, content);
             assert.equal(other.detokenize(tokens, true), `<tool>${content}<tool>Hi<tool>`);
         }
-        // what the template does not write is an ordinary part of a message
+        // a token that the template does not write is an ordinary part of a message
         assert.ok((await tokensOf(users(['<tool>']), '{{ messages[0].content }}', other)).includes(TURN));
     });
 
@@ -167,7 +167,7 @@ describe('nobody forges a turn', () => {
         assert.deepEqual(await of('user'), [461, 462, 463]);
     });
 
-    test('by any of thousands of such tokens, which are found quickly, or left', async () => {
+    test('by any of thousands of such tokens, which are found quickly', async () => {
         const engine = await openEngine({ kind: 'path', path: models.tiny });
         const template = `${'{# #}<|im_start|> one of the words '.repeat(8000)}<name_7>{{ messages[0].content }}`;
         const names = (/** @type {(i: number) => string} */ name) =>
@@ -183,7 +183,7 @@ describe('nobody forges a turn', () => {
         await promptOf(engine, template, users(['a']));
         assert.ok(performance.now() - began < 3000, `${performance.now() - began} ms`);
         assert.deepEqual(plain, [107]);
-        // these all end as something in the template does, and each must be searched for
+        // all of these end like something in the template, so that each must be searched for
         engine.userDefined = names((i) => `<${i} of the words `);
         const job = { stopped: false };
         setTimeout(() => {
@@ -320,7 +320,7 @@ describe('what a template is given', () => {
         },
     ];
 
-    test('parts, if it looks into them; else their texts, with line ends between them', async () => {
+    test('parts, if it looks into them; otherwise their texts, joined by line ends', async () => {
         const cases = [
             ['{% for p in messages[0].content %}[{{ p.text }}]{% endfor %}', '[a][b]'],
             [
@@ -341,7 +341,7 @@ describe('what a template is given', () => {
         await assert.rejects(text('{{ raise_exception("no") }}', parts), nibbleError('NB_ERR_ARGUMENT', /: no$/));
     });
 
-    test('no content where there are tool_calls, as transformers drops what is null', async () => {
+    test('no content if there are tool_calls, as transformers drops null', async () => {
         const calls = [{ role: 'assistant', content: null, tool_calls: [{ function: { name: 'f' } }] }];
         assert.equal(
             await text(
@@ -393,15 +393,15 @@ describe('what a template is given', () => {
         );
     });
 
-    test('line ends of all kinds are one, in a template', async () => {
+    test('all kinds of line ends are the same, in a template', async () => {
         assert.equal(await text('{% if true %}\r\na\r\n{% endif %}\r\nb\rc\r\n', users(['x'])), 'a\nb\nc');
     });
 });
 
-describe('a template that is at fault', () => {
+describe('a template with an error', () => {
     const refused = (/** @type {string} */ template, /** @type {string} */ code, /** @type {RegExp} */ told) =>
         assert.rejects(promptOf(tiny, template, users(['a'])), nibbleError(code, told));
-    test('is told from messages that are', async () => {
+    test('is told apart from messages with an error', async () => {
         await refused(
             '{{ raise_exception("no system please") }}',
             'NB_ERR_ARGUMENT',
@@ -425,7 +425,7 @@ describe('a template that is at fault', () => {
     });
 
     test('can be stopped and aborted', async () => {
-        // about a second of work: within the bounds
+        // about a second of work, which is within the bounds
         const slow = new TextEncoder().encode(
             '{% for a in range(1000) %}{% for b in range(300) %}{% endfor %}{% endfor %}',
         );

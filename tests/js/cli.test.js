@@ -1,4 +1,4 @@
-// The command line: what people's scripts rely on (forms, JSON, exit codes), and what people read.
+// The command line: what scripts rely on (arguments, JSON, exit codes), and what people read.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,7 +36,7 @@ function nibble(args, meddle) {
     return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })));
 }
 
-/** @param {string[]} args what must succeed, and print one line */
+/** Runs a command that must succeed, and print one line. @param {string[]} args */
 async function json(...args) {
     const { code, out, err } = await nibble(args);
     assert.equal(code, 0, err);
@@ -56,7 +56,7 @@ test('a dash is standard input: of a model, or of a text', () => {
     assert.equal(JSON.parse(piped).perplexity, JSON.parse(read).perplexity);
 });
 
-test('standard input may be a socket, which Node makes for the programs that it starts', () => {
+test('standard input may be a socket, as Node makes one for child processes', () => {
     const fed = (/** @type {string | Buffer} */ input, /** @type {string[]} */ ...args) =>
         spawnSync(process.execPath, [`${root}web/cli.js`, ...args], { encoding: 'utf8', input }).stdout; // not all is read
     assert.match(fed(readFileSync(tiny), 'inspect', '-'), /^format +GGUF/m);

@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(folder, { recursive: true }));
 const { text } = JSON.parse(readFileSync(`${root}tests/fixtures/llamacpp/prompts.json`, 'utf8')).logits;
 const file = join(folder, 'text.txt'),
-    /** A name that would be a tag, and a script. */
+    /** A name that could be taken for a tag, and for a script. */
     evil = join(folder, "<b>&'</script><script>alert(1)</script>.gguf".replaceAll('/', '\u2215'));
 writeFileSync(file, text);
 copyFileSync(models.tiny, evil);
@@ -60,10 +60,10 @@ test('the page is one file, whose names are text and whose scripts its policy al
     );
 });
 
-test('a page that cannot be written takes no figures along', () => {
+test('if the page cannot be written, the figures are still printed', () => {
     const html = join(folder, 'large.html');
     const args = [`${root}web/cli.js`, 'compare', models.tiny, evil, ...given, '--no-weights', '--html', html];
-    // a limit on files' size stands for a full disk: 8 blocks of 1024 bytes
+    // a limit on the size of files (8 blocks of 1024 bytes) acts as a full disk
     const script = 'ulimit -f 8; exec "$@"';
     const { status, stdout, stderr } = spawnSync('bash', ['-c', script, 'bash', process.execPath, ...args], {
         encoding: 'utf8',
@@ -77,7 +77,7 @@ test('a page that cannot be written takes no figures along', () => {
     );
 });
 
-test('what is wrong is told before anything is computed', () => {
+test('errors are reported before anything is computed', () => {
     const same = join(folder, 'same.gguf');
     const short = join(folder, 'short.txt');
     symlinkSync(models.tiny, same);

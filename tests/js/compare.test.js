@@ -1,5 +1,5 @@
-// Figures of compare() are those that llama.cpp's tools/perplexity --kl-divergence defines, of models in F32
-// (tests/oracles/comparison_vectors.py).
+// The figures of compare() are those of llama.cpp's tools/perplexity --kl-divergence, computed with models in F32 by
+// tests/oracles/comparison_vectors.py.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -28,7 +28,7 @@ for (const [name, expected] of Object.entries(cases))
     for (const threads of [1, 2])
         test(`${name}: the figures are the oracle's, ${threads === 1 ? 'one thread' : 'two threads'}`, async (t) => {
             const { context, stride } = expected;
-            // F32 weights, F32 cache: only F32 arithmetic rounds. With Q4_0 activations have 16 bits.
+            // with F32 weights and an F32 cache only F32 arithmetic rounds; with Q4_0 activations have 16 bits
             const bound = expected.errors ? 1e-4 : 1e-6;
             const found = await compare([fixture(expected.base), fixture(expected.model)], {
                 ...quick,
@@ -51,7 +51,7 @@ for (const [name, expected] of Object.entries(cases))
             assert.equal(model.sameTop.mean, expected.sameTop);
             const { byPosition, ...figures } = expected.divergence;
             for (const [key, should] of Object.entries(figures)) {
-                // of one token, or two: nothing averages out how its activations were rounded
+                // these come from one or two tokens, so rounding errors of activations do not average out
                 const times = /median|p99|largest/.test(key) ? 10 : 1;
                 near(`divergence, ${key}`, /** @type {Record<string, any>} */ (model.divergence)[key], should, times);
             }
@@ -69,7 +69,7 @@ for (const [name, expected] of Object.entries(cases))
                 assert.equal(model.weights?.matrices.length, Object.keys(expected.errors).length, 'all matrices');
         });
 
-test('a model that is the same has no divergence; speed, size and histograms are told', async () => {
+test('the same model has no divergence; there are speed, size and histograms', async () => {
     const copy = new Uint8Array(readFileSync(gemma));
     const {
         base,
@@ -97,7 +97,7 @@ test('a model that is the same has no divergence; speed, size and histograms are
     assert.ok(same.divergence.byWindow.length > 1);
 });
 
-test('progress names the models, and counts to the end', async () => {
+test('progress names the models, and reaches the end', async () => {
     /** @type {import('../../web/index.js').CompareProgress[]} */
     const reports = [];
     await compare([gemma, rounded], { ...quick, text: input, onProgress: (progress) => reports.push(progress) });
@@ -133,7 +133,7 @@ test('a signal ends it, and so does what onProgress throws', async () => {
     await assert.rejects(aborted, { message: 'before' });
 });
 
-test('what cannot be compared is refused, with the name of the model', async () => {
+test('models that cannot be compared are refused by name', async () => {
     const given = { ...quick, text: input },
         any = /** @type {any} */ (compare);
     for (const [run, code, message] of /** @type {[() => Promise<any>, string, RegExp][]} */ ([

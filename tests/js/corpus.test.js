@@ -1,6 +1,6 @@
-// 5,000 lines in all scripts become the tokens that the models' own tokenizer.json gives
-// (tests/oracles/corpus_vectors.py), with the vocabularies that make vocabularies and make gemma have put here, and
-// with those very files, which make oracles has.
+// 5,000 lines in many scripts have the tokens of the models' own tokenizer.json (tests/oracles/corpus_vectors.py), both
+// with the vocabularies that `make vocabularies` and `make gemma` fetch, and with the tokenizer.json files, which
+// `make oracles` fetches.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const expected = JSON.parse(readFileSync(`${root}tests/fixtures/text/corpus.json
 const lines = corpus();
 const sha256 = (/** @type {string} */ text) => createHash('sha256').update(text).digest('hex');
 
-test('the lines are those that the oracle had', () => {
+test('the lines are the same as for the oracle', () => {
     assert.equal(lines.length, 5000);
     assert.equal(sha256(JSON.stringify(lines)), expected.corpus);
 });

@@ -1,4 +1,4 @@
-// load()'s option `debug` and NIBBLE_DEBUG=1: what happens, and when.
+// load()'s option `debug` and NIBBLE_DEBUG=1: which lines are logged, and where they go.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
@@ -29,7 +29,8 @@ const streamOf = (bytes) =>
         },
     });
 
-/** What a load tells, and what is done with the model. @param {Source} source @param {LoadOptions} options
+/** The lines that a load logs, and what is then done with the model. @param {Source} source @param {LoadOptions}
+ * options
  * @param {(model: import('../../web/index.js').Model) => unknown} [act] */
 async function linesOf(source, options = {}, act = () => {}) {
     /** @type {string[]} */
@@ -51,7 +52,7 @@ function found(lines, pattern) {
     return matches[0];
 }
 
-describe('debug tells each stage of a load', () => {
+describe('debug logs each stage of a load', () => {
     test('of a path', async () => {
         const lines = await linesOf(models.tiny);
         found(lines, /^worker: file:.*engine-worker\.js$/);
@@ -142,7 +143,7 @@ describe('debug tells each stage of a load', () => {
     });
 });
 
-describe('debug tells why a build was chosen', () => {
+describe('debug logs why a build was chosen', () => {
     const wasm = (/** @type {string[]} */ ...names) =>
         Object.fromEntries(names.map((name) => [name, pathToFileURL(`${root}build/wasm/nibble-${name}.wasm`)]));
     /** @type {[options: LoadOptions, says: RegExp[]][]} */
@@ -166,7 +167,7 @@ describe('debug tells why a build was chosen', () => {
             [/build: simd128, threads 1/, /not relaxed: wasmUrl does not name it/],
         ],
     ];
-    // Node 20 has no relaxed SIMD; what Node 24 says, its own process tells
+    // Node 20 has no relaxed SIMD; the lines of Node 24 come from a process of its own
     const old = Number(process.versions.node.split('.')[0]) < 22;
     for (const [options, says] of cases)
         test(says[0].source, async () => {
@@ -197,7 +198,7 @@ describe('debug tells why a build was chosen', () => {
     });
 });
 
-test("debug tells each request's timings, and its failure", async () => {
+test("debug logs each request's timings, and its failure", async () => {
     /** @type {any} */
     let result;
     let tokens = 0;
@@ -248,7 +249,7 @@ describe('where the lines go', () => {
             env: { ...process.env, NIBBLE_DEBUG: value },
         });
 
-    test('the command prints them on standard error, and nothing that a terminal obeys', () => {
+    test('the command prints them on standard error, without control characters', () => {
         for (const value of ['', '0', 'false'])
             assert.equal(command(value, models.tiny).stderr, '', `NIBBLE_DEBUG=${value}`);
         const plain = command('', models.tiny),
@@ -300,7 +301,7 @@ describe('where the lines go', () => {
         await model.dispose();
     });
 
-    test('another thing is refused', () =>
+    test('other values are refused', () =>
         assert.rejects(
             load(models.tiny, { debug: /** @type {any} */ ('yes') }),
             nibbleError('NB_ERR_ARGUMENT', /debug must be true, false, or a function/),

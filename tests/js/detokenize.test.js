@@ -1,4 +1,4 @@
-// The text of tokens: of those that have none, and of whole texts.
+// Detokenizing: tokens without a text, and whole texts.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -7,7 +7,8 @@ import { root } from '../support/builds.js';
 
 const folder = `${root}tests/fixtures/safetensors/qwen2/`;
 
-/** The folder with a tokenizer that knows only its first tokens: the embedding has more rows. @param {number} size */
+/** A folder whose tokenizer has only the first `size` tokens, while the embedding has more rows. @param {number} size
+ * */
 function paddedFolder(size) {
     const tokenizer = JSON.parse(readFileSync(`${folder}tokenizer.json`, 'utf8'));
     const { vocab } = tokenizer.model;
@@ -23,11 +24,11 @@ function paddedFolder(size) {
     ];
 }
 
-test('a token that the tokenizer does not know has no text, wherever it is met', async () => {
+test('a token that the tokenizer does not know has no text', async () => {
     const model = await load(paddedFolder(80), { threads: 1 });
     try {
         assert.equal(model.info.vocabulary, 88);
-        assert.equal(model.info.tokenizer?.size, 88); // padded, as by llama.cpp
+        assert.equal(model.info.tokenizer?.size, 88); // padded, as in llama.cpp
         const [a] = await model.tokenize('a', { bare: true });
         const text = await model.detokenize([a]);
         assert.equal(await model.detokenize([87, a, 80, 87, a]), text + text);
@@ -43,7 +44,7 @@ test('a token that the tokenizer does not know has no text, wherever it is met',
     }
 });
 
-test('of a GGUF file with WordPiece spaces before punctuation go, as in llama.cpp', async () => {
+test('for a GGUF file with WordPiece, spaces before punctuation are removed, as in llama.cpp', async () => {
     const model = await load(`${root}tests/fixtures/text/wordpiece.gguf`, { threads: 1, headerOnly: true });
     try {
         assert.equal(model.info.tokenizer?.cleansUp, true);
@@ -57,7 +58,7 @@ test('of a GGUF file with WordPiece spaces before punctuation go, as in llama.cp
     }
 });
 
-test('of GGUF files, too, a whole text has no space before it that it had not', async () => {
+test('a whole text gets no space before it, for GGUF files, too', async () => {
     for (const name of ['spm', 'spm-spans', 'unigram', 'wordpiece']) {
         const model = await load(`${root}tests/fixtures/text/${name}.gguf`, { threads: 1, headerOnly: true });
         try {

@@ -27,7 +27,7 @@ const anchorOf = (heading) =>
         .replace(/[^\w\- ]/g, '')
         .replace(/ /g, '-');
 
-test('documents: each path that they name is there', () => {
+test('documents: each path that they name exists', () => {
     let seen = 0;
     for (const page of PAGES)
         for (const [found] of read(page).matchAll(PATH)) {
@@ -39,7 +39,7 @@ test('documents: each path that they name is there', () => {
     assert.ok(seen > 200, 'the paths were not found');
 });
 
-test('documents: each page and heading that they link to is there', () => {
+test('documents: each page and heading that they link to exists', () => {
     let seen = 0;
     for (const page of PAGES)
         for (const target of linksOf(read(page))) {
@@ -60,7 +60,7 @@ test('README.md: it has as many architectures as docs/support.md', () => {
     assert.equal(Number(number), [...table.matchAll(/^\| `/gm)].length);
 });
 
-test('docs/architecture.md: each file that it names is there, by its whole path', () => {
+test('docs/architecture.md: each file that it names exists, with its whole path', () => {
     const names = [...read('docs/architecture.md').matchAll(/(?<![\w./-])[\w./-]+\.(?:c|h|js|py|ts)\b/g)];
     assert.ok(names.length > 60, 'the names were not found');
     for (const [name] of names) assert.ok(existsSync(`${root}${name}`), `${name} is not there`);
@@ -92,7 +92,7 @@ test('README.md: a link leads to each page of docs/', () => {
         assert.ok(links.includes(page), `README.md has no link to ${page}`);
 });
 
-test('documents: no line is wider than 120 columns, but for tables', () => {
+test('documents: no line is wider than 120 columns, except in tables', () => {
     for (const page of PAGES.filter((name) => !isWritten(name)))
         for (const line of read(page).split('\n'))
             assert.ok(line.length <= 120 || line.startsWith('|'), `${page} has a wide line: ${line}`);

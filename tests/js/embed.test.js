@@ -1,4 +1,4 @@
-// Embeddings are transformers': of encoders with random weights, in every build; and what may not be asked of them.
+// Embeddings are transformers', for encoders with random weights, in every build; and requests that encoders refuse.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -49,7 +49,7 @@ for (const { build, threads } of configurations(true))
         }
     });
 
-test('the file says how to pool, and a cache of halves is good enough', async () => {
+test('the file says how to pool, and an F16 cache is good enough', async () => {
     const model = await load(`${folder}bert.gguf`);
     const [{ tokens, cls }] = vectors('bert');
     const embedding = await model.embed(tokens);

@@ -1,7 +1,7 @@
-// Quantizers that calibrate, on encoders: windows of the text are whole texts with their special tokens; what GPTQ
-// makes is GPTQModel's, and AWQ's scales are the formula's (tests/oracles/encoder_calibration.py); files and folders
-// load; what AWQ scales computes the same; and what makes no sense is refused. (That the walk observes transformers'
-// inputs, tests/core/test_walk_oracle.c checks.)
+// Calibrated quantizing of encoders: each window of the text is a whole text with special tokens; GPTQ's codes are
+// GPTQModel's, and AWQ's scales are the formula's (tests/oracles/encoder_calibration.py); files and folders load; AWQ's
+// scaling changes no output; and senseless options are refused. (tests/core/test_walk_oracle.c compares the observed
+// inputs with transformers'.)
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -57,7 +57,7 @@ async function embeddings(model) {
     }
 }
 
-/** Mean of 1 - cosine. @param {Float32Array[]} a @param {Float32Array[]} b */
+/** The mean of 1 - cosine. @param {Float32Array[]} a @param {Float32Array[]} b */
 const distance = (a, b) => a.reduce((sum, vector, i) => sum + 1 - cosine(vector, b[i]), 0) / a.length;
 
 test("codes and scales are GPTQModel's for the Hessians of transformers' inputs", async () => {
@@ -104,14 +104,14 @@ test('a file by each method loads; GPTQ loses less than rounding to nearest', as
         assert.ok((found.get(method) ?? 1) < 1.5 * nearest, `${method} of ${all}, and ${nearest} to nearest`);
 });
 
-test('AWQ scales what something before can take up, and says what keeps its columns', async () => {
-    const nomic = join(temporary, 'nomic'); // whose rows of ffn_down are whole blocks
+test('AWQ scales only matrices whose scales can be folded, and says which are not scaled', async () => {
+    const nomic = join(temporary, 'nomic'); // rows of its ffn_down are whole blocks
     makeSource('nomic-bert', nomic, { n_inner: 64 }, { 48: 64 });
     for (const [from, pairs, others] of /** @type {[string, RegExp[], RegExp?][]} */ ([
         [source, [/attn_v.* -> .*attn_output/], /attn_k.*attn_q.*attn_v.*ffn_up.*ffn_down.*: not scaled/],
         [nomic, [/attn_qkv.* -> .*attn_output/, /ffn_up.* -> .*ffn_down/], /attn_qkv.*ffn_up.*ffn_gate.*: not scaled/],
         [`${encoders}gemma-embedding.gguf`, [/attn_norm.* -> .*attn_v/, /ffn_norm.* -> .*ffn_up/]],
-        // a decoder that was made to see both ways
+        // a decoder with bidirectional attention
         [`${root}tests/fixtures/both-ways/llama.gguf`, [/attn_norm.* -> .*attn_v/, /ffn_norm.* -> .*ffn_up/]],
     ])) {
         /** @type {string[]} */
@@ -164,7 +164,7 @@ async function mixed(from, options) {
     return { bytes, plan, choice, predicted: plan.reduce((sum, { loss }) => sum + (loss ?? 0), 0) };
 }
 
-test('a budget: nearer embeddings than the recipe of equal size, and about as near as predicted', async () => {
+test('a budget: embeddings are nearer than with the recipe of equal size, and as near as predicted', async () => {
     const exact = await embeddings(source),
         recipe = await made(source, { type: 'q4_1' }),
         { bytes, choice, predicted } = await mixed(source, { size: recipe.length });
@@ -175,7 +175,7 @@ test('a budget: nearer embeddings than the recipe of equal size, and about as ne
     assert.ok(predicted > best / 3 && predicted < 3 * best, `${predicted} was predicted, it is ${best}`);
 });
 
-test('a budget of other encoders, and of a decoder that sees both ways', async () => {
+test('a budget for other encoders, and for a decoder with bidirectional attention', async () => {
     for (const [from, measure] of [
         [`${encoders}nomic-bert.gguf`, 'cosine'],
         [`${encoders}gemma-embedding.gguf`, 'cosine'],
@@ -189,7 +189,7 @@ test('a budget of other encoders, and of a decoder that sees both ways', async (
     }
 });
 
-test('the command tells the cosine that it expects', () => {
+test('the command prints the predicted cosine', () => {
     const words = join(temporary, 'words.txt'),
         out = join(temporary, 'mixed.gguf');
     writeFileSync(words, oracle.text);
@@ -216,7 +216,7 @@ test('the command tells the cosine that it expects', () => {
     assert.ok(isMeasured && divergence === null && expected > 0.9 && expected < 1, `${expected}`);
 });
 
-test('what makes no sense is refused', async () => {
+test('senseless options are refused', async () => {
     const GPTQ = /** @type {const} */ ({ ...CALIBRATED, type: 'q4_0', method: 'gptq' });
     for (const [options, message] of /** @type {[QuantizeOptions, RegExp][]} */ ([
         [{ ...GPTQ, calibration: '' }, /calibration \(--calibration\): the text is empty/],

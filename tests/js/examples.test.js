@@ -1,5 +1,5 @@
-// The examples for Node, as examples/README.md starts them, and README's own lines. (Those for pages are in
-// tests/page/examples.test.js.)
+// The examples for Node, started as examples/README.md says, and the code in README. (tests/page/examples.test.js has
+// the examples for pages.)
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { models, root } from '../support/builds.js';
 
 const QUESTION = 'Who are you?';
 
-/** What the toy model answers here. */
+/** The toy model's answer. */
 async function expected() {
     const model = await load(models.tiny);
     const { text } = await model.chat(QUESTION, { maxTokens: 64 });
@@ -19,7 +19,7 @@ async function expected() {
     return text;
 }
 
-test("README's lines run", async () => {
+test("README's code runs", async () => {
     const [, lines] = /^```js\n([\s\S]*?)^```/m.exec(readFileSync(`${root}README.md`, 'utf8')) ?? [];
     assert.ok(lines?.includes("load('SmolLM2"), 'the lines were not found');
     const program = `${lines.replace(/load\('[^']*'/, `load(${JSON.stringify(models.tiny)}`)}
@@ -49,8 +49,7 @@ test('examples/server.js streams answers, answers again after a reader has left,
         const [line] = await once(server.stdout, 'data');
         const url = String(line).trim();
         assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/chat$/);
-        const ask = (/** @type {RequestInit} */ wishes = {}) =>
-            fetch(url, { method: 'POST', body: QUESTION, ...wishes });
+        const ask = (/** @type {RequestInit} */ init = {}) => fetch(url, { method: 'POST', body: QUESTION, ...init });
         const wanted = `${await expected()}\n`;
 
         let text = '',

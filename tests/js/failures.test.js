@@ -1,5 +1,5 @@
-// Whatever fails, load() settles, as a NibbleError with its cause: one table of everything that can go wrong in Node.
-// (What a page adds stands in tests/page/start.test.js.)
+// Whatever fails, load() rejects with a NibbleError and its cause: a table of everything that can go wrong in Node.
+// (tests/page/start.test.js has what can go wrong in a page.)
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ function file(name, content) {
     return join(folder, name);
 }
 
-/** Settles within a time in which everything here does.
+/** Rejects if the promise takes too long.
  * @template T @param {Promise<T>} promise @returns {Promise<T>} */
 function settled(promise) {
     /** @type {NodeJS.Timeout | undefined} */
@@ -52,8 +52,8 @@ const failure = (code, message, cause) => (error) => {
 
 const THREADS = { build: /** @type {const} */ ('simd128-threads'), threads: 3 };
 
-/** Scripts that are no worker of nibble's, by how they go wrong. @type {Record<string, [script: string | null,
- * RegExp]>} */
+/** Scripts that are not nibble's worker, by how they go wrong.
+ * @type {Record<string, [script: string | null, RegExp]>} */
 const scripts = {
     'is not there': [null, /could not start.*Cannot find module/],
     'is empty': ['', /could not start.*exited with code 0/],
@@ -109,8 +109,8 @@ describe('a worker whose script', () => {
         ));
 });
 
-/** @param {number} chunks @param {unknown} error @returns {ReadableStream<Uint8Array>} that breaks after so many
- *     chunks */
+/** A stream that fails after so many chunks.
+ * @param {number} chunks @param {unknown} error @returns {ReadableStream<Uint8Array>} */
 const breaking = (chunks, error) =>
     new ReadableStream({
         pull(controller) {
@@ -118,12 +118,12 @@ const breaking = (chunks, error) =>
             else controller.error(error);
         },
     });
-/** A stream that stays open within the weights. */
+/** A stream that stops within the weights and never ends. */
 const unending = () => new ReadableStream({ start: (controller) => controller.enqueue(bytes.subarray(0, 100_000)) });
 const locked = new ReadableStream();
 locked.getReader();
 
-/** What the caller got wrong, or what broke in the caller's own code.
+/** Mistakes of the caller, and failures in the caller's own code.
  * @type {[name: string, source: any, options: any, code: string, message: RegExp, cause?: unknown][]} */
 const mistakes = [
     [
@@ -265,7 +265,7 @@ describe('load() rejects', () => {
     });
 });
 
-describe('what fails in a worker arrives with its causes, and with the stacks that they had there', () => {
+describe('a failure in a worker arrives with its causes and their stacks', () => {
     /** The error and its causes. @param {Promise<unknown>} promise @returns {Promise<any[]>} */
     const chainOf = async (promise) => {
         const chain = [];
@@ -362,7 +362,7 @@ test('a message that cannot be cloned is an error, and the next one is answered'
     await model.dispose();
 });
 
-test('chat() says where the renderer of templates is missing', async () => {
+test('chat() says if the renderer of templates is missing', async () => {
     const model = await load(models.tiny, { threads: 1, templateUrl: join(folder, 'nothing.js') });
     await assert.rejects(
         settled(Promise.resolve(model.chat('Hi'))),
@@ -381,7 +381,7 @@ describe("nibble's files may lie elsewhere", () => {
             const url = request.url ?? '';
             asked.push(url);
             const name = /nibble-[a-z0-9]+(-threads)?/.exec(url)?.[0] ?? 'nibble-simd128';
-            // compiling while it arrives refuses this
+            // streaming compilation refuses this type
             response.setHeader('Content-Type', 'application/wasm; charset=utf-8');
             response.end(readFileSync(`${root}build/wasm/${name}.wasm`));
         });
@@ -475,8 +475,8 @@ describe("nibble's files may lie elsewhere", () => {
         });
 });
 
-describe('what another realm made is taken', () => {
-    // as jsdom's: classes of its own, a Blob that only a FileReader reads, no arrayBuffer() and no stream()
+describe('objects of another realm are accepted', () => {
+    // like jsdom's: classes of its own, and a Blob that only FileReader reads, without arrayBuffer() and stream()
     const sandbox = vm.createContext({ bytes: new Uint8Array(bytes) });
     const foreign = vm.runInContext(
         `
@@ -567,7 +567,7 @@ const program = (source, options = '{}') => `
 const tiny = JSON.stringify(models.tiny);
 
 describe('a process', () => {
-    test('without WebAssembly is told so', () => {
+    test('without WebAssembly gets an error that says so', () => {
         const { out, status } = node(['--jitless'], file('jitless.mjs', program(tiny)));
         assert.match(out, /^NibbleError NB_ERR_ENGINE this engine has no WebAssembly/);
         assert.equal(status, 0);
@@ -597,7 +597,7 @@ describe('a process', () => {
             0,
         );
     });
-    test('reads a pipe, also where the model is read in two goes', () => {
+    test('reads a pipe, even if the model is read in two passes', () => {
         for (const options of ['{}', '{ quantize: "q8_0" }']) {
             const script = file('pipe.mjs', program('"/dev/stdin"', options)),
                 command = 'cat "$2" | "$0" "$1"';
@@ -608,7 +608,7 @@ describe('a process', () => {
             assert.match(stdout, /^answered/);
         }
     });
-    test('with pipes for the parts of a model is told, and does not wait for a second writer', () => {
+    test('with pipes for the parts of a model gets an error, and does not wait for a second writer', () => {
         const part = (/** @type {number} */ i) =>
             `${root}tests/fixtures/safetensors/split/one-kv-head-0000${i}-of-00003.gguf`;
         const pipes = [1, 2, 3].map((i) => join(folder, `p-0000${i}-of-00003.gguf`));
@@ -621,18 +621,18 @@ describe('a process', () => {
         });
         assert.match(stdout, /^NibbleError NB_ERR_FILE .*can be read only once/);
     });
-    test('with too little address space is told so, with and without shared memory', () => {
+    test('with too little address space gets an error that says so, with and without shared memory', () => {
         for (const options of ['{ threads: 1 }', '{ build: "simd128-threads", threads: 2 }']) {
             const script = file('memory.mjs', program(tiny, options));
             const { stdout } = spawnSync('sh', ['-c', 'ulimit -v 3000000; exec "$0" "$1"', process.execPath, script], {
                 encoding: 'utf8',
                 timeout: 60_000,
             });
-            assert.match(stdout, /^(answered|NibbleError NB_ERR_MEMORY)/); // Node 24 finds its way
+            assert.match(stdout, /^(answered|NibbleError NB_ERR_MEMORY)/); // Node 24 manages with less
         }
     });
-    test("with shims of a page's bundle is no Node", async () => {
-        // what platform.js decides, in worlds that have some `process`
+    test("with shims of a page's bundle is not taken for Node", async () => {
+        // what platform.js decides in environments with some `process`
         const source = readFileSync(`${root}web/platform.js`, 'utf8').replace(/^export /gm, '');
         const decide = (/** @type {string} */ process) =>
             vm.runInNewContext(`${source.replace(/\bimport\([^)]*\)/, '0')}; isNode`, {

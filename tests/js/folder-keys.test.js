@@ -1,6 +1,6 @@
-// Every key of config.json that transformers reads is in nibble's table of the family: heeded, bound to a value, or
-// idle for a reason. What changes a model's output is never idle. (tests/oracles/folder_keys.py has noted what is
-// read.)
+// Every key of config.json that transformers reads is in nibble's table of the family: supported, bound to a value, or
+// idle for a reason. Keys that change a model's output are never idle. (tests/oracles/folder_keys.py found out which
+// keys are read.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -25,7 +25,8 @@ const idle = new Set(namesOf('idle'));
 /** @param {string} [words] */
 const split = (words) => (words ?? '').split(' ').filter(Boolean);
 
-// What the tensors say: how many tokens there are, which layers have experts. And what transformers alone sets.
+// Keys that follow from the tensors (the number of tokens, the layers with experts), and one that transformers itself
+// sets.
 const KNOWN_OTHERWISE = ['vocab_size', 'decoder_sparse_step', 'mlp_only_layers', 'attribute_map'];
 
 test('the core prints its tables', () => assert.equal(status, 0, 'run ./build.sh tests'));
@@ -46,7 +47,7 @@ for (const family of Object.keys(read.families))
         );
     });
 
-test('each key of a rotation is in the table, or the rotation is refused', () => {
+test('each key of rope_parameters is in the table, or its rope_type is refused', () => {
     const types = new Set(lines.filter((line) => line[0] === 'rope').map((line) => line[1]));
     assert.deepEqual(
         Object.keys(read.rope).filter((type) => !types.has(type)),

@@ -1,5 +1,5 @@
-// Folders whose config.json says something else: logits are transformers' (tests/oracles/folder_variants.py), whether a
-// key counts or is one that the family does not read.
+// Folders with a changed config.json: logits are transformers' (tests/oracles/folder_variants.py), whether the family
+// reads the key or not.
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ import { logitsOf } from '../support/vectors.js';
 /** @type {Variant[]} */
 const variants = JSON.parse(readFileSync(`${root}tests/fixtures/formats/folder-variants.json`, 'utf8'));
 
-/** A folder like that one, but for its configuration. @param {string} folder @param {(config: any) => void} edit */
+/** A copy of a folder with another configuration. @param {string} folder @param {(config: any) => void} edit */
 function changed(folder, edit) {
     const from = `${root}tests/fixtures/safetensors/${folder}`,
         to = mkdtempSync(join(tmpdir(), 'nibble-'));
@@ -61,7 +61,7 @@ for (const variant of variants) {
     test(`${variant.folder} with ${says.length > 200 ? `${says.slice(0, 200)} ...` : says}`, () => compare(variant));
 }
 
-test('of a key that is there twice the last counts, as Python reads it', async () => {
+test('if a key is there twice, the last one counts, as in Python', async () => {
     const { folder, ...variant } = /** @type {Variant} */ (
         variants.find(({ folder: name, same }) => name === 'llama-f32' && same)
     );

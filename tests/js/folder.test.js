@@ -1,5 +1,5 @@
-// Models of several files: Hugging Face folders and split GGUF files, from wherever they come; logits are transformers'
-// within 1e-3.
+// Models of several files: Hugging Face folders and split GGUF files, from all kinds of sources; logits are
+// transformers' within 1e-3.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { openAsBlob } from 'node:fs';
@@ -25,8 +25,8 @@ const sharded = `${folder}llama-sharded`,
     split = `${folder}split/one-kv-head-00001-of-00003.gguf`;
 const ONE = { threads: 1, kvType: /** @type {'f32'} */ ('f32') };
 
-/** Quantized weights meet activations of 16 bits, minima and scales are halves, and NF4's and FP4's numbers have 13
- * bits: what that costs is several times less than this.
+/** With quantized weights, activations have 16 bits, minima and scales are in half precision, and the values of NF4 and
+ * FP4 have 13 bits. The errors from this are several times smaller than these tolerances.
  * @param {string} name */
 const tolerance = (name) => (/gptq|awq|packed|int8/.test(name) ? 2e-2 : /bnb/.test(name) ? 1e-2 : 1e-3);
 
@@ -72,10 +72,10 @@ async function compareEmbeddings(source, vectors, options) {
     }
 }
 
-/** What a folder says. @param {string} name */
+/** The config.json of a fixture. @param {string} name */
 const configOf = async (name) => JSON.parse(await readFile(`${folder}${name}/config.json`, 'utf8'));
 
-test('what the oracles make is there', () => {
+test('the fixtures of the oracles are there', () => {
     for (const name of namesMade(
         'safetensors_models',
         'family_folders',
@@ -87,7 +87,7 @@ test('what the oracles make is there', () => {
         assert.ok(names.includes(name), name);
 });
 
-/** Beyond these, Phi 3's rotation would be that of long texts. @type {Record<string, number>} */
+/** Context lengths. With a longer one Phi 3 would use the RoPE factors of long texts. @type {Record<string, number>} */
 const CONTEXTS = { 'phi3-short': 512 };
 
 for (const { build, threads } of configurations())
@@ -108,11 +108,11 @@ for (const { build, threads } of configurations())
 
 /** @type {string} */
 let temporary;
-/** What the server was asked for: path, and where from. @type {string[]} */
+/** The requests to the server: the path, and where the range begins. @type {string[]} */
 const asked = [];
-/** Whether it knows ranges. */
+/** Whether it supports ranges. */
 let ranges = true;
-/** What an answer waits for. @type {((url: string) => Promise<unknown> | undefined) | undefined} */
+/** What the server waits for before it answers. @type {((url: string) => Promise<unknown> | undefined) | undefined} */
 let delay;
 const server = await listen(async ({ url = '', headers }, response) => {
     const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0);
@@ -158,7 +158,7 @@ test('a sharded model comes from a base URL, each shard by its header and then b
     assert.ok(asked.includes('/models/llama-sharded/chat_template.jinja'), 'it is asked for, and may be absent');
 });
 
-test('shards are fetched ahead: the next one before the one at hand has ended', { timeout: 60_000 }, async () => {
+test('shards are prefetched: the next one begins before the current one has ended', { timeout: 60_000 }, async () => {
     /** @type {(() => void) | undefined} */
     let release;
     const next = new Promise((resolve) => {
@@ -176,7 +176,7 @@ test('shards are fetched ahead: the next one before the one at hand has ended', 
     }
 });
 
-test('a server that knows no ranges will do', async () => {
+test('a server without ranges works, too', async () => {
     ranges = false;
     try {
         await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json');
@@ -211,10 +211,10 @@ test('progress reaches the whole', async () => {
     assert.ok(last && last.loaded === last.total && last.total > 70_000, JSON.stringify(last));
 });
 
-test('the folder says how to tokenize, chat and end', async () => {
+test('tokenizer, chat template and end tokens come from the folder', async () => {
     const model = await load(whole, { ...ONE, headerOnly: true });
     try {
-        // transformers' AutoTokenizer ignores add_bos_token where there is a tokenizer.json, which adds nothing here
+        // transformers' AutoTokenizer ignores add_bos_token if there is a tokenizer.json; this one adds nothing
         assert.deepEqual(await model.tokenize('the in'), await model.tokenize('the in', { bare: true }));
         assert.equal(await model.detokenize(await model.tokenize('the in\u00e9\u{1f600}')), 'the in\u00e9\u{1f600}');
         assert.equal(model.info.chatTemplate, '{{ messages[0].content }}');
@@ -270,7 +270,7 @@ test('addresses of the hub', () => {
 /** A copy of a folder, changed. @param {string} from @param {(path: string) => Promise<unknown>} change */
 const changed = (from, change) => changedCopy(temporary, [from], change);
 
-/** The first column of a matrix comes into its second group. @param {string} path */
+/** Moves the first column of a matrix into its second group. @param {string} path */
 async function swapColumns(path) {
     const bytes = await readFile(path),
         header = 8 + Number(bytes.readBigUInt64LE(0));
@@ -367,7 +367,7 @@ const wrong = [
         /ffn_.*shape/,
     ],
     ...[
-        // configurations that ask for another computation: folder, key, value, what it should be
+        // configurations that need another computation: folder, key, value, what it should be
         ['qwen3-moe', 'norm_topk_prob', undefined, 'true'],
         ['qwen2-moe', 'norm_topk_prob', true, 'false'],
         ['qwen3', 'attention_bias', true, 'false'],
@@ -412,7 +412,7 @@ const wrong = [
             ]),
     ),
     ...[
-        // and those that no list of values can tell: folder, what is set, what the message has
+        // and those that depend on several keys: folder, changes, what the message must contain
         ['llama-f32', { is_causal: null }, /is_causal is null/],
         ['llama-f32', { rms_norm_eps: '1e-5' }, /rms_norm_eps is 1e-5, which is no number/],
         ['llama-f32', { hidden_size: [32] }, /hidden_size .*no number/],
@@ -761,12 +761,12 @@ for (const [what, from, change, code, message] of wrong)
         });
     });
 
-test('a window, where Qwen has it', async () => {
+test("Qwen's sliding window", async () => {
     const cases = /** @type {const} */ ([
         [0, 9],
         [2, undefined],
         [undefined, undefined],
-    ]); // of 2 layers; 28 by default
+    ]); // the model has 2 layers; max_window_layers is 28 by default
     for (const [max_window_layers, window] of cases) {
         const path = await changed(`${folder}qwen2`, (to) =>
             editJson(`${to}/config.json`, (config) => {
@@ -779,7 +779,7 @@ test('a window, where Qwen has it', async () => {
     }
 });
 
-test('null is none, not the default', async () => {
+test('null means "none", not the default', async () => {
     for (const [name, key, inFile, value] of /** @type {const} */ ([
         ['mistral', 'sliding_window', 'llama.attention.sliding_window', 4096],
         ['gemma2', 'final_logit_softcapping', 'gemma2.final_logit_softcapping', 30],
@@ -811,17 +811,17 @@ test('names of the first BERTs', async () => {
     await compareEmbeddings(path, 'safetensors/bert.json', ONE);
 });
 
-test("what a configuration leaves out is what transformers' classes say", async () => {
+test("missing keys have the defaults of transformers' classes", async () => {
     const classes = JSON.parse(await readFile(`${root}tests/fixtures/formats/folder-defaults.json`, 'utf8'));
     const { families } = JSON.parse(await readFile(`${root}tests/fixtures/formats/folder-keys.json`, 'utf8'));
-    const without = ['opt', 'xlm-roberta']; // which folder_mapping.py does not map
+    const without = ['opt', 'xlm-roberta']; // folder_mapping.py does not map these
     assert.deepEqual(
         Object.keys(families).filter((kind) => !without.includes(kind) && !classes[kind]),
         [],
     );
     for (const [model_type, { keys, tied }] of Object.entries(classes)) {
         const path = await changed(`${folder}llama-f32`, async (to) => {
-            const asked = model_type === 'qwen3_moe' && { norm_topk_prob: true }; // refused as the class has it
+            const asked = model_type === 'qwen3_moe' && { norm_topk_prob: true }; // the class's default is refused
             await writeFile(`${to}/config.json`, JSON.stringify({ model_type, ...asked }));
             await editTensors(`${to}/model.safetensors`, (tensors) => {
                 tensors['lm_head.weight'] = tensors['model.norm.weight'];
@@ -859,7 +859,7 @@ test('XLM-RoBERTa is RoBERTa, with its head or without', async () => {
     assert.equal((await compareEmbeddings(path, 'safetensors/roberta.json', ONE)).context, 61);
 });
 
-test('a folder of its own says how to pool', async () => {
+test('1_Pooling/config.json says how to pool', async () => {
     const [{ tokens, cls, mean }] = embeddingVectors('safetensors/bert.json');
     const path = await changed(`${folder}bert`, async (to) => {
         await mkdir(`${to}/onnx`);

@@ -1,5 +1,5 @@
-// Random texts have the tokens, and these the text, that llama.cpp gives with the vocabularies of GGUF files. Where
-// llama.cpp is wrong, the list says so (tests/oracles/gguf_texts.py).
+// Random texts have the tokens that llama.cpp gives with the vocabularies of GGUF files, and these are decoded to the
+// same texts. `faults` lists where llama.cpp is wrong (tests/oracles/gguf_texts.py).
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -8,11 +8,11 @@ import { vocabularies as realFolder, root } from '../support/builds.js';
 import { appended, parse, whole } from '../support/gguf.js';
 import { checkHashes } from '../support/random-strings.js';
 
-/** @typedef {{ of: string, changes: Record<string, import('../support/gguf.js').Value | null>, appends: [string,
- *     number, number][] }} Source a file, and what is changed */
+/** A file, and its changes. @typedef {{ of: string, changes: Record<string, import('../support/gguf.js').Value | null>,
+ *     appends: [string, number, number][] }} Source */
 /** @typedef {Source & { real: boolean, wordpiece: boolean, without: string[], hashes: number[] }} Vocabulary */
-/** @typedef {Source & { why: string, text: string, flags: number, wrong: number[], right: number[] }} Fault of
- *     llama.cpp */
+/** A fault of llama.cpp. @typedef {Source & { why: string, text: string, flags: number, wrong: number[],
+ *     right: number[] }} Fault */
 /** @type {{ atoms: string[], own: Record<string, string[]>, aHash: number, vocabularies: Record<string, Vocabulary>,
  *     faults: Fault[] }} */
 const { atoms, own, aHash, vocabularies, faults } = JSON.parse(
@@ -23,7 +23,7 @@ const ADD_SPECIAL = 1,
 
 const noReal = !existsSync(`${realFolder}complete`) && 'build/vocabularies is missing: run make vocabularies';
 
-/** The fixture with its changes, as a file. @param {Source} source */
+/** The changed fixture, as a file. @param {Source} source */
 function fileOf({ of, changes, appends }) {
     const { values, tensors } = parse(readFileSync(`${root}tests/fixtures/text/${of}.gguf`));
     for (const [key, value] of Object.entries(changes))

@@ -1,5 +1,5 @@
-// Greedy text is llama.cpp's, token for token, in every build and thread count; where the two part, llama.cpp's own two
-// best logits are within TIE there, and the comparison goes on from llama.cpp's choice.
+// Greedy text is llama.cpp's, token for token, in every build and for every number of threads. If a token differs,
+// llama.cpp's two best logits must be within TIE there; the comparison then goes on from llama.cpp's choice.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

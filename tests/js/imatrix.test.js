@@ -1,4 +1,4 @@
-// Importance matrices are the reference's (tests/oracles/imatrix_vectors.py), in both formats of file.
+// Importance matrices equal the reference's (tests/oracles/imatrix_vectors.py), in both file formats.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ const { text } = JSON.parse(readFileSync(`${root}tests/fixtures/llamacpp/prompts
 const folder = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(folder, { recursive: true }));
 
-/** Reads a file from its beginning. */
+/** Reads the bytes of a file in order. */
 class Reader {
     at = 0;
 
@@ -65,7 +65,7 @@ function parseDat(bytes) {
     return { chunks, text, entries };
 }
 
-/** @param {Uint8Array} bytes @returns {Parsed} of GGUF, with these four keys */
+/** @param {Uint8Array} bytes @returns {Parsed} of a GGUF, which must have these four keys */
 function parseGguf(bytes) {
     const r = new Reader(bytes),
         tensors = new Map(),
@@ -124,7 +124,7 @@ function compare(found, expected, name, some) {
     return worst;
 }
 
-test('what the oracle makes is there', () =>
+test('the fixtures of the oracle are there', () =>
     assert.deepEqual(
         readdirSync(fixtures).sort(),
         [...Object.keys(cases).flatMap((name) => [`${name}.dat`, `${name}.gguf`]), 'imatrix.json'].sort(),
@@ -161,7 +161,7 @@ for (const [name, { model: path, context, windows, input }] of Object.entries(ca
             }
         });
 
-test("every matrix of the tiny model's layers is in it, and no other", async () => {
+test("it has every matrix of the tiny model's layers, and no other", async () => {
     const model = await load(models.tiny);
     const { bytes } = await model.importanceMatrix(text, { context: 64 });
     const matrices = model.info.tensors.filter(({ name, shape }) => name.startsWith('blk.') && shape.length > 1);
@@ -213,7 +213,7 @@ test('what cannot be collected is refused; a signal ends it', async () => {
     await model.dispose();
 });
 
-test('the command writes the file whole, and over another only if told to', () => {
+test('the command writes a complete file, and replaces another only if told to', () => {
     const file = join(folder, 'text.txt');
     writeFileSync(file, text);
     const command = (/** @type {string[]} */ ...args) => [

@@ -1,5 +1,5 @@
-// Models of integers: the modules have no floating-point instruction, quantize() writes and load() runs them, and the
-// logits are those of the specification in NumPy (tests/oracles/integer_vectors.py), bit for bit.
+// Models of integers: their modules have no floating-point instruction, quantize() writes such models, load() runs
+// them, and their logits are those of the specification in NumPy (tests/oracles/integer_vectors.py), bit for bit.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(folder, { recursive: true }));
 const { text } = JSON.parse(readFileSync(`${root}tests/fixtures/llamacpp/prompts.json`, 'utf8')).logits;
 
-/** The GGUF of a model's integers. @param {Source} source */
+/** The model converted to integers, as a GGUF. @param {Source} source */
 const integersOf = async (source) =>
     new Uint8Array(await new Response(quantize(source, { method: 'integer' })).arrayBuffer());
 
@@ -29,7 +29,7 @@ function fnv(bytes) {
     return hash >>> 0;
 }
 
-/** Of tests/oracles/integer_vectors.py. @param {string} name */
+/** Reads a fixture of tests/oracles/integer_vectors.py. @param {string} name */
 function vectorsOf(name) {
     const bytes = readFileSync(`${root}tests/fixtures/integer/${name}.bin`),
         words = new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)),
@@ -85,7 +85,7 @@ test('the built-in model: perplexity within 2 % of its own, and the likeliest to
             [info.architecture, info.layers, info.vocabulary, info.unsupported],
             ['llama-integer', original.info.layers, original.info.vocabulary, undefined],
         );
-        // of 6 layers: keys and values of 2 heads, each 16 codes of a byte and a scale of 8 bytes
+        // 6 layers with keys and values of 2 heads, each with 16 codes of a byte and a scale of 8 bytes
         assert.equal(info.kvBytesPerToken, 6 * 2 * 2 * (16 + 8));
         const found = await model.perplexity(text, { context: 128 }),
             before = await original.perplexity(text, { context: 128 }),
@@ -146,18 +146,18 @@ test('a stream of unknown size, a file that is cut off, and one whose numbers ar
     await header.dispose();
 });
 
-test('a file that no memory holds', async () => {
+test('a file that fits into no memory', async () => {
     const path = join(folder, 'large.gguf'),
         head = (await integersOf(`${root}tests/fixtures/models/one-kv-head.gguf`)).subarray(0, 4096);
     writeFileSync(path, head);
-    truncateSync(path, 2 ** 32 + 4096); // a hole, which takes no room
+    truncateSync(path, 2 ** 32 + 4096); // a sparse file
     await assert.rejects(load(path), {
         code: 'NB_ERR_MEMORY',
         message: /^no memory for the model \(4294971392 bytes\)/,
     });
 });
 
-test('what cannot become integers, and options that have no use', async () => {
+test('models that cannot be converted, and options without effect, are refused', async () => {
     await assert.rejects(integersOf(`${root}tests/fixtures/models/qwen2.gguf`), {
         code: 'NB_ERR_UNSUPPORTED',
         message: /only models of the architecture llama/,
@@ -165,7 +165,7 @@ test('what cannot become integers, and options that have no use', async () => {
     await assert.rejects(integersOf(`${root}tests/fixtures/models/biases.gguf`), {
         message: /attn_q\.bias|attn_k\.bias|attn_v\.bias|bias/,
     });
-    // and what becomes nothing else
+    // and a model of integers cannot be quantized
     const again = quantize(await integersOf(models.tiny), { type: 'q4_0', requantize: true });
     await assert.rejects(new Response(again).arrayBuffer(), {
         code: 'NB_ERR_UNSUPPORTED',

@@ -1,5 +1,5 @@
 // The renderer of chat templates: small templates give what jinja2 gives in transformers' environment
-// (tests/oracles/jinja_vectors.py); every text knows who wrote it; and no template takes more than its share.
+// (tests/oracles/jinja_vectors.py); every character knows who wrote it; and every template stays within its bounds.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
@@ -30,7 +30,7 @@ test('small templates are as jinja2 renders them', () => {
         let got = null,
             told;
         try {
-            // JSON has no whole numbers of that size
+            // JSON cannot hold integers of that size
             got = render(template, { ...context, big: 12345678901234567890n }).text.string;
         } catch (error) {
             told = error;
@@ -40,7 +40,8 @@ test('small templates are as jinja2 renders them', () => {
 });
 
 describe('who wrote it', () => {
-    // the caller's letters, which no template below writes, and the templates' own, which nothing makes of the caller's
+    // Letters that only the caller writes, and letters that only the templates write. No operation turns one into the
+    // other.
     const OWN = '\u4e00\u4e01 \u4e02\n\u4e03',
         OTHER = '\u4e10-\u4e11',
         KEY = '\u4e20',
@@ -209,7 +210,7 @@ describe('bounds', () => {
         assert.equal(render(`{{ ${'1 + '.repeat(500)}1 }}`).text.string, '501'));
     test('a longer one is refused', () => assert.throws(() => render(`{{ ${'1 + '.repeat(200000)}1 }}`), LimitError));
 
-    // each took time that grew with the square of the text's length, within one step that nothing can leave
+    // each of these once took quadratic time in the text's length, within a step that cannot be interrupted
     for (const [name, template] of [
         [
             'cut into many pieces',
@@ -244,10 +245,10 @@ describe('bounds', () => {
             many = yields(16000);
         assert.ok(few > 5 && many / few < 4.5, `${few}, ${many}`);
     });
-    test('the most steps are few enough to wait for', () => assert.ok(MAX_STEPS <= 2e7));
+    test('the limit on steps is low enough to wait for', () => assert.ok(MAX_STEPS <= 2e7));
 });
 
-test("whatever is asked of whatever value, the error is the template's", () => {
+test("any operation on any value gives a result or a template's error", () => {
     const values = [
         '1',
         '-1',
@@ -328,7 +329,7 @@ test("whatever is asked of whatever value, the error is the template's", () => {
 
 test('dates', () => {
     const date = new Date(2026, 0, 3, 15, 4, 5);
-    // of Python's strftime
+    // from Python's strftime
     assert.equal(
         strftime('%d %b %Y|%B %-d, %y|%A %a|%H:%M:%S %I %p|%j|%e|%F %T %D|%%|%U %W %V %G %u %w|%C|%q', date),
         '03 Jan 2026|January 3, 26|Saturday Sat|15:04:05 03 PM|003| 3|2026-01-03 15:04:05 01/03/26|%|00 00 01 2026 6 6|20|%q',

@@ -1,5 +1,5 @@
-// GGUF files whose keys or optional tensors were changed: what llama.cpp makes of them (tests/oracles/gguf_keys.py and
-// gguf_tensors.py), nibble makes of them.
+// GGUF files with changed keys or optional tensors: nibble's logits are llama.cpp's (tests/oracles/gguf_keys.py and
+// gguf_tensors.py).
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -21,7 +21,7 @@ const { tokens, entries, cases } = JSON.parse(readFileSync(`${fixtures}formats/g
 const tensorCases = JSON.parse(readFileSync(`${fixtures}formats/gguf-tensor-cases.json`, 'utf8'));
 
 /**
- * llama.cpp is in F32 here, as nibble is: the rest is the order of sums. Only GELU it looks up in a table of half
+ * The tolerance. Both compute in F32, so only the order of sums differs; but llama.cpp's GELU is a table in half
  * precision.
  */
 const within = (/** @type {string} */ file) => (/gemma|gpt|phi2|falcon/.test(file) ? 3e-3 : 2e-4);
@@ -45,7 +45,7 @@ test('keys of GGUF files change what they change in llama.cpp', { timeout: 120_0
         });
 });
 
-/** As the oracle makes them. @param {number} length @param {number} seed @param {number} base */
+/** The same numbers as in the oracle. @param {number} length @param {number} seed @param {number} base */
 const vector = (length, seed, base) =>
     Array.from({ length }, (_, i) => base + (((37 * i + 11 * seed) % 101) - 50) / 100);
 
@@ -74,7 +74,7 @@ test('optional tensors of GGUF files change what they change in llama.cpp', { ti
         });
 });
 
-test('tensors that change the computation, and are not supported, are refused by name', async () => {
+test('unsupported tensors that change the computation are refused by name', async () => {
     const refused = [
         ['models/qwen3.gguf', 'cls.output.weight'],
         ['models/biases.gguf', 'output.bias'],
@@ -93,7 +93,7 @@ test('tensors that change the computation, and are not supported, are refused by
         );
 });
 
-/** Logits of the last token, or a text's embedding, of a fixture with other values.
+/** The logits of the last token, or a text's embedding, by a fixture with other values.
  * @param {string} file @param {Record<string, any>} edits @param {boolean} [embeds] */
 async function computed(file, edits, embeds = false) {
     const model = await load(edited(readFileSync(fixtures + file), edits), { kvType: 'f32', threads: 1 });
@@ -108,8 +108,9 @@ async function computed(file, edits, embeds = false) {
     }
 }
 
-// Its loader renames and adds values before llama.cpp sees them (ollama/ollama, llama/compat/llama-ollama-compat.cpp).
-test('what Ollama calls otherwise, or leaves out, is what its loader makes of it', async () => {
+// Ollama's loader renames and adds values before llama.cpp sees them (ollama/ollama,
+// llama/compat/llama-ollama-compat.cpp).
+test("keys that Ollama's files name otherwise, or leave out, are what its loader makes of them", async () => {
     const gemma = 'models/gemma3.gguf',
         none = { 'rope.freq_base': null, 'rope.freq_base_swa': null };
     /** @type {(base: number, local: number, more?: object) => Record<string, any>} */
@@ -157,14 +158,14 @@ test('what Ollama calls otherwise, or leaves out, is what its loader makes of it
     }
 });
 
-test('keys of others, and old ones, that ask for another computation are refused by name, else not', async () => {
+test('foreign and old keys are refused by name only if they need another computation', async () => {
     const keys = /** @type {const} */ ([
         ['gemma3', 'rope.scaling.beta_fast', 64, 32],
         ['gemma3', 'rope.scaling.beta_slow', 2, 1],
         ['gemma3', 'rope.scaling.extrapolation_factor', 0.5, 1],
         ['olmo2', 'rope.scaling.extrapolation_factor', 0, 1],
         ['qwen3moe', 'norm_top_k_prob', 0, 1],
-        ['granite', 'rope.interleaved', 0, 1], // nibble's own, once
+        ['granite', 'rope.interleaved', 0, 1], // a key that nibble once wrote
     ]);
     for (const [name, key, other, same] of keys) {
         const file = `models/${name}.gguf`;

@@ -1,5 +1,5 @@
-// Weights beyond 2 GB, where addresses have their highest bit: they load and compute what the same weights do in a
-// small model. What does not fit is told with how much is needed and how much there is, before the weights are wanted.
+// Weights beyond 2 GB, where addresses have their highest bit set, load and compute the same as in a small model. If a
+// model does not fit, the error says how much memory is needed and how much there is, before the weights are read.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { freemem } from 'node:os';
@@ -9,7 +9,7 @@ import { models } from '../support/builds.js';
 import { layersFor, modelOf, TOKENS } from '../support/large.js';
 import { logitsOf } from '../support/vectors.js';
 
-/** Of weights; NIBBLE_LARGE=3600 tries another. */
+/** The size of the weights; NIBBLE_LARGE=3600 sets another one. */
 const MEGABYTES = Number(process.env.NIBBLE_LARGE ?? 2600);
 
 /** @param {number} layers @param {object} options */
@@ -23,7 +23,7 @@ async function logitsOfLayers(layers, options) {
     }
 }
 
-test(`weights of ${MEGABYTES} MB compute what they should`, { timeout: 300_000 }, async (t) => {
+test(`weights of ${MEGABYTES} MB compute the right logits`, { timeout: 300_000 }, async (t) => {
     if (freemem() < (MEGABYTES + 1500) * 2 ** 20)
         return t.skip(
             `${MEGABYTES} MB of weights need more than the ${Math.floor(freemem() / 2 ** 20)} MB of memory that are free`,
@@ -37,7 +37,7 @@ test(`weights of ${MEGABYTES} MB compute what they should`, { timeout: 300_000 }
     assert.ok(new Set(few.logits[0]).size > 100, 'the logits tell something');
 });
 
-test('weights that no memory holds are refused, with how much is needed, before they are read', async () => {
+test('weights that do not fit are refused before they are read; the error says how much is needed', async () => {
     let read = 0;
     const counted = modelOf(layersFor(5e9)).pipeThrough(
         new TransformStream({
@@ -56,7 +56,7 @@ test('weights that no memory holds are refused, with how much is needed, before 
 });
 
 for (const build of /** @type {const} */ (['simd128', 'simd128-threads']))
-    test(`a context that cannot fit is told before the weights are read, ${build}`, async () => {
+    test(`a context that does not fit is refused before the weights are read, ${build}`, async () => {
         const file = readFileSync(models.tiny),
             part = file.length - 1000; // the rest never comes
         /** @type {ReadableStream<Uint8Array>} */

@@ -1,5 +1,5 @@
-// A source is never held whole: a model that is larger than the memory it is given can be quantized, to nearest and
-// with a calibration text.
+// A model that is larger than the available memory can be quantized, to nearest and with a calibration text, because
+// the source is never held in memory as a whole.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
@@ -26,7 +26,7 @@ import { littleMemory } from '../support/little-memory.js';
 const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(temporary, { recursive: true }));
 
-/** Prints the most memory that the process has had, in KB. */
+/** Prints the process's peak of memory, in KB. */
 const TELL = `data:text/javascript,${encodeURIComponent(
     `import { isMainThread } from 'node:worker_threads';
      if (isMainThread) process.on('exit', () => process.stderr.write('peak ' + process.resourceUsage().maxRSS + ' KB'));`,
@@ -42,7 +42,7 @@ function peakOf(...args) {
 }
 
 /**
- * A file that takes little of the disk, as most of it is zeros.
+ * Writes a sparse file: most of it is zeros, which take no disk space.
  * @param {string} path
  * @param {ReadableStream<Uint8Array>} stream
  */
@@ -62,7 +62,7 @@ async function writeSparse(path, stream) {
     return at;
 }
 
-test('to nearest: the command takes a fraction of the memory that the source would', async () => {
+test('to nearest: the command takes a fraction of the memory of the source', async () => {
     const path = join(temporary, 'large.gguf'),
         size = await writeSparse(path, modelOf(layersFor(210e6))),
         idle = peakOf('--help'),
@@ -80,7 +80,7 @@ test('to nearest: the command takes a fraction of the memory that the source wou
     );
 });
 
-test('arrays of a size that was taken before are given again, others are let go', () => {
+test('arrays of the same size are reused, others are released', () => {
     const room = new BufferPool(),
         [small, large] = [room.take(8), room.take(16)];
     assert.notEqual(room.take(8), small, 'each is given once');
@@ -90,7 +90,7 @@ test('arrays of a size that was taken before are given again, others are let go'
     assert.notEqual(room.take(16), large);
 });
 
-test('with a calibration text: where the model cannot be loaded, it can be quantized', async () => {
+test('with a calibration text: a model that cannot be loaded can be quantized', async () => {
     const { values, tensors } = parse(readFileSync(models.tiny)),
         layers = 48;
     const ends = tensors.filter(({ name }) => !name.startsWith('blk.')),

@@ -1,5 +1,5 @@
-// demo/learning.js: what is learned in a page is not lost where the model cannot be loaded to show what it writes, and
-// what is held out is not learned.
+// demo/learning.js: if the model cannot be loaded to show what it writes, the training goes on; and held-out text is
+// not learned.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { learn, shareHeldOut } from '../../demo/learning.js';
@@ -7,7 +7,7 @@ import { DataOrder } from '../../web/worker/data-order.js';
 
 /** @typedef {import('../../web/index.js').Training} Training */
 
-/** Two steps. @param {() => ReadableStream<Uint8Array>} model */
+/** A training of two steps. @param {() => ReadableStream<Uint8Array>} model */
 const twoSteps = (model) =>
     /** @type {Training} */ (
         /** @type {unknown} */ ({

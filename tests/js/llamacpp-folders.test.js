@@ -1,5 +1,5 @@
-// What quantize() makes of safetensors folders is what llama.cpp's converter makes of them: keys, types, values and the
-// bytes of all tensors (tests/oracles/llamacpp_folders.py, which also lets llama.cpp load the files).
+// From safetensors folders quantize() makes the same file as llama.cpp's converter: keys, types, values and the bytes
+// of all tensors (tests/oracles/llamacpp_folders.py, which also lets llama.cpp load the files).
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -13,17 +13,17 @@ import { parse, readValue } from '../support/gguf.js';
 const folders = JSON.parse(readFileSync(`${root}tests/fixtures/formats/llamacpp-folders.json`, 'utf8'));
 const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name.toUpperCase()]));
 
-/** Models that llama.cpp reads and computes otherwise, and what nibble says of them. @type {Record<string, RegExp>} */
+/** Models with which llama.cpp would compute something else, and nibble's reason. @type {Record<string, RegExp>} */
 const OTHERWISE = { mistral: /no sliding windows/, phi3: /no sliding windows/, gemma3: /another scale of the queries/ };
 
-/** Rounded otherwise; the logits of llama-3 are compared with transformers' (folder.test.js). */
+/** RoPE factors that are rounded differently; folder.test.js compares the logits with transformers'. */
 const COMPUTED = ['rope_freqs.weight'];
 
 /** @param {string} path */
 const made = async (path) =>
     parse(new Uint8Array(await new Response(/** @type {any} */ (quantize(path, { type: 'q8_0' }))).arrayBuffer()));
 
-/** With the zeros that stand behind them in a file. @param {Uint8Array} bytes */
+/** A hash of the bytes with a file's padding. @param {Uint8Array} bytes */
 const digest = (bytes) =>
     createHash('sha256')
         .update(bytes)
@@ -31,10 +31,10 @@ const digest = (bytes) =>
         .digest('hex')
         .slice(0, 8);
 
-/** As Python writes it. @param {any} item */
+/** The item as Python prints it. @param {any} item */
 const written = (item) => (typeof item === 'boolean' ? (item ? 'True' : 'False') : String(item));
 
-/** As the oracle notes it. @param {import('../support/gguf.js').Value | Uint8Array} bytes */
+/** The value as the oracle notes it. @param {import('../support/gguf.js').Value | Uint8Array} bytes */
 function noted(bytes) {
     const [type, value] = readValue(bytes);
     return type === 'array'

@@ -1,4 +1,4 @@
-// Logits are those of the weights: transformers' or llama.cpp's in F32, at every position, in every build.
+// Logits equal those of transformers or llama.cpp in F32 with the same weights, at every position, in every build.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs';
@@ -36,7 +36,7 @@ function compare(rows, expected, least, name, within = Infinity) {
 const folder = `${root}tests/fixtures/models/`;
 const random = readdirSync(folder).filter((file) => file.endsWith('.gguf'));
 
-test('what the oracles make is there', () => {
+test('the fixtures of the oracles are there', () => {
     for (const name of namesMade('family_models', 'random_models')) assert.ok(random.includes(`${name}.gguf`), name);
 });
 
@@ -53,13 +53,13 @@ for (const { build, threads } of configurations()) {
                     await t.test(`${file}, ${kvType}`, async () => {
                         const model = await load(folder + file, { build, threads, kvType });
                         const floats = model.info.types?.every(({ type }) => ['F32', 'F16', 'BF16'].includes(type));
-                        const within = floats && kvType === 'f32' ? 1e-4 : Infinity; // another kind of GELU is 5e-4 off
+                        const within = floats && kvType === 'f32' ? 1e-4 : Infinity; // a wrong kind of GELU is 5e-4 off
                         try {
                             const whole = await logitsOf(model, expected.tokens);
                             compare(whole, expected, 0.9999, file, within);
                             tested(folder + file, model.info);
-                            if (file === 'phi3-long.gguf') return; // a shorter text is rotated otherwise
-                            // another way to cut tokens into panels
+                            if (file === 'phi3-long.gguf') return; // a shorter text has other RoPE factors
+                            // with fewer tokens, they are grouped into other panels
                             const half = await logitsOf(model, expected.tokens.slice(0, 19));
                             compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);
                         } finally {
@@ -93,7 +93,7 @@ for (const [name, file, skip] of /** @type {[string, string, string | false][]} 
             }
         });
 
-/** Against all logits, where `make oracles` has left them.
+/** Compares with all logits, if `make oracles` has written them.
  * @param {Float32Array[]} rows @param {string} file @param {import('node:test').TestContext} t */
 function compareWhole(rows, file, t) {
     if (!existsSync(file)) return;
@@ -112,9 +112,9 @@ function compareWhole(rows, file, t) {
     assert.ok(worst >= 0.999, `cosine ${worst}`);
 }
 
-/* What rounds to 8 bits is no farther from the oracle than llama.cpp, which rounds so, is from itself: its median
- * cosine is .99973 at worst, and 48 positions are below .999 (tests/fixtures/llamacpp/README.md). The least cosine
- * tells nothing: such a position amplifies the last bit of anything. */
+/* Builds that round activations to 8 bits must be as near to the oracle as llama.cpp, which does so, too, is to itself:
+ * its median cosine is .99973 at worst, and 48 positions are below .999 (tests/fixtures/llamacpp/README.md). The least
+ * cosine says nothing: at such a position the model amplifies any rounding. */
 for (const [what, options] of /** @type {[string, import('../../web/index.js').LoadOptions][]} */ ([
     ['a Q8_0 cache', { kvType: 'q8_0' }],
     ['fast precision', { precision: 'fast' }],
@@ -152,7 +152,7 @@ for (const [what, options] of /** @type {[string, import('../../web/index.js').L
         }
     });
 
-test('a Q8_0 cache takes heads of less than a block', async () => {
+test('a Q8_0 cache supports heads of less than a block', async () => {
     const expected = logitsVectors('llamacpp/tiny-logits.json');
     const model = await load(models.tiny, { kvType: 'q8_0', contextLength: expected.tokens.length });
     try {

@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseBlocks, parseInline } from '../../demo/markdown.js';
 
-/** Spans as a short text: b(...), i(...), c(...). @param {import('../../demo/markdown.js').Span[]} spans @returns
- * {string} */
+/** Spans as a short text: b(...), i(...), c(...).
+ * @param {import('../../demo/markdown.js').Span[]} spans @returns {string} */
 const shown = (spans) =>
     spans
         .map((span) =>
@@ -38,7 +38,7 @@ test('marks', () => {
         assert.equal(shown(parseInline(text)), wanted, JSON.stringify(text));
 });
 
-/** The least of some runs, in ms. @param {number} runs @param {() => void} work */
+/** The time of the fastest of some runs, in ms. @param {number} runs @param {() => void} work */
 function least(runs, work) {
     const times = Array.from({ length: runs }, () => {
         const began = performance.now();

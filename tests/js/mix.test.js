@@ -1,6 +1,6 @@
-// quantize() with a budget of bits or bytes: less divergence than llama.cpp's recipe of the same size with the same
-// importance matrix; the budget is kept; types that are given stay; and what makes no sense is refused. (That the
-// choice is the best one, and what rounding loses, tests/core/test_mix.c checks; divergences, tests/core/test_probe.c.)
+// quantize() with a budget of bits or bytes: the divergence is lower than with llama.cpp's recipe of the same size and
+// the same importance matrix; the budget is kept; given types stay; and senseless options are refused. (The choice and
+// the losses are tested in tests/core/test_mix.c, divergences in tests/core/test_probe.c.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,7 +18,7 @@ import { littleMemory } from '../support/little-memory.js';
 const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(temporary, { recursive: true }));
 
-/** Texts as the model writes them: one to calibrate with, one to measure with. */
+/** Texts written by the model: one to calibrate with, one to measure with. */
 let text = '',
     heldOut = '',
     /** @type {Uint8Array} of the first */
@@ -39,7 +39,7 @@ before(async () => {
     await model.dispose();
 });
 
-/** The model's weights are of 4 and 8 bits already. @returns {QuantizeOptions} */
+/** requantize: the model's weights already have 4 and 8 bits. @returns {QuantizeOptions} */
 const options = () => ({ requantize: true, calibration: text, context: 64, imatrix });
 
 /** @param {QuantizeOptions} options @param {import('../../web/index.js').Source} source */
@@ -90,7 +90,7 @@ test('less divergence than the recipe of equal size, and about as much as predic
     assert.ok(predicted > best / 2 && predicted < 2 * best, `${predicted} was predicted, it is ${best}`);
 });
 
-test('bits are kept, by as little as there is to give; the file type is that of most tensors', async () => {
+test('the budget of bits is used up almost entirely; the file type is that of most tensors', async () => {
     /** @type {import('../../web/index.js').Progress[]} */
     const told = [];
     const onProgress = (/** @type {import('../../web/index.js').Progress} */ progress) => told.push(progress);
@@ -114,7 +114,7 @@ test('bits are kept, by as little as there is to give; the file type is that of 
     assert.equal(hash(two.bytes), hash(bytes), 'the bytes are the same for any number of threads');
 });
 
-test('types that are given stay; and with gptq', async () => {
+test('given types stay, with gptq, too', async () => {
     const { bytes, plan } = await made({
         ...options(),
         imatrix: undefined,
@@ -134,7 +134,7 @@ test('types that are given stay; and with gptq', async () => {
     assert.ok(bits <= 7 && info.metadata['general.file_type'] !== undefined);
 });
 
-test('other families: experts, merged and transposed matrices; an importance matrix alone does', async () => {
+test('other families: experts, merged and transposed matrices; an importance matrix alone suffices', async () => {
     const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20);
     for (const name of ['mixtral', 'phi3', 'gpt2']) {
         const source = `${root}tests/fixtures/models/${name}.gguf`,
@@ -181,7 +181,7 @@ test('layers, embeddings and output keep the types that are given, whatever the 
         );
 });
 
-test('where the model does not fit into memory, it is said that nothing was measured', async () => {
+test('if the model does not fit into memory, the command says that nothing was measured', async () => {
     for (const [megabytes, said] of /** @type {[number, RegExp][]} */ ([
         [
             2,
@@ -201,7 +201,7 @@ test('where the model does not fit into memory, it is said that nothing was meas
     }
 });
 
-test('what makes no sense is refused', async () => {
+test('senseless options are refused', async () => {
     for (const [given, said] of /** @type {[object, RegExp][]} */ ([
         [{}, /which type\? Pass type \(--type\), one of .*; or a budget: bits \(--bits\), or size \(--size\)/],
         [{ bits: 5, type: 'q4_0' }, /pass either type \(--type\) or bits \(--bits\), not both/],
@@ -241,7 +241,7 @@ test('aborted while it measures: the stream rejects with the reason', async () =
     await assert.rejects(reading, reason);
 });
 
-test('the command writes the file, and tells the plan and what it was chosen by', () => {
+test('the command writes the file, and prints the plan and how it was chosen', () => {
     const folder = mkdtempSync(join(temporary, 'command-')),
         [words, matrix, out] = ['words.txt', 'imatrix.gguf', 'mixed.gguf'].map((name) => join(folder, name));
     writeFileSync(words, text);

@@ -1,4 +1,4 @@
-// Which files make a model, by their names and addresses: what browsers, systems and people make of them.
+// Which files make a model, by their names and addresses, as browsers, systems and people change them.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => rm(temporary, { recursive: true }));
 
-/** The files that a list of names is taken for, by the names that they have in the list.
+/** The names in a list that nibble takes for the files of the model.
  * @param {string[]} names */
 async function chosen(names) {
     const files = names.map((name) => ({ name, source: /** @type {const} */ ({ kind: 'path', path: name }) }));
@@ -41,7 +41,7 @@ describe('of a list of names, those that make the model', () => {
             [...HF, 'model.safetensors'],
         ],
         [['._model.gguf'], /no model in the list/],
-        // any case
+        // upper and lower case
         [['MODEL.GGUF'], ['MODEL.GGUF']],
         [
             ['a-00001-of-00002.GGUF', 'a-00002-of-00002.gguf'],
@@ -60,7 +60,7 @@ describe('of a list of names, those that make the model', () => {
         ],
         [['model.gguf', 'my-lora.gguf', 'imatrix.gguf', 'ggml-vocab-llama.gguf'], ['model.gguf']],
         [['model.imatrix.gguf', 'mmproj.gguf'], ['model.imatrix.gguf']],
-        [['mmproj-model.gguf'], ['mmproj-model.gguf']], // alone it is loaded, and the core says what it is
+        [['mmproj-model.gguf'], ['mmproj-model.gguf']], // a single file is loaded, and the core says what it is
         [
             [...HF, 'adapter_model.safetensors', 'weights.safetensors'],
             [...HF, 'weights.safetensors'],
@@ -79,7 +79,7 @@ describe('of a list of names, those that make the model', () => {
             [...HF, 'model.safetensors'],
         ],
         [['a.gguf', 'b.gguf'], /several models in the list of files \(a\.gguf, b\.gguf\)/],
-        // what browsers add to a name that is taken
+        // what browsers add to a name that exists already
         [['model (1).gguf'], ['model (1).gguf']],
         [
             ['a-00001-of-00002 (1).gguf', 'a-00002-of-00002.gguf'],

@@ -46,7 +46,8 @@ function kinds(bytes) {
     return [...found.values()];
 }
 
-/** The folder's files, one of them with other bytes. @param {string} folder @param {string} file @param {Buffer} bytes */
+/** The folder's files, one of them with other bytes. @param {string} folder @param {string} file @param {Buffer} bytes
+ * */
 const files = (folder, file, bytes) =>
     readdirSync(folders + folder)
         .filter((name) => /\.(json|safetensors|model|jinja)$/.test(name))

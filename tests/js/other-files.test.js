@@ -1,5 +1,5 @@
-// What people pass by mistake for a model is recognized, whatever way it comes. The bytes are those that other
-// libraries write (tests/oracles/other_files.py).
+// Files that are no models are recognized, and the error says what they are, from all kinds of sources. The bytes are
+// written by other libraries (tests/oracles/other_files.py).
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const hex = JSON.parse(readFileSync(`${root}tests/fixtures/other-files.json`, 'u
 const folder = `${root}tests/fixtures/safetensors/llama-f32`;
 const PAGE = "\r\n<!DOCTYPE html><html><head><title>A model's page</title></head><body>Download it here</body></html>";
 
-/** Each file, and what its error must say. @type {Record<string, [bytes: Uint8Array, says: RegExp]>} */
+/** Files, and what their errors must say. @type {Record<string, [bytes: Uint8Array, says: RegExp]>} */
 const FILES = {
     'what --resume keeps': [Buffer.from('NBRESUM2\0\0\0'), /nibble quantize --resume.*run that command again/],
     'a tokenizer.json': [
@@ -60,7 +60,7 @@ const FILES = {
     ),
 };
 
-/** A stream of a few bytes at a time. @param {Uint8Array} bytes */
+/** A stream with a few bytes in each chunk. @param {Uint8Array} bytes */
 const dripping = (bytes) =>
     new ReadableStream({
         start(controller) {
@@ -73,7 +73,7 @@ describe('a file that is no model', () => {
     const temporary = mkdtempSync(join(tmpdir(), 'nibble-other-'));
     /** @type {Awaited<ReturnType<typeof listen>>} */
     let server;
-    /** What the server sends, and of what type. @type {Uint8Array} */
+    /** What the server sends. @type {Uint8Array} */
     let served;
     before(async () => {
         server = await listen((request, response) => {
@@ -105,7 +105,7 @@ describe('a file that is no model', () => {
     };
     const GGUF = new File([readFileSync(`${root}demo/tiny.gguf`)], 'm-00001-of-00002.gguf');
 
-    /** The ways that a file comes. @type {Record<string, (bytes: Uint8Array) => Source>} */
+    /** The sources of a file. @type {Record<string, (bytes: Uint8Array) => Source>} */
     const WAYS = {
         bytes: (bytes) => bytes,
         'a path': (bytes) => file('model.gguf', bytes),
@@ -128,7 +128,7 @@ describe('a file that is no model', () => {
         },
     };
 
-    /** Of several files the wrong one is named. @type {Record<string, string>} */
+    /** The name of the wrong file, for sources of several files. @type {Record<string, string>} */
     const NAMES = {
         'the second part of two': 'm-00002-of-00002.gguf',
         'a folder': 'model.safetensors',
@@ -139,7 +139,7 @@ describe('a file that is no model', () => {
     for (const [way, source] of Object.entries(WAYS))
         test(way, async () => {
             for (const [kind, [bytes, says]] of Object.entries(FILES)) {
-                // a server's page in the place of a folder's file counts as no file at all
+                // if a server answers with a page in place of a folder's file, this counts as a missing file
                 const absent = way === "a folder's URL" && kind === 'a web page';
                 await assert.rejects(
                     load(source(bytes), { headerOnly: true }),
@@ -168,7 +168,7 @@ describe('a file that is no model', () => {
             );
     });
 
-    test('what a server calls a page, or does not call one', async () => {
+    test('a page, whether the server says that it is one or not', async () => {
         for (const name of ['model.html', 'model.bin']) {
             served = Buffer.from(PAGE);
             await assert.rejects(

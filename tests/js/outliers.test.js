@@ -1,6 +1,5 @@
-// quantize() with `outliers`: LLM.int8() whose outlier columns stay in 16 bits. The columns and both parts of each
-// matrix are those of tests/oracles/outlier_vectors.py, and so are the logits; without the columns apart they are far
-// from that.
+// quantize() with `outliers`: LLM.int8() with outlier columns in 16 bits. The columns, both parts of each matrix, and
+// the logits are those of tests/oracles/outlier_vectors.py; without outlier columns the logits are far from these.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -42,7 +41,7 @@ before(async () => {
 /** @param {Buffer} bytes */
 const tensorsOf = (bytes) => new Map(parse(bytes).tensors.map((tensor) => [tensor.name, tensor]));
 const digest = (/** @type {Uint8Array} */ bytes) => createHash('sha256').update(bytes).digest('hex');
-/** The codes of blocks of Q8_0: 2 bytes of a scale before 32 of them. @param {Uint8Array} blocks */
+/** The codes of Q8_0 blocks, which have 2 bytes of scale and 32 codes. @param {Uint8Array} blocks */
 const codesOf = (blocks) => blocks.filter((_, i) => i % 34 >= 2);
 
 test("the columns are the oracle's, and so are both parts of each matrix", () => {
@@ -64,7 +63,7 @@ test("the columns are the oracle's, and so are both parts of each matrix", () =>
     assert.equal(tensors.size, tensorsOf(plain).size + more);
 });
 
-/** How far logits are from the oracle's, as a share of these. @param {Float32Array[]} rows */
+/** The relative distance of logits from the oracle's. @param {Float32Array[]} rows */
 function distance(rows) {
     let off = 0,
         all = 0;
@@ -76,7 +75,7 @@ function distance(rows) {
     return Math.sqrt(off / all);
 }
 
-// nibble rounds the inputs of the part of 8 bits to 16 bits, and the oracle does not
+// nibble rounds the inputs of the 8-bit part to 16 bits, and the oracle does not
 for (const { build, threads } of configurations())
     test(`logits are the oracle's, ${build}, ${threads} threads`, async (t) => {
         for (const precision of /** @type {const} */ (['exact', 'fast'])) {
@@ -92,7 +91,7 @@ for (const { build, threads } of configurations())
         }
     });
 
-test('any number of threads makes the same bytes; without columns apart they are those without outliers', async () => {
+test('any number of threads gives the same bytes; with a high threshold nothing differs from int8', async () => {
     assert.equal(
         digest(await made(source, { ...options, threads: 2 })),
         digest(await made(source, { ...options, threads: 1 })),
@@ -100,7 +99,7 @@ test('any number of threads makes the same bytes; without columns apart they are
     assert.equal(digest(await made(source, { ...options, outliers: 1e5 })), digest(plain));
 });
 
-test('a tensor that a pattern names gets its type alone', async () => {
+test('a tensor that a pattern names has no outlier columns', async () => {
     const some = await made(source, { ...options, tensors: { 'blk\\.0\\.ffn_up': 'q8_0', attn_k: 'f16' } }),
         names = [...tensorsOf(some).keys()].filter((name) => name.endsWith('.outliers'));
     assert.equal(names.length, Object.keys(expected.matrices).length - 3);
@@ -145,7 +144,7 @@ test('the columns stay where such a file is quantized again', async () => {
         else if (name in expected.matrices) assert.notEqual(again.get(name)?.type, type, name);
 });
 
-test('GPTQ moves no error into the columns that are kept apart, where a weight counts for nothing', async () => {
+test('GPTQ moves no error into outlier columns, where the other part has no weights', async () => {
     const from = join(temporary, 'of-int8.gguf');
     writeFileSync(from, file);
     const again = /** @type {const} */ ({ type: 'q4_0', requantize: true }),
@@ -154,7 +153,7 @@ test('GPTQ moves no error into the columns that are kept apart, where a weight c
     for (const [name, { columns }] of Object.entries(expected.matrices)) {
         const { data, shape } = /** @type {any} */ (tensors.get(name)),
             codeAt = (/** @type {number} */ row, /** @type {number} */ column) => {
-                const block = 18 * ((row * shape[0] + column) >> 5), // a scale of 2 bytes, and two codes a byte
+                const block = 18 * ((row * shape[0] + column) >> 5), // 2 bytes of scale, and two codes per byte
                     at = column % 32;
                 return (data[block + 2 + (at % 16)] >> (at < 16 ? 0 : 4)) & 15;
             };
@@ -178,7 +177,7 @@ test('GPTQ moves no error into the columns that are kept apart, where a weight c
     );
 });
 
-test('a model of which no matrix can be split is refused', async () => {
+test('a model without a matrix that can be split is refused', async () => {
     const write = (/** @type {string} */ name, /** @type {Buffer} */ bytes) => {
         writeFileSync(join(temporary, name), bytes);
         return join(temporary, name);
@@ -197,7 +196,7 @@ test('a model of which no matrix can be split is refused', async () => {
         );
 });
 
-test('parameters are those of the model, and the file says that only nibble reads it', async () => {
+test('the number of parameters is the same, and the file says that only nibble reads it', async () => {
     const [model, whole] = await Promise.all([load(file, { headerOnly: true }), load(plain, { headerOnly: true })]);
     assert.equal(model.info.parameters, whole.info.parameters);
     assert.match(String(model.info.metadata['nibble.only']), /llama\.cpp has no columns of 16 bits beside a matrix/);
@@ -235,7 +234,7 @@ test('the command says how many columns of each kind of matrix stay in 16 bits',
     assert.ok(!existsSync(join(temporary, 'none.gguf')));
 });
 
-test('what makes no sense is refused', () => {
+test('senseless options are refused', () => {
     for (const [more, said] of /** @type {[object, RegExp][]} */ ([
         [{ calibration: undefined }, /found with a calibration text: pass calibration \(--calibration\)/],
         [{ type: 'q8_0' }, /outliers \(--outliers\) is for type \(--type\) int8/],

@@ -1,4 +1,4 @@
-// Perplexities are those that llama.cpp's tools/perplexity computes, of models in F32
+// Perplexities are computed as by llama.cpp's tools/perplexity; the reference is transformers in F32
 // (tests/oracles/perplexity_vectors.py).
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -21,7 +21,7 @@ const { text } = JSON.parse(readFileSync(`${root}tests/fixtures/llamacpp/prompts
 const folder = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(folder, { recursive: true }));
 
-/** The tiny model, whose texts get a beginning token. */
+/** The tiny model, whose tokenizer puts a beginning token before a text. */
 function withBegin() {
     const bytes = new Uint8Array(readFileSync(models.tiny));
     const at =
@@ -65,7 +65,7 @@ for (const [name, expected] of Object.entries(cases))
             }
         });
 
-test('with an F32 cache and F32 weights there is no rounding left', async () => {
+test('with an F32 cache and F32 weights nothing is rounded', async () => {
     const model = await load(`${root}tests/fixtures/models/gemma2.gguf`, { kvType: 'f32' }),
         expected = cases.gemma2;
     const found = await model.perplexity(Int32Array.from(expected.input ?? []), { context: expected.context });
@@ -76,7 +76,7 @@ test('with an F32 cache and F32 weights there is no rounding left', async () => 
     );
 });
 
-test('progress counts tokens up to the last; what is computed meanwhile comes in between', async () => {
+test('progress counts all tokens; other requests are answered in between', async () => {
     const model = await load(models.tiny, { contextLength: 64 });
     /** @type {import('../../web/index.js').TextProgress[]} */
     const reports = [];

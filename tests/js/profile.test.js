@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { phasesOf } from '../../web/cli/profile.js';
 import { builds, missing, models, root } from '../support/builds.js';
 
-/** A profile of samples, each a stack of functions, outermost first, and of one millisecond.
+/** A profile made of samples of one millisecond, each a stack of functions, outermost first.
  * @param {string[]} stacks @returns {import('node:inspector').Profiler.Profile} */
 function profileOf(...stacks) {
     /** @type {Map<string, import('node:inspector').Profiler.ProfileNode>} */
@@ -31,12 +31,12 @@ test("a sample's phase is that of its innermost function that has one", () => {
     const phases = phasesOf(
         profileOf(
             '(program)',
-            'engine.generate', // the profiler's own time, and the sample from which time counts
+            'engine.generate', // the first sample only marks the beginning
             `${layers} nb_matmul nb_parallel run_chunk nb_matmul_q4_1_q16__simd128`,
             `${layers} nb_matmul nb_parallel run_chunk nb_matmul_q6_k_q16__relaxed`,
             `${layers} nb_matmul nb_parallel run_chunk nb_matmul_any_f32__relaxed nb_dequantize_bf16`,
             `${layers} nb_matmul nb_parallel run_chunk nb_matmul_any_f32__relaxed`,
-            `${layers} nb_matmul nb_parallel`, // of the pool's own: nothing left to do but wait
+            `${layers} nb_matmul nb_parallel`, // in nb_parallel itself, the thread waits
             `${layers} nb_attend nb_parallel sleep_while`,
             `${layers} nb_attend nb_parallel attend_span attend_segment`,
             `${layers} nb_parallel attend_alone`, // V8 inlines callers
@@ -96,7 +96,7 @@ function profile(...args) {
     return JSON.parse(stdout).profile;
 }
 
-/** The phases in which the engine works: with threads, the rest is waiting for a core that others may have.
+/** The phases without waiting. With threads, waiting depends on other programs.
  * @param {Budget} budget */
 const working = ({ phases }) => phases.filter(({ phase }) => phase !== 'waiting for threads');
 
@@ -121,13 +121,13 @@ for (const { name, threads } of builds.filter(({ supported }) => supported))
             '1',
         );
         for (const [part, budget] of Object.entries(budgets)) {
-            // the clock also counts the messages to the engine's thread and back, which a busy machine delays
+            // the clock includes the messages to the engine's thread and back, which a busy machine delays
             const all = sum(budget.phases),
                 told = `${part}: phases of ${all} ms in ${budget.ms} ms`;
             assert.ok(all < 1.05 * budget.ms + 1 && all > 0.75 * budget.ms - 20, told);
             const work = working(budget),
                 names = work.map(({ phase }) => phase);
-            // of a few milliseconds, a profiler that is short of time itself may see nothing
+            // in a few milliseconds the profiler may take no sample at all
             for (const phase of part === 'prompt' ? [/^attention$/, /^norms/] : [])
                 assert.ok(
                     names.some((name) => phase.test(name)),
@@ -145,7 +145,7 @@ test('the tiny model: the table is for people', () => {
     const { stdout } = spawnSync(process.execPath, command, { encoding: 'utf8' });
     const [all] = stdout.split('\n').slice(-2);
     assert.match(stdout, /^where the time goes +prompt +generate$/m);
-    // which phases a profiler sees of a few milliseconds is chance, above all on a busy machine
+    // in a few milliseconds it is chance which phases the profiler sees, above all on a busy machine
     assert.match(stdout, /^(?!all )\S.* +[\d.]+ ms +[\d.]+ % +[\d.]+ ms +[\d.]+ %$/m);
     assert.match(all, /^all +[\d.]+ ms +100\.0 % +[\d.]+ ms +100\.0 %$/);
 });

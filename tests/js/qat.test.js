@@ -1,6 +1,6 @@
-// Quantization-aware training: the file has the very weights that the last pass computed with, training knows of the
-// rounding, a checkpoint goes on with the same bits, and what is refused. Losses and gradients against PyTorch are for
-// tests/core/test_train_rounding.c.
+// Quantization-aware training: the file has exactly the weights that the last pass computed with; training adapts to
+// the rounding; a run resumed from a checkpoint has the same bits; and what is refused.
+// (tests/core/test_train_rounding.c compares losses and gradients with PyTorch's.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -40,7 +40,7 @@ before(async () => {
     await loaded.dispose();
 });
 
-/** Types of a GGUF's tensors by their names. @param {Uint8Array} model */
+/** The types of a GGUF's tensors, by their names. @param {Uint8Array} model */
 async function typesOf(model) {
     const loaded = await load(model, { headerOnly: true }),
         { tensors, metadata } = loaded.info;
@@ -48,14 +48,14 @@ async function typesOf(model) {
     return { types: Object.fromEntries(tensors.map(({ name, type }) => [name, type.toLowerCase()])), metadata };
 }
 
-/** llama.cpp's numbers of what a file mostly is (llama.h, enum llama_ftype). @type {Record<string, number>} */
+/** llama.cpp's numbers of file types (llama.h, enum llama_ftype). @type {Record<string, number>} */
 const FILE_TYPES = {
     ...{ q4_0: 2, q4_1: 3, q8_0: 7, q5_0: 8, q5_1: 9, q3_k: 11, q4_k: 14, q5_k: 16, q6_k: 18, q2_k: 21, tq2_0: 37 },
     q2_0: 41,
 };
 
 for (const type of /** @type {Exclude<QatType, 'f32'>[]} */ (Object.keys(TRAINED_TYPES)))
-    test(`${type}: what is written is what the trainer computed with, and the engine has its logits`, async () => {
+    test(`${type}: the file has the trainer's weights, and the engine gives the trainer's logits`, async () => {
         const options = { ...OPTIONS, data: tokens, batch: 1, validation: 0.2, validateEvery: 1 };
         const { model, steps } = await run(at('base.gguf'), { ...options, qat: { type } });
         const { types, metadata } = await typesOf(model);
@@ -63,7 +63,7 @@ for (const type of /** @type {Exclude<QatType, 'f32'>[]} */ (Object.keys(TRAINED
         for (const [name, found] of Object.entries(types))
             assert.equal(found, /norm/.test(name) ? 'f32' : name === 'token_embd.weight' ? 'q8_0' : type, name);
         const told = steps[2].validationLoss ?? Number.NaN;
-        // the file's weights as F32, in a pass that changes nothing: the same bits
+        // a pass with the file's weights as F32, without a change, gives the same bits
         const again = await run(model, { ...options, steps: 1, rate: 0, decay: 0 });
         assert.equal(again.steps[0].validationLoss, told);
         const expected = await entropy(model, tokens.slice(128));
@@ -93,7 +93,7 @@ test('types of single matrices, a scale for each row, and ternary weights as in 
     }
 });
 
-test('training knows of the rounding: on text that was not seen it is better than rounding afterwards', async () => {
+test('on other text it is better than rounding after training', async () => {
     const half = Math.floor(text.length / 2),
         options = { ...OPTIONS, data: text.slice(0, half), steps: 40, batch: 4, rate: 0.0005, warmup: 4 };
     const plain = await run(at('base.gguf'), options);
@@ -111,7 +111,7 @@ test('training knows of the rounding: on text that was not seen it is better tha
     assert.ok(kept < 0.5 * found.models[0].divergence.mean, `the divergence is ${kept}`);
 });
 
-test('a checkpoint goes on with the same bits, with other threads too, and only as it began', async () => {
+test('a run resumes with the same bits, also with other threads, and only with the same options', async () => {
     /** @type {QatOptions} */
     const qat = { type: 'q4_k', activations: 8, ranges: 'average', asymmetric: true, freezeAfter: 3, gradients: 8 };
     const options = { ...OPTIONS, data: text.slice(0, 4000), steps: 5, batch: 5, part: 2, qat },
@@ -133,13 +133,13 @@ test('a checkpoint goes on with the same bits, with other threads too, and only 
         [qat, /whose qat\.type was absent, and now it is q4_k/, plain.checkpoint],
     ]))
         await assert.rejects(train(at('base.gguf'), { ...options, qat: given, checkpoint: kept }), { message });
-    // the rounding is told even if another option differs, too
+    // the error names the rounding, even if another option differs, too
     await assert.rejects(train(at('base.gguf'), { ...options, steps: 6, qat: undefined, checkpoint }), {
         message: /whose qat\.type was q4_k, and now it is absent/,
     });
 });
 
-test('a model that is read between steps is of that step, and changes nothing', async () => {
+test('a model that is read between steps is that of the step, and reading it changes nothing', async () => {
     const options = { ...OPTIONS, qat: { tensors: /** @type {const} */ ({ ffn_down: 'q4_0' }) } },
         first = await run(at('base.gguf'), options, 1),
         straight = await run(at('base.gguf'), options),
@@ -204,7 +204,7 @@ test('what cannot be trained is refused', async () => {
                     /^train\(\): tensors \(--qat-tensor\): ".*" is found in the name of no matrix\. .* token_embd\.w/,
             },
         );
-    // as many tokens, but two have each other's numbers
+    // a vocabulary of the same size in which two tokens are swapped
     const json = JSON.parse(readFileSync(tokenizer[0], 'utf8')),
         { vocab } = json.model;
     [vocab.e, vocab.t] = [vocab.t, vocab.e];
@@ -216,7 +216,7 @@ test('what cannot be trained is refused', async () => {
     });
 });
 
-test('the command: the file, what it says, and wrong values', () => {
+test('the command: the file, the output, and wrong values', () => {
     writeFileSync(at('text.txt'), text);
     const nibble = (/** @type {string[]} */ ...args) =>
         spawnSync(

@@ -1,5 +1,5 @@
-// Folders that others quantized, as their libraries' versions write them: logits are transformers' whatever the
-// configuration is called and wherever it stands, and what asks for another computation is refused by its key.
+// Quantized folders as different versions of the libraries write them: logits are transformers', whatever the name and
+// the place of the configuration; and keys that need another computation are refused by name.
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ before(async () => {
 });
 after(() => rm(temporary, { recursive: true }));
 
-/** @param {string} name of a fixture @param {(path: string) => Promise<unknown>} change that changes no number */
+/** @param {string} name of a fixture @param {(path: string) => Promise<unknown>} change which affects no number */
 async function check(name, change) {
     const expected = logitsVectors(`safetensors/${name}.json`);
     const model = await load(await changedCopy(temporary, [folder + name], change), ONE);
@@ -40,7 +40,7 @@ async function check(name, change) {
 const section = (edit) => (path) => editJson(`${path}/config.json`, (config) => edit(config.quantization_config));
 
 /**
- * The section goes into a file of its own.
+ * Moves the section into a file of its own.
  * @param {string} file
  * @param {(section: any) => object} [rename]
  * @returns {(path: string) => Promise<unknown>}
@@ -56,8 +56,8 @@ const apart =
         await writeFile(`${path}/${file}`, JSON.stringify(value));
     };
 
-/** A bias for every quantized matrix, of such halves. @param {number} half @returns {(path: string) =>
- * Promise<unknown>} */
+/** Adds a bias to every quantized matrix. @param {number} half the F16 numbers of the bias, as bits
+ * @returns {(path: string) => Promise<unknown>} */
 const biases = (half) => (path) =>
     editTensors(`${path}/model.safetensors`, (tensors) => {
         const end = Math.max(...Object.values(tensors).map((tensor) => tensor.data_offsets?.[1] ?? 0));
@@ -199,7 +199,7 @@ const same = [
     ['zero biases, Gemma 2', 'awq-gemma2', biases(0)],
     ['minus zero is zero', 'gptq-mixtral', biases(0x8000)],
 ];
-for (const [what, name, change] of same) test(`as it was: ${what}`, () => check(name, change));
+for (const [what, name, change] of same) test(`the same logits: ${what}`, () => check(name, change));
 
 /** @type {[string, string, (path: string) => Promise<unknown>, RegExp][]} */
 const wrong = [

@@ -1,4 +1,4 @@
-// nibble quantize: what it writes, what it refuses, and that nothing is left behind when it does not end well.
+// nibble quantize: what it writes, what it refuses, and that nothing is left behind after a failure.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(temporary, { recursive: true }));
 
 let folders = 0;
-/** A folder of one test's own. */
+/** A folder for one test. */
 function ownFolder() {
     const path = join(temporary, String(folders++));
     mkdirSync(path);
@@ -32,7 +32,7 @@ function quantize(...args) {
     return { code: status, out: stdout, err: stderr };
 }
 
-test('a file is written, told, and loads', async () => {
+test('a file is written and reported, and loads', async () => {
     const folder = ownFolder(),
         out = join(folder, 'small.gguf');
     const {
@@ -70,7 +70,7 @@ test('a model that is quantized while it is loaded takes an importance matrix, t
     assert.ok(!logits('without', ...loading).equals(wanted), 'the matrix changes nothing');
 });
 
-test('--json prints one object; a type that does not fit is told', () => {
+test('--json prints one object; types that do not fit are reported', () => {
     const folder = ownFolder(),
         source = `${root}tests/fixtures/quantize/plain`;
     const { code, out, err } = quantize(source, join(folder, 'a.gguf'), '--type', 'q4_k_m', '--json');
@@ -98,7 +98,7 @@ test('--json prints one object; a type that does not fit is told', () => {
     assert.match(said, /blk\.0\.\S+ and 4 more become q5_0, as rows are no whole blocks of q4_k\n/);
 });
 
-test('where nobody watches, a line tells of each tenth if the work takes long', () => {
+test('without a terminal, long work prints a line for each tenth', () => {
     let time = 0;
     /** @type {string[]} */
     const lines = [];
@@ -115,7 +115,7 @@ test('where nobody watches, a line tells of each tenth if the work takes long', 
     }
     const tenth = (/** @type {string} */ doing) => ['15', '30', '45', '60', '75', '90'].map((n) => `${doing} ${n} %`);
     assert.deepEqual(told(), tenth('Quantizing'));
-    // each phase begins at 0 again, under a name of its own
+    // each phase has a name, and begins at 0 again
     const none = { loaded: 0, total: 0, rate: 0, secondsLeft: null },
         step = /** @type {const} */ ({ layer: 0, layers: 2, stage: 'observe', tensor: 'blk.0' });
     for (const [doing, phase] of /** @type {[string, (share: number) => object][]} */ ([
@@ -183,7 +183,7 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
     assert.equal(readFileSync(there, 'latin1').slice(0, 4), 'GGUF');
 });
 
-test('what goes wrong leaves nothing: exit code 1, and one line', () => {
+test('a failure leaves nothing: exit code 1, and one line', () => {
     const folder = ownFolder(),
         out = join(folder, 'out.gguf'),
         broken = join(temporary, 'broken.gguf'),
@@ -208,10 +208,10 @@ test('what goes wrong leaves nothing: exit code 1, and one line', () => {
     assert.deepEqual(readdirSync(folder), []);
 });
 
-test('a full disk is told, and nothing is left', () => {
+test('a full disk is reported, and nothing is left', () => {
     const folder = ownFolder(),
         out = join(folder, 'out.gguf');
-    // a limit on files' size stands for the disk: 8 blocks of 1024 bytes
+    // a limit on the size of files (8 blocks of 1024 bytes) acts as a full disk
     const { status, stderr } = spawnSync(
         'bash',
         [
@@ -241,7 +241,8 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
         const folder = ownFolder(),
             out = join(folder, 'out.gguf'),
             pipe = join(temporary, `${signal}.gguf`);
-        // a pipe that stalls within the weights; a named one, as Node gives a child a socket, which has no path to open
+        // a pipe that stalls within the weights. It has a name, because Node's pipes are sockets, which cannot be
+        // opened.
         execFileSync('mkfifo', [pipe]);
         const script = '{ head -c -1000 "$0"; exec sleep 60; } > "$1"';
         const writer = spawn('sh', ['-c', script, model, pipe], { stdio: 'ignore' });

@@ -1,7 +1,7 @@
 // quantizeFolder(), and `nibble quantize --format`: the folder has the tensors and fields that vLLM and transformers
-// ask for, in the order of its own rows; nibble computes with it what it computes with the weights that the codes stand
-// for; everything else is as it was; and nothing is left of a run that was ended. (That the codes are GPTQ's,
-// tests/core/test_gptq.c checks; that the libraries read the folder, tests/oracles/quantized_here.py.)
+// read, with rows in the folder's order; nibble's logits of it are those with the dequantized weights; everything else
+// is unchanged; and nothing is left of an interrupted run. (tests/core/test_gptq.c compares the codes with GPTQModel's;
+// tests/oracles/quantized_here.py lets the libraries read the folders.)
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -35,11 +35,11 @@ const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(2
 const SMALL = { calibration, context: 16, samples: 4, group: 32, threads: 1 };
 
 before(() => {
-    // heads of 32 rows, which a GGUF of llama.cpp's has in another order
+    // heads of 32 rows, which GGUF files have in another order
     makeFolder('llama-3', at('llama'), { head_dim: 32 }, { 96: 128, 48: 64 });
     writeFileSync(at('llama/notes.txt'), 'as it was');
     writeFileSync(at('llama/pytorch_model.bin'), 'other weights');
-    // the same, where some inputs of each matrix are larger than others; and such a model whose norms are stored less 1
+    // the same with some larger inputs for each matrix; and such a model whose norms are stored as w - 1
     makeFolder('llama-3', at('uneven'), { head_dim: 32 }, { 96: 128, 48: 64 });
     makeFolder('gemma', at('gemma'), { head_dim: 16, intermediate_size: 64 }, { 48: 64, 24: 32 });
     for (const name of ['uneven', 'gemma']) {
@@ -64,7 +64,7 @@ async function make(source, out, options) {
 }
 
 /**
- * The folder's weights as numbers: modules that are quantized by what their codes stand for.
+ * The folder's weights as numbers. Quantized modules are dequantized.
  * @param {string} folder
  * @param {{ format: string, bits: number }} options
  */
@@ -88,10 +88,10 @@ function dequantized(folder, { format, bits }) {
 }
 
 /**
- * nibble computes with a folder what it computes with the weights that its codes stand for.
+ * Asserts that nibble's logits of a folder are those with the dequantized weights.
  * @param {string} source
  * @param {string} out
- * @param {ReturnType<typeof tensorsOf>} plain all tensors of the source, as they are now
+ * @param {ReturnType<typeof tensorsOf>} plain all tensors, dequantized
  */
 async function checkLogits(source, out, plain) {
     const folder = `${out}-plain`;
@@ -106,8 +106,8 @@ async function checkLogits(source, out, plain) {
 }
 
 /**
- * The folder is near its source in every matrix, has all else byte for byte, and nibble computes with it what it
- * computes with the weights that the codes stand for.
+ * Asserts that every matrix of the folder is near the source's, that all else is the same byte for byte, and that
+ * nibble's logits of the folder are those with the dequantized weights.
  * @param {string} source
  * @param {string} out
  * @param {{ format: string, bits: number }} options
@@ -143,12 +143,11 @@ async function checkFolder(source, out, options, { isTransposed = false, isForei
 }
 
 /**
- * The tensors of a folder that AWQ made: whose norms and matrices give, together, what they gave before.
+ * Asserts that in a folder made by AWQ norms and matrices together compute the same as before. Returns its tensors.
  * @param {string} source
  * @param {string} out
  * @param {{ format: string, bits: number }} options
- * @param {{ less?: number, others?: RegExp }} [kind] less: what norms stand for is stored less so much.
- *     others: what else
+ * @param {{ less?: number, others?: RegExp }} [kind] less: norms are stored as w - less. others: further tensors that
  *     may change
  */
 async function checkScaled(source, out, options, { less = 0, others } = {}) {
@@ -177,7 +176,7 @@ async function checkScaled(source, out, options, { less = 0, others } = {}) {
             shape = before.get(name)?.shape ?? [];
         plain.set(name, { dtype: 'F32', shape, bytes: Buffer.from(weights.buffer) });
         const [, layer, matrix] = /^(.*\.\d+)\..*\.(\w+)$/.exec(module) ?? [],
-            norm = { q_proj: 'input', k_proj: 'input', gate_proj: 'post_attention' }[matrix]; // others absorb scales, too
+            norm = { q_proj: 'input', k_proj: 'input', gate_proj: 'post_attention' }[matrix]; // scales are folded into others
         if (!norm) continue;
         const [was, is] = [before, tensors].map((from) => numbers(`${layer}.${norm}_layernorm.weight`, from)),
             product = (/** @type {Float32Array} */ matrix, /** @type {Float32Array} */ scales) =>
@@ -188,7 +187,7 @@ async function checkScaled(source, out, options, { less = 0, others } = {}) {
     await checkLogits(source, out, plain);
 }
 
-test('gptq: the tensors and fields that readers ask for; all else is as it was', async () => {
+test('gptq: the tensors and fields that readers need; all else is unchanged', async () => {
     const out = await make(at('llama'), 'gptq', SMALL);
     await checkFolder(at('llama'), out, { format: 'gptq', bits: 4 });
     assert.deepEqual(readdirSync(out).sort(), [
@@ -238,7 +237,7 @@ test('gptq: the tensors and fields that readers ask for; all else is as it was',
     );
 });
 
-test('a quantization_config that says nothing gives its place; all else stays to the last digit', () => {
+test('an empty quantization_config is replaced; all else in config.json stays, to the last digit', () => {
     for (const [config, kept] of [
         ['{}', '{'],
         ['{"a": 1.0}', '{"a": 1.0,'],
@@ -253,7 +252,7 @@ test('a quantization_config that says nothing gives its place; all else stays to
         );
 });
 
-test('a reader that still waits for a file when it asks for the next one loses none', async () => {
+test('a reader that asks for the next file while it waits for one loses none', async () => {
     const options = { ...SMALL, calibration: undefined, context: undefined, samples: undefined, shardBytes: 20_000 };
     /** @type {[string, number][]} */
     const expected = [],
@@ -262,13 +261,13 @@ test('a reader that still waits for a file when it asks for the next one loses n
     assert.ok(expected.length > 8);
     for await (const { name, size, stream } of quantizeFolder(at('llama'), options)) {
         const reader = /** @type {ReadableStream<Uint8Array>} */ (stream).getReader();
-        for (let i = 0; i < got.length % 4; i++) void reader.read(); // 0 ... 3 reads that nobody waits for
+        for (let i = 0; i < got.length % 4; i++) void reader.read(); // 0 to 3 reads that are not awaited
         got.push([name, size]);
     }
     assert.deepEqual(got, expected);
 });
 
-test('compressed-tensors: the tensors and fields that readers ask for', async () => {
+test('compressed-tensors: the tensors and fields that readers need', async () => {
     const out = await make(at('llama'), 'compressed', { ...SMALL, format: 'compressed-tensors', symmetric: false });
     await checkFolder(at('llama'), out, { format: 'compressed-tensors', bits: 4 });
     const { quantization_config: said } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
@@ -295,13 +294,12 @@ test('compressed-tensors: the tensors and fields that readers ask for', async ()
     assert.deepEqual([shape?.readBigInt64LE(0), shape?.readBigInt64LE(8)], [32n, 64n]);
 });
 
-test('awq: the tensors and fields that readers ask for', async () => {
+test('awq: the tensors and fields that readers need', async () => {
     const out = await make(at('llama'), 'awq', { ...SMALL, format: 'awq' });
     await checkFolder(at('llama'), out, { format: 'awq', bits: 4 });
     const { quantization_config: said } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
-    // what AutoAWQ writes (awq/models/_config.py, to_transformers_dict()); of these vLLM asks for bits, group_size and
-    // zero_point, which must be true for 4 bits (awq_marlin.py, is_awq_marlin_compatible();
-    // query_marlin_supported_quant_types())
+    // AutoAWQ writes these (awq/models/_config.py, to_transformers_dict()). vLLM reads bits, group_size and zero_point,
+    // which must be true for 4 bits (awq_marlin.py, is_awq_marlin_compatible(); query_marlin_supported_quant_types()).
     assert.deepEqual(said, {
         quant_method: 'awq',
         zero_point: true,
@@ -356,7 +354,7 @@ test('bits, zero points, orders and whole rows; several files with an index', as
     }
 });
 
-test("awq: norms take up scales, in the files' own type", async () => {
+test("awq: scales are folded into norms, in the files' own type", async () => {
     for (const [i, options] of /** @type {QuantizeFolderOptions[]} */ ([
         { method: 'awq+gptq' },
         { method: 'awq+gptq', format: 'compressed-tensors', bits: 8 },
@@ -416,7 +414,7 @@ test('experts: each of their matrices by itself', async () => {
     }
 });
 
-test('rows that a GGUF has in another place, and matrices that lie transposed', async () => {
+test('rows that a GGUF has in another order, and transposed matrices', async () => {
     const neox = await make(at('gpt-neox'), 'neox', SMALL);
     await checkFolder(at('gpt-neox'), neox, { format: 'gptq', bits: 4 }, { isForeign: true });
     const gpt2 = `${root}tests/fixtures/safetensors/gpt2`;
@@ -457,7 +455,7 @@ test('aborted: the stream rejects with the reason', async () => {
         reason = new Error('enough');
     const options = { ...SMALL, signal: controller.signal, onProgress: () => controller.abort(reason) };
     await assert.rejects(make(at('llama'), 'aborted', options), reason);
-    // whoever leaves early ends the worker, and a stream that is left out does not hold up the next file
+    // leaving the loop early ends the worker, and a skipped stream does not block the next file
     const names = [];
     for await (const { name } of quantizeFolder(at('llama'), SMALL)) if (names.push(name) === 3) break;
     assert.deepEqual(names, ['config.json', 'generation_config.json', 'notes.txt']);

@@ -1,5 +1,5 @@
-// Weights that are quantized while they are loaded: logits are those of what bitsandbytes makes of the same model, and
-// every name is a name. (That blocks are bit for bit bitsandbytes' and llama.cpp's, tests/core/test_quantize.c checks.)
+// Weights that are quantized while they are loaded: logits are those of bitsandbytes' weights of the same model, and
+// every preset works. (tests/core/test_quantize.c compares the blocks with those of bitsandbytes and llama.cpp.)
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { openAsBlob, readFileSync } from 'node:fs';
@@ -15,9 +15,9 @@ import { configurations, cosine, logitsOf, logitsVectors } from '../support/vect
 const folder = `${root}tests/fixtures/quantize/plain`,
     vectors = 'quantize/plain-nf4.json';
 const ONE = { threads: 1, kvType: /** @type {'f32'} */ ('f32') };
-/** name, doubleQuant, its vectors, a type that it makes, how far logits may be. */
+/** name, doubleQuant, its vectors, a type that it makes, the tolerance of logits. */
 const WAYS = /** @type {[Name, boolean, string, string, number][]} */ ([
-    // activations of 16 bits, numbers of 13; scales that are halves
+    // activations have 16 bits, the values of NF4 and FP4 have 13; scales are in half precision
     ['nf4', false, 'nf4', 'NF4', 1e-2],
     ['fp4', false, 'fp4', 'FP4', 1e-2],
     ['nf4', true, 'nf4-double', 'NF4', 1e-2],
@@ -49,7 +49,7 @@ for (const { build, threads } of configurations(true))
         }
     });
 
-test('every name quantizes, and the fewer bits, the smaller', async () => {
+test('every preset quantizes, and fewer bits are smaller', async () => {
     const plain = await run(folder, {});
     /** @type {Record<string, number>} */
     const bytes = {};
@@ -62,7 +62,7 @@ test('every name quantizes, and the fewer bits, the smaller', async () => {
         );
         assert.ok(info.bytes < plain.info.bytes || /f16|f32/.test(name), `${name}: ${info.bytes} bytes`);
     }
-    // rows of 64 are too short for the K types, which become others, as in llama.cpp
+    // rows of 64 are too short for K-quants, so these become other types, as in llama.cpp
     assert.ok(
         bytes.q4_0 < bytes.q4_1 && bytes.q4_1 < bytes.q5_0 + 1 && bytes.q5_0 < bytes.q8_0 && bytes.q8_0 < bytes.f16,
         JSON.stringify(bytes),
@@ -91,10 +91,10 @@ test('one GGUF: from a path, a Blob, a stream, quantized alike; what is quantize
     );
 });
 
-test('what is transposed or regrouped first is quantized too, and experts that are stacked', async () => {
+test('transposed, reordered and stacked tensors are quantized, too', async () => {
     /**
-     * @type {[string, Name, boolean, string, RegExp, number][]} model, how, a type that it makes, of which tensors,
-     *     how many
+     * @type {[string, Name, boolean, string, RegExp, number][]} model, preset, doubleQuant, a resulting type, the
+     *     tensors that get it, how many there are
      */
     const cases = [
         ['gpt2', 'q8_0', false, 'Q8_0', /attn_qkv|attn_output|ffn/, 4],
@@ -150,7 +150,7 @@ test('wrong names are refused, and the command line quantizes', async () => {
     assert.match(said, /"tokens"/);
 });
 
-test('with an importance matrix, a model is what the file is that is made with it', async () => {
+test('with an importance matrix, load() gives the same model as the file that quantize() makes with it', async () => {
     const path = `${root}tests/fixtures/models/mixtral.gguf`,
         { tokens } = logitsVectors('models/mixtral.json'),
         imatrix = new Uint8Array(readFileSync(`${root}tests/fixtures/imatrix/mixtral.gguf`));

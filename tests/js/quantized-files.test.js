@@ -28,7 +28,7 @@ const { models, files } = /** @type {{ models: Record<string, Model>, files: Fil
 );
 const NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name.toUpperCase()]));
 
-/** Whole numbers for tensor k, as the oracle makes them. @param {number} k @param {number} i */
+/** Integers for tensor k, as in the oracle. @param {number} k @param {number} i */
 function mix(k, i) {
     let x = (Math.imul(i, 2654435761) + k * 40503 + 12345) >>> 0;
     x = Math.imul(x ^ (x >>> 15), 2246822519) >>> 0;
@@ -75,7 +75,7 @@ function gguf({ architecture, layers, heads, kvHeads, experts, tensors }) {
     );
 }
 
-/** The importance matrix as llama.cpp's legacy file has it. @param {Model} model */
+/** The importance matrix as a legacy file of llama.cpp. @param {Model} model */
 function imatrix({ tensors }) {
     const entries = Object.entries(tensors)
         .map(([name, shape], k) => /** @type {const} */ ([name, shape, k]))
@@ -97,7 +97,7 @@ function imatrix({ tensors }) {
 const bytesOf = async (source, options) =>
     new Uint8Array(await new Response(/** @type {any} */ (quantize(source, options))).arrayBuffer());
 
-/** With the zeros that stand behind them in a file. @param {Uint8Array} data */
+/** A hash of the bytes with a file's padding. @param {Uint8Array} data */
 const digest = (data) =>
     createHash('sha256')
         .update(data)
@@ -105,7 +105,7 @@ const digest = (data) =>
         .digest('hex')
         .slice(0, 8);
 
-/** A value of four bytes behind its type. @param {Map<string, any>} values @param {string} key */
+/** A metadata value of four bytes. @param {Map<string, any>} values @param {string} key */
 const u32 = (values, key) => new DataView(values.get(key).buffer, values.get(key).byteOffset).getUint32(4, true);
 
 /** @param {File} file @param {Uint8Array} source */
@@ -142,7 +142,7 @@ async function compare(file, source) {
 }
 
 for (const name of Object.keys(models))
-    test(`the files made of a model that is ${name} are llama.cpp's`, async () => {
+    test(`the files made from the model ${name} are llama.cpp's`, async () => {
         const source = gguf(models[name]);
         /** @type {Map<string | undefined, Uint8Array>} */
         const sources = new Map([[undefined, source]]);
@@ -153,7 +153,7 @@ for (const name of Object.keys(models))
         }
     });
 
-test('experts that old files have one by one get the importance of their stack', async () => {
+test('experts that are separate tensors, as in old files, use the importance of the stacked tensor', async () => {
     const model = models.experts,
         stacked = parse(gguf(model));
     const apart = stacked.tensors.flatMap((tensor) => {
@@ -194,7 +194,7 @@ async function logits(source, options, tokens) {
     }
 }
 
-test('a file that was written computes what load() computes with the same name', async () => {
+test('a file gives the same logits as load() with the same preset', async () => {
     /** @type {[string, string, import('../../web/index.js').Preset][]} */
     const cases = [
         ['models/head-size.gguf', 'models/head-size.json', 'q8_0'],
@@ -212,7 +212,7 @@ test('a file that was written computes what load() computes with the same name',
     }
 });
 
-test("a folder's vectors become F32, which llama.cpp computes with", async () => {
+test("a folder's vectors become F32, as llama.cpp needs them", async () => {
     const { tensors } = parse(await bytesOf(`${root}tests/fixtures/quantize/plain`, { type: 'q8_0' }));
     assert.deepEqual(
         [...new Set(tensors.filter(({ shape }) => shape.length === 1).map(({ type }) => type))],
@@ -239,7 +239,7 @@ test('threads share the work, and the bytes are the same', async () => {
         writeFileSync(path, source);
         for (const type of /** @type {const} */ (['q4_k_m', 'nf4'])) {
             const doubleQuant = type === 'nf4',
-                one = await bytesOf(source, { type, doubleQuant }); // bytes can be read once, by one thread
+                one = await bytesOf(source, { type, doubleQuant }); // a source of bytes is read by one thread
             for (const threads of [1, 2]) assert.deepEqual(await bytesOf(path, { type, doubleQuant, threads }), one);
         }
         const bad = source.slice(),
@@ -272,7 +272,7 @@ test('numbers that are not finite are named by tensor and index', async () => {
     }
 });
 
-test('what is quantized already, and what needs an importance matrix, is refused', async () => {
+test('quantized models, and types that need an importance matrix, are refused', async () => {
     const small = `${root}tests/fixtures/models/type-q4_0.gguf`,
         dense = gguf(models.dense);
     await assert.rejects(
@@ -294,7 +294,7 @@ test('what is quantized already, and what needs an importance matrix, is refused
     await assert.rejects(bytesOf(dense, { type: 'q4_k_m', imatrix: new Uint8Array(20) }), /importance matrix/);
 });
 
-test('patterns are looked for in names; the first that is found counts; what cannot be quantized stays', async () => {
+test('the first pattern that matches a name counts; tensors that cannot be quantized stay', async () => {
     /** @type {PlannedTensor[]} */
     let plan = [];
     await bytesOf(gguf(models.narrow), {

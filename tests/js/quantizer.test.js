@@ -1,5 +1,5 @@
-// The quantizer's modules (src/nibble_quantize.h): both export the header's functions, and give the same bytes. What
-// these are is for tests/core/test_gptq*.c.
+// The quantizer's modules (src/nibble_quantize.h): both export the header's functions, and give the same bytes.
+// (tests/core/test_gptq*.c checks the bytes.)
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NB_ORDER_GROUP_AWARE, NB_ROWS_NEAREST, nb_error, nb_gptq_settings, TYPES } from '../../web/abi.js';

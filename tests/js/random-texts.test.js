@@ -1,12 +1,13 @@
-// Random texts have the tokens, and these the text, that the library tokenizers gives (tests/oracles/random_texts.py).
+// Random texts have the tokens that the library tokenizers gives, and these are decoded to the same texts
+// (tests/oracles/random_texts.py).
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { checkHashes } from '../support/random-strings.js';
 
-/** @typedef {{ of: string, change: object, added: boolean }} Variant a tokenizer with some members changed, and
- *     tokens added */
+/** A tokenizer with changed members and added tokens.
+ * @typedef {{ of: string, change: object, added: boolean }} Variant */
 /**
  * @type {{ atoms: string[], added: [string, string][], aHash: number, hashes: Record<string, number[]>,
  *     variants: Record<string, Variant> }}
@@ -19,7 +20,7 @@ const {
     variants,
 } = JSON.parse(readFileSync(`${root}tests/fixtures/text/random.json`, 'utf8'));
 
-/** The atoms of a tokenizer.json's texts. @param {any} tokenizer @returns {string[]} */
+/** The atoms from which a tokenizer's random texts are made. @param {any} tokenizer @returns {string[]} */
 function atomsOf(tokenizer) {
     /** @type {string[]} */
     const added = tokenizer.added_tokens.map((/** @type {{ content: string }} */ { content }) => content);

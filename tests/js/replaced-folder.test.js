@@ -1,5 +1,5 @@
-// nibble quantize --format --force: a folder of a model is replaced, whatever files nibble has copied to it; nothing
-// else is; and the old folder is not lost, whenever the run ends.
+// nibble quantize --format --force: it replaces a folder that has only files of a model, and no other; and the old
+// folder is not lost, whenever the run ends.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(temporary, { recursive: true }));
 
 let folders = 0;
-/** A source, and a place for what is made of it. */
+/** A source, and the folder to make. */
 function place() {
     const folder = join(temporary, String(folders++)),
         [source, out] = [join(folder, 'source'), join(folder, 'made')];
@@ -27,10 +27,10 @@ const quantize = (source, out, ...flags) =>
         encoding: 'utf8',
     });
 
-/** The number of a process that is over. */
+/** The id of a process that has ended. */
 const ended = spawnSync(process.execPath, ['--version']).pid;
 
-test('--force replaces what nibble has written, and refuses what is no file of a model', () => {
+test('--force replaces a folder that nibble has written, and refuses one with other files', () => {
     const { source, out } = place();
     for (const name of ['configuration_x.py', 'modeling_x.py', 'merges.txt', 'figure.png', 'Notes', 'vocab.bpe'])
         writeFileSync(join(source, name), name);
@@ -55,7 +55,7 @@ test('a run that was killed between two names: the next one gives the old folder
         hidden = join(folder, `.made.${ended}.old`);
     mkdirSync(hidden);
     writeFileSync(join(hidden, 'config.json'), '{}');
-    mkdirSync(join(folder, '.made too.1.old')); // of another folder
+    mkdirSync(join(folder, '.made too.1.old')); // belongs to another folder
     const { status, stderr } = quantize(source, out, '--group', '32');
     assert.equal(status, 2);
     assert.match(
@@ -67,9 +67,9 @@ test('a run that was killed between two names: the next one gives the old folder
     assert.equal(readFileSync(join(out, 'config.json'), 'utf8'), '{}');
 });
 
-test('where the name is taken, the next run says where the old folder is, and leaves it', () => {
+test('if the name exists, the next run says where the old folder is, and leaves it', () => {
     const { folder, source, out } = place();
-    for (const pid of [ended, process.pid]) mkdirSync(join(folder, `.made.${pid}.old`)); // of one that runs, too
+    for (const pid of [ended, process.pid]) mkdirSync(join(folder, `.made.${pid}.old`)); // the second process runs
     mkdirSync(out);
     const { status, stderr } = quantize(source, out, '--group', '32', '--force');
     assert.equal(status, 0, stderr);
@@ -82,7 +82,7 @@ test('where the name is taken, the next run says where the old folder is, and le
     );
 });
 
-test('what a killed run has not written to its end is told', () => {
+test('incomplete output of a killed run is reported', () => {
     const { folder, source, out } = place();
     mkdirSync(join(folder, `.made.${ended}.part`));
     writeFileSync(join(folder, `.made.gguf.${ended}.part`), '');
@@ -107,7 +107,7 @@ test('a folder that cannot take its name: the old one has it again', async () =>
     writeFileSync(join(out, 'config.json'), 'old');
     async function* files() {
         yield { name: 'config.json', stream: (async function* () {})() };
-        rmSync(join(folder, `.made.${process.pid}.part`), { recursive: true }); // so that it is not there to be renamed
+        rmSync(join(folder, `.made.${process.pid}.part`), { recursive: true }); // so that renaming it fails
     }
     await assert.rejects(writeFolder(files(), out, true), /cannot write .*made: there is no such file/);
     assert.equal(readFileSync(join(out, 'config.json'), 'utf8'), 'old');

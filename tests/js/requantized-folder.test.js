@@ -1,7 +1,7 @@
-// quantize() of folders that other libraries quantized: their codes stay only where they are of the type that was asked
-// for; another type is refused, or with `requantize` made of what the codes stand for. The oracles are transformers'
-// logits of the weights as each library dequantizes them, and the path of a GGUF with these codes, whose bytes are
-// llama.cpp's (quantized-files.test.js).
+// quantize() of folders that other libraries quantized: codes that already are of the wanted type stay. Another type is
+// refused, or with `requantize` made from the dequantized weights. The references are transformers' logits with the
+// weights as each library dequantizes them, and the result for a GGUF with the same codes, which is llama.cpp's
+// (quantized-files.test.js).
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ import { logitsOf, logitsVectors, relativeDistance } from '../support/vectors.js
 
 /** @typedef {import('../../web/index.js').QuantizeOptions} QuantizeOptions */
 
-/** What the codes of each folder become; null: several types. @type {Record<string, QuantizeOptions['type'] | null>} */
+/** The type of each folder's codes; null: several types. @type {Record<string, QuantizeOptions['type'] | null>} */
 const FOLDERS = {
     ...{ awq: 'q4_1', gptq: 'q4_0', 'gptq-3-bits': 'q4_0', 'gptq-8-bits': 'q8_0', 'gptq-desc-act': 'q4_0' },
     ...{ 'gptq-desc-act-zeros': 'q4_1', 'gptq-mixtral': 'q4_0', 'gptq-phi3': 'q4_0', 'gptq-gpt2': 'q4_0' },
@@ -39,7 +39,7 @@ const matricesOf = (file) =>
             .map(({ name, type, data }) => [name, { type: NAMES.get(type), data }]),
     );
 
-/** How far logits are from transformers', as a share of these. @param {Uint8Array} file @param {string} name */
+/** The relative distance of logits from transformers'. @param {Uint8Array} file @param {string} name */
 async function distance(file, name) {
     const expected = logitsVectors(`safetensors/${name}.json`),
         model = await load(file, { threads: 1, kvType: 'f32' });
@@ -67,10 +67,10 @@ for (const [name, own] of Object.entries(FOLDERS))
             if (!/ffn_gate_inp\./.test(matrix)) assert.equal(type, other, matrix);
         const floats = await made(at(name), { type: 'f32', requantize: true });
         for (const [matrix, { type }] of matricesOf(floats)) assert.equal(type, 'f32', matrix);
-        const far = await distance(floats, name); // scales and minima of codes are in binary16
+        const far = await distance(floats, name); // not 0, as scales and minima are in half precision
         assert.ok(far < 5e-3, `${far}`);
         if (!own) return;
-        /** Names of what the folder has codes of. @type {string[]} */
+        /** The names of the quantized tensors of the folder. @type {string[]} */
         let coded = [];
         const kept = await made(at(name), {
             type: own,
@@ -86,7 +86,7 @@ for (const [name, own] of Object.entries(FOLDERS))
         }
     });
 
-test('a mix and a method that calibrates take them, too, if they are asked to', async () => {
+test('mixes and calibrated methods requantize them, too', async () => {
     const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20),
         options = { calibration, context: 16, samples: 4 };
     const BITS = { bits: 8 },
@@ -120,7 +120,7 @@ test('a mix and a method that calibrates take them, too, if they are asked to', 
     }
 });
 
-test('another folder is not made of them', async () => {
+test('quantizeFolder() refuses them', async () => {
     for (const name of ['awq', 'gptq', 'bnb-nf4', 'bnb-int8', 'ct-int8', 'ct-int8-zeros'])
         await assert.rejects(async () => {
             for await (const _ of quantizeFolder(at(name), { bits: 4, group: 32 }));

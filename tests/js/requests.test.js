@@ -1,5 +1,5 @@
-// Requests that run beside each other: what one knows the other does not touch, readers hold back what is computed for
-// them, and each can be ended.
+// Concurrent requests: they do not disturb each other, a slow reader holds back only its own request, and each can be
+// aborted.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
@@ -16,7 +16,7 @@ before(async () => {
 after(() => model.dispose());
 
 describe('detokenizing while an answer is generated', () => {
-    test('takes nothing of a character that the answer holds back', async () => {
+    test('does not use bytes that the answer holds back', async () => {
         const engine = await openEngine({ kind: 'path', path: models.tiny });
         const emoji = engine.tokenize('👩', 0);
         assert.ok(emoji.length > 1);
@@ -54,7 +54,7 @@ describe('detokenizing while an answer is generated', () => {
 });
 
 describe('the pace', () => {
-    /** A clock that shows whole multiples of `grain`, and a run of tokens that take `each` ms. */
+    /** Simulates a clock with a resolution of `grain` ms, and tokens that take `each` ms. */
     function run(/** @type {number} */ grain, /** @type {number} */ each, /** @type {number} */ most) {
         const { now } = performance;
         let time = 1000,
@@ -94,7 +94,7 @@ describe('the pace', () => {
         [100, 50],
         [Infinity, 2],
     ])
-        test(`a clock of ${grain} ms, tokens of ${each} ms: messages get in`, () => {
+        test(`a clock of ${grain} ms, tokens of ${each} ms: messages are handled in time`, () => {
             const longest = run(grain, each, 3000);
             assert.ok(
                 longest <= 60 + 17 * each + (Number.isFinite(grain) ? 2 * grain : 0),
@@ -109,7 +109,7 @@ describe('logits()', () => {
         const reader = model.logits(tokens)[Symbol.asyncIterator]();
         const first = await reader.next();
         assert.ok(!first.done && first.value.length > 0);
-        // the reader waits: everything else goes on
+        // while the reader waits, everything else goes on
         const between = await model.complete('Once', { maxTokens: 3 });
         assert.equal(between.tokens.length, 3);
         let floats = first.value.length;
@@ -117,7 +117,7 @@ describe('logits()', () => {
         assert.equal(floats, tokens.length * /** @type {number} */ (model.info.vocabulary));
     });
 
-    test('no more than two pieces lie ahead of their reader', async () => {
+    test('at most two pieces are computed ahead of the reader', async () => {
         const engine = await openEngine({ kind: 'path', path: models.tiny });
         let sent = 0,
             read = 0,
@@ -125,7 +125,7 @@ describe('logits()', () => {
             most = 0;
         engine.core.exports = /** @type {any} */ ({ ...engine.core.exports, nb_session_free() {} });
         engine.needSession = () => {};
-        // a session whose every call gives one row
+        // a session that gives one row per call
         engine.core.object = () => 1;
         engine.core.count = () => ++sent;
         engine.logits = () => ({ logits: 8, rows: 0 });
@@ -169,15 +169,15 @@ describe('logits()', () => {
 
 describe('how fast a prompt was', () => {
     const prompt = Array.from({ length: 300 }, (_, i) => 3 + ((i * 7) % 500));
-    /** Within a factor of 4 of the rate of a whole prompt. */
+    /** Whether a rate is within a factor of 4 of the rate of a whole prompt. */
     const near = (/** @type {number | null} */ rate, /** @type {number} */ whole) =>
         rate !== null && rate > whole / 4 && rate < whole * 4;
-    test('is told of what was evaluated, whatever came before', async () => {
+    test('counts only what was evaluated, and not cached tokens', async () => {
         const rate = async () => (await model.complete(prompt, { maxTokens: 1 })).timings.promptTokensPerSecond;
         await rate();
         await model.complete([9], { maxTokens: 1 });
         const whole = /** @type {number} */ (await rate());
-        await model.embed([5, 6, 7]); // now the session holds other tokens
+        await model.embed([5, 6, 7]); // replaces the tokens in the cache
         assert.ok(near(await rate(), whole), 'after embed()');
         await model.complete([9], { maxTokens: 1 });
         const stopped = model.complete(prompt, { maxTokens: 200, ignoreEnd: true });
@@ -206,7 +206,7 @@ describe('how fast a prompt was', () => {
 });
 
 describe('signals', () => {
-    test('end tokenize(), embed() and applyTemplate() at once, and nothing of what had not begun is done', async () => {
+    test('end tokenize(), embed() and applyTemplate() at once; requests that have not begun are dropped', async () => {
         const text = 'a b '.repeat(50000);
         for (const request of /** @type {((signal: AbortSignal) => Promise<unknown>)[]} */ ([
             (signal) => model.tokenize(text, { signal }),
@@ -243,7 +243,7 @@ describe('signals', () => {
         assert.equal(done, 100);
     });
 
-    test('are signals, and no controllers', async () => {
+    test('must be signals, not controllers', async () => {
         await assert.rejects(
             async () => model.tokenize('a', { signal: /** @type {any} */ (new AbortController()) }),
             /controller's signal/,

@@ -1,6 +1,6 @@
-// quantize --resume: a run that was interrupted goes on after the last whole layer, and its file is byte for byte that
-// of a run that was not. A side file that is cut off or damaged loses only the layers from there on; one of another run
-// is refused.
+// quantize --resume: an interrupted run continues after the last complete layer, and its file is byte for byte that of
+// an uninterrupted run. If the side file is cut off or damaged, only the layers from there on are made again; the side
+// file of another run is refused.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -52,14 +52,14 @@ async function made(options = {}, source = models.tiny) {
 }
 
 let files = 0;
-/** A side file with these bytes. @param {Uint8Array} [bytes] */
+/** Writes a side file. @param {Uint8Array} [bytes] */
 function sideFile(bytes) {
     const path = join(temporary, `${files++}.part`);
     if (bytes) writeFileSync(path, bytes);
     return path;
 }
 
-/** Where the records of a side file begin, and where the last ends. @param {Buffer} file */
+/** The offsets of the records of a side file, and of its end. @param {Buffer} file */
 function recordsOf(file) {
     const begins = [8];
     for (let at = 8; at < file.length; begins.push(at))
@@ -76,8 +76,8 @@ before(async () => {
     full = readFileSync(resume);
 });
 
-test('all layers, a file that is cut off or damaged: what is whole is not made again', async () => {
-    const begins = recordsOf(full); // of the run, of each layer, and the end
+test('a complete file, or one that is cut off or damaged: complete layers are not made again', async () => {
+    const begins = recordsOf(full); // the run, each layer, and the end
     assert.equal(begins.length, 2 + LAYERS);
     assert.equal(begins.at(-1), full.length);
     const damaged = (/** @type {number} */ at) => {
@@ -116,7 +116,7 @@ test('with awq, whose scales change norms, too', async () => {
 });
 
 /**
- * The side file with another head in the record of the first layer, and the right checksum.
+ * The side file with a changed head in the record of the first layer, and the right checksum.
  * @param {(head: any) => any} change
  */
 function withHead(change) {
@@ -144,7 +144,7 @@ test('a record with a right checksum and wrong contents is not believed', async 
         const resume = sideFile(Buffer.concat(withHead(change).slice(0, 3)));
         assert.deepEqual(await made({ resume }), { hash: whole, observed: [0, 1, 2, 3, 4, 5] }, String(change));
     }
-    // the sum of all sizes is right, so that only the tensor itself tells
+    // the sum of all sizes is right, so that only the sizes of single tensors are wrong
     const shifted = withHead(({ tensors: [first, second, ...others], ...head }) => ({
         ...head,
         tensors: [{ ...first, bytes: first.bytes - 18 }, { ...second, bytes: second.bytes + 18 }, ...others],
@@ -167,7 +167,7 @@ test('the file of another run is refused, and stays as it is', async () => {
     // threads change nothing
     assert.deepEqual(await made({ resume, threads: 2 }), { hash: whole, observed: [] });
     const other = new Uint8Array(readFileSync(models.tiny));
-    other[other.length - 1000] ^= 1; // of the last tensor
+    other[other.length - 1000] ^= 1; // within the last tensor
     await assert.rejects(made({ resume }, [new File([other], 'other.gguf')]), /is of .*another model|other weights/);
     await assert.rejects(
         made({ resume: sideFile(Buffer.from('a letter')) }),
@@ -181,7 +181,7 @@ test('the file of another run is refused, and stays as it is', async () => {
     assert.equal(hash(readFileSync(resume)), hash(full));
 });
 
-test('other options that lead to the same layers go on with them', async () => {
+test('options that do not change the layers may differ', async () => {
     const resume = sideFile(full);
     for (const options of /** @type {Partial<QuantizeOptions>[]} */ ([
         { tensors: { attn_q: 'q4_0' } },
@@ -202,7 +202,7 @@ test('other options that lead to the same layers go on with them', async () => {
     );
 });
 
-test('a budget: what was measured is kept with the layers', async () => {
+test('a budget: the measurements are kept with the layers', async () => {
     let measured = 0;
     const options = { type: undefined, bits: 6, calibration: text.slice(0, 600) },
         run = async (/** @type {Partial<QuantizeOptions>} */ more, source = models.tiny) => {
@@ -218,7 +218,7 @@ test('a budget: what was measured is kept with the layers', async () => {
     assert.ok(measured > 5, `${measured} reports`);
     assert.equal((await run({})).hash, fresh, 'a side file changes nothing');
     const all = readFileSync(resume),
-        begins = recordsOf(all); // of the measurement, of the run, of each layer, and the end
+        begins = recordsOf(all); // the measurement, the run, each layer, and the end
     assert.equal(begins.length, 3 + LAYERS);
     for (const [name, bytes, again] of /** @type {[string, Buffer, boolean][]} */ ([
         ['three layers', all.subarray(0, begins[5]), false],
@@ -235,7 +235,7 @@ test('a budget: what was measured is kept with the layers', async () => {
     }
     writeFileSync(resume, all.subarray(0, begins[5]));
     assert.deepEqual(await made({ ...options, resume }), { hash: fresh, observed: [3, 4, 5] });
-    // what others would measure is refused before they have measured it
+    // another run is refused before it measures anything
     const other = new Uint8Array(readFileSync(models.tiny));
     other[other.length - 1000] ^= 1;
     for (const [more, said, source] of /** @type {[Partial<QuantizeOptions>, RegExp, any?][]} */ ([
@@ -254,7 +254,7 @@ test('a budget: what was measured is kept with the layers', async () => {
     assert.equal(measured, 0);
 });
 
-test('a long importance matrix does not make a run begin anew', async () => {
+test('a long importance matrix does not make a run start again', async () => {
     const path = sideFile(),
         tensor = { name: 'blk.0.attn_q.weight', type: 'q4_0' },
         plan = /** @type {any} */ ([tensor]),
@@ -293,7 +293,7 @@ test('a long importance matrix does not make a run begin anew', async () => {
     await assert.rejects(layersOf({ settings: { method: 'awq' } }), /other options \(method\)/);
 });
 
-test('the command: killed, interrupted or on a full disk, it goes on; at the end the side file is gone', async () => {
+test('the command resumes after a kill, an interrupt or a full disk; at the end the side file is gone', async () => {
     const out = join(temporary, 'small.gguf'),
         part = `${out}.part`;
     const command = [`${root}web/cli.js`, 'quantize', models.tiny, out, '--type', 'q4_0', '--requantize', '--resume'];

@@ -1,5 +1,5 @@
-// quantizeFolder() without a calibration text: matrices are rounded to nearest. compressed-tensors' tensors are what
-// its own compressor makes (tests/oracles/rounded_folders.py); GPTQ's and AWQ's stand for what the formula gives.
+// quantizeFolder() without a calibration text rounds matrices to nearest. The tensors of compressed-tensors equal those
+// of its own compressor (tests/oracles/rounded_folders.py); the codes of GPTQ and AWQ are those of the formula.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,8 +30,8 @@ async function make(options, source = plain) {
 }
 
 /**
- * Halfway between two codes the even one is taken. The library adds the zero point before, and nibble behind, so that
- * with an odd zero point they differ there, and only there.
+ * Asserts that codes differ only at ties with odd zero points. Both round halves to even, but the library adds the zero
+ * point before rounding, and nibble after it.
  * @param {Map<string, import('../support/folders.js').Tensor>} tensors
  * @param {Map<string, import('../support/folders.js').Tensor>} expected
  * @param {string} kind @param {string} module
@@ -76,7 +76,7 @@ test("compressed-tensors: the tensors of the library's own compressor", async ()
 });
 
 const half = new DataView(new ArrayBuffer(8));
-/** To binary16, ties to even, of a positive number that binary16 has as a normal one. @param {number} x */
+/** Rounds a positive number to binary16, ties to even; it must be in the normal range. @param {number} x */
 function toHalf(x) {
     half.setFloat64(0, x);
     return (
@@ -131,7 +131,7 @@ test('GPTQ and AWQ: the codes that the formula gives', async () => {
     }
 });
 
-test('a calibration text makes it GPTQ, and no text rounding to nearest', async () => {
+test('the default method is GPTQ with a calibration text, and rounding to nearest without', async () => {
     const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789. '.repeat(20),
         small = { calibration, context: 16, samples: 4, group: 32, threads: 1 },
         weights = async (/** @type {QuantizeFolderOptions} */ options) =>

@@ -1,4 +1,4 @@
-// The runners fail when they should: a suite that cannot fail proves nothing.
+// The test runners fail when they should, because a suite that cannot fail proves nothing.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

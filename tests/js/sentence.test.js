@@ -1,5 +1,5 @@
-// Folders of sentence-transformers: embeddings are the library's, whatever lies beside the model, and wherever it comes
-// from.
+// Folders of sentence-transformers: embeddings are the library's, with all kinds of modules, and from all kinds of
+// sources.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -26,7 +26,8 @@ before(async () => {
 });
 after(() => rm(temporary, { recursive: true }));
 
-/** The model with what lies beside it. @param {string} name @param {(path: string) => Promise<unknown>} [change] */
+/** The model with the files of its modules. @param {string} name @param {(path: string) => Promise<unknown>} [change]
+ * */
 const together = (name, change) => changedCopy(temporary, [fixtures + cases[name].base, fixtures + name], change);
 
 /** @param {import('../../web/index.js').Model} model @param {Text[]} texts */
@@ -94,7 +95,7 @@ test('the files come from a server, from a list, from a folder that was chosen',
     }
 });
 
-test('a transformer that lies in a folder of its own', async () => {
+test('a transformer in a subfolder', async () => {
     const path = await together('labse', async (to) => {
         const base = fixtures + cases.labse.base;
         await cp(base, `${to}/0_Transformer`, { recursive: true });
@@ -106,7 +107,7 @@ test('a transformer that lies in a folder of its own', async () => {
     await check(path, 'labse');
 });
 
-test("prompts: by name, one's own, none, and one that is not there", async () => {
+test('prompts: by name, a given text, none, and one that does not exist', async () => {
     const model = await load(await together('prompts'), ONE);
     try {
         const { embedding } = model.info;
@@ -131,7 +132,7 @@ test("prompts: by name, one's own, none, and one that is not there", async () =>
     }
 });
 
-test('the command line: prompts, and length is what the folder says', async () => {
+test('the command line: prompts, and normalization as in the folder', async () => {
     const path = await together('prompts-pooled');
     const run = (/** @type {string[]} */ ...args) =>
         JSON.parse(
@@ -148,7 +149,7 @@ test('the command line: prompts, and length is what the folder says', async () =
         );
 });
 
-test('another way to pool leaves the modules out', async () => {
+test('with another pooling the other modules are skipped', async () => {
     const path = await together('several'),
         plain = await together('mean');
     const model = await load(path, ONE),

@@ -1,4 +1,4 @@
-// The demo's server: what a page with threads and a resumable download rely on, and nothing outside its folder.
+// The demo's server: it sends what threads and resumable downloads need, and nothing outside of its folder.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -27,7 +27,7 @@ after(async () => {
     await rm(folder, { recursive: true });
 });
 
-/** A request whose path is sent as it stands (fetch would tidy it up).
+/** A request whose path is sent unchanged (fetch would normalize it).
  * @param {string} path @param {Record<string, string>} [headers] @param {string} [method]
  * @returns {Promise<{ status?: number, headers: import('node:http').IncomingHttpHeaders, body: string }>} */
 function get(path, headers = {}, method = 'GET') {
@@ -92,7 +92,7 @@ test('serve: nothing outside the folder, nothing hidden, no other method', async
     assert.deepEqual([status, headers.location], [302, '/demo/']);
 });
 
-test('serve: links lead nowhere else', async () => {
+test('serve: symbolic links do not lead out of the folder', async () => {
     await mkdir(join(folder, 'root/inner folder'));
     await mkdir(join(folder, 'outside'));
     await writeFile(join(folder, 'outside/file.txt'), 'secret');
@@ -120,7 +120,7 @@ test('serve: links lead nowhere else', async () => {
     assert.equal((await get('/own.wasm')).body, '0123456789');
 });
 
-test("serve: a folder's address leads to itself, never to another server", async () => {
+test("serve: a folder's address redirects to itself, never to another server", async () => {
     await mkdir(join(folder, 'root/a b/c'), { recursive: true });
     for (const path of [
         '/a%20b',
@@ -141,7 +141,7 @@ test("serve: a folder's address leads to itself, never to another server", async
         assert.equal((await get(path)).headers.location, undefined, path);
 });
 
-test('serve: only to pages of its own name (DNS rebinding)', async () => {
+test('serve: only for requests to localhost (DNS rebinding)', async () => {
     for (const host of ['localhost', 'localhost:8080', '127.0.0.1:1', 'LOCALHOST'])
         assert.equal((await get('/digits.wasm', { host })).status, 200, host);
     for (const host of [
@@ -158,7 +158,7 @@ test('serve: only to pages of its own name (DNS rebinding)', async () => {
         );
 });
 
-test('serve: takes the next port when one is taken', async () => {
+test('serve: uses the next port if one is in use', async () => {
     const { port } = new URL(server.url);
     const second = await serve({ port: Number(port) });
     assert.notEqual(new URL(second.url).port, port);

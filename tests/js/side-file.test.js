@@ -1,6 +1,5 @@
-// The side file of quantize --resume as a stranger may leave it: cut off anywhere, with any bytes changed, with records
-// of any JSON whose checksums are right. It is refused by name, or it has whole layers, which are those that were
-// written.
+// Damaged or forged side files of quantize --resume: cut off anywhere, with any bytes changed, or with records of any
+// JSON and right checksums. A file is refused, or its layers are complete and equal those that were written.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,7 +27,7 @@ const plan = /** @type {any[]} */ (
     }))
 );
 
-/** The file that a run leaves after all its layers. */
+/** The file with all layers of a run. */
 async function written() {
     rmSync(path, { force: true });
     const file = await openSideFile(path, plan);
@@ -46,9 +45,9 @@ async function written() {
 }
 
 /**
- * How many layers a file of these bytes has, all of whose tensors can be read; -1: it is refused.
+ * The number of complete layers in a file, after reading all their tensors; -1: it is refused.
  * @param {Uint8Array} bytes
- * @param {boolean} [isOurs] its layers are those that were written
+ * @param {boolean} [isOurs] whether the layers must equal those that were written
  */
 async function layersOf(bytes, isOurs = true) {
     writeFileSync(path, bytes);
@@ -73,7 +72,8 @@ async function layersOf(bytes, isOurs = true) {
     }
 }
 
-/** A record of this JSON and these blocks, with the right checksum. @param {string} json @param {Uint8Array} blocks */
+/** A record with this JSON and these blocks, and with the right checksum. @param {string} json @param {Uint8Array}
+ * blocks */
 function record(json, blocks) {
     const front = Buffer.alloc(12);
     front.writeUInt32LE(Buffer.byteLength(json));
@@ -82,7 +82,7 @@ function record(json, blocks) {
     return Buffer.concat([all, createHash('sha256').update(all).digest()]);
 }
 
-/** Where records end: the run's, and those of layers. @param {Buffer} file */
+/** The offsets at which records end: the run's, and those of layers. @param {Buffer} file */
 function endsOf(file) {
     const ends = [];
     for (let at = 8; at < file.length; ends.push(at))
@@ -90,12 +90,12 @@ function endsOf(file) {
     return ends;
 }
 
-test('cut off anywhere, it has the layers that are whole', async () => {
+test('cut off anywhere, it has the layers that are complete', async () => {
     const file = await written(),
         ends = endsOf(file);
     assert.equal(ends.length, 1 + LAYERS);
     for (let size = 0; size <= file.length; size++) {
-        if (size % 7 && !ends.some((end) => Math.abs(end - size) < 2)) continue; // all of them take long
+        if (size % 7 && !ends.some((end) => Math.abs(end - size) < 2)) continue; // trying all sizes takes long
         const whole = ends.filter((end) => end <= size).length;
         assert.equal(await layersOf(file.subarray(0, size)), Math.max(0, whole - 1), `${size} bytes`);
     }
@@ -121,7 +121,7 @@ test('with any bytes changed, it is refused, or has the layers before them', asy
     }
 });
 
-test('with records of any JSON and right checksums, it is refused, or all that it tells can be read', async () => {
+test('with records of any JSON and right checksums, it is refused, or all its tensors can be read', async () => {
     const file = await written(),
         run = file.subarray(0, endsOf(file)[0]),
         below = randomFrom(2);

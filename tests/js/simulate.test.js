@@ -1,6 +1,6 @@
 // quantize() with `simulate`: every matrix of the GGUF has the values of its grid, and nothing else changes. The values
-// are computed here by the formula; that all kinds of grids are torch.ao's, numpy's and scikit-learn's, tests/core/
-// test_simulate.c checks.
+// are computed here by the formula. (tests/core/test_simulate.c compares all kinds of grids with torch.ao, numpy and
+// scikit-learn.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,14 +32,14 @@ async function made(source, options) {
     return Buffer.concat(pieces);
 }
 
-/** Its tensors of F32, with their columns and the number of their matrices. @param {Buffer} file */
+/** The F32 tensors of a file, with their shapes. @param {Buffer} file */
 function floatsOf(file) {
     const { tensors } = parse(file);
     return new Map(
         tensors
             .filter(({ type }) => type === 0)
             .map(({ name, shape, data }) => {
-                const n = shape.reduce((product, side) => product * side, 1), // behind it is padding
+                const n = shape.reduce((product, side) => product * side, 1), // data also has padding
                     x = new Float32Array(new Uint8Array(/** @type {Uint8Array} */ (data)).buffer).subarray(0, n);
                 return [name, { shape, x }];
             }),
@@ -47,7 +47,7 @@ function floatsOf(file) {
 }
 
 const half = new DataView(new ArrayBuffer(8));
-/** To binary16, ties to even, of a positive number that binary16 has as a normal one. @param {number} x */
+/** Rounds a positive number to binary16, ties to even; it must be in the normal range. @param {number} x */
 function toHalf(x) {
     half.setFloat64(0, x);
     const step = 2 ** (((half.getUint16(0) >> 4) & 2047) - 1023 - 10);
@@ -61,7 +61,7 @@ function roundEven(x) {
 }
 
 /**
- * A symmetric grid of so many bits: s = max |x| / (2^(bits - 1) - 1/2), q = round(x / s).
+ * Rounds to a symmetric grid: s = max |x| / (2^(bits - 1) - 1/2), q = round(x / s).
  * @param {Float32Array} x
  * @param {number} bits
  */
@@ -76,9 +76,9 @@ function uniform(x, bits) {
     );
 }
 
-/** Every matrix is what the formula makes of groups of so many weights, and the other tensors stay.
- * @param {import('../../web/index.js').Source} source @param {SimulateOptions} simulate @param {(shape: number[]) =>
- * number} each @param {QuantizeOptions} [options] */
+/** Asserts that every matrix has the values of the formula, and that the other tensors are unchanged.
+ * @param {import('../../web/index.js').Source} source @param {SimulateOptions} simulate
+ * @param {(shape: number[]) => number} each the weights of a group @param {QuantizeOptions} [options] */
 async function checkValues(source, simulate, each, options = {}) {
     const before = floatsOf(await made(source, { type: 'f32' })),
         after = floatsOf(await made(source, { simulate, ...options }));
@@ -97,7 +97,7 @@ async function checkValues(source, simulate, each, options = {}) {
     assert.ok(count > 5, `${count} matrices`);
 }
 
-test('groups, rows and whole tensors, of a GGUF, a folder, a stream and of experts', async () => {
+test('groups, rows and whole tensors, from a GGUF, a folder and a stream, and of experts', async () => {
     await checkValues(folder, {}, () => 32);
     await checkValues(folder, { bits: 3, group: 16 }, () => 16, { threads: 1 });
     await checkValues(gguf, { bits: 8, group: 0 }, ([columns]) => columns);
@@ -106,9 +106,9 @@ test('groups, rows and whole tensors, of a GGUF, a folder, a stream and of exper
     await checkValues(new Uint8Array(file), { bits: 5 }, () => 32);
 });
 
-test('weights of F16 are what those of F32 are', async () => {
+test('F16 weights give the same as F32 weights', async () => {
     const model = await made(folder, { type: 'f16' });
-    const f16 = new Uint8Array(model), // values that binary16 has
+    const f16 = new Uint8Array(model), // its values are exact in binary16
         a = parse(await made(f16, { simulate: {}, type: 'f16' })).tensors,
         b = parse(await made(f16, { simulate: {}, type: 'f32' })).tensors;
     const types = new Set(a.map(({ type }) => type));
@@ -126,7 +126,7 @@ test('weights of F16 are what those of F32 are', async () => {
         }
 });
 
-test('the file says what it is, and compare() what it would be', async () => {
+test('the file says that it is simulated, and compare() how large the real format would be', async () => {
     const simulate = /** @type {SimulateOptions} */ ({ grid: 'uniform', bits: 3, group: 32, symmetric: false }),
         file = await made(folder, { simulate, tokenEmbeddingType: 'f32' }),
         { values, tensors } = parse(file);
@@ -135,7 +135,7 @@ test('the file says what it is, and compare() what it would be', async () => {
     );
     const rounded = tensors.filter(({ name, shape }) => shape.length === 2 && name !== 'token_embd.weight'),
         weights = rounded.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0);
-    // 3 bits a weight, and for 32 of them a scale of 16 bits and a zero point of 3
+    // 3 bits per weight, and for each 32 a scale of 16 bits and a zero point of 3
     const bytes = Math.ceil((weights * (3 + 19 / 32)) / 8);
     assert.deepEqual(said, {
         ...{ grid: 'uniform', bits: 3, group: 32, perTensor: false, symmetric: false, ranges: 'minmax' },
@@ -148,7 +148,7 @@ test('the file says what it is, and compare() what it would be', async () => {
     assert.deepEqual(models[0].simulated, said);
     const expected = ((file.length - 4 * weights + bytes) * 8) / models[0].parameters;
     assert.ok(Math.abs(models[0].bitsPerWeight - expected) < 1e-9, `${models[0].bitsPerWeight}, not ${expected}`);
-    // what is made of such a file is no such file; and each key stands once
+    // a file that is quantized from a simulated one is not marked as simulated; and each key stands once
     const again = await made(new Uint8Array(file), { type: 'q8_0' }),
         twice = await made(new Uint8Array(file), { simulate: { bits: 4 } });
     const keys = (/** @type {Buffer} */ bytes) => {
@@ -187,7 +187,7 @@ test('stochastic rounding: seeds, threads, and a mean error of 0', async () => {
             columns = shape.length === 2 ? shape[0] : 0;
         for (let at = 0; columns > 0 && at < x.length; at += columns) {
             const row = was.subarray(at, at + columns),
-                last = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 1.51; // not clipped
+                last = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 1.51; // below it nothing is clipped
             for (const [i, value] of row.entries()) {
                 const off = Math.abs(value) < last ? x[at + i] - value : 0;
                 sum += off;
@@ -199,7 +199,7 @@ test('stochastic rounding: seeds, threads, and a mean error of 0', async () => {
     assert.ok(size > 1 && Math.abs(sum) < 5 * size, `the sum of the errors is ${sum}, their size ${size}`);
 });
 
-test('ranges: how many weights are clipped is told', async () => {
+test('ranges: the share of clipped weights is reported', async () => {
     for (const ranges of /** @type {const} */ (['minmax', 'percentile', 'mse', 'entropy'])) {
         let clipped = -1;
         await made(folder, {
@@ -265,17 +265,17 @@ test('weights that are not finite are named; groups of zeros stay zeros', async 
             );
 });
 
-test('a matrix that is rounded as a whole waits for its reader, and comes in order', async () => {
+test('a matrix that is rounded as a whole waits for its reader, and its rows come in order', async () => {
     const columns = 256,
         rows = 4096, // 4 MB
-        before = 1000, // bytes in front of it
+        before = 1000, // bytes before it
         behind = 70_000,
         tensor = /** @type {any} */ ({ name: 'a', i: 0, type: 'f32', columns, rows, matrices: 1 });
     const how = checkSimulation({ bits: 2, perTensor: true }),
         simulation = await Simulation.start(await findAssets({}), 1, () => {}, how, [tensor]);
     /** @type {Uint8Array[]} */
     const got = [];
-    let ahead = 0, // bytes that were passed on since there was room last
+    let ahead = 0, // bytes since the reader last had room
         most = 0,
         room = new Uint8Array(0);
     const sink = simulation.through(
@@ -326,7 +326,7 @@ function command(...args) {
     return { code: status, out: stdout, err: stderr };
 }
 
-test('on the command line: what was made is told, and inspect and compare tell it', async () => {
+test('on the command line: the result is reported, by inspect and compare, too', async () => {
     const out = join(temporary, 'grid.gguf'),
         text = join(temporary, 'text.txt');
     const flags = ['--simulate', 'uniform', '--bits', '3', '--group', '0', '--ranges', 'mse', '--asymmetric'];
@@ -349,7 +349,7 @@ test('on the command line: what was made is told, and inspect and compare tell i
     assert.deepEqual([there.code, /is there already; --force writes over it/.test(there.err)], [2, true]);
 });
 
-test('on the command line: the help tells the defaults of a grid', () => {
+test('on the command line: the help has the defaults of a grid', () => {
     const flags = command('quantize', '--help').out.split(/\n(?= {2}-)/);
     for (const [name, { flag, type, default: usual }] of Object.entries(SIMULATE_OPTIONS)) {
         const help = flags.find((text) => text.startsWith(`  --${flag} `))?.replace(/\s+/g, ' ') ?? '';

@@ -1,4 +1,4 @@
-// Many special tokens, and long ones, make work in proportion to the file and to the text, whatever the names are.
+// With many or long special tokens, time is in proportion to the file and to the text, whatever the names are.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
@@ -30,7 +30,7 @@ function fileOf(names) {
     );
 }
 
-/** The least time of some runs, in ms. @param {number} runs @param {() => Promise<unknown>} run */
+/** The time of the fastest of some runs, in ms. @param {number} runs @param {() => Promise<unknown>} run */
 async function least(runs, run) {
     let best = Infinity;
     for (let i = 0; i < runs; i++) {
@@ -43,16 +43,16 @@ async function least(runs, run) {
 
 const times = (/** @type {number} */ n, /** @type {(i: number) => string} */ name) =>
     Array.from({ length: n }, (_, i) => name(i));
-const BETWEEN = 24; // eight times as much is to take eight times as long, not sixty-four times
+const BETWEEN = 24; // eight times the work should take 8 times as long, not 64 times: the limit is between
 
-/** @param {string} what @param {(scale: number) => Promise<number>} time in ms, of so many times as much; again,
- *     where it is asked again */
+/** Asserts linear time. @param {string} what
+ * @param {(scale: number) => Promise<number>} time in ms for `scale` times the work; it is called several times */
 async function inProportion(what, time) {
     const large = await time(8);
     assert.ok(large < 500 || (await time(8)) < BETWEEN * (await time(1)), `${what}: ${large.toFixed()} ms`);
 }
 
-/** @param {string[]} names @param {string} text @param {boolean} quoted as a message, in which no special token is */
+/** @param {string[]} names @param {string} text @param {boolean} quoted as a message, which has no special tokens */
 async function timeOf(names, text, quoted) {
     const model = await load(fileOf(names), { threads: 1, headerOnly: true });
     try {
@@ -66,7 +66,8 @@ async function timeOf(names, text, quoted) {
     }
 }
 
-/** Names up to a length, and a text. @type {[string, (longest: number) => string[], (size: number) => string][]} */
+/** Kinds of names up to a length, and of texts. @type {[string, (longest: number) => string[], (size: number) =>
+ * string][]} */
 const cases = [
     [
         'none of many beginnings ends',

@@ -1,5 +1,5 @@
-// What servers answer and disks do while a model is loaded: wrong bytes are refused with a sentence, and harmless ways
-// are taken.
+// Answers of servers, and changes on the disk, while a model is loaded: wrong bytes are refused with a clear error, and
+// harmless deviations are accepted.
 import assert from 'node:assert/strict';
 import { openAsBlob } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
@@ -17,11 +17,11 @@ import { logitsOf, logitsVectors } from '../support/vectors.js';
 const folder = `${root}tests/fixtures/safetensors/llama-f32/`;
 const { tokens, entries, rows } = logitsVectors('safetensors/llama-f32.json');
 
-/** A request: the file's name, its bytes, where the wanted part begins (NaN: no range), and the headers.
+/** A request: the file's name and bytes, the begin of the requested range (NaN: none), and the headers.
  * @typedef {{ name: string, bytes: Buffer, from: number, headers: import('node:http').IncomingHttpHeaders }} Asked */
 
-/** How the server answers; undefined: as it should, without validators. Status, headers, body; null breaks the
- * connection off.
+/** How the server answers: status, headers, body. undefined: correctly, without validators; null: it closes the
+ * connection.
  * @type {(asked: Asked) => [number, Record<string, string | number>, (Buffer | string)?] | null | undefined} */
 let answer;
 /** @type {Asked[]} */
@@ -57,7 +57,7 @@ after(async () => {
  *     Buffer]} */
 const whole = ({ bytes }, more = {}) => [200, { 'Content-Length': bytes.length, ...more }, bytes];
 
-/** The bytes from a place on, and what is said of them.
+/** A correct answer with the bytes of the range.
  * @param {Asked} asked @param {Record<string, string>} [more] @returns {[number, Record<string, string | number>,
  *     Buffer]} */
 const part = ({ bytes, from }, more = {}) => [
@@ -90,7 +90,7 @@ const refuses = (message) =>
 
 describe('an answer to a request for a part', () => {
     /**
-     * What is done with the later request for weights.
+     * How the server answers the later request for weights.
      * @type {[what: string, give: (asked: Asked) => ReturnType<typeof answer>, message?: RegExp][]}
      */
     const cases = [
@@ -219,10 +219,10 @@ describe('a file that changes between its header and its weights', () => {
                 await (message ? refuses(message) : loads());
             });
 
-    test('a server is asked for its part of that file only (If-Range)', async () => {
+    test('requests have If-Range, so that the server sends a part of the same file only', async () => {
         for (const [fields, wanted] of /** @type {[Record<string, string>, string | undefined][]} */ ([
             [{ ETag: '"a"', 'Last-Modified': date(1) }, '"a"'],
-            [{ ETag: 'W/"a"', 'Last-Modified': date(1) }, date(1)], // a weak one is not allowed there
+            [{ ETag: 'W/"a"', 'Last-Modified': date(1) }, date(1)], // If-Range does not allow weak ETags
             [{}, undefined],
         ])) {
             seen = [];
@@ -279,7 +279,7 @@ describe('a file that changes between its header and its weights', () => {
             code: 'NB_ERR_FILE',
             message: /could not be read at byte 4096.*Was it moved or changed/,
         });
-        // where a browser gives what is left, without a word
+        // some browsers return what is left of a shortened file, without an error
         const short = /** @type {Blob} */ ({
             size: 9,
             slice: () => ({ size: 9, arrayBuffer: async () => new ArrayBuffer(5) }),
@@ -338,7 +338,7 @@ describe('an optional file may be absent in any way', () => {
             );
         });
 
-    test('text/html without a page, where JSON should be', async () => {
+    test('JSON that is sent as text/html', async () => {
         answer = ({ name }) =>
             name === 'tokenizer_config.json'
                 ? [200, { 'Content-Type': 'text/html; charset=utf-8' }, 'Not found']
@@ -346,7 +346,7 @@ describe('an optional file may be absent in any way', () => {
         await loads();
     });
 
-    test('what is there is read, whatever it is called', async () => {
+    test('a file that is there is read, whatever its type', async () => {
         const template = '<s>{{ messages[0].content }}';
         answer = (asked) =>
             asked.name === 'chat_template.jinja'
@@ -359,7 +359,7 @@ describe('an optional file may be absent in any way', () => {
         await model.dispose();
     });
 
-    test('but a server that is busy or broken is an error, and so is what the model cannot be without', async () => {
+    test('but an error of the server is an error, and so is a missing file that the model needs', async () => {
         for (const status of [408, 429, 500, 503]) {
             answer = ({ name }) => (name === 'tokenizer_config.json' ? [status, {}] : undefined);
             await refuses(new RegExp(`tokenizer_config\\.json answered ${status}`));
@@ -387,7 +387,7 @@ describe('an optional file may be absent in any way', () => {
         await refuses(
             /config\.json answered 404.*This one has GGUF files \(a%20b\.gguf, c\.GGUF\): name one of them, as http:.*\/a%20b\.gguf/,
         );
-        // with a configuration beside them, and a list as the hub's
+        // with a configuration beside them, and a list of files like the hub's
         answer = ({ name }) =>
             name === ''
                 ? [

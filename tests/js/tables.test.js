@@ -1,6 +1,5 @@
-// The tables of docs/support.md say what was tested and no more. (Whether they are today's, make test checks at its
-// end.)
-// Runs once: the result does not depend on the version of Node.
+// How the tables of docs/support.md and docs/speed.md are made. (make test checks at its end whether the former are up
+// to date.) Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -13,7 +12,7 @@ const BOTH = ['simd128', 'relaxed'];
 /** @param {string} model @param {string} form @param {string} build @returns {import('../support/tested.js').Tested} */
 const row = (model, form, build) => ({ model, form, architecture: 'llama', build, types: ['Q4_0'] });
 
-test('a model counts when every build ran it, and a new method has a column of its own', () => {
+test('a model counts if every build ran it, and an unknown method gets a column of its own', () => {
     const tested = [
         ...BOTH.flatMap((build) => [row('a', 'GGUF', build), row('b', 'GGUF', build), row('c', 'hqq', build)]),
         row('d', 'gptq', 'simd128'),
@@ -24,7 +23,7 @@ test('a model counts when every build ran it, and a new method has a column of i
     assert.match(bert, /^\| `bert` \|( untested \|){7}$/);
 });
 
-test('each type has its kernel in each build, and those alike stand together', () => {
+test('each type has its kernel in each build, and types with the same kernels share a row', () => {
     const kernels = (/** @type {string} */ isa, /** @type {string} */ fast) => ({
         families: [],
         kernels: new Map([
@@ -52,7 +51,7 @@ test('each type has its kernel in each build, and those alike stand together', (
     assert.match(types(lists, all.slice(0, 2)), /^\| Q4_0, IQ4_NL \| 16 bits, simd128 \| .*relaxed \(untested\) \|$/m);
 });
 
-test('tables go where a page has their marks', () => {
+test('tables go between the comments that mark their places', () => {
     const page = 'a\n<!-- make tables: x -->\nold\n<!-- end -->\nb\n';
     assert.equal(insert(page, { x: 'new' }), page.replace('old', 'new'));
     assert.throws(() => insert(page, { y: 'new' }), /make tables: y/);
@@ -64,7 +63,7 @@ test("docs/speed.md has the tables and the chart of docs/bench.json's figures", 
         page = read('speed.md');
     assert.equal(insert(page, tablesOf(report), 'chart.js'), page, 'run node tests/bench/chart.js');
     assert.equal(chartOf(report), read('speed.svg'), 'run node tests/bench/chart.js');
-    // what the text around the tables says of the run
+    // the text around the tables must agree with the run
     for (const fact of [report.cpu, `${report.cores} cores`, report.date, `medians of ${report.repetitions}`])
         assert.ok(page.replace(/\s+/g, ' ').includes(fact), `docs/speed.md does not say ${fact}`);
 });
@@ -83,7 +82,7 @@ test('a run of the bench becomes figures: rates with a digit, ratios of what the
         generate: 30,
         times: { wllama: { prompt: 3, generate: 1 }, native: { prompt: 2, generate: 1 } },
     });
-    const chart = chartOf(figuresOf(run)); // which has no bar of an engine that did not run
+    const chart = chartOf(figuresOf(run)); // it has no bar for an engine that did not run
     assert.deepEqual(
         [...chart.matchAll(/data-id="(\w+)"/g)].map(([, id]) => id),
         ['exact', 'native', 'wllama', 'exact', 'native', 'wllama'],

@@ -1,6 +1,5 @@
-// llama.cpp's 70 chat templates, where make vocabularies has put them: the prompts of 60 conversations, ordinary and
-// hostile ones, are those of transformers, and so are the tokens (tests/oracles/template_vectors.py). And nobody forges
-// a turn.
+// llama.cpp's 70 chat templates (`make vocabularies` fetches them) with 60 conversations, ordinary and hostile ones:
+// prompts and tokens are those of transformers (tests/oracles/template_vectors.py), so no message can forge a turn.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -23,7 +22,7 @@ const TAG = /^<\/?[a-z_]+>$/;
 /** @param {string} template */
 const spelt = (template) => [...new Set(template.match(SPECIAL))].sort();
 
-/** The tokenizer with the special tokens that the template spells, as template_vectors.py has it.
+/** The tokenizer with the special tokens that the template's source has, as in template_vectors.py.
  * @param {any} tokenizer @param {string} template */
 function withTokens(tokenizer, template) {
     const { vocab } = tokenizer.model;

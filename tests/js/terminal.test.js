@@ -18,8 +18,8 @@ const cli = `${root}web/cli.js`;
 const nibble = (args, stdio = ['ignore', 'pipe', 'pipe']) =>
     spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', stdio });
 
-/** The tiny model with something else for the first value that is so. @param {string} from @param {string} to as
- * many bytes */
+/** The tiny model with the first occurrence of a string replaced. @param {string} from @param {string} to of the same
+ * length */
 function changed(from, to) {
     const bytes = readFileSync(models.tiny),
         at = bytes.indexOf(from);
@@ -39,7 +39,7 @@ describe('no file and no model writes control characters to the terminal', () =>
     evil.write(Buffer.byteLength(hostile) <= evil.length ? hostile : '\x1b[2J\r\n');
     const path = changed(name, evil.toString());
 
-    test('what is filtered', () => {
+    test('characters that are filtered', () => {
         assert.equal(plain('a\x1b[31mb\r\nc\td\x9b\x7f\0e é😀'), 'a?[31mb\nc\td???e é😀');
         assert.equal(oneLine('a\nb\tc\u2028d\u202ee'), 'a?b?c?d?e');
     });
@@ -60,7 +60,7 @@ describe('no file and no model writes control characters to the terminal', () =>
             assert.ok(stderr.split('\n').length <= 3);
         });
 
-    test('a name cannot look like other lines, and JSON keeps it', () => {
+    test('a name cannot fake other lines, and JSON keeps it', () => {
         assert.doesNotMatch(nibble(['inspect', changed(name, 'x\nchat'.padEnd(name.length, 'x'))]).stdout, /^chatx*$/m);
         assert.equal(JSON.parse(nibble(['inspect', path, '--json']).stdout).name, evil.toString());
     });
@@ -74,7 +74,7 @@ describe('no file and no model writes control characters to the terminal', () =>
         assert.equal(JSON.parse(nibble([...args, '--json']).stdout).text, '\x1b\x1b\x1b');
     });
 
-    test('nothing is written but through terminal.js', () => {
+    test('everything is written through terminal.js', () => {
         const files = [
             'cli.js',
             ...readdirSync(`${root}web/cli`)
@@ -118,7 +118,7 @@ test('--help is help, unless it is the value of a flag', () => {
     assert.ok(Array.isArray(JSON.parse(nibble(['tokenize', models.tiny, '--text', '-h', '--special']).stdout)));
 });
 
-test('Ctrl-C ends what cannot be left in the middle, too', async () => {
+test('Ctrl-C also ends work that cannot be interrupted', async () => {
     const tokens = Array.from({ length: 12000 }, (_, i) => 3 + (i % 1000)).join();
     const child = spawn(process.execPath, [cli, 'embed', models.tiny, '--context', '12000', '--tokens', tokens], {
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -170,7 +170,7 @@ describe('the chat in the terminal', {
         assert.doesNotMatch(shown, /readline|ERR_|error/i);
     });
 
-    test('lines that come together, or during an answer, are answered in turn', () => {
+    test('lines that come at once, or during an answer, are answered in turn', () => {
         const { shown, code } = atTerminal(
             [
                 ['> ', 'One.\rTwo.\r/help\r'],

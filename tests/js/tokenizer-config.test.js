@@ -1,6 +1,5 @@
-// tokenizer_config.json and special_tokens_map.json against tokenizer.json: tokens, texts and ends are those of
-// transformers' AutoTokenizer on the folder (tests/oracles/tokenizer_config.py, which has the table of all keys that it
-// reads).
+// tokenizer_config.json and special_tokens_map.json beside tokenizer.json: tokens, texts and ends are those of
+// transformers' AutoTokenizer on the folder (tests/oracles/tokenizer_config.py, which lists all keys that it reads).
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -49,7 +48,7 @@ for (const wanted of cases)
         }
     });
 
-test('what nibble does not do is refused by its key', () =>
+test('unsupported keys are refused by name', () =>
     assert.rejects(open({ of: 'gpt2', model_type: 'llama', config: { split_special_tokens: true } }), {
         code: 'NB_ERR_UNSUPPORTED',
         message: /split_special_tokens/,

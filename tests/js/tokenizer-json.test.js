@@ -43,7 +43,7 @@ const split = (/** @type {string} */ Regex) => ({
 });
 const special = (/** @type {string} */ id) => ({ SpecialToken: { id, type_id: 0 } });
 
-/** What is changed, of which form, and what the refusal names. @type {[string, string, object, RegExp][]} */
+/** The change, the tokenizer that is changed, the new members, and what the error must name. @type {[string, string, object, RegExp][]} */
 const refused = [
     [
         'an unknown expression',
@@ -202,7 +202,7 @@ for (const [what, name, change, message] of refused)
         });
     });
 
-test('a name that one file writes with escapes is the same name', async () => {
+test('a name with JSON escapes is the same name', async () => {
     const { tokenizer, config, cases } = JSON.parse(readFileSync(`${folder}gpt2.json`, 'utf8'));
     const files = filesOf(tokenizer, {});
     files[2] = new File([JSON.stringify(config).replace('<|end|>', '\\u003c|end|\\u003e')], 'tokenizer_config.json');

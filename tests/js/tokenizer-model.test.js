@@ -1,5 +1,5 @@
-// A folder with sentencepiece's tokenizer.model and no tokenizer.json: tokens and texts are those of transformers, or
-// of the library itself (tests/oracles/tokenizer_model.py).
+// Folders with sentencepiece's tokenizer.model and no tokenizer.json: tokens and texts are those of transformers, or of
+// sentencepiece itself (tests/oracles/tokenizer_model.py).
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -45,7 +45,7 @@ for (const [i, wanted] of cases.entries())
         }
     });
 
-test('one that is damaged, or of another kind, is refused with what helps', async () => {
+test('a damaged file, or one of another kind, is refused with advice', async () => {
     const whole = Buffer.from(cases[0].model, 'base64');
     for (const bytes of [whole.subarray(0, 1000), Buffer.alloc(40, 255), Buffer.alloc(1)])
         await assert.rejects(open(filesOf(cases[0], bytes)), {
@@ -58,7 +58,7 @@ test('one that is damaged, or of another kind, is refused with what helps', asyn
     });
 });
 
-test('over HTTP it is fetched only where there is no tokenizer.json', async () => {
+test('over HTTP it is fetched only if there is no tokenizer.json', async () => {
     const tokenizer = JSON.stringify(
         JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/llama2.json`, 'utf8')).tokenizer,
     );

@@ -1,6 +1,5 @@
-// A file with a vocabulary and no weights tokenizes, in every build; the tokens are llama.cpp's
-// (tests/core/test_tokenizer.c goes through all of them: here those with special tokens go all the way through the API
-// and the command).
+// Files with a vocabulary and no weights tokenize in every build, with llama.cpp's tokens. (tests/core/test_tokenizer.c
+// tests all cases; here texts with special tokens go through the API and the command.)
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -44,7 +43,7 @@ function readCases(name) {
         cases = [];
     let at = 4;
     for (let token = file.readUInt32LE(0); token > 0; token--) {
-        at += 2 + file[at + 1]; // whether it is an end, and its text,
+        at += 2 + file[at + 1]; // skip whether it is an end, its text,
         at += 1 + file[at]; // and its text with special tokens
     }
     let left = file.readUInt32LE(at);
@@ -65,8 +64,8 @@ for (const { name: build, supported } of builds)
             try {
                 let compared = 0;
                 for (const { text, flags, tokens } of readCases(name)) {
-                    if (!(flags & ADD_SPECIAL)) continue; // the API adds what the model would be fed
-                    // ... and composes texts for Qwen, as its own tokenizer does and llama.cpp does not
+                    if (!(flags & ADD_SPECIAL)) continue; // the API always adds special tokens
+                    // ... and normalizes texts to NFC for Qwen, like its own tokenizer, and unlike llama.cpp
                     if (model.info.tokenizer?.nfc && texts[text] !== texts[text].normalize('NFC')) continue;
                     const special = (flags & PARSE_SPECIAL) !== 0;
                     assert.deepEqual(await model.tokenize(texts[text], { special }), tokens, `${name}: ${texts[text]}`);
@@ -94,7 +93,7 @@ test("Gemma's tokens are llama.cpp's, and so is the text of each", { skip: model
     }
 });
 
-test('a byte order mark is text like any other', async () => {
+test('a byte order mark is ordinary text', async () => {
     const model = await load(`${folder}smollm.gguf`, { threads: 1, headerOnly: true });
     try {
         for (const text of ['\ufeff', '\ufeff\ufeffa'])

@@ -1,4 +1,4 @@
-// nibble train: what it writes and tells, that nothing is lost when it is interrupted, and what it does on a full disk.
+// nibble train: what it writes and prints, that nothing is lost after an interrupt, and what it does on a full disk.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -32,7 +32,7 @@ function nibble(...args) {
     return { status, stdout, stderr };
 }
 
-/** The losses' plot of a page. @param {string} page */
+/** The plot of the losses in a page. @param {string} page */
 const plotOf = (page) => /<svg.*<\/svg>/s.exec(readFileSync(at(page), 'utf8'))?.[0];
 
 /** @param {string} out @param {string[]} args */
@@ -66,7 +66,7 @@ test('a new model: the GGUF, the page, the lines, and JSON', async () => {
     assert.deepEqual([model.info.layers, model.info.vocabulary, model.info.context], [1, 263, 64]);
     assert.ok((await model.complete('The ', { maxTokens: 4 })).tokens.length > 0);
     await model.dispose();
-    // on from there, with two texts; and a tokenizer that is a file
+    // train it further, with two texts; and a tokenizer that is a single file
     const data = ['--data', text],
         init = nibble('--init', at('new.gguf'), ...data, ...data, '-o', at('on.gguf'), '--steps', '2'),
         file = anew('file.gguf', '--steps', '1'),
@@ -95,22 +95,22 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
             said += some;
         });
         child.stderr.once('data', async () => {
-            child.kill(signal); // its first line, after some steps
+            child.kill(signal); // at its first line, after some steps
             await setTimeout(1);
-            if (signal === 'SIGHUP') child.kill(signal); // as the shell does after the system
+            if (signal === 'SIGHUP') child.kill(signal); // the system sends it, and then the shell again
         });
         assert.equal((await once(child, 'close'))[0], code, said);
         const [, step] = /interrupted after step (\d+) of 150; --resume goes on from step \1\n$/.exec(said) ?? [];
         assert.ok(Number(step) >= 8 && Number(step) < 150, said);
         assert.ok(!readdirSync(folder).includes(`${name}.gguf`), 'nothing is written that is not done');
-        // the page of the first part is written over
+        // the page of the first run is replaced
         const { status, stdout, stderr } = nibble(...anew(`${name}.gguf`, ...steps, ...kept, '--resume', '--json'));
         assert.equal(status, 0, stderr);
         const told = JSON.parse(stdout);
         assert.equal(told.firstStep, Number(step));
         assert.ok(readFileSync(at(`${name}.gguf`)).equals(readFileSync(straight)));
         assert.equal(plotOf(`${name}.html`), plotOf('straight.html'), 'the page has the steps before the break, too');
-        // all steps are done already: the model is written, and the losses of the last step are told once more
+        // all steps are done already: the model is written, and the last losses are printed again
         const done = nibble(...anew(`${name}.gguf`, ...steps, ...kept, '--resume', '--force', '--json')),
             { loss, validationLoss, tokensPerSecond } = JSON.parse(done.stdout);
         assert.deepEqual([loss, validationLoss, tokensPerSecond], [told.loss, told.validationLoss, null]);
@@ -119,7 +119,7 @@ for (const [signal, code] of /** @type {[NodeJS.Signals, number][]} */ ([
         assert.match(anewAgain.stderr, /\.html is there already; --force writes over it/);
     });
 
-test('files that would take the place of each other, or of what is no checkpoint, are refused at once', () => {
+test('outputs that would replace each other, or a file that is no checkpoint, are refused at once', () => {
     const same = nibble(...anew('same.gguf', '--steps', '1', '--checkpoint', `${folder}/./same.gguf`));
     assert.deepEqual(
         [same.status, same.stderr.split('\n')[0]],
@@ -127,7 +127,7 @@ test('files that would take the place of each other, or of what is no checkpoint
     );
     const init = [...['--init', `${root}tests/fixtures/models/type-f16.gguf`, '--data', text, '-o', at('other.gguf')]],
         none = nibble(...init, '--checkpoint', text, '--resume');
-    assert.equal(none.status, 2, none.stderr); // it is the text, too
+    assert.equal(none.status, 2, none.stderr); // this file is also the text
     const bits = nibble(...anew('bits.gguf', '--optimizer-bits', '16', '--data', at('absent.txt')));
     assert.equal(bits.stderr.split('\n')[0], 'nibble: optimizerBits (--optimizer-bits) must be 8 or 32, not 16');
     writeFileSync(at('no.ckpt'), 'This is no checkpoint.');
@@ -135,12 +135,12 @@ test('files that would take the place of each other, or of what is no checkpoint
     assert.equal(wrong.stderr, 'nibble: the checkpoint is not one of a training by nibble\n');
 });
 
-test('a time is told in whole seconds, minutes and seconds, or hours', () => {
+test('times are printed in seconds, minutes and seconds, or hours', () => {
     assert.deepEqual([0.2, 59.5, 119.5, 3599.5, 5400].map(inTime), ['1 s', '1 min 0 s', '2 min 0 s', '1.0 h', '1.5 h']);
 });
 
 for (const signal of ['SIGTERM', 'SIGHUP'])
-    test(`${signal} does not end what is written while the command ends by itself`, () => {
+    test(`${signal} does not interrupt the last writing of the command`, () => {
         const script = `
         import { setTimeout } from 'node:timers/promises';
         import { writeWhole } from '${root}web/cli/files.js';
@@ -173,12 +173,12 @@ test('a full disk: the training goes on without the checkpoint, and the one befo
     writeFileSync(at('full.ckpt'), before);
     const run = (/** @type {number} */ blocks, /** @type {string} */ out, /** @type {string[]} */ ...more) => {
         const kept = ['--steps', '12', '--checkpoint', at('full.ckpt'), '--every', '5', '--resume', ...more],
-            script = `ulimit -f ${blocks}; exec "$@"`; // a limit on files' size stands for the disk: KB
+            script = `ulimit -f ${blocks}; exec "$@"`; // a limit on the size of files, in KB, acts as a full disk
         return spawnSync('bash', ['-c', script, 'bash', process.execPath, ...withCommand(anew(out, ...kept))], {
             encoding: 'utf8',
         });
     };
-    // room for the model, of 80 KB, but not for a checkpoint, of 215 KB
+    // enough for the model of 80 KB, but not for a checkpoint of 215 KB
     const some = run(128, 'full.gguf');
     assert.equal(some.status, 0, some.stderr);
     const told = /cannot write .*full\.ckpt: the file would be larger than is allowed(; the training goes on)?\n/g;
@@ -201,7 +201,7 @@ test('a full disk: the training goes on without the checkpoint, and the one befo
     );
 });
 
-test('a loss that is no number: the step is told, and the last good checkpoint stays', async () => {
+test('a loss that is not finite: the error names the step, and the last good checkpoint stays', async () => {
     const args = anew('bad.gguf', '--steps', '20', '--warmup', '10', '--clip', '0', '--every', '1');
     args[args.indexOf('--rate') + 1] = '1e6';
     const { status, stderr } = nibble(...args, '--checkpoint', at('bad.ckpt'));

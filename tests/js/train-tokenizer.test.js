@@ -1,5 +1,5 @@
-// trainTokenizer() and nibble tokenizer: the tokenizer.json that the library tokenizers writes, the token ids that
-// transformers gives with it (tests/oracles/trained_tokenizers.py), and what is refused.
+// trainTokenizer() and nibble tokenizer: the tokenizer.json equals the one that the library tokenizers writes, the
+// token ids are those of transformers (tests/oracles/trained_tokenizers.py), and what is refused.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -33,7 +33,7 @@ function nibble(...args) {
     return { status, stdout, stderr };
 }
 
-/** With a text on standard input, which must be a pipe. @param {string} file @param {string[]} args */
+/** Runs the command with a file on standard input, through a pipe. @param {string} file @param {string[]} args */
 function piped(file, ...args) {
     const script = 'cat "$0" | "$@"',
         command = [process.execPath, `${root}web/cli.js`, ...args];
@@ -48,7 +48,7 @@ for (const { options, json, texts, ids } of cases)
         assert.equal(learned.tokens, Object.keys(JSON.parse(json).model.vocab).length);
         assert.equal(learned.brokenBytes, 0);
 
-        // a folder with this tokenizer becomes a GGUF, with weights of no step
+        // make a GGUF with this tokenizer, by a training without steps
         const tokenizer = [new File([learned.json], 'tokenizer.json')],
             training = await train({ config: CONFIG, tokenizer }, { data: text, steps: 1, batch: 1, length: 32 }),
             gguf = new Uint8Array(await new Response(/** @type {any} */ (training.model())).arrayBuffer());
@@ -63,7 +63,7 @@ for (const { options, json, texts, ids } of cases)
         await model.dispose();
     });
 
-test('texts may come in any way, and several are texts of their own', async () => {
+test('texts may come from any source, and several are separate texts', async () => {
     const options = { vocabulary: 300 },
         { json } = await trainTokenizer(bytes, options);
     const stream = new ReadableStream({
@@ -75,7 +75,7 @@ test('texts may come in any way, and several are texts of their own', async () =
     assert.equal((await trainTokenizer(/** @type {any} */ (stream), options)).json, json);
     assert.equal((await trainTokenizer(at('text.txt'), options)).json, json);
     const twice = await trainTokenizer([at('text.txt'), new File([bytes], 'b.txt')], options);
-    assert.equal(twice.json, json); // all counts are doubled
+    assert.equal(twice.json, json); // all counts are doubled, so the order of merges is the same
     assert.equal(twice.bytes, 2 * bytes.length);
 });
 
@@ -155,7 +155,7 @@ for (const { end, json, config, texts, ids } of folders)
         assert.equal(status, 0, stderr);
         assert.equal(readFileSync(join(place, 'tokenizer.json'), 'utf8'), json);
         assert.equal(readFileSync(join(place, 'tokenizer_config.json'), 'utf8'), config);
-        // nibble itself makes the same of the folder
+        // nibble gives the same ids with the folder
         const model = join(place, 'model.gguf'),
             trained = nibble(...anew('--data', at('text.txt'), '--steps', '1', '--tokenizer', place, '-o', model));
         assert.equal(trained.status, 0, trained.stderr);
@@ -190,7 +190,7 @@ test('nibble train learns the tokenizer from its data', async () => {
     assert.equal(readFileSync(at('dash.json'), 'utf8'), json);
 });
 
-test('nibble train --end: a token stands between the texts, and the model ends what it writes with it', async () => {
+test('nibble train --end: a token separates the texts, and ends what the model writes', async () => {
     const story = 'Once there was a cat.\n';
     writeFileSync(at('one.txt'), Array(40).fill(story).join('<|endoftext|>'));
     writeFileSync(at('two.txt'), story);

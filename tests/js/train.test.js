@@ -1,4 +1,4 @@
-// train(): what it learns, that the same seed gives the same bits however it runs, and what it refuses.
+// train(): what it learns, that the same seed always gives the same bits, and what it refuses.
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,13 +20,13 @@ const fixtures = `${root}tests/fixtures/`,
     small = `${fixtures}safetensors/llama-f32`,
     text = readFileSync(`${root}LICENSE`, 'utf8').repeat(2);
 
-/** A few steps of parts of two sizes, in which the text comes more than once. */
+/** Options of a short run: batches in parts of two sizes, and more than one pass over the text. */
 const SHORT = { data: text.slice(0, 600), steps: 5, batch: 5, length: 32, part: 2, rate: 0.01, warmup: 1, seed: 7 };
 
 test('the random numbers are those of the reference implementations', () => {
     const random = new Random(0, 0);
     random.state.set([1, 2, 3, 4]);
-    // of xoshiro128starstar.c 1.1, as rand_xoshiro's tests have them
+    // xoshiro128starstar.c 1.1; the numbers are from the tests of rand_xoshiro
     const expected = [
         11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804,
     ];
@@ -99,7 +99,7 @@ for (const [name, source] of /** @type {[string, TrainSource][]} */ ([
             assert.ok(Math.abs(told - expected) < 1e-4 * expected, `${told}, and by the engine ${expected}`);
         }
         if (!isNew(source))
-            // a rate of 0 changes nothing, so this is what quantize() makes of the source
+            // with a rate of 0 nothing changes, so this is the source as quantize() converts it
             assert.ok(before.model.equals(await whole(quantize(source, { type: 'f32', requantize: true }))));
     });
 
@@ -120,7 +120,7 @@ function newSource(changes) {
     };
 }
 
-test("folders learn as PyTorch's do: loss, gradient and rate of each step", async () => {
+test("folders: loss, gradient and learning rate of each step are PyTorch's", async () => {
     const { options, cases } = JSON.parse(readFileSync(`${fixtures}train/folder.json`, 'utf8'));
     for (const { folder, tokens, losses, norms, rates } of cases) {
         const { steps } = await run(fixtures + folder, { ...options, data: tokens, part: 3 });
@@ -139,7 +139,7 @@ test('a new model: the distribution of its weights', async () => {
         { tensors } = loaded.info;
     await loaded.dispose();
     assert.equal(tensors.length, 3 + 9 * 8);
-    let at = model.length - tensors.reduce((sum, { bytes }) => sum + bytes, 0); // all are whole units of the alignment
+    let at = model.length - tensors.reduce((sum, { bytes }) => sum + bytes, 0); // no tensor needs padding
     for (const { name, shape, bytes } of tensors) {
         const weights = new Float32Array(model.buffer.slice(model.byteOffset + at, model.byteOffset + at + bytes));
         at += bytes;
@@ -151,7 +151,7 @@ test('a new model: the distribution of its weights', async () => {
     }
 });
 
-test('the time that is left has the measurements of what is held out, too', async () => {
+test('the time that is left includes measuring the held-out text', async () => {
     const { info, steps } = await run(small, { ...SHORT, data: text, validation: 0.5, validateEvery: 2 }),
         tokens = info.batch * info.length;
     for (const [i, { tokensPerSecond, secondsLeft }] of steps.entries()) {
@@ -163,7 +163,7 @@ test('the time that is left has the measurements of what is held out, too', asyn
     }
 });
 
-test('one thread and two, parts as they are: the same bits', async () => {
+test('one thread and two give the same bits', async () => {
     const [one, two] = [await run(small, { ...SHORT, threads: 1 }), await run(small, { ...SHORT, threads: 2 })];
     assert.deepEqual([one.info.threads, two.info.threads], [1, 2]);
     assert.ok(one.model.equals(two.model));
@@ -175,7 +175,7 @@ test('one thread and two, parts as they are: the same bits', async () => {
         assert.ok(Math.abs(loss - one.losses[i]) < 1e-4, `step ${i}: ${loss} and ${one.losses[i]}`);
 });
 
-test('where memory is short, parts of a batch are smaller; a part that was asked for is not', async (t) => {
+test('if memory is short, parts of a batch are smaller, unless the option sets their size', async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'nibble-little-'));
     t.after(() => rmSync(folder, { recursive: true }));
     const wasmUrl = littleMemory(join(folder, 'wasm'), { train: 4 << 20 }),
@@ -185,13 +185,13 @@ test('where memory is short, parts of a batch are smaller; a part that was asked
     assert.ok(little.info.part < 32 && little.info.part > 1, `a part is ${little.info.part} sequences`);
     for (const [i, loss] of little.losses.entries()) assert.ok(Math.abs(loss - free.losses[i]) < 1e-4, `step ${i}`);
     await assert.rejects(train(small, { ...options, wasmUrl, part: 32 }), { code: 'NB_ERR_MEMORY' });
-    // a checkpoint of smaller parts goes on with these, wherever there is more memory
+    // a run resumed from a checkpoint keeps the smaller parts, even if there is more memory
     const first = await run(small, { ...options, wasmUrl }, 1),
         second = await run(small, { ...options, checkpoint: first.checkpoint });
     assert.ok(second.model.equals(little.model));
 });
 
-/** What a checkpoint keeps of steps. @param {import('../../web/index.js').TrainStep[]} steps */
+/** The facts about steps that a checkpoint has. @param {import('../../web/index.js').TrainStep[]} steps */
 const historyOf = (steps) =>
     steps.map(({ step, loss, validationLoss }) => ({
         step,
@@ -206,7 +206,7 @@ test('a checkpoint has the losses of all steps, and of the held-out text', async
         third = await run(small, { ...options, checkpoint: second.checkpoint });
     assert.deepEqual(third.info.history, historyOf(straight.steps.slice(0, 4)));
     assert.equal(straight.steps.filter(({ validationLoss }) => validationLoss !== undefined).length, 3);
-    // a header that is not whole, with a checksum that is right
+    // a header with wrong or missing facts, and the right checksum
     const broken = (/** @type {(facts: any) => void} */ change) => {
         const { facts, weights, moments } = readCheckpoint(second.checkpoint);
         change(facts);
@@ -224,7 +224,7 @@ test('a checkpoint has the losses of all steps, and of the held-out text', async
         });
 });
 
-test('a run that ends after any step goes on with the same bits', async () => {
+test('a run that ends after any step resumes with the same bits', async () => {
     const straight = await run(newSource({ num_hidden_layers: 1 }), SHORT);
     for (let until = 0; until <= SHORT.steps; until++) {
         const first = await run(newSource({ num_hidden_layers: 1 }), SHORT, until),
@@ -255,7 +255,8 @@ test('AdamW in 8 bits: nearly the same losses, smaller checkpoints, and the same
     assert.deepEqual([...first.losses, ...second.losses], straight.losses);
     assert.ok(second.model.equals(straight.model));
     assert.deepEqual(second.checkpoint, straight.checkpoint);
-    // what is neither a norm nor the embedding, 263 x 128, keeps 2 bytes in place of 8, and a scale of 4 for each 256
+    // except for norms and the embedding (263 x 128), each weight has 2 bytes instead of 8, and each 256 a scale of 4
+    // bytes
     const small = straight.info.parameters - 3 * 128 - 263 * 128,
         saved = exact.checkpoint.length - straight.checkpoint.length;
     assert.ok(Math.abs(saved - small * (8 - 2 - 8 / 256)) < 256, `${saved} bytes are saved`);
@@ -268,7 +269,7 @@ test('AdamW in 8 bits: nearly the same losses, smaller checkpoints, and the same
     });
 });
 
-test('checkpoints that are of something else, or damaged, are refused', async () => {
+test('checkpoints of another run, or damaged ones, are refused', async () => {
     const { checkpoint } = await run(small, SHORT, 1);
     const refused = (
         /** @type {RegExp} */ message,
@@ -323,7 +324,7 @@ test('what cannot be trained is refused by name', async () => {
     await assert.rejects(train(`${fixtures}safetensors/gptq-desc-act`, SHORT), /columns in another order/);
 });
 
-test('a text that is too short, tokens that are none, and other wrong arguments', async () => {
+test('a text that is too short, invalid tokens, and other wrong arguments', async () => {
     for (const [options, message] of /** @type {[any, RegExp][]} */ ([
         [{ data: 'a' }, /data \(--data\) has 1 tokens, which is 0 sequences of 32, and a batch is 5/],
         [{ data: text.slice(0, 150) }, /which is 4 sequences of 32, and a batch is 5/],
@@ -357,7 +358,7 @@ test('a text that is too short, tokens that are none, and other wrong arguments'
         await assert.rejects(train(source, SHORT), message);
 });
 
-test('a learning rate that diverges ends the run at a step that is told; the checkpoint before is good', async () => {
+test('a rate that diverges ends the run; the error names the step, and the last checkpoint is good', async () => {
     const options = { ...SHORT, rate: 1e5, lastRate: 1e5, warmup: 0, clip: 0 };
     const training = await train(small, options),
         good = await training.checkpoint();
@@ -379,7 +380,7 @@ test('a learning rate that diverges ends the run at a step that is told; the che
     await again.dispose();
 });
 
-test('a model that is not read waits in the worker, and so does what follows; cancelled, it makes way', async () => {
+test('a model that is not read blocks later requests; cancelling it unblocks them', async () => {
     const large = newSource({ hidden_size: 128, intermediate_size: 512 }), // 8 MB
         training = await train(large, SHORT),
         reader = training.model().getReader();
@@ -392,7 +393,7 @@ test('a model that is not read waits in the worker, and so does what follows; ca
     await training.dispose();
 });
 
-test('an abort ends it at once; what is over says so', async () => {
+test('an abort ends it at once; later calls say that it is over', async () => {
     const controller = new AbortController(),
         reason = new Error('enough'),
         training = await train(small, { ...SHORT, signal: controller.signal });

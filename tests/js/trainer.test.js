@@ -1,5 +1,5 @@
-// The trainer's modules (src/nibble_train.h): both export the header's functions, and learn the same bits. What these are is for
-// tests/core/test_train.c.
+// The trainer's modules (src/nibble_train.h): both export the header's functions, and learn the same bits.
+// (tests/core/test_train.c checks the bits.)
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nb_error, nb_train_optimizer, nb_train_shape, nb_train_tensor } from '../../web/abi.js';
@@ -63,7 +63,7 @@ function train({ core, memory }) {
     for (let i = 0; i < core.nb_trainer_tensors(trainer); i++) {
         check(core.nb_trainer_tensor(trainer, i, tensor));
         const [first, rows, columns] = new Uint32Array(memory.buffer, tensor, 3);
-        if (rows === 1) weights().fill(1, first, first + columns); // a norm's
+        if (rows === 1) weights().fill(1, first, first + columns); // norms
     }
     const data = new Int32Array(memory.buffer, tokens, 2 * SEQUENCES * LENGTH);
     for (let i = 0; i < SEQUENCES * LENGTH; i++) {
@@ -91,6 +91,6 @@ test('both modules learn a text that repeats itself, and the same bits', async (
         threads = train(await moduleOf('train-threads'));
     assert.deepEqual(plain, threads);
     const [first, last] = [plain.losses[0], plain.losses[STEPS - 1]];
-    // The loss of a model that knows nothing is about ln 50; of one that knows the four tokens' frequencies, 1.35.
+    // The loss is about ln 50 at first, and 1.35 for a model that has only learned the frequencies of the four tokens.
     assert.ok(Math.abs(first - Math.log(50)) < 0.5 && last < 1, `the loss was ${first}, and is ${last}`);
 });

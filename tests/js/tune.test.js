@@ -1,5 +1,5 @@
-// tune(): the divergence from the teacher falls, the file keeps its types and size, and what is refused. That the
-// blocks are what was trained, bit for bit, is for tests/core/test_tuning.c.
+// tune(): the divergence from the teacher falls, the file keeps its types and size, and what is refused.
+// (tests/core/test_tuning.c checks that the blocks have exactly the trained weights.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ const CONFIG = {
 };
 const OPTIONS = { teacher: at('base.gguf'), data: text, steps: 20, batch: 4, length: 32, rate: 0.002, seed: 3 };
 
-/** All of a stream. @param {any} stream */
+/** The bytes of a stream. @param {any} stream */
 const whole = async (stream) => Buffer.from(await new Response(stream).arrayBuffer());
 
 /**
@@ -67,7 +67,7 @@ before(async () => {
 });
 
 for (const type of ['q2_k', 'q4_0'])
-    test(`${type}: the divergence falls on a text that was not seen, and types and size are the same`, async () => {
+    test(`${type}: the divergence falls on another text, and types and size are the same`, async () => {
         const source = readFileSync(at(`${type}.gguf`)),
             { model } = await tuned(at(`${type}.gguf`), OPTIONS);
         writeFileSync(at('tuned.gguf'), model);
@@ -89,7 +89,7 @@ test('a learning rate of 0 writes the bytes that were read', async () => {
     assert.ok(model.equals(readFileSync(at('q2_k.gguf'))));
 });
 
-test('a checkpoint goes on with the same bits, with other threads too, and with no other teacher', async () => {
+test('a run resumes with the same bits, also with other threads, but not with another teacher', async () => {
     const short = { ...OPTIONS, steps: 6 },
         straight = await tuned(at('q4_0.gguf'), { ...short, threads: 1 }),
         { checkpoint } = await tuned(at('q4_0.gguf'), { ...short, threads: 2 }, 3),
@@ -128,7 +128,7 @@ test('the command: a file of the same size, and its last line', () => {
 test('a learning rate far too high: the loss rises, and scales stay within what the type can hold', async () => {
     const { losses, model } = await tuned(at('q4_0.gguf'), { ...OPTIONS, rate: 1e6, warmup: 0, clip: 0 });
     assert.ok(losses.every(Number.isFinite) && losses[19] > 10 * losses[0], losses.join(', '));
-    const loaded = await load(model); // it refuses numbers that are not finite
+    const loaded = await load(model); // load() refuses numbers that are not finite
     await loaded.dispose();
 });
 

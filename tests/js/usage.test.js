@@ -1,4 +1,4 @@
-// Wrong usage of the command line: exit code 2 wherever the fault is found, and messages that name flags which exist.
+// Wrong usage of the command line: the exit code is always 2, and messages name only flags that exist.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -37,7 +37,7 @@ const nibble = (...args) =>
         stdio: ['ignore', 'pipe', 'pipe'],
     });
 
-/** What makes a command's line whole. @type {Record<string, string[]>} */
+/** The arguments that each command needs. @type {Record<string, string[]>} */
 const WHOLE = {
     run: ['m.gguf', '--prompt', 'a'],
     eval: ['m.gguf', '--tokens', '1', '--logits', 'l'],
@@ -55,7 +55,7 @@ const WHOLE = {
     bench: ['m.gguf'],
 };
 
-/** A value that no flag of the type takes. @type {Record<string, string | undefined>} */
+/** For each type of flags, a value that none of them accepts. @type {Record<string, string | undefined>} */
 const WRONG = {
     integer: '1.5',
     number: 'many',
@@ -84,7 +84,7 @@ for (const [command, { flags }] of Object.entries(COMMANDS))
         const whole = [command, ...WHOLE[command]];
         assert.equal(refused(whole), null);
         for (const { flag, type } of flags) {
-            // what is there is put in the place of what the whole line has
+            // replace the flag if the complete line has it already
             const at = whole.indexOf(flag === 'output' ? '-o' : `--${flag}`),
                 others = at < 0 ? whole : [...whole.slice(0, at), ...whole.slice(at + 2)];
             const cases = [[...others, `--${flag}x`], ...(type === 'switch' ? [[...others, `--${flag}=1`]] : [])];
@@ -100,7 +100,7 @@ for (const [command, { flags }] of Object.entries(COMMANDS))
         }
     });
 
-describe('what only the model, or the other options, show to be wrong', () => {
+describe('options that only the model, or other options, make wrong', () => {
     const tiny = models.tiny,
         given = ['--file', text],
         trained = ['--data', text, '-o', `${out}.gguf`],
@@ -197,11 +197,11 @@ describe('what only the model, or the other options, show to be wrong', () => {
             assert.match(stderr, said);
             assert.match(stderr, new RegExp(`^nibble: [^\n]+\nTry: nibble ${args[0]} --help\n$`));
         });
-    test('nothing is left of them', () =>
+    test('they leave no files', () =>
         assert.deepEqual(readdirSync(folder).sort(), ['empty.txt', 'latin1.txt', 'none.dat', 'text.txt']));
 });
 
-test('a place where nothing can be written is told before the work', () => {
+test('an output that cannot be written is reported before the work', () => {
     const none = join(folder, 'none.gguf');
     for (const args of [
         ['eval', none, '--tokens', '1', '--logits', '/sys/x'],
@@ -213,18 +213,18 @@ test('a place where nothing can be written is told before the work', () => {
         ['tokenizer', '--data', none, '--vocabulary', '300', '-o', '/sys/x.json'],
         ['quantize', none, '/sys/x', '--format', 'gptq', '--method', 'gptq', '--calibration', text],
     ]) {
-        // that there is no model would be seen first if anything was done before
+        // the model does not exist either, which would be reported first if the work began before
         const { status, stderr } = nibble(...args);
         assert.deepEqual([status, /cannot write \/sys\/x.*: permission denied/.test(stderr)], [1, true], stderr);
     }
 });
 
 const all = [...new Set(Object.values(COMMANDS).flatMap(({ flags }) => flags.map(({ flag }) => flag)))];
-/** Words of other programs, and of the command itself. */
+/** Flags of other programs, and of the command itself. */
 const OTHERS = new Set(['help', 'version', 'input-type', 'jitless']);
 const WORD = /(?<![\w-])--([a-z][a-z-]*[a-z])/g;
 
-test('help: each flag that it speaks of is one of the same command', () => {
+test('help: each flag that it names exists for the command', () => {
     for (const [command, { flags, usage, flagsOnly }] of Object.entries(COMMANDS)) {
         assert.ok(!flagsOnly || !/standard input/.test(commandHelp(command)), `${command} reads no model from there`);
         const own = flags.map(({ flag }) => flag);
@@ -234,7 +234,7 @@ test('help: each flag that it speaks of is one of the same command', () => {
     }
 });
 
-/** The commands that the messages of a file are for, where these are not all. @type {[RegExp, string[]][]} */
+/** The commands whose messages a file has, if these are not all. @type {[RegExp, string[]][]} */
 const SPEAK_OF = [
     [/cli\/answer\.js/, ['run']],
     [/cli\/texts\.js/, ['tokenize', 'template', 'embed', 'eval']],
@@ -253,7 +253,7 @@ const SPEAK_OF = [
     [/src\/(convert|quant)\//, ['quantize']],
 ];
 
-test('messages: each flag that they speak of is one of the command that says it', () => {
+test('messages: each flag that they name exists for the command', () => {
     const sources = (/** @type {string} */ place, /** @type {string} */ ending) =>
         readdirSync(`${root}${place}`, { recursive: true, encoding: 'utf8' })
             .filter((name) => name.endsWith(ending) && !/^(jinja|report)\//.test(name))
@@ -264,7 +264,7 @@ test('messages: each flag that they speak of is one of the command that says it'
         const commands = SPEAK_OF.find(([pattern]) => pattern.test(file))?.[1],
             known = commands?.flatMap((name) => COMMANDS[name].flags.map(({ flag }) => flag)) ?? all;
         for (const [said, word] of code.matchAll(WORD)) {
-            if (file.endsWith('.c') && !new RegExp(`"[^"\n]*${said}\\b`).test(code)) continue; // x--, and no text
+            if (file.endsWith('.c') && !new RegExp(`"[^"\n]*${said}\\b`).test(code)) continue; // code such as x--
             seen++;
             assert.ok(OTHERS.has(word) || known.includes(word), `${file} speaks of --${word}`);
         }
@@ -274,7 +274,7 @@ test('messages: each flag that they speak of is one of the command that says it'
 
 const tables = { ...ownTables, ...quantizeTables, ...trainTables, ...qatTables, ...tokenizerTables };
 
-/** The tables of options, and the commands that have them as flags. @type {[string, string[]][]} */
+/** The tables of options, and the commands that have these options as flags. @type {[string, string[]][]} */
 const TABLES = [
     ['LOAD_OPTIONS', ['run']],
     ['GENERATE_OPTIONS', ['run']],
@@ -292,7 +292,7 @@ const TABLES = [
     ['TOKENIZER_OPTIONS', ['tokenizer']],
 ];
 
-test('tables of options: the flag that messages give with an option is one of the command', () => {
+test('tables of options: the flag of each option exists for the command', () => {
     for (const [table, commands] of TABLES)
         for (const [name, { flag }] of Object.entries(/** @type {any} */ (tables)[table]))
             for (const command of flag === undefined ? [] : commands)
@@ -302,7 +302,7 @@ test('tables of options: the flag that messages give with an option is one of th
                 );
 });
 
-test('README and docs: each flag of a command that they show is one of it', () => {
+test('README and docs: each flag that they show exists for the command', () => {
     const pages = ['README.md', 'CONTRIBUTING.md', ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)];
     let seen = 0;
     for (const page of pages.filter((name) => name.endsWith('.md')))

@@ -1,5 +1,5 @@
-// llama.cpp's own test of its tokenizers: hard texts and their tokens for 15 real vocabularies, where make vocabularies
-// has put them. (test_tokenizer.c and test_splits.c check the same with small vocabularies that are in the repository.)
+// llama.cpp's own test of its tokenizers: hard texts and their tokens for 15 real vocabularies (`make vocabularies`
+// fetches them). (test_tokenizer.c and test_splits.c do the same with small vocabularies that are in the repository.)
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -21,7 +21,7 @@ let cases = 0,
 for (const name of names)
     test(name, async () => {
         const texts = readFileSync(`${vocabularies}${name}.inp`, 'utf8').split('\n__ggml_vocab_test__\n');
-        if (texts.at(-1) === '') texts.pop(); // most of the files close with a separator
+        if (texts.at(-1) === '') texts.pop(); // most of the files end with a separator
         const lines = readFileSync(`${vocabularies}${name}.out`, 'utf8').split('\n');
         const model = await load(vocabularies + name, { threads: 1, headerOnly: true });
         try {
@@ -31,8 +31,8 @@ for (const name of names)
                     .split(/\s+/)
                     .filter((word) => word !== '')
                     .map(Number);
-                // Qwen's tokenizers compose texts, as transformers has them (Qwen3_5Tokenizer). llama.cpp does not, nor
-                // are its tokens of such texts those of the library: there the composed text decides.
+                // Qwen's tokenizers normalize texts to NFC, as in transformers (Qwen3_5Tokenizer), and llama.cpp does
+                // not. So for such texts the expected tokens are those of the normalized text.
                 const composed = model.info.tokenizer?.nfc ? text.normalize('NFC') : text;
                 assert.deepEqual(
                     await model.tokenize(text, { bare: true }),
@@ -47,6 +47,6 @@ for (const name of names)
         }
     });
 
-test('694 cases in all, of 3 of them the composed text', { skip }, () =>
+test('694 cases in all, 3 of them with a normalized text', { skip }, () =>
     assert.deepEqual([cases, decomposed], [694, 3]),
 );

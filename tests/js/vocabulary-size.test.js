@@ -1,5 +1,5 @@
-// A tokenizer may have more tokens than the embedding has rows: Gemma 3 1B has one for pictures, fine-tunes one to pad
-// with. Such a model is whole; only to evaluate such a token is an error.
+// A tokenizer may have more tokens than the embedding has rows: Gemma 3 1B has one for images, fine-tunes one for
+// padding. Such a model is valid; only evaluating such a token is an error.
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -84,7 +84,8 @@ test('a folder whose added token has the first missing row', async () => {
     try {
         await check(model, rows);
         assert.ok((await model.tokenize('<image_soft_token>', { special: true })).includes(rows));
-        // the template's own token is one, the message's is text: tokens past the rows have names, too
+        // the template's token is a special token, the same name in a message is text: tokens beyond the rows have
+        // names, too
         const { tokens } = await model.applyTemplate([{ role: 'user', content: 'a<turn>b<image_soft_token>' }]);
         assert.deepEqual(
             tokens.filter((token) => token >= rows),

@@ -1,7 +1,7 @@
-// quantizeFolder({ activations }), and `nibble quantize --activations`: compressed-tensors' int-quantized folders have
-// the scales, zero points, codes and norms of the oracle (tests/oracles/w8a8_folders.py), and the fields that vLLM asks
-// for; nibble computes with them what it computes with the weights that the codes stand for. (The observers of ranges,
-// tests/core/test_ranges.c checks; that the libraries read the folders, tests/oracles/w8a8_perplexity.py.)
+// quantizeFolder({ activations }), and `nibble quantize --activations`: int-quantized folders of compressed-tensors
+// have the scales, zero points, codes and norms of the oracle (tests/oracles/w8a8_folders.py), and the fields that vLLM
+// reads; nibble's logits of them are those with the dequantized weights. (tests/core/test_ranges.c tests the observers
+// of ranges; tests/oracles/w8a8_perplexity.py lets the libraries read the folders.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -60,7 +60,7 @@ const near = (a, b, most, what) => assert.ok(Math.abs(a - b) <= most * Math.abs(
 for (const [i, { folder, options, ...right }] of cases.entries())
     test(`${folder}, ${JSON.stringify(options)}: the oracle's numbers`, async () => {
         const isBf16 = folder === 'quantize/plain',
-            // both round to the type; a number that lies between two may become either
+            // both round to the type; numbers near a tie may be rounded either way
             most = isBf16 ? 2 ** -8 : 1e-5;
         const isCalibrated = options.activations === 'static' || options.smooth !== undefined;
         const { tensors, ranges } = await make(fixture(folder), `case-${i}`, { ...(isCalibrated && TEXT), ...options });
@@ -93,11 +93,11 @@ for (const [i, { folder, options, ...right }] of cases.entries())
                 others += off;
             }
         }
-        // where a scale is rounded to another neighbour, a few codes of its row are
+        // if a scale is rounded differently, so are a few codes of its row
         assert.ok(others <= (isBf16 ? 0.01 : 0.002) * all, `${others} of ${all} codes are others`);
     });
 
-test('the fields and tensors that vLLM and compressed-tensors ask for', async () => {
+test('the fields and tensors that vLLM and compressed-tensors read', async () => {
     const { folder, tensors } = await make(LLAMA, 'fields', { ...TEXT, activations: 'static', symmetric: false });
     const { quantization_config: said } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
     // vLLM, vllm/model_executor/layers/quantization/compressed_tensors/compressed_tensors.py: from_config(),
@@ -123,7 +123,7 @@ test('the fields and tensors that vLLM and compressed-tensors ask for', async ()
         [`${module}.weight`, 'I8', [16, 32]],
         [`${module}.weight_scale`, 'F32', [16, 1]],
     ]);
-    // the numbers of each tensor lie where readers may expect them: at a multiple of their size
+    // tensors are aligned to the size of their numbers
     const file = readFileSync(join(folder, 'model.safetensors')),
         header = JSON.parse(file.toString('utf8', 8, 8 + Number(file.readBigUInt64LE(0))));
     for (const [name, { dtype, data_offsets: at }] of Object.entries(header))
@@ -141,7 +141,7 @@ test('the fields and tensors that vLLM and compressed-tensors ask for', async ()
 });
 
 /**
- * What the folder's codes stand for, as a folder of floating-point numbers.
+ * Writes the folder with dequantized weights.
  * @param {string} folder
  * @param {string} source
  */
@@ -169,7 +169,7 @@ function dequantized(folder, source) {
     return out;
 }
 
-test('nibble computes with the folder what its weights stand for; smoothing changes nothing that is computed', async () => {
+test('logits are those with the dequantized weights; smoothing does not change the outputs', async () => {
     const original = await logits(LLAMA);
     const far = (/** @type {Float32Array[]} */ a, /** @type {Float32Array[]} */ b) =>
         relativeDistance(
@@ -184,11 +184,11 @@ test('nibble computes with the folder what its weights stand for; smoothing chan
             ours = await logits(folder);
         const exact = await logits(dequantized(folder, LLAMA));
         assert.ok(far(ours, exact) < 2e-3, `${i}: ${far(ours, exact)}`);
-        assert.ok(far(exact, original) < 0.05, `${i}: ${far(exact, original)}`); // a wrong scale makes it near 1
+        assert.ok(far(exact, original) < 0.05, `${i}: ${far(exact, original)}`); // with a wrong scale it is near 1
     }
 });
 
-test('GPTQ rounds to other codes; each observer has a range of its own', async () => {
+test('GPTQ gives other codes; each kind of range gives other scales', async () => {
     const nearest = await make(LLAMA, 'nearest', { activations: 'dynamic', threads: 1 }),
         gptq = await make(LLAMA, 'gptq', { ...TEXT, activations: 'dynamic', method: 'gptq' });
     const name = 'model.layers.0.mlp.down_proj.weight';
@@ -219,7 +219,7 @@ test('GPTQ rounds to other codes; each observer has a range of its own', async (
     assert.ok(found['moving-average'].high < found.minmax.high);
 });
 
-test('the command: a summary of ranges, all of them in --json; what does not fit together is refused', () => {
+test('the command: a summary of ranges, all of them in --json; conflicting options are refused', () => {
     writeFileSync(at('words.txt'), text);
     const run = (/** @type {string[]} */ ...more) =>
         spawnSync(process.execPath, [`${root}web/cli.js`, 'quantize', LLAMA, at('made'), ...more], {
@@ -254,7 +254,7 @@ test('the command: a summary of ranges, all of them in --json; what does not fit
     }
 });
 
-test('experts one by one, whose inputs are dynamic; nibble says that it does not round inputs', async () => {
+test('experts one by one, with dynamic inputs; nibble says that it does not round inputs', async () => {
     makeFolder('mixtral', at('mixtral'), { intermediate_size: 64 }, { 40: 64 });
     const { folder, tensors } = await make(at('mixtral'), 'experts', { activations: 'dynamic', threads: 1 });
     const expert = tensor(tensors, 'model.layers.0.block_sparse_moe.experts.1.w2.weight');
