@@ -1,4 +1,4 @@
-// The app that every bundler gets: it asks the tiny model, and writes what came of it into the page.
+// The app that every bundler builds: it asks the tiny model, and writes the answer or the error into the page.
 import { load } from 'nibble-llm';
 
 /** @param {string | URL} source */

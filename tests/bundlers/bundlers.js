@@ -1,5 +1,5 @@
-// Each bundler, with no more configuration than docs/javascript.md has: build(folder) bundles folder/app.js and
-// index.html, and returns the folder that is to be served, the address of its own server, or a script for Node.
+// The bundlers, with no more configuration than docs/javascript.md says. build(folder) bundles folder/app.js and
+// index.html, and returns a folder to serve, the address of its own server, or a script for Node.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,19 +10,19 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const require = createRequire(import.meta.url);
 
 /**
- * script: of a bundle for Node. output: what was answered without a page.
+ * script: a bundle for Node. output: an answer that was given without a page.
  * @typedef {{ folder?: string, url?: string, script?: string, output?: string, close?: () => unknown }} Built
  */
 /**
- * @typedef {{ name: string, lean?: boolean, build: (folder: string) => Promise<Built> }} Bundler lean: make test
- *     has it, too
+ * lean: `make test` tries it, too.
+ * @typedef {{ name: string, lean?: boolean, build: (folder: string) => Promise<Built> }} Bundler
  */
 
 const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 const page = (/** @type {string} */ script) =>
     `<!doctype html><title>A bundle</title><body><script type="module" src="${script}"></script></body>\n`;
 
-/** What a package of tests/bundlers exports. @param {string} name @returns {Promise<any>} */
+/** The exports of a package in tests/bundlers. @param {string} name @returns {Promise<any>} */
 const get = (name) => import(name);
 
 /** @param {string} name of the package @param {boolean} exclude whether its server needs docs/javascript.md's line */
@@ -95,8 +95,8 @@ async function esbuild(folder, options, outfile) {
     return join(folder, outfile);
 }
 
-/** Neither esbuild nor Rollup reads `new URL(...)`: build/ is copied to where it then points, beside the folder of
- * the bundle.
+/** Copies build/ beside the folder of the bundle, because esbuild and Rollup do not handle `new URL(...)`, which then
+ * points there.
  * @param {string} folder */
 function copyBuild(folder) {
     cpSync(join(folder, 'node_modules/nibble-llm/build'), join(folder, 'dist/build'), { recursive: true });
@@ -125,7 +125,7 @@ const next = (turbopack) => ({
                 return <p>{text}</p>;
             }\n`,
         );
-        // on the server, too: what it answers is written down while it is built
+        // the server renders the page while it is built, and so the answer is in the output
         mkdirSync(join(folder, 'app/answer'));
         writeFileSync(
             join(folder, 'app/answer/route.js'),
@@ -199,7 +199,7 @@ export const bundlers = [
         async build(folder) {
             const { rollup } = await get('rollup');
             const resolve = {
-                // what @rollup/plugin-node-resolve does
+                // as @rollup/plugin-node-resolve does
                 name: 'resolve',
                 resolveId: (/** @type {string} */ id) =>
                     id === 'nibble-llm' ? join(folder, 'node_modules/nibble-llm/web/index.js') : null,

@@ -1,5 +1,4 @@
-// Bundles the app (app.js) with each bundler as a stranger would, opens it in Chromium, and compares its answer with
-// Node's:
+// Bundles the app (app.js) with each bundler, opens it in Chromium, and compares its answer with Node's:
 //     node tests/bundlers/run.js [--lean] [NAME...]
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,10 +10,10 @@ import { models, root } from '../support/builds.js';
 import { launch } from '../support/chromium.js';
 import { bundlers } from './bundlers.js';
 
-// within this folder, so that projects find its node_modules
+// projects are within this folder, so that they find its node_modules
 const work = fileURLToPath(new URL('build/', import.meta.url));
 
-/** The package as npm would install it. @param {string} home of the project */
+/** Installs the package as npm would. @param {string} home of the project */
 function install(home) {
     const target = join(home, 'node_modules/nibble-llm');
     mkdirSync(target, { recursive: true });
@@ -39,7 +38,7 @@ function packed() {
     return tarball;
 }
 
-/** What Node answers. */
+/** The answer in Node. */
 export async function expectedAnswer() {
     const model = await load(models.tiny, { threads: 2 });
     const { text } = await model.chat([{ role: 'user', content: 'Tell me a story.' }], {

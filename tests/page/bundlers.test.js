@@ -1,5 +1,5 @@
-// The bundlers that most people have, as `make bundlers` runs them all: the package is built into a small app, which
-// answers in Chromium.
+// The most common bundlers (`make bundlers` tries all): each builds a small app with the package, which then answers in
+// Chromium.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';

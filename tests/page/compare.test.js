@@ -1,4 +1,5 @@
-// compare() and its page in a browser: the same figures as in Node, and plots that the page's own policy lets run.
+// compare() and its page in a browser: the same figures as in Node, and plots that run under the page's own
+// Content-Security-Policy.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -8,7 +9,7 @@ import { comparisonPage } from '../../web/report/page.js';
 import { root } from '../support/builds.js';
 import { launch, skip } from '../support/chromium.js';
 
-/** What the page's own modules are, for tsc. @typedef {typeof import('../../web/index.js')} Nibble */
+/** The types of the module that the page imports. @typedef {typeof import('../../web/index.js')} Nibble */
 
 const names = ['tests/fixtures/models/gemma2.gguf', 'tests/fixtures/llamacpp/gemma2-q4_0.gguf'];
 const text = Array.from({ length: 96 }, (_, i) => 2 + ((i * 7) % 80));
@@ -28,8 +29,9 @@ describe('compare() in a page', { skip }, () => {
     });
 
     /**
-     * A second model that lacks the first kind of matrices: its histogram of the last kind is the first model's.
-     * @param {string} html the page of the first alone
+     * Checks the histograms of a page with a second model that lacks the first kind of matrices: its histogram of the
+     * last kind must look like the first model's.
+     * @param {string} html the page with the first model alone
      * @param {import('../../web/index.js').Comparison} result
      * @param {Parameters<typeof comparisonPage>[1]} script
      */

@@ -1,4 +1,4 @@
-// The examples for pages, opened as examples/README.md says: each is asked, and gives the toy model's answer.
+// The examples for pages, opened as examples/README.md says: each must give the toy model's answer.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -26,7 +26,7 @@ describe('examples for pages', { skip }, () => {
             await model.dispose();
             assert.ok(text.length > 20, text);
             assert.equal(await page.textContent('#answer'), text);
-            // what fails is told, and the next question is answered
+            // a failure is shown, and the next question is answered
             await page.fill('input', 'word '.repeat(3000));
             await page.click('text=Ask');
             await page.waitForSelector('text=/^the prompt has \\d+ tokens/');

@@ -1,4 +1,4 @@
-// What learns in the demo's lab: a model that is trained a little further, and files whose scales are tuned.
+// Training in the demo's lab: the model is trained a little further, and scales of files are tuned.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -15,7 +15,7 @@ const SAMPLE = readFileSync(`${root}demo/sample.txt`, 'utf8');
 const QUERY = 'lab.html?model=./tiny.gguf';
 const CHOSEN = '#model-state small';
 
-/** All of a stream. @param {any} stream */
+/** The bytes of a stream. @param {any} stream */
 const whole = async (stream) => Buffer.from(await new Response(stream).arrayBuffer());
 
 /** @param {Page} page @param {import('playwright-core').Locator} button */
@@ -24,7 +24,7 @@ async function saved(page, button) {
     return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
 }
 
-describe('what learns in the lab', { skip }, () => {
+describe('training in the lab', { skip }, () => {
     const { visit } = useDemo();
 
     for (const isolated of [true, false])
@@ -34,7 +34,7 @@ describe('what learns in the lab', { skip }, () => {
                 await visit({ base: site.url, query: QUERY, wait: CHOSEN }, async (page) => {
                     assert.ok(await page.isDisabled('#learn-start'));
                     await trains(page);
-                    if (!isolated) return; // the server does not let it have a service worker
+                    if (!isolated) return; // without these headers there is no service worker
                     await kept(page, ['/demo/tiny.gguf', '/build/wasm/nibble-train.wasm', '/build/pool-worker.js']);
                     await site.close();
                     await page.reload();
@@ -46,7 +46,7 @@ describe('what learns in the lab', { skip }, () => {
             }
         });
 
-    /** The tokens of both halves of the text. */
+    /** The tokens of the two halves of the text. */
     async function tokensOf() {
         const { calibration, evaluation } = halves(SAMPLE),
             model = await load(models.tiny, { headerOnly: true }),
@@ -55,7 +55,7 @@ describe('what learns in the lab', { skip }, () => {
         return tokens;
     }
 
-    /** A short training, and what Node makes of the same. @param {Page} page */
+    /** Runs a short training, and compares the models with those that Node makes. @param {Page} page */
     async function trains(page) {
         await page.fill('#text', SAMPLE);
         await page.fill('#learn-steps', '6');
@@ -76,7 +76,7 @@ describe('what learns in the lab', { skip }, () => {
             tokens = await tokensOf(),
             options = {
                 ...{ data: tokens.flat(), steps: 6, batch: 4, length: 32, rate: 0.0001 },
-                // of all sequences the last ones, from the first one on that has a token of the second half
+                // the last sequences are held out, beginning with the first one that has a token of the second half
                 validation: 1 - Math.floor((tokens[0].length - 1) / 32) / Math.floor((tokens.flat().length - 1) / 32),
             };
         for (const [i, more] of [{}, { qat: { type: /** @type {const} */ ('q4_0') } }].entries()) {
@@ -111,7 +111,7 @@ describe('what learns in the lab', { skip }, () => {
             await page.selectOption('#recipe-type', 'iq2_xxs');
             assert.ok(await page.isDisabled('#recipe-tune'), 'its scales cannot learn');
             await page.selectOption('#recipe-type', 'q4_0');
-            await page.uncheck('#recipe-imatrix'); // the other type needed one
+            await page.uncheck('#recipe-imatrix'); // the type that was chosen before needed one
             await page.click('#recipe-add');
             await page.check('#recipe-tune');
             await page.click('#recipe-add');
@@ -156,7 +156,7 @@ describe('what learns in the lab', { skip }, () => {
         });
     });
 
-    it('stops at any step and keeps what is there, on a phone; and says what cannot be trained', async () => {
+    it('stops at any step and keeps the model, on a phone; and says what cannot be trained', async () => {
         const context = { viewport: { width: 360, height: 640 } };
         await visit({ query: QUERY, wait: CHOSEN, context }, async (page) => {
             await page.fill('#text', SAMPLE);

@@ -1,4 +1,4 @@
-// The demo's quantization lab: what a person would do there, on the tiny model, with the sample text.
+// The demo's quantization lab, used like by a person, with the tiny model and the sample text.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -20,7 +20,7 @@ const IDLE = '#start:not([hidden])';
 describe('the quantization lab', { skip }, () => {
     const { visit } = useDemo();
 
-    /** Takes recipes away until only these are left. @param {Page} page @param {string[]} names */
+    /** Removes all recipes but these. @param {Page} page @param {string[]} names */
     async function onlyMake(page, names) {
         for (const name of await page.locator('#recipes span').allInnerTexts())
             if (!names.includes(name)) await page.click(`#recipes button[aria-label="Do not make ${name}"]`);
@@ -45,7 +45,7 @@ describe('the quantization lab', { skip }, () => {
         return new Map(rows);
     }
 
-    /** Files that labs have left in the browser. @param {Page} page */
+    /** The lab's files in the browser's file system. @param {Page} page */
     const foldersOf = (page) =>
         page.evaluate(async () => {
             const names = [];
@@ -53,13 +53,13 @@ describe('the quantization lab', { skip }, () => {
             return names;
         });
 
-    /** The steps' states, each once. @param {Page} page */
+    /** The different states of the steps. @param {Page} page */
     const statesOf = async (page) => [
         ...new Set(await page.locator('#steps li').evaluateAll((all) => all.map((item) => item.dataset.state))),
     ];
 
     /**
-     * What Node makes of the tiny model.
+     * The file that Node makes from the tiny model.
      * @param {Omit<import('../../web/index.js').QuantizeOptions, 'requantize'>} options
      */
     async function made(options) {
@@ -67,10 +67,10 @@ describe('the quantization lab', { skip }, () => {
         return new Uint8Array(await new Response(/** @type {any} */ (stream)).arrayBuffer());
     }
 
-    /** Of the files by these names, made and measured with the halves of the sample. */
+    /** The expected files by their names, and their figures, made and measured with the halves of the sample. */
     const NAMES = ['Q8_0', 'Q4_K_M', 'Q4_K_M, importance matrix', 'Q4_0, GPTQ'];
 
-    /** Those files, and their figures after the original's, as Node has them. */
+    /** Makes these files in Node, and their figures, after the original's. */
     async function madeByNode() {
         const { calibration, evaluation } = halves(SAMPLE),
             context = 256;
@@ -100,8 +100,8 @@ describe('the quantization lab', { skip }, () => {
 
     /** @param {string} name @param {string[]} cells @param {import('../../demo/lab-plots.js').Figures} facts */
     function agree(name, [size, bits, perplexity, divergence, same, speed], facts) {
-        // The builds' last bits may differ, and GPTQ carries each rounding on to the columns that follow: its files are
-        // two of equal worth, whose figures differ by less than they are known.
+        // The builds may differ in the last bits, and GPTQ carries each difference on to later columns. So the two
+        // files differ, but their figures must agree within their standard errors.
         const isChaotic = name.includes('GPTQ'),
             most = isChaotic ? 0.03 : 0.01;
         const near = (/** @type {string} */ shown, /** @type {number} */ wanted, error = 0) =>
@@ -120,7 +120,7 @@ describe('the quantization lab', { skip }, () => {
         assert.ok(Number(speed) > 1, speed);
     }
 
-    it('makes files, measures them as compare() does, lets them answer, and gives them away', async () => {
+    it('makes files, measures them as compare() does, lets them answer, and saves them', async () => {
         await visit({ query: '?model=./tiny.gguf' }, async (page) => {
             await page.click('#lab-link');
             await page.waitForSelector(CHOSEN);
@@ -182,12 +182,12 @@ describe('the quantization lab', { skip }, () => {
                 const root = await navigator.storage.getDirectory();
                 for (const name of ['nibble-lab-dead', 'nibble-lab-stuck', 'other'])
                     await (await root.getDirectoryHandle(name, { create: true })).getFileHandle('f', { create: true });
-                // a file that is being written cannot be removed
+                // a file that is being written cannot be removed; the next page must try again
                 const file = await (await root.getDirectoryHandle('nibble-lab-stuck')).getFileHandle('f');
                 Object.assign(globalThis, { writing: await file.createWritable() });
             });
             const second = await page.context().newPage();
-            // a list of locks that is older than the first tab's: what a lock says must be asked of the lock
+            // locks.query() may be outdated, so the lab must request the lock itself
             await second.addInitScript(() => {
                 navigator.locks.query = async () => ({ held: [], pending: [] });
             });
@@ -207,10 +207,10 @@ describe('the quantization lab', { skip }, () => {
         });
     });
 
-    it('says so where files stay in memory', async () => {
+    it('says if files stay in memory', async () => {
         await visit({ query: QUERY, wait: CHOSEN }, async (page) => {
             await page.addInitScript(() => {
-                // @ts-expect-error a browser without it
+                // @ts-expect-error: a browser without it
                 delete FileSystemFileHandle.prototype.createWritable;
             });
             await page.reload();
@@ -224,7 +224,7 @@ describe('the quantization lab', { skip }, () => {
         });
     });
 
-    it('stops at any moment and keeps what is there; on a phone, by keyboard', async () => {
+    it('stops at any moment and keeps finished files; on a phone, by keyboard', async () => {
         const context = { viewport: { width: 360, height: 640 } };
         await visit({ query: QUERY, wait: CHOSEN, context }, async (page) => {
             await onlyMake(page, ['Q8_0', 'Q4_K_M']);
@@ -260,7 +260,7 @@ describe('the quantization lab', { skip }, () => {
             /** @type {string[]} */
             const asked = [];
             page.on('request', (request) => request.url().endsWith('.safetensors') && asked.push(request.url()));
-            // what the folder lacks: a 404 would be an error in the console
+            // files that the folder lacks: a 404 would be an error in the console
             const lacking = /\/(modules|special_tokens_map|quant_config|quantize_config)\.json$|\.jinja$/;
             await page.route(lacking, (route) => route.fulfill({ body: '' }));
             await page.fill('#text', SAMPLE);
@@ -299,7 +299,7 @@ describe('the quantization lab', { skip }, () => {
             await page.locator('#text-state.wrong', { hasText: /plain text in UTF-8/ }).waitFor();
             assert.ok(await page.isDisabled('#start'));
             await page.setInputFiles('#text-file', file('short.txt', Buffer.from('Once upon a time. '.repeat(20))));
-            await page.click('#start:enabled'); // it may fail before anybody could see that it runs
+            await page.click('#start:enabled'); // it may fail too soon to be seen running
             await page
                 .locator('[data-state=failed]', { hasText: /is too short: a half has only \d+ tokens/ })
                 .waitFor();

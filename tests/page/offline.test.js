@@ -1,5 +1,5 @@
-// The demo's service worker: what it keeps of a model, for how long, and that it ends a download that nobody wants any
-// more.
+// The demo's service worker: when it caches a model, how long the cached one is used, and that it ends a download when
+// the page leaves.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -21,7 +21,7 @@ describe("the demo's service worker", { skip }, () => {
      * @type {(response: import('node:http').ServerResponse, isHead: boolean) => void}
      */
     let answer;
-    /** Requests for its bytes, and how many of them are still being answered. */
+    /** The number of requests for its bytes, and how many of them are still being answered. */
     let asked = 0,
         open = 0;
 
@@ -54,8 +54,8 @@ describe("the demo's service worker", { skip }, () => {
     });
     after(() => site?.close());
 
-    /** Whether the model is kept, once that is what is wanted, or after a while. @param {Page} page @param {boolean}
-     * wanted */
+    /** Waits until the model is cached, or not, as wanted; returns the state after a while.
+     * @param {Page} page @param {boolean} wanted */
     const keepsModel = (page, wanted) =>
         page.evaluate(async (wanted) => {
             for (let tries = 0; ; tries++) {
@@ -65,14 +65,14 @@ describe("the demo's service worker", { skip }, () => {
             }
         }, wanted);
 
-    /** Loads the page again, from now on through the service worker. @param {Page} page @param {string} wanted a
-     * selector */
+    /** Loads the page again, which then uses the service worker.
+     * @param {Page} page @param {string} wanted a selector */
     async function again(page, wanted = READY) {
         await page.reload();
         await page.waitForSelector(wanted);
     }
 
-    it('asks a server that names neither ETag nor date for the model each time; without a network it has what was kept', async () => {
+    it('downloads the model each time if the server sends no ETag and no date; offline it uses the cached one', async () => {
         answer = give({});
         await visit({ base: site.url, query: QUERY }, async (page) => {
             assert.ok(await keepsModel(page, true));
@@ -85,14 +85,14 @@ describe("the demo's service worker", { skip }, () => {
         });
     });
 
-    it('keeps no answer that the engine would not read to its end', async () => {
+    it('does not cache a model that the engine has not read to its end', async () => {
         const half = Buffer.alloc(1_000_000, 'x');
-        /** Sends the rest, if anyone still reads. @type {() => void} */
+        /** Sends the rest, if the request is still open. @type {() => void} */
         let finish = () => {};
         answer = (response, isHead) => {
             response.writeHead(200, { 'Content-Length': 2 * half.length, ETag: '"1"' });
             if (isHead) return void response.end();
-            // All of it at once could be there before the page has read the first bytes and left.
+            // sent at once, all of it could arrive before the page has read the first bytes and left
             response.write(half);
             finish = () => response.end(half);
         };
@@ -106,7 +106,7 @@ describe("the demo's service worker", { skip }, () => {
         });
     });
 
-    it("takes what it has where the server names the same file, and the server's where it names another", async () => {
+    it('uses the cached model if the server still has the same file, and downloads another', async () => {
         const same = { ETag: '"1"' },
             later = { 'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT' };
         answer = give(same);
@@ -124,11 +124,11 @@ describe("the demo's service worker", { skip }, () => {
             }
             answer = (response) => void response.writeHead(405).end();
             await page.reload();
-            await refused(page, /answered 405/); // the server has an answer, and it is not what was kept
+            await refused(page, /answered 405/); // the server answers, so the cached model is not used
         });
     });
 
-    it('keeps no page in the place of a model', async () => {
+    it('does not cache a page in place of a model', async () => {
         answer = give({ 'Content-Type': 'text/html' }, Buffer.from('<!doctype html>Sign in'));
         await visit({ base: site.url, query: QUERY, wait: '#load[data-state=failed]' }, async (page) => {
             await refused(page, /web page/);
@@ -137,7 +137,7 @@ describe("the demo's service worker", { skip }, () => {
         });
     });
 
-    it('keeps no page in the place of a script', async () => {
+    it('does not cache a page in place of a script', async () => {
         answer = give({});
         await visit({ base: site.url, query: QUERY }, async (page) => {
             await kept(page, ['/demo/own.gguf']);
@@ -154,12 +154,12 @@ describe("the demo's service worker", { skip }, () => {
         });
     });
 
-    it('ends the download when the page cancels, and Try again starts one anew', async () => {
+    it('ends the download when the page cancels, and Try again starts a new one', async () => {
         answer = (response, isHead) => {
             response.writeHead(200, { 'Content-Length': 50_000_000, ETag: '"1"' });
             if (isHead) return void response.end();
             response.write(tiny.subarray(0, 50_000));
-            // weights of zero, and never all of them
+            // weights of zeros, which never end
             const timer = setInterval(() => response.write(new Uint8Array(16)), 50);
             response.on('close', () => clearInterval(timer));
         };

@@ -1,4 +1,4 @@
-// The demo in a real Chromium: what a person would do with it, on the tiny model that the repository keeps.
+// The demo's chat and bench pages in Chromium, used like by a person, with the tiny model of this repository.
 import assert from 'node:assert/strict';
 import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ const folders = `${root}tests/fixtures/safetensors/`;
 describe('the demo page', { skip }, () => {
     const { visit, url, browser } = useDemo();
 
-    /** Every text that the answer had on its way. @param {Page} page */
+    /** Records the lengths of the answer while it grows. @param {Page} page */
     async function watchAnswer(page) {
         await page.evaluate(() => {
             const seen = /** @type {number[]} */ ([]);
@@ -57,12 +57,12 @@ describe('the demo page', { skip }, () => {
             await page.reload();
             await page.waitForSelector(READY);
             assert.equal(await page.locator('.message').count(), 0);
-            // The settings, seed and all, survived: so the answer is the same.
+            // the settings, with the seed, were stored, so the answer is the same
             assert.equal(await ask(page, 'Tell me a story.'), text);
         });
     });
 
-    it('stops in the middle, keeps what was said, and answers on', async () => {
+    it('stops in the middle, keeps the text, and answers the next question', async () => {
         await visit({ query: '?model=./tiny.gguf&context=4096', settings: BABBLE }, async (page) => {
             await page.evaluate(() => {
                 new MutationObserver((_, observer) => {
@@ -107,7 +107,7 @@ describe('the demo page', { skip }, () => {
             assert.match(await page.innerText('.message.assistant .meta'), /stopped/);
             assert.equal(await focused(), 'prompt');
 
-            // Every control can be reached, and shows that it was.
+            // every control can be focused, and shows the focus
             await page.evaluate(() => /** @type {HTMLElement} */ (document.activeElement).blur());
             const reached = new Set();
             for (let i = 0; i < 40; i++) {
@@ -178,7 +178,7 @@ describe('the demo page', { skip }, () => {
         });
     });
 
-    it("follows the system's colours until told otherwise", async () => {
+    it("follows the system's colours until the user chooses", async () => {
         await visit({ context: { colorScheme: 'dark' } }, async (page) => {
             const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
             assert.equal(await theme(), 'dark');
@@ -229,7 +229,7 @@ describe('the demo page', { skip }, () => {
                 },
                 [name, bytes.toString('base64')],
             );
-        // The first "llama" is the value of general.architecture, which stands first.
+        // the first "llama" in the file is the value of general.architecture
         const alien = Buffer.from(tiny);
         alien.write('klama', tiny.indexOf('llama'));
         await visit({}, async (page) => {
@@ -267,8 +267,8 @@ describe('the demo page', { skip }, () => {
         });
     });
 
-    /** Drops files and folders of this machine, as the browser itself tells of them. (The first dragover goes to what
-     * the cover then hides.)
+    /** Drops files and folders of this machine with real drag events. (The first dragover shows the cover, so a second
+     * one is needed.)
      * @param {Page} page @param {...string} paths */
     async function dropPaths(page, ...paths) {
         const devTools = await page.context().newCDPSession(page);
@@ -321,7 +321,7 @@ describe('the demo page', { skip }, () => {
         );
         const empty = mkdtempSync(join(tmpdir(), 'nibble-page-'));
         mkdirSync(join(empty, 'inner'));
-        cpSync(models.tiny, join(empty, 'inner/tiny.gguf')); // no model has its files further inside
+        cpSync(models.tiny, join(empty, 'inner/tiny.gguf')); // files in subfolders do not count
         try {
             await visit({}, async (page) => {
                 for (const [paths, message] of /** @type {[string[], RegExp][]} */ ([
@@ -345,7 +345,7 @@ describe('the demo page', { skip }, () => {
     });
 
     it('loads a folder from its address, and from the hub', async () => {
-        const context = /** @type {const} */ ({ serviceWorkers: 'block' }); // else the test cannot answer for the hub
+        const context = /** @type {const} */ ({ serviceWorkers: 'block' }); // so that the test can answer for the hub
         await visit({ settings: { maxTokens: 4 }, hosts: ['huggingface.co'], context }, async (page) => {
             await page.context().route('https://huggingface.co/owner/llama-sharded/resolve/main/**', (route) => {
                 const path = `${folders}llama-sharded/${new URL(route.request().url()).pathname.split('/resolve/main/')[1]}`;
@@ -381,8 +381,7 @@ describe('the demo page', { skip }, () => {
         try {
             await visit({}, async (page) => {
                 await open(page, 'stalled.gguf');
-                // Bytes come in pieces: on a busy machine the page shows less before it shows all that there will ever
-                // be.
+                // bytes arrive in pieces, so the page shows a smaller number first
                 await page.locator('#load-bytes', { hasText: /^200 of 698 kB$/ }).waitFor();
                 assert.equal(await page.getAttribute('#load-cells', 'aria-valuenow'), '29');
                 await page.click('#load-actions button');
@@ -398,7 +397,7 @@ describe('the demo page', { skip }, () => {
         }
     });
 
-    it('falls back to the tiny model where the real one is not, and says so', async () => {
+    it('falls back to the tiny model if the real one is not there, and says so', async () => {
         const context = await browser().newContext({ serviceWorkers: 'block' });
         try {
             await context.route('**/SmolLM2*', (route) => route.fulfill({ status: 404, body: 'no such file' }));
@@ -434,7 +433,7 @@ describe('the demo page', { skip }, () => {
         });
     });
 
-    it('shows new code as soon as the server has it, whatever was kept', async () => {
+    it('uses new code as soon as the server has it, whatever is cached', async () => {
         const folder = mkdtempSync(join(tmpdir(), 'nibble-page-'));
         cpSync(`${root}demo`, join(folder, 'demo'), { recursive: true });
         for (const room of ['web', 'build']) symlinkSync(`${root}${room}`, join(folder, room));
@@ -442,7 +441,7 @@ describe('the demo page', { skip }, () => {
         try {
             await visit({ base: changing.url }, async (page) => {
                 await kept(page, []);
-                await page.reload(); // from now on through the service worker
+                await page.reload(); // now the page uses the service worker
                 await page.waitForSelector(READY);
                 appendFileSync(join(folder, 'demo/store.js'), 'document.documentElement.dataset.newer = "yes";\n');
                 await page.reload();
@@ -455,7 +454,7 @@ describe('the demo page', { skip }, () => {
         }
     });
 
-    it('shows what a model writes as text, whatever it writes', async () => {
+    it('shows whatever a model writes as text', async () => {
         await visit({}, async (page) => {
             const html = await page.evaluate(async () => {
                 const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
@@ -480,11 +479,11 @@ describe('the demo page', { skip }, () => {
         });
     });
 
-    /** Forms of nibble that the bench page measures here. @param {Page} page */
+    /** The number of configurations that the bench page measures here. @param {Page} page */
     const formsIn = (page) => page.evaluate(() => (crossOriginIsolated && navigator.hardwareConcurrency > 1 ? 5 : 3));
     const MEASURED = '#start:enabled:not([hidden])';
 
-    it('leads to the bench, which measures the model at hand, shows it and copies it', async () => {
+    it('links to the bench, which measures the current model, and shows and copies the results', async () => {
         await visit({ context: { permissions: ['clipboard-read', 'clipboard-write'] } }, async (page) => {
             await page.click('#bench-link');
             await page.waitForSelector(MEASURED);

@@ -1,4 +1,5 @@
-// quantize() in a page: a file goes through the worker into the page's own file system, and is what Node makes of it.
+// quantize() in a page: it writes through the worker into the page's own file system, and the file is the one that Node
+// makes.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -7,7 +8,7 @@ import { quantize } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { launch, skip } from '../support/chromium.js';
 
-/** What the page's own modules are, for tsc. @typedef {typeof import('../../web/index.js')} Nibble */
+/** The types of the module that the page imports. @typedef {typeof import('../../web/index.js')} Nibble */
 
 describe('quantize() in a page', { skip }, () => {
     const name = 'tests/fixtures/models/head-size.gguf';
@@ -67,7 +68,7 @@ describe('quantize() in a page', { skip }, () => {
     });
 
     for (const method of /** @type {const} */ (['gptq', 'awq']))
-        it(`quantizes by ${method}, and with threads where the page may have them`, () => calibrates(method));
+        it(`quantizes by ${method}, and with threads if the page may have them`, () => calibrates(method));
 
     /** @param {'gptq' | 'awq'} wanted */
     async function calibrates(wanted) {

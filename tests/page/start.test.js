@@ -1,5 +1,6 @@
-// load() on pages of all kinds: with other origins, policies and isolation, in workers, in bundles with shims. Whatever
-// a page forbids, the error names it and says what to do. (What fails in Node, too, stands in failures.test.js.)
+// load() on many kinds of pages: with other origins, policies and isolation, in workers, in bundles with shims. If a
+// page forbids something, the error names it and says what to do. (failures.test.js has the failures that Node has,
+// too.)
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
@@ -15,7 +16,7 @@ const TYPES = /** @type {Record<string, string>} */ ({
 });
 const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
-/** What a script is that is none of nibble's. @type {Record<string, string>} */
+/** Scripts that are not nibble's, by their paths. @type {Record<string, string>} */
 const SCRIPTS = {
     '/empty.js': '',
     '/throws.js': 'throw new Error("broken bundle")',
@@ -26,7 +27,7 @@ const SCRIPTS = {
     '/dies.js':
         'for (const script of ["engine-worker", "pool-worker"]) postMessage({ type: "started", script });' +
         'setTimeout(() => { throw new Error("later") }, 100)',
-    // a worker of the page that calls load() itself, for a page that cannot
+    // a worker of the page that calls load() itself
     '/inner.js': `const answer = ${String(tryLoad)};
         const say = async port => port.postMessage(await answer({ base: location.origin, options: { threads: 1 } }));
         globalThis.onconnect = ({ ports: [port] }) => say(port);
@@ -37,15 +38,15 @@ const SCRIPTS = {
 };
 
 /**
- * Runs in the page: loads the tiny model, and says what came of it, as one line.
- * @param {{ base: string, options: any, patience?: object, from?: string }} wishes
+ * Runs in the page: loads the tiny model, and returns the result or the error as one line.
+ * @param {{ base: string, options: any, patience?: object, from?: string }} given
  */
 async function tryLoad({ base, options, patience, from }) {
     const index = `${base}/web/index.js`,
         spawn = `${base}/web/spawn.js`;
     const { load } = await import(index);
     Object.assign((await import(spawn)).PATIENCE, patience);
-    // biome-ignore lint/security/noGlobalEval: the test's own text becomes the page's object
+    // biome-ignore lint/security/noGlobalEval: evaluates the test's own expression in the page
     const wanted = typeof options === 'string' ? eval(options) : options;
     const hanging = new Promise((resolve) => {
         setTimeout(resolve, 30_000, 'it hangs');
@@ -73,18 +74,18 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
     /** @type {Awaited<ReturnType<typeof listen>>} */
     let server;
     let here = '',
-        there = ''; // the same files, of the page's origin and of another
+        there = ''; // the same files on the page's origin, and on another one
     before(async () => {
         browser = await launch();
-        // of a path "/~{...}/rest" the JSON are headers for that answer; false takes one away
+        // in a path "/~{...}/rest" the JSON has headers for the answer; false removes one
         server = await listen((request, response) => {
-            const [, wishes, path] = /^(?:\/~(\{.*?\}))?(\/[^?#]*)/.exec(decodeURIComponent(request.url ?? '/')) ?? [];
+            const [, changes, path] = /^(?:\/~(\{.*?\}))?(\/[^?#]*)/.exec(decodeURIComponent(request.url ?? '/')) ?? [];
             const headers = {
                 'Access-Control-Allow-Origin': '*',
                 'Cross-Origin-Resource-Policy': 'cross-origin',
                 ...ISOLATED,
                 'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream',
-                ...JSON.parse(wishes ?? '{}'),
+                ...JSON.parse(changes ?? '{}'),
             };
             for (const [name, value] of Object.entries(headers)) if (value !== false) response.setHeader(name, value);
             const file = join(root, path);
@@ -185,7 +186,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         "an iframe's URL": { from: 'new FRAME.URL("/demo/tiny.gguf", location.href)', expected: OK },
         "an iframe's signal": { options: '({ signal: new FRAME.AbortController().signal })', expected: OK },
 
-        // what a page forbids
+        // pages that forbid something
         'a policy without workers': {
             headers: csp("worker-src 'none'"),
             expected:
@@ -233,7 +234,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             expected: /NB_ERR_WORKER .*file on the disk.*web server/,
         },
 
-        // what is wrong with a script
+        // wrong scripts
         'no worker there': {
             options: { workerUrl: '/nowhere.js' },
             expected: /NB_ERR_WORKER .*\/nowhere\.js did not load, the server answers 404.*workerUrl/,
@@ -306,7 +307,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             expected: /NB_ERR_ENGINE .*nowhere\/nibble-.*404.*wasmUrl/,
         },
 
-        // what the caller got wrong
+        // mistakes of the caller
         'onProgress throws': {
             options: '({ onProgress() { throw new Error("mine") } })',
             expected: /NB_ERR_ARGUMENT .*onProgress threw: mine/,

@@ -1,5 +1,5 @@
-// The demo's page, in the moments that are easily forgotten: what is stopped, cancelled or fails, where the focus is,
-// and who reads it.
+// The demo's chat page in cases that are easily forgotten: stopped, cancelled and failing answers, the focus,
+// accessibility.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -11,11 +11,11 @@ import { listen } from '../support/loopback.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
-describe('the demo page, on the way', { skip }, () => {
+describe('the demo page, in special cases', { skip }, () => {
     const { visit, url, browser } = useDemo();
     const LONG = { query: '?model=./tiny.gguf&context=4096', settings: BABBLE };
 
-    /** The tiny model with a template that wants question and answer in turn, as many do, and refuses a word. */
+    /** The tiny model with a template that wants alternating roles, as many do, and fails for a certain word. */
     function strictModel() {
         const bytes = readFileSync(models.tiny),
             at = bytes.indexOf('{%'),
@@ -28,8 +28,7 @@ describe('the demo page, on the way', { skip }, () => {
         return { name: 'strict.gguf', mimeType: '', buffer: bytes };
     }
 
-    /** Sends a message that takes a while to read, and stops the answer before there can be any of it. @param {Page}
-     * page */
+    /** Sends a long message, and stops the answer before it can have begun. @param {Page} page */
     const sendAndStop = (page) =>
         page.evaluate(() => {
             const box = /** @type {HTMLTextAreaElement} */ (document.querySelector('#prompt'));
@@ -91,7 +90,7 @@ describe('the demo page, on the way', { skip }, () => {
         });
     });
 
-    it('says so when the address of the model is none, and takes another', async () => {
+    it('says if an address is not valid, and loads another', async () => {
         const query = `?${new URLSearchParams({ model: 'https://[nowhere' })}`;
         await visit({ query, wait: '#load[data-state=failed]' }, async (page) => {
             await refused(page, /no valid address/);
@@ -122,12 +121,12 @@ describe('the demo page, on the way', { skip }, () => {
             await page.setInputFiles('#files', models.tiny);
             await page.waitForSelector(READY);
             assert.equal((await shown(page))[0], build);
-            // the bench could not open this file: it begins with a model of its own
+            // a file cannot be passed to the bench page, which then begins with its own model
             assert.equal(await page.getAttribute('#bench-link', 'href'), './bench.html');
         });
     });
 
-    it('takes the tiny model where the server has no other, in whatever way it says so', async () => {
+    it('uses the tiny model if the server has no other, in whatever way it says so', async () => {
         for (const [status, contentType] of /** @type {[number, string][]} */ ([
             [403, 'text/plain'],
             [410, 'text/plain'],
@@ -148,7 +147,7 @@ describe('the demo page, on the way', { skip }, () => {
         }
     });
 
-    it('says so when one of its scripts does not load', async () => {
+    it('says if one of its scripts does not load', async () => {
         const context = await browser().newContext({ serviceWorkers: 'block' });
         try {
             await context.route('**/web/errors.js', (route) => route.fulfill({ status: 404, body: 'no' }));
@@ -212,7 +211,7 @@ describe('the demo page, on the way', { skip }, () => {
         }
     });
 
-    it('does not send what an input method has only composed', async () => {
+    it('does not send while an input method composes', async () => {
         await visit({}, async (page) => {
             await page.fill('#prompt', 'にほん');
             for (const how of [{ isComposing: true }, { keyCode: 229 }])
@@ -243,7 +242,7 @@ describe('the demo page, on the way', { skip }, () => {
             assert.equal(await direction('.message.user .body'), 'rtl');
             assert.equal(await direction('#prompt'), 'ltr');
             assert.equal(await page.getAttribute(ANSWER, 'dir'), 'auto');
-            // an English paragraph among Hebrew ones begins at the left
+            // an English paragraph between Hebrew ones begins at the left
             const lefts = await page.evaluate(async () => {
                 const { renderMarkdown } = await import(String(new URL('./markdown.js', location.href)));
                 const box = /** @type {HTMLElement} */ (document.querySelector('.message.assistant .body'));
@@ -258,7 +257,7 @@ describe('the demo page, on the way', { skip }, () => {
         });
     });
 
-    it('has its headings in order, a name for every control, and no motion for who wants none', async () => {
+    it('has its headings in order, a name for every control, and no motion if the user wants none', async () => {
         await visit({ settings: { maxTokens: 4 }, context: { reducedMotion: 'reduce' } }, async (page) => {
             const headings = () =>
                 page.evaluate(() =>
@@ -315,10 +314,10 @@ describe('the demo page, on the way', { skip }, () => {
         });
     });
 
-    it('loads from another site that compresses, and tells a page neither that nor which part it sends', async () => {
+    it('loads from another site that compresses, and does not expose its headers to the page', async () => {
         const other = await listen(({ url = '', headers }, response) => {
             const path = url === '/tiny.gguf' ? models.tiny : `${root}tests/fixtures/safetensors${url}`;
-            // without the header that a page would need to see it
+            // without Access-Control-Expose-Headers
             if (!existsSync(path)) return void response.writeHead(404).end('no');
             const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0),
                 bytes = readFileSync(path);

@@ -1,5 +1,4 @@
-// train() and tune() in a page: a model learns in the tab, with threads and without, and is bit for bit what Node makes of
-// it.
+// train() and tune() in a page, with threads and without: the model is bit for bit the one that Node makes.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -9,7 +8,7 @@ import { quantize, train, tune } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { launch, skip } from '../support/chromium.js';
 
-/** What the page's own modules are, for tsc. @typedef {typeof import('../../web/index.js')} Nibble */
+/** The types of the module that the page imports. @typedef {typeof import('../../web/index.js')} Nibble */
 
 const name = 'tests/fixtures/models/type-f16.gguf',
     OPTIONS = {
@@ -20,7 +19,8 @@ const name = 'tests/fixtures/models/type-f16.gguf',
         rate: 0.01,
         threads: 2,
     },
-    /** What is rounded, with each kind of page. @type {[boolean, import('../../web/index.js').QatOptions | undefined][]} */
+    /** Kinds of pages, and what is rounded there. @type {[boolean, import('../../web/index.js').QatOptions |
+     * undefined][]} */
     KINDS = [
         [true, undefined],
         [false, undefined],
@@ -93,7 +93,7 @@ describe('train() and tune() in a page', { skip }, () => {
         });
 });
 
-/** What Node makes. @param {import('../../web/index.js').Training} training */
+/** Trains in Node. @param {import('../../web/index.js').Training} training */
 async function learned(training) {
     const losses = [];
     for await (const { loss } of training) losses.push(loss);
@@ -104,7 +104,7 @@ async function learned(training) {
 }
 
 /**
- * Runs in the page: trains half way, goes on from a checkpoint, and loads what came out.
+ * Runs in the page: trains half way, resumes from a checkpoint, and loads the model.
  * @param {{ module: string, model: number[], options: import('../../web/index.js').TrainOptions }} given
  */
 async function learn({ module, model, options }) {
@@ -133,7 +133,7 @@ async function learn({ module, model, options }) {
 }
 
 /**
- * Runs in the page: tunes half way, goes on from a checkpoint, and asks for what cannot be tuned.
+ * Runs in the page: tunes half way, resumes from a checkpoint, and tries to tune what cannot be tuned.
  * @param {{ module: string, model: number[], teacher: number[], options: typeof TUNE }} given
  */
 async function tuneHere({ module, model, teacher: base, options: given }) {
@@ -155,7 +155,7 @@ async function tuneHere({ module, model, teacher: base, options: given }) {
         checkpoint = await second.checkpoint(),
         { threads } = second.info;
     await second.dispose();
-    const loaded = await nibble.load(gguf); // it is a model
+    const loaded = await nibble.load(gguf); // the model is valid
     await loaded.dispose();
     const refused = await nibble.tune(teacher, options).catch((/** @type {Error} */ error) => error.message);
     return { losses, threads, gguf: [...gguf], checkpoint: [...checkpoint], refused: String(refused) };

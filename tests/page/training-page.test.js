@@ -1,4 +1,4 @@
-// The demo's training page: what a person would do there, on the tiny model, with the sample text.
+// The demo's training page, used like by a person, with the tiny model and the sample text.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -41,7 +41,7 @@ describe('the training page', { skip }, () => {
         });
     });
 
-    it('stops when a person wants it to, and says what cannot be trained', async () => {
+    it('stops on request, and says what cannot be trained', async () => {
         await visit({ query: 'train.html?model=../tests/fixtures/models/biases.gguf', wait }, async (page) => {
             await page.fill('#text', 'Once there was a cat. It was happy. '.repeat(200));
             await page.click('#start:enabled');
@@ -53,7 +53,7 @@ describe('the training page', { skip }, () => {
             await page.click('#stop');
             await page.waitForSelector(IDLE);
             assert.match(await page.innerText('#sample-note'), /After step \d+ of 100000/);
-            // before there is a training, nothing is kept; and nothing is shown of the run before
+            // stopped before the training exists, nothing is kept; and nothing of the last run is shown
             await page.fill('#text', 'Once there was a cat. It was happy. '.repeat(10_000));
             await page.click('#start:enabled');
             await page.click('#stop');
