@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How many bits must activations keep, before a matrix product, for the logits to stay what the weights say?
+"""How many bits do activations need so that the logits hardly change?
 
     activation_bits.py MODEL [BITS ...]
 
-Evaluates the 256 tokens of tests/fixtures/llamacpp/smollm2-logits.json with a Llama MODEL in F32, every product's
-right-hand side rounded to so many bits (blocks of 32, x = d q, d = max|x| / (2^(bits-1) - 1)), and compares the logits
-with those of unrounded activations.
+Evaluates the 256 tokens of tests/fixtures/llamacpp/smollm2-logits.json with a Llama MODEL in F32. The right-hand side
+of every product is rounded to so many bits (blocks of 32, x = d q, d = max|x| / (2^(bits-1) - 1)). The logits are
+compared with those of unrounded activations.
 """
 import json
 import os
@@ -21,7 +21,8 @@ from logits_vectors import cosines
 
 def evaluate(reader, weights, tokens, bits=None):
     key = lambda name: float(reader.fields["llama." + name].contents())
-    heads, kv_heads, layers = int(key("attention.head_count")), int(key("attention.head_count_kv")), int(key("block_count"))
+    heads, kv_heads = int(key("attention.head_count")), int(key("attention.head_count_kv"))
+    layers = int(key("block_count"))
     n, head = len(tokens), int(key("embedding_length")) // heads
     base, epsilon = key("rope.freq_base"), key("attention.layer_norm_rms_epsilon")
     angles = torch.arange(n)[:, None] * base ** (-torch.arange(0, head, 2, dtype=torch.float64) / head)
@@ -68,8 +69,8 @@ def main():
     for bits in [int(b) for b in sys.argv[2:]] or [8, 9, 10, 11, 12, 13, 14, 16]:
         logits = evaluate(reader, weights, tokens, bits)
         c = cosines(logits, exact)
-        print(f"| {bits} | {c.min():.5f} | {np.median(c):.7f} | {(c < 0.999).sum()} | {np.abs(logits - exact).max():.3g} "
-              f"| {(logits.argmax(1) != exact.argmax(1)).sum()} |", flush=True)
+        print(f"| {bits} | {c.min():.5f} | {np.median(c):.7f} | {(c < 0.999).sum()} "
+              f"| {np.abs(logits - exact).max():.3g} | {(logits.argmax(1) != exact.argmax(1)).sum()} |", flush=True)
 
 
 if __name__ == "__main__":

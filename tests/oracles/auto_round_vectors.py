@@ -1,22 +1,23 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/auto_round.bin: AutoRound (Cheng et al. 2024) on a small layer, by the library auto-round.
+"""Writes tests/fixtures/train/auto_round.bin: AutoRound (Cheng et al. 2024) on a small layer, by the library
+auto-round.
 
     auto_round_vectors.py [--output FILE]
 
 The layer is transformers' LlamaDecoderLayer in F32. The library's WrapperLinear rounds its matrices and has their
-parameters, its SignSGD and torch's LinearLR move them. The loop around these is the library's, too (algorithms/
+parameters; its SignSGD and torch's LinearLR update them. The loop around these follows the library's (algorithms/
 quantization/sign_round/quantizer.py: quantize_block), with all windows in each batch, so that their order does not
-matter. GGUF's Q4_1 and Q8_0 are grids that the library has not; for them the rounding is that of nibble_train.h,
-written here for autograd.
+matter. The library does not have the grids of GGUF's Q4_1 and Q8_0; for them the rounding of nibble_train.h is written
+here for autograd.
 
-Weights and inputs are random numbers that the test makes, too (tests/core/random.h), by the seed 1 + the case's number:
-the layer's tensors in nibble's order, norms 1 + r / 4, matrices r / 4; then the exact inputs r, and the inputs of the
-rounded layer, those + r / 32.
+Weights and inputs are random numbers, which the test generates in the same way (tests/core/random.h) from the seed 1 +
+the case's number: the layer's tensors in nibble's order, norms 1 + r / 4, matrices r / 4; then the exact inputs r, and
+the inputs of the rounded layer, which are the exact ones + r / 32.
 
 The file, little-endian. u32 width, heads, kv_heads, head_size, hidden; F32 rope_base, epsilon; u32 windows, window,
 steps, cases. Each case: u32 type of GGUF (0: F32), bits, group, symmetric, least_zero; F64 losses [steps]; of each
 matrix: i8 signs of the gradients of the first step with respect to V [rows, columns], A [rows, groups], B [rows,
-groups], 2 where it is too near zero to tell; and u8 codes [rows, columns] of the step with the least loss.
+groups], or 2 if it is too near zero to be sure; and u8 codes [rows, columns] of the step with the least loss.
 
 Needs auto-round, numpy, torch and transformers (tests/oracles/requirements.txt).
 """
@@ -45,8 +46,8 @@ MIDDLES = {Q4_0: 8, Q5_0: 16, Q8_0: 128}
 
 
 class Half(torch.autograd.Function):
-    """Rounds to binary16. The gradient passes straight through, in F32: what of it would stay in binary16 (as it does
-    where a tensor is converted) is mostly noise, as a scale's gradient is a difference of two that are nearly equal."""
+    """Rounds to binary16. The gradient passes straight through, in F32. In binary16 (as when a tensor is converted) it
+    would be mostly noise, because a scale's gradient is a difference of two nearly equal numbers."""
 
     @staticmethod
     def forward(_, x):
@@ -82,7 +83,7 @@ def by_magnitude(w, v, low, high, most):
 
 
 def in_f32(rule, library):
-    """A rounding as the library calls it. It gives what the library gives, if that has such a rounding."""
+    """A rounding with the library's signature. If the library has the same rounding, the results must be equal."""
     def function(tensor, bits, v, min_scale, max_scale, tensor_min, tensor_max, **others):
         args = (tensor.reshape(v.shape), v, tensor_min * min_scale, tensor_max * max_scale, 2 ** (bits - 1) - 1)
         values, s, z = rule(*args)

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/quantize/awq-layer.json: what AWQ makes of a whole layer of a small Llama (Lin et al. 2024,
-"AWQ").
+"""Writes tests/fixtures/quantize/awq-layer.json: AWQ (Lin et al. 2024, "AWQ") for a whole layer of a small Llama.
 
-The inputs of each matrix are transformers', in F32. Scales of columns are autoawq's formula, with the weights' part in
-them (AwqQuantizer._compute_best_scale, duo_scaling): s = mean|x|^r / (mean|w|^(1 - r) + 1e-4), over sqrt(max s min s),
-for r = 0, 1/20 ... 19/20, and s = 1; those are taken with which rounding to Q4_0 (llama.cpp's own, by libgguf, with the
-sums of squares of the scaled inputs as its importance matrix) changes the outputs least, on all inputs. Heads that
-share a value head get the means over them, so that the rows of attn_v can be divided (autoawq leaves those out).
+The inputs of each matrix are transformers', in F32. Candidates for the scales of columns are autoawq's formula with
+duo_scaling (AwqQuantizer._compute_best_scale): s = mean|x|^r / (mean|w|^(1 - r) + 1e-4), divided by sqrt(max s min s),
+for r = 0, 1/20 ... 19/20; and s = 1. The best scales are those with which rounding to Q4_0 changes the outputs least,
+over all inputs. The rounding is llama.cpp's, by libgguf, with the sums of squares of the scaled inputs as importance
+matrix. Heads that share a value head share the mean scales, so that the rows of attn_v can be divided by them (autoawq
+does not scale in this case).
 
-attn_v and ffn_up stay in F32: they do not count in the search, and the file has them as they are after scaling. So what
-is compared are the tensors that absorb scales: both norms, and of attn_v and ffn_up the sums of |w| of each row, of
+attn_v and ffn_up stay in F32: they do not count in the search, and the file has them after scaling. So the test can
+compare the tensors into which scales are folded: both norms, and the sums of |w| of each row of attn_v and ffn_up, of
 layer 0.
 """
 import json
@@ -57,7 +57,8 @@ def search(name, weights, x, share=lambda means: means):
         tried.append(scales / np.sqrt(scales.max() * scales.min()))
     errors = [error(weights, scales, x) for scales in tried]
     order = np.argsort(errors)
-    print(f"{name}: step {order[0]}, error {errors[order[0]]:.6g}, without scales {errors[0]:.6g}, next {errors[order[1]]:.6g}")
+    print(f"{name}: step {order[0]}, error {errors[order[0]]:.6g}, without scales {errors[0]:.6g}, "
+          f"next {errors[order[1]]:.6g}")
     assert errors[order[1]] > errors[order[0]] * 1.0005, "the best step must be clear"
     return tried[order[0]]
 
@@ -69,7 +70,8 @@ def main():
     seen = {}
     for name, module in (("q", layer.self_attn.q_proj), ("o", layer.self_attn.o_proj), ("gate", layer.mlp.gate_proj),
                          ("down", layer.mlp.down_proj)):
-        module.register_forward_pre_hook(lambda _, given, name=name: seen.setdefault(name, []).append(given[0].detach()))
+        module.register_forward_pre_hook(
+            lambda _, given, name=name: seen.setdefault(name, []).append(given[0].detach()))
     cut = list(windows.windows(windows.tokens_of(MODEL), CONTEXT))
     with torch.no_grad():
         for window in cut:

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/awq.bin: what autoawq's own search makes of small matrices, and how it packs codes.
+"""Writes tests/fixtures/formats/awq.bin: the results of autoawq's own search for small matrices, and its packed codes.
 
     awq_vectors.py [--output FILE]
 
 autoawq 0.2.7.post3 is called on the CPU, function by function: _search_best_scale (on a module that puts the outputs of
-all matrices side by side), _compute_best_clip and WQLinear_GEMM. Its parts that want a data set, a graphics card or an
-older transformers are left out. On a CPU its search is wrong by itself: it saves the weights by Tensor.cpu(), which
-copies nothing there, and then scales these very weights in place, so that each ratio starts from what the last one
-left. The module here gives it copies.
+all matrices side by side), _compute_best_clip and WQLinear_GEMM. Its parts that need a data set, a graphics card or an
+older transformers are left out. On a CPU its search has a bug: it saves the weights by Tensor.cpu(), which copies
+nothing there, and then scales the same weights in place, so that each ratio starts from the result of the last one. The
+module here gives it copies.
 
 The file, little-endian. u32 cases; each: u32 bits, zero_point, duo_scaling, group, columns, matrices, rows of each;
 F32 weights [matrices][rows][columns], H = sum x x' [columns][columns], mean |x| [columns]; then F32 scales [columns],
@@ -67,7 +67,7 @@ class Together(torch.nn.Module):
 
 
 def inputs(rng, tokens, columns):
-    """Activations with a few large columns, as behind a norm, and some that go together."""
+    """Activations with a few large columns, as after a norm, and some correlated columns."""
     x = rng.normal(0, 1, (tokens, columns)) * np.exp(rng.normal(0, 1, columns))
     x += np.outer(rng.normal(0, 1, tokens), rng.normal(0, 0.5, columns))
     return torch.from_numpy(x.astype(np.float32))

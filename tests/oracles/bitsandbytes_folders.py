@@ -3,10 +3,10 @@
 
     bitsandbytes_folders.py [OUTPUT = tests/fixtures/safetensors]
 
-transformers loads a model with a BitsAndBytesConfig and saves it again, as people do; bitsandbytes quantizes and, for
-the reference, dequantizes: logits by transformers in F32 (files as safetensors_models.py writes them). In use
-bitsandbytes rounds those weights to the type that the model had before, and LLM.int8() rounds activations, too; the
-reference does neither.
+transformers loads a model with a BitsAndBytesConfig and saves it again, as people do. bitsandbytes quantizes the
+weights and, for the reference, dequantizes them; transformers computes the logits in F32 (files as from
+safetensors_models.py). When such a model is used, bitsandbytes rounds these weights to the model's former type, and
+LLM.int8() rounds activations, too; the reference does neither.
 """
 import hashlib
 import json
@@ -46,8 +46,9 @@ FOLDERS = {
 
 
 def add_outliers(model):
-    """Columns of activations beyond 6, where LLM.int8() stops rounding, as models of billions of weights have them
-    (Dettmers et al. 2022, section 4); what they meet is smaller by as much, so that the model stays what it was."""
+    """Makes columns of activations larger than 6, which LLM.int8() does not round, as in models of billions of weights
+    (Dettmers et al. 2022, section 4). The weights of these columns become smaller by as much, so that the model
+    computes the same."""
     layer = model.model.layers[0]
     readers = {"input_layernorm": [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj],
                "post_attention_layernorm": [layer.mlp.gate_proj, layer.mlp.up_proj]}
@@ -59,7 +60,8 @@ def add_outliers(model):
 
 
 def dequantized(module):
-    """F32 by bitsandbytes. Rows of one block: with AVX-512 it misplaces blocks that straddle longer rows."""
+    """The weights in F32, by bitsandbytes. It gets rows of one block, because with AVX-512 it misplaces blocks that
+    cross the ends of longer rows."""
     weight = module.weight
     if isinstance(module, bitsandbytes.nn.Linear8bitLt):
         return bitsandbytes.functional.int8_vectorwise_dequant(weight.data, weight.SCB)
@@ -70,7 +72,7 @@ def dequantized(module):
 
 
 def write_model(folder, model, kind, options):
-    """Writes the folder; the model's own weights become what it holds."""
+    """Writes the folder, and gives the model the dequantized weights."""
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory() as plain:
         model.to(kind).save_pretrained(plain)
@@ -90,7 +92,7 @@ def take_weights(exact, quantized):
                 exact.get_submodule(name).weight.copy_(dequantized(module))
 
 
-# What is to be quantized while it is loaded, and in which ways.
+# The model that nibble quantizes while it is loaded, and the ways to quantize it.
 PLAIN = dict(LLAMA, intermediate_size=64)
 WAYS = {"nf4": dict(FOUR, bnb_4bit_quant_type="nf4"), "fp4": FOUR,
         "nf4-double": dict(DOUBLE, bnb_4bit_quant_type="nf4"),
@@ -98,8 +100,8 @@ WAYS = {"nf4": dict(FOUR, bnb_4bit_quant_type="nf4"), "fp4": FOUR,
 
 
 def saved(model):
-    """What transformers saves of a quantized model: config.json's quantization_config, and of each tensor the type, the
-    shape and a hash of the bytes; of those that are JSON, the text."""
+    """A summary of what transformers saves for a quantized model: config.json's quantization_config, and for each
+    tensor the type, the shape and a hash of the bytes, or the text if it is JSON."""
     tensors = {}
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
@@ -108,15 +110,16 @@ def saved(model):
         with safe_open(os.path.join(folder, "model.safetensors"), "pt") as file:
             for name in sorted(file.keys()):
                 tensor = file.get_tensor(name)
-                kind, raw = file.get_slice(name).get_dtype(), tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+                kind = file.get_slice(name).get_dtype()
+                raw = tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
                 said = json.loads(raw) if ".quant_state." in name else hashlib.sha256(raw).hexdigest()
                 tensors[name] = [kind, list(tensor.shape), said]
     return {"quantization_config": config, "tensors": tensors}
 
 
 def write_plain(output, name, seed):
-    """The folder as it is, and for each way the logits of what bitsandbytes makes of it, and what transformers
-    saves."""
+    """Writes the unquantized folder, and for each way the logits with bitsandbytes' weights, and a summary of what
+    transformers saves."""
     folder = os.path.join(output, name)
     shutil.rmtree(folder, ignore_errors=True)
     random_model(name, PLAIN, seed).to(torch.bfloat16).save_pretrained(folder)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Checks that transformers reads the bitsandbytes folders that nibble makes: `bitsandbytes_here.py FOLDER`.
 
-FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each way. transformers loads that folder,
-and each of its quantized modules, dequantized by bitsandbytes, must equal what bitsandbytes makes of the source's
-matrix by itself. In double quantization the mean of the scales is here the one that is rounded once: torch's may be off
-by its last bit, depending on the machine, and then some scales get the neighbouring code. Then transformers computes
-logits with these weights in F32, and nibble's of the folder must be near. It writes no fixture: the folders are made
-anew.
+FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each way. transformers loads the folder,
+and each quantized module, dequantized by bitsandbytes, must equal the source's matrix after quantizing and dequantizing
+by bitsandbytes itself. For double quantization this script rounds the mean of the scales once; torch's mean may differ
+in the last bit, depending on the machine, and then some scales get the neighbouring code. Then transformers computes
+logits with these weights in F32, and nibble's logits of the folder must be near. The folders are temporary; it writes
+no fixture.
 """
 import argparse
 import os

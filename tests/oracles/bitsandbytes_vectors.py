@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What bitsandbytes makes of small F32 matrices on a CPU: NF4, FP4, double quantization and int8 rows.
+"""Writes small F32 matrices quantized by bitsandbytes on a CPU: NF4, FP4, double quantization and int8 rows.
 
     bitsandbytes_vectors.py [OUTPUT = tests/fixtures/formats/bitsandbytes.bin]
 
@@ -21,9 +21,9 @@ The file, little-endian, every part padded with zeros to a multiple of 4 bytes; 
     where absmaxes are F32[b] absmax, F32 offset, u8[b] nested codes, F32[ceil(b / 256)] nested absmax, F32[b] the
     absmax that the nested codes stand for.
 
-Nothing is written unless the functions below, which say how bitsandbytes computes, agree with it in every bit. All is
-F32, each operation rounded; weights of 16 bits are made F32 first. Blocks run over the matrix row after row, not
-minding where rows end.
+Nothing is written unless the functions below, which describe bitsandbytes' computation, agree with it in every bit. All
+is F32, and each operation is rounded; weights of 16 bits are converted to F32 first. Blocks follow each other through
+the matrix row by row, also across the ends of rows.
 
 Sources: bitsandbytes 0.50.2, backends/default/ops.py (quantize_4bit, int8_vectorwise_quant), functional.py
 (quantize_4bit, create_dynamic_map), csrc/cpu_ops.cpp (quantize_cpu_impl). Its kernels for graphics cards differ: in
@@ -40,8 +40,8 @@ import torch
 F32 = np.float32
 NF4 = theirs.get_4bit_type("nf4", "cpu").numpy()
 FP4 = theirs.get_4bit_type("fp4", "cpu").numpy()
-# FP4's codes by what they stand for; the two zeros as torch.argsort happens to leave them: what is more than zero and
-# rounded to it has code 8, all else code 0
+# FP4's codes in the order of their values. The order of the two zeros is that of torch.argsort: positive numbers that
+# are rounded to zero get code 8, all others code 0.
 OTHERS = (32, 128, 4096)  # block sizes
 FP4_ORDER = np.array([11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3])
 
@@ -57,10 +57,10 @@ def dynamic_map():
 
 
 def quantized(weights, numbers, order, block=64):
-    """codes[n], absmax[b]. The code's place in the order is how many of the middles between neighbouring numbers are
-    less than w / absmax: what lies on a middle gets the lower number. A whole block multiplies by
-    1 / max(absmax, 1e-38) and keeps its own absmax, be it zero; what is left at the end divides, and its absmax is at
-    least 1e-38."""
+    """codes[n], absmax[b]. The code's place in the order is the number of midpoints between neighbouring values that
+    are less than w / absmax, so that a midpoint itself gets the lower value. In a whole block w is multiplied by 1 /
+    max(absmax, 1e-38), and absmax is stored as it is, even zero. In a shorter block at the end w is divided, and absmax
+    is at least 1e-38."""
     middles = (numbers[order[:-1]] + numbers[order[1:]]) / F32(2)
     codes, absmax = [], []
     for at in range(0, weights.size, block):
@@ -79,11 +79,11 @@ def packed(codes, zero):
 
 
 def doubled(absmax):
-    """offset, codes[b], nested absmax, and the absmax these stand for. The mean is subtracted, and x / nested absmax in
-    blocks of 256 becomes one of 65536 steps from -1 to 1, the nearest; the code is how many of the middles between
-    neighbouring numbers are less than that step. A block that is zero has codes of zero (which stand for something
-    else, but times nothing). The offset is the mean by torch, whose order of additions depends on the machine and its
-    threads; absmaxes here are such that it is the mean that is rounded once."""
+    """offset, codes[b], nested absmax, and the absmax these stand for. The mean is subtracted, and x / nested absmax,
+    in blocks of 256, is rounded to the nearest of 65536 steps from -1 to 1. The code is the number of midpoints between
+    neighbouring values that are less than that step. A block of zeros has codes 0 (whose value is not zero, but it is
+    multiplied by zero). The offset is torch's mean, whose order of additions depends on the machine and its threads;
+    for the absmaxes here it equals the exact mean, rounded once."""
     numbers = dynamic_map()
     offset = F32(absmax.astype(np.float64).mean())
     middles = F32(0.5) * (numbers[:-1] + numbers[1:])
@@ -102,8 +102,8 @@ def doubled(absmax):
 
 
 def int8_rows(weights):
-    """SCB[rows], CB[rows][columns]: w ((1 / SCB) 127), three roundings, to the nearest, ties to even; zeros where
-    (1 / SCB) 127 is infinite (which is undefined in C, and what comes of it on x86)."""
+    """SCB[rows], CB[rows][columns]: w ((1 / SCB) 127) with three roundings, to the nearest, ties to even; zeros where
+    (1 / SCB) 127 is infinite (the conversion is undefined in C, and gives zero on x86)."""
     scales = np.abs(weights).max(1).astype(F32)
     with np.errstate(divide="ignore", over="ignore"):
         factors = (F32(1) / scales * F32(127))[:, None]
@@ -114,7 +114,7 @@ def same(ours, library):
     for a, b in zip(ours, library, strict=True):
         b = b.numpy().reshape(np.shape(a))
         if not np.array_equal(np.asarray(a), b):
-            raise SystemExit(f"bitsandbytes computes otherwise: {np.count_nonzero(a != b)} of {np.size(a)} differ")
+            raise SystemExit(f"bitsandbytes computes differently: {np.count_nonzero(a != b)} of {np.size(a)} differ")
 
 
 def bytes_of(array):
@@ -167,7 +167,7 @@ def in_blocks(weights, block):
 
 
 def ties(numbers, order):
-    """What lies between numbers, exactly, where absmax is 1, and beside it."""
+    """The midpoints between values, for an absmax of 1, and the numbers next to them."""
     middles = (numbers[order[:-1]] + numbers[order[1:]]) / F32(2)
     around = [np.nextafter(middles, F32(-2)), middles, np.nextafter(middles, F32(2)), numbers, [-0.0, 0.0, 1e-30]]
     return np.concatenate(around).astype(F32)
@@ -200,7 +200,7 @@ def matrices(seed):
 
 
 def agreeable(make):
-    """The first seed's for which torch's mean of absmaxes is the one that is rounded once."""
+    """The matrices of the first seed for which torch's mean of absmaxes equals the exact mean, rounded once."""
     for seed in range(1000):
         made = make(seed)
         rows = made if isinstance(made, list) else [made]

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Small decoders with random weights whose tokens see those that follow.
+"""Small decoders with random weights and bidirectional attention.
 
     both_ways_models.py [OUTPUT = tests/fixtures/both-ways] [NAME ...]
 
 Writes NAME.gguf, with attention.causal = false, and NAME.json: of 20 random tokens, and of the first 7 of them, the
 logits at every position and the embeddings (mean, first and last of the last hidden states, scaled to length 1), by
 transformers in F32 with is_causal = false. llama.cpp's logits, with the weights as F32, must agree, or nothing is
-written. Of windows they differ: transformers' has two sides, which the files of the converter say by nibble.converted;
-llama.cpp's only one, so that the reference of gemma3-window is llama.cpp.
+written. Sliding windows differ: transformers' windows reach in both directions, which files of nibble's converter mark
+by nibble.converted; llama.cpp's reach only back. So the reference of gemma3-window is llama.cpp.
 """
 import base64
 import os
@@ -28,7 +28,7 @@ from logits_vectors import cosines
 LENGTHS = (20, 7)
 GEMMA = dict(random_models.GEMMA, num_hidden_layers=2, intermediate_size=16, sliding_window_pattern=2)
 LLAMA = dict(random_models.SMALL, vocab_size=random_models.BASE["vocab_size"])
-# name: (what makes it, its configuration, whether it is the converter's)
+# name: (the function that makes it, its configuration, whether the file is like one of nibble's converter)
 MODELS = {
     "qwen2": ("Qwen2", dict(family_models.SIZES, tie_word_embeddings=True), False),
     "qwen3": ("Qwen3", dict(family_models.SIZES, head_dim=12), False),
@@ -40,7 +40,7 @@ MODELS = {
 
 
 def keys(path, ours):
-    """The same file with what makes it see both ways."""
+    """Adds the keys for bidirectional attention to the file."""
     reader, again = gguf.GGUFReader(path), path + ".again"
     architecture = reader.fields["general.architecture"].contents()
     out = gguf.GGUFWriter(again, architecture)

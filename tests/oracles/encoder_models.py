@@ -52,12 +52,12 @@ def random_model(kind, options, seed):
 
 
 def skipped(model):
-    """Positions of RoBERTa's that no token has."""
+    """The number of RoBERTa's positions that no token has."""
     return model.config.pad_token_id + 1 if model.config.model_type == "roberta" else 0
 
 
 def gguf_name(name):
-    """None: files do not have it."""
+    """The tensor's name in GGUF; None: files do not have it."""
     if "pooler" in name:
         return None
     layer = re.search(r"(?:layer|layers)\.(\d+)\.", name)
@@ -66,8 +66,8 @@ def gguf_name(name):
 
 
 def matrix_name(name, architecture):
-    """The file's matrix that has the inputs of this one. Of Nomic's merged matrix transformers' first part stands for
-    all."""
+    """The file's matrix with the same inputs as this one. For Nomic's merged matrix this is the first part in
+    transformers."""
     name = gguf_name(name)
     if architecture == "nomic-bert" and name and "attn_q." in name:
         return name.replace("attn_q", "attn_qkv")

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Small models with random weights as Hugging Face folders, one for each family that GGUF files are read of, and OPT.
+"""Small models with random weights as Hugging Face folders, one for each family that nibble reads as GGUF, and OPT.
 
     family_folders.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
-Models are those of family_models.py, other numbers apart; beside each folder are the logits of 40 random tokens by
-transformers in F32 with the weights that the folder holds (NAME.json with NAME.bin, layout: logits_vectors.py), of
-encoders the embeddings (encoder_models.py). Folders are as hubs have them: experts one by one, and most with the keys
-of configurations from before transformers 5; transformers reads each back, and must compute the same. What it does not
-write is written here: DeepSeek's, Nomic's configuration, GPT-2's names and buffers of the first years.
+Models are those of family_models.py with other weights. Beside each folder are the logits of 40 random tokens by
+transformers in F32 with the weights of the folder (NAME.json with NAME.bin, layout: logits_vectors.py), for encoders
+the embeddings (encoder_models.py). Folders look like those on the hub: experts one by one, and most with keys of
+configurations from before transformers 5. transformers reads each back, and must compute the same. This script itself
+writes what transformers cannot: the configurations of DeepSeek and Nomic, and the old names and buffers of GPT-2.
 
-folder_mapping.py makes of each folder what a GGUF file of the model holds: the tensors and keys that family_models.py
-or encoder_models.py writes for the model. llama.cpp, given them, must agree with transformers, or no logits are
-written.
+folder_mapping.py translates each folder to the keys and tensors of a GGUF, which must be those of family_models.py or
+encoder_models.py. With these llama.cpp must agree with transformers, or no logits are written.
 """
 import json
 import os
@@ -39,7 +38,7 @@ THIN = dict(num_hidden_layers=1)
 EXPERTS = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=12)
 OPT = dict(vocab_size=len(VOCABULARY), hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
            max_position_embeddings=62, word_embed_proj_dim=32)
-# name: (model of family_models.py or its like, what is other in the folder, type, whether keys are today's)
+# name: (model of family_models.py or its like, changes for the folder, type, whether the keys are those of today)
 FOLDERS = {
     "qwen2": ("qwen2", dict(num_hidden_layers=2), BF16, False),
     "qwen3": ("qwen3", {}, BF16, True),
@@ -75,7 +74,7 @@ FOLDERS = {
 
 ENCODERS = {"Bert": "bert", "Roberta": "bert", "NomicBert": "nomic-bert"}
 
-# What family_models.py gives configurations that do not know it.
+# Keys that family_models.py sets in configurations that do not have them.
 STRAY = {"falcon": ("intermediate_size", "num_key_value_heads"), "gpt_neox": ("num_key_value_heads",)}
 
 
@@ -86,7 +85,7 @@ def write_json(path, value):
 
 
 def write_tokenizer(folder):
-    """Byte-level BPE that merges nothing."""
+    """Writes a tokenizer.json: byte-level BPE without merges."""
     specials = [{"id": i, "content": t, "special": True} for i, t in enumerate(VOCABULARY) if t.startswith("<|")]
     write_json(os.path.join(folder, "tokenizer.json"), {
         "version": "1.0", "added_tokens": specials, "normalizer": None,
@@ -98,7 +97,7 @@ def write_tokenizer(folder):
 
 
 def write_pooling(folder):
-    """What sentence-transformers has beside the model."""
+    """Writes the files that sentence-transformers has beside a model."""
     os.makedirs(os.path.join(folder, "1_Pooling"))
     parts = ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")
     write_json(os.path.join(folder, "modules.json"), [
@@ -130,7 +129,7 @@ def earlier(config):
 
 
 def gpt2_of_2019(config, tensors):
-    """No prefix, and the mask that attention once had as a buffer."""
+    """Names without a prefix, and the attention mask as a buffer, as in 2019."""
     n = config["n_positions"]
     tensors = {name.removeprefix("transformer."): t for name, t in tensors.items()}
     return dict(config, n_ctx=n), tensors | {"h.0.attn.bias": torch.ones(1, 1, n, n, dtype=torch.uint8).tril()}
@@ -142,12 +141,12 @@ def pythia(config, tensors):
 
 
 def tied_too(config, tensors):
-    """Files with the output matrix although it is the embedding."""
+    """Adds the output matrix, although it is tied to the embedding."""
     return config, tensors | {"lm_head.weight": tensors["transformer.word_embeddings.weight"].clone()}
 
 
 def deepseek(config, tensors):
-    """From a Qwen 2 MoE whose biases are 0, and whose shared expert has a gate of 1/2 everywhere."""
+    """A DeepSeek from a Qwen 2 MoE with biases of 0 and a shared expert whose gate is always 1/2."""
     kept = {}
     for name, t in tensors.items():
         if not name.endswith("proj.bias") and "shared_expert_gate" not in name:
@@ -162,7 +161,7 @@ def deepseek(config, tensors):
 
 
 def nomic(config, tensors):
-    """Nomic's own configuration, a GPT-2's."""
+    """Nomic's own configuration, which has GPT-2's keys."""
     names = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
              "intermediate_size": "n_inner", "max_position_embeddings": "n_positions", "rope_theta": "rotary_emb_base",
              "layer_norm_eps": "layer_norm_epsilon"}
@@ -177,13 +176,13 @@ def sentence_transformer(config, tensors):
     return config, tensors | {"embeddings.position_ids": torch.arange(config["max_position_embeddings"])[None]}
 
 
-# What transformers reads back, and what it has no class for, or no longer.
+# Folders that transformers cannot read back, because it has no class for them, or no longer.
 REWRITTEN = {"gpt2": gpt2_of_2019, "gpt-neox": pythia, "falcon": tied_too, "bert": sentence_transformer}
 OTHERS = {"deepseek": deepseek, "nomic-bert": nomic}
 
 
 def rewrite(folder, change):
-    """Applies it to config.json's content and the tensors."""
+    """Applies a change to the content of config.json and the tensors."""
     path, weights = os.path.join(folder, "config.json"), os.path.join(folder, "model.safetensors")
     config = json.load(open(path, encoding="utf-8"))
     config, tensors = change(config, safetensors.torch.load_file(weights))
@@ -202,7 +201,7 @@ def of_model(model, tokens):
 
 
 def write_folder(folder, name, model, kind, today, tokens):
-    """Returns the model with the weights that the folder holds."""
+    """Returns the model with the weights of the folder."""
     shutil.rmtree(folder, ignore_errors=True)
     for stray in STRAY.get(model.config.model_type, ()):
         delattr(model.config, stray)
@@ -241,7 +240,7 @@ def gguf_of(architecture, keys, tensors, path):
 
 
 def check_mapping(name, folder, held, architecture, module):
-    """What folder_mapping.py makes of the folder is what the GGUF file has; returns its keys and tensors."""
+    """Checks that folder_mapping.py gives what the GGUF file has; returns its keys and tensors."""
     found, keys, tensors = folder_mapping.convert(folder)
     assert found == architecture, (name, found)
     with torch.no_grad():

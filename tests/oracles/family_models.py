@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Small models with random weights, one for each architecture and for what its files may differ in.
+"""Small models with random weights, one for each architecture and each variant of its files.
 
     family_models.py [OUTPUT = tests/fixtures/models] [NAME ...]
 
 Writes NAME.gguf with the keys and tensors that llama.cpp's converter writes (gguf-py's constants.py names them), and
 NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32 (layout: logits_vectors.py). Matrices are F16
-to be small, and hold numbers that are halves, so that nothing is rounded. llama.cpp's logits, with the weights as F32,
-must agree, or nothing is written. transformers has no first DeepSeek: that is a Qwen 2 MoE here without biases and with
-a shared expert whose gate is 1/2 everywhere, which its file has in the weights.
+to be small, with values that are exact in F16. llama.cpp's logits, with the weights as F32, must agree, or nothing is
+written. transformers does not have the first DeepSeek. Here it is a Qwen 2 MoE without biases, whose shared expert's
+gate is always 1/2; its file has this factor in the weights.
 """
 import os
 import re
@@ -75,7 +75,7 @@ MODELS = {
     "deepseek": ("deepseek", "Qwen2Moe", dict(MIXTURE, shared_expert_intermediate_size=40, mlp_only_layers=[0])),
 }
 
-# What transformers calls a module: what files call it. The first that fits.
+# transformers' names of modules: names in files. The first that fits counts.
 NAMES = [(re.compile(f"(^|[.]){a}$"), b) for a, b in (
     ("embed_tokens|wte|embed_in|word_embeddings", "token_embd"), ("wpe", "position_embd"), ("lm_head", "output"),
     ("model.norm|ln_f|final_layernorm|final_layer_norm", "output_norm"),
@@ -118,7 +118,7 @@ def random_model(kind, values, seed):
                 p.copy_(scale * (1 + 0.2 * torch.randn(p.shape, generator=generator)) - shift)
             elif p.dim() == 1:
                 p.copy_(0.5 * torch.randn(p.shape, generator=generator))
-            else:  # what attention looks with, and what chooses experts, larger
+            else:  # queries, keys and routers get larger weights
                 scale = 2.0 if re.search("[qk]_proj|qkv|query_key_value|c_attn|gate.weight|embed|wte|wpe",
                                          name) else 1.0
                 inputs = p.shape[0] if kind == "GPT2" and ".h." in name else p.shape[-1]
@@ -127,7 +127,7 @@ def random_model(kind, values, seed):
 
 
 def without_gates(model):
-    """A Qwen 2 MoE that computes what a DeepSeek does."""
+    """Makes a Qwen 2 MoE compute like a DeepSeek."""
     with torch.no_grad():
         for name, p in model.named_parameters():
             if name.endswith("bias") or "shared_expert_gate" in name:
@@ -135,7 +135,7 @@ def without_gates(model):
 
 
 def interleaved(data, heads):
-    """transformers turns (x[i], x[i + n/2]), these files (x[2i], x[2i + 1]): rows of q and k change places."""
+    """Reorders the rows of q and k: transformers rotates pairs (x[i], x[i + n/2]), these files (x[2i], x[2i + 1])."""
     return data.reshape(heads, 2, data.shape[0] // heads // 2, *data.shape[1:]).swapaxes(1, 2).reshape(data.shape)
 
 

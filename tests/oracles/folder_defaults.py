@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What transformers' configuration classes take where config.json says nothing, under GGUF's keys.
+"""The defaults of transformers' configuration classes for missing keys of config.json, under GGUF's keys.
 
     folder_defaults.py [OUTPUT = tests/fixtures/formats/folder-defaults.json]
 
-What is so without a key is left out: heads of hidden_size / heads, as many for keys.
+Defaults that GGUF has without a key, too, are left out: the head size hidden_size / heads, and as many KV heads as
+heads.
 """
 import json
 import os

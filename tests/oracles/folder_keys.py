@@ -3,17 +3,17 @@
 
     folder_keys.py [OUTPUT = tests/fixtures/formats/folder-keys.json]
 
-Each family's tiny model is built from a configuration, saved, loaded, run and asked to generate, with eager attention
-and with sdpa. Meanwhile every attribute that anybody asks the configuration for is noted, whether it is there or not,
-and so is every key of rope_parameters. What a configuration class takes out of its **kwargs leaves no trace at run
-time; it is found in the class's source. Each key that is true or false is then turned over, and all is run again, so
-that what is read under a condition is met, too. A run that fails has read what it has read.
+Each family's tiny model is built from a configuration, saved, loaded, run, and generates, with eager attention and with
+sdpa. Meanwhile every access to an attribute of the configuration is recorded, whether it exists or not, and every
+access to a key of rope_parameters. Keys that a configuration class takes from its **kwargs cannot be seen at run time;
+they are found in the class's source. Then each boolean key is inverted, and all is run again, to find keys that are
+read under a condition. If a run fails, the accesses until then count.
 
-The fixture: "all" is what every family reads, "families" what each reads besides; "change" are those of which another
-value changed the output of a model, or its weights; "aliases" are other names of keys; "attention" is which tokens see
-which, by key; "rope" are the keys of rope_parameters by rope_type, of any family; "partial" are the families that heed
-partial_rotary_factor where the rope_type is "default". nibble's table (src/convert/huggingface_keys.c) must have each
-of these keys, and none of those that change something among its idle ones.
+The fixture: "all" are the keys that every family reads, "families" those that each family reads besides; "change" are
+keys for which another value changed the output of a model, or its weights; "aliases" are other names of keys;
+"attention" says which tokens see which, by key; "rope" are the keys of rope_parameters by rope_type, for any family;
+"partial" are the families that use partial_rotary_factor with the rope_type "default". nibble's table
+(src/convert/huggingface_keys.c) must have each of these keys, and no key that changes something may be idle in it.
 """
 import ast
 import inspect
@@ -59,7 +59,7 @@ VARIATIONS = (dict(is_causal=False), dict(use_bidirectional_attention=True), dic
               dict(use_sliding_window=True, layer_types=LAYERS), dict(sliding_window=3), dict(num_key_value_heads=None),
               dict(new_decoder_architecture=True, num_ln_in_parallel_attn=1),
               dict(is_decoder=True, add_cross_attention=True))
-# How objects are written, compared and shown.
+# Attributes that are read when objects are saved, compared and printed.
 WRITERS = ("to_dict", "to_diff_dict", "to_json_string", "__repr__", "__eq__", "_remove_keys_not_serialized",
            "save_pretrained",
            "dict_dtype_to_str")
@@ -86,7 +86,7 @@ def watch():
 
 
 class Turns(dict):
-    """rope_parameters that note which of their keys are asked for."""
+    """rope_parameters that record which of their keys are read."""
 
     def note(self, key):
         if turned is not None and sys._getframe(2).f_code.co_name not in WRITERS:
@@ -132,11 +132,11 @@ def taken_from_kwargs(cls):
 
 
 def run(kind, values, attention, save=False):
-    """Builds the model and uses it; False: something on the way failed."""
+    """Builds the model and uses it; False: something failed."""
     global turned
     try:
         config = transformers.CONFIG_MAPPING[kind](**values)
-        turned = set()  # what the configuration's own tidying up looks at is none of the model's business
+        turned = set()  # ignore what the configuration's own initialization has read
         config._attn_implementation = attention
         auto = transformers.AutoModel if kind in ENCODERS else transformers.AutoModelForCausalLM
         model = auto.from_config(config).eval()
@@ -202,11 +202,11 @@ def output_of(result):
 
 
 def changing(kind, keys):
-    """Those that change the output of one and the same weights, or ask for other weights, when they are set to another
-    value alone. Many are set at once; only where that changes something, or fails, they are tried by halves."""
+    """The keys that, set to another value, change the output with the same weights, or need other weights. Many keys
+    are set at once; if that changes something, or fails, they are tried by halves."""
     torch.manual_seed(1)
     plain, tokens, found = model_of(kind, FAMILIES[kind]), torch.tensor([[3, 4, 5, 6, 7, 8]]), set()
-    difficult = set()  # these spoil the company
+    difficult = set()  # these fail together with others
     for name, p in plain.named_parameters():
         p.data.copy_(torch.randn(p.shape) * (1 if name.endswith("bias") else 0.3))
     before = output_of(plain(tokens))
@@ -227,7 +227,7 @@ def changing(kind, keys):
                 return
             if len(changes) == 1:
                 found.add(changes[0][0])
-        except Exception:  # a value that it does not take is no change of the result
+        except Exception:  # a value that is refused does not count as a change
             if len(changes) == 1:
                 difficult.add(changes[0][0])
         if len(changes) > 1:
@@ -279,7 +279,7 @@ def looks_ahead(kind, key, value, attention):
 
 
 def attention_of(key, value):
-    """What a key makes of attention, by family: "causal", "both ways", or "as implemented", where eager and sdpa
+    """The effect of a key on attention, by family: "causal", "both ways", or "as implemented" if eager and sdpa
     differ."""
     kinds = {}
     for kind in FAMILIES:

@@ -1,8 +1,9 @@
-"""A Hugging Face folder in GGUF's dialect: names of its configuration and tensors, and what happens to the data.
+"""Translates a Hugging Face folder to GGUF: names of keys and tensors, and changes of the data.
 
-convert(folder) -> architecture, keys, tensors (F32). Left: transformers' names (configuration_*.py, modeling_*.py, and
-conversion_mapping.py for files from before version 5); right: GGUF's, as llama.cpp's converter writes them.
-family_folders.py checks all of it: against the GGUF files of family_models.py, and with llama.cpp against transformers.
+convert(folder) -> architecture, keys, tensors (F32). In the tables, transformers' names are on the left
+(configuration_*.py, modeling_*.py, and conversion_mapping.py for files from before version 5), and GGUF's on the right,
+as llama.cpp's converter writes them. family_folders.py checks all of it: against the GGUF files of family_models.py,
+and with llama.cpp against transformers.
 """
 import json
 import math
@@ -14,7 +15,8 @@ import safetensors.torch
 
 # ---- names that mean the same in every family -------------------------------------------------------------------
 
-# The first of several that is there and not null; if none is there the family's default; else the key is left out.
+# If there are several names, the first one that is there and not null counts. If none is, it is the family's default;
+# if there is no default, the key is left out.
 NUMBERS = [
     ("hidden_size n_embd d_model", "embedding_length"),
     ("num_hidden_layers n_layer", "block_count"),
@@ -39,7 +41,7 @@ PREFIXES = ("model.language_model.", "language_model.model.", "language_model.",
             "bert.", "roberta.")
 LAYER = re.compile(r"(?:encoder\.layers|encoder\.layer|layers|h)\.(\d+)\.(.*)")
 
-# Outside the layers. What one family calls so, no other calls otherwise.
+# Tensors outside the layers. A name means the same in all families.
 MODULES = {
     "embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output",
     "final_layernorm": "output_norm",  # Phi
@@ -86,12 +88,12 @@ LAYER_MODULES = {
     "attn.Wqkv": "attn_qkv", "attn.out_proj": "attn_output", "norm1": "attn_output_norm", "mlp.fc11": "ffn_up",
     "mlp.fc12": "ffn_gate", "norm2": "layer_output_norm",
 }
-# The only names of which the meaning differs.
+# The only names whose meaning differs between families.
 GEMMA_NORMS = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
                "post_feedforward_layernorm": "post_ffw_norm"}
 OLMO_NORMS = {"post_attention_layernorm": "post_attention_norm", "post_feedforward_layernorm": "post_ffw_norm"}
 
-# Buffers that follow from the configuration, and heads that embeddings and texts do without.
+# Tensors that are not needed: buffers that follow from the configuration, and heads for other tasks.
 NEEDLESS = re.compile(r"rotary_emb\.inv_freq$|\.(attn|attention)\.(masked_)?bias$|^embeddings\.position_ids$|"
                       r"^(pooler|cls)\.")
 
@@ -122,7 +124,7 @@ FAMILIES = {
     "qwen2_moe": Family("qwen2moe", "silu", dict(QWEN, num_experts=60, num_experts_per_tok=4,
                                                  moe_intermediate_size=1408, shared_expert_intermediate_size=5632),
                         fits=dict(norm_topk_prob=False, qkv_bias=True)),
-    # norm_topk_prob: false by default, which is not what is computed: it must be there
+    # norm_topk_prob must be there: the default is false, which is not supported
     "qwen3_moe": Family("qwen3moe", "silu", dict(QWEN, num_key_value_heads=4, num_experts=128, num_experts_per_tok=8,
                                                  moe_intermediate_size=768, norm_topk_prob=False),
                         fits=dict(norm_topk_prob=True, attention_bias=False)),
@@ -157,7 +159,7 @@ FAMILIES = {
                              add_cross_attention=False)),
     "bert": Family("bert", "gelu", dict(layer_norm_eps=1e-12, max_position_embeddings=512, type_vocab_size=2),
                    fits=dict(is_decoder=False, position_embedding_type="absolute")),
-    # the first pad_token_id + 1 positions are for no token
+    # the first pad_token_id + 1 positions are not used
     "roberta": Family("bert", "gelu", dict(layer_norm_eps=1e-12, max_position_embeddings=512, type_vocab_size=2,
                                            pad_token_id=1), fits=dict(is_decoder=False)),
     "nomic_bert": Family("nomic-bert", "silu swiglu", dict(layer_norm_eps=1e-12, max_position_embeddings=2048,
@@ -170,7 +172,7 @@ FAMILIES = {
 ROTATED_NOT = ("gpt2", "bert", "roberta")
 PERMUTED = ("llama", "smollm3", "granite", "deepseek")
 NORMS_LESS_ONE = ("gemma", "gemma2", "gemma3")
-# The feed-forward network's width where no key has it.
+# The feed-forward network's width, if no key has it.
 FOUR_TIMES = ("gpt2", "falcon", "phi", "gpt_neox", "nomic_bert")
 
 
@@ -185,7 +187,7 @@ class Config:
                 if source.get(name) is not None:
                     return source[name]
             if any(name in source for name in names.split()):
-                break  # null: the class's default does not count
+                break  # null is not the class's default
         return otherwise
 
     def check(self):
@@ -222,7 +224,7 @@ def rope_keys(config, keys, arch):
         return {}
     if kind != "longrope":
         raise ValueError(f"rope of kind {kind}: as for Llama")
-    # Phi 3's: two sets of factors, which are tensors in GGUF, and what cosines and sines are multiplied with
+    # Phi 3 has two sets of factors, which are tensors in GGUF, and a factor for cosines and sines
     context, original = keys[f"{arch}.context_length"], own.get("original_max_position_embeddings")
     original = original or config.get("original_max_position_embeddings", context)
     factor = own.get("factor") or context / original
@@ -233,8 +235,9 @@ def rope_keys(config, keys, arch):
 
 
 def window_keys(config, keys, arch):
-    """A window counts in Mistral, Mixtral, Phi 3, Gemma 2 (every other layer, which the architecture says); in Qwen
-    and SmolLM 3 only with use_sliding_window, from layer max_window_layers on, which GGUF cannot say."""
+    """Sliding windows are used by Mistral, Mixtral, Phi 3, and Gemma 2 (in every other layer, by the architecture).
+    Qwen and SmolLM 3 use them only with use_sliding_window, from layer max_window_layers on, which GGUF cannot
+    express."""
     window = config.get("sliding_window", 0)
     if arch.startswith("qwen") or arch == "smollm3":
         if config.get("use_sliding_window", False) and window:
@@ -245,7 +248,7 @@ def window_keys(config, keys, arch):
 
 
 def pooling(folder):
-    """Of sentence-transformers: 1 mean, 2 first, 3 last; None if no file says."""
+    """The pooling of sentence-transformers: 1 mean, 2 first, 3 last; None if no file says it."""
     path = os.path.join(folder, "1_Pooling/config.json")
     if not os.path.exists(path):
         return None
@@ -264,7 +267,7 @@ def keys_of(config, folder):
     keys[f"{arch}.attention.head_count_kv"] = kv_heads
     if kind in FOUR_TIMES:
         keys.setdefault(f"{arch}.feed_forward_length", 4 * keys[f"{arch}.embedding_length"])
-    trained = config.get("max_trained_positions")  # Nomic's further positions are of another rotation
+    trained = config.get("max_trained_positions")  # beyond it, Nomic uses another rotation
     if trained:
         keys[f"{arch}.context_length"] = min(trained, keys[f"{arch}.context_length"])
     scalar = config.get("query_pre_attn_scalar")
@@ -283,7 +286,7 @@ def keys_of(config, folder):
 
 
 def is_implied(key, value, keys):
-    """Keys of GGUF files that say what is so without them."""
+    """Whether a key of a GGUF file has the value that holds without it."""
     arch, _, name = key.partition(".")
     get = lambda other: keys.get(f"{arch}.{other}")
     head = get("attention.key_length") or get("embedding_length") // get("attention.head_count")
@@ -318,7 +321,8 @@ def name_of(config, name):
 
 
 def permuted(data, heads):
-    """Rows of each head 0, n/2, 1, n/2 + 1 ...: GGUF's files of some architectures are rotated in neighbours' pairs."""
+    """The rows of each head in the order 0, n/2, 1, n/2 + 1, ..., because for some architectures GGUF rotates pairs of
+    neighbours."""
     return data.reshape(heads, 2, data.shape[0] // heads // 2, *data.shape[1:]).swapaxes(1, 2).reshape(data.shape)
 
 
@@ -331,7 +335,7 @@ def by_kind(data, heads, kv_heads):
 
 
 def transformed(config, name, data):
-    """The same tensor as GGUF has it."""
+    """The tensor's data as GGUF has it."""
     arch = config.family.architecture
     heads, kv_heads, _ = sizes(config)
     part = name.split(".")[-2]

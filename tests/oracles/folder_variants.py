@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Logits of the folders in tests/fixtures/safetensors when config.json says something else.
+"""Logits of the folders in tests/fixtures/safetensors with changed configurations.
 
     folder_variants.py [OUTPUT = tests/fixtures/formats/folder-variants.json]
 
-A case is a folder, keys that are set or dropped, and what transformers then computes in F32 with the same weights: for
-some tokens the logits of a few entries. Among them are keys that a family does not read, which change nothing, and
-every form in which a rotation, a window and the direction of attention can be written. A case that should change
-nothing must not, and any other must.
+A case is a folder, keys that are set or dropped, and some logits that transformers then computes in F32 with the same
+weights. The cases have keys that the family does not read, which change nothing, and every form in which a rotation, a
+window and the direction of attention can be written. Cases that should change nothing must not, and all others must.
 """
 import json
 import os
@@ -38,7 +37,7 @@ def old(scaling, theta=10000.0, **more):
 
 
 SLIDES, FULL = "sliding_attention", "full_attention"
-# Keys of other families, which this one does not read.
+# Keys of other families, which a family does not read.
 STRAY = dict(attention_multiplier=0.5, embedding_multiplier=3.0, residual_multiplier=0.5, logits_scaling=4.0,
              query_pre_attn_scalar=7, final_logit_softcapping=1.0, attn_logit_softcapping=1.0,
              partial_rotary_factor=0.5,

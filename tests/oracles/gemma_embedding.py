@@ -3,9 +3,9 @@
 
     gemma_embedding.py [OUTPUT = tests/fixtures/encoders]
 
-Writes gemma-embedding.gguf, with the two matrices behind pooling, and gemma-embedding.json: what transformers' hidden
-states of 30 random tokens, and of the first 5 of them, become by the mean, the matrices, and a length of 1; and the
-means alone. llama.cpp's embeddings must agree, or nothing is written.
+Writes gemma-embedding.gguf, with the two dense layers after pooling, and gemma-embedding.json: embeddings of 30 random
+tokens, and of the first 5 of them, made from transformers' hidden states by the mean, the dense layers, and scaling to
+length 1; and the means alone. llama.cpp's embeddings must agree, or nothing is written.
 """
 import os
 import sys
@@ -25,7 +25,7 @@ LENGTHS = (30, 5)
 
 
 def random_model():
-    """With the weights that the file holds."""
+    """A model with weights that are exact in the file's type."""
     sizes = dict(GEMMA, num_hidden_layers=2, sliding_window=WINDOW, use_bidirectional_attention=True)
     model = random_models.random_model("gemma3", sizes, 7001)
     with torch.no_grad():

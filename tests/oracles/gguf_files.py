@@ -1,10 +1,10 @@
-"""What the scripts that write small GGUF models have in common."""
+"""What the scripts that write small GGUF models share."""
 import gguf
 import numpy as np
 
 
 def add_vocabulary(out, tokens, merges):
-    """Byte-level BPE, of tokens that begin with <|begin|> and <|end|>."""
+    """Adds byte-level BPE, whose first tokens are <|begin|> and <|end|>."""
     out.add_tokenizer_model("gpt2")
     out.add_tokenizer_pre("gpt-2")
     out.add_token_list(tokens)
@@ -15,7 +15,7 @@ def add_vocabulary(out, tokens, merges):
 
 
 def copy_keys(reader, out, without=(), renamed=lambda name: name):
-    """All keys of a file but its architecture, which GGUFWriter was given, and those of `without`."""
+    """Copies all keys of a file but the architecture, which GGUFWriter has already, and those of `without`."""
     for name, field in reader.fields.items():
         if not name.startswith("GGUF.") and name != "general.architecture" and name not in without:
             kind = field.types[0]
