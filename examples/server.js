@@ -16,7 +16,7 @@ const server = createServer(async (request, response) => {
     if (!(Number(request.headers['content-length']) <= MOST_BYTES))
         return response.writeHead(413).end(`say the length of the question, ${MOST_BYTES} bytes at most\n`);
     const reader = new AbortController();
-    response.on('close', () => reader.abort()); // a client that leaves early stops its answer, and the next gets the model
+    response.on('close', () => reader.abort()); // if a client leaves early, the model is free for the next
     try {
         const question = await text(request);
         const generation = model.chat(question, { maxTokens: 64, signal: reader.signal });

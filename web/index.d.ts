@@ -302,8 +302,8 @@ export interface QuantizeOptions {
      * rejects. */
     onProgress?: (progress: Progress) => unknown;
     /**
-     * Called once, before the first byte: what each tensor becomes, and with `bits` or `size` what the types were chosen
-     * by.
+     * Called once, before the first byte: what each tensor becomes, and with `bits` or `size` what the types were
+     * chosen by.
      */
     onPlan?: (tensors: PlannedTensor[], choice?: TypeChoice) => unknown;
     /** Aborting it ends the worker; reading rejects with its reason. */
@@ -419,8 +419,8 @@ export interface QuantizeFolderOptions {
     /**
      * With static activations, which range of the inputs is covered; those beyond are clipped. 'minmax' (the default):
      * all that the text shows. 'moving-average': the ends of the text's windows, averaged as by end += 0.01 (next end -
-     * end). 'percentile': all but the farthest. 'mse': the range with the least squared error. 'entropy': the range with
-     * the least KL divergence, as in TensorRT.
+     * end). 'percentile': all but the farthest. 'mse': the range with the least squared error. 'entropy': the range
+     * with the least KL divergence, as in TensorRT.
      */
     ranges?: 'minmax' | 'moving-average' | 'percentile' | 'mse' | 'entropy';
     /** With ranges 'percentile': how many of a hundred inputs are covered. Default: 99.99. */
@@ -520,8 +520,8 @@ export interface TypeChoice {
 
 /**
  * Compares models with a base, which is the first: usually quantized ones with the model that they were made of. All
- * must have the base's vocabulary. The text is cut into windows as `model.perplexity()` does it, and for each token that
- * is scored there both models' predictions are compared, in double precision. Models are sources, or sources with
+ * must have the base's vocabulary. The text is cut into windows as `model.perplexity()` does it, and for each token
+ * that is scored there both models' predictions are compared, in double precision. Models are sources, or sources with
  * names.
  *
  * Each model is loaded into a worker of its own: the base, and as many of the others at a time as have 512 MB together,
@@ -726,8 +726,8 @@ export interface TrainedTokenizer {
  *
  * The source is as load() takes it, but no stream, as it is read twice: a GGUF of any types, which are read as F32, or
  * a folder. Or it is a NewModel, whose weights are random numbers. A model that has what the trainer lacks, such as
- * biases, is refused with an error that names it. The same source, data, options and seed give the same bits on every device, with any
- * number of threads.
+ * biases, is refused with an error that names it. The same source, data, options and seed give the same bits on every
+ * device, with any number of threads.
  */
 export function train(source: Source | NewModel, options: TrainOptions): Promise<Training>;
 
@@ -812,9 +812,9 @@ export interface TrainOptions
     /** Quantization-aware training: what is rounded in each pass. Default: nothing. */
     qat?: QatOptions;
     /**
-     * A model with the same vocabulary, whose logits are learned instead of the text (Hinton et al. 2015). It is refused
-     * if a token of the text is another one in it. The loss is the divergence KL(teacher || model) of the next token. A
-     * GGUF, whose weights are read as F32, or a folder.
+     * A model with the same vocabulary, whose logits are learned instead of the text (Hinton et al. 2015). It is
+     * refused if a token of the text is another one in it. The loss is the divergence KL(teacher || model) of the next
+     * token. A GGUF, whose weights are read as F32, or a folder.
      */
     teacher?: Source;
     /** The same as load()'s. */
@@ -862,8 +862,8 @@ export interface QatOptions {
     tensors?: { readonly [pattern: string]: QatType } | readonly (readonly [string, QatType])[];
     /**
      * Which weights share a scale: those of a 'block' of the type (the default), of a 'row', which is an output
-     * channel, or of the whole matrix, a 'tensor' (the default of `scales: 'absmean'`). The groups of K-quants are those
-     * of the type.
+     * channel, or of the whole matrix, a 'tensor' (the default of `scales: 'absmean'`). The groups of K-quants are
+     * those of the type.
      */
     group?: 'block' | 'row' | 'tensor';
     /**
@@ -872,7 +872,7 @@ export interface QatOptions {
      * types q2_0 and tq2_0 (BitNet b1.58, Ma et al. 2024).
      */
     scales?: 'learned' | 'absmean';
-    /** Learning rate of the ranges, of weights and of inputs if they are learned, relative to the weights'. Default: 1. */
+    /** Learning rate of ranges of weights, and of learned ranges of inputs, relative to the weights'. Default: 1. */
     scaleRate?: number;
     /** The inputs of the layers' matrices are rounded to so many bits, 2 to 8. Default: they are not. */
     activations?: number;
@@ -893,8 +893,9 @@ export interface QatOptions {
 }
 
 /**
- * A training. Each step is computed when the loop asks for it, so checkpoint() and model() within the loop belong to the
- * last step that the loop was given. A loss that is NaN or infinite ends the loop with an error that names the step.
+ * A training. Each step is computed when the loop asks for it, so checkpoint() and model() within the loop belong to
+ * the last step that the loop was given. A loss that is NaN or infinite ends the loop with an error that names the
+ * step.
  */
 export interface Training extends AsyncIterable<TrainStep> {
     readonly info: TrainingInfo;
@@ -907,8 +908,8 @@ export interface Training extends AsyncIterable<TrainStep> {
     checkpoint(): Promise<Uint8Array>;
     /**
      * The model as it is: a GGUF in F32, with all that the source says of its vocabulary. Of tune(): in the source's
-     * types. With `qat`: in the types that weights are rounded to. While it is read, no step is computed: read it to its
-     * end, or cancel it.
+     * types. With `qat`: in the types that weights are rounded to. While it is read, no step is computed: read it to
+     * its end, or cancel it.
      */
     model(): ByteStream;
     /** Ends the worker and frees everything. */

@@ -159,7 +159,8 @@
 /** What quantize() is going to write. @typedef {{ type: 'planned', tensors: PlannedTensor[] }} PlannedEvent */
 
 /**
- * The ranges of static activations. @typedef {{ type: 'ranges', ranges: import('./index.d.ts').ActivationRange[] }} RangesEvent
+ * The ranges of static activations. @typedef {{ type: 'ranges', ranges: import('./index.d.ts').ActivationRange[] }}
+ * RangesEvent
  */
 
 /** The next bytes of what quantize() or quantizeFolder() writes. @typedef {{ type: 'piece', bytes: Uint8Array }}

@@ -82,7 +82,9 @@ export const QAT_OPTIONS = {
         min: 0,
         max: 1000,
         value: 'R',
-        help: "learning rate of the ranges, of weights and of inputs if they are learned, relative to the weights' (default: 1)",
+        help:
+            'learning rate of the ranges, of weights and of inputs if they are learned, relative to the ' +
+            "weights' (default: 1)",
     },
     activations: {
         flag: 'qat-activations',

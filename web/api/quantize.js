@@ -65,8 +65,8 @@ export function quantize(source, options) {
 }
 
 /**
- * As quantize(), for a reader that is done with a piece before it asks for the next: then the piece's buffer goes back to
- * the worker. A stream's pieces belong to its reader, and a whole file of them may be in memory before they are
+ * As quantize(), for a reader that is done with a piece before it asks for the next: then the piece's buffer goes back
+ * to the worker. A stream's pieces belong to its reader, and a whole file of them may be in memory before they are
  * collected.
  * @param {import('../index.d.ts').Source} source
  * @param {QuantizeOptions} options

@@ -230,8 +230,9 @@ async function writeNew(stream, path, out, isNew = true) {
 }
 
 /**
- * Writes the stream's bytes under a temporary name beside `out`, and then gives the file its own name. Whatever happens, nothing stays
- * under the temporary name. The stream is asked for nothing before it is sure that a file can be written there.
+ * Writes the stream's bytes under a temporary name beside `out`, and then gives the file its own name. Whatever
+ * happens, nothing stays under the temporary name. The stream is asked for nothing before it is sure that a file can be
+ * written there.
  * @param {Bytes} stream
  * @param {string} out
  * @param {boolean} force
@@ -261,9 +262,9 @@ export async function writeWhole(stream, out, force, outlasts) {
 }
 
 /**
- * The same for the files of a folder. Where a folder is replaced, the old one has a temporary name until the new one has
- * its own: there is no way to exchange two names at once. What happens in between is undone: here if writing fails or a
- * signal ends the process, and by the next run (lookForRemains) if the process is killed or the machine stops.
+ * The same for the files of a folder. Where a folder is replaced, the old one has a temporary name until the new one
+ * has its own: there is no way to exchange two names at once. What happens in between is undone: here if writing fails
+ * or a signal ends the process, and by the next run (lookForRemains) if the process is killed or the machine stops.
  * @param {AsyncIterable<{ name: string, stream: Bytes }>} files
  * @param {string} out
  * @param {boolean} force
@@ -307,8 +308,8 @@ const placeOf = (path) => ({ folder: dirname(resolve(path)), name: basename(reso
 
 /**
  * Looks for what an earlier run has left that was killed. A folder that it was about to replace gets its name back; if
- * the name is taken, a line says where that folder is: it may be the only copy, so it is never removed. Unfinished files
- * are named, too.
+ * the name is taken, a line says where that folder is: it may be the only copy, so it is never removed. Unfinished
+ * files are named, too.
  * @param {string} out
  */
 async function lookForRemains(out) {

@@ -63,7 +63,10 @@ export async function commandBench(args, signal) {
 const rateLine = (what, rate, tokens, repetitions) =>
     `${what.padEnd(10)}${rate.toFixed(1).padStart(9)} tokens/s (${tokens} tokens, median of ${repetitions})\n`;
 
-/** Where the time of the engine's thread goes. @typedef {Record<'prompt' | 'generate', import('./profile.js').Budget>} Budgets */
+/**
+ * Where the time of the engine's thread goes.
+ * @typedef {Record<'prompt' | 'generate', import('./profile.js').Budget>} Budgets
+ */
 
 /**
  * @param {() => (() => Promise<unknown>)[]} newWork a prompt to evaluate, and what to generate after it

@@ -17,8 +17,8 @@ export const pick = (table, values) => Object.fromEntries(Object.keys(table).map
 /** @typedef {import('../index.d.ts').Progress} Progress */
 
 /**
- * The phase of quantize(). After a calibration there is only writing left. The progress of each phase goes from 0 to all
- * of it.
+ * The phase of quantize(). After a calibration there is only writing left. The progress of each phase goes from 0 to
+ * all of it.
  * @returns {(progress: Progress) => string}
  */
 export function quantizingPhases() {

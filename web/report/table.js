@@ -19,7 +19,8 @@ const percent = (/** @type {number} */ share) => `${(share * 100).toFixed(2)} %`
 const bitsOf = ({ bitsPerWeight, simulated }) => `${bitsPerWeight.toFixed(2)}${simulated ? ' (simulated)' : ''}`;
 
 /**
- * name: short, for a terminal; title: for the page. of: the cell of a model. more: instead of `of`, except for the base.
+ * name: short, for a terminal; title: for the page. of: the cell of a model. more: instead of `of`, except for the
+ * base.
  * @type {{ name: string, title: string, of: (model: ComparedFacts) => string,
  *     more?: (model: ComparedModel) => string }[]}
  */

@@ -1,6 +1,6 @@
 /**
- * Turns a source, as load() is given it, into a description for the worker. What the worker cannot open by itself is sent
- * to it in chunks. This runs where load() was called.
+ * Turns a source, as load() is given it, into a description for the worker. What the worker cannot open by itself is
+ * sent to it in chunks. This runs where load() was called.
  */
 import { absolute, hasScheme, isUrl } from '../assets.js';
 import { messageOf, NibbleError } from '../errors.js';

@@ -69,7 +69,10 @@ export function finder(names, where) {
 /** A path's last part; of a module's folder, as sentence-transformers names them, the last two. @param {string} path */
 export const lastOf = (path) => /(\d+_[A-Za-z]+\/)?[^/]*$/.exec(path)?.[0] ?? path;
 
-/** Whether this is a file of weights, of which the core reads only the header at first. @param {{ name: string }} file */
+/**
+ * Whether this is a file of weights, of which the core reads only the header at first.
+ * @param {{ name: string }} file
+ */
 export const isWeights = ({ name }) => !/\.(json|jinja|model)$/.test(name);
 
 /**

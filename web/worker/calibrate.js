@@ -1,8 +1,8 @@
 /**
  * quantize() with a calibration text. For one layer after the other: the converter gives its weights, the walk observes
  * the inputs of each group of its matrices, the quantizer makes blocks of the weights, and the walk goes on with these.
- * When all layers are done, the converter writes the GGUF with zeros in the places of the blocks, and the blocks are put
- * there as it passes.
+ * When all layers are done, the converter writes the GGUF with zeros in the places of the blocks, and the blocks are
+ * put there as it passes.
  *
  * In memory are the weights of one layer, what was observed of one group, the text's residual streams, and the blocks,
  * if no side file has them.
@@ -46,8 +46,8 @@ import { cutForInputs, spread } from './windows.js';
 const searches = (type, search) =>
     /^(q[45]_[01]|q\d_k|iq)/.test(type) || (search === 'best' && /^(mxfp4|nvfp4)$/.test(type));
 /**
- * Whether a layer's weights fit into a core's 4 GB as floats, together with those of the source and the text's streams. The
- * limit is the same on every device, and so are the bytes that are made.
+ * Whether a layer's weights fit into a core's 4 GB as floats, together with those of the source and the text's streams.
+ * The limit is the same on every device, and so are the bytes that are made.
  * @param {Planned[]} plan
  * @param {number} layer
  */
@@ -340,7 +340,8 @@ class Calibration {
     }
 
     /**
-     * Quantizes a layer by AutoRound. The scales of types that have several in a block are those of rounding to nearest.
+     * Quantizes a layer by AutoRound. The scales of types that have several in a block are those of rounding to
+     * nearest.
      * @param {AutoRound} autoRound
      * @param {Walk} walk
      * @param {number} layer

@@ -1,7 +1,7 @@
 /**
- * Chooses the part of a text that each step of a training learns from. The tokens are cut into windows; some at the end may be
- * held out for validation. The others come in a random order, each once before any comes again. The order depends on
- * the seed alone, so a run that goes on needs to know no more than how many sequences it has taken.
+ * Chooses the part of a text that each step of a training learns from. The tokens are cut into windows; some at the end
+ * may be held out for validation. The others come in a random order, each once before any comes again. The order
+ * depends on the seed alone, so a run that goes on needs to know no more than how many sequences it has taken.
  */
 import { NibbleError } from '../errors.js';
 import { Random } from '../random.js';

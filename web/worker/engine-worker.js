@@ -1,7 +1,8 @@
 /**
  * The worker that a loaded model lives in, in a page or in Node. What runs is one file, build/engine-worker.js, which
- * `make build` makes of this and all that it imports; the page sends it the addresses of nibble's other files. It takes requests, and answers each once (protocol.js). An error is always a NibbleError.
- * Generations run one after another; the short requests are answered between two tokens.
+ * `make build` makes of this and all that it imports; the page sends it the addresses of nibble's other files. It takes
+ * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another;
+ * the short requests are answered between two tokens.
  */
 import { traceOf } from '../debug.js';
 import { asNibbleError, NibbleError, toPlain } from '../errors.js';

@@ -1,6 +1,6 @@
 /**
- * Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter, the maker of integers; and the
- * output of such an object -> a sink.
+ * Bytes -> an object of a core that is fed in pieces: the engine's loader, the converter, the maker of integers; and
+ * the output of such an object -> a sink.
  */
 
 /**

@@ -34,8 +34,8 @@ import { writeStructs } from './structs.js';
  */
 
 /**
- * Memory for the result: blocks of the type `to`, or codes. parts: one for each expert, which is used instead. input: of
- * static activations. split: of LLM.int8()'s outliers. bytes: of a folder's tensors, by their names.
+ * Memory for the result: blocks of the type `to`, or codes. parts: one for each expert, which is used instead. input:
+ * of static activations. split: of LLM.int8()'s outliers. bytes: of a folder's tensors, by their names.
  * @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, bytes?: Record<string, Uint8Array>, parts?: Room[],
  *     input?: Input, split?: import('./split-rows.js').Split }} Room
  */
@@ -69,7 +69,10 @@ export const NO_CODES = { bits: 0, group: 0, symmetric: 0 };
 
 /** @typedef {{ method: string, search: 'reference' | 'best', damping: number, order: keyof typeof ORDERS }} Settings */
 
-/** Numbers of attention heads and of value heads, if columns are outputs of heads. @typedef {{ heads: number, kv_heads: number }} Heads */
+/**
+ * Numbers of attention heads and of value heads, if columns are outputs of heads.
+ * @typedef {{ heads: number, kv_heads: number }} Heads
+ */
 
 /** Observers of activations' ranges. */
 export const RANGES = {

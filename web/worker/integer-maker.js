@@ -1,4 +1,7 @@
-/** quantize() with `method: 'integer'`: a model's files -> the GGUF of its integers, made as the bytes pass (nb_integer_maker). */
+/**
+ * quantize() with `method: 'integer'`: a model's files -> the GGUF of its integers, made as the bytes pass
+ * (nb_integer_maker).
+ */
 
 import { openConversion } from './convert.js';
 import { startBuild } from './core.js';

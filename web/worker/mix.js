@@ -5,8 +5,8 @@
  * sum of importance (w - q)^2 over a sample of rows: the diagonal of tr(E H E^T). c(t), the curvature, is measured: t
  * alone is rounded to a type of about three bits, and the KL divergence of the whole model's output,
  * over some tokens of the calibration text, is divided by e(t, that type). For small errors the divergence is quadratic
- * in them, so that c(t) is about the same for all types. So is 1 - cosine between an embedding and the original's, which
- * takes the divergence's place where the model is an encoder.
+ * in them, so that c(t) is about the same for all types. So is 1 - cosine between an embedding and the original's,
+ * which takes the divergence's place where the model is an encoder.
  */
 import { TYPES } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -205,8 +205,8 @@ class Mix {
     }
 
     /**
-     * Loads the whole model. @param {import('./blocks.js').Hash} [hash] @returns {Promise<boolean>} whether it fits into
-     * memory
+     * Loads the whole model. @param {import('./blocks.js').Hash} [hash] @returns {Promise<boolean>} whether it fits
+     * into memory
      */
     async #load(hash) {
         const { engine } = this.parts;

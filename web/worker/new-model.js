@@ -80,8 +80,8 @@ async function vocabularyOf(documents) {
 
 /**
  * A safetensors file. Norms are 1. Matrices are random numbers of the normal distribution. Those whose products are
- * added to the residual stream, two for each layer, are divided by the square root of their number (Radford et al. 2019,
- * "Language Models are Unsupervised Multitask Learners", section 2.3).
+ * added to the residual stream, two for each layer, are divided by the square root of their number (Radford et al.
+ * 2019, "Language Models are Unsupervised Multitask Learners", section 2.3).
  * @param {Record<string, any>} config
  * @param {Random} random
  * @returns {BlobPart[]}

@@ -1,6 +1,7 @@
 /**
  * A thread of the core's pool: its own instance of the same module over the same memory. It gets one message that says
- * what to join, answers that it did, and is then inside WebAssembly until the pool stops. What runs is one file, build/pool-worker.js.
+ * what to join, answers that it did, and is then inside WebAssembly until the pool stops. What runs is one file,
+ * build/pool-worker.js.
  */
 import { toPlain } from '../errors.js';
 import { listen } from '../platform.js';

@@ -132,7 +132,9 @@ async function writeDocuments(source, out, quantization, configFile) {
     if (configFile) await out.text(configFile, `${JSON.stringify(quantization, null, 2)}\n`);
 }
 
-/** Makes matrices into tensors of a folder, and writes them layer by layer: a Maker and a Blocks (maker.js, blocks.js). */
+/**
+ * Makes matrices into tensors of a folder, and writes them layer by layer: a Maker and a Blocks (maker.js, blocks.js).
+ */
 class FolderOutput extends BlocksInMemory {
     /**
      * @param {Coding[]} made
@@ -157,7 +159,10 @@ class FolderOutput extends BlocksInMemory {
         this.ranges = [];
     }
 
-    /** Keeps a tensor that scales have changed; finish() has kept a quantized one. @param {import('./blocks.js').Made} tensor */
+    /**
+     * Keeps a tensor that scales have changed; finish() has kept a quantized one.
+     * @param {import('./blocks.js').Made} tensor
+     */
     put({ name, bytes }) {
         if (!this.codings.has(name))
             this.kept.change(name, new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));

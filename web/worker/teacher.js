@@ -35,7 +35,8 @@ const ofTeacher = (error) =>
 
 /**
  * How each token of a text is written, special ones too. It is '' for tokens that this cannot tell apart: white
- * space, which some tokenizers drop at the beginning of a text, and parts of a character. Empty if the model has no tokenizer.
+ * space, which some tokenizers drop at the beginning of a text, and parts of a character. Empty if the model has no
+ * tokenizer.
  * @param {import('./engine.js').Engine} engine
  * @param {Iterable<number>} tokens
  * @returns {Map<number, string>}

@@ -15,8 +15,8 @@ import { NibbleError } from '../errors.js';
 import { checksum, wordsOf } from '../random.js';
 
 /**
- * The training that a checkpoint is of. source: checksum of the weights that the training began with; text: of its tokens; losses:
- * of each step that is done; heldOut: pairs of a step and the loss of the held-out text after it.
+ * The training that a checkpoint is of. source: checksum of the weights that the training began with; text: of its
+ * tokens; losses: of each step that is done; heldOut: pairs of a step and the loss of the held-out text after it.
  * @typedef {{ steps: number, floats: number, moments: number, options: Record<string, number | boolean | string>,
  *     shape: Record<string, number>, source: number, text: number, tokens: number, losses: number[],
  *     heldOut: [number, number][] }} Facts

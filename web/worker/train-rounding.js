@@ -1,4 +1,6 @@
-/** What train() is asked to round, in the trainer's structs (src/nibble_train.h: nb_train_rounding, nb_train_signals). */
+/**
+ * What train() is asked to round, in the trainer's structs (src/nibble_train.h: nb_train_rounding, nb_train_signals).
+ */
 import {
     NB_TRAIN_ABSMEAN,
     NB_TRAIN_AVERAGE,

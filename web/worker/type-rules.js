@@ -2,7 +2,9 @@
 import { NibbleError } from '../errors.js';
 
 /** @typedef {(readonly [RegExp, string])[]} Rules */
-/** @typedef {Pick<import('../protocol.js').QuantizeOptions, 'tensors' | 'outputType' | 'tokenEmbeddingType'>} Options */
+/**
+ * @typedef {Pick<import('../protocol.js').QuantizeOptions, 'tensors' | 'outputType' | 'tokenEmbeddingType'>} Options
+ */
 
 /**
  * Patterns of names, each with the type that it gives. The first that is found in a name counts.
