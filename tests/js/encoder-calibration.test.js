@@ -227,7 +227,7 @@ test('senseless options are refused', async () => {
         await assert.rejects(made(source, options), message);
     await assert.rejects(makeFolder('smooth', { ...CALIBRATED, activations: 'static', smooth: 0.5 }), {
         code: 'NB_ERR_ARGUMENT',
-        message: /smooth \(--smooth\): this model has no norm/,
+        message: /smooth \(--smooth\): no norm of this model feeds only matrices/,
     });
     const model = await load(source, { threads: 1 });
     await assert.rejects(model.importanceMatrix('a leaf'), {

@@ -174,7 +174,7 @@ describe('options that only the model, or other options, make wrong', () => {
         ],
         [['train', '--init', tiny, '--vocabulary', '300', ...trained], /--vocabulary is for a new model/],
         [['train', ...trained], /either --config, for a new model, or --init/],
-        [['train', '--config', '{}', ...trained], /--config needs a --tokenizer/],
+        [['train', '--config', '{}', ...trained], /--config also needs a --tokenizer/],
         [
             ['train', '--config', '{}', '--tokenizer', tiny, ...trained],
             /--tokenizer must be a folder, a tokenizer\.json/,

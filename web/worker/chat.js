@@ -102,7 +102,7 @@ function explained(jinja, error) {
             `the model's chat template cannot be read: ${reason}. Use complete() with a prompt of your own`,
             { cause: error },
         );
-    // some templates refuse what they were not made for by raising an error themselves: their text says what
+    // some templates raise an error of their own for messages that they do not support: its text says why
     return error instanceof jinja.TemplateError
         ? new NibbleError('NB_ERR_ARGUMENT', `the model's chat template refuses these messages: ${reason}`, {
               cause: error,

@@ -48,7 +48,7 @@ async function relaxedIsRight(core, precision) {
     return nb_probe_relaxed() === 1;
 }
 
-/** From the fastest to the one that runs everywhere. @type {Build[]} */
+/** All builds, from the fastest to the one that runs everywhere. @type {Build[]} */
 const BUILDS = ['relaxed', 'relaxed-threads', 'simd128', 'simd128-threads'];
 
 const isRelaxed = (/** @type {Build} */ build) => build.startsWith('relaxed');

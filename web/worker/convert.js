@@ -117,7 +117,7 @@ export class Conversion {
     }
 
     /**
-     * Reads the headers of all files. It comes first.
+     * Reads the headers of all files. Call it before the other functions.
      * @param {() => Promise<void>} [ready]
      */
     async readHeaders(ready) {
@@ -281,7 +281,7 @@ export class Conversion {
 }
 
 /**
- * Before the headers: what quantize() was asked for.
+ * Passes on what quantize() was asked for. Call it before the headers are read.
  * @param {import('./core.js').Core} core
  * @param {number} converter
  * @param {import('../protocol.js').QuantizeOptions} options
@@ -298,7 +298,7 @@ export function giveRecipe(core, converter, { type, search, requantize, doubleQu
 }
 
 /**
- * Before the headers: the file of an importance matrix.
+ * Passes on the file of an importance matrix. Call it before the headers are read.
  * @param {import('./core.js').Core} core
  * @param {number} converter
  * @param {Uint8Array} imatrix

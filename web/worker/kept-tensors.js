@@ -22,7 +22,7 @@ export class KeptTensors {
         /** How the files have the tensors that were found, by their names in the plan. @type {Map<string, Stored & { entry: Entry,
          * quantizer: Quantizer }>} */
         this.stored = new Map();
-        /** Bytes of those that were changed, by their names in the files. @type {Map<string, Uint8Array>} */
+        /** The bytes of the tensors that were changed, by their names in the files. @type {Map<string, Uint8Array>} */
         this.changed = new Map();
     }
 

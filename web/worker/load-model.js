@@ -154,7 +154,7 @@ export class Meter {
         this.tick(loaded, total, true);
     }
 
-    /** Reports nothing more. */
+    /** Stops the reports. */
     stop() {
         clearTimeout(this.later);
     }

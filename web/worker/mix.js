@@ -41,7 +41,7 @@ const PROBE_TOKENS = 1024,
     PROBE_WINDOW = 128,
     MOST_LOGITS = 64 << 20;
 
-/** For messages. */
+/** The name of the option, for messages. */
 const CALLER = 'calibration (--calibration)';
 
 /**
@@ -388,7 +388,7 @@ class Mix {
         return { losses, curvature: divergence / loss };
     }
 
-    /** For people: what the choice rests on. @param {boolean} isMeasured */
+    /** What the choice rests on, as a sentence for people. @param {boolean} isMeasured */
     #chosenBy(isMeasured) {
         if (isMeasured) return "what rounding each matrix changes in the model's output, as measured";
         const why = this.unmeasured || 'no matrix of this model can be rounded alone';

@@ -17,7 +17,7 @@ export class Tensors {
     constructor(conversion) {
         this.conversion = conversion;
         this.isFirst = true;
-        /** For the weights that are kept. */
+        /** Buffers for the weights that are kept. */
         this.buffers = new BufferPool();
     }
 

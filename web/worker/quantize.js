@@ -92,7 +92,7 @@ export async function quantize(source, options, port, journal) {
 }
 
 /**
- * Makes what rounds the matrices whose types no option names, and notes it in the GGUF.
+ * Makes the rounder for the matrices whose types no option sets, and records in the GGUF what it does.
  * @param {Core} core
  * @param {number} converter
  * @param {import('../protocol.js').QuantizeOptions} options

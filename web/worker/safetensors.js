@@ -68,7 +68,7 @@ export async function readHeader(file) {
 /** Bytes of a number of a type. @param {string} dtype */
 export const sizeOf = (dtype) => Number(/^[A-Z]+(\d+)/.exec(dtype)?.[1] ?? 8) / 8;
 
-/** Those of large numbers come first, so that all are aligned; others stay in their order. @param {Entry[]} entries */
+/** Puts tensors of large numbers first, so that all are aligned; otherwise the order stays. @param {Entry[]} entries */
 export const bySize = (entries) => [...entries].sort((a, b) => sizeOf(b.dtype) - sizeOf(a.dtype));
 
 /**

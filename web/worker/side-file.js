@@ -44,9 +44,9 @@ export class SideFile {
     places = new Map();
     /** The tensors of the current layer. @type {Made[]} */
     now = [];
-    /** For their blocks. */
+    /** Buffers for their blocks. */
     making = new BufferPool();
-    /** For the blocks of a layer that is read. */
+    /** Buffers for the blocks of a layer that is read. */
     reading = new BufferPool();
     /** Where the next record goes; 0: the file has nothing yet. */
     end = 0;

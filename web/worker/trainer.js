@@ -24,7 +24,7 @@ import { roundingsOf, signalsOf } from './train-rounding.js';
 /** What is rounded in each pass. seed: of the random numbers by which gradients are rounded.
  * @typedef {{ qat: import('../qat-options.js').FullQat, seed: number }} Rounded */
 
-/** What a quantized model has of each tensor. @typedef {{ name: string, type: string }[]} Types */
+/** The types of a quantized model's tensors. @typedef {{ name: string, type: string }[]} Types */
 
 /** The arrays of the trainer that a checkpoint has, too. @typedef {'weights' | 'moments'} Numbers */
 
