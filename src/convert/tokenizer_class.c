@@ -75,7 +75,7 @@ nb_tokenizer_class nb_tokenizer_class_of(nb_node tokenizer_config, nb_node confi
         out.prefix_space = true;
     out.lower = nb_node_is_set(tokenizer_config, "do_lower_case", true);
     out.strip_accents = nb_node_is_set(tokenizer_config, "strip_accents", out.lower);
-    out.part_chinese = nb_node_is_set(tokenizer_config, "tokenize_chinese_chars", true);
+    out.space_chinese = nb_node_is_set(tokenizer_config, "tokenize_chinese_chars", true);
     out.legacy = nb_node_is_set(tokenizer_config, "legacy", false);
     return out;
 }

@@ -13,10 +13,10 @@ typedef struct nb_tokenizer_class {
         NB_CLASS_LLAMA,      /* LlamaTokenizer: Metaspace by add_prefix_space and legacy, no normalizers */
         NB_CLASS_UNIGRAM     /* XLMRobertaTokenizer, T5Tokenizer: Precompiled only; WhitespaceSplit and Metaspace */
     } kind;
-    bool lower, strip_accents, part_chinese; /* BERT */
-    bool prefix_space;                       /* the others */
-    int32_t unknown;                         /* UNIGRAM: this token, whatever the file says; else -1 */
-    bool legacy;                             /* LLAMA: the space comes after special tokens, too */
+    bool lower, strip_accents, space_chinese; /* BERT */
+    bool prefix_space;                        /* the others */
+    int32_t unknown;                          /* UNIGRAM: this token, whatever the file says; else -1 */
+    bool legacy;                              /* LLAMA: the space comes after special tokens, too */
 } nb_tokenizer_class;
 
 nb_tokenizer_class nb_tokenizer_class_of(nb_node tokenizer_config, nb_node config);

@@ -281,21 +281,21 @@ static void compose_gap(nb_composer *x, uint32_t id) {
 
 /* In GGUF, WordPiece's names have U+2581 where a word begins; in tokenizer.json they have ## where it continues. */
 static int32_t compose_words(const composition *p) {
-    char *buffer = nb_alloc(NB_MARK_SIZE + p->longest);
+    char *buffer = nb_alloc(NB_METASPACE_SIZE + p->longest);
     if (!buffer)
         return NB_FAIL(p->err, NB_ERR_MEMORY, "no memory for a token's name of %z bytes", p->longest);
-    memcpy(buffer, NB_SPACE_MARK, NB_MARK_SIZE);
+    memcpy(buffer, NB_METASPACE, NB_METASPACE_SIZE);
     for (uint32_t i = 0; i < p->size; i++) {
         if (!p->tokens[i].type) {
             compose_gap(p->x, i);
             continue;
         }
-        nb_text name = decoded(p->tokens[i].name, buffer + NB_MARK_SIZE, p->longest);
+        nb_text name = decoded(p->tokens[i].name, buffer + NB_METASPACE_SIZE, p->longest);
         bool within = name.size > 2 && name.data[0] == '#' && name.data[1] == '#';
         bool word = p->tokens[i].type == NB_TOKEN_NORMAL || is_marked(&p->tokens[i]);
         nb_compose_text(p->x, !word                                 ? name
                               : within && !is_marked(&p->tokens[i]) ? (nb_text){name.data + 2, name.size - 2}
-                                                                    : (nb_text){buffer, NB_MARK_SIZE + name.size});
+                                                                    : (nb_text){buffer, NB_METASPACE_SIZE + name.size});
     }
     nb_free(buffer);
     return NB_OK;

@@ -230,8 +230,8 @@ static int32_t read_normalizer(composition *p, nb_node step) {
     if (nb_step_is(step, "NFC"))
         return p->nfc = true, COMPOSES;
     if (p->form == NB_FORM_PIECES) {
-        bool prepends = nb_step_is(step, "Prepend") && spells(nb_node_find(step, "prepend"), NB_SPACE_MARK);
-        bool escapes = is_replacement(step, "String", " ", NB_SPACE_MARK);
+        bool prepends = nb_step_is(step, "Prepend") && spells(nb_node_find(step, "prepend"), NB_METASPACE);
+        bool escapes = is_replacement(step, "String", " ", NB_METASPACE);
         p->prepends |= prepends;
         p->escapes |= escapes;
         if (prepends || escapes)
@@ -247,7 +247,7 @@ static int32_t read_normalizer(composition *p, nb_node step) {
             p->strips_end |= nb_node_is_set(step, "strip_right", true);
             return STRIPS;
         }
-        bool mark = is_replacement(step, "Regex", " {2,}", NB_SPACE_MARK);
+        bool mark = is_replacement(step, "Regex", " {2,}", NB_METASPACE);
         if (!mark && !is_replacement(step, "Regex", " {2,}", " "))
             return NOTHING;
         p->joins = mark ? 2 : 1;
@@ -280,7 +280,7 @@ static int32_t read_normalizers(composition *p) {
     if (p->class.kind == NB_CLASS_BERT || p->class.kind == NB_CLASS_LLAMA || p->class.kind == NB_CLASS_BYTE_LEVEL)
         s.n = 0;
     if (p->class.kind == NB_CLASS_BERT) {
-        compose_bert_normalizer(p, p->class.lower, p->class.strip_accents, true, p->class.part_chinese);
+        compose_bert_normalizer(p, p->class.lower, p->class.strip_accents, true, p->class.space_chinese);
         return NB_OK;
     }
     if (p->class.kind == NB_CLASS_UNIGRAM)
@@ -357,7 +357,7 @@ static bool compose_metaspace(const composition *p, nb_node step) {
                       !prepends ? NB_PREPEND_NEVER
                       : first   ? NB_PREPEND_FIRST
                                 : NB_PREPEND_ALWAYS);
-    return spells(nb_node_find(step, "replacement"), NB_SPACE_MARK) &&
+    return spells(nb_node_find(step, "replacement"), NB_METASPACE) &&
            (!scheme.at || never || first || nb_node_is(scheme, "always"));
 }
 
@@ -425,7 +425,7 @@ static bool read_decoder(decoding *d, nb_node step, nb_tokenizer_form form) {
         nb_node scheme = nb_node_find(step, "prepend_scheme");
         d->marks = true;
         d->drop_first = scheme.at ? !nb_node_is(scheme, "never") : nb_node_is_set(step, "add_prefix_space", true);
-        return !d->fused && spells(nb_node_find(step, "replacement"), NB_SPACE_MARK);
+        return !d->fused && spells(nb_node_find(step, "replacement"), NB_METASPACE);
     }
     if (nb_step_is(step, "Strip")) {
         d->strip = nb_node_number(nb_node_find(step, "start"), 0);
@@ -433,7 +433,7 @@ static bool read_decoder(decoding *d, nb_node step, nb_tokenizer_form form) {
                (d->strip == 0 || (d->fused && nb_node_is(nb_node_find(step, "content"), " ")));
     }
     bool bytes = nb_step_is(step, "ByteFallback") && form == NB_FORM_PIECES && !d->fused;
-    bool fuses = nb_step_is(step, "Fuse"), marks = is_replacement(step, "String", NB_SPACE_MARK, " ") && !d->drop_first;
+    bool fuses = nb_step_is(step, "Fuse"), marks = is_replacement(step, "String", NB_METASPACE, " ") && !d->drop_first;
     d->byte_fallback |= bytes;
     d->fused |= fuses;
     d->marks |= marks;

@@ -1,6 +1,6 @@
-/* Added tokens are found as the library tokenizers finds them: the leftmost first, and of several at one place the
- * longest. Tokens that are not `normalized` are looked for in the text as it came. What lies between them is
- * normalized, and the `normalized` tokens are looked for in the result. */
+/* Added tokens are found as the tokenizers library finds them: the leftmost first, and of several at one place the
+ * longest. Tokens that are not `normalized` are searched for in the original text. What lies between them is
+ * normalized, and the `normalized` tokens are searched for in the result. */
 #include "added.h"
 
 #include "../base/memory.h"
@@ -44,15 +44,15 @@ typedef struct search search;
 struct search {
     nb_encode_call *e;
     const nb_needles *set;
-    bool control; /* special tokens are looked for, too */
-    /* Of a normalized text: how many bytes at its beginning no quote touches. SIZE_MAX: this is the text as it came. */
+    bool control; /* special tokens are searched for, too */
+    /* In a normalized text: how many bytes precede the first quote. SIZE_MAX: this is the original text. */
     size_t unquoted;
-    size_t from, to; /* of a normalized text: which bytes of the text as it came it was made from */
-    /* Encodes what lies between two tokens. first: the whole text begins here. */
+    size_t from, to; /* of a normalized text: the bytes of the original that it was made from */
+    /* Encodes what lies between two added tokens. first: it is the beginning of the whole text. */
     int32_t (*between)(const search *s, const uint8_t *text, size_t size, bool first);
 };
 
-/* Whether a name at text[from ... to) is only text (nb_tokenize_quoted). */
+/* Whether a quote makes plain text of a name at text[from ... to) (nb_tokenize_quoted). */
 static bool is_text(const search *s, size_t from, size_t to, int32_t token) {
     if (s->unquoted == SIZE_MAX)
         return s->e->n_quotes && nb_is_quoted(s->e, from, to, token);
@@ -61,7 +61,7 @@ static bool is_text(const search *s, size_t from, size_t to, int32_t token) {
 
 static int32_t encode_matches(const search *s, const uint8_t *text, size_t size, bool first) {
     const nb_tokenizer *t = s->e->tokenizer;
-    size_t start = 0; /* where the part begins that is not encoded yet */
+    size_t start = 0; /* all before it is encoded */
     for (size_t at = 0; at < size && s->set->n;) {
         const nb_needle *found = NULL;
         if (nb_needle_may_start(s->set, text, at, size))
@@ -91,7 +91,7 @@ static int32_t encode_matches(const search *s, const uint8_t *text, size_t size,
 }
 
 static int32_t encode_rest(const search *s, const uint8_t *text, size_t size, bool first) {
-    return nb_encode_piece(s->e, text, size, first);
+    return nb_encode_segment(s->e, text, size, first);
 }
 
 /* *size: how many bytes text[n] has once it is normalized. */
@@ -103,8 +103,8 @@ static int32_t normalized_size(const nb_encode_call *e, const uint8_t *text, siz
     return code;
 }
 
-/* Normalization loses where quotes lie. So in a normalized stretch, the names that a quote can turn into text are
- * found only before the first quote. */
+/* Normalization moves bytes, so the places of quotes are lost. In a normalized stretch, a name that a quote can turn
+ * into plain text therefore counts only before the first quote. */
 static int32_t normalize_and_encode(const search *s, const uint8_t *text, size_t size, bool first) {
     nb_encode_call *e = s->e;
     size_t from = (size_t)(text - e->start);
@@ -151,7 +151,7 @@ static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err
     nb_workspace_free(&w);
     memcpy(a->by_number, s->items, s->n * sizeof *s->items);
     a->n_by_number = s->n;
-    uint32_t kept = 0; /* normalization may leave nothing of a name */
+    uint32_t kept = 0; /* a normalized name may be empty */
     for (uint32_t i = 0; i < s->n; i++)
         if (s->items[i].size)
             s->items[kept++] = s->items[i];
@@ -160,10 +160,10 @@ static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err
     return code;
 }
 
-/* Whether the token's name is looked for in this set (nb_added). */
+/* Whether the token's name belongs to this set (nb_added). */
 static bool is_needle(const nb_tokenizer *t, int32_t token, int set) {
     const nb_token *it = &t->tokens[token];
-    if (t->steps.library)
+    if (t->steps.from_json)
         return it->flags & NB_ADDED && !(it->flags & NB_NORMALIZED) == !set;
     uint32_t types =
         set ? 1 << NB_TOKEN_USER_DEFINED | 1 << NB_TOKEN_CONTROL | 1 << NB_TOKEN_UNKNOWN : 1 << NB_TOKEN_USER_DEFINED;
@@ -199,7 +199,7 @@ int32_t nb_added_load(nb_tokenizer *t, nb_error *err) {
     a->by_number = a->sets[1].items + counted[1].n;
     NB_TRY(collect(t, 0, &a->sets[0], err));
     NB_TRY(collect(t, 1, &a->sets[1], err));
-    if (t->steps.library)
+    if (t->steps.from_json)
         NB_TRY(normalize_names(t, a, err));
     NB_TRY(nb_needles_sort(&a->sets[0], err));
     return nb_needles_sort(&a->sets[1], err);

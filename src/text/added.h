@@ -1,4 +1,5 @@
-/* Tokens that are looked for in texts by their names, and where a text holds them by the rules of tokenizer.json. */
+/* Added tokens: their names are searched for in the text itself, before anything is merged. The rules are those of
+ * Hugging Face's tokenizers library. */
 #ifndef NB_ADDED_H
 #define NB_ADDED_H
 
@@ -6,12 +7,12 @@
 #include "encoding.h"
 #include "needles.h"
 
-/* The sets of names. Of a tokenizer.json: [0] those in the text as it came, [1] those in the normalized text. Of
- * other files: [0] user-defined tokens, [1] user-defined, control and unknown tokens. */
+/* Two sets of names. From a tokenizer.json: [0] those that are searched for in the original text, [1] those in the
+ * normalized text. From other files: [0] user-defined tokens, [1] user-defined, control and unknown tokens. */
 typedef struct nb_added {
     nb_needles sets[2];
     nb_bytes names;       /* the normalized names */
-    nb_needle *by_number; /* [n_by_number]: the needles of the normalized names, by their tokens' numbers */
+    nb_needle *by_number; /* [n_by_number]: the needles of the normalized names, sorted by token */
     uint32_t n_by_number;
 } nb_added;
 
@@ -19,8 +20,7 @@ typedef struct nb_added {
 int32_t nb_added_load(nb_tokenizer *t, nb_error *err);
 void nb_added_free(nb_added *a); /* NULL is fine */
 
-/* Cuts a text at the added tokens that it holds, as the library tokenizers does, and encodes what lies between them.
- * control: special tokens are looked for, too. */
+/* Cuts a text at its added tokens and encodes what lies between them. control: special tokens are searched for, too. */
 int32_t nb_added_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control);
 
 #endif

@@ -50,7 +50,7 @@ static uint32_t add_merge(nb_tokenizer *t, nb_text first, nb_text second, uint32
     for (; (slot = m->slots[at]); at = (at + 1) & m->slot_mask, probes++) {
         const nb_merge_rule *rule = &m->rules[(slot & m->rank_mask) - 1];
         if (rule->left == left && rule->right == right)
-            return probes; /* of two equal ones the first counts */
+            return probes; /* of two equal merges the first counts */
     }
     m->slots[at] = (hash & ~m->rank_mask) | (rank + 1);
     m->rules[rank] = (nb_merge_rule){left, right, merged};
@@ -99,7 +99,7 @@ int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
     t->pre = source->pre;
     if (!t->tokens)
         return NB_OK; /* measuring */
-    nb_pretokenizer_prepare(t->pre, t->unicode, t->isolated);
+    nb_pretokenizer_prepare(t->pre, t->unicode, t->pass_ascii);
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint8_t character[3];
         nb_text nothing = {0}, text = {(char *)character, nb_utf8_encode(nb_byte_character((uint8_t)byte), character)};
@@ -111,7 +111,7 @@ int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
 
 /* The token whose name writes these bytes, or -1. */
 static int32_t find_word(const nb_tokenizer *t, const uint8_t *bytes, size_t n) {
-    uint8_t name[256]; /* a token with a longer name is found by its merges */
+    uint8_t name[256]; /* tokens with longer names are found by merging */
     size_t size = 0;
     if (n > t->longest)
         return -1;
@@ -167,8 +167,8 @@ int32_t nb_bpe_encode(nb_encode_call *e, const uint8_t *text, size_t size) {
         text = spaced->data;
         size++;
     }
-    nb_words words = nb_words_of(t->pre, t->isolated, t->unicode, text, size);
-    words.folds = t->steps.library;
+    nb_words words = nb_words_of(t->pre, t->pass_ascii, t->unicode, text, size);
+    words.folds = t->steps.from_json;
     for (size_t start; nb_words_next(&words, &start);) {
         const uint8_t *word = text + start;
         size_t n = words.at - start;

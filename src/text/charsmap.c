@@ -22,16 +22,16 @@ static uint32_t offset_of(uint32_t unit) {
 }
 
 /* Finds the ASCII characters that no rule changes if ASCII follows. Most of a text needs no look-up then. */
-static void find_plain(nb_tokenizer *t) {
+static void find_unmapped(nb_tokenizer *t) {
     uint32_t size;
     memcpy(&size, t->charsmap.data, 4);
     uint32_t n_units = size / 4, root = offset_of(unit_at(t, 0, n_units));
     for (uint32_t a = 0; a < 128; a++) {
         uint32_t unit = unit_at(t, root ^ a, n_units), next = root ^ a ^ offset_of(unit);
-        bool begins = (unit & 0x800000ffu) == a, plain = !begins || !(unit >> 8 & 1);
+        bool begins = (unit & 0x800000ffu) == a, unmapped = !begins || !(unit >> 8 & 1);
         for (uint32_t b = 1; b < 128 && begins; b++)
-            plain &= (unit_at(t, next ^ b, n_units) & 0x800000ffu) != b;
-        t->plain[a / 32] |= (uint32_t)plain << a % 32;
+            unmapped &= (unit_at(t, next ^ b, n_units) & 0x800000ffu) != b;
+        t->unmapped[a / 32] |= (uint32_t)unmapped << a % 32;
     }
 }
 
@@ -55,7 +55,7 @@ int32_t nb_charsmap_load(nb_tokenizer *t, nb_text map, nb_error *err) {
     }
     t->charsmap = map;
     if (map.size && t->tokens)
-        find_plain(t);
+        find_unmapped(t);
     return NB_OK;
 }
 
@@ -88,7 +88,7 @@ nb_text nb_charsmap_find(const nb_tokenizer *t, const uint8_t *text, size_t n, b
     return found;
 }
 
-/* ---- the rules as the library tokenizers applies them -------------------------------------------------------------
+/* ---- the rules as the tokenizers library applies them -------------------------------------------------------------
  *
  * The library looks at clusters of characters (extended grapheme clusters, Unicode Standard Annex #29). A cluster of
  * fewer than 6 bytes is replaced as a whole by the shortest rule that fits its beginning. Otherwise each character is
@@ -128,8 +128,8 @@ static bool extends(const nb_tokenizer *t, uint32_t c) {
     return true;
 }
 
-/* Whether the character is a cluster by itself: a control, a line or paragraph separator, or a format that is not in
- * the lists. */
+/* Whether the character is always a cluster by itself: a control character, a line or paragraph separator, or a format
+ * character that is in neither list. */
 static bool is_control(const nb_tokenizer *t, uint32_t c) {
     uint32_t class = nb_unicode_class(t->unicode, c);
     bool private = (c >= 0xe000 && c < 0xf900) || c >= 0xf0000;
@@ -137,7 +137,7 @@ static bool is_control(const nb_tokenizer *t, uint32_t c) {
            !IS_AMONG(extend, c) && !IS_AMONG(prepend, c);
 }
 
-/* Which of Hangul's leads, vowels and tails may follow which (the annex's rules GB6 to GB8). */
+/* Hangul's leads, vowels and tails join by the annex's rules GB6 to GB8. */
 enum { NO_HANGUL, LEAD, VOWEL, TAIL, SYLLABLE, CLOSED_SYLLABLE };
 
 static int hangul_of(uint32_t c) {
@@ -169,7 +169,7 @@ static size_t cluster_size(const nb_tokenizer *t, const uint8_t *text, size_t n)
     return size;
 }
 
-/* Appends the replacement of text[n]; *known: whether there is one. */
+/* Appends the replacement of text[n] if there is one (*known). */
 static int32_t put_replaced(const nb_tokenizer *t, const uint8_t *text, size_t n, bool *known, nb_bytes *out,
                             nb_error *err) {
     size_t used;
@@ -197,7 +197,7 @@ int32_t nb_charsmap_apply(const nb_tokenizer *t, const uint8_t *text, size_t siz
     for (size_t at = 0, cluster; at < size; at += cluster) {
         bool known = false;
         NB_TRY(nb_bytes_reserve(out, out->used + 4, err));
-        if (nb_charsmap_is_plain(t, text + at, size - at)) {
+        if (nb_charsmap_is_unmapped(t, text + at, size - at)) {
             out->data[out->used++] = text[at];
             cluster = 1;
             continue;

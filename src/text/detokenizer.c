@@ -11,9 +11,9 @@ struct nb_detokenizer {
     const nb_tokenizer *tokenizer;
     uint32_t flags;
     bool begun;           /* a token that gives text has come */
-    uint32_t strip;       /* spaces that a whole text still has to lose at its beginning */
+    uint32_t strip;       /* spaces that are still to be removed at the beginning of a whole text */
     uint32_t strip_after; /* the same after the current token */
-    nb_bytes held;        /* bytes of a character that is not whole yet, or of byte tokens in a row (put_held) */
+    nb_bytes pending;     /* bytes of an incomplete character, or of byte tokens in a row (put_pending) */
     nb_bytes text, next;  /* the text of the current token, and what comes out with it */
 };
 
@@ -24,12 +24,13 @@ static bool is_whole(const nb_detokenizer *d) {
     return d->flags & NB_DETOKENIZE_WHOLE;
 }
 
-/* How many spaces a whole text loses at its beginning. It is the space that the tokenizer puts there. */
+/* How many spaces are removed at the beginning of a whole text: the tokenizer had added them. */
 static uint32_t strip_of(const nb_detokenizer *d) {
     const nb_tokenizer *t = d->tokenizer;
     if (!is_whole(d))
         return 0;
-    return t->steps.library ? t->steps.decoder.strip : t->kind == NB_KIND_WORDPIECE || t->add_space || t->merge_spaces;
+    return t->steps.from_json ? t->steps.decoder.strip
+                              : t->kind == NB_KIND_WORDPIECE || t->add_space || t->merge_spaces;
 }
 
 nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_error *err) {
@@ -38,9 +39,9 @@ nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_er
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a detokenizer");
     *d = (nb_detokenizer){.tokenizer = t, .flags = flags};
     d->strip = strip_of(d);
-    /* The most bytes of a name's text. They are allocated now, because the token loop allocates nothing. */
+    /* The longest text of a token. It is allocated now, because the token loop allocates nothing. */
     size_t most = 4 * (size_t)t->longest + 64;
-    if (nb_bytes_reserve(&d->held, most, err) < 0 || nb_bytes_reserve(&d->text, most, err) < 0 ||
+    if (nb_bytes_reserve(&d->pending, most, err) < 0 || nb_bytes_reserve(&d->text, most, err) < 0 ||
         nb_bytes_reserve(&d->next, 3 * most, err) < 0) {
         nb_detokenizer_free(d);
         return NULL;
@@ -51,7 +52,7 @@ nb_detokenizer *nb_detokenizer_over(const nb_tokenizer *t, uint32_t flags, nb_er
 void nb_detokenizer_free(nb_detokenizer *d) {
     if (!d)
         return;
-    nb_free(d->held.data);
+    nb_free(d->pending.data);
     nb_free(d->text.data);
     nb_free(d->next.data);
     nb_free(d);
@@ -82,14 +83,14 @@ static void clean_up(nb_bytes *text) {
     }
 }
 
-/* WordPiece: each token but the first gets a space before it, unless it continues a word. A piece of the model (own)
- * has a mark at its beginning if it begins a word. It has no "##" if it continues one (tokenizer_json.c). */
+/* WordPiece: each token but the first gets a space before it, unless it continues a word. The name of one of the
+ * model's own tokens begins with ▁ if it begins a word, and without "##" if it continues one (tokenizer_json.c). */
 static int32_t put_word(nb_detokenizer *d, nb_text name, bool own, nb_error *err) {
     const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
     bool prefixed = name.size >= 2 && nb_compare(name.data, "##", 2) == 0;
-    bool begins = own ? nb_is_mark((const uint8_t *)name.data, name.size) : !prefixed;
+    bool begins = own ? nb_is_metaspace((const uint8_t *)name.data, name.size) : !prefixed;
     bool joined = !begins && d->begun && !steps->joins;
-    size_t skip = own && begins ? NB_MARK_SIZE : !own && joined ? 2 : 0;
+    size_t skip = own && begins ? NB_METASPACE_SIZE : !own && joined ? 2 : 0;
     if (d->begun && !joined)
         NB_TRY(nb_bytes_append(&d->text, " ", 1, err));
     if (own && !begins && !joined)
@@ -100,7 +101,7 @@ static int32_t put_word(nb_detokenizer *d, nb_text name, bool own, nb_error *err
     return NB_OK;
 }
 
-/* ByteLevel: characters stand for bytes. If one character of a name stands for no byte, the name is taken as it is. */
+/* ByteLevel: characters stand for bytes. If one character of a name stands for no byte, the name itself is the text. */
 static int32_t put_byte_level(nb_detokenizer *d, nb_text name, nb_error *err) {
     const uint8_t *s = (const uint8_t *)name.data;
     size_t length;
@@ -116,15 +117,15 @@ static int32_t put_byte_level(nb_detokenizer *d, nb_text name, nb_error *err) {
     return NB_OK;
 }
 
-/* Replace and Metaspace: a mark becomes a space. Metaspace drops it from the first token. */
-static int32_t put_marked(nb_detokenizer *d, nb_text name, nb_error *err) {
+/* Replace and Metaspace: ▁ becomes a space. Metaspace drops it from the first token. */
+static int32_t put_unescaped(nb_detokenizer *d, nb_text name, nb_error *err) {
     const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
     const uint8_t *s = (const uint8_t *)name.data;
     for (size_t at = 0; at < name.size;) {
-        bool mark = steps->marks && nb_is_mark(s + at, name.size - at);
-        if (!mark || !(steps->drop_first && !d->begun))
-            NB_TRY(nb_bytes_append(&d->text, mark ? " " : name.data + at, 1, err));
-        at += mark ? NB_MARK_SIZE : 1;
+        bool metaspace = steps->unescape && nb_is_metaspace(s + at, name.size - at);
+        if (!metaspace || !(steps->drop_first && !d->begun))
+            NB_TRY(nb_bytes_append(&d->text, metaspace ? " " : name.data + at, 1, err));
+        at += metaspace ? NB_METASPACE_SIZE : 1;
     }
     return NB_OK;
 }
@@ -160,25 +161,25 @@ static int32_t decode(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error 
         return NB_OK;
     if (t->steps.decoder.joins && !first)
         NB_TRY(nb_bytes_append(&d->text, " ", 1, err));
-    return put_marked(d, name, err);
+    return put_unescaped(d, name, err);
 }
 
 /* ---- decoding token by token ----------------------------------------------------------------------------------- */
 
-/* Appends s[n] to d->next. What is no UTF-8 becomes U+FFFD: one for each maximal subpart, or one for each byte.
- * *used: how many bytes of s were taken. A character that is not whole at the end of s is left, unless the text ends
+/* Appends s[n] to d->next. Invalid UTF-8 becomes U+FFFD: one for each maximal subpart, or one for each byte. *used: how
+ * many bytes of s were consumed. An incomplete character at the end of s is kept for later, unless the text ends
  * here. */
-static int32_t put_whole(nb_detokenizer *d, const uint8_t *s, size_t n, bool each_byte, bool end, size_t *used,
-                         nb_error *err) {
+static int32_t put_utf8(nb_detokenizer *d, const uint8_t *s, size_t n, bool each_byte, bool end, size_t *used,
+                        nb_error *err) {
     size_t at = 0;
     while (at < n) {
-        int whole;
-        size_t length = nb_utf8_prefix(s + at, n - at, &whole);
-        if (!end && !whole && at + length == n && nb_utf8_lead_of(s[at]).length)
+        int complete;
+        size_t length = nb_utf8_prefix(s + at, n - at, &complete);
+        if (!end && !complete && at + length == n && nb_utf8_lead_of(s[at]).length)
             break;
-        if (whole)
+        if (complete)
             NB_TRY(nb_bytes_append(&d->next, s + at, length, err));
-        for (size_t i = 0; !whole && i < (each_byte ? length : 1); i++)
+        for (size_t i = 0; !complete && i < (each_byte ? length : 1); i++)
             NB_TRY(nb_bytes_append(&d->next, replacement, REPLACEMENT_SIZE, err));
         at += length;
     }
@@ -188,26 +189,26 @@ static int32_t put_whole(nb_detokenizer *d, const uint8_t *s, size_t n, bool eac
 
 static bool is_utf8(const nb_bytes *b) {
     for (size_t at = 0; at < b->used;) {
-        int whole;
-        at += nb_utf8_prefix(b->data + at, b->used - at, &whole);
-        if (!whole)
+        int complete;
+        at += nb_utf8_prefix(b->data + at, b->used - at, &complete);
+        if (!complete)
             return false;
     }
     return true;
 }
 
-/* Appends the bytes that are held, because nothing will complete them. In a whole text of a tokenizer.json, byte
- * tokens in a row are decoded together. If they are no UTF-8, each one becomes U+FFFD (ByteFallback). */
-static int32_t put_held(nb_detokenizer *d, nb_error *err) {
+/* Appends the pending bytes, because nothing will complete them. In a whole text of a tokenizer.json, byte tokens in a
+ * row are decoded together. If they are not UTF-8, each one becomes U+FFFD (ByteFallback). */
+static int32_t put_pending(nb_detokenizer *d, nb_error *err) {
     const nb_decoder_steps *steps = &d->tokenizer->steps.decoder;
     size_t used;
-    bool broken = is_whole(d) && steps->byte_fallback && !is_utf8(&d->held);
-    for (size_t i = 0; broken && i < d->held.used; i++)
+    bool broken = is_whole(d) && steps->byte_fallback && !is_utf8(&d->pending);
+    for (size_t i = 0; broken && i < d->pending.used; i++)
         NB_TRY(nb_bytes_append(&d->next, replacement, REPLACEMENT_SIZE, err));
-    return broken ? NB_OK : put_whole(d, d->held.data, d->held.used, steps->byte_fallback, true, &used, err);
+    return broken ? NB_OK : put_utf8(d, d->pending.data, d->pending.used, steps->byte_fallback, true, &used, err);
 }
 
-/* Removes the spaces that the text still has to lose at its beginning. */
+/* Removes the spaces at the text's beginning that are still to be removed. */
 static void strip_spaces(nb_detokenizer *d) {
     size_t n = 0;
     d->strip_after = d->strip;
@@ -228,7 +229,7 @@ static bool is_left_out(const nb_detokenizer *d, int32_t token) {
         return true;
     if (d->flags & NB_DETOKENIZE_SPECIAL)
         return false;
-    if (t->steps.library && is_whole(d))
+    if (t->steps.from_json && is_whole(d))
         return t->tokens[token].flags & NB_SPECIAL;
     return t->tokens[token].type == NB_TOKEN_CONTROL || t->tokens[token].type == NB_TOKEN_UNKNOWN;
 }
@@ -237,7 +238,7 @@ static bool is_left_out(const nb_detokenizer *d, int32_t token) {
 static int32_t read_token(nb_detokenizer *d, int32_t token, int32_t *byte, nb_error *err) {
     const nb_tokenizer *t = d->tokenizer;
     d->text.used = 0;
-    if (t->steps.library)
+    if (t->steps.from_json)
         return decode(d, token, byte, err);
     int32_t n = nb_tokenizer_bytes(t, token, d->flags, (char *)d->text.data, (int32_t)d->text.capacity);
     d->text.used = (size_t)n;
@@ -254,29 +255,29 @@ int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t
     if (is_left_out(d, token))
         return 0;
     int32_t byte = -1;
-    size_t held = d->held.used, used = 0;
+    size_t pending = d->pending.used, used = 0;
     NB_TRY(read_token(d, token, &byte, err));
-    bool groups = t->steps.library && t->steps.decoder.byte_fallback; /* byte tokens in a row are decoded together */
+    bool groups = t->steps.from_json && t->steps.decoder.byte_fallback; /* byte tokens in a row are decoded together */
     if (byte >= 0 && groups) {
         uint8_t b = (uint8_t)byte;
-        NB_TRY(nb_bytes_append(&d->held, &b, 1, err));
+        NB_TRY(nb_bytes_append(&d->pending, &b, 1, err));
         if (!is_whole(d))
-            NB_TRY(put_whole(d, d->held.data, d->held.used, true, false, &used, err));
+            NB_TRY(put_utf8(d, d->pending.data, d->pending.used, true, false, &used, err));
     } else if (groups) {
-        NB_TRY(put_held(d, err));
+        NB_TRY(put_pending(d, err));
         NB_TRY(nb_bytes_append(&d->next, d->text.data, d->text.used, err));
-        used = d->held.used;
+        used = d->pending.used;
     } else {
-        NB_TRY(nb_bytes_append(&d->held, d->text.data, d->text.used, err));
-        NB_TRY(put_whole(d, d->held.data, d->held.used, false, false, &used, err));
+        NB_TRY(nb_bytes_append(&d->pending, d->text.data, d->text.used, err));
+        NB_TRY(put_utf8(d, d->pending.data, d->pending.used, false, false, &used, err));
     }
     strip_spaces(d);
     if (d->next.used > (size_t)NB_MAX(capacity, 0)) {
-        d->held.used = held; /* nothing was consumed */
+        d->pending.used = pending; /* nothing was consumed */
         return (int32_t)d->next.used;
     }
-    d->held.used -= used;
-    memmove(d->held.data, d->held.data + used, d->held.used);
+    d->pending.used -= used;
+    memmove(d->pending.data, d->pending.data + used, d->pending.used);
     d->strip = d->strip_after;
     d->begun = true;
     if (d->next.used)
@@ -286,14 +287,14 @@ int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t
 
 int32_t nb_detokenizer_flush(nb_detokenizer *d, char *out, int32_t capacity) {
     d->next.used = 0;
-    if (put_held(d, NULL) < 0)
+    if (put_pending(d, NULL) < 0)
         d->next.used = 0; /* there was no memory */
     strip_spaces(d);
     if (d->next.used > (size_t)NB_MAX(capacity, 0))
         return (int32_t)d->next.used;
     if (d->next.used)
         memcpy(out, d->next.data, d->next.used);
-    d->held.used = 0;
+    d->pending.used = 0;
     d->begun = false;
     d->strip = strip_of(d);
     return (int32_t)d->next.used;

@@ -5,7 +5,7 @@
 #include "unigram.h"
 #include "wordpiece.h"
 
-int32_t nb_encode_piece(nb_encode_call *e, const uint8_t *text, size_t size, bool first) {
+int32_t nb_encode_segment(nb_encode_call *e, const uint8_t *text, size_t size, bool first) {
     switch (e->tokenizer->kind) {
     case NB_KIND_BPE: return nb_bpe_encode(e, text, size);
     case NB_KIND_SPM: return nb_spm_encode(e, text, size, first);

@@ -4,7 +4,7 @@
 
 #include "encoding.h"
 
-/* Encodes what lies between special tokens, once it is normalized. first: the whole text begins with it. */
-int32_t nb_encode_piece(nb_encode_call *e, const uint8_t *text, size_t size, bool first);
+/* Encodes a segment: normalized text between special tokens. first: it is the beginning of the whole text. */
+int32_t nb_encode_segment(nb_encode_call *e, const uint8_t *text, size_t size, bool first);
 
 #endif

@@ -29,8 +29,8 @@ static bool contains(nb_text text, const char *part, uint8_t fold) {
     return false;
 }
 
-/* Some special tokens take the white space beside them with them. No key says which ones: llama.cpp tells it from the
- * model's name, and so does this. */
+/* Some special tokens swallow the white space beside them. No key says which ones: like llama.cpp, this infers it from
+ * the model's name. */
 static void find_strips(gguf_vocabulary *v) {
     nb_text name = nb_checkpoint_string(v->c, "general.name"), pre = nb_checkpoint_string(v->c, KEY("pre"));
     nb_text architecture = nb_checkpoint_string(v->c, "general.architecture");
@@ -131,8 +131,8 @@ static int32_t find_charsmap(const nb_checkpoint *c, nb_vocabulary_source *sourc
     return NB_OK;
 }
 
-/* SentencePiece's BPE has scores. Only a vocabulary that was converted from a tokenizer.json has merges, too; they count
- * then, as its scores are made from them. */
+/* SentencePiece's BPE has scores. A vocabulary that was converted from a tokenizer.json has merges, too. Then the
+ * merges count, because the scores were derived from them. */
 static int32_t find_spm(gguf_vocabulary *v, nb_vocabulary_source *source, nb_error *err) {
     source->kind = NB_KIND_SPM;
     if ((!v->scores || v->flags) && nb_checkpoint_find(v->c, KEY("merges")))
@@ -150,8 +150,8 @@ static bool is_set(const nb_checkpoint *c, const char *key, bool fallback) {
     return nb_checkpoint_number(c, key, fallback) != 0;
 }
 
-/* Reads which tokens stand at the ends, and what happens to spaces. Where the file says nothing, llama.cpp's defaults
- * hold; a file that was converted from a tokenizer.json says all that there is. */
+/* Reads which tokens begin and end texts, and what happens to spaces. Where a key is missing, llama.cpp's default
+ * counts. In a file that was converted from a tokenizer.json, a missing key means that there is no such token. */
 static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *err) {
     static const struct {
         int32_t begin, end, unknown;
@@ -206,37 +206,37 @@ static int32_t find_rest(gguf_vocabulary *v, nb_vocabulary_source *s, nb_error *
 /* Reads the steps of a tokenizer.json, which the converter (tokenizer_steps.c) writes under keys of nibble's own. */
 static void find_steps(const gguf_vocabulary *v, nb_vocabulary_source *source) {
     const nb_checkpoint *c = v->c;
-    source->steps = (nb_library_steps){
+    source->steps = (nb_pipeline){
         .clean = is_set(c, KEY("normalizer.clean_text"), true),
-        .part_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true),
+        .space_chinese = is_set(c, KEY("normalizer.handle_chinese_chars"), true),
     };
     if (!v->flags) /* not converted from a tokenizer.json: the steps would need the tokens' flags */
         return;
     double join = nb_checkpoint_number(c, KEY("normalizer.join_spaces"), 0);
-    double prepends = nb_checkpoint_number(c, KEY("pre_tokenizer.prepends"), NB_PREPEND_NEVER);
-    source->steps = (nb_library_steps){
-        .library = true,
+    double scheme = nb_checkpoint_number(c, KEY("pre_tokenizer.prepends"), NB_PREPEND_NEVER);
+    source->steps = (nb_pipeline){
+        .from_json = true,
         .clean = source->steps.clean,
-        .part_chinese = source->steps.part_chinese,
+        .space_chinese = source->steps.space_chinese,
         .strip_left = is_set(c, KEY("normalizer.strip_left"), false),
         .strip_right = is_set(c, KEY("normalizer.strip_right"), false),
         .join_spaces = join > 0,
-        .join_as_mark = join == 2,
+        .join_as_metaspace = join == 2,
         .prepend = is_set(c, KEY("normalizer.prepend"), false),
         .escape = is_set(c, KEY("normalizer.escape"), false),
         .split_white = is_set(c, KEY("pre_tokenizer.split_white"), false),
         .metaspace = is_set(c, KEY("pre_tokenizer.metaspace"), false),
         .split = is_set(c, KEY("pre_tokenizer.split"), false),
         .prepend_spaced = is_set(c, KEY("pre_tokenizer.prepend_spaced"), false),
-        .prepends = prepends == NB_PREPEND_ALWAYS ? NB_PREPEND_ALWAYS
-                  : prepends == NB_PREPEND_FIRST  ? NB_PREPEND_FIRST
-                                                  : NB_PREPEND_NEVER,
+        .prepend_scheme = scheme == NB_PREPEND_ALWAYS ? NB_PREPEND_ALWAYS
+                        : scheme == NB_PREPEND_FIRST  ? NB_PREPEND_FIRST
+                                                      : NB_PREPEND_NEVER,
     };
     double strip = nb_checkpoint_number(c, KEY("decoder.strip"), 0);
     source->steps.decoder = (nb_decoder_steps){
         .byte_level = is_set(c, KEY("decoder.byte_level"), false),
         .byte_fallback = is_set(c, KEY("decoder.byte_fallback"), false),
-        .marks = is_set(c, KEY("decoder.marks"), false),
+        .unescape = is_set(c, KEY("decoder.marks"), false),
         .drop_first = is_set(c, KEY("decoder.drop_first"), false),
         .cleanup = is_set(c, KEY("decoder.cleanup"), false),
         .joins = is_set(c, KEY("decoder.joins"), false),

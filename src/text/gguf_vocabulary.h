@@ -1,4 +1,4 @@
-/* A tokenizer of a GGUF file's values. */
+/* Builds a tokenizer from the values of a GGUF file. */
 #ifndef NB_GGUF_VOCABULARY_H
 #define NB_GGUF_VOCABULARY_H
 

@@ -7,7 +7,7 @@
 
 /* ---- symbols --------------------------------------------------------------------------------------------------- */
 
-/* The token whose name is this character. It is remembered among the pairs, under a key that no pair of tokens has. */
+/* The token whose name is this character. It is cached among the pairs, under a key that no pair of tokens has. */
 static inline int32_t character_of(nb_encode_call *e, const uint8_t *s, uint32_t codepoint, size_t length) {
     if (length == 1 && s[0] < 0x80)
         return e->tokenizer->ascii_tokens[s[0]];
@@ -48,7 +48,8 @@ void nb_symbols_append(nb_encode_call *e, const uint8_t *word, size_t size) {
         size_t end = next == (uint32_t)NB_SYMBOL_END ? size : w->starts[next];
         for (size_t at = w->starts[i]; at < end; at++) {
             int32_t token = t->byte_tokens[word[at]];
-            bool again = t->steps.library && token == t->unknown && after_unknown; /* the library makes one of them */
+            bool again = t->steps.from_json && token == t->unknown &&
+                         after_unknown; /* the library writes one for a run of them */
             if (token >= 0 && !again)
                 nb_token_append(&e->out, token);
             after_unknown = token == t->unknown;
@@ -60,7 +61,7 @@ void nb_symbols_append(nb_encode_call *e, const uint8_t *word, size_t size) {
 
 enum { SHORT_WORD = 32 }; /* symbols */
 
-/* For a short word: looks for the best pair among all. */
+/* For a short word: searches all pairs for the best. */
 static void merge_short(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_function pair) {
     const uint32_t none = (uint32_t)NB_SYMBOL_END;
     uint32_t priorities[SHORT_WORD]; /* [i]: of merging symbol i with the next */
@@ -92,8 +93,9 @@ static void merge_short(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_p
 }
 
 /* Most words are short. For a longer one a heap holds one entry for each pair of neighbours that may merge, ordered
- * by priority and then from left to right (Sennrich et al. 2016, algorithm 1, in O(n log n)). Entries stay when one
- * of their symbols is merged away. So an entry counts only if the pair that is there now still has that priority. */
+ * by priority and then from left to right (Sennrich et al. 2016, algorithm 1, in O(n log n)). Entries stay in the heap
+ * when one of their symbols is merged away. So an entry counts only if the pair that now stands there has its
+ * priority. */
 void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_function pair) {
     const uint32_t none = (uint32_t)NB_SYMBOL_END;
     uint64_t *heap = w->heap;

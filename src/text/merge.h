@@ -15,13 +15,13 @@ enum {
 typedef uint32_t (*nb_pair_function)(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right,
                                      int32_t *merged);
 
-/* The characters of a word as symbols: their tokens in w->ids[*n], where they start in w->starts. */
+/* Makes a symbol of each character of a word: its token in w->ids[*n], where it starts in w->starts. */
 int32_t nb_symbols_of(nb_encode_call *e, const uint8_t *word, size_t size, uint32_t *n);
 
-/* w->ids[n], n >= 1, are the symbols; what is left of them is linked by w->next from symbol 0, (uint32_t)-1 last. */
+/* Merges the symbols w->ids[n], n >= 1. Those that remain are linked by w->next, from symbol 0 to NB_SYMBOL_END. */
 void nb_merge(const nb_tokenizer *t, nb_workspace *w, uint32_t n, nb_pair_function pair);
 
-/* Appends what is left of a word's characters, as tokens: a symbol that is none byte by byte. */
+/* Appends the tokens of a word's remaining symbols. A symbol that is no token is written byte by byte. */
 void nb_symbols_append(nb_encode_call *e, const uint8_t *word, size_t size);
 
 #endif

@@ -3,43 +3,43 @@
 #include "normalize.h"
 #include "word_cache.h"
 
-/* Whether a text may be cut between this byte and a space: no token spans that place, so no merge does. */
-static bool parts_words(const nb_tokenizer *t, uint8_t byte) {
+/* Whether a text may be cut between this byte and a space: no token spans that place, so no merge can. */
+static bool may_cut_before_space(const nb_tokenizer *t, uint8_t byte) {
     return !(t->before_spaces[byte >> 3] >> (byte & 7) & 1);
 }
 
-/* Where the word ends that begins at text[from]. begun: it began before, with an added space. *spaces: how many
- * spaces it has that become marks. */
+/* Where the word ends that begins at text[from]. begun: an added space precedes it. *spaces: how many of its spaces
+ * become ▁. */
 static size_t word_end(const nb_tokenizer *t, const uint8_t *text, size_t from, size_t size, bool begun,
                        size_t *spaces) {
-    bool escapes = !t->steps.library || t->steps.metaspace;
-    bool in_word = false; /* the character before is no mark */
+    bool escapes = !t->steps.from_json || t->steps.metaspace;
+    bool in_word = false; /* the character before is neither a space nor ▁ */
     size_t at = from;
     *spaces = 0;
     while (at < size) {
-        bool space = text[at] == ' ' && escapes, mark = nb_is_mark(text + at, size - at);
-        if (space || mark) {
-            if (t->steps.split ? begun || at > from : in_word && parts_words(t, text[at - 1]))
+        bool space = text[at] == ' ' && escapes, metaspace = nb_is_metaspace(text + at, size - at);
+        if (space || metaspace) {
+            if (t->steps.split ? begun || at > from : in_word && may_cut_before_space(t, text[at - 1]))
                 break;
             *spaces += space;
         }
-        in_word = !space && !mark;
-        at += mark ? NB_MARK_SIZE : 1;
+        in_word = !space && !metaspace;
+        at += metaspace ? NB_METASPACE_SIZE : 1;
     }
     return at;
 }
 
-/* Writes marks for the word's spaces. *text and *size are the word at first, and then the result. */
+/* Replaces the word *text[*size] by the same word with ▁ for its spaces. */
 static int32_t escape(nb_encode_call *e, const uint8_t **text, size_t *size, size_t spaces, bool add_space) {
     nb_bytes *kept = &e->workspace.text;
     kept->used = 0;
-    NB_TRY(nb_bytes_reserve(kept, *size + NB_MARK_SIZE * ((uint64_t)spaces + 1), e->err));
+    NB_TRY(nb_bytes_reserve(kept, *size + NB_METASPACE_SIZE * ((uint64_t)spaces + 1), e->err));
     nb_bytes out = *kept;
     if (add_space)
-        nb_bytes_put_mark(&out);
+        nb_bytes_put_metaspace(&out);
     for (size_t i = 0; i < *size; i++)
         if ((*text)[i] == ' ' && spaces)
-            nb_bytes_put_mark(&out);
+            nb_bytes_put_metaspace(&out);
         else
             out.data[out.used++] = (*text)[i];
     *kept = out;
@@ -60,17 +60,17 @@ int32_t nb_encode_escaped(nb_encode_call *e, const uint8_t *text, size_t size, b
     return NB_OK;
 }
 
-/* One word of the pre-tokenizers before Metaspace, which cuts it further. */
+/* Metaspace cuts a word of the pre-tokenizers before it further. */
 static int32_t encode_spaced(nb_encode_call *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
-    const nb_library_steps *s = &e->tokenizer->steps;
-    bool spaced = text[0] == ' ' || nb_is_mark(text, size);
-    bool prepends = s->prepends == NB_PREPEND_ALWAYS || (s->prepends == NB_PREPEND_FIRST && first);
+    const nb_pipeline *s = &e->tokenizer->steps;
+    bool spaced = text[0] == ' ' || nb_is_metaspace(text, size);
+    bool prepends = s->prepend_scheme == NB_PREPEND_ALWAYS || (s->prepend_scheme == NB_PREPEND_FIRST && first);
     return nb_encode_escaped(e, text, size, prepends && (!spaced || s->prepend_spaced), encode);
 }
 
 int32_t nb_spaced_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode) {
     const nb_tokenizer *t = e->tokenizer;
-    first &= !e->workspace.shifted || t->steps.prepend_spaced;
+    first &= !e->workspace.stripped || t->steps.prepend_spaced;
     if (!t->steps.split_white)
         return size ? encode_spaced(e, text, size, first, encode) : NB_OK;
     for (size_t at = 0, end, length; (at = nb_skip_white(t, text, at, size)) < size; at = end) {

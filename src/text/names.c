@@ -42,7 +42,7 @@ int32_t nb_byte_of_name(nb_text name) {
  * never found. Returns how many slots it looked at. */
 static uint32_t add_name(nb_tokenizer *t, int32_t token) {
     nb_text name = nb_token_name(t, token), nothing = {0};
-    if (!name.size || (t->steps.library && !(t->tokens[token].flags & NB_OWN)))
+    if (!name.size || (t->steps.from_json && !(t->tokens[token].flags & NB_OWN)))
         return 0;
     uint32_t hash = nb_hash(t->hash_start, name.data, name.size), at = hash & t->slot_mask, probes = 1;
     while (t->slots[at].number &&

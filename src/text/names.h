@@ -1,4 +1,4 @@
-/* The names of tokens: loading them, finding the token of a name, and walking the tokens whose names begin a text. */
+/* The names of tokens: loads them, finds the token of a name, and lists the tokens whose names begin a text. */
 #ifndef NB_NAMES_H
 #define NB_NAMES_H
 
@@ -21,10 +21,10 @@ int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte);
 /* The byte that a name <0xHH> stands for, or -1. */
 int32_t nb_byte_of_name(nb_text name);
 
-/* The most bytes of a name that is looked for at every place of a text. Longer ones would take too long. */
+/* The most bytes of a name that is searched for at every place of a text. Longer ones would take too long. */
 enum { NB_LONGEST_ADDED = 1024 };
 
-/* NB_ERR_UNSUPPORTED: a name of `size` bytes is too long to be looked for in texts. */
+/* NB_ERR_UNSUPPORTED: a name of `size` bytes is too long to be searched for in texts. */
 int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err);
 
 /* ---- names that begin a text ---- */
@@ -38,7 +38,7 @@ void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, ui
  * others. */
 uint64_t nb_prefix_hashes(uint64_t n_tokens);
 
-/* Walks the tokens whose names text[n] begins with, the shortest first. */
+/* Lists the tokens whose names text[n] begins with, the shortest first. */
 typedef struct nb_prefix_walk {
     const uint8_t *text;
     size_t n, at; /* at: bytes of the last token */

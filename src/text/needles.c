@@ -35,7 +35,7 @@ int32_t nb_needles_sort(nb_needles *s, nb_error *err) {
     nb_sort(order, s->n, compare_needles, s);
     for (uint32_t i = 0; i < s->n; i++)
         if (i + 1 == s->n || !nb_text_equal(needle_text(s, order[i]), needle_text(s, order[i + 1])))
-            sorted[kept++] = s->items[order[i]]; /* the last of those with one name */
+            sorted[kept++] = s->items[order[i]]; /* of several with one name the last */
     memcpy(s->items, sorted, kept * sizeof *sorted);
     s->n = kept;
     for (uint32_t i = 0; i < kept; i++)

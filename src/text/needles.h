@@ -1,4 +1,4 @@
-/* Names that are looked for at every place of a text. */
+/* Multi-pattern search: names that are searched for at every place of a text. */
 #ifndef NB_NEEDLES_H
 #define NB_NEEDLES_H
 
@@ -29,7 +29,7 @@ static inline __attribute__((always_inline)) bool nb_needle_may_start(const nb_n
     return s->starts[(a | b << 8) >> 3] >> (a & 7) & 1;
 }
 
-/* Walks the names that a text begins with, the shortest first. */
+/* Lists the names that a text begins with, the shortest first. */
 typedef struct nb_needle_walk {
     const nb_needles *set;
     const uint8_t *text;

@@ -1,4 +1,4 @@
-/* The steps come in this order: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what tokenizer.json does
+/* The steps come in this order: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what a tokenizer.json does
  * with spaces. tokenizer_steps.c refuses files with another order. */
 #include "normalize.h"
 
@@ -7,10 +7,10 @@
 
 /* ---- NFC (The Unicode Standard, section 3.11) ------------------------------------------------------------------ */
 
-enum { BROKEN = 0x110000 }; /* a byte that is no UTF-8 is the code point BROKEN + byte, and stays what it is */
+enum { BROKEN = 0x110000 }; /* a byte that is not UTF-8 becomes the code point BROKEN + byte, and that byte again */
 
-/* Whether the text is surely in NFC, as most are: characters below U+0300, whose first byte is below 0xcc, never
- * change. */
+/* Whether the text is certainly in NFC, as most are: characters below U+0300 never change, and their first bytes are
+ * below 0xcc. */
 static bool is_composed(const uint8_t *text, size_t size) {
     for (size_t i = 0; i < size; i++)
         if (text[i] >= 0xcc)
@@ -18,55 +18,55 @@ static bool is_composed(const uint8_t *text, size_t size) {
     return true;
 }
 
-static size_t decompose_text(const nb_foldings *f, const uint8_t *text, size_t size, uint32_t *out) {
+static size_t decompose_text(const nb_mappings *m, const uint8_t *text, size_t size, uint32_t *out) {
     size_t n = 0;
     for (size_t at = 0, length; at < size; at += length) {
         uint32_t codepoint = nb_utf8_decode(text + at, size - at, &length);
         if (length == 1 && text[at] >= 0x80)
             out[n++] = BROKEN + text[at];
         else
-            n += nb_decompose(f, codepoint, out + n);
+            n += nb_decompose(m, codepoint, out + n);
     }
     return n;
 }
 
 /* Sorts marks in a row by their combining classes. Marks of one class keep their order. It is a counting sort,
- * because a text may hold a million marks in a row. spare: [n]. */
-static void sort_marks(const nb_foldings *f, uint32_t *marks, size_t n, uint32_t *spare) {
+ * because a text may hold a million marks in a row. spare: scratch space, [n]. */
+static void sort_marks(const nb_mappings *m, uint32_t *marks, size_t n, uint32_t *spare) {
     uint32_t starts[256] = {0};
     bool sorted = true;
     for (size_t i = 1; i < n && sorted; i++)
-        sorted = nb_combining_class(f, marks[i - 1]) <= nb_combining_class(f, marks[i]);
+        sorted = nb_combining_class(m, marks[i - 1]) <= nb_combining_class(m, marks[i]);
     if (sorted)
         return;
     for (size_t i = 0; i < n; i++)
-        starts[nb_combining_class(f, marks[i]) + 1]++; /* a class is at most 240 */
+        starts[nb_combining_class(m, marks[i]) + 1]++; /* a class is at most 240 */
     for (uint32_t class = 1; class < 256; class++)
         starts[class] += starts[class - 1];
     memcpy(spare, marks, n * sizeof *marks);
     for (size_t i = 0; i < n; i++)
-        marks[starts[nb_combining_class(f, spare[i])]++] = spare[i];
+        marks[starts[nb_combining_class(m, spare[i])]++] = spare[i];
 }
 
-static void order_marks(const nb_foldings *f, uint32_t *text, size_t n, uint32_t *spare) {
+static void order_marks(const nb_mappings *m, uint32_t *text, size_t n, uint32_t *spare) {
     for (size_t at = 0, end; at < n; at = end) {
         end = at + 1;
-        if (!nb_combining_class(f, text[at]))
+        if (!nb_combining_class(m, text[at]))
             continue;
-        while (end < n && nb_combining_class(f, text[end]))
+        while (end < n && nb_combining_class(m, text[end]))
             end++;
-        sort_marks(f, text + at, end - at, spare);
+        sort_marks(m, text + at, end - at, spare);
     }
 }
 
 /* Composes in place; returns how many code points are left. */
-static size_t compose_all(const nb_foldings *f, uint32_t *text, size_t n) {
+static size_t compose_all(const nb_mappings *m, uint32_t *text, size_t n) {
     size_t out = 0, starter = SIZE_MAX; /* starter: the last character that marks may join */
     uint32_t last = 0;                  /* the class of the last character after the starter */
     for (size_t i = 0; i < n; i++) {
-        uint32_t class = nb_combining_class(f, text[i]);
+        uint32_t class = nb_combining_class(m, text[i]);
         bool blocked = starter == SIZE_MAX || (starter + 1 < out && last >= class);
-        uint32_t composed = blocked ? 0 : nb_compose_pair(f, text[starter], text[i]);
+        uint32_t composed = blocked ? 0 : nb_compose_pair(m, text[starter], text[i]);
         if (composed) {
             text[starter] = composed;
             continue;
@@ -79,7 +79,7 @@ static size_t compose_all(const nb_foldings *f, uint32_t *text, size_t n) {
     return out;
 }
 
-int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
+int32_t nb_nfc_text(const nb_mappings *m, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
     out->used = 0;
     if (is_composed(text, size))
         return nb_bytes_append(out, text, size, err);
@@ -90,9 +90,9 @@ int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_b
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory to normalize %z bytes; pass less text at once", size);
     int32_t code = nb_bytes_reserve(out, 4 * most, err);
     if (code == NB_OK) {
-        size_t n = decompose_text(f, text, size, points);
-        order_marks(f, points, n, points + most);
-        n = compose_all(f, points, n);
+        size_t n = decompose_text(m, text, size, points);
+        order_marks(m, points, n, points + most);
+        n = compose_all(m, points, n);
         for (size_t i = 0; i < n; i++)
             if (points[i] >= BROKEN)
                 out->data[out->used++] = (uint8_t)points[i];
@@ -105,7 +105,7 @@ int32_t nb_nfc_text(const nb_foldings *f, const uint8_t *text, size_t size, nb_b
 
 /* ---- BERT (google-research/bert, tokenization.py) -------------------------------------------------------------- */
 
-/* BERT takes these blocks for Chinese. */
+/* The blocks of Unicode that BERT counts as Chinese. */
 static bool is_chinese(uint32_t c) {
     return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
            (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
@@ -122,10 +122,10 @@ static void put_lower(const nb_tokenizer *t, nb_bytes *out, uint32_t codepoint) 
         put(out, 'i');
         codepoint = DOT;
     }
-    put(out, t->lower ? nb_lower_case(t->foldings, codepoint) : codepoint);
+    put(out, t->lower ? nb_lower_case(t->mappings, codepoint) : codepoint);
 }
 
-/* Turns white space into a space. False: the character is removed. */
+/* BERT's clean_text: white space becomes a space. False: the character is removed. */
 static bool clean(const nb_tokenizer *t, uint32_t *codepoint) {
     uint32_t class = nb_unicode_class(t->unicode, *codepoint);
     bool blank = *codepoint == '\t' || *codepoint == '\n' || *codepoint == '\r';
@@ -144,10 +144,10 @@ static int32_t normalize_words(const nb_tokenizer *t, const uint8_t *text, size_
         NB_TRY(nb_bytes_reserve(out, out->used + 2 + 2 * 4 * NB_MAX_DECOMPOSED, err));
         if (t->steps.clean && !clean(t, &codepoint))
             continue;
-        bool alone = t->steps.part_chinese && is_chinese(codepoint);
+        bool alone = t->steps.space_chinese && is_chinese(codepoint);
         if (alone)
             put(out, ' ');
-        uint32_t n = t->strip_accents ? nb_decompose(t->foldings, codepoint, parts) : 1;
+        uint32_t n = t->strip_accents ? nb_decompose(t->mappings, codepoint, parts) : 1;
         if (!t->strip_accents)
             parts[0] = codepoint;
         for (uint32_t i = 0; i < n; i++)
@@ -187,49 +187,50 @@ size_t nb_skip_white_back(const nb_tokenizer *t, const uint8_t *text, size_t fro
     return to;
 }
 
-/* The steps of a tokenizer.json, in this order: Strip; Replace of two or more spaces by one; Prepend of a mark;
- * Replace of each space by a mark. */
+/* The steps of a tokenizer.json, in this order: Strip; Replace of two or more spaces by one space or ▁; Prepend of ▁;
+ * Replace of each space by ▁. */
 static int32_t normalize_spaces(const nb_tokenizer *t, nb_workspace *w, const uint8_t *text, size_t size, nb_bytes *out,
                                 nb_error *err) {
-    const nb_library_steps *s = &t->steps;
+    const nb_pipeline *s = &t->steps;
     size_t from = s->strip_left ? nb_skip_white(t, text, 0, size) : 0;
-    w->shifted = from > 0;
+    w->stripped = from > 0;
     size_t to = s->strip_right ? nb_skip_white_back(t, text, from, size) : size;
-    NB_TRY(nb_bytes_reserve(out, NB_MARK_SIZE * ((uint64_t)to - from + 1), err));
+    NB_TRY(nb_bytes_reserve(out, NB_METASPACE_SIZE * ((uint64_t)to - from + 1), err));
     out->used = 0;
     if (s->prepend && from < to)
-        nb_bytes_put_mark(out);
+        nb_bytes_put_metaspace(out);
     for (size_t i = from; i < to; i++) {
         if (s->join_spaces && text[i] == ' ' && i + 1 < to && text[i + 1] == ' ')
             continue;
         bool joined = s->join_spaces && text[i] == ' ' && i > from && text[i - 1] == ' ';
-        if (text[i] == ' ' && (s->escape || (joined && s->join_as_mark)))
-            nb_bytes_put_mark(out);
+        if (text[i] == ' ' && (s->escape || (joined && s->join_as_metaspace)))
+            nb_bytes_put_metaspace(out);
         else
             out->data[out->used++] = text[i];
     }
     return NB_OK;
 }
 
-/* For a GGUF file of a unigram model. White space is handled as llama.cpp does it for SentencePiece: spaces become
- * marks, one is added before the text, and several are made one if the file says so. */
-static int32_t normalize_pieces(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
+/* For a GGUF file of a unigram model, whose spaces are handled as in llama.cpp: each becomes ▁, one is added before the
+ * text, and several in a row are joined if the file says so. */
+static int32_t normalize_unigram(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out,
+                                 nb_error *err) {
     bool in_word = false, begun = false;
     out->used = 0;
     for (size_t at = 0, used; at < size; at += used) {
         nb_text piece = {(const char *)text + at, used = 1};
-        if (!nb_charsmap_is_plain(t, text + at, size - at))
+        if (!nb_charsmap_is_unmapped(t, text + at, size - at))
             piece = nb_charsmap_find(t, text + at, size - at, false, &used);
         if (!used) {
             nb_utf8_decode(text + at, size - at, &used);
             bool broken = used == 1 && text[at] >= 0x80;
             piece = broken ? (nb_text){"\xef\xbf\xbd", 3} : (nb_text){(const char *)text + at, used};
         }
-        NB_TRY(nb_bytes_reserve(out, out->used + (1 + NB_MARK_SIZE) * (piece.size + 1), err));
+        NB_TRY(nb_bytes_reserve(out, out->used + (1 + NB_METASPACE_SIZE) * (piece.size + 1), err));
         for (size_t i = 0; i < piece.size; i++) {
             bool space = piece.data[i] == ' ';
             if (space ? !t->merge_spaces : !in_word && (t->merge_spaces || (t->add_space && !begun)))
-                nb_bytes_put_mark(out);
+                nb_bytes_put_metaspace(out);
             if (!space)
                 out->data[out->used++] = (uint8_t)piece.data[i];
             in_word = !space;
@@ -245,23 +246,23 @@ enum { COMPOSE, REPLACE, CLEAN, SPACE, STEPS };
 
 int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **text, size_t *size, nb_error *err) {
     nb_bytes *out = &w->normal[0], *other = &w->normal[1];
-    const nb_library_steps *s = &t->steps;
+    const nb_pipeline *s = &t->steps;
     bool spaces = s->strip_left || s->strip_right || s->join_spaces || s->prepend || s->escape;
     bool wanted[STEPS] = {
         [COMPOSE] = t->nfc,
-        [REPLACE] = s->library ? t->charsmap.size : t->kind == NB_KIND_UNIGRAM,
+        [REPLACE] = s->from_json ? t->charsmap.size : t->kind == NB_KIND_UNIGRAM,
         [CLEAN] = t->kind == NB_KIND_WORDPIECE,
         [SPACE] = spaces,
     };
-    w->shifted = false;
+    w->stripped = false;
     for (int step = 0; step < STEPS; step++) {
         if (!wanted[step])
             continue;
-        NB_TRY(step == COMPOSE ? nb_nfc_text(t->foldings, *text, *size, out, err)
+        NB_TRY(step == COMPOSE ? nb_nfc_text(t->mappings, *text, *size, out, err)
                : step == CLEAN ? normalize_words(t, *text, *size, out, err)
                : step == SPACE ? normalize_spaces(t, w, *text, *size, out, err)
-               : s->library    ? nb_charsmap_apply(t, *text, *size, out, err)
-                               : normalize_pieces(t, *text, *size, out, err));
+               : s->from_json  ? nb_charsmap_apply(t, *text, *size, out, err)
+                               : normalize_unigram(t, *text, *size, out, err));
         *text = out->data;
         *size = out->used;
         nb_bytes *swap = out;

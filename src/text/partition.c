@@ -9,7 +9,7 @@
 #include "normalize.h"
 #include "quotes.h"
 
-/* Bytes of the longest name at text[at], or 0. Names that are only text because of a quote do not count. */
+/* Bytes of the longest name at text[at], or 0. Names that a quote makes plain text do not count. */
 static size_t longest_at(const nb_encode_call *e, const nb_needles *set, const uint8_t *text, size_t at, size_t size) {
     nb_needle_walk walk = nb_needle_walk_of(set, text + at, size - at);
     size_t longest = 0;
@@ -33,10 +33,10 @@ static void set_bit(uint8_t *bits, size_t i) {
     bits[i >> 3] |= (uint8_t)(1 << (i & 7));
 }
 
-static int32_t encode_piece(nb_encode_call *e, const uint8_t *text, size_t size) {
+static int32_t encode_segment(nb_encode_call *e, const uint8_t *text, size_t size) {
     bool first = text == e->start;
     NB_TRY(nb_normalize(e->tokenizer, &e->workspace, &text, &size, e->err));
-    return nb_encode_piece(e, text, size, first);
+    return nb_encode_segment(e, text, size, first);
 }
 
 static bool is_space(uint8_t c) {
@@ -44,11 +44,11 @@ static bool is_space(uint8_t c) {
 }
 
 typedef struct found_specials {
-    uint8_t *taken;  /* bits: bytes that names hold */
-    uint8_t *starts; /* bits: bytes at which a name starts */
+    uint8_t *taken;  /* a bit for each byte of the text: it belongs to a name */
+    uint8_t *starts; /* a bit for each byte of the text: a name starts there */
 } found_specials;
 
-static void take(found_specials *found, size_t at, size_t length) {
+static void occupy(found_specials *found, size_t at, size_t length) {
     set_bit(found->starts, at);
     for (size_t i = at; i < at + length; i++)
         set_bit(found->taken, i);
@@ -61,9 +61,9 @@ static uint64_t key_of(size_t at, size_t length) {
 /* Finds the names that a text holds. If names overlap, the longest is found first, as in llama.cpp, wherever it
  * stands. Names of one length are found from left to right (llama.cpp leaves their order to an unstable sort).
  *
- * A name that was found before is at least as long as this one, so it does not lie within it. Therefore the two
- * overlap only if the first or the last byte of this one is taken. If it is the last, a shorter name may fit before
- * the taken bytes. Each place of the text is looked at once, and once more for each such overlap. */
+ * A name that was found before is at least as long as the current one, so it cannot lie strictly within it. The two
+ * overlap only if the first or the last byte of the current one is taken. If only the last is, a shorter name may fit
+ * before the taken bytes. Each place of the text is examined once, and once more for each such overlap. */
 static int32_t find_specials(const nb_encode_call *e, const nb_needles *set, const uint8_t *text, size_t size,
                              found_specials *found) {
     size_t n = 0, most = 0;
@@ -84,7 +84,7 @@ static int32_t find_specials(const nb_encode_call *e, const nb_needles *set, con
         if (get_bit(found->taken, at))
             continue;
         if (!get_bit(found->taken, at + length - 1)) {
-            take(found, at, length);
+            occupy(found, at, length);
             continue;
         }
         while (!get_bit(found->taken, at + room))
@@ -104,7 +104,7 @@ int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size,
     while (first < size && !nb_needle_may_start(set, text, first, size))
         first++;
     if (first == size)
-        return size ? encode_piece(e, text, size) : NB_OK;
+        return size ? encode_segment(e, text, size) : NB_OK;
 
     size_t bytes = size / 8 + 1;
     uint8_t *bits = nb_alloc(2 * bytes);
@@ -112,10 +112,10 @@ int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size,
         return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
     found_specials found = {bits, bits + bytes};
     memset(bits, 0, 2 * bytes);
-    int32_t code = find_specials(e, set, text, size, &found), before = -1; /* the special token that stands before */
+    int32_t code = find_specials(e, set, text, size, &found), before = -1; /* the special token before */
     for (size_t at = 0, end; at < size && code == NB_OK; at = end) {
         bool special = get_bit(found.taken, at);
-        end = at + 1; /* of this name, or of the text before the next */
+        end = at + 1; /* of this name, or of the text up to the next name */
         while (end < size && get_bit(found.taken, end) == special && !(special && get_bit(found.starts, end)))
             end += !special && !(end % 8) && !found.taken[end / 8] ? 8 : 1;
         end = NB_MIN(end, size);
@@ -137,7 +137,7 @@ int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size,
                     to--;
         }
         if (from < to)
-            code = encode_piece(e, text + from, to - from);
+            code = encode_segment(e, text + from, to - from);
     }
     nb_free(bits);
     return code;

@@ -4,8 +4,7 @@
 
 #include "encoding.h"
 
-/* Cuts a text at the special tokens that it holds, and encodes what lies between them. control: at control tokens,
- * too. */
+/* Cuts a text at its special tokens and encodes what lies between them. control: at control tokens, too. */
 int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control);
 
 #endif

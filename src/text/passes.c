@@ -37,7 +37,7 @@ static __attribute__((noinline)) uint32_t class_at(const nb_scan *s, size_t at, 
     return class_here(s, at, next);
 }
 
-/* As class_here. But letters of the pass's set, none of which is ASCII, have the class NB_IN_SET. */
+/* Like class_here, but letters of the pass's set have the class NB_IN_SET. None of them is ASCII. */
 static inline uint32_t kind_at(const nb_pass *pass, const nb_scan *s, size_t at, size_t *next) {
     uint32_t class = class_here(s, at, next);
     size_t length;
@@ -106,7 +106,7 @@ size_t nb_match_gpt2(const nb_pass *pass, const nb_scan *s, size_t at) {
     return match_spaces(s, at);
 }
 
-/* The words of match_words, without what may come before one; `at` if none starts there.
+/* Where a word of match_word ends, without the character that may precede it; `at` if no word starts there.
  * [classes]+; NB_PHRASES: (?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+ */
 static size_t plain_word(const nb_pass *pass, const nb_scan *s, size_t at) {
     if (!(pass->flags & NB_PHRASES))
@@ -135,7 +135,7 @@ static size_t cased_word(const nb_pass *pass, const nb_scan *s, size_t at, bool 
     return after_both > at || !capitals ? after_both : end; /* backtracking: something has to be lower case */
 }
 
-/* [^\r\n no_lead]?WORD, each way to read WORD with the character before it, and then without. */
+/* [^\r\n no_lead]?WORD. Each reading of WORD is tried with the leading character, and then without. */
 static size_t match_word(const nb_pass *pass, const nb_scan *s, size_t at) {
     size_t next, end = at;
     uint32_t class = kind_at(pass, s, at, &next);
@@ -212,7 +212,7 @@ size_t nb_match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
     if (flags & NB_LINE && is_line_end(s, at))
         return at + 1;
     size_t line = at;
-    /* a line's end does not count after white space that NB_HALVES has cut */
+    /* a line end does not count after white space that NB_HALVES has cut */
     bool halved = flags & NB_HALVES && class_before(s, at) & NB_SPACES && !is_line_end(s, at - 1);
     if (flags & NB_LINES && !halved)
         for (size_t i = at; class_at(s, i, &next) & NB_SPACES; i = next)

@@ -1,4 +1,4 @@
-/* Passes of pre-tokenizers: what others write as regular expressions. */
+/* The passes of pre-tokenizers: functions that do what others write as regular expressions. */
 #ifndef NB_PASSES_H
 #define NB_PASSES_H
 
@@ -6,19 +6,19 @@
 
 #include <stdbool.h>
 
-/* What a pass does with each ASCII character, as bits. It is computed once, because most text is ASCII. */
-typedef struct nb_isolated {
-    uint32_t isolated[4];
-    uint32_t starts[4]; /* a match may start with it */
-} nb_isolated;
+/* What a pass does with each ASCII character, a bit each. It is computed once, because most text is ASCII. */
+typedef struct nb_pass_ascii {
+    uint32_t isolated[4]; /* the pass isolates it */
+    uint32_t starts[4];   /* a match may start with it */
+} nb_pass_ascii;
 
-/* What a pass looks at. Its lookahead sees nothing beyond the end. */
+/* The text that a pass sees. Its lookahead stops at the end. */
 typedef struct nb_scan {
     const nb_unicode *unicode;
-    const nb_isolated *ascii; /* of the pass */
+    const nb_pass_ascii *ascii; /* of the pass */
     const uint8_t *text;
     size_t end;
-    bool folds; /* (?i:...) goes beyond ASCII, as in the library tokenizers, but not in llama.cpp */
+    bool folds; /* (?i:...) goes beyond ASCII, as in the tokenizers library, but not in llama.cpp */
 } nb_scan;
 
 /* The functions below have their expressions beside them in passes.c, which say what the fields mean. */
@@ -63,12 +63,12 @@ size_t nb_match_sentinel(const nb_pass *pass, const nb_scan *s, size_t at);
 size_t nb_match_image(const nb_pass *pass, const nb_scan *s, size_t at);
 size_t nb_match_indent(const nb_pass *pass, const nb_scan *s, size_t at);
 
-/* Whether the pass isolates this character, and whether it isolates the one at text[at]; *next: where the next one
+/* Whether the pass isolates this character. The second asks it of the one at text[at]; *next: where the next one
  * starts. */
 bool nb_pass_isolates(const nb_pass *pass, uint32_t codepoint, uint32_t class);
 bool nb_is_isolated(const nb_pass *pass, const nb_scan *s, size_t at, size_t *next);
 
-static inline bool nb_ascii_bit(const uint32_t *bits, uint8_t i) { /* of nb_isolated */
+static inline bool nb_ascii_bit(const uint32_t *bits, uint8_t i) { /* of nb_pass_ascii */
     return bits[i / 32] >> i % 32 & 1;
 }
 

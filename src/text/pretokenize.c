@@ -33,7 +33,7 @@ static const uint32_t han[] = {
     0x16fe2, 0x16fe3, 0x16ff0, 0x16ff1, 0x20000, 0x2a6df, 0x2a700, 0x2b739, 0x2b740, 0x2b81d, 0x2b820,
     0x2cea1, 0x2ceb0, 0x2ebe0, 0x2ebf0, 0x2ee5d, 0x2f800, 0x2fa1d, 0x30000, 0x3134a, 0x31350, 0x323af,
 };
-/* cased letters, as that model lists them */
+/* letters with case, as DeepSeek's tokenizer lists them */
 static const uint32_t deepseek_letters[] = {
     0x41,    0x5a,    0x61,    0x7a,    0xb5,    0xb5,    0xc0,    0xd6,    0xd8,    0xf6,    0xf8,    0x1ba,   0x1bc,
     0x1bf,   0x1c4,   0x293,   0x295,   0x2af,   0x370,   0x373,   0x376,   0x377,   0x37b,   0x37d,   0x37f,   0x37f,
@@ -191,7 +191,7 @@ static const nb_pretokenizer pretokenizers[] = {
         .names = " falcon ",
         PASSES(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|`"), GPT2, {.match = nb_match_triple}),
     },
-    /* for a file without a name */
+    /* for a file that names no pre-tokenizer */
     {
         .names = " default ",
         PASSES(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|"), GPT2, ISOLATE(.classes = NB_NUMBERS),
@@ -231,7 +231,7 @@ void nb_pretokenizer_names(char *out, size_t capacity) {
     }
 }
 
-void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_isolated *passes) {
+void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_pass_ascii *passes) {
     for (uint32_t i = 0; i < pre->n_passes; i++)
         for (uint32_t c = 0; c < 128; c++) {
             const nb_pass *pass = &pre->passes[i];

@@ -14,12 +14,12 @@ typedef struct nb_pretokenizer {
     const char *names; /* as files spell them, each between two spaces */
     const nb_pass *passes;
     uint32_t n_passes;  /* at most NB_MAX_PASSES */
-    bool whole_words;   /* a word that is a token is that token, whatever the merges say */
-    bool whole_lines;   /* a word of newlines that is a token is that token */
-    bool add_begin;     /* unless the file says otherwise */
+    bool whole_words;   /* a word that is a token becomes that token, whatever the merges say */
+    bool whole_lines;   /* a word of newlines that is a token becomes that token */
+    bool add_begin;     /* BOS is added, unless the file says otherwise */
     bool nfc;           /* the model's own tokenizer composes texts first (Unicode's NFC); llama.cpp does not */
     bool raw;           /* tokens are spelled in UTF-8, and bytes as <0xHH>: not byte-level */
-    bool escape_spaces; /* spaces are U+2581 */
+    bool escape_spaces; /* spaces are written as ▁, U+2581 */
     bool drop_spaces;   /* words of white space are left out */
 } nb_pretokenizer;
 
@@ -27,12 +27,12 @@ const nb_pretokenizer *nb_pretokenizer_find(nb_text name); /* NULL if it is not 
 /* For messages: writes the first name of each, with a zero at the end. */
 void nb_pretokenizer_names(char *out, size_t capacity);
 
-void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_isolated *passes);
+void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_pass_ascii *passes);
 
-/* Walks the words of a text. */
+/* An iterator over the words of a text. */
 typedef struct nb_words {
     const nb_pretokenizer *pre;
-    const nb_isolated *passes; /* filled by nb_pretokenizer_prepare */
+    const nb_pass_ascii *passes; /* filled by nb_pretokenizer_prepare */
     const nb_unicode *unicode;
     const uint8_t *text;
     size_t at;                  /* the next word starts here */
@@ -41,7 +41,7 @@ typedef struct nb_words {
     bool folds; /* as nb_scan has it */
 } nb_words;
 
-static inline nb_words nb_words_of(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode,
+static inline nb_words nb_words_of(const nb_pretokenizer *pre, const nb_pass_ascii *passes, const nb_unicode *unicode,
                                    const uint8_t *text, size_t size) {
     return (nb_words){.pre = pre, .passes = passes, .unicode = unicode, .text = text, .size = size};
 }

@@ -57,7 +57,7 @@ static const char *const shown_names[] = {"<|channel|>", "<|message|>", "<|start
 static int32_t find_name(const nb_tokenizer *t, const char *name) {
     nb_text text = nb_text_of(name);
     int32_t token = nb_vocabulary_find(t, text, (nb_text){0});
-    for (int32_t i = t->size; token < 0 && t->steps.library && i-- > 0;)
+    for (int32_t i = t->size; token < 0 && t->steps.from_json && i-- > 0;)
         if (t->tokens[i].flags & NB_ADDED && t->tokens[i].size == text.size && nb_text_equal(nb_token_name(t, i), text))
             token = i;
     return token;
@@ -68,8 +68,8 @@ static bool is_end_name(const nb_tokenizer *t, const char *name) {
     return token >= 0 && t->tokens[token].is_end;
 }
 
-/* In some vocabularies a name of the list above does not end an answer. Other names in the vocabulary show that it is
- * one of these. */
+/* In some vocabularies a name of the list above does not end an answer. Other names show which vocabularies these
+ * are. */
 static void except_end(nb_tokenizer *t, const char *name, uint8_t type) {
     int32_t token = find_name(t, name);
     if (token >= 0 && t->tokens[token].is_end) {

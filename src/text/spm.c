@@ -38,8 +38,8 @@ static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t 
     return *merged < 0 ? UINT32_MAX : priority_of(t->tokens[*merged].score);
 }
 
-/* What two tokens become is looked up once. A symbol that is no token may still be part of one, as half of a flag is:
- * such pairs are not remembered. */
+/* What two tokens become is cached. Pairs with a symbol that is no token are not: such a symbol may still be part of a
+ * token, like half of a flag emoji. */
 static __attribute__((noinline)) uint32_t pair_score(const nb_tokenizer *t, const nb_workspace *w, uint32_t left,
                                                      uint32_t right, int32_t *merged) {
     if (!t->cache->pairs || w->ids[left] < 0 || w->ids[right] < 0)
@@ -68,7 +68,7 @@ static int32_t encode_word(nb_encode_call *e, const uint8_t *word, size_t size) 
 
 int32_t nb_spm_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool first) {
     const nb_tokenizer *t = e->tokenizer;
-    if (t->steps.library)
+    if (t->steps.from_json)
         return nb_spaced_encode(e, text, size, first, encode_word);
     return nb_encode_escaped(e, text, size, t->add_space, encode_word);
 }

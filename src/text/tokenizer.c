@@ -12,20 +12,20 @@
 #include "word_cache.h"
 #include "wordpiece.h"
 
-/* Notes which bytes stand before a space within the name. */
+/* Notes which bytes stand before ▁ within the name. */
 static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
     const uint8_t *s = (const uint8_t *)name.data;
-    bool after_mark = true;
+    bool after_metaspace = true;
     for (size_t i = 0; i < name.size;) {
-        bool mark = nb_is_mark(s + i, name.size - i);
-        if (mark && !after_mark)
+        bool metaspace = nb_is_metaspace(s + i, name.size - i);
+        if (metaspace && !after_metaspace)
             t->before_spaces[s[i - 1] >> 3] |= (uint8_t)(1 << (s[i - 1] & 7));
-        after_mark = mark;
-        i += mark ? NB_MARK_SIZE : 1;
+        after_metaspace = metaspace;
+        i += metaspace ? NB_METASPACE_SIZE : 1;
     }
 }
 
-enum { LONG_TEXT = 4096 }; /* bytes; from this size on it pays to remember words */
+enum { LONG_TEXT = 4096 }; /* bytes; from this size on it pays to cache words */
 
 /* This runs twice: first to measure the arena, and then to fill it. */
 static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
@@ -39,15 +39,15 @@ static int32_t load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
     t->steps = source->steps;
     t->cache = nb_arena_take(&t->arena, 1, sizeof *t->cache);
     NB_TRY(nb_vocabulary_load(t, source, err));
-    if (t->kind == NB_KIND_BPE || t->kind == NB_KIND_WORDPIECE || t->steps.library) {
+    if (t->kind == NB_KIND_BPE || t->kind == NB_KIND_WORDPIECE || t->steps.from_json) {
         t->unicode = nb_arena_take(&t->arena, 1, nb_unicode_bytes());
         if (t->unicode)
             nb_unicode_expand(t->unicode);
     }
     if (t->nfc || t->kind == NB_KIND_WORDPIECE) {
-        t->foldings = nb_arena_take(&t->arena, 1, nb_foldings_bytes());
-        if (t->foldings)
-            nb_foldings_expand(t->foldings);
+        t->mappings = nb_arena_take(&t->arena, 1, nb_mappings_bytes());
+        if (t->mappings)
+            nb_mappings_expand(t->mappings);
     }
     if (t->kind == NB_KIND_BPE)
         NB_TRY(nb_bpe_load(t, source, err));
@@ -104,8 +104,8 @@ void nb_tokenizer_free(nb_tokenizer *t) {
 }
 
 static int32_t encode_text(nb_encode_call *e, size_t size, bool control) {
-    return e->tokenizer->steps.library ? nb_added_encode(e, e->start, size, control)
-                                       : nb_partition_encode(e, e->start, size, control);
+    return e->tokenizer->steps.from_json ? nb_added_encode(e, e->start, size, control)
+                                         : nb_partition_encode(e, e->start, size, control);
 }
 
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
@@ -143,7 +143,7 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
     return code < 0 ? code : e.out.count;
 }
 
-/* A text that is written byte by byte: its beginning goes to out[capacity]. */
+/* Receives a text byte by byte. What does not fit out[capacity] is only counted. */
 typedef struct sink {
     char *out;
     int32_t capacity, size;
@@ -168,9 +168,9 @@ static void put_byte_level(sink *s, const uint8_t *name, size_t size) {
 
 static void put_sentence_piece(sink *s, const uint8_t *name, size_t size) {
     for (size_t at = 0; at < size; at++)
-        if (nb_is_mark(name + at, size - at)) {
+        if (nb_is_metaspace(name + at, size - at)) {
             put(s, ' ');
-            at += NB_MARK_SIZE - 1;
+            at += NB_METASPACE_SIZE - 1;
         } else {
             put(s, name[at]);
         }

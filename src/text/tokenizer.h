@@ -31,7 +31,7 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
 int32_t nb_tokenizer_bytes(const nb_tokenizer *t, int32_t token, uint32_t flags, char *out, int32_t capacity);
 
 int32_t nb_tokenizer_size(const nb_tokenizer *t);
-int32_t nb_tokenizer_begin(const nb_tokenizer *t);               /* the beginning token, or -1 */
+int32_t nb_tokenizer_begin(const nb_tokenizer *t);               /* the beginning token (BOS), or -1 */
 int32_t nb_tokenizer_end(const nb_tokenizer *t);                 /* the end token (EOS), or -1 */
 bool nb_tokenizer_is_end(const nb_tokenizer *t, int32_t token);  /* EOS, EOT, EOM, <|im_end|>, ...: llama.cpp's EOG */
 int32_t nb_tokenizer_type(const nb_tokenizer *t, int32_t token); /* as nb_model_token_type */

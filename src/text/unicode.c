@@ -22,13 +22,13 @@ nb_utf8_lead nb_utf8_lead_of(uint8_t byte) {
     return lead;
 }
 
-size_t nb_utf8_prefix(const uint8_t *s, size_t n, int *whole) {
+size_t nb_utf8_prefix(const uint8_t *s, size_t n, int *complete) {
     nb_utf8_lead lead = nb_utf8_lead_of(s[0]);
     size_t have = 1;
     while (have < lead.length && have < n && s[have] >= (have == 1 ? lead.low : 0x80) &&
            s[have] <= (have == 1 ? lead.high : 0xbf))
         have++;
-    *whole = have == lead.length;
+    *complete = have == lead.length;
     return have;
 }
 
@@ -36,7 +36,7 @@ uint32_t nb_utf8_decode(const uint8_t *s, size_t n, size_t *length) {
     *length = 1;
     if (s[0] < 0x80)
         return s[0];
-    /* in short, what most scripts consist of */
+    /* a fast path for two and three bytes, of which most scripts consist */
     if (n >= 2 && s[0] >= 0xc2 && s[0] < 0xe0 && (s[1] & 0xc0) == 0x80) {
         *length = 2;
         return (uint32_t)(s[0] & 0x1f) << 6 | (s[1] & 0x3f);
@@ -48,9 +48,9 @@ uint32_t nb_utf8_decode(const uint8_t *s, size_t n, size_t *length) {
             return codepoint;
         }
     }
-    int whole;
-    size_t have = nb_utf8_prefix(s, n, &whole);
-    if (!whole)
+    int complete;
+    size_t have = nb_utf8_prefix(s, n, &complete);
+    if (!complete)
         return NB_REPLACEMENT;
     *length = have;
     uint32_t codepoint = s[0] & (0x7fu >> have);
@@ -120,7 +120,7 @@ void nb_unicode_expand(nb_unicode *u) {
     }
 }
 
-/* ---- foldings ---------------------------------------------------------------------------------------------------- */
+/* ---- mappings ---------------------------------------------------------------------------------------------------- */
 
 /* Hangul syllables decompose by rule (The Unicode Standard, section 3.12). */
 enum {
@@ -155,53 +155,53 @@ static uint32_t slot_of(uint32_t first, uint32_t second) {
     return ((first * 0x9e3779b1u) ^ (second * 0x85ebca6bu)) >> 20; /* 12 bits: COMPOSED_SLOTS */
 }
 
-size_t nb_foldings_bytes(void) {
-    return sizeof(nb_foldings) + LOWER_PAIRS * sizeof(nb_mapping) + DECOMPOSITIONS * sizeof(nb_decomposition) +
+size_t nb_mappings_bytes(void) {
+    return sizeof(nb_mappings) + LOWER_PAIRS * sizeof(nb_mapping) + DECOMPOSITIONS * sizeof(nb_decomposition) +
            COMBINING_RUNS * sizeof(nb_combining_run) + COMPOSED_SLOTS * sizeof(uint16_t);
 }
 
-nb_foldings *nb_foldings_expand(void *zeroed_memory) {
-    nb_foldings *f = zeroed_memory;
-    f->lower = (nb_mapping *)(f + 1);
-    f->decompositions = (nb_decomposition *)(f->lower + LOWER_PAIRS);
-    f->combining = (nb_combining_run *)(f->decompositions + DECOMPOSITIONS);
-    f->composed = (uint16_t *)(f->combining + COMBINING_RUNS);
-    expand_mapping(lower_runs, lower_runs + sizeof lower_runs, (uint32_t *)f->lower, 2);
-    expand_mapping(first_runs, first_runs + sizeof first_runs, (uint32_t *)f->decompositions, 3);
+nb_mappings *nb_mappings_expand(void *zeroed_memory) {
+    nb_mappings *m = zeroed_memory;
+    m->lower = (nb_mapping *)(m + 1);
+    m->decompositions = (nb_decomposition *)(m->lower + LOWER_PAIRS);
+    m->combining = (nb_combining_run *)(m->decompositions + DECOMPOSITIONS);
+    m->composed = (uint16_t *)(m->combining + COMBINING_RUNS);
+    expand_mapping(lower_runs, lower_runs + sizeof lower_runs, (uint32_t *)m->lower, 2);
+    expand_mapping(first_runs, first_runs + sizeof first_runs, (uint32_t *)m->decompositions, 3);
     for (uint32_t i = 0; i < DECOMPOSITIONS; i++) {
-        nb_decomposition *d = &f->decompositions[i];
+        nb_decomposition *d = &m->decompositions[i];
         bool composed = second_numbers[i] & 0x80;
         d->second = seconds[second_numbers[i] & 0x7f] | (composed ? NB_COMPOSED : 0);
         if (!composed)
             continue;
         uint32_t slot = slot_of(d->first, d->second & ~NB_COMPOSED);
-        while (f->composed[slot])
+        while (m->composed[slot])
             slot = (slot + 1) % COMPOSED_SLOTS;
-        f->composed[slot] = (uint16_t)(i + 1);
+        m->composed[slot] = (uint16_t)(i + 1);
     }
     const uint8_t *p = combining_runs;
     for (uint32_t i = 0, end = 0; i < COMBINING_RUNS; i++) {
         uint32_t first = end + next_varint(&p), count = next_varint(&p);
-        f->combining[i] = (nb_combining_run){first, count, *p++};
+        m->combining[i] = (nb_combining_run){first, count, *p++};
         end = first + count;
     }
-    return f;
+    return m;
 }
 
-uint32_t nb_lower_case(const nb_foldings *f, uint32_t codepoint) {
+uint32_t nb_lower_case(const nb_mappings *m, uint32_t codepoint) {
     if (codepoint < 0x80)
         return codepoint >= 'A' && codepoint <= 'Z' ? codepoint | 0x20 : codepoint;
     uint32_t low = 0, n = LOWER_PAIRS;
     while (n > 1) { /* it is in lower[low ... low + n), or there is none */
         uint32_t half = n / 2;
-        if (f->lower[low + half].from <= codepoint)
+        if (m->lower[low + half].from <= codepoint)
             low += half;
         n -= half;
     }
-    return f->lower[low].from == codepoint ? f->lower[low].to : codepoint;
+    return m->lower[low].from == codepoint ? m->lower[low].to : codepoint;
 }
 
-uint32_t nb_decompose(const nb_foldings *f, uint32_t codepoint, uint32_t *out) {
+uint32_t nb_decompose(const nb_mappings *m, uint32_t codepoint, uint32_t *out) {
     uint32_t syllable = codepoint - HANGUL_FIRST;
     if (syllable < HANGUL_COUNT) {
         out[0] = HANGUL_LEADS + syllable / (N_VOWELS * N_TAILS);
@@ -215,11 +215,11 @@ uint32_t nb_decompose(const nb_foldings *f, uint32_t codepoint, uint32_t *out) {
         uint32_t low = 0, n = DECOMPOSITIONS;
         while (n > 1) {
             uint32_t half = n / 2;
-            if (f->decompositions[low + half].from <= out[0])
+            if (m->decompositions[low + half].from <= out[0])
                 low += half;
             n -= half;
         }
-        const nb_decomposition *d = &f->decompositions[low];
+        const nb_decomposition *d = &m->decompositions[low];
         more = d->from == out[0] && count < NB_MAX_DECOMPOSED;
         if (!more)
             break;
@@ -234,30 +234,30 @@ uint32_t nb_decompose(const nb_foldings *f, uint32_t codepoint, uint32_t *out) {
     return count;
 }
 
-uint32_t nb_compose_pair(const nb_foldings *f, uint32_t first, uint32_t second) {
+uint32_t nb_compose_pair(const nb_mappings *m, uint32_t first, uint32_t second) {
     uint32_t lead = first - HANGUL_LEADS, vowel = second - HANGUL_VOWELS, syllable = first - HANGUL_FIRST;
     if (lead < N_LEADS && vowel < N_VOWELS)
         return HANGUL_FIRST + (lead * N_VOWELS + vowel) * N_TAILS;
     if (syllable < HANGUL_COUNT && syllable % N_TAILS == 0 && second > HANGUL_TAILS && second < HANGUL_TAILS + N_TAILS)
         return first + (second - HANGUL_TAILS);
-    for (uint32_t slot = slot_of(first, second); f->composed[slot]; slot = (slot + 1) % COMPOSED_SLOTS) {
-        const nb_decomposition *d = &f->decompositions[f->composed[slot] - 1];
+    for (uint32_t slot = slot_of(first, second); m->composed[slot]; slot = (slot + 1) % COMPOSED_SLOTS) {
+        const nb_decomposition *d = &m->decompositions[m->composed[slot] - 1];
         if (d->first == first && d->second == (second | NB_COMPOSED))
             return d->from;
     }
     return 0;
 }
 
-uint32_t nb_combining_class(const nb_foldings *f, uint32_t codepoint) {
+uint32_t nb_combining_class(const nb_mappings *m, uint32_t codepoint) {
     if (codepoint < 0x300)
         return 0;
     uint32_t low = 0, n = COMBINING_RUNS;
     while (n > 1) {
         uint32_t half = n / 2;
-        if (f->combining[low + half].first <= codepoint)
+        if (m->combining[low + half].first <= codepoint)
             low += half;
         n -= half;
     }
-    const nb_combining_run *run = &f->combining[low];
+    const nb_combining_run *run = &m->combining[low];
     return codepoint - run->first < run->count ? run->class : 0;
 }

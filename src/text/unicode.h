@@ -63,23 +63,23 @@ typedef struct nb_combining_run {
     uint32_t first, count, class;
 } nb_combining_run;
 
-typedef struct nb_foldings {
+typedef struct nb_mappings {
     nb_mapping *lower;
     nb_decomposition *decompositions;
     nb_combining_run *combining;
     uint16_t *composed; /* hash table of the pairs that are composed: number of the decomposition + 1 */
-} nb_foldings;
+} nb_mappings;
 
 enum { NB_MAX_DECOMPOSED = 4 };
 
-size_t nb_foldings_bytes(void); /* of an nb_foldings and its tables: about 60 KB */
-nb_foldings *nb_foldings_expand(void *zeroed_memory);
-uint32_t nb_lower_case(const nb_foldings *f, uint32_t codepoint);
-/* Writes the full canonical decomposition, at most NB_MAX_DECOMPOSED code points, and returns how many. A character
- * without one is its own. */
-uint32_t nb_decompose(const nb_foldings *f, uint32_t codepoint, uint32_t *out);
-uint32_t nb_compose_pair(const nb_foldings *f, uint32_t first, uint32_t second); /* 0: they are not composed */
-uint32_t nb_combining_class(const nb_foldings *f, uint32_t codepoint);
+size_t nb_mappings_bytes(void); /* of an nb_mappings and its tables: about 60 KB */
+nb_mappings *nb_mappings_expand(void *zeroed_memory);
+uint32_t nb_lower_case(const nb_mappings *m, uint32_t codepoint);
+/* Writes the full canonical decomposition, at most NB_MAX_DECOMPOSED code points, and returns how many. For a character
+ * without one it writes the character. */
+uint32_t nb_decompose(const nb_mappings *m, uint32_t codepoint, uint32_t *out);
+uint32_t nb_compose_pair(const nb_mappings *m, uint32_t first, uint32_t second); /* 0: they are not composed */
+uint32_t nb_combining_class(const nb_mappings *m, uint32_t codepoint);
 
 /* How a UTF-8 sequence goes on after its first byte (RFC 3629, section 4): it has `length` bytes in all (0: the byte
  * starts no sequence), the second is within low ... high, and the others are within 80 ... bf. */
@@ -90,9 +90,9 @@ typedef struct nb_utf8_lead {
 nb_utf8_lead nb_utf8_lead_of(uint8_t byte);
 
 /* The length of the longest prefix of s[n], n >= 1, that is a UTF-8 sequence or the start of one. It is at least 1:
- * an invalid lead byte stands alone. *whole: whether it is a sequence. A prefix that is not whole is what Unicode
- * calls a maximal subpart (The Unicode Standard, section 3.9: "U+FFFD Substitution of Maximal Subparts"). */
-size_t nb_utf8_prefix(const uint8_t *s, size_t n, int *whole);
+ * an invalid lead byte stands alone. *complete: whether it is a whole sequence. If not, Unicode calls it a maximal
+ * subpart (The Unicode Standard, section 3.9: "U+FFFD Substitution of Maximal Subparts"). */
+size_t nb_utf8_prefix(const uint8_t *s, size_t n, int *complete);
 
 /* The code point at the beginning of s[n], n >= 1, and its length. A byte that starts no whole sequence is one
  * U+FFFD. */

@@ -9,7 +9,7 @@ void nb_unigram_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
     nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_hashes(source->n_tokens));
     float least = 0;
     for (int32_t i = 0; t->tokens && i < t->size; i++)
-        if ((t->tokens[i].type == NB_TOKEN_NORMAL || t->steps.library) && t->tokens[i].score < least)
+        if ((t->tokens[i].type == NB_TOKEN_NORMAL || t->steps.from_json) && t->tokens[i].score < least)
             least = t->tokens[i].score;
     t->unknown_score = (double)least - 10; /* SentencePiece's kUnkPenalty */
 }
@@ -70,7 +70,7 @@ static int32_t encode_word(nb_encode_call *e, const uint8_t *word, size_t size) 
 }
 
 int32_t nb_unigram_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool first) {
-    if (e->tokenizer->steps.library)
+    if (e->tokenizer->steps.from_json)
         return nb_spaced_encode(e, text, size, first, encode_word);
     return nb_encode_escaped(e, text, size, false, encode_word);
 }

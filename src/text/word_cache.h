@@ -1,10 +1,10 @@
-/* Words come again, in one text and in the next. After the first long text a tokenizer remembers some of them. */
+/* A cache of words and their tokens, because words repeat. It begins with the first long text. */
 #ifndef NB_WORD_CACHE_H
 #define NB_WORD_CACHE_H
 
 #include "encoding.h"
 
-/* The tokens of a word that was met before. */
+/* Words with more bytes or tokens are not cached. */
 enum { NB_CACHED_BYTES = 24, NB_CACHED_TOKENS = 9 };
 
 typedef struct nb_cached_word {
@@ -21,15 +21,15 @@ typedef struct nb_cached_pair {
 } nb_cached_pair;
 
 typedef struct nb_word_cache {
-    nb_cached_word *words; /* owned: [word_mask + 1]; NULL: nothing is remembered yet */
+    nb_cached_word *words; /* owned: [word_mask + 1]; NULL: nothing is cached yet */
     nb_cached_pair *pairs; /* [pair_mask + 1], behind the words; NULL unless words consist of characters */
     uint32_t word_mask, pair_mask;
 } nb_word_cache;
 
-/* Begins to remember. If there is no memory for it, nothing is remembered, and tokenizing only takes longer. */
+/* Allocates the cache. If there is no memory for it, tokenizing only takes longer. */
 void nb_word_cache_open(const nb_tokenizer *t);
 
-/* Appends the tokens of the word: those that it gave before, or what `encode` makes of it. */
+/* Appends the tokens of the word, from the cache or from `encode`. */
 int32_t nb_encode_word(nb_encode_call *e, const uint8_t *word, size_t size, nb_word_encoder encode);
 
 #endif

@@ -1,5 +1,5 @@
 /* WordPiece as in BERT (Devlin et al. 2018; google-research/bert, tokenization.py): each word is written as the
- * longest pieces from left to right. The name of a piece that begins a word has a mark before it. */
+ * longest pieces from left to right. The name of a piece that begins a word begins with ▁. */
 #include "wordpiece.h"
 
 #include "names.h"
@@ -9,14 +9,14 @@ void nb_wordpiece_load(nb_tokenizer *t, const nb_vocabulary_source *source) {
     nb_prefixes_load(t, &t->prefixes, NB_ORDINARY_TYPES, nb_prefix_hashes(source->n_tokens));
 }
 
-/* word: a mark and characters. A word that cannot be written as pieces is unknown as a whole. */
+/* word: ▁ and characters. A word that cannot be written as pieces is unknown as a whole. */
 static int32_t encode_word(nb_encode_call *e, const uint8_t *word, size_t size) {
     const nb_tokenizer *t = e->tokenizer;
     int32_t first = e->out.count;
     for (size_t at = 0, length; at < size; at += length) {
-        /* Within a word a mark is a character of the text. Longer pieces that begin with it would begin words. */
-        bool character = at && nb_is_mark(word + at, size - at);
-        nb_prefix_walk walk = nb_prefix_walk_of(t, word + at, character ? NB_MARK_SIZE : size - at);
+        /* Within a word, ▁ is a character of the text. Longer pieces that begin with ▁ would begin a word. */
+        bool character = at && nb_is_metaspace(word + at, size - at);
+        nb_prefix_walk walk = nb_prefix_walk_of(t, word + at, character ? NB_METASPACE_SIZE : size - at);
         int32_t longest = -1;
         for (int32_t token; (token = nb_prefix_next(t, &t->prefixes, &walk)) >= 0;) {
             longest = token;
@@ -33,7 +33,7 @@ static int32_t encode_word(nb_encode_call *e, const uint8_t *word, size_t size) 
     return NB_OK;
 }
 
-/* Encodes the word that was gathered, and begins a new one. */
+/* Encodes the word that was collected, and begins a new one. */
 static int32_t end_word(nb_encode_call *e, uint32_t *characters) {
     enum { LONGEST = 100 }; /* characters; a longer word is unknown */
     nb_bytes *word = &e->workspace.text;
@@ -48,9 +48,9 @@ static int32_t end_word(nb_encode_call *e, uint32_t *characters) {
 
 static int32_t add_character(nb_encode_call *e, const uint8_t *text, size_t length, uint32_t *characters) {
     nb_bytes *word = &e->workspace.text;
-    NB_TRY(nb_bytes_reserve(word, word->used + NB_MARK_SIZE + length, e->err));
+    NB_TRY(nb_bytes_reserve(word, word->used + NB_METASPACE_SIZE + length, e->err));
     if (!(*characters)++)
-        nb_bytes_put_mark(word);
+        nb_bytes_put_metaspace(word);
     memcpy(word->data + word->used, text, length);
     word->used += length;
     return NB_OK;

@@ -10,13 +10,13 @@ typedef struct nb_workspace {
     uint64_t *heap;     /* two items for each symbol */
     size_t capacity;    /* symbols */
     void *block;        /* owned: holds these arrays */
-    nb_bytes text;      /* a word, or a text, as the names of tokens spell it */
+    nb_bytes text;      /* a word or a text with its added space or ▁ */
     nb_text word;       /* SPM: the word whose symbols are merged */
     nb_bytes normal[2]; /* normalization writes one and reads the other */
-    bool shifted;       /* normalization took white space away at the beginning */
+    bool stripped;      /* normalization removed white space at the beginning */
 } nb_workspace;
 
-/* Room for a word of so many symbols; what was there is lost. */
+/* Makes room for a word of so many symbols. The content is lost. */
 int32_t nb_workspace_reserve(nb_workspace *w, size_t symbols, nb_error *err);
 void nb_workspace_free(nb_workspace *w);
 

@@ -8,7 +8,7 @@
 
 struct nb_bpe_trainer {
     const nb_pretokenizer *pre;
-    nb_isolated passes[NB_MAX_PASSES];
+    nb_pass_ascii passes[NB_MAX_PASSES];
     nb_unicode *unicode;
     bool by_lines, has_begun;
     bool has_failed; /* words were counted that are still in the rest */

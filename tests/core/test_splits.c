@@ -6,7 +6,7 @@
 #include "../../src/text/pretokenize.h"
 
 /* The pieces of text[size] against the bits from `at` on; reports the first that differs. */
-static void check_text(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode, nb_text name,
+static void check_text(const nb_pretokenizer *pre, const nb_pass_ascii *passes, const nb_unicode *unicode, nb_text name,
                        const uint8_t *text, size_t size, const uint8_t *bits, size_t at) {
     nb_words words = nb_words_of(pre, passes, unicode, text, size);
     size_t end = 0;
@@ -22,7 +22,8 @@ static void check_text(const nb_pretokenizer *pre, const nb_isolated *passes, co
 }
 
 /* Long runs: anything worse than n log n would not come to an end. */
-static void check_long(const nb_pretokenizer *pre, const nb_isolated *passes, const nb_unicode *unicode, nb_text name) {
+static void check_long(const nb_pretokenizer *pre, const nb_pass_ascii *passes, const nb_unicode *unicode,
+                       nb_text name) {
     enum { BYTES = 1 << 17 };
     static const char *const repeated[] = {
         " ",        "\n",           "1",  "a",   "A",           "!",    "'", "\xe3\x80\x80",
@@ -57,7 +58,7 @@ void test_splits(void) {
         uint32_t n = nb_cursor_u32(&from);
         const uint8_t *bits = nb_cursor_bytes(&in, (texts_size - 4 - 4 * (size_t)n + 7) / 8);
         const nb_pretokenizer *pre = nb_pretokenizer_find(name);
-        nb_isolated passes[NB_MAX_PASSES] = {0};
+        nb_pass_ascii passes[NB_MAX_PASSES] = {0};
         if (!CHECK(pre && bits, "%t", name))
             break;
         nb_pretokenizer_prepare(pre, unicode, passes);

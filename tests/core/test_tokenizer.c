@@ -35,7 +35,7 @@ static bool is_composed_first(const nb_tokenizer *t, nb_text text) {
         return false;
     nb_bytes out = {0};
     nb_error err = {0};
-    int32_t code = nb_nfc_text(t->foldings, (const uint8_t *)text.data, text.size, &out, &err);
+    int32_t code = nb_nfc_text(t->mappings, (const uint8_t *)text.data, text.size, &out, &err);
     nb_text composed = {(const char *)out.data, out.used};
     bool other = CHECK(code >= 0, "%s", err.message) && !nb_text_equal(text, composed);
     nb_free(out.data);

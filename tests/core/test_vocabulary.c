@@ -13,7 +13,7 @@ typedef struct made {
     const char *names[MOST];
     float scores[MOST];
     uint8_t types[MOST], flags[MOST];
-    nb_library_steps steps;
+    nb_pipeline steps;
     nb_text charsmap;
 } made;
 
@@ -139,7 +139,7 @@ static void check_missing_mark(void) {
         .names = {"<unk>", "x"},
         .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_USER_DEFINED},
         .flags = {0, NB_OWN},
-        .steps.library = true,
+        .steps.from_json = true,
     };
     char bytes[16], out[16];
     nb_error err = {0};
@@ -196,7 +196,7 @@ static void check_many_quotes(void) {
         .names = {"<unk>", "a", "b", "s", "n"},
         .types = {2, 1, 1, 3, 3},
         .flags = {0, NB_OWN, NB_OWN, NB_ADDED, NB_ADDED | NB_NORMALIZED},
-        .steps.library = true,
+        .steps.from_json = true,
     };
     char bytes[16];
     nb_error err = {0};
