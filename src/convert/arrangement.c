@@ -7,7 +7,7 @@
 #include "reshape.h"
 
 enum { MOST_COLUMNS = 1 << 24 };
-enum { ROWS = 16 /* that are unpacked together: of codes that lie by columns, a line of the cache */ };
+enum { ROWS = 16 /* rows that are unpacked together: where columns are stored one by one, they fill a cache line */ };
 
 /* A matrix that is being unpacked. */
 typedef struct matrix {
@@ -29,7 +29,7 @@ typedef struct matrix {
 
 static const nb_tensor_info *source_of(const nb_plan *plan, uint32_t target, nb_role role, const uint8_t **bytes) {
     uint32_t i = nb_plan_source(plan, target, role);
-    *bytes = i == NB_NONE ? NULL : plan->origins[i].bytes;
+    *bytes = i == NB_NONE ? NULL : plan->sources[i].bytes;
     return i == NB_NONE ? NULL : &plan->in.tensors[i];
 }
 
@@ -56,14 +56,14 @@ static matrix matrix_of(const nb_plan *plan, uint32_t target) {
     return m;
 }
 
-/* Of tensors that lie at any address. */
+/* Tensors may lie at unaligned addresses. */
 static float float_at(const uint8_t *in, uint64_t i) {
     float x;
     memcpy(&x, in + 4 * i, sizeof x);
     return x;
 }
 
-/* ---- before ---------------------------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------------------------- */
 
 static int32_t check_source(const nb_plan *plan, uint32_t target, nb_role role, uint64_t bytes, nb_error *err) {
     uint32_t i = nb_plan_source(plan, target, role);
@@ -79,7 +79,7 @@ static int32_t add_order(nb_plan *plan, uint32_t target, uint64_t columns) {
     nb_text of = nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]);
     size_t n = of.size - NB_MIN(of.size, nb_length("weight"));
     if (n + 6 > sizeof name)
-        return NB_OK; /* no name of a model's: the engine will say so */
+        return NB_OK; /* no model has such a name: the engine refuses it */
     memcpy(name, of.data, n);
     memcpy(name + n, "order", 5);
     uint32_t order = nb_plan_generate(plan, (nb_text){name, n + 5}, NB_AS_ORDER);
@@ -88,7 +88,7 @@ static int32_t add_order(nb_plan *plan, uint32_t target, uint64_t columns) {
     plan->out.tensors[order].type = NB_TYPE_I32;
     plan->out.tensors[order].n_dimensions = 1;
     plan->out.tensors[order].shape[0] = columns;
-    plan->targets[order].with = target;
+    plan->targets[order].after = target;
     return NB_OK;
 }
 
@@ -100,7 +100,8 @@ static int32_t refuse_shape(const nb_plan *plan, uint32_t target, uint64_t rows,
                    nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]), rows, columns, q->group, q->bits);
 }
 
-/* The target's type and shape; the sources fit them, but for the scales. Adding a target may move all others. */
+/* Sets the target's type and shape, and checks all its sources but the scales. Adding a target may move all others in
+ * memory. */
 static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t columns, nb_error *err) {
     const nb_quantization *q = &plan->targets[target].quantization;
     nb_tensor_info *to = &plan->out.tensors[target];
@@ -119,7 +120,7 @@ static int32_t settle(nb_plan *plan, uint32_t target, uint64_t rows, uint64_t co
                                                                                 : NB_OK;
 }
 
-/* A module's own bits and group, by the shapes of its tensors; 0 bits if these do not fit each other. */
+/* Infers a module's own bits and group from the shapes of its tensors; 0 bits if these do not fit each other. */
 static void read_sizes(const nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_quantization *q) {
     bool awq = plan->targets[target].arrangement == NB_AS_AWQ;
     uint32_t order = nb_plan_source(plan, target, NB_ROLE_ORDER);
@@ -133,7 +134,7 @@ static void read_sizes(const nb_plan *plan, uint32_t target, const nb_tensor_inf
     q->group = groups && columns % groups == 0 && groups > 1 ? columns / groups : 0;
 }
 
-/* GPTQ's and AWQ's: rows and columns by the codes' shape. */
+/* GPTQ and AWQ: the shape of the codes tells rows and columns. */
 static int32_t check_columns(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
     nb_quantization *q = &plan->targets[target].quantization;
     bool awq = plan->targets[target].arrangement == NB_AS_AWQ;
@@ -150,7 +151,7 @@ static int32_t check_columns(nb_plan *plan, uint32_t target, const nb_tensor_inf
     return settle(plan, target, rows, columns, err);
 }
 
-/* compressed-tensors': columns by config.json, bits and groups by what is left of the shapes. */
+/* compressed-tensors: config.json tells the columns, and then the shapes tell bits and groups. */
 static int32_t check_rows(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
     nb_target *to = &plan->targets[target];
     nb_quantization *q = &to->quantization;
@@ -169,7 +170,7 @@ static int32_t check_rows(nb_plan *plan, uint32_t target, const nb_tensor_info *
     return settle(plan, target, rows, columns, err);
 }
 
-/* LLM.int8()'s. */
+/* LLM.int8(). */
 static int32_t check_bytes(nb_plan *plan, uint32_t target, const nb_tensor_info *t, nb_error *err) {
     plan->targets[target].quantization.bits = 8;
     if (t->type != NB_TYPE_I8 || plan->in.tensors[nb_plan_source(plan, target, NB_ROLE_SCALES)].type != NB_TYPE_F32)
@@ -229,7 +230,7 @@ int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err) {
                        "zeros); the files are not whole",
                        nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]));
     const nb_tensor_info *t = &plan->in.tensors[codes];
-    if (plan->origins[codes].row != NB_NONE) /* of several that would be stacked */
+    if (plan->sources[codes].row != NB_NONE) /* one of several that would be stacked */
         return refuse_shape(plan, target, t->shape[1], t->shape[0], err);
     plan->out.tensors[target].n_dimensions = 2;
     if (t->bytes > (uint64_t)1 << 40)
@@ -243,7 +244,7 @@ int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err) {
                                                         : check_columns(plan, target, t, err);
 }
 
-/* ---- bits ------------------------------------------------------------------------------------------------------ */
+/* ---- codes, zeros and scales ----------------------------------------------------------------------------------- */
 
 static uint32_t word_at(const uint8_t *in, uint64_t i) {
     uint32_t word;
@@ -251,7 +252,7 @@ static uint32_t word_at(const uint8_t *in, uint64_t i) {
     return word;
 }
 
-/* Number i of a stream of bits in words, the first of which is `first`, the others `stride` words further each. */
+/* Number i of a stream of bits. The stream's words are `first`, first + stride, first + 2 stride, ... */
 static uint8_t bits_at(const uint8_t *in, uint64_t first, uint64_t stride, uint64_t i, uint32_t bits) {
     uint64_t at = i * bits, word = first + at / 32 * stride;
     uint32_t shift = at % 32, value = word_at(in, word) >> shift;
@@ -260,7 +261,7 @@ static uint8_t bits_at(const uint8_t *in, uint64_t first, uint64_t stride, uint6
     return (uint8_t)(value & ((1u << bits) - 1));
 }
 
-/* AWQ: row `row`'s four bits of a word for eight rows. */
+/* AWQ: the four bits of a row, out of words for eight rows each. */
 static uint8_t awq_at(const uint8_t *in, uint64_t row) {
     static const uint8_t places[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     return word_at(in, row / 8) >> (4 * places[row % 8]) & 15;
@@ -283,7 +284,7 @@ static uint32_t zero_at(const matrix *m, uint64_t row, uint64_t group) {
     case NB_AS_AWQ: return awq_at(zeros + 4 * line, row);
     case NB_AS_BYTES: return (uint8_t)(zeros[row * m->groups + group] + 128);
     case NB_AS_PACKED: return bits_at(zeros, group, m->groups, row, m->q.bits);
-    case NB_AS_GPTQ: /* the packer's -1 is all ones */
+    case NB_AS_GPTQ: /* modulo 2^bits: zero - 1 is stored as all ones if zero is 0 */
         return (bits_at(zeros, line, 1, row, m->q.bits) + m->q.zero_offset) & ((1u << m->q.bits) - 1);
     default: __builtin_trap(); /* no other arrangement has zeros */
     }
@@ -299,7 +300,7 @@ static float scale_at(const matrix *m, uint64_t row, uint64_t group) {
     return m->scale_type == NB_TYPE_BF16 ? nb_bf16_to_f32(half) : nb_f16_to_f32(half);
 }
 
-/* bitsandbytes': of block i, and the number that the code of weight i stands for. */
+/* bitsandbytes: the scale of block i, and weight i. */
 static float block_scale(const matrix *m, uint64_t i) {
     if (m->scale_type != NB_TYPE_U8)
         return float_at(m->scales, i);
@@ -311,9 +312,9 @@ static float block_weight(const matrix *m, uint64_t i) {
     return m->codebook[i % 2 ? pair & 15 : pair >> 4] * block_scale(m, i / m->block);
 }
 
-/* ---- after ----------------------------------------------------------------------------------------------------- */
+/* ---- unpacking ------------------------------------------------------------------------------------------------- */
 
-/* order[i]: the file's column that becomes column i, so that groups follow each other. */
+/* order[i]: the file's column that becomes column i, so that the columns of each group are adjacent. */
 static int32_t find_order(const matrix *m, uint32_t *order, nb_error *err) {
     uint32_t *next = nb_alloc_items(m->groups, sizeof *next);
     if (!next)
@@ -335,18 +336,18 @@ static int32_t find_order(const matrix *m, uint32_t *order, nb_error *err) {
                        m->name);
 }
 
-/* A whole number of a block's state, or 0. */
+/* A whole number, or 0. */
 static uint64_t whole_number(nb_node n) {
     double value = nb_node_number(n, 0);
     return value >= 1 && value < 0x1p40 ? (uint64_t)value : 0;
 }
 
-/* Fills in what quant_state says. */
+/* Reads quant_state. */
 static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
     const nb_plan *plan = m->plan;
     uint32_t source = nb_plan_source(plan, target, NB_ROLE_STATE);
     nb_node state;
-    NB_TRY(nb_json_check(plan->origins[source].bytes, (size_t)plan->in.tensors[source].bytes, "a quant_state", &state,
+    NB_TRY(nb_json_check(plan->sources[source].bytes, (size_t)plan->in.tensors[source].bytes, "a quant_state", &state,
                          err));
     uint64_t sides[2] = {0}, n = 0, weights = m->rows * m->columns;
     for (nb_members w = nb_members_of(nb_node_find(state, "shape")); nb_members_next(&w); n++)
@@ -371,13 +372,14 @@ static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
     const uint8_t *codebook;
     source_of(plan, target, NB_ROLE_CODEBOOK, &codebook);
     for (int i = 0; codebook && i < 16; i++)
-        if (nb_bits_of(float_at(codebook, (uint64_t)i)) << 1 != nb_bits_of(m->codebook[i]) << 1) /* either zero */
+        if (nb_bits_of(float_at(codebook, (uint64_t)i)) << 1 != nb_bits_of(m->codebook[i])
+                                                                    << 1) /* 0 may have either sign */
             return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "the quant_map of the matrix %t has other numbers than bitsandbytes' own", m->name);
     return NB_OK;
 }
 
-/* weight_shape, where there is one. */
+/* Compares weight_shape, if there is one. */
 static int32_t check_shape(const matrix *m, uint32_t target, nb_error *err) {
     const uint8_t *state;
     const nb_tensor_info *t = source_of(m->plan, target, NB_ROLE_STATE, &state);
@@ -431,7 +433,7 @@ static uint8_t *put_half(uint8_t *out, float x) {
     return out + sizeof half;
 }
 
-/* codes: [columns] -> a row of the target */
+/* Writes a row of the target from its codes: [columns]. */
 static uint8_t *put_row(const matrix *m, uint64_t row, const uint8_t *codes, uint8_t *out) {
     uint32_t middle = 1u << (m->q.bits - 1);
     for (uint64_t tile = 0; tile < m->columns / 32; tile++, codes += 32) {
@@ -457,7 +459,7 @@ static uint8_t *put_row(const matrix *m, uint64_t row, const uint8_t *codes, uin
     return out;
 }
 
-/* Weights [from, from + n): whole rows. */
+/* Writes weights [from, from + n), which are whole rows. */
 static void put_blocks(const matrix *m, uint64_t from, uint64_t n, uint8_t *out) {
     if (m->type == NB_TYPE_F32) {
         for (uint64_t i = from; i < from + n; i++, out += sizeof(float)) {
@@ -476,7 +478,7 @@ static void put_blocks(const matrix *m, uint64_t from, uint64_t n, uint8_t *out)
 int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out,
                             nb_error *err) {
     if (plan->targets[target].arrangement == NB_AS_ORDER) {
-        memcpy(out, plan->targets[plan->targets[target].with].order, (size_t)plan->out.tensors[target].bytes);
+        memcpy(out, plan->targets[plan->targets[target].after].order, (size_t)plan->out.tensors[target].bytes);
         return NB_OK;
     }
     if (nb_is_reshaped(&plan->targets[target])) {
@@ -489,14 +491,14 @@ int32_t nb_arrangement_rows(const nb_plan *plan, uint32_t target, uint64_t first
         NB_TRY(read_state(&m, target, err));
         const nb_traits *traits = nb_traits_of(m.type);
         uint64_t bytes = m.columns / traits->block_weights * traits->block_bytes;
-        if (!t->turned)
+        if (!t->permuted)
             put_blocks(&m, first * m.columns, rows * m.columns, out);
-        for (uint64_t row = first; t->turned && row < first + rows; row++, out += bytes)
+        for (uint64_t row = first; t->permuted && row < first + rows; row++, out += bytes)
             put_blocks(&m, nb_row_in_files(t, row) * m.columns, m.columns, out);
         return NB_OK;
     }
     if (!m.codes || m.q.bits > 8)
-        __builtin_trap(); /* planning has let through what it should not */
+        __builtin_trap(); /* nb_arrangement_check lets none of these through */
     const uint32_t *order = t->order;
     uint8_t *codes = nb_alloc_items(ROWS, m.columns); /* [ROWS][columns] */
     if (!codes)

@@ -6,7 +6,7 @@
 enum { MOST_BYTES = 1 << 29 }; /* of a header; the largest vocabularies take some 10 MB */
 
 /* Room for n more bytes at the header's end, or NULL. */
-static uint8_t *room_for(nb_composer *x, uint64_t n) {
+static uint8_t *reserve(nb_composer *x, uint64_t n) {
     nb_checkpoint *c = x->c;
     if (x->code < 0)
         return NULL;
@@ -28,18 +28,18 @@ static uint8_t *room_for(nb_composer *x, uint64_t n) {
 }
 
 static void append(nb_composer *x, const void *bytes, size_t n) {
-    uint8_t *to = room_for(x, n);
+    uint8_t *to = reserve(x, n);
     if (to && n)
         memcpy(to, bytes, n);
     x->c->header_size += to ? n : 0;
 }
 
 static void append_node(nb_composer *x, nb_node string) {
-    uint8_t *to = room_for(x, nb_node_raw(string).size);
+    uint8_t *to = reserve(x, nb_node_raw(string).size);
     x->c->header_size += to ? nb_node_decode(string, (char *)to) : 0;
 }
 
-/* Begins a value; end_value says that its payload is written. */
+/* Begins a value. Its payload is appended next, and end_value follows. */
 static void begin_value(nb_composer *x, const char *key, uint32_t type, uint32_t item_type) {
     nb_checkpoint *c = x->c;
     nb_text name = nb_text_of(key);
@@ -97,7 +97,7 @@ void nb_compose_string(nb_composer *x, const char *key, nb_text value) {
     end_value(x);
 }
 
-void nb_compose_only(nb_composer *x, const char *reason) {
+void nb_compose_only_nibble(nb_composer *x, const char *reason) {
     if (!nb_checkpoint_find(x->c, NB_ONLY_NIBBLE))
         nb_compose_string(x, NB_ONLY_NIBBLE, nb_text_of(reason));
 }
@@ -157,7 +157,7 @@ void nb_compose_item(nb_composer *x, nb_node first, nb_node second) {
     end_item(x);
 }
 
-/* The name is what was appended since name_at. */
+/* The tensor's name is all that was appended since name_at. */
 static void add_tensor(nb_composer *x, uint64_t name_at, nb_tensor_info info) {
     nb_checkpoint *c = x->c;
     info.name_at = name_at;

@@ -1,5 +1,5 @@
-/* Takes the files' bytes. First each file's header is gathered in a growing buffer (a document as a whole). Then
- * everything is planned (plan.h), and the GGUF's header can be given. Then the weights come, file by file
+/* Reads the files. First the header of each file is collected in a growing buffer (a document is collected whole). Then
+ * everything is planned (plan.h), and the GGUF's header is known. Then the weights come, file by file
  * (converter_output.c). */
 #include "converter.h"
 
@@ -37,10 +37,10 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
     nb_preset_list(&w);
     x->plan.recipe = (nb_recipe){
         .imatrix = x->plan.recipe.imatrix,
-        .part = x->plan.recipe.part,
-        .parts = x->plan.recipe.parts,
+        .share = x->plan.recipe.share,
+        .shares = x->plan.recipe.shares,
         .preset = nb_preset_of((nb_text){preset, preset_bytes}),
-        .doubly = flags & NB_QUANTIZE_DOUBLY,
+        .double_quant = flags & NB_QUANTIZE_DOUBLY,
         .best = flags & NB_QUANTIZE_BEST,
         .for_file = flags & NB_QUANTIZE_FILE,
         .again = flags & NB_QUANTIZE_AGAIN,
@@ -56,8 +56,8 @@ int32_t nb_converter_share(nb_converter *x, uint32_t part, uint32_t parts, nb_er
         return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no part %u of %u", part, parts);
     if (x->planned)
         return NB_FAIL(err, NB_ERR_STATE, "a share is chosen before the plan");
-    x->plan.recipe.part = part;
-    x->plan.recipe.parts = parts;
+    x->plan.recipe.share = part;
+    x->plan.recipe.shares = parts;
     return NB_OK;
 }
 
@@ -74,17 +74,18 @@ int32_t nb_converter_grow(nb_converter *x, uint64_t capacity, nb_error *err) {
     return nb_enlarge(&x->buffer, &x->capacity, x->filled, capacity, err);
 }
 
-/* Appends a part's header and tensors to those of the parts before it. Its values say nothing new and are left out. */
+/* Appends the header and tensors of a part of a split GGUF to those of the parts before it. Its values are left out:
+ * they repeat those of the first part. */
 static int32_t add_part(nb_converter *x, nb_error *err) {
     nb_checkpoint *c = &x->plan.in, *part = &x->part;
-    if (nb_checkpoint_number(part, "split.no", 0) != (double)x->parts)
+    if (nb_checkpoint_number(part, "split.no", 0) != (double)x->n_weight_files)
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "this is part %g of a split model, where part %u is expected: give the parts in their order, "
                        "-00001-of- first",
-                       nb_checkpoint_number(part, "split.no", 0) + 1, x->parts + 1);
+                       nb_checkpoint_number(part, "split.no", 0) + 1, x->n_weight_files + 1);
     for (uint64_t i = 0; i < part->n_tensors; i++)
-        part->tensors[i].file = x->parts;
-    if (!x->parts) {
+        part->tensors[i].file = x->n_weight_files;
+    if (!x->n_weight_files) {
         *c = *part;
         *part = (nb_checkpoint){0};
         return NB_OK;
@@ -125,18 +126,18 @@ static int32_t gather_gguf(nb_converter *x, nb_error *err) {
 
 static int32_t gather_safetensors(nb_converter *x, nb_error *err) {
     uint64_t bytes, end;
-    NB_TRY(nb_safetensors_begin(x->buffer, (uint64_t)x->told, &bytes, err));
+    NB_TRY(nb_safetensors_begin(x->buffer, (uint64_t)x->file_bytes, &bytes, err));
     if (x->filled < bytes)
         return x->capacity < bytes ? nb_converter_grow(x, bytes, err) : NB_OK;
-    x->plan.sources.c = &x->plan.in;
-    x->plan.sources.err = err;
-    NB_TRY(nb_safetensors_parse(&x->plan.sources, x->parts, nb_folder_of(nb_text_of(x->name)), x->buffer, (size_t)bytes,
-                                x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)x->told, &end, err));
+    x->plan.in_composer.c = &x->plan.in;
+    x->plan.in_composer.err = err;
+    NB_TRY(nb_safetensors_parse(&x->plan.in_composer, x->n_weight_files, nb_folder_of(nb_text_of(x->name)), x->buffer,
+                                (size_t)bytes, x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)x->file_bytes, &end, err));
     x->stage = BETWEEN;
     return NB_OK;
 }
 
-/* Looks whether the file's header is whole, after each piece. */
+/* After each piece: reads the file's header if it is complete. */
 static int32_t gather(nb_converter *x, nb_error *err) {
     if (x->kind < NB_DOCUMENTS) {
         if (x->filled < x->capacity)
@@ -146,7 +147,7 @@ static int32_t gather(nb_converter *x, nb_error *err) {
                            (uint32_t)MOST_DOCUMENT);
         return nb_converter_grow(x, 2 * (uint64_t)x->capacity, err);
     }
-    bool all = x->told > 0 && (double)x->filled >= x->told;
+    bool all = x->file_bytes > 0 && (double)x->filled >= x->file_bytes;
     if (x->filled < nb_recognize_bytes(x->buffer, x->filled) && !all && !nb_is_safetensors(x->buffer, x->filled))
         return NB_OK;
     NB_TRY(nb_refuse_others(x->buffer, x->filled, NB_EXPECT_WEIGHTS, err));
@@ -171,17 +172,17 @@ static int32_t with_name(const nb_converter *x, int32_t code, nb_error *err) {
 int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes, double total_bytes, nb_error *err) {
     if (x->stage != BETWEEN || x->open || x->planned)
         return NB_FAIL(err, NB_ERR_STATE, "no file can begin here: the one before has not ended");
-    if (!(total_bytes >= 0 && total_bytes < 0x1p53) || x->parts == MOST_PARTS)
+    if (!(total_bytes >= 0 && total_bytes < 0x1p53) || x->n_weight_files == MOST_PARTS)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a file cannot have %g bytes, nor a model more than %u files", total_bytes,
                        (uint32_t)MOST_PARTS);
     size_t n = NB_MIN(name_bytes, sizeof x->name - 1);
     memcpy(x->name, name, n);
     x->name[n] = 0;
     x->filled = 0;
-    if (!x->buffer) /* it is the first file, or a document took the buffer */
+    if (!x->buffer) /* it is the first file, or the last document kept the buffer */
         NB_TRY(nb_converter_grow(x, FIRST_HEADER, err));
     x->open = true;
-    x->told = total_bytes;
+    x->file_bytes = total_bytes;
     x->gguf = (nb_gguf){.file_bytes = x->flags & NB_CONVERT_HEADER ? 0 : (uint64_t)total_bytes};
     x->stage = HEADER;
     x->kind = nb_documents_kind(&x->documents, nb_text_of(x->name));
@@ -201,15 +202,15 @@ static int32_t end_file(nb_converter *x, nb_error *err) {
         return NB_OK;
     }
     if (x->stage == HEADER && x->filled && x->format != SAFETENSORS) {
-        /* the parsers say best what is missing once they know that nothing follows */
+        /* once the parsers know that nothing follows, they say what is missing */
         x->gguf.file_bytes = x->filled;
-        x->told = (double)x->filled;
+        x->file_bytes = (double)x->filled;
         NB_TRY(gather(x, err));
     }
     if (x->stage == HEADER)
         return NB_FAIL(err, NB_ERR_TRUNCATED,
                        "the file is empty or ends within its header, after %z bytes; fetch it again", x->filled);
-    x->parts++;
+    x->n_weight_files++;
     return NB_OK;
 }
 
@@ -225,15 +226,15 @@ int32_t nb_converter_end(nb_converter *x, nb_error *err) {
 
 /* ---- the plan -------------------------------------------------------------------------------------------------- */
 
-/* Once all headers are there: which tensors the GGUF has, and of what types. */
+/* After all headers were read: plans which tensors the GGUF has, and their types. */
 static int32_t plan(nb_converter *x, nb_error *err) {
-    if (!x->parts)
+    if (!x->n_weight_files)
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "there are no weights among the files: give *.safetensors, or the parts of a GGUF");
     double count = nb_checkpoint_number(&x->plan.in, "split.count", 1);
-    if (x->format == GGUF && count != (double)x->parts)
+    if (x->format == GGUF && count != (double)x->n_weight_files)
         return NB_FAIL(err, NB_ERR_FORMAT, "the model is split into %g files, but %u were given: give all of them",
-                       count, x->parts);
+                       count, x->n_weight_files);
     NB_TRY(nb_plan_begin(&x->plan, err));
     NB_TRY(x->format == GGUF ? nb_plan_gguf(&x->plan) : nb_documents_plan(&x->documents, &x->plan, err));
     if (x->plan.recipe.preset)
@@ -244,15 +245,15 @@ static int32_t plan(nb_converter *x, nb_error *err) {
     return NB_OK;
 }
 
-/* No source has arrived. */
+/* Resets the sources: none has arrived. */
 static void count_sources(nb_plan *p) {
     for (uint64_t i = 0; i < p->out.n_tensors; i++)
         p->targets[i].missing = 0;
     for (uint64_t i = 0; i < p->in.n_tensors; i++) {
-        nb_free(p->origins[i].bytes);
-        p->origins[i].bytes = NULL;
-        if (p->origins[i].target != NB_NONE)
-            p->targets[p->origins[i].target].missing++;
+        nb_free(p->sources[i].bytes);
+        p->sources[i].bytes = NULL;
+        if (p->sources[i].target != NB_NONE)
+            p->targets[p->sources[i].target].missing++;
     }
 }
 
@@ -319,7 +320,7 @@ int32_t nb_converter_rows(const nb_converter *x, uint32_t i, uint32_t *rows, nb_
     const nb_tensor_info *info = &x->plan.out.tensors[i];
     const nb_target *t = &x->plan.targets[i];
     bool is_whole = t->arrangement == NB_AS_ROWS || t->arrangement == NB_AS_TRANSPOSED ||
-                    t->arrangement == NB_AS_REGROUPED || t->arrangement == NB_AS_TURNED;
+                    t->arrangement == NB_AS_REGROUPED || t->arrangement == NB_AS_PERMUTED;
     if (!is_whole || t->skipped || info->n_dimensions != 2 || info->shape[1] > UINT32_MAX)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "tensor %t is no matrix that the files have in one piece (experts and weights that are "
@@ -360,7 +361,7 @@ int32_t nb_converter_include(nb_converter *x, uint32_t i, uint32_t how, nb_error
     return NB_OK;
 }
 
-/* Whether its rows pass through the converter as they are, one after the other. */
+/* Whether the converter copies its rows as they are, in their order. */
 static bool has_plain_rows(const nb_plan *p, uint32_t i) {
     const nb_target *t = &p->targets[i];
     return t->arrangement == NB_AS_ROWS && t->first != NB_NONE && !t->quantize && !t->skipped && t->shift == 0 &&
@@ -388,7 +389,7 @@ int32_t nb_converter_pick(nb_converter *x, uint32_t i, const uint32_t *rows, uin
     return 1;
 }
 
-/* Adds a tensor X.leaf beside X.weight, whose bytes somebody else writes. */
+/* Adds a blank tensor X.leaf to X.weight. */
 static int32_t add_beside(nb_converter *x, uint32_t i, const char *leaf, nb_tensor_info shape, nb_error *err) {
     char name[256];
     nb_text of = nb_checkpoint_tensor_name(&x->plan.out, &x->plan.out.tensors[i]);
@@ -421,7 +422,7 @@ int32_t nb_converter_outliers(nb_converter *x, uint32_t i, uint32_t n, nb_error 
     nb_tensor_info list = {.type = NB_TYPE_I32, .n_dimensions = 1, .shape = {n, 1, 1, 1}};
     NB_TRY(add_beside(x, i, "outliers", kept, err));
     NB_TRY(add_beside(x, i, "outlier_columns", list, err));
-    nb_compose_only(&x->plan.composer, "llama.cpp has no columns of 16 bits beside a matrix");
+    nb_compose_only_nibble(&x->plan.composer, "llama.cpp has no columns of 16 bits beside a matrix");
     return x->plan.composer.code;
 }
 

@@ -1,5 +1,5 @@
-/* Makes the GGUF's bytes of the weights that arrive. Weights that stay what they are are handed out where they lie in
- * the staging buffer. */
+/* Turns the weights that arrive into the GGUF's bytes. Weights that do not change are handed out right from the buffer
+ * into which they were read. */
 #include "converter.h"
 
 #include "../base/memory.h"
@@ -9,7 +9,7 @@
 
 enum {
     OUTPUT = 1 << 20, /* bytes that are made at once, unless a row has more */
-    NEAR = 1 << 20    /* bytes that are read, though nobody needs them, before the file is opened behind them */
+    NEAR = 1 << 20    /* a gap of unneeded bytes up to this size is read; for a larger one the file is opened anew */
 };
 
 /* Hands out zeros up to the beginning of the current target. */
@@ -20,16 +20,16 @@ static int32_t pad(nb_converter *x, const uint8_t **bytes) {
 }
 
 static void end_target(nb_converter *x) {
-    for (uint32_t i = x->plan.targets[x->target].first; i != NB_NONE; i = x->plan.origins[i].next) {
-        nb_free(x->plan.origins[i].bytes);
-        x->plan.origins[i].bytes = NULL;
+    for (uint32_t i = x->plan.targets[x->target].first; i != NB_NONE; i = x->plan.sources[i].next) {
+        nb_free(x->plan.sources[i].bytes);
+        x->plan.sources[i].bytes = NULL;
     }
     x->target++;
     x->row = 0;
     nb_skip_absent(x);
 }
 
-/* Hands out zeros for a target whose weights somebody else writes. */
+/* Hands out the zeros of a blank target. */
 static int32_t write_zeros(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     const nb_tensor_info *to = &x->plan.out.tensors[x->target];
     uint64_t n = NB_MIN(to->bytes - (x->written - to->at), OUTPUT);
@@ -43,8 +43,8 @@ static int32_t write_zeros(nb_converter *x, const uint8_t **bytes, nb_error *err
     return (int32_t)n;
 }
 
-/* Of a GGUF that lacks weights: goes on to the next source that is needed. Whether it is near enough in this file that
- * reading on costs less than opening the file there. */
+/* For a partial GGUF: advances to the next source that is needed. Returns whether it is so near in this file that
+ * reading on costs less than opening the file anew. */
 static bool is_next_near(nb_converter *x) {
     const nb_plan *p = &x->plan;
     while (x->source < p->in.n_tensors && nb_source_at_hand(x)->file == x->file && !nb_is_source_needed(p, x->source))
@@ -53,7 +53,7 @@ static bool is_next_near(nb_converter *x) {
            nb_source_at_hand(x)->at <= x->file_at + x->filled + NEAR;
 }
 
-/* Notes that the source's next n bytes were used. */
+/* Counts n more bytes of the source as used. */
 static void advance(nb_converter *x, size_t n) {
     x->used += n;
     x->arrived += n;
@@ -63,11 +63,11 @@ static void advance(nb_converter *x, size_t n) {
     }
 }
 
-/* Makes some rows of a target whose sources are all here. */
+/* Makes some rows of a target whose sources have all arrived. */
 static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     uint32_t target = (uint32_t)x->target;
     const nb_tensor_info *to = &x->plan.out.tensors[target];
-    bool whole = x->plan.targets[target].quantize && nb_rows_wait(&x->rows, target);
+    bool whole = x->plan.targets[target].quantize && nb_rows_need_all(&x->rows, target);
     uint64_t rows = nb_rows_of(to), row_bytes = to->bytes / rows;
     uint64_t n = whole ? rows : NB_MIN(rows - x->row, NB_MAX(OUTPUT / row_bytes, 1));
     uint8_t *out = nb_rows_output(&x->rows, n * row_bytes);
@@ -75,7 +75,7 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for rows of %l bytes", row_bytes);
     if (!x->row)
         NB_TRY(nb_arrangement_begin(&x->plan, target, err));
-    NB_TRY(nb_rows_arrange(&x->rows, target, x->row, n, out, err));
+    NB_TRY(nb_rows_assemble(&x->rows, target, x->row, n, out, err));
     if (whole)
         nb_rows_finish(&x->rows, target, out);
     x->row += n;
@@ -85,7 +85,7 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
     return (int32_t)(n * row_bytes);
 }
 
-/* Hands out what has arrived of the target's only source, as it is. Of a file for others its numbers are looked at. */
+/* Hands out what has arrived of the target's only source, as it is. For a file its numbers must be finite. */
 static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes, nb_error *err) {
     *bytes = x->buffer + x->used;
     if (x->plan.recipe.preset && x->plan.recipe.for_file) {
@@ -103,7 +103,7 @@ static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes, nb_erro
     return (int32_t)n;
 }
 
-/* Hands out those rows of what has arrived that were picked. Returns 0 if there are none yet. */
+/* Hands out the picked rows among those that have arrived. Returns 0 if there are none yet. */
 static int32_t pick_rows(nb_converter *x, size_t n, const uint8_t **bytes, nb_error *err) {
     const nb_tensor_info *from = nb_source_at_hand(x);
     const nb_target *target = &x->plan.targets[x->target];
@@ -125,19 +125,19 @@ static int32_t pick_rows(nb_converter *x, size_t n, const uint8_t **bytes, nb_er
     return (int32_t)filled;
 }
 
-/* Makes rows from what has arrived of the target's only source. Returns 0 if that is less than a row, or if the
- * target waits for all its rows. */
+/* Makes rows from what has arrived of the target's only source. Returns 0 if that is less than a row, or if all rows
+ * of the target must be there first. */
 static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     uint32_t target = (uint32_t)x->target;
     const nb_tensor_info *from = nb_source_at_hand(x), *to = &x->plan.out.tensors[target];
-    size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* an int32_t */
+    size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* fits an int32_t */
     if (x->plan.targets[target].rows)
         return pick_rows(x, n, bytes, err);
     if (from->type == to->type && x->plan.targets[target].shift == 0)
         return pass_on(x, n, bytes, err);
     const uint8_t *in = x->buffer + x->used;
     uint64_t row_bytes = from->bytes / nb_rows_of(from), out_bytes = to->bytes / nb_rows_of(to);
-    bool whole = nb_rows_wait(&x->rows, target);
+    bool whole = nb_rows_need_all(&x->rows, target);
     size_t rows = (size_t)NB_MIN(n / row_bytes, whole ? UINT64_MAX : NB_MAX(OUTPUT / out_bytes, 1));
     if (!rows)
         return row_bytes > x->capacity ? nb_converter_grow(x, row_bytes, err) : 0;
@@ -146,7 +146,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %z rows of tensor %t", rows,
                        nb_checkpoint_tensor_name(&x->plan.out, to));
     uint64_t done = (x->arrived - x->plan.targets[target].skipped) / row_bytes;
-    NB_TRY(nb_rows_change(&x->rows, target, done, in, rows, whole ? out + done * out_bytes : out, err));
+    NB_TRY(nb_rows_convert(&x->rows, target, done, in, rows, whole ? out + done * out_bytes : out, err));
     bool last = x->arrived + rows * row_bytes == from->bytes;
     advance(x, rows * (size_t)row_bytes);
     *bytes = out;
@@ -159,10 +159,10 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
     return last ? (int32_t)to->bytes : 0;
 }
 
-/* Keeps what has arrived of a source until the other sources of its target are here. */
+/* Keeps what has arrived of a source until the other sources of its target have arrived. */
 static int32_t collect(nb_converter *x, nb_error *err) {
     const nb_tensor_info *from = nb_source_at_hand(x);
-    nb_origin *origin = &x->plan.origins[x->source];
+    nb_source *origin = &x->plan.sources[x->source];
     if (!origin->bytes)
         origin->bytes = nb_alloc_items(from->bytes, 1);
     if (!origin->bytes)
@@ -176,7 +176,7 @@ static int32_t collect(nb_converter *x, nb_error *err) {
     return NB_OK;
 }
 
-/* The GGUF's next bytes behind its header, or 0. */
+/* The GGUF's next bytes after its header, or 0. */
 static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     const nb_plan *p = &x->plan;
     for (;;) {
@@ -195,14 +195,14 @@ static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
             x->stage = BETWEEN;
             return 0;
         }
-        if (!x->arrived && x->file_at + x->used < nb_source_at_hand(x)->at) { /* alignment, or a gap */
+        if (!x->arrived && x->file_at + x->used < nb_source_at_hand(x)->at) { /* skips padding, or a gap */
             x->used += (size_t)NB_MIN(nb_source_at_hand(x)->at - x->file_at - x->used, x->filled - x->used);
             if (x->file_at + x->used < nb_source_at_hand(x)->at)
                 return 0;
         }
         if (x->used == x->filled)
             return 0;
-        uint32_t target = p->origins[x->source].target;
+        uint32_t target = p->sources[x->source].target;
         if (!nb_is_source_needed(p, x->source)) {
             advance(x, (size_t)NB_MIN(x->filled - x->used, nb_source_at_hand(x)->bytes - x->arrived));
         } else if (p->targets[target].arrangement != NB_AS_ROWS) {

@@ -20,7 +20,7 @@ enum {
     TOKENIZER_MODEL,
     MODULES
 };
-_Static_assert(MODULES == NB_NAMED_DOCUMENTS, "each name has its place");
+_Static_assert(MODULES == NB_NAMED_DOCUMENTS, "each name has a number");
 static const char *const names[MODULES] = {
     "config.json",
     "generation_config.json",
@@ -73,7 +73,7 @@ void nb_documents_keep(nb_documents *d, int32_t kind, nb_text name, uint8_t *byt
         memcpy(d->items[kind].folder, folder.data, folder.size - 1);
 }
 
-/* A folder without tokenizer.json may have sentencepiece's tokenizer.model. A tokenizer.json is made from it. */
+/* If the folder has sentencepiece's tokenizer.model but no tokenizer.json, makes the tokenizer.json from it. */
 static int32_t read_sentencepiece(nb_documents *d, nb_node *nodes, nb_error *err) {
     nb_document *model = &d->items[TOKENIZER_MODEL], *json = &d->items[TOKENIZER];
     if (!model->bytes || json->bytes)

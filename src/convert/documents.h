@@ -1,4 +1,4 @@
-/* The files of a Hugging Face folder that are read as a whole: all but the weights. */
+/* The documents of a Hugging Face folder: all files but the weights. Each is read as a whole. */
 #ifndef NB_DOCUMENTS_H
 #define NB_DOCUMENTS_H
 
@@ -14,16 +14,16 @@ typedef struct nb_document {
 enum { NB_NAMED_DOCUMENTS = 13, NB_DOCUMENTS = NB_NAMED_DOCUMENTS + NB_MODULES };
 
 typedef struct nb_documents {
-    nb_document items[NB_DOCUMENTS]; /* files with fixed names, and then FOLDER/config.json of modules */
+    nb_document items[NB_DOCUMENTS]; /* first those with fixed names, then FOLDER/config.json of modules */
 } nb_documents;
 
-void nb_documents_free(nb_documents *d); /* and forgets them */
+void nb_documents_free(nb_documents *d); /* and empties the list */
 
 /* "2_Dense/" of "2_Dense/model.safetensors"; empty if there is no folder. */
 nb_text nb_folder_of(nb_text name);
 
-/* The document's number; NB_DOCUMENTS if the name is of no document, but of weights. A module beyond NB_MODULES gets
- * the number of the last one, which is there already. */
+/* The document's number; NB_DOCUMENTS: it is a file of weights. A module beyond NB_MODULES gets the number of the last
+ * one, so the caller sees that it is there already. */
 int32_t nb_documents_kind(const nb_documents *d, nb_text name);
 
 /* Takes ownership of the bytes. */

@@ -1,4 +1,4 @@
-/* What lies in a Hugging Face folder beside its weights. */
+/* The files of a Hugging Face folder besides its weights, as JSON. */
 #ifndef NB_FOLDER_H
 #define NB_FOLDER_H
 
@@ -6,7 +6,7 @@
 
 enum { NB_MODULES = 16 };
 
-/* A file config.json in a folder of its own, "1_Pooling". */
+/* The config.json of a module of sentence-transformers, in a folder such as "1_Pooling". */
 typedef struct nb_module {
     nb_text path;
     nb_node config;
@@ -21,7 +21,7 @@ typedef struct nb_folder {
     nb_node quantize_config;       /* quantize_config.json, of AutoGPTQ */
     nb_node quant_config;          /* quant_config.json, of AutoAWQ */
     nb_node special_map;           /* special_tokens_map.json */
-    nb_node added;                 /* added_tokens.json, where tokenizer.json was made from tokenizer.model */
+    nb_node added;                 /* added_tokens.json; only if tokenizer.json was made from tokenizer.model */
     nb_node module_list;           /* sentence-transformers' files (sentence.h): modules.json */
     nb_node sentence;              /* config_sentence_transformers.json */
     nb_node transformer;           /* sentence_bert_config.json */

@@ -22,7 +22,7 @@ static int32_t find_family(nb_hf_model *p, nb_error *err) {
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "config.json is missing, or holds no JSON object: without it nobody knows what the tensors are; "
                        "get it from where the model came from");
-    if (nb_node_first(nb_node_find(p->config, "text_config")) == '{') /* of a model of texts and pictures */
+    if (nb_node_first(nb_node_find(p->config, "text_config")) == '{') /* a model of texts and images */
         p->config = nb_node_find(p->config, "text_config");
     nb_text type = nb_node_raw(nb_node_find(p->config, "model_type"));
     if (!type.data)
@@ -52,9 +52,9 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     nb_composer *x = &plan->composer;
     nb_hf_model p = {.plan = plan, .x = x, .config = folder->config, .err = err};
     NB_TRY(find_family(&p, err));
-    NB_TRY(nb_hf_take_quantization(plan, folder, err));
+    NB_TRY(nb_hf_read_quantization(plan, folder, err));
     p.tied = nb_hf_number(&p, "tie_word_embeddings", 0) != 0;
-    if (p.config.at != folder->config.at) /* the output belongs to the outer model */
+    if (p.config.at != folder->config.at) /* the output matrix belongs to the outer model */
         p.tied = nb_node_number(nb_node_find(folder->config, "tie_word_embeddings"), p.tied) != 0;
     p.skipped_positions = nb_hf_skipped_positions(&p);
     p.embedding_columns = nb_hf_number(&p, "word_embed_proj_dim", 0);

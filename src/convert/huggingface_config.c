@@ -5,9 +5,9 @@
 
 #include <math.h>
 
-/* ---- what the file says, and what was put ---------------------------------------------------------------------- */
+/* ---- reading and writing --------------------------------------------------------------------------------------- */
 
-/* The first of several names, "a b c"; *names moves on. False: there is none left. */
+/* The next of several names, "a b c"; *names moves past it. False: there is none left. */
 static bool next_name(const char **names, char *name, size_t capacity) {
     size_t n = 0;
     for (; **names && **names != ' '; ++*names)
@@ -18,7 +18,7 @@ static bool next_name(const char **names, char *name, size_t capacity) {
     return n > 0;
 }
 
-/* A value that the tables have as JSON. */
+/* A value that a table spells as JSON. */
 static nb_node node_of(const char *json) {
     return (nb_node){(const uint8_t *)json, (const uint8_t *)json + nb_length(json)};
 }
@@ -27,7 +27,7 @@ static bool is_null(nb_node n) {
     return nb_node_first(n) == 'n';
 }
 
-/* The member of that name; of several the last, as Python reads them. */
+/* The member of that name; of several the last counts, as in Python. */
 static nb_node last_member(nb_node object, const char *name) {
     nb_node found = {0};
     for (nb_members w = nb_members_of(object); w.object && nb_members_next(&w);)
@@ -46,8 +46,8 @@ static const nb_hf_key *row_of(const nb_hf_key *keys, const char *name) {
     return NULL;
 }
 
-/* What an object says to a row of the tables. A null is none: of a window, say, that the class has and the file has
- * not. */
+/* The value that an object has for a row of the tables. null means no value, and then the class's default does not
+ * count either: sliding_window may be null in a file whose class has a default for it. */
 static nb_node value_in(nb_node object, const nb_hf_key *row) {
     char name[64];
     bool said = false;
@@ -57,8 +57,8 @@ static nb_node value_in(nb_node object, const nb_hf_key *row) {
             return node;
         said |= node.at != NULL;
     }
-    nb_node otherwise = node_of(row->otherwise);
-    return said || is_null(otherwise) ? (nb_node){0} : otherwise;
+    nb_node fallback = node_of(row->fallback);
+    return said || is_null(fallback) ? (nb_node){0} : fallback;
 }
 
 nb_node nb_hf_value(const nb_hf_model *p, const char *name) {
@@ -80,7 +80,7 @@ static void key_of(const nb_hf_model *p, const char *suffix, char *key, size_t c
     nb_write(&w, "%s.%s", p->family->architecture, suffix);
 }
 
-/* The type that llama.cpp expects (llama-arch.cpp, llama-hparams.h); most numbers are whole. */
+/* Keys for which llama.cpp expects F32 or BOOL (llama-arch.cpp, llama-hparams.h). All others are whole numbers. */
 static const char *const reals[] = {
     "attention.layer_norm_rms_epsilon",
     "attention.layer_norm_epsilon",
@@ -123,15 +123,16 @@ void nb_hf_put_text(const nb_hf_model *p, const char *suffix, nb_text value) {
     nb_compose_string(p->x, key, value);
 }
 
-double nb_hf_told(const nb_hf_model *p, const char *suffix, double fallback) {
+double nb_hf_written_number(const nb_hf_model *p, const char *suffix, double fallback) {
     char key[128];
     key_of(p, suffix, key, sizeof key);
     return nb_checkpoint_number(&p->plan->out, key, fallback);
 }
 
 double nb_hf_head_size(const nb_hf_model *p) {
-    return nb_hf_told(p, "attention.key_length",
-                      nb_hf_told(p, "embedding_length", 0) / nb_hf_told(p, "attention.head_count", 1));
+    return nb_hf_written_number(p, "attention.key_length",
+                                nb_hf_written_number(p, "embedding_length", 0) /
+                                    nb_hf_written_number(p, "attention.head_count", 1));
 }
 
 nb_text nb_hf_literal(nb_node n) {
@@ -153,7 +154,7 @@ static bool is_number(nb_node n) {
     return first == 't' || first == 'f' || (next >= '0' && next <= '9' && isfinite(value));
 }
 
-/* Whether a value counts as false: null, false, 0, and what holds nothing. */
+/* Whether a value counts as false: null, false, 0, an empty object or list. */
 static bool is_nothing(nb_node n) {
     bool container = nb_node_first(n) == '{' || nb_node_first(n) == '[';
     return is_null(n) || (container && nb_node_is_empty(n)) || (is_number(n) && nb_node_number(n, 1) == 0);
@@ -165,10 +166,10 @@ static bool is_same(nb_node is, nb_node wanted) {
     return is_nothing(wanted) ? is_nothing(is) : is_number(is) && nb_node_number(is, 0) == nb_node_number(wanted, 1);
 }
 
-/* A value that would ask for another computation. */
+/* Refuses a value that would need another computation. */
 static int32_t check_must(const nb_hf_model *p, const nb_hf_key *row) {
     char name[64], literal[64], wanted[160];
-    nb_node is = node_of(row->otherwise);
+    nb_node is = node_of(row->fallback);
     const char *names = row->names, *must = row->must;
     bool said = false, fits = false;
     while (!said && next_name(&names, name, sizeof name)) {
@@ -214,7 +215,7 @@ static int32_t check_keys(const nb_hf_model *p, const nb_hf_key *keys) {
     return NB_OK;
 }
 
-/* A key that is spelt otherwise would be missed. */
+/* Refuses keys with escapes, because they would be missed. */
 static int32_t check_spelling(const nb_hf_model *p) {
     for (nb_members w = nb_members_of(p->config); nb_members_next(&w);) {
         nb_text key = nb_node_raw(w.key);
@@ -228,11 +229,11 @@ static int32_t check_spelling(const nb_hf_model *p) {
 
 /* ---- what tables cannot say ------------------------------------------------------------------------------------- */
 
-/* Which layers have the sliding window, one after the other. */
+/* An iterator over the layers that says which of them have the sliding window. */
 typedef struct layer_kinds {
     const nb_hf_model *p;
-    nb_members types;     /* of layer_types, */
-    bool listed;          /* where the file has it */
+    nb_members types;     /* of layer_types, if listed */
+    bool listed;          /* the file has layer_types */
     double pattern, last; /* sliding_window_pattern, max_window_layers */
     uint32_t i;
 } layer_kinds;
@@ -270,12 +271,12 @@ static int32_t check_layer_types(const nb_hf_model *p, uint32_t layers) {
     return NB_OK;
 }
 
-/* The window counts its own position where attention is causal. Where it is not, it is the greatest distance on
- * either side; for Gemma 3's use_bidirectional_attention half of it is (and one more, if is_causal is false
- * besides). */
+/* If attention is causal, the window includes the token itself. If not, it is the greatest distance to either side;
+ * with Gemma 3's use_bidirectional_attention this distance is half the window (and one more if is_causal is false,
+ * too). */
 static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides) {
     double window = nb_hf_number(p, "sliding_window", 0);
-    double told = nb_hf_told(p, "block_count", 0);
+    double told = nb_hf_written_number(p, "block_count", 0);
     uint32_t layers = told >= 1 && told <= 1 << 20 ? (uint32_t)told : 0, sliding = 0, first_full = 0;
     nb_node asked = nb_hf_value(p, "use_sliding_window");
     bool any = row_of(p->family->keys, "sliding_window") && (!asked.at || nb_node_number(asked, 0) != 0),
@@ -290,7 +291,7 @@ static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides
     }
     if (nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD)) /* all layers may be of one kind */
         nb_hf_put(p, "attention.sliding_window_pattern", !sliding ? 1 : first_full ? first_full : layers + 1);
-    /* a window of null is for no layer, but a list of layers that have one needs it */
+    /* a window of null means none, but layer_types may name layers that need one */
     if (!sliding || (!kinds.listed && !nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) && !nb_hf_value(p, "sliding_window").at))
         return NB_OK;
     kinds = kinds_of(p);
@@ -311,13 +312,13 @@ static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides
                        window, key, p->family->model_type);
     nb_hf_put(p, "attention.sliding_window", window);
     if (!nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD))
-        nb_compose_only(p->x, "llama.cpp has no sliding windows in such models");
+        nb_compose_only_nibble(p->x, "llama.cpp has no sliding windows in such models");
     else if (!causal || both_sides)
-        nb_compose_only(p->x, "llama.cpp's sliding windows end at the token itself");
+        nb_compose_only_nibble(p->x, "llama.cpp's sliding windows end at the token itself");
     return NB_OK;
 }
 
-/* Whether tokens see those that follow. */
+/* Writes whether attention is causal, and its window. */
 static int32_t compose_attention(const nb_hf_model *p) {
     nb_node causal = last_member(p->config, "is_causal");
     bool known = row_of(p->family->keys, "is_causal"),
@@ -332,7 +333,7 @@ static int32_t compose_attention(const nb_hf_model *p) {
     return compose_window(p, is_causal, both_sides);
 }
 
-/* SmolLM 3: a list of what the engine takes for granted. */
+/* SmolLM 3: the list no_rope_layers must be what the engine assumes. */
 static int32_t check_unrotated(const nb_hf_model *p) {
     uint32_t i = 0;
     for (nb_members w = nb_members_of(nb_hf_value(p, "no_rope_layers")); nb_members_next(&w);)
@@ -344,7 +345,7 @@ static int32_t check_unrotated(const nb_hf_model *p) {
     return NB_OK;
 }
 
-/* Falcon: num_kv_heads is there even where it does not count. */
+/* Falcon: files have num_kv_heads even if it does not count. */
 static double kv_heads_of(const nb_hf_model *p, double heads) {
     if (nb_hf_number(p, "new_decoder_architecture", 0) != 0)
         return nb_hf_number(p, "num_kv_heads", heads);
@@ -358,40 +359,40 @@ uint32_t nb_hf_skipped_positions(const nb_hf_model *p) {
     return nb_hf_has(p, NB_HF_POSITIONS_FROM_2) ? 2 : 0;
 }
 
-/* A cap of null is none, and the engine takes the usual one where there is no key. */
+/* A cap of null means none. It is written as 0, because without a key the engine takes the usual cap. */
 static void compose_caps(const nb_hf_model *p) {
     static const char *const caps[] = {"final_logit_softcapping", "attn_logit_softcapping"};
     for (int i = 0; i < 2; i++)
         if (row_of(p->family->keys, caps[i]) && !nb_hf_value(p, caps[i]).at) {
             nb_hf_put(p, caps[i], 0);
             if (i)
-                nb_compose_only(p->x, "llama.cpp always caps the scores of attention in such models");
+                nb_compose_only_nibble(p->x, "llama.cpp always caps the scores of attention in such models");
         }
 }
 
-/* llama.cpp knows the scale of the queries only by the number of layers: Gemma 2's and 3's of 27B parameters, which
- * have 46 and 62, take the width divided by the heads. */
+/* llama.cpp infers the scale of the queries from the number of layers: the models of 27B parameters of Gemma 2 (46
+ * layers) and Gemma 3 (62) use width / heads, all others the size of a head. */
 static void compose_scale(const nb_hf_model *p, double scalar, double width, double heads) {
     double largest = nb_hf_has(p, NB_HF_TWO_ROPES) ? 62 : 46;
-    double usual = nb_hf_told(p, "block_count", 0) == largest ? width / heads : nb_hf_head_size(p);
+    double usual = nb_hf_written_number(p, "block_count", 0) == largest ? width / heads : nb_hf_head_size(p);
     nb_hf_put(p, "attention.scale", 1 / sqrt(scalar));
     if (scalar != usual)
-        nb_compose_only(p->x, "llama.cpp takes another scale of the queries in such models");
+        nb_compose_only_nibble(p->x, "llama.cpp takes another scale of the queries in such models");
 }
 
 static void compose_context(const nb_hf_model *p) {
     double context = nb_hf_number(p, "max_position_embeddings", 0);
-    double trained = nb_hf_number(p, "max_trained_positions", 0); /* Nomic's further ones are of another rotation */
+    double trained = nb_hf_number(p, "max_trained_positions", 0); /* Nomic: longer contexts would need another RoPE */
     context -= nb_hf_has(p, NB_HF_PADDED_POSITIONS) ? p->skipped_positions : 0;
     nb_hf_put(p, "context_length", trained > 0 ? NB_MIN(trained, context) : context);
 }
 
 int32_t nb_hf_compose_config(const nb_hf_model *p) {
     if (nb_text_is(nb_text_of(p->family->architecture), "opt"))
-        nb_compose_only(p->x, "llama.cpp has no OPT models");
+        nb_compose_only_nibble(p->x, "llama.cpp has no OPT models");
     nb_compose_string(p->x, "general.architecture", nb_text_of(p->family->architecture));
     if (p->plan->quantization.has_inputs)
-        nb_compose_flag(p->x, "nibble.rounded_inputs", true); /* which `nibble inspect` tells */
+        nb_compose_flag(p->x, "nibble.rounded_inputs", true); /* `nibble inspect` shows it */
     nb_node name = nb_hf_value(p, "_name_or_path");
     if (nb_node_raw(name).size)
         nb_compose_node(p->x, "general.name", name);
@@ -399,15 +400,16 @@ int32_t nb_hf_compose_config(const nb_hf_model *p) {
     NB_TRY(check_keys(p, nb_hf_everywhere));
     NB_TRY(check_keys(p, p->family->keys));
     NB_TRY(nb_hf_put_numbers(p, p->config, p->family->keys));
-    double heads = nb_hf_told(p, "attention.head_count", 0), scalar = nb_hf_number(p, "query_pre_attn_scalar", 0);
-    double width = nb_hf_told(p, "embedding_length", 0), head_size = nb_hf_number(p, "head_dim", 0);
+    double heads = nb_hf_written_number(p, "attention.head_count", 0),
+           scalar = nb_hf_number(p, "query_pre_attn_scalar", 0);
+    double width = nb_hf_written_number(p, "embedding_length", 0), head_size = nb_hf_number(p, "head_dim", 0);
     compose_context(p);
     compose_caps(p);
-    if (nb_hf_told(p, "attention.key_length", 0) == 0 && head_size > 0 && head_size * heads != width)
+    if (nb_hf_written_number(p, "attention.key_length", 0) == 0 && head_size > 0 && head_size * heads != width)
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                        "config.json: head_dim is %g; of %s models only hidden_size / num_attention_heads is supported",
                        head_size, p->family->model_type);
-    if (nb_hf_has(p, NB_HF_FOUR_TIMES) && nb_hf_told(p, "feed_forward_length", 0) == 0)
+    if (nb_hf_has(p, NB_HF_FOUR_TIMES) && nb_hf_written_number(p, "feed_forward_length", 0) == 0)
         nb_hf_put(p, "feed_forward_length", 4 * width);
     if (nb_hf_has(p, NB_HF_MANY_KV_HEADS))
         nb_hf_put(p, "attention.head_count_kv", kv_heads_of(p, heads));

@@ -1,4 +1,4 @@
-/* config.json of a Hugging Face folder, under GGUF's keys. */
+/* Translates config.json of a Hugging Face folder into GGUF's keys. */
 #ifndef NB_HUGGINGFACE_CONFIG_H
 #define NB_HUGGINGFACE_CONFIG_H
 
@@ -12,7 +12,7 @@ typedef struct nb_hf_model {
     const nb_hf_family *family;
     nb_node config; /* of the text model */
     bool tied;      /* its output matrix is the embedding */
-    /* Values of config.json that are needed for each tensor. Reading them again each time would take too long. */
+    /* Values of config.json that each tensor needs. Reading them anew each time would take too long. */
     uint32_t skipped_positions; /* rows of learned positions that belong to no token */
     double embedding_columns;   /* of embeddings that are narrower than the layers; else 0 */
     nb_error *err;
@@ -22,23 +22,22 @@ typedef struct nb_hf_model {
 int32_t nb_hf_compose_config(const nb_hf_model *p);
 int32_t nb_hf_compose_rope(const nb_hf_model *p); /* only those of RoPE (huggingface_rope.c) */
 
-/* The value in config.json of a row of the family's table; the row is found by its first name. If config.json has no
- * value, it is the default of transformers' class. No value: there is no default either, config.json says null, or
- * the family has no such row. */
+/* The value of a key of config.json, or the default of transformers' class. name: the first name in a row of the
+ * family's table. No value: there is no default either, config.json says null, or the family has no such row. */
 nb_node nb_hf_value(const nb_hf_model *p, const char *name);
 double nb_hf_number(const nb_hf_model *p, const char *name, double fallback);
 bool nb_hf_has(const nb_hf_model *p, uint32_t flag);
 
-/* A number, string, true or false, as it is written in the file. */
+/* A number, a string, true or false, as the file spells it. */
 nb_text nb_hf_literal(nb_node n);
 
-/* Writes a value under "<architecture>.<suffix>"; the third writes all numbers of an object that have a suffix in
- * keys. */
+/* Write a value under "<architecture>.<suffix>". The third writes all numbers of an object whose rows in keys have
+ * suffixes. */
 void nb_hf_put(const nb_hf_model *p, const char *suffix, double value);
 void nb_hf_put_text(const nb_hf_model *p, const char *suffix, nb_text value);
 int32_t nb_hf_put_numbers(const nb_hf_model *p, nb_node object, const nb_hf_key *keys);
-/* A number that nb_hf_put wrote. */
-double nb_hf_told(const nb_hf_model *p, const char *suffix, double fallback);
+/* A number that nb_hf_put has written. */
+double nb_hf_written_number(const nb_hf_model *p, const char *suffix, double fallback);
 double nb_hf_head_size(const nb_hf_model *p);
 uint32_t nb_hf_skipped_positions(const nb_hf_model *p); /* computes p->skipped_positions */
 

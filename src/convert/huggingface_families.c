@@ -16,7 +16,7 @@ static const nb_hf_pair opt_layer[] = {
     {"fc1", "ffn_up"}, {"fc2", "ffn_down"}, {0}};
 
 enum {
-    LLAMA = NB_HF_TURNED_BY_HALVES,
+    LLAMA = NB_HF_PERMUTED_QK,
     GEMMA_2 = NB_HF_NORMS_LESS_ONE | NB_HF_WINDOW_BY_PERIOD,
     BERT = NB_HF_ENCODER | NB_HF_UNROTATED,
     ROBERTA = BERT | NB_HF_PADDED_POSITIONS
@@ -58,7 +58,7 @@ const char *const nb_hf_prefixes[] = {
     "transformer.", "gpt_neox.", "bert.", "roberta.", NULL};
 const char *const nb_hf_layers[] = {"layers.", "h.", "encoder.layer.", "encoder.layers.", NULL};
 
-/* What one family calls so, no other calls otherwise, a few norms apart. */
+/* One table serves all families: apart from a few norms, no name means different things in two of them. */
 const nb_hf_pair nb_hf_modules[] = {
     {"embed_tokens", "token_embd"}, {"norm", "output_norm"}, {"lm_head", "output"},
     {"final_layernorm", "output_norm"}, /* Phi */
@@ -107,10 +107,10 @@ const nb_hf_pair nb_hf_layer_modules[] = {
     {0}};
 // clang-format on
 
-/* Parts that see pictures, and heads that embeddings do without. */
-const char *const nb_hf_needless_starts[] = {"vision_tower.", "multi_modal_projector.", "pooler.", "cls.", NULL};
-/* Buffers that follow from the configuration: rotations, positions, masks; and LLM.int8()'s note of how it lies. */
-const char *const nb_hf_needless_ends[] = {
+/* Vision modules, and heads that embeddings do not need. */
+const char *const nb_hf_unneeded_prefixes[] = {"vision_tower.", "multi_modal_projector.", "pooler.", "cls.", NULL};
+/* Buffers that follow from the configuration: rotations, positions, masks; and how LLM.int8() lays out its weights. */
+const char *const nb_hf_unneeded_suffixes[] = {
     "rotary_emb.inv_freq", "embeddings.position_ids", ".attn.bias",     ".attn.masked_bias",
     ".attention.bias",     ".attention.masked_bias",  ".weight_format", NULL,
 };

@@ -2,13 +2,13 @@
 
 #include <stddef.h>
 
-/* One line for each key: NUMBER(names, default, GGUF's key); USED(names, default): huggingface_config.c asks for it;
+/* One line for each key: NUMBER(names, default, GGUF's key); USED(names, default): huggingface_config.c reads it;
  * MUST(names, default, values that it may have). A value of null or 0 counts as false. */
 // clang-format off: tables of macros, a subject a line
-#define NUMBER(names, otherwise, ours) {names, #otherwise, ours, NULL}
-#define USED(names, otherwise) {names, #otherwise, "", NULL}
-#define MUST(names, otherwise, ...) MUST_BE(names, #otherwise, __VA_ARGS__)
-#define MUST_BE(names, otherwise, ...) {names, otherwise, NULL, #__VA_ARGS__}
+#define NUMBER(names, fallback, ours) {names, #fallback, ours, NULL}
+#define USED(names, fallback) {names, #fallback, "", NULL}
+#define MUST(names, fallback, ...) MUST_BE(names, #fallback, __VA_ARGS__)
+#define MUST_BE(names, fallback, ...) {names, fallback, NULL, #__VA_ARGS__}
 
 /* ---- what many families have ------------------------------------------------------------------------------------ */
 
@@ -25,7 +25,7 @@
     USED("max_position_embeddings", positions)
 #define KV_HEADS(number) NUMBER("num_key_value_heads", number, "attention.head_count_kv")
 #define HEAD_SIZE(number) NUMBER("head_dim", number, "attention.key_length attention.value_length")
-/* The class knows none, but its rotation asks for it: it must be the usual one. */
+/* The class has no such key, but its RoPE reads it: it must have the usual value. */
 #define NO_HEAD_SIZE USED("head_dim", null)
 #define RMS(epsilon) NUMBER("rms_norm_eps", epsilon, "attention.layer_norm_rms_epsilon")
 #define LAYER_NORM(name, epsilon) NUMBER(name, epsilon, "attention.layer_norm_epsilon")
@@ -37,7 +37,7 @@
     USED("original_max_position_embeddings", null)
 #define PART(is) USED("partial_rotary_factor", is)
 #define CAUSAL USED("is_causal", true)
-/* Transformers' implementations of attention differ where it is not. */
+/* If it were false, transformers' implementations of attention would differ from each other. */
 #define ALWAYS_CAUSAL MUST("is_causal", null, true)
 #define WINDOW(size) USED("sliding_window", size)
 #define QWEN_WINDOW                     \
@@ -45,11 +45,11 @@
     WINDOW(4096),                       \
     USED("max_window_layers", 28),      \
     USED("layer_types", null)
-/* A list of layers without experts, too: tensors say which have some. */
+/* Which layers have experts is not read: the tensors tell it. */
 #define EXPERTS(names, number, used, width)                                                  \
     NUMBER(names, number, "expert_count"), NUMBER("num_experts_per_tok", used, "expert_used_count"), \
     NUMBER("moe_intermediate_size", width, "expert_feed_forward_length")
-#define NO_OTHER_ATTENTION MUST("use_bidirectional_attention", null, false) /* the implementations differ here, too */
+#define NO_OTHER_ATTENTION MUST("use_bidirectional_attention", null, false) /* as ALWAYS_CAUSAL */
 
 /* ---- families --------------------------------------------------------------------------------------------------- */
 
@@ -101,7 +101,7 @@ const nb_hf_key nb_hf_qwen3_moe_keys[] = {
     EXPERTS("num_experts num_local_experts", 128, 8, 768), MUST("norm_topk_prob", false, true),
     MUST("attention_bias", false, false), {0}};
 
-/* The first DeepSeek has no class in transformers: these are the keys of the program in its own folder. */
+/* DeepSeek 1 has no class in transformers. These are the keys that the program in its own folder reads. */
 const nb_hf_key nb_hf_deepseek_keys[] = {
     LAYERS(null, null, null, null, 2048),
     KV_HEADS(null), RMS(1e-6), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
@@ -136,7 +136,7 @@ const nb_hf_key nb_hf_phi3_keys[] = {
     USED("rope_theta", 10000), USED("rope_scaling", null), USED("rope_parameters", null),
     USED("original_max_position_embeddings", 4096), PART(1), CAUSAL, WINDOW(null), {0}};
 
-/* "gelu" is what the first files say, and the other is meant: transformers reads it so. */
+/* The first files say "gelu" but mean the tanh approximation, and transformers reads it so. */
 const nb_hf_key nb_hf_gemma_keys[] = {
     LAYERS(3072, 28, 16, 24576, 8192),
     KV_HEADS(16), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_act", "gelu_pytorch_tanh", TANH_GELU "gelu"),
@@ -202,7 +202,7 @@ const nb_hf_key nb_hf_opt_keys[] = {
     CAUSAL, MUST("enable_bias", true, true), MUST("layer_norm_elementwise_affine", true, true),
     MUST("_remove_final_layer_norm", false, false), {0}};
 
-/* position_embedding_type: versions before 5 read it, and a file of another type was trained with it. */
+/* position_embedding_type: only versions before 5 read it, but models were trained with other types. */
 #define BERT(padding)                                                              \
     LAYERS(768, 12, 12, 3072, 512), LAYER_NORM("layer_norm_eps", 1e-12),           \
     MUST("hidden_act", "gelu", EXACT_GELU),                                        \
@@ -212,7 +212,7 @@ const nb_hf_key nb_hf_opt_keys[] = {
 const nb_hf_key nb_hf_bert_keys[] = {BERT(0), {0}};
 const nb_hf_key nb_hf_roberta_keys[] = {BERT(1), {0}};
 
-/* Files have the keys of Nomic's own program, a GPT-2's, or those of the class in transformers. */
+/* Files have the keys of Nomic's own program, which are GPT-2's, or those of the class in transformers. */
 const nb_hf_key nb_hf_nomic_keys[] = {
     NUMBER("hidden_size n_embd", 768, "embedding_length"), NUMBER("num_hidden_layers n_layer", 12, "block_count"),
     NUMBER("num_attention_heads n_head", 12, "attention.head_count"),
@@ -252,7 +252,7 @@ const nb_hf_rope_type nb_hf_rope_types[] = {
 /* ---- what changes nothing --------------------------------------------------------------------------------------- */
 
 const nb_hf_idle nb_hf_idle_keys[] = {
-    {"names and kinds of what is loaded; tensors say their own types and sizes",
+    {"what is loaded; the tensors have their own types and sizes",
      "model_type architectures auto_map name_or_path dtype torch_dtype transformers_version vocab_size _commit_hash "
      "text_config decoder generator is_encoder_decoder is_decoder"},
     {"how work is laid out, over devices and in memory",
@@ -281,6 +281,6 @@ const nb_hf_idle nb_hf_idle_keys[] = {
      "layer_types mlp_layer_types mtp_layer_types kv_sharing_modes attention_chunk_size sliding_window "
      "use_sliding_window num_heads sparse_step attn_logit_softcapping num_key_value_heads intermediate_size head_dim "
      "use_bidirectional_attention vision_aspect_ratio vision_feature_layer vision_feature_select_strategy"},
-    {"of rotations, in families that rotate nothing",
+    {"of RoPE, in families without it",
      "rope_parameters rope_scaling rope_theta partial_rotary_factor original_max_position_embeddings"},
     {0}};

@@ -3,14 +3,13 @@
 #include "../base/numbers.h"
 #include "../base/writer.h"
 
-bool nb_hf_take_start(nb_text *text, const char *const *starts) {
-    while (*starts && !nb_text_take(text, *starts))
-        starts++;
-    return *starts;
+bool nb_hf_take_prefix(nb_text *text, const char *const *prefixes) {
+    while (*prefixes && !nb_text_take(text, *prefixes))
+        prefixes++;
+    return *prefixes;
 }
 
-/* Removes the number that a text begins with (nb_text_take_number), and returns it as it is written; empty if there is
- * none. */
+/* Removes the number that a text begins with, and returns it as it is spelled; empty if there is none. */
 static nb_text take_number(nb_text *text) {
     nb_text before = *text;
     uint32_t number;
@@ -19,7 +18,7 @@ static nb_text take_number(nb_text *text) {
     return (nb_text){before.data, (size_t)(text->data - before.data)};
 }
 
-/* Whether the name has this pattern, in which "*" is a number; *number is that number. */
+/* Whether the name matches a pattern in which "*" is a number; *number is that number. */
 static bool fits(nb_text name, const char *pattern, nb_text *number) {
     *number = (nb_text){0};
     for (; *pattern; pattern++) {
@@ -44,7 +43,7 @@ static const char *ours(const nb_hf_pair *table, nb_text name, nb_text *number) 
     return NULL;
 }
 
-/* Where the module's name ends within a tensor's: before ".weight." or the last dot. */
+/* Where the module's name ends within a tensor's: before ".weight.", or else before the last dot. */
 static size_t module_end(nb_text name) {
     size_t last = 0;
     for (size_t i = 0; i < name.size; i++) {
@@ -56,10 +55,10 @@ static size_t module_end(nb_text name) {
     return last;
 }
 
-/* The layer's number, which is removed with what stands before it; empty if the name is of no layer. */
+/* Removes all up to the layer's number, and returns the number; empty if the name is of no layer. */
 static nb_text take_layer(nb_text *name) {
     nb_text within = *name, layer = {0};
-    if (nb_hf_take_start(&within, nb_hf_layers))
+    if (nb_hf_take_prefix(&within, nb_hf_layers))
         layer = take_number(&within);
     if (!layer.size || !nb_text_take(&within, "."))
         return (nb_text){0};
@@ -68,12 +67,12 @@ static nb_text take_layer(nb_text *name) {
 }
 
 void nb_hf_name_of(const nb_hf_model *p, nb_text name, nb_hf_name *out) {
-    nb_hf_take_start(&name, nb_hf_prefixes);
+    nb_hf_take_prefix(&name, nb_hf_prefixes);
     nb_text layer = take_layer(&name), number = {0};
     size_t end = module_end(name), after = end ? end + 1 : 0;
     nb_text theirs = {name.data, end};
     out->leaf = (nb_text){name.data + after, name.size - after};
-    if (nb_text_is(out->leaf, "gamma") || nb_text_is(out->leaf, "beta")) /* the first files of BERT */
+    if (nb_text_is(out->leaf, "gamma") || nb_text_is(out->leaf, "beta")) /* in the first files of BERT */
         out->leaf = nb_text_of(nb_text_is(out->leaf, "gamma") ? "weight" : "bias");
     const char *found = ours(layer.size ? p->family->modules : nb_hf_modules, theirs, &number);
     if (!found && layer.size)
@@ -94,7 +93,7 @@ void nb_hf_name_of(const nb_hf_model *p, nb_text name, nb_hf_name *out) {
             nb_write_bytes(&w, c, 1);
     }
     if (number.size && !stacked)
-        nb_compose_only(p->x, "experts of quantized folders stay one by one");
+        nb_compose_only_nibble(p->x, "experts of quantized folders stay one by one");
     if (!stacked || !nb_text_take_number(&number, &out->row))
         out->row = NB_NONE;
     out->module = (nb_text){out->text, NB_MIN(w.length, sizeof out->text - 1)};

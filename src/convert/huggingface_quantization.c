@@ -2,15 +2,14 @@
 
 #include "known_keys.h"
 
-/* The keys of the libraries' own classes. tests/oracles/quantization_keys.py lists them, and none may be missing
- * here. "The tensors say so" means: which modules are quantized, and which shapes their parts have, is read from the
- * tensors. */
+/* The keys of the libraries' own classes. tests/oracles/quantization_keys.py lists them, and none may be missing here.
+ * "The tensors say so": the names and shapes of the tensors show which modules are quantized, and how. */
 
 /* GPTQModel's QuantizeConfig, AutoGPTQ's and transformers' GPTQConfig. */
 // clang-format off: keys of one subject on a line
 static const nb_known_key gptq_keys[] = {
     {"quant_method", NULL}, {"method", NULL}, {"bits", NULL}, {"group_size", NULL}, {"sym", NULL}, {"desc_act", NULL},
-    {"checkpoint_format", NULL}, {"format", NULL}, {"dynamic", NULL}, /* all of these are heeded */
+    {"checkpoint_format", NULL}, {"format", NULL}, {"dynamic", NULL}, /* all of these are used */
     {"pack_dtype", "\"int32\"|\"torch.int32\""},
     {"is_marlin_format", "false"},
     {"rotation", "null"},
@@ -43,7 +42,7 @@ static const nb_known_key gptq_keys[] = {
 /* What a rule of "dynamic" may change for the modules that it names. */
 static const nb_known_key rule_keys[] = {
     {"bits", NULL}, {"group_size", NULL}, /* the tensors say so */
-    {"sym", NULL}, {"desc_act", NULL},    /* heeded */
+    {"sym", NULL}, {"desc_act", NULL},    /* used */
     {"pack_dtype", "\"int32\"|\"torch.int32\""},
     {"format", "\"gptq\"|\"gptq_v2\"|\"gemm\""},
     {"method", "\"gptq\"|\"awq\""},
@@ -60,7 +59,7 @@ static const nb_known_key awq_keys[] = {
     {0}};
 /* transformers' BitsAndBytesConfig. */
 static const nb_known_key bitsandbytes_keys[] = {
-    {"quant_method", NULL}, {"load_in_8bit", NULL}, {"load_in_4bit", NULL}, /* heeded */
+    {"quant_method", NULL}, {"load_in_8bit", NULL}, {"load_in_4bit", NULL}, /* used */
     {"_load_in_8bit", NULL}, {"_load_in_4bit", NULL},
     /* the tensors say so */
     {"llm_int8_skip_modules", NULL}, {"bnb_4bit_quant_type", NULL}, {"bnb_4bit_use_double_quant", NULL},
@@ -70,7 +69,7 @@ static const nb_known_key bitsandbytes_keys[] = {
     {0}};
 /* compressed-tensors' QuantizationConfig, and what transformers has besides. */
 static const nb_known_key compressed_keys[] = {
-    /* all of these are heeded */
+    /* all of these are used */
     {"quant_method", NULL}, {"config_groups", NULL}, {"format", NULL}, {"sparsity_config", NULL},
     {"transform_config", NULL},
     {"quantization_config", NULL},
@@ -82,7 +81,7 @@ static const nb_known_key compressed_keys[] = {
     {0}};
 /* QuantizationScheme, of a group of modules. */
 static const nb_known_key scheme_keys[] = {
-    {"weights", NULL}, {"format", NULL}, /* heeded */
+    {"weights", NULL}, {"format", NULL}, /* used */
     {"targets", NULL},                   /* the tensors say so */
     {"input_activations", NULL}, {"output_activations", NULL}, /* how activations are rounded: nibble does not */
     {0}};
@@ -113,10 +112,10 @@ static nb_text lower(nb_node string, char *out, size_t capacity) {
     return (nb_text){raw.data ? out : NULL, n};
 }
 
-/* The rules "+:PATTERN" and "PATTERN" change what holds for some modules; "-:PATTERN" leaves some as they are. A
- * module's tensors say what became of it, but not whether its zeros differ or its columns have an order: if a rule
- * says so, all modules may. */
-static int32_t take_rules(nb_quantization *q, nb_node rules, nb_text file, nb_error *err) {
+/* The rules "+:PATTERN" and "PATTERN" quantize some modules in another way; "-:PATTERN" leaves some as they are. A
+ * module's tensors tell its bits and groups, but not whether its zeros differ or its columns have an order. So if one
+ * rule says that, all modules may. */
+static int32_t read_rules(nb_quantization *q, nb_node rules, nb_text file, nb_error *err) {
     q->by_tensors = !nb_node_is_empty(rules);
     for (nb_members w = nb_members_of(rules); nb_members_next(&w);) {
         NB_TRY(nb_keys_check(rule_keys, w.value, file, false, err));
@@ -126,7 +125,7 @@ static int32_t take_rules(nb_quantization *q, nb_node rules, nb_text file, nb_er
     return NB_OK;
 }
 
-static int32_t take_columns(nb_plan *plan, nb_node config, nb_text file, bool awq, nb_error *err) {
+static int32_t read_gptq_or_awq(nb_plan *plan, nb_node config, nb_text file, bool awq, nb_error *err) {
     if (awq)
         NB_TRY(nb_keys_check(awq_keys, config, file, false, err));
     NB_TRY(nb_keys_check(gptq_keys, config, file, false, err));
@@ -140,7 +139,7 @@ static int32_t take_columns(nb_plan *plan, nb_node config, nb_text file, bool aw
                        file, awq ? "awq" : "gptq", bits, group);
     char text[32];
     nb_text format = lower(either(config, "checkpoint_format", "format"), text, sizeof text);
-    bool other = awq && nb_node_is(nb_node_find(config, "backend"), "llm-awq"); /* packs as no other does */
+    bool other = awq && nb_node_is(nb_node_find(config, "backend"), "llm-awq"); /* it packs in its own way */
     bool usual = !format.data || nb_text_is(format, awq ? "gemm" : "gptq") || (!awq && nb_text_is(format, "gptq_v2"));
     if (other || !usual)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "%t: %s in the format %t is not supported; %s", file,
@@ -154,10 +153,10 @@ static int32_t take_columns(nb_plan *plan, nb_node config, nb_text file, bool aw
         .ordered = group != -1 && nb_node_number(nb_node_find(config, "desc_act"), 0) != 0,
         .zero_offset = !awq && !nb_text_is(format, "gptq_v2"),
     };
-    return take_rules(&plan->quantization, nb_node_find(config, "dynamic"), file, err);
+    return read_rules(&plan->quantization, nb_node_find(config, "dynamic"), file, err);
 }
 
-static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_error *err) {
+static int32_t read_compressed(nb_plan *plan, nb_node config, nb_text file, nb_error *err) {
     nb_node general = nb_node_find(config, "format"), sparsity = nb_node_find(config, "sparsity_config");
     NB_TRY(nb_keys_check(compressed_keys, config, file, false, err));
     bool has_inputs = false;
@@ -184,11 +183,11 @@ static int32_t take_compressed(nb_plan *plan, nb_node config, nb_text file, nb_e
     return NB_OK;
 }
 
-/* fallback: the method where none is named. */
-static int32_t take(nb_plan *plan, nb_node config, nb_text file, const char *fallback, nb_error *err) {
+/* fallback: the method if none is named. */
+static int32_t read_section(nb_plan *plan, nb_node config, nb_text file, const char *fallback, nb_error *err) {
     char text[32];
     nb_text method = lower(either(config, "quant_method", "method"), text, sizeof text);
-    /* transformers looks at these two first */
+    /* transformers checks these two first */
     if (nb_node_is_set(config, "load_in_4bit", false) || nb_node_is_set(config, "load_in_8bit", false))
         method = nb_text_of("bitsandbytes");
     if (!method.data && fallback)
@@ -203,17 +202,17 @@ static int32_t take(nb_plan *plan, nb_node config, nb_text file, const char *fal
     }
     if (nb_text_is(method, "compressed-tensors")) {
         nb_node inner = nb_node_find(config, "quantization_config");
-        return take_compressed(plan, nb_node_first(inner) == '{' ? inner : config, file, err);
+        return read_compressed(plan, nb_node_first(inner) == '{' ? inner : config, file, err);
     }
     if (nb_text_is(method, "awq") || nb_text_is(method, "gptq"))
-        return take_columns(plan, config, file, nb_text_is(method, "awq"), err);
+        return read_gptq_or_awq(plan, config, file, nb_text_is(method, "awq"), err);
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                    "%t: the quantization \"%t\" %t is not supported; gptq, awq (gemm), bitsandbytes and "
                    "compressed-tensors are. Take the model's floating-point version, or a GGUF file of it",
                    file, method, nb_node_raw(either(config, "checkpoint_format", "version")));
 }
 
-/* Whether a matrix is quantized as GPTQ and AWQ do it. Their files also lie beside models that are not quantized. */
+/* Whether a matrix is quantized by GPTQ or AWQ. Their configuration files may also lie beside unquantized weights. */
 static bool has_columns(const nb_plan *plan) {
     for (uint64_t i = 0; i < plan->in.n_tensors; i++)
         if (nb_text_ends(nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i]), ".qweight"))
@@ -221,7 +220,7 @@ static bool has_columns(const nb_plan *plan) {
     return false;
 }
 
-int32_t nb_hf_take_quantization(nb_plan *plan, const nb_folder *folder, nb_error *err) {
+int32_t nb_hf_read_quantization(nb_plan *plan, const nb_folder *folder, nb_error *err) {
     nb_node inner = nb_node_find(folder->config, "text_config");
     nb_node sections[] = {
         nb_node_find(folder->config, "quantization_config"),
@@ -231,13 +230,13 @@ int32_t nb_hf_take_quantization(nb_plan *plan, const nb_folder *folder, nb_error
     };
     for (int i = 0; i < 4; i++)
         if (nb_node_first(sections[i]) == '{' && !nb_node_is_empty(sections[i]))
-            return take(plan, sections[i], nb_text_of("config.json"), i % 2 ? "compressed-tensors" : NULL, err);
+            return read_section(plan, sections[i], nb_text_of("config.json"), i % 2 ? "compressed-tensors" : NULL, err);
     if (!has_columns(plan))
         return NB_OK;
     if (folder->quantize_config.at)
-        return take(plan, folder->quantize_config, nb_text_of("quantize_config.json"), "gptq", err);
+        return read_section(plan, folder->quantize_config, nb_text_of("quantize_config.json"), "gptq", err);
     if (folder->quant_config.at)
-        return take(plan, folder->quant_config, nb_text_of("quant_config.json"), "awq", err);
+        return read_section(plan, folder->quant_config, nb_text_of("quant_config.json"), "awq", err);
     return NB_FAIL(err, NB_ERR_FORMAT,
                    "the weights are quantized, as GPTQ and AWQ do, but config.json has no quantization_config, and "
                    "there is neither quantize_config.json nor quant_config.json; get these from where the model came "

@@ -5,17 +5,16 @@
 
 #include <math.h>
 
-/* Rotations, as transformers' modeling_rope_utils.py has them. */
+/* RoPE and its scaling, as in transformers' modeling_rope_utils.py. */
 
 static double number_in(nb_node object, const char *name, double fallback) {
     return nb_node_number(nb_node_find(object, name), fallback);
 }
 
-/* The context length before it was extended. config.json's own key counts before that of the rotation's object. */
+/* The context length before it was extended. A key of config.json itself takes precedence over rope_parameters. */
 static double original_context(const nb_hf_model *p, nb_node own) {
-    double otherwise =
-        number_in(own, "original_max_position_embeddings", nb_hf_number(p, "max_position_embeddings", 0));
-    return nb_hf_number(p, "original_max_position_embeddings", otherwise);
+    double fallback = number_in(own, "original_max_position_embeddings", nb_hf_number(p, "max_position_embeddings", 0));
+    return nb_hf_number(p, "original_max_position_embeddings", fallback);
 }
 
 static int32_t need(const nb_hf_model *p, nb_node own, const char *key, nb_text kind) {
@@ -24,14 +23,14 @@ static int32_t need(const nb_hf_model *p, nb_node own, const char *key, nb_text 
     return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: the RoPE of type %t has no %s", kind, key);
 }
 
-/* Phi 3's LongRoPE: two lists of factors, which are tensors in GGUF, and the factor of cosines and sines. */
+/* Phi 3's LongRoPE: two lists of factors, which are tensors in GGUF, and a factor for the cosines and sines. */
 static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
     static const nb_hf_pair factors[] = {
         {"long_factor", "rope_factors_long.weight"},
         {"short_factor", "rope_factors_short.weight"},
     };
     double original = original_context(p, own);
-    double factor = number_in(own, "factor", nb_hf_told(p, "context_length", 0) / original);
+    double factor = number_in(own, "factor", nb_hf_written_number(p, "context_length", 0) / original);
     double magnitude = factor > 1 ? sqrt(1 + log(factor) / log(original)) : 1;
     nb_hf_put(p, "rope.scaling.original_context_length", original);
     nb_hf_put(p, "rope.scaling.attn_factor", number_in(own, "attention_factor", magnitude));
@@ -53,8 +52,8 @@ static int32_t compose_longrope(const nb_hf_model *p, nb_node own) {
     return NB_OK;
 }
 
-/* e^x by Taylor's polynomial of x / 4096, and twelve squarings: near enough for a float. exp and pow of the C library
- * would bring tables of several KB. */
+/* e^x by Taylor's polynomial of x / 4096 and twelve squarings, which is exact enough for a float. exp and pow of the C
+ * library would add tables of several KB. */
 static double exponential(double x) {
     double y = x / 4096, e = 1 + y * (1 + y / 2 * (1 + y / 3 * (1 + y / 4)));
     for (int i = 0; i < 12; i++)
@@ -62,10 +61,9 @@ static double exponential(double x) {
     return e;
 }
 
-/* Llama 3.1's rotations: pairs that turn less than low_freq_factor times over the original context are slowed down by
- * the factor, those that turn more than high_freq_factor times are not, and between the two it passes over (config.json
- * of Meta's files; transformers' _compute_llama3_parameters). In GGUF of llama models each pair has its divisor in a
- * tensor. */
+/* Llama 3.1's RoPE: pairs that turn less than low_freq_factor times over the original context are slowed down by the
+ * factor, those that turn more than high_freq_factor times are not, and in between the divisor is interpolated
+ * (transformers' _compute_llama3_parameters). GGUF has a tensor of divisors, one for each pair. */
 static int32_t compose_llama3(const nb_hf_model *p, nb_node own, double base) {
     double original = original_context(p, own), factor = number_in(own, "factor", 0), head = nb_hf_head_size(p);
     double low = number_in(own, "low_freq_factor", 0), high = number_in(own, "high_freq_factor", 0);
@@ -86,7 +84,7 @@ static int32_t compose_llama3(const nb_hf_model *p, nb_node own, double base) {
     return nb_plan_numbers(p->plan, nb_text_of("rope_freqs.weight"), divisors, pairs);
 }
 
-/* YaRN's factor of cosines and sines. mscale is 1 in the paper; DeepSeek's files have others. */
+/* YaRN's factor for the cosines and sines. mscale is 1 in the paper; DeepSeek's files have other values. */
 static double magnitude_of(double factor, double mscale) {
     return factor > 1 ? 0.1 * mscale * log(factor) + 1 : 1;
 }
@@ -96,9 +94,9 @@ static double pair_turning(double pairs, double turns, double base, double origi
     return pairs * log(original / (turns * 2 * 3.14159265358979323846)) / log(base);
 }
 
-/* YaRN (Peng et al. 2023). Between two pairs of a head the frequencies pass from unchanged to divided. The two need
- * not be whole numbers, which no key of GGUF can say, so they are written under keys of nibble's own. GGUF's
- * attn_factor is multiplied with the paper's factor. */
+/* YaRN (Peng et al. 2023). Up to a first pair the frequencies are unchanged, from a last pair on they are divided, and
+ * in between they are interpolated. The two need not be whole numbers, for which GGUF has no keys, so they are written
+ * under keys of nibble's own. GGUF's attn_factor multiplies the paper's factor. */
 static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, double rotated) {
     double original = original_context(p, own);
     double factor = number_in(own, "factor", nb_hf_number(p, "max_position_embeddings", 0) / original);
@@ -121,7 +119,7 @@ static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, doub
                        "beta_fast %g, beta_slow %g)",
                        factor, original, fast, slow);
     if (!rounded || fast != 32 || slow != 1)
-        nb_compose_only(p->x, "llama.cpp knows no truncate, beta_fast and beta_slow of YaRN in such models");
+        nb_compose_only_nibble(p->x, "llama.cpp knows no truncate, beta_fast and beta_slow of YaRN in such models");
     nb_hf_put(p, "rope.scaling.factor", factor);
     nb_hf_put(p, "rope.scaling.original_context_length", original);
     nb_hf_put(p, "rope.scaling.yarn_beta_fast", fast);
@@ -132,7 +130,7 @@ static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, doub
     return NB_OK;
 }
 
-/* The RoPE parameters of most layers; *local: those of layers with a window, where these have their own. */
+/* The RoPE parameters of the model; *local: those of layers with a window, if these have their own. */
 static nb_node find_parameters(const nb_hf_model *p, nb_node *local) {
     nb_node scaling = nb_hf_value(p, "rope_scaling"), both = nb_hf_value(p, "rope_parameters");
     *local = (nb_node){0};
@@ -151,7 +149,7 @@ static nb_text type_of(nb_node parameters) {
 int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     nb_node local, own = find_parameters(p, &local);
     double base = nb_hf_number(p, "rope_theta", nb_hf_number(p, "rotary_emb_base", 10000));
-    if (nb_hf_has(p, NB_HF_TWO_ROPES)) { /* rope_scaling is laid over the other's set */
+    if (nb_hf_has(p, NB_HF_TWO_ROPES)) { /* rope_scaling overrides rope_parameters */
         nb_node set = nb_node_find(nb_hf_value(p, "rope_parameters"), "full_attention");
         base = number_in(set, "rope_theta", base);
         nb_hf_put(p, "rope.freq_base_swa",
@@ -180,7 +178,7 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     if (plain)
         return NB_OK;
     bool is_long = nb_text_is(name, "longrope") || nb_text_is(name, "su"), yarn = nb_text_is(name, "yarn");
-    if (nb_hf_has(p, NB_HF_LONGROPE) && (is_long || yarn)) /* as its first files called it */
+    if (nb_hf_has(p, NB_HF_LONGROPE) && (is_long || yarn)) /* "su" and "yarn" are names in its first files */
         return compose_longrope(p, own);
     const nb_hf_rope_type *type = nb_hf_rope_types;
     while (type->name && !nb_text_is(name, type->name))
@@ -192,7 +190,7 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
                        nb_hf_has(p, NB_HF_LONGROPE)      ? "longrope is"
                        : nb_hf_has(p, NB_HF_LINEAR_ROPE) ? "linear is"
                                                          : "linear, llama3 and yarn are");
-    bool is_llama3 = nb_text_is(name, "llama3"), as_tensor = is_llama3 && nb_hf_has(p, NB_HF_TURNED_BY_HALVES);
+    bool is_llama3 = nb_text_is(name, "llama3"), as_tensor = is_llama3 && nb_hf_has(p, NB_HF_PERMUTED_QK);
     NB_TRY(need(p, own, "factor", name));
     for (int i = 0; i < 2 && is_llama3; i++)
         NB_TRY(need(p, own, i ? "high_freq_factor" : "low_freq_factor", name));
@@ -204,7 +202,7 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     NB_TRY(nb_hf_put_numbers(p, own, type->keys));
     if (!is_llama3)
         return NB_OK;
-    nb_compose_only(p->x, "llama.cpp has no RoPE of type llama3 in this architecture");
+    nb_compose_only_nibble(p->x, "llama.cpp has no RoPE of type llama3 in this architecture");
     nb_hf_put(p, "rope.scaling.original_context_length", original_context(p, own));
     return NB_OK;
 }

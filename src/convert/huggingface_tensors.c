@@ -6,15 +6,15 @@
 #include "huggingface_names.h"
 #include "safetensors.h"
 
-/* The tensors that a quantized matrix is made of (arrangement.h). Its codes may also be in "weight". */
-typedef struct part {
+/* The tensors of which a quantized matrix consists (arrangement.h). Its codes may also be in "weight". */
+typedef struct component {
     nb_library library;
     const char *leaf;
     nb_role role;
     nb_arrangement arrangement;
-} part;
+} component;
 
-static const part parts[] = {
+static const component components[] = {
     {NB_BY_GPTQ, "qweight", NB_ROLE_CODES, NB_AS_GPTQ},
     {NB_BY_GPTQ, "qzeros", NB_ROLE_ZEROS, NB_AS_GPTQ},
     {NB_BY_GPTQ, "scales", NB_ROLE_SCALES, NB_AS_GPTQ},
@@ -31,12 +31,12 @@ static const part parts[] = {
     {NB_BY_BITSANDBYTES, "weight.quant_state.bitsandbytes__fp4", NB_ROLE_STATE, NB_AS_BLOCKS},
     {NB_BY_COMPRESSED, "weight_packed", NB_ROLE_CODES, NB_AS_PACKED},
     {NB_BY_COMPRESSED, "weight_shape", NB_ROLE_STATE, NB_AS_PACKED},
-    {NB_BY_COMPRESSED, "weight_scale", NB_ROLE_SCALES, NB_AS_BYTES}, /* or packed: the codes say so */
+    {NB_BY_COMPRESSED, "weight_scale", NB_ROLE_SCALES, NB_AS_BYTES}, /* or NB_AS_PACKED, by its codes */
     {NB_BY_COMPRESSED, "weight_zero_point", NB_ROLE_ZEROS, NB_AS_BYTES},
     {NB_BY_COMPRESSED, "weight_g_idx", NB_ROLE_ORDER, NB_AS_BYTES},
 };
 
-/* Tensors by which compressed-tensors rounds activations and a cache. nibble does not need them. */
+/* Tensors by which compressed-tensors quantizes activations and a KV cache. nibble does not need them. */
 static const char *const activation_parts[] = {
     "input_scale",
     "input_zero_point",
@@ -64,14 +64,16 @@ static bool is_of_activations(const nb_hf_model *p, nb_text leaf) {
     return *part && p->plan->quantization.library == NB_BY_COMPRESSED;
 }
 
-/* Columns of a matrix by its name in GGUF. */
+/* How many columns a matrix has, by its name in GGUF. */
 static double columns_of(const nb_hf_model *p, nb_text name) {
-    double width = nb_hf_told(p, "embedding_length", 0), inner = nb_hf_told(p, "feed_forward_length", 0);
-    double expert = nb_hf_told(p, "expert_feed_forward_length", inner);
+    double width = nb_hf_written_number(p, "embedding_length", 0),
+           inner = nb_hf_written_number(p, "feed_forward_length", 0);
+    double expert = nb_hf_written_number(p, "expert_feed_forward_length", inner);
     if (nb_text_ends(name, "attn_output"))
-        return nb_hf_told(p, "attention.head_count", 1) * nb_hf_head_size(p);
+        return nb_hf_written_number(p, "attention.head_count", 1) * nb_hf_head_size(p);
     if (nb_text_ends(name, "ffn_down_shexp"))
-        return nb_hf_told(p, "expert_shared_feed_forward_length", nb_hf_told(p, "expert_shared_count", 1) * expert);
+        return nb_hf_written_number(p, "expert_shared_feed_forward_length",
+                                    nb_hf_written_number(p, "expert_shared_count", 1) * expert);
     if (nb_text_ends(name, "ffn_down"))
         return inner;
     if (nb_text_ends(name, "project_in"))
@@ -81,10 +83,11 @@ static double columns_of(const nb_hf_model *p, nb_text name) {
     return nb_text_ends(name, "ffn_down.") ? expert : width;
 }
 
-/* Says what must happen to a module's tensor, besides its new name. */
-static void arrange(const nb_hf_model *p, const nb_hf_name *name, nb_target *to, nb_tensor_info *info) {
+/* Notes how a module's tensor must change, besides its name. */
+static void set_arrangement(const nb_hf_model *p, const nb_hf_name *name, nb_target *to, nb_tensor_info *info) {
     bool qkv = nb_text_ends(name->module, "attn_qkv"), matrix = info->n_dimensions == 2;
-    double heads = nb_hf_told(p, "attention.head_count", 1), kv_heads = nb_hf_told(p, "attention.head_count_kv", heads);
+    double heads = nb_hf_written_number(p, "attention.head_count", 1),
+           kv_heads = nb_hf_written_number(p, "attention.head_count_kv", heads);
     bool plain = to->arrangement == NB_AS_ROWS; /* not quantized */
     if (name->row != NB_NONE && plain)
         to->arrangement = NB_AS_STACKED;
@@ -98,12 +101,12 @@ static void arrange(const nb_hf_model *p, const nb_hf_name *name, nb_target *to,
         to->groups = (uint32_t)kv_heads;
         to->group_heads = (uint32_t)(heads / kv_heads) + 2;
     }
-    if (nb_hf_has(p, NB_HF_TURNED_BY_HALVES) &&
+    if (nb_hf_has(p, NB_HF_PERMUTED_QK) &&
         (nb_text_ends(name->module, "attn_q") || nb_text_ends(name->module, "attn_k"))) {
         double head = nb_hf_head_size(p);
-        to->turned = head >= 1 && head < 1 << 16 ? (uint32_t)head : 0;
-        if (plain && to->turned)
-            to->arrangement = NB_AS_TURNED;
+        to->permuted = head >= 1 && head < 1 << 16 ? (uint32_t)head : 0;
+        if (plain && to->permuted)
+            to->arrangement = NB_AS_PERMUTED;
     }
     uint64_t skipped = p->skipped_positions;
     if (nb_text_ends(name->module, "position_embd") && matrix && plain && skipped < info->shape[1]) {
@@ -118,8 +121,8 @@ static void arrange(const nb_hf_model *p, const nb_hf_name *name, nb_target *to,
     }
 }
 
-/* Gives a tensor of the files to a target. A tensor that no table knows keeps its name, and the engine refuses it by
- * that name. */
+/* Assigns a tensor of the files to a target. A tensor that is in no table keeps its name, by which the engine refuses
+ * it. */
 static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
     const nb_tensor_info *t = &p->plan->in.tensors[source];
     nb_hf_name name;
@@ -128,7 +131,7 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
         return NB_OK;
     nb_role role = NB_ROLE_CODES;
     nb_arrangement arrangement = NB_AS_ROWS;
-    for (const part *i = parts; i < parts + sizeof parts / sizeof *parts; i++)
+    for (const component *i = components; i < components + sizeof components / sizeof *components; i++)
         if (p->plan->quantization.library == i->library && nb_text_is(name.leaf, i->leaf)) {
             role = i->role;
             arrangement = i->arrangement;
@@ -151,8 +154,8 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
         to->arrangement = arrangement;
     if (role != NB_ROLE_CODES)
         return NB_OK;
-    nb_plan_take_shape(p->plan, source, target);
-    arrange(p, &name, to, &p->plan->out.tensors[target]);
+    nb_plan_copy_shape(p->plan, source, target);
+    set_arrangement(p, &name, to, &p->plan->out.tensors[target]);
     return NB_OK;
 }
 
@@ -168,8 +171,8 @@ static const struct {
 
 enum { BIASES = sizeof biases / sizeof *biases };
 
-/* A bit for each line of the table whose biases are ignored. In quantized folders none are: quantizers give modules
- * biases of their own. config.json may be long, so it is asked once and not for each tensor. */
+/* A bit for each line of the table whose biases are ignored. In quantized folders none are ignored: quantizers add
+ * biases to modules. config.json may be long, so it is read once and not for each tensor. */
 static uint32_t find_ignored_biases(const nb_hf_model *p) {
     uint32_t bits = 0;
     for (uint32_t i = 0; i < BIASES && p->plan->quantization.library == NB_BY_NOBODY; i++)
@@ -187,25 +190,25 @@ static bool is_ignored_bias(uint32_t ignored_lines, nb_text name) {
 }
 
 /* Whether the text model does not need the tensor. */
-static bool is_needless(const nb_hf_model *p, uint32_t ignored_biases, nb_text name) {
+static bool is_unneeded(const nb_hf_model *p, uint32_t ignored_biases, nb_text name) {
     nb_text rest = name;
-    nb_hf_take_start(&rest, nb_hf_prefixes);
-    bool needless = nb_hf_take_start(&rest, nb_hf_needless_starts) || is_ignored_bias(ignored_biases, name);
-    for (const char *const *end = nb_hf_needless_ends; *end; end++)
-        needless |= nb_text_ends(name, *end);
-    needless |= nb_hf_has(p, NB_HF_ENCODER) && nb_text_take(&rest, "lm_head."); /* RoBERTa's head has several tensors */
-    return needless || (nb_text_ends(name, "lm_head.weight") && p->tied);
+    nb_hf_take_prefix(&rest, nb_hf_prefixes);
+    bool unneeded = nb_hf_take_prefix(&rest, nb_hf_unneeded_prefixes) || is_ignored_bias(ignored_biases, name);
+    for (const char *const *end = nb_hf_unneeded_suffixes; *end; end++)
+        unneeded |= nb_text_ends(name, *end);
+    unneeded |= nb_hf_has(p, NB_HF_ENCODER) && nb_text_take(&rest, "lm_head."); /* RoBERTa's head has several tensors */
+    return unneeded || (nb_text_ends(name, "lm_head.weight") && p->tied);
 }
 
-/* Rows that are no heads stay where they are: the engine refuses the tensor's shape. */
-static void settle_turned(nb_plan *plan, uint32_t number) {
+/* Does not permute rows that are not whole heads: the engine refuses the tensor's shape. */
+static void settle_permuted(nb_plan *plan, uint32_t number) {
     const nb_tensor_info *to = &plan->out.tensors[number];
     nb_target *t = &plan->targets[number];
     uint64_t rows = to->n_dimensions == 1 ? to->shape[0] : to->shape[1];
-    if (!t->turned || (t->turned % 2 == 0 && rows % t->turned == 0 && to->n_dimensions <= 2))
+    if (!t->permuted || (t->permuted % 2 == 0 && rows % t->permuted == 0 && to->n_dimensions <= 2))
         return;
-    t->turned = 0;
-    t->arrangement = t->arrangement == NB_AS_TURNED ? NB_AS_ROWS : t->arrangement;
+    t->permuted = 0;
+    t->arrangement = t->arrangement == NB_AS_PERMUTED ? NB_AS_ROWS : t->arrangement;
 }
 
 /* Checks a target once all its sources are known. */
@@ -213,12 +216,12 @@ static int32_t check_target(const nb_hf_model *p, uint32_t number) {
     nb_plan *plan = p->plan;
     const nb_target *t = &plan->targets[number];
     if (t->arrangement == NB_AS_ORDER)
-        nb_compose_only(p->x, "llama.cpp does not put the columns of a matrix into another order");
+        nb_compose_only_nibble(p->x, "llama.cpp does not put the columns of a matrix into another order");
     if (t->arrangement == NB_AS_ORDER || t->arrangement == NB_AS_NUMBERS)
         return NB_OK;
     if (t->arrangement != NB_AS_ROWS) {
         NB_TRY(nb_arrangement_check(plan, number, p->err));
-        settle_turned(plan, number);
+        settle_permuted(plan, number);
         return NB_OK;
     }
     const nb_tensor_info *from = &plan->in.tensors[t->first];
@@ -239,7 +242,7 @@ int32_t nb_hf_place_tensors(const nb_hf_model *p, const nb_sentence *sentence) {
         nb_text name = nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[i]);
         bool is_module;
         NB_TRY(nb_sentence_place(p, sentence, i, &is_module));
-        if (!is_module && !is_needless(p, ignored_biases, name))
+        if (!is_module && !is_unneeded(p, ignored_biases, name))
             NB_TRY(place_tensor(p, i));
     }
     for (uint32_t i = 0; i < plan->out.n_tensors; i++)

@@ -12,7 +12,7 @@ static bool is_digit(uint8_t c) {
     return c >= '0' && c <= '9';
 }
 
-/* The unit of a \u escape whose four digits begin at `at`, or -1. */
+/* The UTF-16 unit of a \u escape whose four digits begin at `at`, or -1. */
 static int32_t unit_at(const uint8_t *at, const uint8_t *end) {
     int32_t unit = 0;
     for (int i = 0; i < 4; i++) {
@@ -81,8 +81,8 @@ static const uint8_t *check_scalar(const uint8_t *at, const uint8_t *end, const 
     return check_number(at, end);
 }
 
-/* The first byte that is wrong, or NULL if the text is JSON; *why says more where there is more to say. What is open
- * stands in a bit each (1: an object), so that nothing recurses. */
+/* The first wrong byte, or NULL if the text is JSON; *why may give a reason. Open objects (1) and arrays (0) are the
+ * bits of `objects`, so nothing recurses. */
 static const uint8_t *find_wrong(const uint8_t *at, const uint8_t *end, const char **why) {
     uint64_t objects = 0;
     uint32_t depth = 0;
@@ -132,10 +132,10 @@ static const uint8_t *find_wrong(const uint8_t *at, const uint8_t *end, const ch
 }
 
 int32_t nb_json_check(const uint8_t *text, size_t size, const char *what, nb_node *root, nb_error *err) {
-    static const uint8_t mark[] = {0xef, 0xbb, 0xbf}; /* UTF-8's byte order mark: some editors write it */
+    static const uint8_t bom[] = {0xef, 0xbb, 0xbf}; /* UTF-8's byte order mark: some editors write it */
     const uint8_t *at = text, *end = text + size;
-    if (size >= sizeof mark && nb_compare(text, mark, sizeof mark) == 0)
-        at += sizeof mark;
+    if (size >= sizeof bom && nb_compare(text, bom, sizeof bom) == 0)
+        at += sizeof bom;
     const char *why = "";
     const uint8_t *wrong = find_wrong(at, end, &why);
     if (wrong)
@@ -155,7 +155,7 @@ static const uint8_t *skip_string(const uint8_t *at, const uint8_t *end) {
     return at < end ? at + 1 : end;
 }
 
-/* Past the value at `at`: of a container by counting brackets outside of strings. */
+/* Past the value at `at`. Of a container, brackets outside of strings are counted. */
 static const uint8_t *skip_value(const uint8_t *at, const uint8_t *end) {
     uint32_t depth = 0;
     while (at < end) {
@@ -242,8 +242,8 @@ bool nb_node_is_set(nb_node object, const char *key, bool fallback) {
     return nb_node_number(nb_node_find(object, key), fallback) != 0;
 }
 
-/* Exact for what fits 53 bits and powers of ten to 22 (Clinger 1990), and within a few units of the last place beyond.
- */
+/* Exact if the digits fit 53 bits and the power of ten is at most 22 (Clinger 1990); else within a few units in the
+ * last place. */
 double nb_node_number(nb_node n, double fallback) {
     uint8_t first = nb_node_first(n);
     if (first == 't' || first == 'f')
@@ -259,7 +259,7 @@ double nb_node_number(nb_node n, double fallback) {
             fraction = true;
             continue;
         }
-        bool fits = digits < UINT64_MAX / 10 - 1; /* further ones do not matter, but for their place */
+        bool fits = digits < UINT64_MAX / 10 - 1; /* further digits only count as places */
         digits = fits ? digits * 10 + (uint64_t)(*at - '0') : digits;
         exponent += fits ? (fraction ? -1 : 0) : (fraction ? 0 : 1);
     }
@@ -304,7 +304,7 @@ size_t nb_node_decode(nb_node n, char *out) {
         at = end - at < 4 ? end : at + 4;
         if (unit >= 0xd800 && unit < 0xdc00 && end - at >= 6 && at[0] == '\\' && at[1] == 'u')
             low = unit_at(at + 2, end);
-        if (low >= 0xdc00 && low < 0xe000) { /* a pair: six bytes each are written, four come out */
+        if (low >= 0xdc00 && low < 0xe000) { /* a surrogate pair: twelve bytes become four */
             uint32_t c4 = 0x10000 + ((uint32_t)(unit - 0xd800) << 10) + (uint32_t)(low - 0xdc00);
             *to++ = (uint8_t)(0xf0 | c4 >> 18);
             *to++ = (uint8_t)(0x80 | (c4 >> 12 & 0x3f));

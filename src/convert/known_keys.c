@@ -39,7 +39,7 @@ static int32_t refuse_value(nb_text file, const nb_known_key *key, nb_error *err
 int32_t nb_keys_check(const nb_known_key *keys, nb_node object, nb_text file, bool strict, nb_error *err) {
     for (nb_members w = nb_members_of(object); nb_members_next(&w);) {
         if (!w.key.at)
-            continue; /* a list */
+            continue; /* an item of a list */
         const nb_known_key *k = keys;
         while (k->key && !nb_node_is(w.key, k->key))
             k++;

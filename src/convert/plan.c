@@ -14,14 +14,14 @@ static bool starts(nb_text text, const char *with) {
 }
 
 void nb_plan_free(nb_plan *plan) {
-    for (uint64_t i = 0; plan->origins && i < plan->in.n_tensors; i++)
-        nb_free(plan->origins[i].bytes);
+    for (uint64_t i = 0; plan->sources && i < plan->in.n_tensors; i++)
+        nb_free(plan->sources[i].bytes);
     for (uint64_t i = 0; plan->targets && i < plan->out.n_tensors; i++) {
         nb_free(plan->targets[i].order);
         nb_free(plan->targets[i].numbers);
         nb_free(plan->targets[i].rows);
     }
-    nb_free(plan->origins);
+    nb_free(plan->sources);
     nb_free(plan->targets);
     nb_free(plan->index);
     nb_imatrix_free(plan->recipe.imatrix);
@@ -33,19 +33,19 @@ int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
     NB_TRY(nb_checkpoint_arrange(&plan->in, err));
     plan->composer = (nb_composer){.c = &plan->out, .err = err};
     uint64_t n = plan->in.n_tensors;
-    plan->origins = nb_alloc_items(NB_MAX(n, 1), sizeof *plan->origins);
-    if (!plan->origins)
+    plan->sources = nb_alloc_items(NB_MAX(n, 1), sizeof *plan->sources);
+    if (!plan->sources)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", n);
     for (uint64_t i = 0; i < n; i++)
-        plan->origins[i] = (nb_origin){.target = NB_NONE, .next = NB_NONE};
+        plan->sources[i] = (nb_source){.target = NB_NONE, .next = NB_NONE};
     return NB_OK;
 }
 
-/* The index is at least half free, so an honest name is found within about two steps. In a malicious file all names
- * have one hash, and each would be compared with all others. So the steps have a bound. */
+/* The index is at least half free, so a name usually takes about two probes. In a malicious file all names have one
+ * hash, and each would be compared with all others. So the number of probes is limited. */
 enum { MOST_STEPS = 64, STEPS_AT_LEAST = 4096 };
 
-/* The place in the index of the target with this name, or the place where it would be. */
+/* The slot of the target with this name in the index, or the free slot where it would be. */
 static uint32_t *place_of(nb_plan *plan, nb_text name) {
     uint64_t at = nb_hash(2166136261u, name.data, name.size) & (plan->index_size - 1); /* FNV's offset basis */
     const nb_checkpoint *c = &plan->out;
@@ -89,14 +89,14 @@ uint32_t nb_plan_target(nb_plan *plan, nb_text name) {
                                       c->n_tensors);
         return NB_NONE;
     }
-    void *targets = plan->targets; /* before the tensor: nb_plan_free frees as many targets as there are tensors */
+    void *targets = plan->targets; /* grown before the tensors: nb_plan_free frees as many targets as tensors */
     plan->composer.code =
         nb_grow(&targets, &plan->targets_capacity, c->n_tensors, sizeof *plan->targets, "tensors", plan->composer.err);
     plan->targets = targets;
     nb_compose_named_tensor(&plan->composer, name, (nb_tensor_info){.shape = {1, 1, 1, 1}});
     if (plan->composer.code < 0)
         return NB_NONE;
-    plan->targets[c->n_tensors - 1] = (nb_target){.first = NB_NONE, .with = NB_NONE};
+    plan->targets[c->n_tensors - 1] = (nb_target){.first = NB_NONE, .after = NB_NONE};
     *place = (uint32_t)c->n_tensors - 1;
     return (uint32_t)c->n_tensors - 1;
 }
@@ -133,7 +133,7 @@ int32_t nb_plan_numbers(nb_plan *plan, nb_text name, float *numbers, uint32_t n)
     return NB_OK;
 }
 
-void nb_plan_take_shape(nb_plan *plan, uint32_t source, uint32_t target) {
+void nb_plan_copy_shape(nb_plan *plan, uint32_t source, uint32_t target) {
     const nb_tensor_info *t = &plan->in.tensors[source];
     nb_tensor_info *info = &plan->out.tensors[target];
     plan->targets[target].source_type = info->type = t->type;
@@ -144,8 +144,8 @@ void nb_plan_take_shape(nb_plan *plan, uint32_t source, uint32_t target) {
 
 uint32_t nb_plan_source(const nb_plan *plan, uint32_t target, nb_role role) {
     uint32_t i = plan->targets[target].first;
-    while (i != NB_NONE && plan->origins[i].role != role)
-        i = plan->origins[i].next;
+    while (i != NB_NONE && plan->sources[i].role != role)
+        i = plan->sources[i].next;
     return i;
 }
 
@@ -155,11 +155,11 @@ int32_t nb_plan_assign(nb_plan *plan, uint32_t source, uint32_t target, nb_role 
     uint32_t other = nb_plan_source(plan, target, role);
     if (nb_is_generated(t))
         return refuse_generated(plan, name);
-    if (other != NB_NONE && (row == NB_NONE || plan->origins[other].row == NB_NONE))
+    if (other != NB_NONE && (row == NB_NONE || plan->sources[other].row == NB_NONE))
         return NB_FAIL(plan->composer.err, NB_ERR_FORMAT,
                        "tensors %t and %t are the same part of the model; the files do not belong together", name,
                        nb_checkpoint_tensor_name(&plan->in, &plan->in.tensors[other]));
-    plan->origins[source] = (nb_origin){.target = target, .role = role, .next = t->first, .row = row};
+    plan->sources[source] = (nb_source){.target = target, .role = role, .next = t->first, .row = row};
     t->first = source;
     t->missing++;
     return NB_OK;
@@ -172,7 +172,7 @@ int32_t nb_plan_gguf(nb_plan *plan) {
         uint32_t target = nb_plan_target(plan, nb_checkpoint_tensor_name(&plan->in, t));
         if (target == NB_NONE)
             return plan->composer.code;
-        nb_plan_take_shape(plan, i, target);
+        nb_plan_copy_shape(plan, i, target);
         NB_TRY(nb_plan_assign(plan, i, target, NB_ROLE_CODES, NB_NONE));
     }
     return NB_OK;
@@ -183,7 +183,7 @@ int32_t nb_plan_gguf(nb_plan *plan) {
 /* A target is written when the last of its sources has arrived. */
 static uint32_t last_source(const nb_plan *plan, const nb_target *t) {
     uint32_t last = 0;
-    for (uint32_t i = t->first; i != NB_NONE; i = plan->origins[i].next)
+    for (uint32_t i = t->first; i != NB_NONE; i = plan->sources[i].next)
         last = NB_MAX(last, i);
     return last;
 }
@@ -191,11 +191,11 @@ static uint32_t last_source(const nb_plan *plan, const nb_target *t) {
 static int compare_targets(const void *table, uint32_t a, uint32_t b) {
     const nb_plan *plan = table;
     const nb_target *x = &plan->targets[a], *y = &plan->targets[b];
-    uint32_t of_x = last_source(plan, x->with == NB_NONE ? x : &plan->targets[x->with]);
-    uint32_t of_y = last_source(plan, y->with == NB_NONE ? y : &plan->targets[y->with]);
+    uint32_t of_x = last_source(plan, x->after == NB_NONE ? x : &plan->targets[x->after]);
+    uint32_t of_y = last_source(plan, y->after == NB_NONE ? y : &plan->targets[y->after]);
     if (of_x != of_y)
         return of_x < of_y ? -1 : 1;
-    return (x->with != NB_NONE) - (y->with != NB_NONE);
+    return (x->after != NB_NONE) - (y->after != NB_NONE);
 }
 
 int32_t nb_plan_order(nb_plan *plan, nb_error *err) {
@@ -213,15 +213,15 @@ int32_t nb_plan_order(nb_plan *plan, nb_error *err) {
         for (uint32_t i = 0; i < n; i++) {
             tensors[i] = c->tensors[order[i]];
             targets[i] = plan->targets[order[i]];
-            if (targets[i].with != NB_NONE)
-                targets[i].with = place[targets[i].with];
+            if (targets[i].after != NB_NONE)
+                targets[i].after = place[targets[i].after];
         }
         for (uint64_t i = 0; i < plan->in.n_tensors; i++)
-            if (plan->origins[i].target != NB_NONE)
-                plan->origins[i].target = place[plan->origins[i].target];
+            if (plan->sources[i].target != NB_NONE)
+                plan->sources[i].target = place[plan->sources[i].target];
         nb_free(c->tensors);
         nb_free(plan->targets);
-        nb_free(plan->index); /* it has the places from before */
+        nb_free(plan->index); /* it holds the old places */
         plan->index = NULL;
         plan->index_size = 0;
         c->tensors = tensors;
@@ -248,7 +248,7 @@ int32_t nb_plan_place(nb_plan *plan, nb_error *err) {
         plan->is_partial |= target->how != NB_TENSOR_MADE;
         if (target->how != NB_TENSOR_ABSENT)
             at = NB_ROUND_UP(at + t->bytes, NB_GGUF_ALIGNMENT);
-        if (target->with != NB_NONE && target->how != plan->targets[target->with].how)
+        if (target->after != NB_NONE && target->how != plan->targets[target->after].how)
             return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %t is included as the one is with which it is made",
                            nb_checkpoint_tensor_name(&plan->out, t));
     }
@@ -262,7 +262,7 @@ static bool is_of_file_type(nb_text key) {
            starts(key, "quantize.imatrix.");
 }
 
-/* Whether a value of the source is no longer true, or is said anew: no key may stand twice. */
+/* Whether a value of the source is no longer true, or `out` has the key, too: no key may be there twice. */
 static bool is_over(const nb_plan *plan, nb_text key) {
     if (starts(key, "split.") || nb_text_is(key, "general.alignment"))
         return true;
@@ -276,7 +276,7 @@ static bool is_over(const nb_plan *plan, nb_text key) {
     return false;
 }
 
-/* The values of the source that stay, or those of `out`. Returns how many. */
+/* Writes the values of the source that stay, or those of `out`. Returns how many. */
 static uint64_t put_values(nb_gguf_writer *w, const nb_plan *plan, bool is_source) {
     const nb_checkpoint *c = is_source ? &plan->in : &plan->out;
     uint64_t n = 0;

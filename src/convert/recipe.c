@@ -1,5 +1,5 @@
-/* Which of a plan's tensors are quantized, and to what. The preset says so first; then single tensors may be chosen to
- * become something else; then the types are settled. */
+/* Which of a plan's tensors are quantized, and to which types. First come the preset's types, then other choices for
+ * single tensors, and at last a check of all (nb_plan_settle_types). */
 #include "../base/numbers.h"
 #include "../base/writer.h"
 #include "../types/traits.h"
@@ -47,18 +47,19 @@ static bool is_float(uint32_t type) {
            type == NB_TYPE_F8_E5M2;
 }
 
-/* Whether the files have no floating-point weights of the target, but codes, or blocks of a GGUF type. Codes of 8 bits
- * become F16 or Q8_0 (arrangement.h): both are quantized. */
+/* Whether the target's weights are quantized in the files: codes, or blocks of a GGUF type. Codes of 8 bits count even
+ * if they become F16 (arrangement.h). */
 static bool is_quantized(const nb_target *t) {
     bool codes = t->arrangement != NB_AS_ROWS && !nb_is_reshaped(t);
     return codes || !is_float(t->source_type);
 }
 
-/* Whether a quantizer can make the target of rows of its source's weights. */
+/* Whether the target has weights that a quantizer can read. */
 static bool has_weights(const nb_plan *plan, uint64_t target) {
     const nb_target *t = &plan->targets[target];
     const nb_text name = name_of(plan, target);
-    bool embeds = name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0; /* few weights, behind all others */
+    bool embeds =
+        name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0; /* few weights, and the last of the model */
     return !embeds && !nb_is_generated(t) && nb_traits_of(t->source_type)->dequantize;
 }
 
@@ -76,7 +77,7 @@ void nb_plan_quantize(nb_plan *plan) {
     const nb_recipe *recipe = &plan->recipe;
     nb_preset_facts facts = facts_of(plan);
     const nb_checkpoint *c;
-    /* a folder's norms and biases become F32, as in llama.cpp's files: they are few, and rounding them is felt */
+    /* a folder's norms and biases become F32, as in llama.cpp's files: they are few, and rounding them does harm */
     bool widens = recipe->for_file && find_value(plan, &c, "nibble.converted");
     for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
         nb_tensor_info *info = &plan->out.tensors[i];
@@ -102,8 +103,8 @@ int32_t nb_plan_choose(nb_plan *plan, uint32_t target, uint32_t type, nb_error *
     return 1;
 }
 
-/* "blk.0.ffn_gate.3.weight", as old files have experts, counts as the third matrix of "blk.0.ffn_gate_exps.weight",
- * under which the importance of experts is collected. Returns the expert, or -1. */
+/* Old files have each expert as a tensor, "blk.0.ffn_gate.3.weight". Importance is collected for all experts together,
+ * as "blk.0.ffn_gate_exps.weight": this name is written to stacked. Returns the expert, or -1. */
 static int32_t expert_of(nb_text name, char *stacked, size_t capacity) {
     nb_text rest = name;
     uint32_t layer, expert;
@@ -134,7 +135,7 @@ static int32_t find_importance(nb_plan *plan, uint64_t target, nb_error *err) {
     return NB_OK;
 }
 
-/* The importance of the target's columns, and what must not be done with it. */
+/* Finds the importance of the target's columns, and refuses what is not allowed. */
 static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
     const nb_recipe *recipe = &plan->recipe;
     nb_target *t = &plan->targets[target];
@@ -147,7 +148,7 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
                        name_of(plan, target), nb_traits_of(t->source_type)->name);
     if (t->quantize && recipe->imatrix)
         NB_TRY(find_importance(plan, target, err));
-    /* of a tensor that others make, they know the importance */
+    /* whoever makes a blank tensor knows its importance */
     if (t->quantize && t->how == NB_TENSOR_MADE && !t->importance &&
         nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
@@ -169,7 +170,7 @@ int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err) {
         own |= plan->out.tensors[i].type >= NB_TYPE_F8_E4M3;
     }
     const nb_checkpoint *c;
-    if (own && !find_value(plan, &c, "nibble.source")) /* the reader allows types that only nibble has */
+    if (own && !find_value(plan, &c, "nibble.source")) /* so that the reader accepts types that only nibble has */
         nb_compose_string(&plan->composer, "nibble.source", nb_text_of("GGUF"));
     if (recipe->for_file) {
         int32_t file_type = nb_preset_file_type(recipe->preset);

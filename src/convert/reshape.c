@@ -8,7 +8,7 @@
 
 static const nb_tensor_info *source_of(const nb_plan *plan, uint32_t target, const uint8_t **bytes) {
     uint32_t i = plan->targets[target].first;
-    *bytes = plan->origins[i].bytes;
+    *bytes = plan->sources[i].bytes;
     return &plan->in.tensors[i];
 }
 
@@ -16,7 +16,7 @@ static uint64_t element_bytes(const nb_tensor_info *t) {
     return t->bytes / (t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3]);
 }
 
-/* Rows, or of a vector elements. */
+/* How many rows; of a vector, how many elements. */
 static uint64_t units_of(const nb_tensor_info *t) {
     return t->n_dimensions == 1 ? t->shape[0] : t->shape[1];
 }
@@ -31,14 +31,14 @@ static int32_t check_stack(nb_plan *plan, uint32_t target, nb_error *err) {
     const nb_tensor_info *first = &plan->in.tensors[t->first];
     nb_tensor_info *to = &plan->out.tensors[target];
     uint32_t n = t->missing;
-    uint8_t *filled = nb_alloc(n); /* [n]: whether a source for that place was found */
+    uint8_t *filled = nb_alloc(n); /* [n]: whether there is a source for this place */
     if (!filled)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", n);
     memset(filled, 0, n);
     int32_t code = NB_OK;
-    for (uint32_t i = t->first; i != NB_NONE && code == NB_OK; i = plan->origins[i].next) {
+    for (uint32_t i = t->first; i != NB_NONE && code == NB_OK; i = plan->sources[i].next) {
         const nb_tensor_info *one = &plan->in.tensors[i];
-        uint32_t place = plan->origins[i].row;
+        uint32_t place = plan->sources[i].row;
         if (!is_same_shape(one, first) || one->n_dimensions > 2 || place >= n || filled[place])
             code =
                 NB_FAIL(err, NB_ERR_FORMAT,
@@ -71,7 +71,7 @@ int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err) {
     if (t->arrangement == NB_AS_TRANSPOSED) {
         to->shape[0] = from->shape[1];
         to->shape[1] = from->shape[0];
-    } else if (t->arrangement == NB_AS_TURNED) {
+    } else if (t->arrangement == NB_AS_PERMUTED) {
         return NB_OK; /* its rows are heads (huggingface_tensors.c) */
     } else if (from->n_dimensions > 2 || units_of(from) % ((uint64_t)t->groups * t->group_heads)) {
         return NB_FAIL(err, NB_ERR_FORMAT,
@@ -91,7 +91,7 @@ static void put_transposed(const nb_plan *plan, uint32_t target, uint64_t first,
             memcpy(out + (row * columns + i) * size, in + (i * from->shape[0] + first + row) * size, (size_t)size);
 }
 
-/* Which of the files' rows becomes row i of n. */
+/* The row of the source that becomes row i of n. */
 static uint64_t regrouped(const nb_target *t, uint64_t i, uint64_t n) {
     uint64_t queries = t->group_heads - 2, size = n / ((uint64_t)t->groups * t->group_heads), head = i / size;
     uint64_t all_queries = queries * t->groups;
@@ -115,12 +115,12 @@ static void put_reordered(const nb_plan *plan, uint32_t target, uint64_t first, 
 }
 
 static void put_stacked(const nb_plan *plan, uint32_t target, uint64_t first, uint64_t rows, uint8_t *out) {
-    for (uint32_t i = plan->targets[target].first; i != NB_NONE; i = plan->origins[i].next) {
+    for (uint32_t i = plan->targets[target].first; i != NB_NONE; i = plan->sources[i].next) {
         const nb_tensor_info *from = &plan->in.tensors[i];
-        uint64_t own = nb_rows_of(from), size = from->bytes / own, begin = plan->origins[i].row * own;
+        uint64_t own = nb_rows_of(from), size = from->bytes / own, begin = plan->sources[i].row * own;
         uint64_t low = NB_MAX(begin, first), high = NB_MIN(begin + own, first + rows);
         if (low < high)
-            memcpy(out + (low - first) * size, plan->origins[i].bytes + (low - begin) * size,
+            memcpy(out + (low - first) * size, plan->sources[i].bytes + (low - begin) * size,
                    (size_t)((high - low) * size));
     }
 }
@@ -130,7 +130,7 @@ void nb_reshape_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint6
     switch (t->arrangement) {
     case NB_AS_TRANSPOSED: put_transposed(plan, target, first, rows, out); break;
     case NB_AS_REGROUPED:
-    case NB_AS_TURNED: put_reordered(plan, target, first, rows, out); break;
+    case NB_AS_PERMUTED: put_reordered(plan, target, first, rows, out); break;
     case NB_AS_NUMBERS: memcpy(out, t->numbers, (size_t)plan->out.tensors[target].bytes); break;
     case NB_AS_STACKED: put_stacked(plan, target, first, rows, out); break;
     default: __builtin_trap(); /* the others are no reshaping (reshape.h) */

@@ -12,7 +12,7 @@ void nb_rows_free(nb_rows *r) {
     nb_grids_free(&r->grids);
 }
 
-static void *room_for(nb_room *room, uint64_t bytes) {
+static void *reserve(nb_buffer *room, uint64_t bytes) {
     if (bytes > room->capacity) {
         nb_free(room->bytes);
         room->bytes = bytes <= INT32_MAX ? nb_alloc_items(bytes, 1) : NULL;
@@ -22,16 +22,16 @@ static void *room_for(nb_room *room, uint64_t bytes) {
 }
 
 uint8_t *nb_rows_output(nb_rows *r, uint64_t bytes) {
-    return room_for(&r->output, bytes);
+    return reserve(&r->output, bytes);
 }
 
-/* Bytes of a row of the target's weights as they came. */
+/* Bytes of a row of the target's weights in the source's type. */
 static uint64_t source_row_bytes(const nb_rows *r, uint32_t target) {
     const nb_traits *traits = nb_traits_of(r->plan->targets[target].source_type);
     return r->plan->out.tensors[target].shape[0] / traits->block_weights * traits->block_bytes;
 }
 
-/* Names the first of n numbers that is not finite; they begin with weight `first` of the target. */
+/* Refuses n numbers of which one is not finite, and names that. They begin with weight `first` of the target. */
 static int32_t refuse_number(const nb_rows *r, uint32_t target, uint64_t first, const float *x, size_t n,
                              nb_error *err) {
     const nb_tensor_info *to = &r->plan->out.tensors[target];
@@ -65,28 +65,28 @@ int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const u
         if (!nb_are_finite(x, traits->block_weights))
             return refuse_number(r, target, first, x, traits->block_weights, err);
     }
-    return NB_OK; /* a scale that no number of its block has */
+    return NB_OK; /* only a scale that no number of its block uses */
 }
 
-enum { SHARED_RUN = 1 << 16 /* bytes of rows that one converter makes before the next one's turn comes */ };
+enum { SHARED_RUN = 1 << 16 /* bytes of adjacent rows that one converter makes if several share the work */ };
 
-/* Whether another converter makes the target's row, where several share the work. */
+/* Whether another converter makes this row of the target. */
 static bool is_others(const nb_rows *r, uint32_t target, uint64_t row, size_t row_bytes) {
     const nb_recipe *recipe = &r->plan->recipe;
-    if (recipe->parts < 2 || !r->plan->targets[target].quantize || nb_rows_wait(r, target))
+    if (recipe->shares < 2 || !r->plan->targets[target].quantize || nb_rows_need_all(r, target))
         return false;
-    return (row / NB_MAX(SHARED_RUN / row_bytes, 1) + target) % recipe->parts != recipe->part;
+    return (row / NB_MAX(SHARED_RUN / row_bytes, 1) + target) % recipe->shares != recipe->share;
 }
 
-int32_t nb_rows_change(nb_rows *r, uint32_t number, uint64_t first, const uint8_t *in, size_t n, uint8_t *out,
-                       nb_error *err) {
+int32_t nb_rows_convert(nb_rows *r, uint32_t number, uint64_t first, const uint8_t *in, size_t n, uint8_t *out,
+                        nb_error *err) {
     const nb_tensor_info *to = &r->plan->out.tensors[number];
     const nb_target *target = &r->plan->targets[number];
     const nb_traits *traits = nb_traits_of(target->source_type);
     size_t columns = (size_t)to->shape[0], row_bytes = (size_t)source_row_bytes(r, number);
     size_t out_bytes = (size_t)(to->bytes / nb_rows_of(to));
-    float *weights = room_for(&r->weights, (uint64_t)columns * sizeof(float));
-    uint8_t *aligned = nb_alloc(row_bytes); /* `in` may be any address, and blocks are read as structs */
+    float *weights = reserve(&r->weights, (uint64_t)columns * sizeof(float));
+    uint8_t *aligned = nb_alloc(row_bytes); /* blocks are read as structs, but `in` may be unaligned */
     if (!weights || !aligned) {
         nb_free(aligned);
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of %z weights", columns);
@@ -115,7 +115,7 @@ int32_t nb_rows_change(nb_rows *r, uint32_t number, uint64_t first, const uint8_
     return code;
 }
 
-int32_t nb_rows_arrange(nb_rows *r, uint32_t target, uint64_t row, uint64_t n, uint8_t *out, nb_error *err) {
+int32_t nb_rows_assemble(nb_rows *r, uint32_t target, uint64_t row, uint64_t n, uint8_t *out, nb_error *err) {
     if (!r->plan->targets[target].quantize)
         return nb_arrangement_rows(r->plan, target, row, n, out, err);
     uint64_t bytes;
@@ -125,14 +125,14 @@ int32_t nb_rows_arrange(nb_rows *r, uint32_t target, uint64_t row, uint64_t n, u
                        nb_checkpoint_tensor_name(&r->plan->out, &r->plan->out.tensors[target]));
     int32_t code = nb_arrangement_rows(r->plan, target, row, n, rows, err);
     if (code >= 0)
-        code = nb_rows_change(r, target, row, rows, (size_t)n, out, err);
+        code = nb_rows_convert(r, target, row, rows, (size_t)n, out, err);
     nb_free(rows);
     return code;
 }
 
-bool nb_rows_wait(const nb_rows *r, uint32_t target) {
+bool nb_rows_need_all(const nb_rows *r, uint32_t target) {
     uint32_t type = r->plan->out.tensors[target].type;
-    return r->plan->recipe.doubly && (type == NB_TYPE_NF4 || type == NB_TYPE_FP4);
+    return r->plan->recipe.double_quant && (type == NB_TYPE_NF4 || type == NB_TYPE_FP4);
 }
 
 void nb_rows_finish(const nb_rows *r, uint32_t target, uint8_t *blocks) {

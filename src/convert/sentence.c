@@ -10,11 +10,11 @@ static const nb_known_key transformer_keys[] = {
     {"modality_config", NULL}, /* check_modality */
     {"module_output_name", "\"token_embeddings\""},
     {"processing_kwargs", "{}"},
-    {"max_seq_length", NULL}, /* heeded */
+    {"max_seq_length", NULL}, /* used */
     {"do_lower_case", NULL},  /* check_lower_case */
     {"tokenizer_name_or_path", "null"},
     {"model_name_or_path", "null"},
-    {"backend", NULL},          /* the library overwrites it */
+    {"backend", NULL},          /* overwritten by the library */
     {"processor_kwargs", NULL}, /* processor_keys */
     {"tokenizer_args", NULL},
     {"model_kwargs", NULL}, /* model_keys */
@@ -22,14 +22,14 @@ static const nb_known_key transformer_keys[] = {
     {"config_kwargs", "{}"},
     {"config_args", "{}"},
     {"unpad_inputs", NULL}, /* changes no number */
-    {"query_length", NULL}, /* encode_query's and encode_document's */
+    {"query_length", NULL}, /* only for encode_query and encode_document */
     {"document_length", NULL},
     {"query_expansion", NULL},
     {0},
 };
 static const nb_known_key processor_keys[] = {
-    {"model_max_length", NULL}, /* heeded */
-    {"truncation_side", NULL},  /* heeded */
+    {"model_max_length", NULL}, /* used */
+    {"truncation_side", NULL},  /* used */
     {"padding_side", NULL},     {"use_fast", NULL}, {"trust_remote_code", NULL}, {0},
 };
 static const nb_known_key model_keys[] = {
@@ -44,7 +44,7 @@ static const nb_known_key model_keys[] = {
     {0},
 };
 static const nb_known_key pooling_keys[] = {
-    {"pooling_mode", NULL}, /* heeded */
+    {"pooling_mode", NULL}, /* used */
     {"pooling_mode_cls_token", NULL},
     {"pooling_mode_max_tokens", NULL},
     {"pooling_mode_mean_tokens", NULL},
@@ -52,7 +52,7 @@ static const nb_known_key pooling_keys[] = {
     {"pooling_mode_weightedmean_tokens", NULL},
     {"pooling_mode_lasttoken", NULL},
     {"include_prompt", NULL},
-    {"embedding_dimension", NULL}, /* is told, not computed with */
+    {"embedding_dimension", NULL}, /* the tensors say so */
     {"word_embedding_dimension", NULL},
     {0},
 };
@@ -60,7 +60,7 @@ static const nb_known_key dense_keys[] = {
     {"in_features", NULL}, /* the tensors say so */
     {"out_features", NULL},
     {"bias", NULL},
-    {"activation_function", NULL}, /* heeded */
+    {"activation_function", NULL}, /* used */
     {"module_input_name", "\"sentence_embedding\""},
     {"module_output_name", "\"sentence_embedding\""},
     {"use_residual", "false"},
@@ -76,19 +76,19 @@ static const nb_known_key normalize_keys[] = {
 static const nb_known_key layer_norm_keys[] = {{"dimension", NULL}, /* the tensors say so */ {0}};
 static const nb_known_key dropout_keys[] = {{"dropout", NULL}, /* of training */ {0}};
 static const nb_known_key module_list_keys[] = {
-    {"path", NULL}, /* heeded */
+    {"path", NULL}, /* used */
     {"type", NULL},
     {"name", NULL},
     {"idx", NULL},
-    {"kwargs", NULL}, /* which options of encode() the module is given: nobody gives any */
+    {"kwargs", NULL}, /* options of encode() for the module, of which nibble has none */
     {0},
 };
 static const nb_known_key model_config_keys[] = {
-    {"prompts", NULL}, /* heeded */
+    {"prompts", NULL}, /* used */
     {"default_prompt_name", NULL},
     {"truncate_dim", NULL},
     {"model_type", "\"SentenceTransformer\""},
-    {"similarity_fn_name", NULL}, /* what people do with embeddings */
+    {"similarity_fn_name", NULL}, /* how callers compare embeddings */
     {"requirements", NULL},
     {"__version__", NULL},
     {0},
@@ -147,8 +147,7 @@ static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
     return NB_OK;
 }
 
-/* The activations are classes of PyTorch, with default parameters: files name no others. No name: the library takes
- * Tanh. */
+/* The activations are classes of PyTorch with default parameters: a file cannot have others. The default is Tanh. */
 static int32_t add_dense(sentence *s, nb_node config, nb_text file) {
     static const nb_hf_pair activations[] = {
         {"torch.nn.modules.linear.Identity", "dense/identity"},
@@ -181,7 +180,7 @@ static int32_t add_dense(sentence *s, nb_node config, nb_text file) {
     return NB_OK;
 }
 
-/* Only texts are supported, and only their last hidden states. */
+/* Only text is supported, and only its last hidden state. */
 static int32_t check_modality(nb_node modality, nb_text file, nb_error *err) {
     nb_node text = nb_node_find(modality, "text");
     if (!nb_node_find(modality, "message").at &&
@@ -194,8 +193,8 @@ static int32_t check_modality(nb_node modality, nb_text file, nb_error *err) {
                    file);
 }
 
-/* Whether texts are lower-cased before they are cut into words. A JSON text is never deep (nb_json_check), so this may
- * recurse. NOLINTNEXTLINE(misc-no-recursion) */
+/* Whether the normalizer lower-cases texts. The depth of JSON is limited (nb_json_check), so this may recurse.
+ * NOLINTNEXTLINE(misc-no-recursion) */
 static bool lowers(nb_node normalizer) {
     for (nb_members w = nb_members_of(nb_node_find(normalizer, "normalizers")); nb_members_next(&w);)
         if (lowers(w.value))
@@ -205,7 +204,7 @@ static bool lowers(nb_node normalizer) {
             nb_node_is_set(normalizer, "lowercase", false));
 }
 
-/* The library lower-cases texts before the tokenizer. That changes nothing where the tokenizer does it anyway. */
+/* The library lower-cases texts before the tokenizer. nibble does not: the tokenizer must do it. */
 static int32_t check_lower_case(const sentence *s, nb_node asked, nb_text file) {
     if (nb_node_number(asked, 0) != 0 && !lowers(nb_node_find(s->folder->tokenizer, "normalizer")))
         return NB_FAIL(s->p->err, NB_ERR_UNSUPPORTED,
@@ -215,7 +214,7 @@ static int32_t check_lower_case(const sentence *s, nb_node asked, nb_text file) 
     return NB_OK;
 }
 
-/* What longer texts are cut to: the number that comes first in the order in which the library looks. */
+/* Writes the length to which texts are cut: the first number in the order in which the library looks for one. */
 static int32_t add_transformer(sentence *s, nb_node config, nb_text file) {
     const nb_hf_model *p = s->p;
     nb_node processor = nb_node_find(config, "processor_kwargs"), given = nb_node_find(config, "model_kwargs");
@@ -240,7 +239,8 @@ static int32_t add_transformer(sentence *s, nb_node config, nb_text file) {
     return NB_OK;
 }
 
-/* "sentence_transformers.models.Pooling", "sentence_transformers.base.modules.dense.Dense" -> the last name. */
+/* "sentence_transformers.models.Pooling", "sentence_transformers.base.modules.dense.Dense" -> the name after the last
+ * dot. */
 static nb_text class_of(nb_node type) {
     static const char *const prefix = "sentence_transformers.";
     nb_text raw = nb_node_raw(type), name = raw;
@@ -289,8 +289,8 @@ static nb_node prompt_of(const sentence *s, const char *name) {
     return nb_node_find(nb_node_find(s->folder->sentence, "prompts"), name);
 }
 
-/* The library always knows these two; a file may say what they are. */
-static const char *const standing[] = {"query", "document"};
+/* The library always has these two prompts. They are empty unless a file says what they are. */
+static const char *const builtin_prompts[] = {"query", "document"};
 
 static int32_t add_prompts(sentence *s) {
     nb_composer *x = s->p->x;
@@ -303,9 +303,9 @@ static int32_t add_prompts(sentence *s) {
         found |= nb_text_equal(nb_node_raw(w.key), nb_node_raw(chosen));
     }
     for (int i = 0; i < 2; i++)
-        if (!prompt_of(s, standing[i]).at) {
-            nb_compose_text(x, nb_text_of(standing[i]));
-            found |= nb_node_is(chosen, standing[i]);
+        if (!prompt_of(s, builtin_prompts[i]).at) {
+            nb_compose_text(x, nb_text_of(builtin_prompts[i]));
+            found |= nb_node_is(chosen, builtin_prompts[i]);
         }
     nb_compose_array(x, "nibble.embedding.prompts", NB_VALUE_STRING);
     for (nb_members w = nb_members_of(prompts); nb_members_next(&w);)
@@ -314,7 +314,7 @@ static int32_t add_prompts(sentence *s) {
         else
             nb_compose_text(x, nb_text_of(""));
     for (int i = 0; i < 2; i++)
-        if (!prompt_of(s, standing[i]).at)
+        if (!prompt_of(s, builtin_prompts[i]).at)
             nb_compose_text(x, nb_text_of(""));
     if (!found)
         return NB_FAIL(s->p->err, NB_ERR_FORMAT,
@@ -327,7 +327,7 @@ static int32_t add_prompts(sentence *s) {
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-/* A folder without modules.json may say how to pool all the same. */
+/* A folder without modules.json may still have the config.json of a pooling module. */
 static int32_t compose_pooling(sentence *s) {
     for (uint32_t i = 0; i < s->folder->n_modules; i++)
         if (nb_text_is(s->folder->modules[i].path, "1_Pooling")) {
@@ -337,8 +337,8 @@ static int32_t compose_pooling(sentence *s) {
     return NB_OK;
 }
 
-/* llama.cpp knows three ways to pool, by their numbers, and nothing behind them but length 1. An encoder whose folder
- * does not say it is pooled by the mean. */
+/* llama.cpp knows three ways to pool, by their numbers, and no step after them but normalization. The default of an
+ * encoder is the mean. */
 static void compose_pooling_type(const nb_hf_model *p, nb_text steps) {
     static const char *const known[] = {"mean", "cls", "lasttoken"};
     nb_text rest = {0};
@@ -351,7 +351,7 @@ static void compose_pooling_type(const nb_hf_model *p, nb_text steps) {
     if (i < 3 && (!rest.size || nb_text_is(rest, " normalize")))
         nb_hf_put(p, "pooling_type", i + 1);
     else
-        nb_compose_only(p->x, "llama.cpp has no such pooling, or no such modules behind it");
+        nb_compose_only_nibble(p->x, "llama.cpp has no such pooling, or no such modules behind it");
 }
 
 int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_sentence *out) {
@@ -389,7 +389,7 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
     return add_prompts(&s);
 }
 
-/* Of "2_Dense/linear.weight" what follows the folder. */
+/* Whether the tensor lies in this folder. *leaf: its name without the folder. */
 static bool is_within(nb_text name, nb_text folder, nb_text *leaf) {
     if (!folder.size || name.size <= folder.size || name.data[folder.size] != '/' ||
         nb_compare(name.data, folder.data, folder.size))
@@ -421,6 +421,6 @@ int32_t nb_sentence_place(const nb_hf_model *p, const nb_sentence *sentence, uin
     if (target == NB_NONE)
         return p->x->code;
     NB_TRY(nb_plan_assign(p->plan, source, target, NB_ROLE_CODES, NB_NONE));
-    nb_plan_take_shape(p->plan, source, target);
+    nb_plan_copy_shape(p->plan, source, target);
     return NB_OK;
 }

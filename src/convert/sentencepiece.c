@@ -1,9 +1,12 @@
-/* What is read of the protocol buffer: pieces (1: text, 2: score, 3: type); of the trainer's settings the model's
- * type (3), treat_whitespace_as_suffix (24), byte_fallback (35), ids (40 to 42); of the normalizer's the charsmap
- * (2), add_dummy_prefix (3), remove_extra_whitespaces (4), escape_whitespaces (5). The rest is for training.
+/* These fields of the protocol buffer are read; the others are for training.
  *
- * A class of transformers that builds its tokenizer anew does so here, too (tokenizer_class.c). Without one the text
- * is normalized as sentencepiece itself does. */
+ *     pieces (1)            text (1), score (2), type (3)
+ *     trainer_spec (2)      model_type (3), treat_whitespace_as_suffix (24), byte_fallback (35), ids (40 to 42)
+ *     normalizer_spec (3)   precompiled_charsmap (2), add_dummy_prefix (3), remove_extra_whitespaces (4),
+ *                           escape_whitespaces (5)
+ *
+ * If transformers has a class for the tokenizer that ignores these steps, it takes effect later (tokenizer_class.c).
+ * Else texts are normalized as sentencepiece itself does. */
 #include "sentencepiece.h"
 
 #include "../base/cursor.h"
@@ -36,7 +39,7 @@ static uint64_t next_varint(nb_cursor *in) {
     return number;
 }
 
-/* The next field; false at the end, or where the bytes are none (in->is_short). */
+/* The next field; false at the end, or if the bytes are no field (in->is_short). */
 static bool next_field(nb_cursor *in, size_t size, field *out) {
     if (in->is_short || in->at >= size)
         return false;
@@ -197,11 +200,11 @@ static void write_base64(nb_writer *w, nb_text bytes) {
     nb_write_bytes(w, "\"", 1);
 }
 
-/* The step Replace, which makes a space of what fits the pattern. */
-static void write_space(nb_writer *w, const char *form, const char *pattern) {
+/* The step Replace: what matches the pattern becomes a space. */
+static void write_space(nb_writer *w, const char *pattern_type, const char *pattern) {
     write_type(w, NULL, "Replace");
     nb_json_open(w, "pattern", '{');
-    nb_json_string(w, form, nb_text_of(pattern));
+    nb_json_string(w, pattern_type, nb_text_of(pattern));
     nb_json_close(w, '}');
     nb_json_string(w, "content", nb_text_of(" "));
     nb_json_close(w, '}');
@@ -232,7 +235,8 @@ static void write_metaspace(nb_writer *w, const char *key, const proto *p) {
     nb_json_string(w, "replacement", nb_text_of("\xe2\x96\x81"));
     nb_json_string(w, "prepend_scheme", nb_text_of(p->dummy_prefix ? "first" : "never"));
     nb_json_bool(w, "split", false);
-    nb_json_bool(w, "prepend_spaced", true); /* nibble's own: sentencepiece adds its space before other spaces, too */
+    nb_json_bool(w, "prepend_spaced",
+                 true); /* a key of nibble's own: sentencepiece adds its space even before a space */
     nb_json_close(w, '}');
 }
 
@@ -263,7 +267,7 @@ static void write_special(nb_writer *w, nb_text name) {
     nb_json_close(w, '}');
 }
 
-/* The name of the token that the key names, or of that piece. */
+/* The token that the key names, or the piece with this id. */
 static nb_text token_name(const proto *p, nb_node config, const char *key, int64_t id) {
     nb_node token = nb_node_find(config, key);
     nb_text name = nb_node_raw(nb_node_first(token) == '{' ? nb_node_find(token, "content") : token);
@@ -287,13 +291,13 @@ static void write_around(nb_writer *w, const proto *p, nb_node config, bool unig
 }
 
 static void write_json(nb_writer *w, const proto *p, nb_node config, const nb_tokenizer_class *class) {
-    bool bpe = p->model_type == BPE || class->kind == NB_CLASS_LLAMA; /* which takes any model for one of BPE */
+    bool bpe = p->model_type == BPE || class->kind == NB_TOKENIZER_LLAMA; /* LlamaTokenizer treats any model as BPE */
     nb_json_open(w, NULL, '{');
     write_added(w, p);
     write_normalizers(w, p);
     write_metaspace(w, "pre_tokenizer", p);
     write_decoders(w, p);
-    write_around(w, p, config, class->kind == NB_CLASS_UNIGRAM);
+    write_around(w, p, config, class->kind == NB_TOKENIZER_UNIGRAM);
     write_type(w, "model", bpe ? "BPE" : "Unigram");
     nb_json_number(w, "unk_id", (double)p->unknown);
     nb_json_bool(w, "byte_fallback", p->byte_fallback != 0);

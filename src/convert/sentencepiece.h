@@ -1,5 +1,5 @@
-/* tokenizer.model (google/sentencepiece, sentencepiece_model.proto) as the tokenizer.json that stands for it, for
- * folders that have none. */
+/* Translates tokenizer.model (google/sentencepiece, sentencepiece_model.proto) into a tokenizer.json, for folders that
+ * have none. */
 #ifndef NB_SENTENCEPIECE_H
 #define NB_SENTENCEPIECE_H
 

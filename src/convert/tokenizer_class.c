@@ -1,8 +1,8 @@
-/* The rules are those of transformers 5.23: models/auto/tokenization_auto.py chooses the class, and the class's own
- * __init__ says what it does. tests/oracles/tokenizer_config.py asks it. */
+/* The rules are those of transformers 5.23: models/auto/tokenization_auto.py chooses the class, and the class's
+ * __init__ builds the tokenizer. tests/oracles/tokenizer_config.py records what it does. */
 #include "tokenizer_class.h"
 
-/* The classes that are registered for types of models. "": the class that takes tokenizer.json as it is. */
+/* The classes that are registered for types of models. "": one that takes tokenizer.json as it is. */
 static const struct {
     const char *model_type, *class;
 } registered[] = {
@@ -36,14 +36,14 @@ static const struct {
     bool prefix_space;
     int32_t unknown;
 } classes[] = {
-    {"BertTokenizer", NB_CLASS_BERT, false, -1},          {"GPT2Tokenizer", NB_CLASS_BYTE_LEVEL, false, -1},
-    {"RobertaTokenizer", NB_CLASS_BYTE_LEVEL, false, -1}, {"LlamaTokenizer", NB_CLASS_LLAMA, true, -1},
-    {"XLMRobertaTokenizer", NB_CLASS_UNIGRAM, true, 3},   {"T5Tokenizer", NB_CLASS_UNIGRAM, true, 2},
+    {"BertTokenizer", NB_TOKENIZER_BERT, false, -1},          {"GPT2Tokenizer", NB_TOKENIZER_BYTE_LEVEL, false, -1},
+    {"RobertaTokenizer", NB_TOKENIZER_BYTE_LEVEL, false, -1}, {"LlamaTokenizer", NB_TOKENIZER_LLAMA, true, -1},
+    {"XLMRobertaTokenizer", NB_TOKENIZER_UNIGRAM, true, 3},   {"T5Tokenizer", NB_TOKENIZER_UNIGRAM, true, 2},
 };
 
 enum { REGISTERED = sizeof registered / sizeof *registered, CLASSES = sizeof classes / sizeof *classes };
 
-/* The name of a class without "Fast", which is of no importance any more; empty if there is none. */
+/* The name of a class without "Fast", which means nothing any more; empty if there is none. */
 static nb_text class_name(nb_node holder) {
     nb_text name = nb_node_raw(nb_node_find(holder, "tokenizer_class"));
     if (name.data && nb_text_ends(name, "Fast"))
@@ -63,7 +63,7 @@ static nb_text chosen(nb_node tokenizer_config, nb_node config) {
 }
 
 nb_tokenizer_class nb_tokenizer_class_of(nb_node tokenizer_config, nb_node config) {
-    nb_tokenizer_class out = {.kind = NB_CLASS_FILE, .unknown = -1};
+    nb_tokenizer_class out = {.kind = NB_TOKENIZER_FILE, .unknown = -1};
     nb_text name = chosen(tokenizer_config, config);
     for (int i = 0; name.data && i < CLASSES; i++)
         if (nb_text_is(name, classes[i].name)) {

@@ -10,25 +10,25 @@
 
 #include <math.h>
 
-/* Ids may have gaps, but one large id in a small file must not cost gigabytes. */
+/* Ids may have gaps, but one large id in a small file must not take gigabytes. */
 enum { MOST_TOKENS = 1 << 24, MOST_GAPS = 1 << 16 };
 
-/* The most tokens that the other files may have beyond tokenizer.json's. */
+/* The most tokens that the other files may add to those of tokenizer.json. */
 enum { MOST_FURTHER = 1024 };
 
 typedef struct composition {
     nb_composer *x;
     nb_node tokenizer, config, model; /* config: tokenizer_config.json; model: the tokenizer's */
     nb_node special_map, added;       /* special_tokens_map.json, added_tokens.json */
-    nb_tokenizer_form form;
+    nb_vocabulary_kind kind;
     nb_tokenizer_class class;
     nb_entry *tokens; /* [size], by id */
     uint32_t size, capacity;
     uint32_t rows;      /* of the embedding; 0: unknown */
-    size_t longest;     /* bytes of the longest name, as it is written */
+    size_t longest;     /* bytes of the longest name, with its escapes */
     bool listed;        /* the vocabulary is a list, with scores: Unigram, and BPE of tokenizer.model */
-    uint32_t n_further; /* tokens that were looked for by their names */
-    double unknown;     /* tokens, or -1 */
+    uint32_t n_further; /* tokens that were searched for by name */
+    double unknown;     /* a token, or -1 */
     nb_error *err;
 } composition;
 
@@ -39,12 +39,12 @@ static int32_t bad_id(const composition *p, nb_node name) {
                    nb_node_raw(name));
 }
 
-/* The nb_entry of that id, or NULL. */
+/* The entry with this id, or NULL. */
 static nb_entry *entry_at(const composition *p, double id) {
     return id >= 0 && id < p->size && id == (double)(uint32_t)id ? &p->tokens[(uint32_t)id] : NULL;
 }
 
-/* A string's bytes, out[capacity]; .data = NULL if it is none, or longer. */
+/* A string's decoded bytes in out[capacity]; .data = NULL: it is no string, or longer. */
 static nb_text decoded(nb_node string, char *out, size_t capacity) {
     nb_text raw = nb_node_raw(string);
     return raw.data && raw.size <= capacity ? (nb_text){out, nb_node_decode(string, out)} : (nb_text){0};
@@ -90,7 +90,7 @@ static bool is_byte_name(nb_node name) {
     return raw.size == 6 && nb_compare(raw.data, "<0x", 3) == 0 && raw.data[5] == '>';
 }
 
-/* The model's own: { name: id }, or of Unigram [[name, score], ...]. */
+/* The model's own vocabulary: { name: id }, or a list [[name, score], ...]. */
 static int32_t collect_vocabulary(composition *p) {
     double place = 0;
     for (nb_members w = nb_members_of(nb_node_find(p->model, "vocab")); nb_members_next(&w); place++) {
@@ -100,7 +100,7 @@ static int32_t collect_vocabulary(composition *p) {
         nb_entry *e = entry_at(p, scored ? place : nb_node_number(w.value, -1));
         if (!e || !nb_node_raw(name).data)
             return bad_id(p, name);
-        bool byte = p->form == NB_FORM_PIECES && is_byte_name(name);
+        bool byte = p->kind == NB_KIND_SPM && is_byte_name(name);
         *e = (nb_entry){
             .name = name,
             .hash = hash_of(name),
@@ -117,7 +117,7 @@ static int32_t collect_vocabulary(composition *p) {
     return NB_OK;
 }
 
-/* What an added token's object says. special: it is, whatever the object says. */
+/* Makes the entry that of an added token, by its object. special: it is special even if the object does not say so. */
 static void set_added(nb_entry *e, nb_node name, nb_node token, bool special) {
     special |= nb_node_is_set(token, "special", false);
     uint32_t flags = NB_ADDED;
@@ -151,8 +151,8 @@ static const char *const token_keys[] = {
 };
 static const char *const list_keys[] = {"additional_special_tokens", "extra_special_tokens"};
 
-/* The value of a key in special_tokens_map.json, which counts only where tokenizer_config.json has no
- * added_tokens_decoder; else the value in tokenizer_config.json. */
+/* The value of a key: that of special_tokens_map.json if tokenizer_config.json has no added_tokens_decoder, or else that
+ * of tokenizer_config.json. */
 static nb_node config_node(const composition *p, const char *key) {
     nb_node mapped =
         nb_node_find(p->config, "added_tokens_decoder").at ? (nb_node){0} : nb_node_find(p->special_map, key);
@@ -163,8 +163,8 @@ static nb_node name_of(nb_node token) {
     return nb_node_first(token) == '{' ? nb_node_find(token, "content") : token;
 }
 
-/* *out: the nb_entry of the token of this name, a new one if there is none. The id that the file gives it tells where
- * to look first, and nothing more. */
+/* *out: the entry of the token with this name, a new one if there is none. The file's id only says where to look
+ * first. */
 static int32_t entry_for(composition *p, nb_node name, double id, nb_entry **out) {
     *out = entry_at(p, id);
     if (*out && (*out)->type && same_string((*out)->name, name))
@@ -194,7 +194,7 @@ static int32_t add_special(composition *p, nb_node token) {
 static int32_t collect_further(composition *p) {
     for (nb_members w = nb_members_of(nb_node_find(p->config, "added_tokens_decoder")); nb_members_next(&w);) {
         nb_node name = nb_node_find(w.value, "content");
-        double id = 0; /* the key is a number in letters */
+        double id = 0; /* the key is a number as text */
         nb_text digits = nb_node_raw(w.key);
         for (size_t i = 0; i < digits.size && digits.data[i] >= '0' && digits.data[i] <= '9'; i++)
             id = 10 * id + (digits.data[i] - '0');
@@ -221,7 +221,7 @@ static int32_t collect_further(composition *p) {
 
 static int32_t collect_tokens(composition *p) {
     nb_node vocabulary = nb_node_find(p->model, "vocab");
-    p->listed = nb_node_first(vocabulary) == '[' && (p->form == NB_FORM_UNIGRAM || p->form == NB_FORM_PIECES);
+    p->listed = nb_node_first(vocabulary) == '[' && (p->kind == NB_KIND_UNIGRAM || p->kind == NB_KIND_SPM);
     double largest = -1, place = 0, count = 0;
     for (nb_members w = nb_members_of(vocabulary); nb_members_next(&w); place++) {
         double id = p->listed ? place : nb_node_number(w.value, -1);
@@ -233,7 +233,7 @@ static int32_t collect_tokens(composition *p) {
         largest = NB_MAX(largest, id);
         count++;
     }
-    bool shaped = p->listed || (p->form != NB_FORM_UNIGRAM && nb_node_first(vocabulary) == '{');
+    bool shaped = p->listed || (p->kind != NB_KIND_UNIGRAM && nb_node_first(vocabulary) == '{');
     if (!shaped || largest < 0 || largest >= MOST_TOKENS)
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tokenizer.json has no vocabulary of 1 to %u tokens; the file is damaged",
                        (uint32_t)MOST_TOKENS);
@@ -251,16 +251,16 @@ static int32_t collect_tokens(composition *p) {
     NB_TRY(collect_added(p));
     NB_TRY(collect_further(p));
     if (p->rows && p->size > p->rows)
-        nb_compose_only(p->x, "its tokenizer has more tokens than its embedding has rows");
+        nb_compose_only_nibble(p->x, "its tokenizer has more tokens than its embedding has rows");
     p->size = NB_MAX(p->size, p->rows);
     for (uint32_t i = 0; i < p->size; i++)
         p->longest = NB_MAX(p->longest, nb_node_raw(p->tokens[i].name).size);
     nb_node by_id = nb_node_find(p->model, "unk_id");
-    if (p->form == NB_FORM_UNIGRAM && p->class.unknown >= 0)
+    if (p->kind == NB_KIND_UNIGRAM && p->class.unknown >= 0)
         p->unknown = p->class.unknown;
     else
         p->unknown = by_id.at ? nb_node_number(by_id, -1) : id_of(p, nb_node_find(p->model, "unk_token"));
-    nb_entry *unknown = p->form == NB_FORM_BYTES ? NULL : entry_at(p, p->unknown);
+    nb_entry *unknown = p->kind == NB_KIND_BPE ? NULL : entry_at(p, p->unknown);
     if (unknown)
         unknown->type = NB_TOKEN_UNKNOWN;
     return NB_OK;
@@ -271,7 +271,7 @@ static bool is_marked(const nb_entry *e) {
     return e->type == NB_TOKEN_USER_DEFINED && e->flags & NB_OWN;
 }
 
-/* llama.cpp asks for as many names as the embedding has rows, each another one. */
+/* llama.cpp needs a distinct name for each row of the embedding. */
 static void compose_gap(nb_composer *x, uint32_t id) {
     char name[24];
     nb_writer w = nb_writer_over(name, sizeof name);
@@ -279,7 +279,8 @@ static void compose_gap(nb_composer *x, uint32_t id) {
     nb_compose_text(x, (nb_text){name, w.length});
 }
 
-/* In GGUF, WordPiece's names have U+2581 where a word begins; in tokenizer.json they have ## where it continues. */
+/* In GGUF, WordPiece's names begin with ▁ if they begin a word. In tokenizer.json they begin with ## if they continue
+ * one. */
 static int32_t compose_words(const composition *p) {
     char *buffer = nb_alloc(NB_METASPACE_SIZE + p->longest);
     if (!buffer)
@@ -303,7 +304,7 @@ static int32_t compose_words(const composition *p) {
 
 static int32_t compose_names(const composition *p) {
     nb_compose_array(p->x, "tokenizer.ggml.tokens", NB_VALUE_STRING);
-    if (p->form == NB_FORM_WORDPIECE)
+    if (p->kind == NB_KIND_WORDPIECE)
         return compose_words(p);
     for (uint32_t i = 0; i < p->size; i++)
         if (p->tokens[i].type)
@@ -328,11 +329,11 @@ static void compose_merges(nb_composer *x, nb_node merges) {
 }
 
 static int32_t compose_scores(const composition *p, nb_node merges) {
-    if (p->form == NB_FORM_PIECES && !p->listed) {
+    if (p->kind == NB_KIND_SPM && !p->listed) {
         bool done;
         NB_TRY(nb_entries_score(p->tokens, p->size, merges, &done, p->err));
         if (!done)
-            nb_compose_only(p->x, "its tokens have no scores");
+            nb_compose_only_nibble(p->x, "its tokens have no scores");
     }
     nb_compose_array(p->x, "tokenizer.ggml.scores", NB_VALUE_F32);
     for (uint32_t i = 0; i < p->size; i++)
@@ -350,9 +351,9 @@ static int32_t compose_vocabulary(const composition *p) {
     nb_compose_array(x, "tokenizer.ggml.token_flags", NB_VALUE_U8);
     for (uint32_t i = 0; i < p->size; i++)
         nb_compose_u8(x, p->tokens[i].flags);
-    if (p->listed || p->form == NB_FORM_PIECES)
+    if (p->listed || p->kind == NB_KIND_SPM)
         NB_TRY(compose_scores(p, merges));
-    if (!p->listed && p->form != NB_FORM_WORDPIECE)
+    if (!p->listed && p->kind != NB_KIND_WORDPIECE)
         compose_merges(x, merges);
     return NB_OK;
 }
@@ -368,10 +369,10 @@ static double first_id(nb_node n) {
 static double id_among(const composition *p, nb_node name, nb_node id, nb_node other_id) {
     double value = id_of(p, name);
     value = value >= 0 ? value : first_id(id);
-    return value >= 0 ? value : first_id(other_id); /* -1: none, and then GGUF's fallbacks do not count either */
+    return value >= 0 ? value : first_id(other_id); /* -1: none, and then GGUF's default does not count either */
 }
 
-/* What a post-processor puts before and after a text: at most a token each. */
+/* What a post-processor puts before and after a text: at most one token each. */
 typedef struct around {
     double begin, end; /* or -1 */
     bool any, too_many;
@@ -397,7 +398,7 @@ static double second_of(nb_node pair) {
     return nb_members_next(&w) ? nb_node_number(w.value, -1) : -1;
 }
 
-/* Where there is no such token, the key is left out. */
+/* Writes the key, if there is such a token. */
 static void compose_id(const composition *p, const char *name, double id) {
     char key[64];
     nb_writer w = nb_writer_over(key, sizeof key);
@@ -420,13 +421,13 @@ static int32_t compose_around(const composition *p, double begin, double end, do
                 .any = true,
             };
         else
-            known &= nb_step_is(s.step[i], "ByteLevel"); /* it only counts characters */
+            known &= nb_step_is(s.step[i], "ByteLevel"); /* it only changes offsets */
     }
     if (!known || a.too_many)
-        return nb_steps_refuse(p->err, p->form, "post_processor", &s,
+        return nb_steps_refuse(p->err, p->kind, "post_processor", &s,
                                "TemplateProcessing with one token before and one after a text, BertProcessing, "
                                "RobertaProcessing, ByteLevel");
-    bool words = p->form == NB_FORM_WORDPIECE;
+    bool words = p->kind == NB_KIND_WORDPIECE;
     compose_id(p, "bos_token_id", a.begin >= 0 ? a.begin : begin);
     compose_id(p, "eos_token_id", end);
     compose_id(p, "closing_token_id", a.any || words ? a.end : end);
@@ -434,7 +435,7 @@ static int32_t compose_around(const composition *p, double begin, double end, do
     compose_id(p, "padding_token_id", padding);
     compose_id(p, "mask_token_id", id_of(p, config_node(p, "mask_token")));
     if (a.any && a.end >= 0 && a.end != end && !words)
-        nb_compose_only(p->x, "the token that its tokenizer puts after a text is not the one that ends texts");
+        nb_compose_only_nibble(p->x, "the token that its tokenizer puts after a text is not the one that ends texts");
     nb_compose_flag(p->x, "tokenizer.ggml.add_bos_token", a.any && a.begin >= 0);
     nb_compose_flag(p->x, "tokenizer.ggml.add_eos_token", a.any && a.end >= 0);
     return NB_OK;
@@ -459,34 +460,34 @@ static int32_t compose_tokens(const composition *p, nb_node config, nb_node gene
     return p->x->code;
 }
 
-/* ---- the forms ------------------------------------------------------------------------------------------------- */
+/* ---- the kind of the model ------------------------------------------------------------------------------------- */
 
 static bool is_said(nb_node object, const char *key) {
     nb_text text = nb_node_raw(nb_node_find(object, key));
     return text.data && text.size;
 }
 
-/* The form of the model, or -1. Old files do not name its type: what the model has tells it. */
-static int32_t form_of(nb_node model) {
+/* The nb_vocabulary_kind of the model, or -1. Old files do not name its type; then its members tell it. */
+static int32_t kind_of(nb_node model) {
     nb_node type = nb_node_find(model, "type"), vocabulary = nb_node_find(model, "vocab");
     bool merges = nb_node_find(model, "merges").at, list = nb_node_first(vocabulary) == '[';
     bool bytes = nb_node_is_set(model, "byte_fallback", false);
-    if (type.at ? nb_node_is(type, "BPE") : merges) /* prefixes and suffixes of words: as CLIP's has them */
+    if (type.at ? nb_node_is(type, "BPE") : merges) /* CLIP's has prefixes or suffixes of words */
         return is_said(model, "continuing_subword_prefix") || is_said(model, "end_of_word_suffix") ? -1
-             : bytes || list                                                                       ? NB_FORM_PIECES
-                                                                                                   : NB_FORM_BYTES;
+             : bytes || list                                                                       ? NB_KIND_SPM
+                                                                                                   : NB_KIND_BPE;
     if (type.at ? nb_node_is(type, "Unigram") : list)
-        return bytes ? -1 : NB_FORM_UNIGRAM;
+        return bytes ? -1 : NB_KIND_UNIGRAM;
     bool words = type.at ? nb_node_is(type, "WordPiece") : is_said(model, "continuing_subword_prefix");
-    return words ? NB_FORM_WORDPIECE : -1;
+    return words ? NB_KIND_WORDPIECE : -1;
 }
 
 int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb_error *err) {
     static const char *const models[] = {
-        [NB_FORM_BYTES] = "gpt2",
-        [NB_FORM_PIECES] = "llama",
-        [NB_FORM_UNIGRAM] = "t5",
-        [NB_FORM_WORDPIECE] = "bert",
+        [NB_KIND_BPE] = "gpt2",
+        [NB_KIND_SPM] = "llama",
+        [NB_KIND_UNIGRAM] = "t5",
+        [NB_KIND_WORDPIECE] = "bert",
     };
     nb_node tokenizer = files->tokenizer;
     if (!tokenizer.at) {
@@ -498,8 +499,8 @@ int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb
                        "tokenizer_config.json: split_special_tokens is set, which is not supported: it is for the "
                        "caller to say whether special tokens are parsed");
     nb_node model = nb_node_find(tokenizer, "model");
-    int32_t form = form_of(model);
-    if (form < 0)
+    int32_t kind = kind_of(model);
+    if (kind < 0)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "tokenizer.json: this model of the type \"%t\" is not supported; supported are BPE without "
                        "prefixes and suffixes of words, Unigram without byte_fallback and WordPiece",
@@ -511,14 +512,14 @@ int32_t nb_tokenizer_compose(nb_composer *x, const nb_tokenizer_files *files, nb
         .special_map = files->special_map,
         .added = files->added,
         .model = model,
-        .form = (nb_tokenizer_form)form,
+        .kind = (nb_vocabulary_kind)kind,
         .rows = files->rows < MOST_TOKENS ? (uint32_t)files->rows : 0,
         .err = err,
     };
-    nb_compose_string(x, "tokenizer.ggml.model", nb_text_of(models[form]));
+    nb_compose_string(x, "tokenizer.ggml.model", nb_text_of(models[kind]));
     p.class = nb_tokenizer_class_of(files->config, files->model);
-    NB_TRY(nb_steps_compose(x, tokenizer, p.form, &p.class, err));
-    bool pieces = p.form == NB_FORM_UNIGRAM || p.form == NB_FORM_WORDPIECE; /* of BPE the key is ignored */
+    NB_TRY(nb_steps_compose(x, tokenizer, p.kind, &p.class, err));
+    bool pieces = p.kind == NB_KIND_UNIGRAM || p.kind == NB_KIND_WORDPIECE; /* for BPE the key is ignored */
     nb_compose_flag(x, "tokenizer.ggml.decoder.clean_up",
                     pieces && nb_node_is_set(files->config, "clean_up_tokenization_spaces", false));
     int32_t code = collect_tokens(&p);

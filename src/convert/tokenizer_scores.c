@@ -19,7 +19,7 @@ static bool is_spelled(const nb_entry *token, nb_text text) {
     return name.data && nb_text_equal(name, text);
 }
 
-/* The slot of the token that is spelled so, or the free one where it would be. */
+/* The slot of the token with this name, or the free slot where it would be. */
 static uint32_t *slot_of(index *x, nb_text text, uint32_t hash) {
     uint32_t at = hash & x->mask;
     for (; x->slots[at] != NONE; at = (at + 1) & x->mask) {
@@ -38,7 +38,7 @@ static void fill(index *x, uint32_t n, uint64_t most) {
             *slot_of(x, nb_spelled(x->tokens[i].name, buffer), x->tokens[i].hash) = i;
 }
 
-/* What a merge makes, out[2 * NB_LONGEST_ESCAPED]; .data = NULL if it is longer. */
+/* The name of a merge's result, in out[2 * NB_LONGEST_ESCAPED]; .data = NULL if it is longer. */
 static nb_text merged(nb_node merge, char *out) {
     nb_members two = nb_members_of(merge);
     nb_node part[2] = {merge};

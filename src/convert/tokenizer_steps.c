@@ -1,23 +1,22 @@
 #include "tokenizer_steps.h"
 
 #include "../base/writer.h"
-#include "../text/vocabulary.h"
 
-static const char *const form_words[] = {
-    [NB_FORM_BYTES] = "byte-level BPE",
-    [NB_FORM_PIECES] = "BPE with byte_fallback",
-    [NB_FORM_UNIGRAM] = "Unigram",
-    [NB_FORM_WORDPIECE] = "WordPiece",
+static const char *const kind_words[] = {
+    [NB_KIND_BPE] = "byte-level BPE",
+    [NB_KIND_SPM] = "BPE with byte_fallback",
+    [NB_KIND_UNIGRAM] = "Unigram",
+    [NB_KIND_WORDPIECE] = "WordPiece",
 };
 
 typedef struct composition {
     nb_composer *x;
     nb_node tokenizer, model;
-    nb_tokenizer_form form;
+    nb_vocabulary_kind kind;
     bool nfc, prepends, escapes, strips_start, strips_end; /* what the normalizers do */
-    uint32_t joins;                                        /* ... with spaces in a row: 1: one space; 2: U+2581 */
+    uint32_t joins;                                        /* ... with spaces in a row: 1: one space; 2: ▁ */
     nb_node charsmap;
-    nb_tokenizer_class class; /* NB_CLASS_FILE where it is of another form */
+    nb_tokenizer_class class; /* NB_TOKENIZER_FILE if it is of another kind */
     nb_error *err;
 } composition;
 
@@ -31,7 +30,7 @@ bool nb_step_is(nb_node step, const char *type) {
 
 /* ---- steps ----------------------------------------------------------------------------------------------------- */
 
-/* A JSON text is never deep (nb_json_check), so this may recurse. NOLINTNEXTLINE(misc-no-recursion) */
+/* The depth of JSON is limited (nb_json_check), so this may recurse. NOLINTNEXTLINE(misc-no-recursion) */
 static void add_steps(nb_node part, const char *list, nb_steps *out) {
     if (nb_node_first(part) != '{')
         return; /* null */
@@ -51,13 +50,13 @@ nb_steps nb_steps_of(nb_node tokenizer, const char *part, const char *list) {
     return out;
 }
 
-/* The expression or the text that a step looks for. */
+/* The expression or the text that a step searches for. */
 static nb_text pattern_of(nb_node step) {
     nb_text regex = nb_node_raw(find2(step, "pattern", "Regex"));
     return regex.data ? regex : nb_node_raw(find2(step, "pattern", "String"));
 }
 
-int32_t nb_steps_refuse(nb_error *err, nb_tokenizer_form form, const char *part, const nb_steps *s,
+int32_t nb_steps_refuse(nb_error *err, nb_vocabulary_kind kind, const char *part, const nb_steps *s,
                         const char *supported) {
     char listed[320] = "";
     nb_writer w = nb_writer_over(listed, sizeof listed);
@@ -67,10 +66,10 @@ int32_t nb_steps_refuse(nb_error *err, nb_tokenizer_form form, const char *part,
             nb_write(&w, " \"%t\"", pattern_of(s->step[i]));
     }
     return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tokenizer.json: this %s of %s is not supported; supported: %s; it is: %s",
-                   part, form_words[form], supported, s->n ? listed : "none");
+                   part, kind_words[kind], supported, s->n ? listed : "none");
 }
 
-/* Whether a string says this, \r and \n in it being written as escapes. */
+/* Whether a string equals this one, in which \r and \n are written as escapes. */
 static bool spells(nb_node string, const char *expected) {
     char text[4096];
     nb_text raw = nb_node_raw(string);
@@ -85,7 +84,7 @@ static bool spells(nb_node string, const char *expected) {
             c = c == '\r' ? 'r' : 'n';
         }
         if (!*expected || *expected != c)
-            return false; /* (a string may hold a zero) */
+            return false; /* c may be a zero byte */
     }
     return !*expected;
 }
@@ -118,15 +117,15 @@ static bool spells(nb_node string, const char *expected) {
 #define DEEPSEEK_SYMBOLS "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"
 #define KANA_HAN "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 #define WIDE "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
-/* Digits is the expression that does the same. */
+/* The step Digits has the name of the expression that does the same. */
 #define DIGIT "\\p{N}"
 #define DIGITS "\\p{N}+"
 #define PUNCTUATION "Punctuation"     /* Contiguous */
 #define BYTES "ByteLevel"             /* without its own expression */
 #define GPT2_BYTES "GPT-2, ByteLevel" /* with it, which is GPT-2's */
 
-/* The steps, and what GGUF calls a pre-tokenizer that does the same. whole: the expression leaves nothing out, so that
- * to isolate what it matches is to remove what it does not. */
+/* The steps, and GGUF's name for a pre-tokenizer that does the same. whole: the expression matches everything, so "keep
+ * the matches" (Isolated) and "remove the rest" (Removed, inverted) are the same. */
 static const struct {
     const char *pre;
     bool whole;
@@ -143,10 +142,10 @@ static const struct {
     {"tekken", true, {CASED("", ""), BYTES}},
     {"gpt-4o", true, {CASED("{1,3}", CONTRACTION "?"), BYTES}},
     {"deepseek-v3", false, {"\\p{N}{1,3}", KANA_HAN, DEEPSEEK3, BYTES}},
-    /* (GGUF's takes DIGITS, and merges learned behind DIGIT join none) */
+    /* GGUF's cuts by DIGITS. The result is the same, as merges that were learned after DIGIT join no digits. */
     {"deepseek-llm", false, {"[\\r\\n]", "\\s?[" DEEPSEEK_LETTERS "]+", DEEPSEEK_SYMBOLS, "\\s+$", WIDE, DIGIT, BYTES}},
     {"deepseek-coder", false, {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", WIDE, DIGIT, BYTES}},
-    /* (nor does GGUF's cut before and after DIGITS, of which no merge here knows either) */
+    /* GGUF's does not cut by DIGITS. The result is the same, as no merge joins a digit and something else. */
     {"falcon", false, {PUNCTUATION, GPT2_BYTES, DIGITS, "[0-9][0-9][0-9]"}},
 };
 
@@ -166,18 +165,18 @@ static bool is_step(nb_node step, const char *expected, bool whole) {
            nb_text_is(name, nb_node_is_set(step, "use_regex", true) ? GPT2_BYTES : BYTES);
 }
 
-/* llama.cpp tells from the name of the pre-tokenizer whether the merges of a word that is a token are ignored. Names of
- * the same expression differ in that. */
+/* In llama.cpp, the name of the pre-tokenizer also says whether the merges of a word that is a token are ignored. Two
+ * names with the same expression may differ in that. */
 static void compose_pre(const composition *p, const char *pre, bool ignores, bool spaced) {
     bool llama = nb_text_is(nb_text_of(pre), "llama-bpe"), tekken = nb_text_is(nb_text_of(pre), "tekken");
     nb_compose_string(p->x, "tokenizer.ggml.pre", nb_text_of(llama && !ignores ? "smaug-bpe" : pre));
     nb_compose_flag(p->x, "tokenizer.ggml.ignore_merges", ignores);
     nb_compose_flag(p->x, "tokenizer.ggml.add_space_prefix_to_words", spaced);
     if (spaced)
-        nb_compose_only(p->x, "its tokenizer puts a space before a text");
+        nb_compose_only_nibble(p->x, "its tokenizer puts a space before a text");
     if (!llama && tekken != ignores)
-        nb_compose_only(p->x, ignores ? "its tokenizer ignores the merges of a word that is a token"
-                                      : "its tokenizer heeds the merges of a word that is a token");
+        nb_compose_only_nibble(p->x, ignores ? "its tokenizer ignores the merges of a word that is a token"
+                                             : "its tokenizer heeds the merges of a word that is a token");
 }
 
 static int32_t compose_pretokenizer(composition *p) {
@@ -185,9 +184,9 @@ static int32_t compose_pretokenizer(composition *p) {
     bool spaced = false;
     for (uint32_t i = 0; i < s.n; i++)
         spaced |= nb_step_is(s.step[i], "ByteLevel") && nb_node_is_set(s.step[i], "add_prefix_space", true);
-    if (p->class.kind == NB_CLASS_BYTE_LEVEL && s.n == 1)
+    if (p->class.kind == NB_TOKENIZER_BYTE_LEVEL && s.n == 1)
         spaced = p->class.prefix_space;
-    bool known = !s.too_many && !(spaced && s.n > 1); /* else each piece of the steps before would get a space */
+    bool known = !s.too_many && !(spaced && s.n > 1); /* else each piece of the earlier steps would get a space */
     for (size_t i = 0; i < sizeof pretokenizers / sizeof *pretokenizers && known; i++) {
         uint32_t n = 0;
         while (pretokenizers[i].steps[n] && n < s.n &&
@@ -198,7 +197,7 @@ static int32_t compose_pretokenizer(composition *p) {
         compose_pre(p, pretokenizers[i].pre, nb_node_is_set(p->model, "ignore_merges", false), spaced);
         return NB_OK;
     }
-    return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
+    return nb_steps_refuse(p->err, p->kind, "pre_tokenizer", &s,
                            "those of GPT-2, SmolLM, Llama 3, Qwen, Tekken, GPT-4o, DeepSeek, Falcon");
 }
 
@@ -223,21 +222,21 @@ static void read_bert_normalizer(const composition *p, nb_node step) {
                             nb_node_is_set(step, "handle_chinese_chars", true));
 }
 
-/* The order of the steps that normalize.c has: each may come after those before it. */
-enum { NOTHING, COMPOSES, MAPS, STRIPS, JOINS, MARKS };
+/* The order in which normalize.c has the steps. A file must have them in this order. */
+enum { NOTHING, COMPOSES, MAPS, STRIPS, JOINS, ESCAPES };
 
 static int32_t read_normalizer(composition *p, nb_node step) {
     if (nb_step_is(step, "NFC"))
         return p->nfc = true, COMPOSES;
-    if (p->form == NB_FORM_PIECES) {
+    if (p->kind == NB_KIND_SPM) {
         bool prepends = nb_step_is(step, "Prepend") && spells(nb_node_find(step, "prepend"), NB_METASPACE);
         bool escapes = is_replacement(step, "String", " ", NB_METASPACE);
         p->prepends |= prepends;
         p->escapes |= escapes;
         if (prepends || escapes)
-            return MARKS;
+            return ESCAPES;
     }
-    if (p->form == NB_FORM_UNIGRAM || p->form == NB_FORM_PIECES) {
+    if (p->kind == NB_KIND_UNIGRAM || p->kind == NB_KIND_SPM) {
         if (nb_step_is(step, "Precompiled")) {
             p->charsmap = nb_node_find(step, "precompiled_charsmap");
             return MAPS;
@@ -247,19 +246,19 @@ static int32_t read_normalizer(composition *p, nb_node step) {
             p->strips_end |= nb_node_is_set(step, "strip_right", true);
             return STRIPS;
         }
-        bool mark = is_replacement(step, "Regex", " {2,}", NB_METASPACE);
-        if (!mark && !is_replacement(step, "Regex", " {2,}", " "))
+        bool metaspace = is_replacement(step, "Regex", " {2,}", NB_METASPACE);
+        if (!metaspace && !is_replacement(step, "Regex", " {2,}", " "))
             return NOTHING;
-        p->joins = mark ? 2 : 1;
+        p->joins = metaspace ? 2 : 1;
         return JOINS;
     }
-    if (p->form != NB_FORM_WORDPIECE || !nb_step_is(step, "BertNormalizer"))
+    if (p->kind != NB_KIND_WORDPIECE || !nb_step_is(step, "BertNormalizer"))
         return NOTHING;
     read_bert_normalizer(p, step);
     return MAPS;
 }
 
-/* The class keeps no other steps. */
+/* XLMRobertaTokenizer and T5Tokenizer keep no other steps. */
 static void keep_precompiled(nb_steps *s) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < s->n; i++)
@@ -270,28 +269,29 @@ static void keep_precompiled(nb_steps *s) {
 
 static int32_t read_normalizers(composition *p) {
     static const char *const supported[] = {
-        [NB_FORM_BYTES] = "none, NFC",
-        [NB_FORM_PIECES] = ("NFC, Precompiled, Strip, Replace \" {2,}\" by one space, Prepend U+2581, Replace \" \" by "
-                            "U+2581, in this order"),
-        [NB_FORM_UNIGRAM] = "NFC, Precompiled, Strip, Replace \" {2,}\" by one space, in this order",
-        [NB_FORM_WORDPIECE] = "NFC, BertNormalizer",
+        [NB_KIND_BPE] = "none, NFC",
+        [NB_KIND_SPM] = ("NFC, Precompiled, Strip, Replace \" {2,}\" by one space, Prepend U+2581, Replace \" \" by "
+                         "U+2581, in this order"),
+        [NB_KIND_UNIGRAM] = "NFC, Precompiled, Strip, Replace \" {2,}\" by one space, in this order",
+        [NB_KIND_WORDPIECE] = "NFC, BertNormalizer",
     };
     nb_steps s = nb_steps_of(p->tokenizer, "normalizer", "normalizers");
-    if (p->class.kind == NB_CLASS_BERT || p->class.kind == NB_CLASS_LLAMA || p->class.kind == NB_CLASS_BYTE_LEVEL)
+    if (p->class.kind == NB_TOKENIZER_BERT || p->class.kind == NB_TOKENIZER_LLAMA ||
+        p->class.kind == NB_TOKENIZER_BYTE_LEVEL)
         s.n = 0;
-    if (p->class.kind == NB_CLASS_BERT) {
+    if (p->class.kind == NB_TOKENIZER_BERT) {
         compose_bert_normalizer(p, p->class.lower, p->class.strip_accents, true, p->class.space_chinese);
         return NB_OK;
     }
-    if (p->class.kind == NB_CLASS_UNIGRAM)
+    if (p->class.kind == NB_TOKENIZER_UNIGRAM)
         keep_precompiled(&s);
-    bool known = !s.too_many && (s.n || p->form != NB_FORM_WORDPIECE);
+    bool known = !s.too_many && (s.n || p->kind != NB_KIND_WORDPIECE);
     for (int32_t i = 0, last = NOTHING, now; i < (int32_t)s.n && known; i++, last = now) {
         now = read_normalizer(p, s.step[i]);
-        known = now != NOTHING && (now > last || now == MARKS);
+        known = now != NOTHING && (now > last || now == ESCAPES);
     }
     if (!known)
-        return nb_steps_refuse(p->err, p->form, "normalizer", &s, supported[p->form]);
+        return nb_steps_refuse(p->err, p->kind, "normalizer", &s, supported[p->kind]);
     nb_compose_flag(p->x, "tokenizer.ggml.normalizer.nfc", p->nfc);
     nb_compose_flag(p->x, "tokenizer.ggml.normalizer.strip_left", p->strips_start);
     nb_compose_flag(p->x, "tokenizer.ggml.normalizer.strip_right", p->strips_end);
@@ -332,10 +332,10 @@ static int32_t compose_charsmap(const composition *p) {
     return NB_OK;
 }
 
-/* ---- where the space before a word comes from ------------------------------------------------------------------ */
+/* ---- spaces of SentencePiece's models -------------------------------------------------------------------------- */
 
 static void compose_class_metaspace(const composition *p) {
-    bool llama = p->class.kind == NB_CLASS_LLAMA;
+    bool llama = p->class.kind == NB_TOKENIZER_LLAMA;
     nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.metaspace", true);
     nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.split", !llama);
     nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.split_white", !llama);
@@ -345,7 +345,7 @@ static void compose_class_metaspace(const composition *p) {
                                                   : NB_PREPEND_ALWAYS);
 }
 
-/* Metaspace makes spaces U+2581 and puts one before a text that has none there. */
+/* Metaspace: spaces become ▁, and one is put before a text that does not begin with a space. */
 static bool compose_metaspace(const composition *p, nb_node step) {
     nb_node scheme = nb_node_find(step, "prepend_scheme");
     bool never = nb_node_is(scheme, "never"), first = nb_node_is(scheme, "first");
@@ -361,44 +361,44 @@ static bool compose_metaspace(const composition *p, nb_node step) {
            (!scheme.at || never || first || nb_node_is(scheme, "always"));
 }
 
-/* What llama.cpp knows of spaces. It puts one before each piece between special tokens, or before none. */
+/* Writes llama.cpp's keys for spaces. It puts a space before each segment between special tokens, or before none. */
 static void compose_space_keys(const composition *p) {
     double prepends = nb_checkpoint_number(p->x->c, "tokenizer.ggml.pre_tokenizer.prepends", NB_PREPEND_NEVER);
     double splits = nb_checkpoint_number(p->x->c, "tokenizer.ggml.pre_tokenizer.split_white", 0);
-    bool unigram = p->form == NB_FORM_UNIGRAM;
+    bool unigram = p->kind == NB_KIND_UNIGRAM;
     nb_compose_flag(p->x, "tokenizer.ggml.add_space_prefix", p->prepends || prepends != NB_PREPEND_NEVER);
     if (unigram)
         nb_compose_flag(p->x, "tokenizer.ggml.remove_extra_whitespaces", p->joins || splits != 0);
     else if (nb_node_raw(p->charsmap).data || p->strips_start || p->strips_end || p->joins)
-        nb_compose_only(p->x, "its tokenizer normalizes texts");
+        nb_compose_only_nibble(p->x, "its tokenizer normalizes texts");
 }
 
 static int32_t compose_spaces(const composition *p) {
     nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
     nb_node step = s.n ? s.step[0] : (nb_node){0};
     bool words = s.n && nb_step_is(step, "WhitespaceSplit"), known;
-    if (p->class.kind != NB_CLASS_FILE) {
+    if (p->class.kind != NB_TOKENIZER_FILE) {
         compose_class_metaspace(p);
         return compose_charsmap(p);
     }
     nb_compose_flag(p->x, "tokenizer.ggml.pre_tokenizer.split_white", words);
     if (s.n == 1u + words && nb_step_is(s.step[words], "Metaspace"))
         known = compose_metaspace(p, s.step[words]);
-    else /* (Gemma's splits at spaces when there are none any more) */
+    else /* Gemma's file has a Split at spaces, but its normalizer has replaced them all */
         known = p->escapes &&
                 (!s.n || (s.n == 1 && nb_step_is(step, "Split") && spells(find2(step, "pattern", "String"), " ")));
     if (!known)
-        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s,
-                               p->form == NB_FORM_PIECES ? "Metaspace, WhitespaceSplit and Metaspace, or none after a "
-                                                           "normalizer that replaces spaces by U+2581"
-                                                         : "Metaspace, WhitespaceSplit and Metaspace");
+        return nb_steps_refuse(p->err, p->kind, "pre_tokenizer", &s,
+                               p->kind == NB_KIND_SPM ? "Metaspace, WhitespaceSplit and Metaspace, or none after a "
+                                                        "normalizer that replaces spaces by U+2581"
+                                                      : "Metaspace, WhitespaceSplit and Metaspace");
     return compose_charsmap(p);
 }
 
 static int32_t check_wordpiece(const composition *p) {
     nb_steps s = nb_steps_of(p->tokenizer, "pre_tokenizer", "pretokenizers");
     if (s.n != 1 || !nb_step_is(s.step[0], "BertPreTokenizer"))
-        return nb_steps_refuse(p->err, p->form, "pre_tokenizer", &s, "BertPreTokenizer");
+        return nb_steps_refuse(p->err, p->kind, "pre_tokenizer", &s, "BertPreTokenizer");
     if (!nb_node_is(nb_node_find(p->model, "continuing_subword_prefix"), "##") ||
         nb_node_number(nb_node_find(p->model, "max_input_chars_per_word"), 100) != 100)
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
@@ -407,23 +407,23 @@ static int32_t check_wordpiece(const composition *p) {
     return NB_OK;
 }
 
-/* What the decoders do. Strip works on tokens, so only behind Fuse does it strip the text. */
+/* What the decoders do. Strip works on tokens; only after Fuse it strips the whole text. */
 typedef struct decoding {
-    bool byte_level, byte_fallback, marks, drop_first, cleanup, fused, words;
+    bool byte_level, byte_fallback, unescape, drop_first, cleanup, fused, words;
     double strip;
 } decoding;
 
-static bool read_decoder(decoding *d, nb_node step, nb_tokenizer_form form) {
-    if (form == NB_FORM_BYTES)
+static bool read_decoder(decoding *d, nb_node step, nb_vocabulary_kind kind) {
+    if (kind == NB_KIND_BPE)
         return d->byte_level = nb_step_is(step, "ByteLevel");
-    if (form == NB_FORM_WORDPIECE) {
+    if (kind == NB_KIND_WORDPIECE) {
         nb_node prefix = nb_node_find(step, "prefix");
         d->cleanup = nb_node_is_set(step, "cleanup", true);
         return d->words = nb_step_is(step, "WordPiece") && (!prefix.at || nb_node_is(prefix, "##"));
     }
     if (nb_step_is(step, "Metaspace")) {
         nb_node scheme = nb_node_find(step, "prepend_scheme");
-        d->marks = true;
+        d->unescape = true;
         d->drop_first = scheme.at ? !nb_node_is(scheme, "never") : nb_node_is_set(step, "add_prefix_space", true);
         return !d->fused && spells(nb_node_find(step, "replacement"), NB_METASPACE);
     }
@@ -432,78 +432,78 @@ static bool read_decoder(decoding *d, nb_node step, nb_tokenizer_form form) {
         return nb_node_number(nb_node_find(step, "stop"), 0) == 0 &&
                (d->strip == 0 || (d->fused && nb_node_is(nb_node_find(step, "content"), " ")));
     }
-    bool bytes = nb_step_is(step, "ByteFallback") && form == NB_FORM_PIECES && !d->fused;
-    bool fuses = nb_step_is(step, "Fuse"), marks = is_replacement(step, "String", NB_METASPACE, " ") && !d->drop_first;
+    bool bytes = nb_step_is(step, "ByteFallback") && kind == NB_KIND_SPM && !d->fused;
+    bool fuses = nb_step_is(step, "Fuse"),
+         unescape = is_replacement(step, "String", NB_METASPACE, " ") && !d->drop_first;
     d->byte_fallback |= bytes;
     d->fused |= fuses;
-    d->marks |= marks;
-    return bytes || fuses || marks;
+    d->unescape |= unescape;
+    return bytes || fuses || unescape;
 }
 
 static void compose_decoding(const composition *p, decoding d, bool joins) {
     nb_compose_flag(p->x, "tokenizer.ggml.decoder.byte_level", d.byte_level);
     nb_compose_flag(p->x, "tokenizer.ggml.decoder.byte_fallback", d.byte_fallback);
-    nb_compose_flag(p->x, "tokenizer.ggml.decoder.marks", d.marks);
+    nb_compose_flag(p->x, "tokenizer.ggml.decoder.marks", d.unescape);
     nb_compose_flag(p->x, "tokenizer.ggml.decoder.drop_first", d.drop_first);
     nb_compose_flag(p->x, "tokenizer.ggml.decoder.cleanup", d.cleanup);
     nb_compose_flag(p->x, "tokenizer.ggml.decoder.joins", joins);
     nb_compose_number(p->x, "tokenizer.ggml.decoder.strip", d.strip);
 }
 
-/* Of a class that has decoders of its own. */
+/* The decoders of a class that has its own. */
 static decoding class_decoding(const nb_tokenizer_class *class) {
-    if (class->kind == NB_CLASS_BERT)
+    if (class->kind == NB_TOKENIZER_BERT)
         return (decoding){.words = true, .cleanup = true};
-    if (class->kind == NB_CLASS_LLAMA)
-        return (decoding){.byte_fallback = true, .marks = true, .fused = true, .strip = class->prefix_space};
-    return (decoding){.marks = true, .drop_first = class->prefix_space};
+    if (class->kind == NB_TOKENIZER_LLAMA)
+        return (decoding){.byte_fallback = true, .unescape = true, .fused = true, .strip = class->prefix_space};
+    return (decoding){.unescape = true, .drop_first = class->prefix_space};
 }
 
 static int32_t compose_decoders(const composition *p) {
     static const char *const supported[] = {
-        [NB_FORM_BYTES] = "ByteLevel",
-        [NB_FORM_PIECES] =
-            "Replace of U+2581 by a space, ByteFallback, Fuse, Strip of spaces at the beginning, Metaspace",
-        [NB_FORM_UNIGRAM] = "Metaspace, Replace of U+2581 by a space, Fuse, Strip of spaces at the beginning",
-        [NB_FORM_WORDPIECE] = "WordPiece",
+        [NB_KIND_BPE] = "ByteLevel",
+        [NB_KIND_SPM] = "Replace of U+2581 by a space, ByteFallback, Fuse, Strip of spaces at the beginning, Metaspace",
+        [NB_KIND_UNIGRAM] = "Metaspace, Replace of U+2581 by a space, Fuse, Strip of spaces at the beginning",
+        [NB_KIND_WORDPIECE] = "WordPiece",
     };
     nb_steps s = nb_steps_of(p->tokenizer, "decoder", "decoders");
     decoding d = {0};
-    if (p->class.kind != NB_CLASS_FILE && p->class.kind != NB_CLASS_BYTE_LEVEL) {
+    if (p->class.kind != NB_TOKENIZER_FILE && p->class.kind != NB_TOKENIZER_BYTE_LEVEL) {
         compose_decoding(p, class_decoding(&p->class), false);
         return NB_OK;
     }
-    bool known = !s.too_many && (s.n == 1 || p->form == NB_FORM_PIECES || p->form == NB_FORM_UNIGRAM || !s.n);
+    bool known = !s.too_many && (s.n == 1 || p->kind == NB_KIND_SPM || p->kind == NB_KIND_UNIGRAM || !s.n);
     for (uint32_t i = 0; i < s.n && known; i++)
-        known = read_decoder(&d, s.step[i], p->form);
+        known = read_decoder(&d, s.step[i], p->kind);
     if (!known)
-        return nb_steps_refuse(p->err, p->form, "decoder", &s, supported[p->form]);
+        return nb_steps_refuse(p->err, p->kind, "decoder", &s, supported[p->kind]);
     compose_decoding(p, d, !s.n);
     return NB_OK;
 }
 
-int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_tokenizer_form form, const nb_tokenizer_class *class,
+int32_t nb_steps_compose(nb_composer *x, nb_node tokenizer, nb_vocabulary_kind kind, const nb_tokenizer_class *class,
                          nb_error *err) {
-    static const nb_tokenizer_form forms[] = {
-        [NB_CLASS_BERT] = NB_FORM_WORDPIECE,
-        [NB_CLASS_BYTE_LEVEL] = NB_FORM_BYTES,
-        [NB_CLASS_LLAMA] = NB_FORM_PIECES,
-        [NB_CLASS_UNIGRAM] = NB_FORM_UNIGRAM,
+    static const nb_vocabulary_kind kinds[] = {
+        [NB_TOKENIZER_BERT] = NB_KIND_WORDPIECE,
+        [NB_TOKENIZER_BYTE_LEVEL] = NB_KIND_BPE,
+        [NB_TOKENIZER_LLAMA] = NB_KIND_SPM,
+        [NB_TOKENIZER_UNIGRAM] = NB_KIND_UNIGRAM,
     };
-    composition p = {.x = x, .tokenizer = tokenizer, .form = form, .err = err};
+    composition p = {.x = x, .tokenizer = tokenizer, .kind = kind, .err = err};
     p.model = nb_node_find(tokenizer, "model");
-    if (class->kind != NB_CLASS_FILE && forms[class->kind] == form)
+    if (class->kind != NB_TOKENIZER_FILE && kinds[class->kind] == kind)
         p.class = *class;
     NB_TRY(read_normalizers(&p));
     NB_TRY(compose_decoders(&p));
-    switch (form) {
-    case NB_FORM_BYTES: return compose_pretokenizer(&p);
-    case NB_FORM_PIECES:
-    case NB_FORM_UNIGRAM:
+    switch (kind) {
+    case NB_KIND_BPE: return compose_pretokenizer(&p);
+    case NB_KIND_SPM:
+    case NB_KIND_UNIGRAM:
         NB_TRY(compose_spaces(&p));
         compose_space_keys(&p);
         break;
-    case NB_FORM_WORDPIECE: NB_TRY(check_wordpiece(&p)); break;
+    case NB_KIND_WORDPIECE: NB_TRY(check_wordpiece(&p)); break;
     }
     nb_compose_string(x, "tokenizer.ggml.pre", nb_text_of("default"));
     return NB_OK;

@@ -27,10 +27,10 @@ static void check_matrix(nb_arrangement arrangement) {
         .shape = {transposed ? ROWS : COLUMNS, transposed ? COLUMNS : ROWS, 1, 1},
     };
     nb_tensor_info to = from;
-    nb_origin origin = {.next = NB_NONE, .row = NB_NONE, .bytes = (uint8_t *)in};
+    nb_source origin = {.next = NB_NONE, .row = NB_NONE, .bytes = (uint8_t *)in};
     nb_target target = {.arrangement = arrangement, .missing = 1, .groups = GROUPS, .group_heads = GROUP_HEADS};
     nb_plan plan = {
-        .origins = &origin,
+        .sources = &origin,
         .targets = &target,
         .in = {.tensors = &from, .n_tensors = 1},
         .out = {.tensors = &to, .n_tensors = 1},
