@@ -95,9 +95,9 @@ static int32_t add_order(nb_plan *plan, uint32_t target, uint64_t columns) {
 static int32_t refuse_shape(const nb_plan *plan, uint32_t target, uint64_t rows, uint64_t columns, nb_error *err) {
     const nb_quantization *q = &plan->targets[target].quantization;
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "tensor %t is quantized, of %l rows and %l columns in groups of %l, %u bits each; that is not "
-                   "supported",
-                   nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]), rows, columns, q->group, q->bits);
+                   "tensor %t is quantized to %u bits in groups of %l columns, and has %l rows and %l columns; that is "
+                   "not supported",
+                   nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]), q->bits, q->group, rows, columns);
 }
 
 /* Sets the target's type and shape, and checks all its sources but the scales. Adding a target may move all others in
@@ -186,8 +186,8 @@ static int32_t check_blocks(nb_plan *plan, uint32_t target, const nb_tensor_info
     uint64_t weights = t->bytes * 2, columns = plan->targets[target].columns;
     if (state == NB_NONE || weights % columns)
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the quantized matrix %t has %l weights, which are no rows of the %l that config.json asks for, "
-                       "or no quant_state; the files are not whole, or not of one model",
+                       "the quantized matrix %t has no quant_state, or its %l weights are not whole rows of %l, as "
+                       "config.json says; files are missing, or do not belong together",
                        name, weights, columns);
     const nb_tensor_info *s = &plan->in.tensors[scales];
     bool nested = s->type == NB_TYPE_U8,
@@ -197,8 +197,8 @@ static int32_t check_blocks(nb_plan *plan, uint32_t target, const nb_tensor_info
     NB_TRY(check_source(plan, target, NB_ROLE_SCALE_CODEBOOK, 256 * 4, err));
     if (nested && (nb_plan_source(plan, target, NB_ROLE_SCALE_CODEBOOK) == NB_NONE ||
                    nb_plan_source(plan, target, NB_ROLE_SCALE_SCALES) == NB_NONE))
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the matrix %t lacks nested_absmax or nested_quant_map; the files are not whole", name);
+        return NB_FAIL(err, NB_ERR_FORMAT, "the matrix %t lacks nested_absmax or nested_quant_map; files are missing",
+                       name);
     uint32_t more = nb_plan_source(plan, target, NB_ROLE_SCALE_SCALES);
     if (more != NB_NONE)
         NB_TRY(check_source(plan, target, NB_ROLE_SCALE_SCALES, plan->in.tensors[more].shape[0] * 4, err));
@@ -225,9 +225,7 @@ int32_t nb_arrangement_check(nb_plan *plan, uint32_t target, nb_error *err) {
     bool needs_zeros = to->arrangement <= NB_AS_AWQ && !to->quantization.symmetric;
     if (codes == NB_NONE || nb_plan_source(plan, target, NB_ROLE_SCALES) == NB_NONE ||
         (needs_zeros && zeros == NB_NONE))
-        return NB_FAIL(err, NB_ERR_FORMAT,
-                       "of the quantized matrix %t there are not all parts (codes, scales and, where they differ, "
-                       "zeros); the files are not whole",
+        return NB_FAIL(err, NB_ERR_FORMAT, "the quantized matrix %t lacks codes, scales or zeros; files are missing",
                        nb_checkpoint_tensor_name(&plan->out, &plan->out.tensors[target]));
     const nb_tensor_info *t = &plan->in.tensors[codes];
     if (plan->sources[codes].row != NB_NONE) /* one of several that would be stacked */
@@ -329,11 +327,9 @@ static int32_t find_order(const matrix *m, uint32_t *order, nb_error *err) {
             order[next[g]++] = column;
     }
     nb_free(next);
-    return whole
-             ? NB_OK
-             : NB_FAIL(err, NB_ERR_FORMAT,
-                       "of the matrix %t the g_idx puts its columns into groups of unequal size; the file is damaged",
-                       m->name);
+    return whole ? NB_OK
+                 : NB_FAIL(err, NB_ERR_FORMAT,
+                           "the g_idx of the matrix %t makes groups of unequal size; the file is damaged", m->name);
 }
 
 /* A whole number, or 0. */
@@ -366,14 +362,13 @@ static int32_t read_state(matrix *m, uint32_t target, nb_error *err) {
         (weights + m->block - 1) / m->block != scales->shape[0] ||
         (nested && (!m->scale_block || (scales->shape[0] + m->scale_block - 1) / m->scale_block != more->shape[0])))
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "the quant_state of the matrix %t says that it is [%l, %l] in blocks of %l, which is not what "
-                       "config.json and its tensors ask for ([%l, %l])",
+                       "the quant_state of the matrix %t says that it is [%l, %l] in blocks of %l, but by config.json "
+                       "and its tensors it is [%l, %l]; the files do not belong together",
                        m->name, sides[0], sides[1], m->block, m->rows, m->columns);
     const uint8_t *codebook;
     source_of(plan, target, NB_ROLE_CODEBOOK, &codebook);
-    for (int i = 0; codebook && i < 16; i++)
-        if (nb_bits_of(float_at(codebook, (uint64_t)i)) << 1 != nb_bits_of(m->codebook[i])
-                                                                    << 1) /* 0 may have either sign */
+    for (int i = 0; codebook && i < 16; i++) /* signs are not compared: 0 may have either */
+        if (nb_bits_of(float_at(codebook, (uint64_t)i)) << 1 != nb_bits_of(m->codebook[i]) << 1)
             return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "the quant_map of the matrix %t has other numbers than bitsandbytes' own", m->name);
     return NB_OK;
@@ -414,8 +409,8 @@ int32_t nb_arrangement_begin(nb_plan *plan, uint32_t target, nb_error *err) {
         for (uint64_t i = 0; i < m.columns; i++)
             if (word_at(m.order, i) != i / m.group)
                 return NB_FAIL(err, NB_ERR_FORMAT,
-                               "the matrix %t has columns of other groups between each other, but config.json says "
-                               "that it has not (desc_act)",
+                               "the g_idx of the matrix %t mixes the columns of groups, but config.json says that it "
+                               "does not (desc_act)",
                                m.name);
         return NB_OK;
     }

@@ -46,16 +46,16 @@ int32_t nb_converter_quantize(nb_converter *x, const char *preset, size_t preset
         .again = flags & NB_QUANTIZE_AGAIN,
     };
     if (!x->plan.recipe.preset)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "weights cannot be quantized to \"%t\"; to these they can: %s",
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "weights cannot be quantized to \"%t\"; supported: %s",
                        (nb_text){preset, preset_bytes}, known);
     return NB_OK;
 }
 
 int32_t nb_converter_share(nb_converter *x, uint32_t part, uint32_t parts, nb_error *err) {
     if (part >= parts)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no part %u of %u", part, parts);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no share %u of %u; they are numbered from 0", part, parts);
     if (x->planned)
-        return NB_FAIL(err, NB_ERR_STATE, "a share is chosen before the plan");
+        return NB_FAIL(err, NB_ERR_STATE, "nb_converter_share must be called before the plan");
     x->plan.recipe.share = part;
     x->plan.recipe.shares = parts;
     return NB_OK;
@@ -63,7 +63,7 @@ int32_t nb_converter_share(nb_converter *x, uint32_t part, uint32_t parts, nb_er
 
 int32_t nb_converter_importance(nb_converter *x, const uint8_t *bytes, size_t n, nb_error *err) {
     if (x->planned)
-        return NB_FAIL(err, NB_ERR_STATE, "an importance matrix comes before the plan");
+        return NB_FAIL(err, NB_ERR_STATE, "nb_converter_importance must be called before the plan");
     nb_imatrix_free(x->plan.recipe.imatrix);
     return nb_imatrix_read(bytes, n, &x->plan.recipe.imatrix, err);
 }
@@ -75,7 +75,7 @@ int32_t nb_converter_grow(nb_converter *x, uint64_t capacity, nb_error *err) {
 }
 
 /* Appends the header and tensors of a part of a split GGUF to those of the parts before it. Its values are left out:
- * they repeat those of the first part. */
+ * they add nothing to those of the first part. */
 static int32_t add_part(nb_converter *x, nb_error *err) {
     nb_checkpoint *c = &x->plan.in, *part = &x->part;
     if (nb_checkpoint_number(part, "split.no", 0) != (double)x->n_weight_files)
@@ -143,7 +143,7 @@ static int32_t gather(nb_converter *x, nb_error *err) {
         if (x->filled < x->capacity)
             return NB_OK;
         if (x->capacity >= MOST_DOCUMENT)
-            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file is larger than any of its kind (%u bytes)",
+            return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the file is too large: a file of its kind has at most %u bytes",
                            (uint32_t)MOST_DOCUMENT);
         return nb_converter_grow(x, 2 * (uint64_t)x->capacity, err);
     }
@@ -171,7 +171,7 @@ static int32_t with_name(const nb_converter *x, int32_t code, nb_error *err) {
 
 int32_t nb_converter_begin(nb_converter *x, const char *name, size_t name_bytes, double total_bytes, nb_error *err) {
     if (x->stage != BETWEEN || x->open || x->planned)
-        return NB_FAIL(err, NB_ERR_STATE, "no file can begin here: the one before has not ended");
+        return NB_FAIL(err, NB_ERR_STATE, "no file can begin now: the one before has not ended, or the plan is made");
     if (!(total_bytes >= 0 && total_bytes < 0x1p53) || x->n_weight_files == MOST_PARTS)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a file cannot have %g bytes, nor a model more than %u files", total_bytes,
                        (uint32_t)MOST_PARTS);
@@ -216,7 +216,7 @@ static int32_t end_file(nb_converter *x, nb_error *err) {
 
 int32_t nb_converter_end(nb_converter *x, nb_error *err) {
     if (!x->open || x->stage == FAILED)
-        return NB_FAIL(err, NB_ERR_STATE, "no file has begun that could end");
+        return NB_FAIL(err, NB_ERR_STATE, "no file can end now: none has begun, or converting failed");
     int32_t code = with_name(x, end_file(x, err), err);
     x->stage = code < 0 ? FAILED : BETWEEN;
     x->filled = 0;
@@ -272,7 +272,8 @@ static int32_t settle(nb_converter *x, nb_error *err) {
 
 int32_t nb_converter_plan(nb_converter *x, nb_error *err) {
     if (x->stage != BETWEEN || x->open || x->settled)
-        return NB_FAIL(err, NB_ERR_STATE, "nothing can be planned: a file has not ended, or weights were asked for");
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "planning is not possible now: a file has not ended, or weights were asked for");
     int32_t code = x->planned ? NB_OK : plan(x, err);
     if (code < 0)
         x->stage = FAILED;
@@ -323,9 +324,8 @@ int32_t nb_converter_rows(const nb_converter *x, uint32_t i, uint32_t *rows, nb_
                     t->arrangement == NB_AS_REGROUPED || t->arrangement == NB_AS_PERMUTED;
     if (!is_whole || t->skipped || info->n_dimensions != 2 || info->shape[1] > UINT32_MAX)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t is no matrix that the files have in one piece (experts and weights that are "
-                       "quantized "
-                       "already are not)",
+                       "the files do not have tensor %t as one matrix (vectors, stacked experts and other libraries' "
+                       "codes are none)",
                        nb_checkpoint_tensor_name(&x->plan.out, info));
     for (uint64_t row = 0; row < info->shape[1]; row++)
         rows[row] = (uint32_t)nb_reshape_row(t, row, info->shape[1]);
@@ -337,15 +337,15 @@ int32_t nb_converter_choose(nb_converter *x, uint32_t i, uint32_t type, nb_error
     bool is_late = x->types_settled && x->plan.targets[i].how != NB_TENSOR_BLANK;
     if (x->settled || is_late || !x->plan.recipe.preset)
         return NB_FAIL(err, NB_ERR_STATE,
-                       "types are chosen between nb_converter_plan and nb_converter_next; in GGUFs that follow only of "
-                       "tensors that somebody else writes");
+                       "types must be chosen after nb_converter_plan and before nb_converter_next; in a further GGUF "
+                       "only blank tensors get other types");
     return nb_plan_choose(&x->plan, i, type, err);
 }
 
 int32_t nb_converter_simulated(nb_converter *x, const char *grid, size_t grid_bytes, nb_error *err) {
     NB_TRY(nb_converter_plan(x, err));
     if (nb_checkpoint_find(&x->plan.out, "nibble.simulated"))
-        return NB_FAIL(err, NB_ERR_STATE, "the grid of this GGUF is known already; it is told once");
+        return NB_FAIL(err, NB_ERR_STATE, "this GGUF names its grid already");
     x->plan.composer.err = err; /* the plan's own call is over */
     nb_compose_string(&x->plan.composer, "nibble.simulated", (nb_text){grid, grid_bytes});
     return x->plan.composer.code;
@@ -354,9 +354,10 @@ int32_t nb_converter_simulated(nb_converter *x, const char *grid, size_t grid_by
 int32_t nb_converter_include(nb_converter *x, uint32_t i, uint32_t how, nb_error *err) {
     NB_TRY(check_number(x, i, err));
     if (x->settled)
-        return NB_FAIL(err, NB_ERR_STATE, "what a GGUF has is chosen before nb_converter_next");
+        return NB_FAIL(err, NB_ERR_STATE, "what a GGUF has must be chosen before nb_converter_next");
     if (how > NB_TENSOR_ABSENT)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "a tensor cannot be included in the way %u", how);
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "a tensor cannot be included as %u; it can as made (0), blank (1) and absent (2)", how);
     x->plan.targets[i].how = how;
     return NB_OK;
 }
@@ -373,11 +374,11 @@ int32_t nb_converter_pick(nb_converter *x, uint32_t i, const uint32_t *rows, uin
     nb_target *target = &x->plan.targets[i];
     nb_tensor_info *t = &x->plan.out.tensors[i];
     if (x->settled || target->rows)
-        return NB_FAIL(err, NB_ERR_STATE, "rows are picked once, before nb_converter_next");
+        return NB_FAIL(err, NB_ERR_STATE, "rows must be picked once, before nb_converter_next");
     for (uint32_t k = 0; k < n; k++)
         if (rows[k] >= t->shape[1] || (k && rows[k] <= rows[k - 1]))
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "row %u cannot be picked: rows are below %l, and ascend", rows[k],
-                           t->shape[1]);
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "row %u cannot be picked: the rows must ascend and be below %l",
+                           rows[k], t->shape[1]);
     if (!n || !has_plain_rows(&x->plan, i))
         return 0;
     target->rows = nb_alloc_items(n, sizeof *rows);
@@ -397,7 +398,8 @@ static int32_t add_beside(nb_converter *x, uint32_t i, const char *leaf, nb_tens
     nb_write_bytes(&w, of.data, of.size - NB_MIN(of.size, nb_length("weight")));
     nb_write(&w, "%s", leaf);
     if (w.length > sizeof name || !nb_text_ends(of, ".weight"))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %t has no name that a tensor beside it could have", of);
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "tensor %t can have no outliers: its name does not end with .weight, or is too long", of);
     uint32_t target = nb_plan_generate(&x->plan, (nb_text){name, w.length}, NB_AS_NUMBERS);
     if (target == NB_NONE)
         return x->plan.composer.code;
@@ -412,7 +414,7 @@ static int32_t add_beside(nb_converter *x, uint32_t i, const char *leaf, nb_tens
 int32_t nb_converter_outliers(nb_converter *x, uint32_t i, uint32_t n, nb_error *err) {
     NB_TRY(check_number(x, i, err));
     if (x->settled)
-        return NB_FAIL(err, NB_ERR_STATE, "what a GGUF has is chosen before nb_converter_next");
+        return NB_FAIL(err, NB_ERR_STATE, "what a GGUF has must be chosen before nb_converter_next");
     const nb_tensor_info t = x->plan.out.tensors[i];
     if (!n || n > t.shape[0] || t.n_dimensions != 2)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "%u columns of tensor %t cannot be kept in 16 bits", n,
@@ -428,7 +430,7 @@ int32_t nb_converter_outliers(nb_converter *x, uint32_t i, uint32_t n, nb_error 
 
 int32_t nb_converter_again(nb_converter *x, nb_error *err) {
     if (!x->settled || x->stage == FAILED)
-        return NB_FAIL(err, NB_ERR_STATE, "no GGUF was begun that another one could follow");
+        return NB_FAIL(err, NB_ERR_STATE, "another GGUF needs one before it: call nb_converter_next first");
     nb_free(x->header);
     x->header = NULL;
     x->header_size = 0;
@@ -465,8 +467,7 @@ int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
     if (x->stage == COMPLETE)
         return 0;
     if (x->stage != BETWEEN || x->open)
-        return NB_FAIL(err, NB_ERR_STATE,
-                       "no weights are asked for: a file has not ended, or converting failed before");
+        return NB_FAIL(err, NB_ERR_STATE, "converting cannot go on: a file has not ended, or it failed before");
     if (!x->settled) {
         int32_t code = x->planned ? NB_OK : plan(x, err);
         if (code >= 0)

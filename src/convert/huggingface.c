@@ -20,8 +20,8 @@ static int32_t refuse_model_type(nb_text type, nb_error *err) {
 static int32_t find_family(nb_hf_model *p, nb_error *err) {
     if (nb_node_first(p->config) != '{')
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "config.json is missing, or holds no JSON object: without it nobody knows what the tensors are; "
-                       "get it from where the model came from");
+                       "config.json is missing, or is not a JSON object: without it, nothing says what the tensors "
+                       "are; get it from where the model came from");
     if (nb_node_first(nb_node_find(p->config, "text_config")) == '{') /* a model of texts and images */
         p->config = nb_node_find(p->config, "text_config");
     nb_text type = nb_node_raw(nb_node_find(p->config, "model_type"));

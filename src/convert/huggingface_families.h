@@ -12,11 +12,10 @@ typedef struct nb_hf_pair {
     const char *theirs, *ours;
 } nb_hf_pair;
 
-enum {                           /* what is special about a family */
-       NB_HF_PERMUTED_QK = 1,    /* GGUF permutes the rows of q and k (NB_AS_PERMUTED) */
-       NB_HF_NORMS_LESS_ONE = 2, /* norms are stored as weight - 1 */
-       NB_HF_WINDOW_BY_PERIOD =
-           4, /* each n-th layer may have no sliding window; in other families all have it, or none */
+enum {                             /* what is special about a family */
+       NB_HF_PERMUTED_QK = 1,      /* GGUF permutes the rows of q and k (NB_AS_PERMUTED) */
+       NB_HF_NORMS_LESS_ONE = 2,   /* norms are stored as weight - 1 */
+       NB_HF_WINDOW_BY_PERIOD = 4, /* each n-th layer may lack the sliding window; elsewhere all have it, or none */
        NB_HF_WINDOW_EVERY_2ND = 8, /* every second layer below max_window_layers has the window */
        NB_HF_UNROTATED = 16,       /* there is no RoPE */
        NB_HF_PARTLY_ROTATED = 32,  /* partial_rotary_factor counts; in other families it must be 1, or is ignored */

@@ -140,8 +140,8 @@ int32_t nb_json_check(const uint8_t *text, size_t size, const char *what, nb_nod
     const uint8_t *wrong = find_wrong(at, end, &why);
     if (wrong)
         return NB_FAIL(err, wrong == end ? NB_ERR_TRUNCATED : NB_ERR_FORMAT,
-                       "%s is no valid JSON at byte %z%s%s: the file is damaged or not what its name says; download it "
-                       "again",
+                       "%s is not valid JSON at byte %z%s%s: the file is damaged or not what its name says; "
+                       "download it again",
                        what, (size_t)(wrong - text), *why ? ", " : "", why);
     *root = (nb_node){skip_spaces(at, end), end};
     return NB_OK;

@@ -249,7 +249,8 @@ int32_t nb_plan_place(nb_plan *plan, nb_error *err) {
         if (target->how != NB_TENSOR_ABSENT)
             at = NB_ROUND_UP(at + t->bytes, NB_GGUF_ALIGNMENT);
         if (target->after != NB_NONE && target->how != plan->targets[target->after].how)
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %t is included as the one is with which it is made",
+            return NB_FAIL(err, NB_ERR_ARGUMENT,
+                           "tensor %t must be included in the same way as the matrix that it belongs to",
                            nb_checkpoint_tensor_name(&plan->out, t));
     }
     return NB_OK;

@@ -58,8 +58,7 @@ static bool is_quantized(const nb_target *t) {
 static bool has_weights(const nb_plan *plan, uint64_t target) {
     const nb_target *t = &plan->targets[target];
     const nb_text name = name_of(plan, target);
-    bool embeds =
-        name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0; /* few weights, and the last of the model */
+    bool embeds = name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0; /* few weights */
     return !embeds && !nb_is_generated(t) && nb_traits_of(t->source_type)->dequantize;
 }
 
@@ -153,9 +152,8 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
         nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "tensor %t would become %s, which is of little use without an importance matrix, and %s; give "
-                       "one "
-                       "(--imatrix; nibble imatrix makes it from a text), or take a type of more bits, such as q2_k or "
-                       "iq3_s",
+                       "one (--imatrix; nibble imatrix makes it from a text), or take a type of more bits, such as "
+                       "q2_k or iq3_s",
                        name_of(plan, target), nb_traits_of(info->type)->name,
                        recipe->imatrix ? "the one that is given has nothing for it" : "none is given");
     return NB_OK;

@@ -235,8 +235,7 @@ static void write_metaspace(nb_writer *w, const char *key, const proto *p) {
     nb_json_string(w, "replacement", nb_text_of("\xe2\x96\x81"));
     nb_json_string(w, "prepend_scheme", nb_text_of(p->dummy_prefix ? "first" : "never"));
     nb_json_bool(w, "split", false);
-    nb_json_bool(w, "prepend_spaced",
-                 true); /* a key of nibble's own: sentencepiece adds its space even before a space */
+    nb_json_bool(w, "prepend_spaced", true); /* nibble's key: a space is added even before one */
     nb_json_close(w, '}');
 }
 
@@ -311,13 +310,12 @@ int32_t nb_sentencepiece_json(const uint8_t *bytes, size_t n, nb_node tokenizer_
     proto p;
     if (!read_proto((nb_text){(const char *)bytes, n}, &p) || !piece_of(&p, 0).size)
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "tokenizer.model is no model of sentencepiece, or is damaged; download it again, or put the "
-                       "tokenizer.json beside it that transformers makes of it");
+                       "tokenizer.model is not a model of sentencepiece, or is damaged; download it again, or add the "
+                       "tokenizer.json that transformers makes from it");
     if ((p.model_type != UNIGRAM && p.model_type != BPE) || p.suffix || !p.escape)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tokenizer.model: of sentencepiece's models those of the types unigram and bpe are read whose "
-                       "spaces are U+2581 before words; put the tokenizer.json beside it that transformers makes of "
-                       "it");
+                       "tokenizer.model: only the types unigram and bpe are supported, with U+2581 for spaces "
+                       "before words; add the tokenizer.json that transformers makes from it");
     nb_tokenizer_class class = nb_tokenizer_class_of(tokenizer_config, config);
     nb_writer measured = nb_writer_over(NULL, 0);
     write_json(&measured, &p, tokenizer_config, &class);

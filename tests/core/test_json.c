@@ -1,4 +1,4 @@
-/* JSON: what is well-formed and what is not (RFC 8259's own rules), and what walking over it finds. */
+/* JSON: which texts are well-formed (RFC 8259), and what is read from them. */
 #include "check.h"
 
 #include "../../src/base/text.h"
@@ -6,7 +6,7 @@
 
 static int32_t check(const char *text, nb_node *root, nb_error *err) {
     size_t size = nb_length(text);
-    uint8_t *copy = nb_alloc(size); /* exactly: the sanitizer sees a read past it */
+    uint8_t *copy = nb_alloc(size); /* of exactly this size, so that the sanitizer sees a read past it */
     memcpy(copy, text, size);
     nb_node of_copy;
     int32_t code = nb_json_check(copy, size, "x.json", &of_copy, err);
@@ -59,9 +59,9 @@ static void test_forms(void) {
         CHECK(check(good[i], &root, &err) == NB_OK, "%s: %s", good[i], err.message);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int32_t code = check(bad[i].text, &root, &err);
-        char where[64] = "x.json is no valid JSON at byte ";
+        char where[64] = "x.json is not valid JSON at byte ";
         size_t n = nb_length(where);
-        CHECK(code == NB_ERR_FORMAT || code == NB_ERR_TRUNCATED, "%s is taken", bad[i].text);
+        CHECK(code == NB_ERR_FORMAT || code == NB_ERR_TRUNCATED, "%s is accepted", bad[i].text);
         if (bad[i].at < 0)
             continue;
         CHECK(code == bad[i].code, "%s: code %d, %s", bad[i].text, code, err.message);
