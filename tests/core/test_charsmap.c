@@ -1,9 +1,9 @@
-/* SentencePiece's normalization rules that are damaged. */
+/* Damaged normalization rules of SentencePiece. */
 #include "check.h"
 #include "random.h"
 #include "vocabularies.h"
 
-/* SentencePiece's normalization rules, cut off and scrambled: an error, or some tokens. */
+/* Rules that are cut off or scrambled give an error, or some tokens. */
 static void check_charsmap(void) {
     uint32_t seed = 1;
     test_vocabulary f;
@@ -34,7 +34,7 @@ static void check_charsmap(void) {
     test_vocabulary_close(&f);
 }
 
-/* A rule that would make much of one character is refused. */
+/* A rule with a long replacement is refused. */
 static void check_long_replacement(void) {
     static test_values m;
     static uint8_t map[4 + 4 + 300];

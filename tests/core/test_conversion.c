@@ -1,5 +1,5 @@
-/* The converter alone, without the loader that refuses much of what it writes: folders of a few tensors, made here.
- * What is wrong in them must be refused, and no byte be written past an end (the sanitizers watch). */
+/* The converter alone, with folders of a few tensors that are made here. (The loader would refuse much of what it
+ * writes.) Wrong folders must be refused, and no byte may be written past an end, which the sanitizers watch. */
 #include "../../src/base/error.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
@@ -19,10 +19,10 @@ typedef struct folder {
     const char *config;
     tensor tensors[MOST_TENSORS]; /* ends with name = NULL */
     const char *preset;           /* NULL: nothing is quantized */
-    const char *message;          /* a part of the refusal; NULL: it is converted */
+    const char *message;          /* a part of the error that is expected; NULL: none */
 } folder;
 
-/* A safetensors file of these tensors, whose data is all ones: as codes, scales and indexes small numbers. */
+/* Writes a safetensors file of these tensors. All bytes of their data are 1: small codes, scales and indexes. */
 static size_t write_safetensors(const tensor *tensors, uint8_t *out) {
     nb_writer w = nb_writer_over((char *)out + 8, ROOM - 8);
     uint64_t at = 0;
@@ -34,7 +34,7 @@ static size_t write_safetensors(const tensor *tensors, uint8_t *out) {
     uint64_t length = w.length;
     memcpy(out, &length, sizeof length);
     memset(out + 8 + length, 1, (size_t)at);
-    CHECK(8 + length + at <= ROOM, "the file has no room");
+    CHECK(8 + length + at <= ROOM, "the file does not fit");
     return (size_t)(8 + length + at);
 }
 
@@ -106,7 +106,7 @@ static void check_folders(const folder *folders, size_t n) {
 
 enum { CONFIG = 1 << 18, TENSORS = 2000 };
 
-/* A long config.json and many tensors: what it says is looked up once, not for each tensor. */
+/* A long config.json and many tensors: it must be read once, not for each tensor. */
 static void test_long_config(void) {
     char *config = nb_alloc(CONFIG), *header = nb_alloc(ROOM);
     nb_writer w = nb_writer_over(config, CONFIG);
@@ -137,7 +137,7 @@ static void test_long_config(void) {
     "{\"model_type\":\"" type "\",\"hidden_size\":32,\"num_hidden_layers\":1,\"intermediate_size\":64," \
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"max_position_embeddings\":128"
 
-/* Many tokens that tokenizer.json does not have, each looked for among all of its own. */
+/* Many tokens that tokenizer.json does not have: each is searched for among all that it has. */
 static void test_further_tokens(void) {
     enum { TOKENS = 100000, FURTHER = 1000, SIZE = 1 << 22 };
     static const tensor norm = {"model.norm.weight", "F32", "[32]", 128};
@@ -169,7 +169,7 @@ static void test_further_tokens(void) {
     nb_free(weights);
 }
 
-/* Two names for one tensor: numbers have one spelling, and a part of the model one source. */
+/* Two names for one tensor: a number has one spelling, and no role of a target has two sources. */
 static void test_names(void) {
     static const char *const llama = SIZES("llama") "}";
     static const folder folders[] = {
@@ -217,8 +217,8 @@ static void test_names(void) {
     check_folders(folders, sizeof folders / sizeof *folders);
 }
 
-/* Names that the plan's index has in one place (FNV-1a): looking past all of them for each would take quadratic
- * time. */
+/* Names that have one hash in the plan's index (FNV-1a). To compare each with all others would take quadratic time, so
+ * they are refused. */
 static void test_colliding(void) {
     enum { NAMES = 1024, INDEX = 4 * NAMES };
     nb_error err = {0};
@@ -247,11 +247,11 @@ static void test_colliding(void) {
         if (nb_plan_target(&plan, (nb_text){name, w.length}) != made)
             break;
     }
-    CHECK(made == 20000, "honest names: %s", err.message);
+    CHECK(made == 20000, "names without collisions: %s", err.message);
     nb_plan_free(&plan);
 }
 
-/* Tensors that the converter makes, and the files hold too. */
+/* Tensors that the converter makes itself, but that the files have, too. */
 static void test_generated(void) {
     static const char *const phi3 =
         SIZES("phi3") ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1,1],\"long_factor\":[2,2,2,2]}}";
@@ -283,7 +283,7 @@ static void test_generated(void) {
     check_folders(folders, sizeof folders / sizeof *folders);
 }
 
-/* What is put in place first and quantized then. */
+/* Tensors that are reshaped and then quantized. */
 static void test_reshaped(void) {
     static const char *const gpt2 = SIZES("gpt2") "}", *const neox = SIZES("gpt_neox") "}";
     static const char *const stable = SIZES("stablelm") "}";
@@ -315,7 +315,8 @@ static void test_reshaped(void) {
     check_folders(folders, sizeof folders / sizeof *folders);
 }
 
-/* Planning before the weights: types are told and chosen, and what comes at a wrong time or is not there is refused. */
+/* Planning before the weights: types are reported and chosen. Calls at the wrong time, and tensors that do not exist,
+ * are refused. */
 static void test_planning(void) {
     static const char config[] = SIZES("llama") "}";
     static const tensor tensors[MOST_TENSORS] = {
@@ -329,7 +330,7 @@ static void test_planning(void) {
     nb_converter *x = nb_converter_new(NB_CONVERT_HEADER, &err);
     CHECK(nb_converter_quantize(x, "q4_k_m", 6, NB_QUANTIZE_FILE, &err) >= 0, "%s", err.message);
     CHECK(nb_converter_share(x, 2, 2, &err) < 0 && nb_converter_share(x, 1, 2, &err) >= 0, "%s", err.message);
-    CHECK(nb_converter_importance(x, weights, 8, &err) < 0, "what is no importance matrix is taken");
+    CHECK(nb_converter_importance(x, weights, 8, &err) < 0, "bytes that are not an importance matrix are accepted");
     CHECK(nb_converter_planned(x, 0, &t, &err) < 0 && nb_converter_choose(x, 0, NB_TYPE_Q8_0, &err) < 0,
           "there is no plan yet");
     CHECK(nb_converter_total(x) == 0, "%g bytes before the plan", nb_converter_total(x));
@@ -347,11 +348,11 @@ static void test_planning(void) {
         CHECK(nb_converter_choose(x, (uint32_t)i, NB_TYPE_Q6_K, &err) == matrix, "%s", t.name);
         nb_converter_planned(x, (uint32_t)i, &t, &err);
         CHECK(t.type == (matrix ? NB_TYPE_Q6_K : NB_TYPE_F32), "%s: type %u", t.name, t.type);
-        CHECK(nb_converter_choose(x, (uint32_t)i, NB_TYPE_I32, &err) < 0, "%s becomes whole numbers", t.name);
+        CHECK(nb_converter_choose(x, (uint32_t)i, NB_TYPE_I32, &err) < 0, "%s may become I32", t.name);
     }
-    CHECK(nb_converter_planned(x, (uint32_t)n, &t, &err) < 0, "a tensor that there is not");
+    CHECK(nb_converter_planned(x, (uint32_t)n, &t, &err) < 0, "a tensor that does not exist is found");
     CHECK(nb_converter_simulated(x, "{}", 2, &err) >= 0, "%s", err.message);
-    CHECK(nb_converter_simulated(x, "{}", 2, &err) == NB_ERR_STATE, "a grid is told twice");
+    CHECK(nb_converter_simulated(x, "{}", 2, &err) == NB_ERR_STATE, "a second grid is accepted");
     double offset;
     CHECK(nb_converter_next(x, &offset, &err) >= 0 && nb_converter_total(x) > 400, "%s", err.message);
     CHECK(nb_converter_choose(x, 0, NB_TYPE_Q8_0, &err) < 0 && nb_converter_plan(x, &err) < 0, "the plan is final");

@@ -1,14 +1,14 @@
-/* Vocabularies of GGUF files that are wrong: what is refused, and what is tolerated. */
+/* Wrong vocabularies in GGUF files: which are refused, and which are tolerated. */
 #include "check.h"
 #include "vocabularies.h"
 
-/* What is wrong with a vocabulary, and the code that this gives (NB_OK: it is tolerated). */
+/* What is wrong with a vocabulary, and the error that is expected (NB_OK: it is tolerated). */
 typedef struct wrong {
     const char *what, *model, *pre, *tokens, *merges;
     uint32_t n_scores, n_types, scores_type, number;
     bool lower;
     int32_t code;
-    const char *text, *ids; /* if it is tolerated: what a text gives, a letter a token */
+    const char *text, *ids; /* if it is tolerated: a text and its tokens, a letter each */
 } wrong;
 
 static const wrong wrongs[] = {
@@ -49,7 +49,7 @@ static const wrong wrongs[] = {
         .code = NB_ERR_UNSUPPORTED,
     },
     {
-        .what = "words that white space parts",
+        .what = "words between white space",
         .model = "whitespace",
         .tokens = "a b ab",
         .merges = "a+b",
@@ -60,7 +60,7 @@ static const wrong wrongs[] = {
     {.what = "zero tokens", .model = "llama", .tokens = "", .code = NB_ERR_FORMAT},
     {.what = "no merges", .model = "gpt2", .pre = "gpt-2", .tokens = "a b", .code = NB_ERR_FORMAT},
     {
-        .what = "merges of nothing known",
+        .what = "merges of unknown tokens",
         .model = "gpt2",
         .pre = "gpt-2",
         .tokens = "a b ab",
@@ -172,7 +172,7 @@ static void check_wrong(const wrong *w) {
     nb_tokenizer_free(t);
 }
 
-/* A score that is not finite is refused: it would choose pieces by chance. */
+/* A score that is not finite is refused: with it, the choice of tokens would be arbitrary. */
 static void check_score_refusal(void) {
     static const uint32_t bits[] = {0x7fc00000, 0xffc00001, 0x7f800000, 0xff800000};
     static const char *const models[] = {"llama", "t5", "bert"};
@@ -191,7 +191,7 @@ static void check_score_refusal(void) {
     }
 }
 
-/* No vocabulary is no error: weights can be used by themselves. */
+/* A file without a vocabulary is not refused: its weights can be used alone. */
 static void check_none(void) {
     static test_values m;
     nb_error err = {.code = 1};

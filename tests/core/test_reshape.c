@@ -1,5 +1,5 @@
-/* Tensors put into another order (convert/reshape.h), in pieces of any number of rows. That it is the order that
- * families have, folder.test.js checks. */
+/* Tensors whose rows or columns are reordered (convert/reshape.h), any number of rows at once. tests/js/folder.test.js
+ * checks that it is the order of each family. */
 #include "../../src/convert/reshape.h"
 #include "../../src/types/types.h"
 #include "check.h"
@@ -8,7 +8,7 @@ enum { ROWS = 24, COLUMNS = 5, GROUPS = 2, GROUP_HEADS = 4, HEAD = 3 };
 
 static uint16_t in[ROWS * COLUMNS], out[ROWS * COLUMNS];
 
-/* The number in row r and column c of what should be. */
+/* The expected number in row r and column c. */
 static uint32_t expected(nb_arrangement arrangement, uint32_t r, uint32_t c) {
     if (arrangement == NB_AS_TRANSPOSED)
         return c * ROWS + r;
@@ -27,10 +27,10 @@ static void check_matrix(nb_arrangement arrangement) {
         .shape = {transposed ? ROWS : COLUMNS, transposed ? COLUMNS : ROWS, 1, 1},
     };
     nb_tensor_info to = from;
-    nb_source origin = {.next = NB_NONE, .row = NB_NONE, .bytes = (uint8_t *)in};
+    nb_source source = {.next = NB_NONE, .row = NB_NONE, .bytes = (uint8_t *)in};
     nb_target target = {.arrangement = arrangement, .missing = 1, .groups = GROUPS, .group_heads = GROUP_HEADS};
     nb_plan plan = {
-        .sources = &origin,
+        .sources = &source,
         .targets = &target,
         .in = {.tensors = &from, .n_tensors = 1},
         .out = {.tensors = &to, .n_tensors = 1},
@@ -48,7 +48,8 @@ static void check_matrix(nb_arrangement arrangement) {
         uint32_t wrong = 0;
         for (uint32_t i = 0; i < ROWS * COLUMNS; i++)
             wrong += out[i] != expected(arrangement, i / COLUMNS, i % COLUMNS);
-        CHECK(wrong == 0, "arrangement %u, %u rows at once: %u numbers are elsewhere", (uint32_t)arrangement, n, wrong);
+        CHECK(wrong == 0, "arrangement %u, %u rows at once: %u numbers are in wrong places", (uint32_t)arrangement, n,
+              wrong);
     }
 }
 

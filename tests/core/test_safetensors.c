@@ -1,6 +1,5 @@
-/* safetensors files and folders of them: the 8-bit types, headers that are wrong, and the converter,
- * whose bytes come in pieces of any size and whose calls come in any order. That the numbers are right, folder.test.js
- * checks against oracles. */
+/* safetensors files and folders: the 8-bit types, wrong headers, and the converter with pieces of any size and calls in
+ * any order. tests/js/folder.test.js compares the numbers with oracles. */
 #include "../../src/base/error.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
@@ -152,33 +151,33 @@ static int32_t give(nb_converter *x, nb_loader *l, const uint8_t *bytes, size_t 
     return NB_OK;
 }
 
-typedef struct harm { /* to the folder: its file `file` is cut off, or not given at all */
+typedef struct damage { /* to a file of the folder */
     int32_t file;
-    bool absent;
-    size_t size;
-    int32_t wrong_byte; /* > 0: of the file, becomes '!' */
-} harm;
+    bool absent;        /* the file is missing */
+    size_t size;        /* > 0: the file is cut off here */
+    int32_t wrong_byte; /* > 0: this byte becomes '!' */
+} damage;
 
-static nb_model *load(uint32_t flags, harm h, size_t piece, nb_error *err) {
+static nb_model *load(uint32_t flags, damage d, size_t piece, nb_error *err) {
     uint32_t seed = 7;
     nb_converter *x = nb_converter_new(flags & NB_LOAD_HEADER ? NB_CONVERT_HEADER : NB_CONVERT_ALL, err);
     nb_loader *l = nb_loader_new(0, flags, err);
     int32_t code = NB_OK, weights[FILES + 1], n = 0;
     for (int i = 0; i < FILES && code >= 0; i++) {
-        bool harmed = i == h.file;
-        if (harmed && h.absent)
+        bool damaged = i == d.file;
+        if (damaged && d.absent)
             continue;
         if (NAMES[i][0] == 'm')
             weights[++n] = i;
-        uint8_t kept = contents[i][h.wrong_byte];
-        if (harmed && h.wrong_byte)
-            contents[i][h.wrong_byte] = '!';
-        code = nb_converter_begin(x, NAMES[i], nb_length(NAMES[i]), harmed && h.size ? 0 : (double)sizes[i], err);
+        uint8_t kept = contents[i][d.wrong_byte];
+        if (damaged && d.wrong_byte)
+            contents[i][d.wrong_byte] = '!';
+        code = nb_converter_begin(x, NAMES[i], nb_length(NAMES[i]), damaged && d.size ? 0 : (double)sizes[i], err);
         if (code >= 0)
-            code = give(x, l, contents[i], 0, harmed && h.size ? h.size : sizes[i], piece, &seed, err);
+            code = give(x, l, contents[i], 0, damaged && d.size ? d.size : sizes[i], piece, &seed, err);
         if (code >= 0)
             code = nb_converter_end(x, err);
-        contents[i][h.wrong_byte] = kept;
+        contents[i][d.wrong_byte] = kept;
     }
     double offset;
     while (code >= 0 && (code = nb_converter_next(x, &offset, err)) >= 0) {
@@ -186,7 +185,7 @@ static nb_model *load(uint32_t flags, harm h, size_t piece, nb_error *err) {
         code = test_drain(x, l, err);
         if (code < 0 || of == 0)
             break;
-        code = give(x, l, contents[i], (size_t)offset, i == h.file && h.size ? h.size : sizes[i], piece, &seed, err);
+        code = give(x, l, contents[i], (size_t)offset, i == d.file && d.size ? d.size : sizes[i], piece, &seed, err);
     }
     nb_model *m = code >= 0 ? nb_loader_finish(l, err) : NULL;
     nb_loader_free(l);
@@ -194,7 +193,7 @@ static nb_model *load(uint32_t flags, harm h, size_t piece, nb_error *err) {
     return m;
 }
 
-/* The whole model's last logits. */
+/* The logits of the last token. */
 static void evaluate(const nb_model *m, float *out) {
     int32_t tokens[20], rows;
     for (int i = 0; i < 20; i++)
@@ -218,7 +217,7 @@ static bool has_word(const char *message, const char *word) {
 static void test_pieces(void) {
     nb_error err;
     float expected[300], got[300];
-    nb_model *m = load(NB_LOAD_ALL, (harm){.file = -1}, 1 << 20, &err);
+    nb_model *m = load(NB_LOAD_ALL, (damage){.file = -1}, 1 << 20, &err);
     if (!CHECK(m, "%s", err.message))
         return;
     CHECK(nb_model_vocabulary(m) == 263 && nb_model_context(m) == 128, "its sizes");
@@ -228,21 +227,21 @@ static void test_pieces(void) {
     nb_model_free(m);
     static const size_t pieces[] = {0, 1, 777};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
-        m = load(NB_LOAD_ALL, (harm){.file = -1}, pieces[i], &err);
+        m = load(NB_LOAD_ALL, (damage){.file = -1}, pieces[i], &err);
         if (!CHECK(m, "%s", err.message))
             continue;
         evaluate(m, got);
         CHECK(nb_compare(expected, got, 263 * sizeof(float)) == 0, "pieces of %z bytes change the logits", pieces[i]);
         nb_model_free(m);
     }
-    m = load(NB_LOAD_HEADER, (harm){.file = -1}, 0, &err);
+    m = load(NB_LOAD_HEADER, (damage){.file = -1}, 0, &err);
     CHECK(m && nb_model_vocabulary(m) == 263, "headers alone");
     nb_model_free(m);
 }
 
-static void test_harm(void) {
+static void test_damage(void) {
     static const struct {
-        harm h;
+        damage d;
         int32_t code;
         const char *word;
     } cases[] = {
@@ -259,7 +258,7 @@ static void test_harm(void) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         nb_error err = {0};
-        nb_model *m = load(NB_LOAD_ALL, cases[i].h, 0, &err);
+        nb_model *m = load(NB_LOAD_ALL, cases[i].d, 0, &err);
         CHECK(!m && err.code == cases[i].code && has_word(err.message, cases[i].word), "case %z: %d, %s", i, err.code,
               err.message);
         nb_model_free(m);
@@ -295,7 +294,7 @@ void test_safetensors(void) {
     test_headers();
     if (read_folder()) {
         test_pieces();
-        test_harm();
+        test_damage();
         test_calls();
     }
     for (int i = 0; i < FILES; i++) {

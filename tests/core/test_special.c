@@ -2,7 +2,7 @@
 #include "check.h"
 #include "vocabularies.h"
 
-/* Special tokens that take white space with them: which, llama.cpp tells from the model's name (llama-vocab.cpp). */
+/* Special tokens that swallow white space. llama.cpp infers which from the model's name (llama-vocab.cpp). */
 static void check_strips(const char *name, const char *architecture, const char *text, const char *ids) {
     static test_values m;
     static const int32_t types[] = {2, 3, 3, 3, 3, 1, 1, 1, 1};
@@ -24,7 +24,8 @@ static void check_strips(const char *name, const char *architecture, const char 
     nb_tokenizer_free(t);
 }
 
-/* Quotes: names of control tokens that one touches are text, those of user-defined tokens where the call says so. */
+/* A quote makes plain text of the names of control tokens that it touches, and of user-defined tokens only if the call
+ * says so. */
 static void check_quotes(void) {
     static test_values m;
     static const int32_t types[] = {2, 3, 4, 1, 1, 1, 1, 1};

@@ -21,7 +21,7 @@ static void check_text(const nb_pretokenizer *pre, const nb_pass_ascii *passes, 
     CHECK(end == size, "%t stops at %z of %z", name, end, size);
 }
 
-/* Long runs: anything worse than n log n would not come to an end. */
+/* Long runs: anything worse than n log n would take hours. */
 static void check_long(const nb_pretokenizer *pre, const nb_pass_ascii *passes, const nb_unicode *unicode,
                        nb_text name) {
     enum { BYTES = 1 << 17 };

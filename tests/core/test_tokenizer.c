@@ -1,4 +1,4 @@
-/* Tokenizers against llama.cpp's tokens (tests/oracles/text_fixtures.py), texts that are no UTF-8, and long ones. */
+/* Tokenizers against llama.cpp's tokens (tests/oracles/text_fixtures.py), with broken UTF-8, and with long texts. */
 #include "../../src/base/cursor.h"
 #include "../../src/base/memory.h"
 #include "../../src/text/normalize.h"
@@ -29,7 +29,7 @@ static bool open_texts(texts *t) {
     return CHECK(!in.is_short && in.at == size, "texts.bin has %z bytes, %z were read", size, in.at);
 }
 
-/* Whether the tokenizer would compose the text, as llama.cpp does not. */
+/* Whether the tokenizer composes (NFC) the text to another one, which llama.cpp does not do. */
 static bool is_composed_first(const nb_tokenizer *t, nb_text text) {
     if (!nb_tokenizer_composes(t))
         return false;
@@ -70,15 +70,15 @@ static void check_encoding(const char *name, const nb_tokenizer *t, nb_text text
             break;
         }
     }
-    /* with less room the count is the same and nothing lies past the room */
+    /* with less room the count is the same, and nothing is written past the room */
     int32_t room = want / 2, last = tokens[0];
     tokens[room] = -77;
     CHECK(nb_tokenizer_encode(t, text.data, text.size, flags, tokens, room, &err) == got, "room for %d", room);
     CHECK(tokens[room] == -77 && (room == 0 || tokens[0] == last), "%s: wrote past the room", name);
 }
 
-/* After a long text a tokenizer remembers words: what it says stays the same. */
-static void show_long_text(const nb_tokenizer *t) {
+/* A long text fills the tokenizer's cache of words. The cache must not change any tokens. */
+static void fill_cache(const nb_tokenizer *t) {
     static char text[1 << 14];
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = " the of a"[i % 9];
@@ -95,7 +95,7 @@ static void check_fixture(int which, const texts *all, bool remembering) {
     nb_cursor in = nb_cursor_over(expected, size, 0);
     if (test_vocabulary_open(&f, which)) {
         if (remembering)
-            show_long_text(f.tokenizer);
+            fill_cache(f.tokenizer);
         check_pieces(name, f.tokenizer, &in);
         for (uint32_t n = nb_cursor_u32(&in); n > 0 && !in.is_short; n--) {
             uint32_t text = nb_cursor_u16(&in), flags = nb_cursor_u16(&in);
@@ -120,7 +120,7 @@ static void check_fixture(int which, const texts *all, bool remembering) {
     nb_free(expected);
 }
 
-/* Bytes that are no UTF-8 are encoded as they are, by both kinds. */
+/* Both kinds of BPE encode broken UTF-8 as it is. */
 static void check_random_bytes(int which) {
     enum { MOST = 60 };
     char text[MOST], back[8 * MOST];
@@ -145,8 +145,7 @@ static void check_random_bytes(int which) {
     test_vocabulary_close(&f);
 }
 
-/* A megabyte of this, over and over: anything worse than n log n would not come to an end. Where tokens are not what
- * the text was they make it longer at most. */
+/* A megabyte of a repeated text: anything worse than n log n would take hours. BPE must give each byte back. */
 static void check_long(int which, const char *repeated) {
     enum { BYTES = 1 << 20 };
     test_vocabulary f;

@@ -1,4 +1,4 @@
-/* Vocabularies that no file format made: what the encoders do with any numbers in them. */
+/* Vocabularies that are made here: the encoders must cope with any numbers in them. */
 #include "check.h"
 
 #include "../../src/base/hash.h"
@@ -81,7 +81,7 @@ static void next_colliding(const nb_vocabulary_source *source, uint64_t i, uint6
     *out = (nb_token_entry){.name = {(const char *)source->bytes + NAME * i, NAME}, .type = NB_TOKEN_NORMAL};
 }
 
-/* Names whose hashes all lead to one slot: the table is filled anew with another seed, and each name is found. */
+/* Names whose hashes all give one slot: the table is filled anew with another seed, and each name is found. */
 static void check_collisions(void) {
     static char bytes[COLLIDING * NAME];
     uint32_t start = (uint32_t)(nb_hash_seed(0) >> 32), mask = 2 * COLLIDING - 1, number = 0;
@@ -116,7 +116,7 @@ static void check_collisions(void) {
     nb_tokenizer_free(t);
 }
 
-/* A name that would be looked for at each place of a text has its limit; others have none. */
+/* A name that is searched for at each place of a text must not be too long; others may have any length. */
 static void check_long_names(void) {
     static char name[NB_LONGEST_ADDED + 2], bytes[sizeof name + 8];
     memset(name, 'x', sizeof name - 1);
@@ -132,9 +132,8 @@ static void check_long_names(void) {
         }
 }
 
-/* A word of WordPiece that is an added token, too, has a mark before its name. A file may say so of a name without
- * one. */
-static void check_missing_mark(void) {
+/* The name of a word of WordPiece that is an added token, too, begins with ▁. A broken file may lack it. */
+static void check_missing_metaspace(void) {
     made m = {
         .names = {"<unk>", "x"},
         .types = {NB_TOKEN_UNKNOWN, NB_TOKEN_USER_DEFINED},
@@ -153,8 +152,8 @@ static void check_missing_mark(void) {
     nb_tokenizer_free(t);
 }
 
-/* A trie whose node for "a" is its own child. From each place of a text it would lead to the text's end, and that would
- * take minutes. */
+/* A trie whose node for "a" is its own child. To follow it from each place of a text to the text's end would take
+ * minutes. */
 static void check_circular_rules(void) {
     enum { LONG = 1 << 18 };
     static struct {
@@ -182,7 +181,7 @@ static void check_circular_rules(void) {
     nb_tokenizer_free(t);
 }
 
-/* Many quotes, and tokens between them. To look through all quotes for each stretch of text would take a minute. */
+/* Many quotes, and tokens between them. To search all quotes for each stretch of text would take a minute. */
 static void check_many_quotes(void) {
     enum { QUOTES = 1 << 18 };
     char *text = nb_alloc(4 * QUOTES);
@@ -213,7 +212,7 @@ static void check_many_quotes(void) {
 }
 
 void test_vocabulary(void) {
-    check_missing_mark();
+    check_missing_metaspace();
     check_circular_rules();
     check_many_quotes();
     check_collisions();
