@@ -12,22 +12,22 @@
 #pragma STDC FP_CONTRACT OFF
 
 enum { RATIOS = NB_AWQ_STEPS - 1 };
-enum { TILE = NB_ERROR_ROWS };
+enum { BATCH = NB_ERROR_ROWS };
 
-/* ---- what both searches need ------------------------------------------------------------------------------------- */
+/* ---- shared by both searches ------------------------------------------------------------------------------------- */
 
 typedef struct job {
     const nb_awq_input *input;
-    nb_rounding rounding; /* its importance is [columns] */
+    nb_rounding rounding; /* with an importance [columns] */
     uint32_t group;
     const float *weights; /* [rows][columns] */
     const float *scales;
-    double *errors; /* of each tile */
+    double *errors; /* of each batch of rows */
     uint8_t *memory;
     uint64_t memory_each; /* of a thread */
     float *clipped;       /* the matrix to be clipped */
     uint32_t rows;
-    const float *blocks; /* [groups][group][group] of the Hessian */
+    const float *blocks; /* [groups][group][group] the Hessian's blocks on the diagonal */
 } job;
 
 static int32_t check_input(const nb_awq_input *in, nb_error *err) {
@@ -41,14 +41,14 @@ static int32_t check_input(const nb_awq_input *in, nb_error *err) {
 
 /* ---- scales ------------------------------------------------------------------------------------------------------ */
 
-/* Rows of a tile as they would be, minus as they are. */
-static void tile_of_scales(void *context, uint64_t index, uint64_t count, int32_t thread) {
+/* Scales some rows, rounds them, scales them back, and measures the error. */
+static void measure_rows(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count;
     const job *j = context;
-    uint32_t columns = j->input->columns, first = (uint32_t)index * TILE,
-             rows = NB_MIN(j->rows - first, (uint32_t)TILE);
+    uint32_t columns = j->input->columns, first = (uint32_t)index * BATCH,
+             rows = NB_MIN(j->rows - first, (uint32_t)BATCH);
     float *errors = (float *)(j->memory + (uint64_t)thread * j->memory_each);
-    void *scratch = errors + (size_t)TILE * columns;
+    void *scratch = errors + (size_t)BATCH * columns;
     for (uint32_t row = 0; row < rows; row++) {
         const float *w = j->weights + (size_t)(first + row) * columns;
         float *e = errors + (size_t)row * columns;
@@ -61,7 +61,7 @@ static void tile_of_scales(void *context, uint64_t index, uint64_t count, int32_
     j->errors[index] = nb_output_error(errors, rows, j->input->hessian, columns);
 }
 
-/* Of each column the mean of |w| over the largest of its group. */
+/* The mean of |w| / (the largest |w| of its group), for each column. */
 static void mean_weights(const job *j, double *mean) {
     uint32_t columns = j->input->columns;
     memset(mean, 0, columns * sizeof *mean);
@@ -74,8 +74,8 @@ static void mean_weights(const job *j, double *mean) {
         mean[i] /= j->rows;
 }
 
-/* Columns that come from one output get the mean over all of them. sums, counts: [n_sources] */
-static void share(const nb_awq_input *in, double *x, double *sums, uint32_t *counts) {
+/* Gives columns that read the same output their mean. sums, counts: [n_sources] */
+static void average_shared(const nb_awq_input *in, double *x, double *sums, uint32_t *counts) {
     if (!in->sources)
         return;
     memset(sums, 0, in->n_sources * sizeof *sums);
@@ -88,7 +88,7 @@ static void share(const nb_awq_input *in, double *x, double *sums, uint32_t *cou
         x[i] = sums[in->sources[i]] / counts[in->sources[i]];
 }
 
-/* The scales of one r. What is not finite becomes 1. */
+/* The scales for the exponent r. Scales that are not finite become 1. */
 static void scales_of(double r, const double *x, const double *w, uint32_t n, float *scales) {
     float least = 0x1.fffffep127f, most = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -107,14 +107,13 @@ static void scales_of(double r, const double *x, const double *w, uint32_t n, fl
     }
 }
 
-/* What one step needs. */
 typedef struct workspace {
     double *x, *w, *sums;
     uint32_t *counts;
     float *tried, *importance;
 } workspace;
 
-static void cut(nb_arena *arena, job *j, workspace *s, uint32_t tiles, uint32_t threads) {
+static void place_buffers(nb_arena *arena, job *j, workspace *s, uint32_t batches, uint32_t threads) {
     uint32_t columns = j->input->columns;
     s->x = nb_arena_take(arena, columns, sizeof *s->x);
     s->w = nb_arena_take(arena, columns, sizeof *s->w);
@@ -122,11 +121,10 @@ static void cut(nb_arena *arena, job *j, workspace *s, uint32_t tiles, uint32_t 
     s->counts = nb_arena_take(arena, columns, sizeof *s->counts);
     s->tried = nb_arena_take(arena, columns, sizeof *s->tried);
     s->importance = nb_arena_take(arena, columns, sizeof *s->importance);
-    j->errors = nb_arena_take(arena, tiles, sizeof *j->errors);
+    j->errors = nb_arena_take(arena, batches, sizeof *j->errors);
     j->memory = nb_arena_take(arena, threads, j->memory_each);
 }
 
-/* The scales of a step. */
 static void fill_tried(const job *j, workspace *s, uint32_t step, bool uses_weights) {
     uint32_t columns = j->input->columns;
     for (uint32_t i = 0; i < columns; i++) {
@@ -135,16 +133,16 @@ static void fill_tried(const job *j, workspace *s, uint32_t step, bool uses_weig
     }
     if (step == 0)
         return;
-    share(j->input, s->x, s->sums, s->counts);
+    average_shared(j->input, s->x, s->sums, s->counts);
     if (uses_weights) {
         mean_weights(j, s->w);
-        share(j->input, s->w, s->sums, s->counts);
+        average_shared(j->input, s->w, s->sums, s->counts);
     }
     scales_of((double)(step - 1) / RATIOS, s->x, uses_weights ? s->w : NULL, columns, s->tried);
 }
 
-/* The diagonal of the Hessian of x / s: nb_quantizer_rows will round the scaled weights with it as importance, so the
- * search must, too. */
+/* The diagonal of the Hessian of x / s. nb_quantizer_rows will use it as importance when it rounds the scaled weights,
+ * so the search must use it, too. */
 static void fill_importance(const nb_awq_input *in, const float *scales, float *importance) {
     for (uint32_t i = 0; i < in->columns; i++)
         importance[i] = in->hessian[(size_t)i * in->columns + i] / scales[i] / scales[i];
@@ -170,7 +168,7 @@ static int32_t check_rows(const float *weights, uint32_t rows, uint32_t columns,
 
 int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, bool uses_weights, const float *weights,
                    uint32_t rows, uint32_t step, float *scales, nb_awq_found *found, nb_error *err) {
-    uint32_t columns = in->columns, tiles = (uint32_t)(((uint64_t)rows + TILE - 1) / TILE);
+    uint32_t columns = in->columns, batches = (uint32_t)(((uint64_t)rows + BATCH - 1) / BATCH);
     job j = {.input = in, .rounding = *r, .weights = weights, .rows = rows};
     j.group = nb_rounding_group(r, columns, err);
     if (!j.group)
@@ -181,17 +179,17 @@ int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, 
     NB_TRY(check_rows(weights, rows, columns, err));
     nb_arena arena = {0};
     workspace s;
-    j.memory_each = NB_ROUND_UP(nb_plus(nb_times(columns, 4 * TILE), nb_rounding_bytes(columns)), 64u);
-    cut(&arena, &j, &s, tiles, (uint32_t)nb_pool_threads(pool));
+    j.memory_each = NB_ROUND_UP(nb_plus(nb_times(columns, 4 * BATCH), nb_rounding_bytes(columns)), 64u);
+    place_buffers(&arena, &j, &s, batches, (uint32_t)nb_pool_threads(pool));
     NB_TRY(nb_arena_reserve(&arena, "the search for AWQ's scales", err));
-    cut(&arena, &j, &s, tiles, (uint32_t)nb_pool_threads(pool));
+    place_buffers(&arena, &j, &s, batches, (uint32_t)nb_pool_threads(pool));
     fill_tried(&j, &s, step, uses_weights);
     j.scales = s.tried;
     fill_importance(in, s.tried, s.importance);
     j.rounding.how.importance = s.importance;
-    nb_parallel(pool, tiles, false, tile_of_scales, &j);
+    nb_parallel(pool, batches, false, measure_rows, &j);
     double error = 0;
-    for (uint32_t i = 0; i < tiles; i++)
+    for (uint32_t i = 0; i < batches; i++)
         error += j.errors[i];
     int32_t code = keep_best(&s, step, columns, error, scales, found, err);
     nb_arena_free(&arena);
@@ -200,7 +198,7 @@ int32_t nb_awq_try(nb_pool *pool, const nb_awq_input *in, const nb_rounding *r, 
 
 /* ---- clipping ---------------------------------------------------------------------------------------------------- */
 
-enum { CLIP_TRIES = 10 }; /* of 20 steps, up to half of the range */
+enum { CLIP_TRIES = 10 }; /* limits of 1, 0.95 ... 0.55 */
 
 static void clip(const float *x, uint32_t n, float limit, float *out) {
     for (uint32_t i = 0; i < n; i++)

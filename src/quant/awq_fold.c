@@ -25,7 +25,7 @@ static const rule rules[] = {
     {"ffn_down_shexp", {{"ffn_up_shexp", NULL}, false}, true},
 };
 
-/* The name without the layer before it and without ".weight". */
+/* The name without "blk.N." and ".weight". */
 static nb_text bare(nb_text name) {
     size_t end = nb_text_ends(name, ".weight") ? name.size - nb_length(".weight") : name.size, begin = end;
     while (begin > 0 && name.data[begin - 1] != '.')

@@ -1,4 +1,5 @@
-/* The functions of nibble_quantize.h for scales of columns and for 8 bits: they check, and call the methods. */
+/* The functions of nibble_quantize.h for scales of columns and for 8 bits: they check arguments and call the
+ * methods. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/writer.h"
@@ -31,7 +32,7 @@ int32_t nb_quantizer_fold(const char *name, size_t name_bytes, uint32_t is_gated
 
 /* ---- inputs and roundings ---------------------------------------------------------------------------------------- */
 
-/* sources: NULL, or [columns], to be freed. */
+/* sources: [columns], which the caller frees, or NULL if heads share nothing. */
 static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_heads, uint32_t **sources,
                             nb_error *err) {
     *sources = NULL;
@@ -47,8 +48,8 @@ static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_h
     return NB_OK;
 }
 
-/* As folders and nb_quantizer_codes have them. rule: how those choose a group's scale by the better search. Their power
- * is 2.4; with 2 the ranges are nearly the same, and the search takes a tenth of the time. */
+/* The grid of the codes of nb_quantizer_codes. rule: for NB_ROWS_BEST, the search for a group's range. That function's
+ * power is usually 2.4. With 2 the ranges are nearly the same, and the search takes a tenth of the time. */
 typedef struct code_grid {
     nb_uniform uniform;
     nb_code_rule rule;
@@ -74,7 +75,7 @@ static int32_t find_rounding(nb_quantizer *q, const nb_awq_settings *s, const co
 }
 
 static nb_awq_input input_of(const nb_quantizer *q, const uint32_t *sources, uint32_t heads, uint32_t kv_heads) {
-    return (nb_awq_input){q->columns, q->square, q->mean, sources, sources ? q->columns / heads * kv_heads : 0};
+    return (nb_awq_input){q->columns, q->hessian, q->mean, sources, sources ? q->columns / heads * kv_heads : 0};
 }
 
 /* ---- scales ------------------------------------------------------------------------------------------------------ */
@@ -84,7 +85,7 @@ int32_t nb_quantizer_awq(nb_quantizer *q, const nb_awq_settings *s, const float 
     code_grid grid = grid_of(s);
     nb_rounding r;
     uint32_t *sources;
-    NB_TRY(nb_hessian_check_there(q, err));
+    NB_TRY(nb_hessian_check_given(q, err));
     NB_TRY(find_rounding(q, s, &grid, &r, err));
     NB_TRY(find_sources(q, s->heads, s->kv_heads, &sources, err));
     nb_awq_input input = input_of(q, sources, s->heads, s->kv_heads);
@@ -97,7 +98,7 @@ int32_t nb_quantizer_clip(nb_quantizer *q, const nb_awq_settings *s, const float
                           nb_error *err) {
     code_grid grid = grid_of(s);
     nb_rounding r;
-    NB_TRY(nb_hessian_check_there(q, err));
+    NB_TRY(nb_hessian_check_given(q, err));
     NB_TRY(find_rounding(q, s, &grid, &r, err));
     nb_awq_input input = input_of(q, NULL, 0, 0);
     return nb_awq_clip(q->pool, &input, &r, scales, weights, rows, err);
@@ -148,7 +149,7 @@ int32_t nb_quantizer_outliers(const nb_quantizer *q, float threshold, uint32_t *
     return nb_int8_outliers(q->largest, q->columns, threshold, list, err);
 }
 
-/* A row of w, which becomes what is stored: blocks of Q8_0, and the outliers in 16 bits. */
+/* Splits a row into blocks of Q8_0 and outliers in 16 bits. w becomes the weights that these mean. */
 static int32_t split_row(float *w, uint32_t columns, uint64_t row, const uint32_t *list, uint32_t n, int8_t *codes,
                          nb_block_q8_0 *blocks, uint16_t *kept, nb_error *err) {
     float most;

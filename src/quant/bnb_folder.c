@@ -1,4 +1,4 @@
-/* What bitsandbytes' folders have of a matrix. */
+/* The tensors that bitsandbytes' folders store for a matrix. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../nibble_quantize.h"
@@ -6,12 +6,12 @@
 #include "../types/traits.h"
 #include "bnb.h"
 
-/* A number of a weight, for messages. */
-static uint64_t number_of(double first, uint64_t i) {
+/* The index of a weight, for messages. */
+static uint64_t index_of(double first, uint64_t i) {
     return (first >= 0 && first <= 0x1p53 ? (uint64_t)first : 0) + i;
 }
 
-/* *out: n weights as floats, to be freed. first: the number of the first one, for messages. */
+/* *out: n weights as floats, which the caller frees. first: the index of the first one, for messages. */
 static int32_t floats_of(uint32_t source_type, const void *weights, double first, uint32_t n, float **out,
                          nb_error *err) {
     const nb_traits *traits = nb_traits_of(source_type);
@@ -25,7 +25,7 @@ static int32_t floats_of(uint32_t source_type, const void *weights, double first
     for (uint32_t i = 0; i < n; i++)
         if (!nb_are_finite(x + i, 1)) {
             int32_t code = NB_FAIL(err, NB_ERR_FORMAT, "weight %l is %g: it must be finite; the file is damaged",
-                                   number_of(first, i), (double)x[i]);
+                                   index_of(first, i), (double)x[i]);
             nb_free(x);
             return code;
         }
@@ -58,7 +58,7 @@ int32_t nb_bnb_map(uint32_t type, float *map, nb_error *err) {
     if (type == NB_TYPE_NF4 || type == NB_TYPE_FP4) {
         const float *codebook = type == NB_TYPE_NF4 ? nb_nf4_codebook : nb_fp4_codebook;
         for (int i = 0; i < 16; i++)
-            map[i] = codebook[i] + 0.0f; /* of the zero with a sign, which the library's map has not */
+            map[i] = codebook[i] + 0.0f; /* -0 becomes 0, as in the library's map */
         return 16;
     }
     if (type != NB_TYPE_I8)
@@ -82,7 +82,7 @@ int32_t nb_bnb_rows(uint32_t source_type, const void *weights, double first, uin
             code = NB_FAIL(err, NB_ERR_UNSUPPORTED,
                            "LLM.int8() makes weights binary16 first, in which the largest of a row (from weight %l on) "
                            "has no place",
-                           number_of(first, at));
+                           index_of(first, at));
     }
     nb_free(x);
     return code;

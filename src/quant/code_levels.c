@@ -16,8 +16,8 @@ typedef struct range {
     float low, high;
 } range;
 
-/* Zero is always within it. A symmetric one reaches as far on either side. (GPTQModel's Quantizer, from which the rules
- * are, leaves low at 0 where all weights are positive: half of such a group is clipped. That is not done here.) */
+/* The range always contains 0. A symmetric one reaches equally far on both sides. (GPTQModel leaves `low` at 0 in a
+ * group of positive weights, which clips half of them. That is not done here.) */
 static range range_of(const nb_code_rule *c, const float *x, uint32_t n) {
     range r = {0, 0};
     for (uint32_t i = 0; i < n; i++) {
@@ -38,7 +38,7 @@ static nb_levels levels_of(const nb_code_rule *c, range r) {
     if (c->is_symmetric)
         return l;
     l.origin = nb_nearest(-r.low / l.step, 0, most_of(c));
-    if (l.origin < c->least_zero) { /* there are as many codes less for what is above zero */
+    if (l.origin < c->least_zero) { /* fewer codes are left above zero */
         l.origin = c->least_zero;
         l.step = r.high / (float)(most_of(c) - c->least_zero);
     }
@@ -51,7 +51,7 @@ static float error_of(const nb_code_rule *c, const float *x, uint32_t n, const n
     v128_t sum = wasm_f32x4_splat(0), step = wasm_f32x4_splat(l->step), far = wasm_f32x4_splat(4096);
     v128_t origin = wasm_i32x4_splat(l->origin), zero = wasm_i32x4_splat(0), most = wasm_i32x4_splat(most_of(c));
     for (uint32_t i = 0; i < n; i += 4) {
-        v128_t four = wasm_v128_load(x + i), steps = wasm_f32x4_div(four, step); /* as nb_steps_of */
+        v128_t four = wasm_v128_load(x + i), steps = wasm_f32x4_div(four, step); /* rounded as by nb_steps_of */
         steps = wasm_f32x4_pmax(wasm_f32x4_pmin(steps, far), wasm_f32x4_neg(far));
         v128_t codes = wasm_i32x4_add(nb_round_i32x4(steps), origin);
         codes = wasm_i32x4_sub(wasm_i32x4_max(zero, wasm_i32x4_min(codes, most)), origin);
@@ -76,17 +76,18 @@ static void keep_better(const nb_code_rule *c, const float *x, uint32_t n, nb_le
     }
 }
 
-/* GPTQModel's search: 80 ranges, each 1 % of the whole smaller than the one before. Of two bits, whose zero point is
- * coarse, the zero points on both sides of the ideal one are tried. */
+/* GPTQModel's search: 80 ranges, each smaller than the one before by 1 % of the whole. With two bits the zero point is
+ * coarse, so both neighbours of the ideal one are tried. */
 static nb_levels search(const nb_code_rule *c, const float *x, uint32_t n, range r) {
     nb_levels best = levels_of(c, r);
     float least = INFINITY;
     for (int i = 0; i < 80; i++) {
-        float part = (float)(1 - i / 100.0);
-        nb_levels l = levels_of(c, (range){part * r.low, part * r.high});
+        float fraction = (float)(1 - i / 100.0);
+        nb_levels l = levels_of(c, (range){fraction * r.low, fraction * r.high});
         keep_better(c, x, n, l, &best, &least);
         if (most_of(c) == 3 && !c->is_symmetric) {
-            float ideal = NB_MIN(-(part * r.low) / l.step, (float)most_of(c)); /* the step of tiny weights may be 0 */
+            /* the step of tiny weights may be 0 */
+            float ideal = NB_MIN(-(fraction * r.low) / l.step, (float)most_of(c));
             int32_t below = (int32_t)ideal, above = below + ((float)below < ideal);
             l.origin = NB_MAX(c->least_zero, NB_MIN(l.origin == below ? above : below, most_of(c)));
             keep_better(c, x, n, l, &best, &least);

@@ -1,4 +1,4 @@
-/* Tensors of floats that scales of columns change, in the type in which a file has them. */
+/* Norms and biases that absorb scales of columns, in the types in which a folder stores them. */
 #include "../base/numbers.h"
 #include "../nibble_quantize.h"
 #include "../types/finite.h"
@@ -11,7 +11,7 @@ static bool is_float(uint32_t type) {
     return type == NB_TYPE_F32 || type == NB_TYPE_F16 || type == NB_TYPE_BF16;
 }
 
-/* What the file would have for x. */
+/* x as the file would store it. */
 static float rounded(uint32_t type, float x) {
     uint32_t number;
     float back;
@@ -26,7 +26,7 @@ int32_t nb_quantizer_fit_scales(uint32_t type, float less, const float *vector, 
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a norm is F32, F16 or BF16, not of type %u", type);
     for (uint32_t i = 0; i < n; i++) {
         float held = rounded(type, vector[i] / scales[i] - less) + less, fitted = vector[i] / held;
-        if (fitted > scales[i] / 2 && fitted < scales[i] * 2) /* not where it is 0, infinite or NaN */
+        if (fitted > scales[i] / 2 && fitted < scales[i] * 2) /* false if it is 0, infinite or NaN, too */
             scales[i] = fitted;
     }
     return NB_OK;

@@ -1,5 +1,5 @@
-/* GPTQ onto GGUF's types. No format is spelled out here but for where its codes lie: the encoder writes a block, and
- * the dequantizer says what its codes stand for. */
+/* GPTQ for GGUF's types. Of a type only the places of its codes are needed (code_layout.h). The encoder writes a block
+ * with its scales, and the dequantizer tells which numbers the codes then mean. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../types/code_layout.h"
@@ -18,9 +18,9 @@ typedef struct blocks {
     nb_encoding how;
     uint8_t *out;
     size_t row_bytes;
-    uint8_t mask[MOST_BYTES]; /* bits of a block that are no codes */
-    /* The code bits of a block: [0] with all codes the least, [1] with all codes the most. With a codebook: [0] with
-     * the code of `reference`; [1] is unused. */
+    uint8_t mask[MOST_BYTES]; /* the bits of a block that do not belong to codes */
+    /* The code bits of a block. [0]: all codes are the smallest one; [1]: all are the largest one. With a codebook [0]
+     * has the code of `reference` everywhere, and [1] is unused. */
     uint8_t ends[2][MOST_BYTES];
     float codebook[NB_CODEBOOK];
     float reference; /* the codebook's largest number */
@@ -57,7 +57,7 @@ static void fill_patterns(blocks *b) {
         fill_ends(b);
 }
 
-/* The block's weights if all its codes were those of an end. */
+/* The weights that the block would have with the codes of ends[end]. */
 static void values_at(const blocks *b, const uint8_t *block, int end, float *out) {
     _Alignas(8) uint8_t filled[MOST_BYTES];
     for (uint32_t i = 0; i < b->traits->block_bytes; i++)
@@ -114,7 +114,8 @@ static void encode_row(void *context, uint64_t row, uint64_t rows, int32_t threa
         nb_mark_row(&p->bad_row, (uint32_t)row);
 }
 
-/* ---- the header's functions ------------------------------------------------------------------------------------- */
+/* ---- functions of nibble_quantize.h
+ * ------------------------------------------------------------------------------------- */
 
 uint32_t nb_quantizer_block(uint32_t type) {
     return nb_encoder_of(type) ? nb_traits_of(type)->block_weights : 0;

@@ -1,4 +1,4 @@
-/* GPTQ onto evenly spaced codes with scales and zero points, as folders have them: w = scale (code - zero). */
+/* GPTQ for uniform codes with scales and zero points, as folders store them: w = scale (code - zero). */
 #include "../base/numbers.h"
 #include "../base/simd.h"
 #include "code_levels.h"
@@ -21,8 +21,8 @@ typedef struct coding {
     float *dequantized;
 } coding;
 
-/* Stores the scale, and returns what is stored. */
-static float keep_scale(const coding *c, size_t at, float scale) {
+/* Stores the scale in its type. Returns it as it is stored. */
+static float store_scale(const coding *c, size_t at, float scale) {
     uint16_t *halves = c->scales;
     if (c->format->format != NB_FORMAT_INT8) {
         halves[at] = nb_f32_to_f16(scale);
@@ -37,15 +37,15 @@ static float keep_scale(const coding *c, size_t at, float scale) {
     return scale;
 }
 
-/* The scale is rounded to its type before any code is chosen, so that error feedback makes up for that, too. */
+/* The scale is rounded to its type before any code is chosen, so that error feedback compensates for that, too. */
 static bool choose_group(void *context, uint32_t row, uint32_t group, const float *x, nb_levels *levels) {
     coding *c = context;
     nb_levels l = nb_code_levels(&c->rule, x, c->group);
     size_t at = (size_t)row * c->groups + group;
-    l.step = keep_scale(c, at, l.step);
+    l.step = store_scale(c, at, l.step);
     c->zeros[at] = (uint8_t)l.origin;
     *levels = l;
-    return l.step <= 0x1.fffffep127f; /* not infinite */
+    return l.step <= 0x1.fffffep127f; /* false if it is infinite */
 }
 
 static void finish_row(void *context, uint32_t row, const uint8_t *codes, const float *values) {
@@ -56,12 +56,13 @@ static void finish_row(void *context, uint32_t row, const uint8_t *codes, const 
         memcpy(c->dequantized + row * n, values, n * sizeof *values);
 }
 
-/* Groups within so many columns get their scales when the first of these columns is reached, as GPTQModel does: the
- * errors of the columns before them, which are not made up for yet, would make their ranges wider. With 2 and 3 bits
- * that costs more than it gives. */
+/* All groups within so many columns get their scales when the first of these columns is reached, as in GPTQModel.
+ * Chosen later, the scales would also have to cover the corrections for errors within these columns. With 2 and 3 bits
+ * such wider ranges cost more than they gain. */
 enum { BLOCK = 128 };
 
-/* ---- the header's functions ------------------------------------------------------------------------------------- */
+/* ---- functions of nibble_quantize.h
+ * ------------------------------------------------------------------------------------- */
 
 int32_t nb_code_format_check(const nb_code_format *f, uint32_t columns, nb_error *err) {
     bool known = f->bits == 2 || f->bits == 3 || f->bits == 4 || f->bits == 8;
@@ -99,8 +100,8 @@ static int32_t check_order(const nb_quantizer *q, const nb_code_format *f, uint3
     return NB_OK;
 }
 
-/* Whether groups are of columns as they are quantized, wherever they lie. */
-static bool is_by_turn(const nb_quantizer *q, const nb_code_format *f) {
+/* Whether groups are formed in the order of quantization, and not of adjacent columns. */
+static bool follows_order(const nb_quantizer *q, const nb_code_format *f) {
     return q->settings.order == NB_ORDER_ACTIVATION && f->group;
 }
 
@@ -108,9 +109,9 @@ int32_t nb_quantizer_groups(nb_quantizer *q, const nb_code_format *f, int32_t *g
     NB_TRY(check_order(q, f, NB_ROWS_NEAREST, err));
     for (uint32_t i = 0; i < q->columns; i++) {
         uint32_t column = q->order[i];
-        groups[column] = f->group ? (int32_t)((is_by_turn(q, f) ? i : column) / f->group) : 0;
+        groups[column] = f->group ? (int32_t)((follows_order(q, f) ? i : column) / f->group) : 0;
     }
-    return is_by_turn(q, f);
+    return follows_order(q, f);
 }
 
 int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t flags, uint32_t source_type,
@@ -123,7 +124,7 @@ int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t fl
                 .format = f,
                 .rule = {.bits = f->bits,
                          .is_symmetric = f->symmetric != 0,
-                         .least_zero = f->format == NB_FORMAT_GPTQ, /* less 1 it must not be negative */
+                         .least_zero = f->format == NB_FORMAT_GPTQ, /* it is stored minus 1 */
                          .power = f->search},
                 .group = group,
                 .groups = q->columns / group,
@@ -141,7 +142,7 @@ int32_t nb_quantizer_codes(nb_quantizer *q, const nb_code_format *f, uint32_t fl
                     .block = BLOCK % group == 0 ? BLOCK : group,
                     .is_upfront = !f->group || q->settings.order == NB_ORDER_STATIC,
                     .is_nearest = (flags & NB_ROWS_NEAREST) != 0,
-                    .is_by_turn = is_by_turn(q, f),
+                    .follows_order = follows_order(q, f),
                     .most = (1 << f->bits) - 1,
                     .choose = choose_group,
                     .finish = finish_row,

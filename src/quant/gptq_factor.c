@@ -8,13 +8,14 @@
 
 /* ---- order ------------------------------------------------------------------------------------------------------ */
 
-/* Falling; of equal ones the first is first. */
+/* Descending; columns of equal diagonal stay in order. */
 static int by_diagonal(const void *table, uint32_t a, uint32_t b) {
     const float *diagonal = table;
     return diagonal[a] > diagonal[b] ? -1 : diagonal[a] < diagonal[b] ? 1 : a < b ? -1 : 1;
 }
 
-/* Gafni et al. 2025, as GPTQModel does it: groups by their largest diagonal, and by falling diagonal within them. */
+/* Gafni et al. 2025, as in GPTQModel: groups by descending largest diagonal, and within them columns by descending
+ * diagonal. */
 static void order_groups(nb_quantizer *q, uint32_t group) {
     uint32_t groups = q->columns / group, *sorted = (uint32_t *)q->panel;
     float *largest = q->panel + q->columns;
@@ -58,8 +59,8 @@ static int32_t check_settings(const nb_quantizer *q, const nb_gptq_settings *s, 
 
 static int32_t check_hessian(nb_quantizer *q, nb_error *err) {
     double sum = 0;
-    for (uint32_t i = 0; q->square && i < q->columns; i++) {
-        const float *row = q->square + (size_t)i * q->columns;
+    for (uint32_t i = 0; q->hessian && i < q->columns; i++) {
+        const float *row = q->hessian + (size_t)i * q->columns;
         for (uint32_t j = 0; j <= i; j++)
             if (!(__builtin_fabsf(row[j]) <= 0x1.fffffep127f))
                 return NB_FAIL(err, NB_ERR_FORMAT,
@@ -73,26 +74,26 @@ static int32_t check_hessian(nb_quantizer *q, nb_error *err) {
                            (double)row[i], i);
         sum += (double)row[i];
     }
-    q->mean_square = sum > 0 ? (float)(sum / q->columns) : 1;
-    if (q->mean_square == 0) /* it underflowed */
-        q->mean_square = 0x1p-126f;
+    q->mean_diagonal = sum > 0 ? (float)(sum / q->columns) : 1;
+    if (q->mean_diagonal == 0) /* it underflowed */
+        q->mean_diagonal = 0x1p-126f;
     return NB_OK;
 }
 
-/* Without damping the error of a column that was never seen costs nothing. It still needs a positive number: H must
- * have a factor, and a block of nothing but such columns must be rounded. So it gets one that F32 no longer sees in a
- * sum with the others. */
+/* A column whose inputs were always 0 has a diagonal of 0 without damping. It still needs a positive number: H must
+ * have a factor, and a block of only such columns must be rounded. The number is so small that it disappears in F32
+ * when it is added to another diagonal. */
 static void damp(nb_quantizer *q) {
-    float more = q->settings.damping * q->mean_square, least = NB_MAX(0x1p-24f * q->mean_square, 0x1p-126f);
+    float more = q->settings.damping * q->mean_diagonal, least = NB_MAX(0x1p-24f * q->mean_diagonal, 0x1p-126f);
     for (uint32_t i = 0; i < q->columns; i++) {
-        float diagonal = (q->square ? q->square[(size_t)i * q->columns + i] : 0) + more;
+        float diagonal = (q->hessian ? q->hessian[(size_t)i * q->columns + i] : 0) + more;
         q->importance[i] = diagonal > 0 ? diagonal : least;
     }
 }
 
 int32_t nb_quantizer_prepare(nb_quantizer *q, const nb_gptq_settings *settings, nb_error *err) {
     q->is_ready = false;
-    q->mean_square = 0; /* not prepared, unless all goes well */
+    q->mean_diagonal = 0; /* it stays 0 after an error */
     NB_TRY(check_settings(q, settings, err));
     NB_TRY(check_hessian(q, err));
     q->settings = *settings;
@@ -108,7 +109,7 @@ float nb_quantizer_damping(const nb_quantizer *q) {
 
 int32_t nb_hessian_check_ready(const nb_quantizer *q, uint32_t flags, nb_error *err) {
     if (flags & NB_ROWS_NEAREST)
-        return q->mean_square > 0
+        return q->mean_diagonal > 0
                  ? NB_OK
                  : NB_FAIL(err, NB_ERR_STATE, "the importance of columns is not known: call nb_quantizer_prepare");
     return q->is_ready
@@ -120,37 +121,37 @@ int32_t nb_hessian_check_ready(const nb_quantizer *q, uint32_t flags, nb_error *
 
 /* ---- H = R R^T -------------------------------------------------------------------------------------------------- */
 
-/* The damped H of the columns that come as numbers i and j. A column that was never seen has nothing to do with others,
- * whatever stands there. */
+/* The damped H of the columns that are number i and j in the order. A column whose inputs were always 0 counts as
+ * independent of all others. */
 static float damped(const nb_quantizer *q, uint32_t i, uint32_t j) {
     uint32_t a = q->order[i], b = q->order[j];
     if (a == b)
         return q->importance[a];
-    bool both_seen = nb_hessian_at(q, a, a) > 0 && nb_hessian_at(q, b, b) > 0;
-    return both_seen ? nb_hessian_at(q, a, b) : 0;
+    bool both_used = nb_hessian_at(q, a, a) > 0 && nb_hessian_at(q, b, b) > 0;
+    return both_used ? nb_hessian_at(q, a, b) : 0;
 }
 
 static float *tile_at(const nb_quantizer *q, uint32_t row, uint32_t column) {
-    return q->square + ((size_t)row * q->columns + column) * NB_TILE;
+    return q->hessian + ((size_t)row * q->columns + column) * NB_TILE;
 }
 
 typedef double tile64[NB_TILE][NB_TILE];
 
-/* Of the tile on the diagonal, the upper triangle: H less what the columns behind it explain. */
+/* The upper triangle of a tile on the diagonal: H minus the products of R's rows over the columns to the right. */
 static void sum_tile(const nb_quantizer *q, uint32_t k, tile64 a) {
-    size_t n = q->columns, behind = n - (size_t)(k + 1) * NB_TILE;
+    size_t n = q->columns, right = n - (size_t)(k + 1) * NB_TILE;
     for (uint32_t r = 0; r < NB_TILE; r++)
         for (uint32_t c = r; c < NB_TILE; c++) {
             const float *x = tile_at(q, k, k + 1) + r * n, *y = tile_at(q, k, k + 1) + c * n;
             double sums[4] = {0};
-            for (size_t j = 0; j < behind; j += 4)
+            for (size_t j = 0; j < right; j += 4)
                 for (int s = 0; s < 4; s++)
                     sums[s] += (double)x[j + (size_t)s] * (double)y[j + (size_t)s];
             a[r][c] = (double)damped(q, k * NB_TILE + r, k * NB_TILE + c) - (sums[0] + sums[1] + sums[2] + sums[3]);
         }
 }
 
-/* In place: a = R R^T with R upper triangular. False: it is not positive definite, as far as F32 can tell. */
+/* Factors a = R R^T in place, R upper triangular. False: a is not positive definite, to the precision of F32. */
 static bool factor_tile(const nb_quantizer *q, uint32_t k, tile64 a) {
     for (int c = NB_TILE - 1; c >= 0; c--) {
         uint32_t column = k * NB_TILE + (uint32_t)c;
@@ -181,15 +182,15 @@ static void invert_tile(tile64 r, float *out) {
         out[i] = (float)u[i / NB_TILE][i % NB_TILE];
 }
 
-typedef struct step {
+typedef struct tile_job {
     nb_quantizer *q;
     uint32_t tile;
-} step;
+} tile_job;
 
-/* Tile (i, k) of R, i < k: what is left of H, times R_kk^-T = U_kk^T. */
+/* Tile (i, k) of R, i < k: H minus the products of R's rows, times R_kk^-T = U_kk^T. */
 static void factor_above(void *context, uint64_t i, uint64_t count, int32_t thread) {
     (void)count, (void)thread;
-    step *s = context;
+    tile_job *s = context;
     nb_quantizer *q = s->q;
     uint32_t row = (uint32_t)i, k = s->tile;
     size_t n = q->columns;
@@ -212,7 +213,7 @@ static bool factor_column(nb_quantizer *q, uint32_t k) {
     if (!factor_tile(q, k, a))
         return false;
     invert_tile(a, q->diagonal + (size_t)k * NB_TILE_NUMBERS);
-    step s = {q, k};
+    tile_job s = {q, k};
     nb_parallel(q->pool, k, false, factor_above, &s);
     return true;
 }
@@ -232,7 +233,7 @@ void nb_hessian_panel(const nb_quantizer *q, uint32_t from, uint32_t to, uint32_
 /* Tile (i, k) of U, i < k: -U_ii times the sum over i < j <= k of R_ij U_jk. */
 static void invert_above(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count;
-    step *s = context;
+    tile_job *s = context;
     nb_quantizer *q = s->q;
     uint32_t i = s->tile, k = i + 1 + (uint32_t)index;
     size_t n = q->columns;
@@ -248,7 +249,7 @@ static void invert_above(void *context, uint64_t index, uint64_t count, int32_t 
 }
 
 static void invert_row(nb_quantizer *q, uint32_t i) {
-    step s = {q, i};
+    tile_job s = {q, i};
     memcpy(q->panel, tile_at(q, i, 0), (size_t)q->columns * NB_TILE * sizeof(float));
     nb_parallel(q->pool, q->tiles - 1 - i, false, invert_above, &s);
 }
@@ -267,9 +268,9 @@ static int32_t damp_more(nb_quantizer *q, nb_error *err) {
 }
 
 int32_t nb_quantizer_factor(nb_quantizer *q, nb_error *err) {
-    if (!q->mean_square) /* nb_quantizer_prepare sets it */
+    if (!q->mean_diagonal) /* nb_quantizer_prepare sets it */
         return NB_FAIL(err, NB_ERR_STATE, "there is nothing to factor: call nb_quantizer_prepare first");
-    NB_TRY(nb_hessian_check_there(q, err));
+    NB_TRY(nb_hessian_check_given(q, err));
     if (q->is_ready)
         return 0;
     if (q->steps < q->tiles) {

@@ -3,9 +3,9 @@
 #include "../base/numbers.h"
 #include "../types/types.h"
 
-/* A stream of numbers of some bits each, in words of 32: its first word is out[0], the next ones `stride` words
- * further each. The words are zeros. */
-static void put_stream(uint32_t *out, size_t stride, uint32_t i, uint32_t bits, uint32_t value) {
+/* Stores number i of a bit stream, which has `bits` bits for each number. The stream's words of 32 bits lie `stride`
+ * words apart, and must be zeros at first. */
+static void put_bits(uint32_t *out, size_t stride, uint32_t i, uint32_t bits, uint32_t value) {
     uint64_t at = (uint64_t)i * bits;
     uint32_t *word = out + (size_t)(at / 32) * stride, shift = at % 32;
     *word |= value << shift;
@@ -13,7 +13,7 @@ static void put_stream(uint32_t *out, size_t stride, uint32_t i, uint32_t bits, 
         word[stride] |= value >> (32 - shift);
 }
 
-/* Where AWQ's words have the number of each of eight rows. */
+/* The place of a row's number in AWQ's words, which hold eight rows in an interleaved order. */
 static uint32_t awq_place(uint32_t row) {
     static const uint8_t places[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     return row / 8 * 8 + places[row % 8];
@@ -41,8 +41,8 @@ double nb_quantizer_part_bytes(const nb_code_format *f, uint32_t part, uint32_t 
                                   : 0;
 }
 
-/* values [rows, n], less `less` -> one stream of bits for each row (by_row) or for each column of them. A stream's
- * words lie side by side (is_whole), or those with the same number of all streams do. */
+/* values [rows, n], minus `less` -> a bit stream for each row (by_row) or else for each column. out: [streams, words]
+ * if is_whole, else [words, streams]. */
 static void pack(const uint8_t *values, uint32_t rows, uint32_t n, uint32_t bits, bool by_row, bool is_whole,
                  bool is_awq, uint32_t less, uint32_t *out) {
     uint32_t mask = (1u << bits) - 1, streams = by_row ? rows : n, words = (by_row ? n : rows) / 32 * bits;
@@ -51,17 +51,17 @@ static void pack(const uint8_t *values, uint32_t rows, uint32_t n, uint32_t bits
         for (uint32_t i = 0; i < n; i++) {
             uint32_t value = (values[(size_t)row * n + i] - less) & mask, stream = by_row ? row : i;
             uint32_t place = by_row ? i : is_awq ? awq_place(row) : row;
-            put_stream(out + (is_whole ? (size_t)stream * words : stream), is_whole ? 1 : streams, place, bits, value);
+            put_bits(out + (is_whole ? (size_t)stream * words : stream), is_whole ? 1 : streams, place, bits, value);
         }
 }
 
-static void turn_scales(const uint16_t *scales, uint32_t rows, uint32_t groups, uint16_t *out) {
+static void transpose_scales(const uint16_t *scales, uint32_t rows, uint32_t groups, uint16_t *out) {
     for (uint32_t row = 0; row < rows; row++)
         for (uint32_t g = 0; g < groups; g++)
             out[(size_t)g * rows + row] = scales[(size_t)row * groups + g];
 }
 
-/* Codes less their zero point, 128. */
+/* Codes are stored minus their zero point, 128. */
 static int32_t pack_int8(const nb_code_format *f, uint32_t part, const void *values, uint32_t rows, uint32_t columns,
                          void *out, nb_error *err) {
     const uint8_t *codes = values;
@@ -94,6 +94,6 @@ int32_t nb_quantizer_pack(const nb_code_format *f, uint32_t part, const void *va
     else if (compressed)
         memcpy(out, values, (size_t)rows * groups * sizeof(uint16_t));
     else
-        turn_scales(values, rows, groups, out);
+        transpose_scales(values, rows, groups, out);
     return NB_OK;
 }

@@ -1,4 +1,4 @@
-/* Codes, scales and zero points as folders lay them out (convert/arrangement.h has the layouts). */
+/* Packs codes, scales and zero points in the layouts of folders (convert/arrangement.h describes them). */
 #ifndef NB_GPTQ_PACK_H
 #define NB_GPTQ_PACK_H
 

@@ -1,4 +1,4 @@
-/* The quantizer's object, what was observed of a matrix's inputs, and the error of a result. */
+/* Makes the quantizer's object, and measures the error of quantized rows. */
 #include "hessian.h"
 
 #include "../base/memory.h"
@@ -7,7 +7,7 @@
 
 enum { MOST_COLUMNS = 1 << 16 };
 
-static void take_parts(nb_quantizer *q, nb_arena *arena) {
+static void place_buffers(nb_quantizer *q, nb_arena *arena) {
     uint64_t n = q->columns, threads = (uint64_t)nb_pool_threads(q->pool);
     q->mean = nb_arena_take(arena, n, sizeof(float));
     q->largest = nb_arena_take(arena, n, sizeof(float));
@@ -28,13 +28,13 @@ nb_quantizer *nb_quantizer_new(nb_pool *pool, uint32_t columns, nb_error *err) {
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a quantizer");
     *q = (nb_quantizer){.pool = pool, .columns = columns, .tiles = columns / NB_TILE};
     nb_arena arena = {0};
-    take_parts(q, &arena);
+    place_buffers(q, &arena);
     if (nb_arena_allocate(&arena, "what is observed of a matrix", err)) {
         nb_free(q);
         return NULL;
     }
     q->memory = arena.base;
-    take_parts(q, &arena);
+    place_buffers(q, &arena);
     return q;
 }
 
@@ -42,24 +42,24 @@ void nb_quantizer_free(nb_quantizer *q) {
     if (!q)
         return;
     nb_grids_free(&q->grids);
-    nb_free(q->square);
+    nb_free(q->hessian);
     nb_free(q->memory);
     nb_free(q);
 }
 
 float *nb_quantizer_hessian(nb_quantizer *q) {
     uint64_t n = nb_times(q->columns, q->columns);
-    if (!q->square) {
-        q->square = nb_alloc_items(n, sizeof(float));
-        if (q->square)
-            memset(q->square, 0, (size_t)n * sizeof(float));
+    if (!q->hessian) {
+        q->hessian = nb_alloc_items(n, sizeof(float));
+        if (q->hessian)
+            memset(q->hessian, 0, (size_t)n * sizeof(float));
     }
-    return q->square;
+    return q->hessian;
 }
 
-int32_t nb_hessian_check_there(const nb_quantizer *q, nb_error *err) {
-    return q->square ? NB_OK
-                     : NB_FAIL(err, NB_ERR_STATE, "no Hessian was given: write it where nb_quantizer_hessian says");
+int32_t nb_hessian_check_given(const nb_quantizer *q, nb_error *err) {
+    return q->hessian ? NB_OK
+                      : NB_FAIL(err, NB_ERR_STATE, "no Hessian was given: write it where nb_quantizer_hessian says");
 }
 
 float *nb_quantizer_mean(nb_quantizer *q) {
@@ -70,7 +70,8 @@ float *nb_quantizer_largest(nb_quantizer *q) {
     return q->largest;
 }
 
-/* ---- what a result costs ---------------------------------------------------------------------------------------- */
+/* ---- the error of quantized rows
+ * ---------------------------------------------------------------------------------------- */
 
 typedef struct comparison {
     const nb_quantizer *q;
@@ -89,14 +90,14 @@ static void compare_row(void *context, uint64_t row, uint64_t rows, int32_t thre
     nb_weights_row(q->columns, c->type, c->blocks, (uint32_t)row, y);
     for (uint32_t i = 0; i < q->columns; i++)
         x[i] -= y[i];
-    c->errors[row] = nb_output_error(x, 1, q->square, q->columns);
+    c->errors[row] = nb_output_error(x, 1, q->hessian, q->columns);
     if (!is_finite)
         nb_mark_row(&c->bad_row, (uint32_t)row);
 }
 
 double nb_quantizer_error(nb_quantizer *q, uint32_t source_type, const void *weights, uint32_t type, const void *blocks,
                           uint32_t rows, nb_error *err) {
-    NB_TRY(nb_hessian_check_there(q, err));
+    NB_TRY(nb_hessian_check_given(q, err));
     NB_TRY(nb_weights_check(q->columns, source_type, err));
     NB_TRY(nb_weights_check(q->columns, type, err));
     comparison c = {q, source_type, type, weights, blocks, nb_alloc_items(rows, sizeof(double)), NB_NO_ROW};

@@ -11,8 +11,8 @@
 
 enum { MOST_ENTRIES = NB_GGUF_MAX_TENSORS, MOST_NAME = NB_GGUF_MAX_NAME };
 
-/* A file while it is read. Numbers and names are copied out of different parts of it, so all of them fit into a block
- * of the file's size: numbers from the front, names from the back. */
+/* A file while it is read. Numbers and names are copied into one block of the file's size, numbers from the front,
+ * names from the back. They fit, because no byte of the file is copied twice. */
 typedef struct reader {
     nb_imatrix *m;
     uint64_t capacity; /* of m->entries */
@@ -31,7 +31,7 @@ static nb_text keep_text(reader *r, nb_text text) {
     return (nb_text){(const char *)r->m->memory + r->back, text.size};
 }
 
-/* A new entry with a copy of n numbers of the file; an error if one of them is wrong. It becomes the last one. */
+/* Appends an entry with a copy of n numbers of the file. An error if one of them is wrong. */
 static int32_t add_entry(reader *r, nb_text name, const uint8_t *numbers, uint64_t n, nb_error *err) {
     nb_imatrix *m = r->m;
     NB_TRY(nb_grow((void **)&m->entries, &r->capacity, m->n_entries, sizeof *m->entries, "importance matrix", err));
@@ -48,8 +48,8 @@ static int32_t add_entry(reader *r, nb_text name, const uint8_t *numbers, uint64
     return NB_OK;
 }
 
-/* importance[n] /= count. Where nothing was counted all columns matter alike, as in the reference. */
-static int32_t divide(const nb_imatrix_entry *e, float *importance, uint64_t n, float count, nb_error *err) {
+/* importance[n] /= count. If nothing was counted, all columns are equally important, as in llama.cpp. */
+static int32_t divide_by_count(const nb_imatrix_entry *e, float *importance, uint64_t n, float count, nb_error *err) {
     for (uint64_t i = 0; i < n; i++)
         importance[i] = count > 0 ? importance[i] / count : 1;
     if (nb_are_finite(importance, (size_t)n))
@@ -68,7 +68,7 @@ static int compare_entries(const void *table, uint32_t a, uint32_t b) {
     return compare_texts(entries[a].name, entries[b].name);
 }
 
-/* Puts the entries into the order of their names; an error if two have one. */
+/* Sorts the entries by name. An error if two have the same name. */
 static int32_t sort_entries(reader *r, nb_error *err) {
     nb_imatrix *m = r->m;
     if (!m->n_entries)
@@ -148,7 +148,8 @@ static int32_t read_legacy_entry(reader *r, nb_cursor *in, uint32_t i, nb_error 
                        name, n, (int32_t)calls);
     NB_TRY(add_entry(r, name, numbers, n, err));
     const nb_imatrix_entry *e = &r->m->entries[r->m->n_entries - 1];
-    return calls ? divide(e, e->importance, n, (float)calls, err) : NB_OK; /* 0: of old files, which hold means */
+    return calls ? divide_by_count(e, e->importance, n, (float)calls, err)
+                 : NB_OK; /* 0: an old file, which has means */
 }
 
 static int32_t read_legacy(reader *r, const uint8_t *bytes, size_t size, nb_error *err) {
@@ -172,8 +173,8 @@ static int32_t read_legacy(reader *r, const uint8_t *bytes, size_t size, nb_erro
 
 /* ---- GGUF -------------------------------------------------------------------------------------------------------- */
 
-/* "blk.0.attn_q.weight" of "blk.0.attn_q.weight.counts", if the tensor's name ends so. */
-static bool take_end(nb_text *name, const char *end) {
+/* Removes a suffix of the name, such as ".counts". False: the name has another end. */
+static bool remove_suffix(nb_text *name, const char *end) {
     bool has = nb_text_ends(*name, end);
     name->size -= has ? nb_length(end) : 0;
     return has;
@@ -182,20 +183,20 @@ static bool take_end(nb_text *name, const char *end) {
 static int32_t read_sums(reader *r, const nb_checkpoint *c, const uint8_t *bytes, const nb_tensor_info *t,
                          nb_error *err) {
     nb_text name = nb_checkpoint_tensor_name(c, t);
-    bool sums = take_end(&name, ".in_sum2");
-    if (!sums && !take_end(&name, ".counts"))
-        return NB_OK; /* .in_sum, or what a later version adds */
+    bool sums = remove_suffix(&name, ".in_sum2");
+    if (!sums && !remove_suffix(&name, ".counts"))
+        return NB_OK; /* .in_sum, or a tensor of a later version */
     if (t->type != NB_TYPE_F32 || !name.size)
         return NB_FAIL(err, NB_ERR_FORMAT, "the importance matrix is damaged: tensor %t is not of F32",
                        nb_checkpoint_tensor_name(c, t));
     return sums ? add_entry(r, name, bytes + t->at, t->bytes / sizeof(float), err) : NB_OK;
 }
 
-/* Sums become means. *found: how many tensors of counts there are. */
+/* Divides sums by their counts. *found: how many tensors of counts there are. */
 static int32_t read_counts(reader *r, const nb_checkpoint *c, const uint8_t *bytes, const nb_tensor_info *t,
                            uint32_t *found, nb_error *err) {
     nb_text name = nb_checkpoint_tensor_name(c, t);
-    if (!take_end(&name, ".counts"))
+    if (!remove_suffix(&name, ".counts"))
         return NB_OK;
     const nb_imatrix_entry *e = find(r->m, name);
     uint64_t matrices = t->bytes / sizeof(float);
@@ -208,7 +209,7 @@ static int32_t read_counts(reader *r, const nb_checkpoint *c, const uint8_t *byt
         if (!(count >= 0) || !nb_are_finite(&count, 1))
             return NB_FAIL(err, NB_ERR_FORMAT, "the importance matrix is damaged: count %l of %t is %g", i, name,
                            (double)count);
-        NB_TRY(divide(e, e->importance + i * columns, columns, count, err));
+        NB_TRY(divide_by_count(e, e->importance + i * columns, columns, count, err));
     }
     ++*found;
     return NB_OK;

@@ -30,7 +30,7 @@ int32_t nb_int8_split(const float *w, uint64_t first_row, uint64_t rows, uint32_
                            list[i], columns);
     for (uint64_t row = 0; row < rows; row++)
         for (uint32_t i = 0; i < columns; i++)
-            if (!(__builtin_fabsf(w[row * columns + i]) < 65520)) /* which rounds to infinity */
+            if (!(__builtin_fabsf(w[row * columns + i]) < 65520)) /* from here on binary16 rounds to infinity */
                 return NB_FAIL(err, NB_ERR_FORMAT,
                                "the weight in row %l, column %u is %g, which has no place in 16 bits", first_row + row,
                                i, (double)w[row * columns + i]);

@@ -14,14 +14,14 @@ static double power(int32_t e) {
     return x;
 }
 
-/* The e for which 2^(e - 1) <= v < 2^e; v > 0, and normal. */
+/* The e with 2^(e - 1) <= v < 2^e. v > 0, and not subnormal. */
 static int32_t exponent_of(double v) {
     uint64_t bits;
     memcpy(&bits, &v, sizeof bits);
     return (int32_t)(bits >> 52 & 0x7ff) - 1022;
 }
 
-/* The nearest whole number of 31 bits, halves away from zero. */
+/* The nearest integer of 31 bits, ties away from zero. */
 static int32_t rounded(double v) {
     double magnitude = floor(fabs(v) + 0.5);
     int32_t whole = magnitude < INT32_MAX ? (int32_t)magnitude : INT32_MAX;
@@ -42,7 +42,7 @@ bool nb_integer_fixed(const double *v, uint32_t n, int32_t *out) {
     return true;
 }
 
-bool nb_integer_rows(const float *w, uint32_t rows, uint32_t columns, double *wide, int8_t *codes,
+bool nb_integer_rows(const float *w, uint32_t rows, uint32_t columns, double *scratch, int8_t *codes,
                      int32_t *multipliers) {
     for (uint32_t r = 0; r < rows; r++) {
         const float *row = w + (size_t)r * columns;
@@ -55,11 +55,11 @@ bool nb_integer_rows(const float *w, uint32_t rows, uint32_t columns, double *wi
         double inverse = most > 0 ? LEVELS / most : 0;
         for (uint32_t i = 0; i < columns; i++)
             codes[(size_t)r * columns + i] = (int8_t)rounded((double)row[i] * inverse);
-        wide[r] = most / LEVELS;
+        scratch[r] = most / LEVELS;
     }
-    nb_integer_fixed(wide, rows, multipliers);
+    nb_integer_fixed(scratch, rows, multipliers);
     for (uint32_t r = 0; r < rows; r++)
-        multipliers[r] = NB_MAX(multipliers[r], 1); /* of a row of zeros, too */
+        multipliers[r] = NB_MAX(multipliers[r], 1); /* at least 1, also for a row of zeros */
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* Floating-point numbers become the integers of src/integer (docs/integer.md). */
+/* Converts floating-point numbers to the integers of src/integer (docs/integer.md). */
 #ifndef NB_INTEGER_ROWS_H
 #define NB_INTEGER_ROWS_H
 
@@ -6,18 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* n numbers become numbers / 2^shift of 31 bits, and the shift behind them: out [n + 1]. false: one is not finite. */
+/* n numbers -> out [n + 1]: n integers of 31 bits, and then the shift they share. A number is integer / 2^shift. false:
+ * a number is not finite. */
 bool nb_integer_fixed(const double *v, uint32_t n, int32_t *out);
 
-/* A matrix [rows, columns] becomes codes of 8 bits and multipliers of its rows, [rows + 1]. wide: [rows]. false: a
- * weight is not finite. */
-bool nb_integer_rows(const float *w, uint32_t rows, uint32_t columns, double *wide, int8_t *codes,
+/* A matrix [rows, columns] -> codes of 8 bits, and multipliers of the rows with their shift, [rows + 1]. scratch:
+ * [rows]. false: a weight is not finite. */
+bool nb_integer_rows(const float *w, uint32_t rows, uint32_t columns, double *scratch, int8_t *codes,
                      int32_t *multipliers);
 
 /* v = multiplier / 2^shift with 2^30 <= multiplier < 2^31; 0 < v < 1. */
 void nb_integer_scale(double v, uint32_t *multiplier, uint32_t *shift);
 
-/* By how much RoPE turns a pair from one token to the next, in units of 2^-32 turns. */
+/* RoPE's angle from one position to the next, in units of 2^-32 turns. frequency: in radians. */
 uint32_t nb_integer_step(double frequency);
 
 #endif

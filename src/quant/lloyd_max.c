@@ -7,14 +7,14 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { ROUNDS = 300, MOST_RUNS = 2048 };
+enum { ROUNDS = 300, MOST_INTERVALS = 2048 };
 
-/* The numbers in ascending order, and running sums over them: sums[i] is of the first i. */
+/* The numbers in ascending order, and prefix sums over them: element i is the sum over the first i. */
 typedef struct sorted {
     size_t n;
     uint32_t *order;
     float *x;
-    double *weight, *weighted, *squares; /* sums of w, w x, w x^2, each [n + 1] */
+    double *weight, *weighted, *squares; /* prefix sums of w, w x, w x^2, each [n + 1] */
 } sorted;
 
 typedef struct entries {
@@ -43,37 +43,37 @@ static size_t count_to(const sorted *s, double bound) {
 
 /* ---- the start --------------------------------------------------------------------------------------------------- */
 
-/* For dynamic programming: least[j] is the error of the best codebook of so many entries for the first j runs, and
- * cuts[entry][j] where the last entry's runs begin then. */
+/* Dynamic programming: least[j] is the error of the best codebook with the entries so far for the first j intervals,
+ * and cuts[entry][j] is the first interval of the last entry of that codebook. */
 typedef struct search {
-    uint32_t runs;
-    double *least, *next; /* [MOST_RUNS + 1] */
-    uint16_t *cuts;       /* [entries][MOST_RUNS + 1] */
+    uint32_t intervals;
+    double *least, *next; /* [MOST_INTERVALS + 1] */
+    uint16_t *cuts;       /* [entries][MOST_INTERVALS + 1] */
 } search;
 
-/* Where run i begins among the sorted numbers. */
+/* Where interval i begins among the sorted numbers. */
 static size_t begin_of(const sorted *s, const search *d, uint32_t i) {
-    return (size_t)((uint64_t)s->n * i / d->runs);
+    return (size_t)((uint64_t)s->n * i / d->intervals);
 }
 
-/* The error of one entry for the runs i ... j - 1. */
+/* The error of one entry for the intervals i ... j - 1. */
 static double cost(const sorted *s, const search *d, uint32_t i, uint32_t j) {
     size_t from = begin_of(s, d, i), to = begin_of(s, d, j);
     double weight = s->weight[to] - s->weight[from], sum = s->weighted[to] - s->weighted[from];
     return weight > 0 ? s->squares[to] - s->squares[from] - sum * sum / weight : 0;
 }
 
-/* One entry more. Where the last entry's runs begin ascends with j: so it is found for every middle between two places
- * where it is known. */
+/* Adds an entry. cuts[j] ascends with j, so it is found by bisection: for every j in the middle between two known ones
+ * it lies between their cuts. */
 static void add_entry(const sorted *s, search *d, uint16_t *cuts) {
     uint32_t half = 1;
-    while (half <= d->runs)
+    while (half <= d->intervals)
         half *= 2;
     d->next[0] = 0;
     cuts[0] = 0;
     for (; half; half /= 2)
-        for (uint32_t j = half; j <= d->runs; j += 2 * half) {
-            uint32_t first = cuts[j - half], last = j + half <= d->runs ? NB_MIN(j, cuts[j + half]) : j;
+        for (uint32_t j = half; j <= d->intervals; j += 2 * half) {
+            uint32_t first = cuts[j - half], last = j + half <= d->intervals ? NB_MIN(j, cuts[j + half]) : j;
             d->next[j] = d->least[first] + cost(s, d, first, j);
             cuts[j] = (uint16_t)first;
             for (uint32_t i = first + 1; i <= last; i++) {
@@ -90,8 +90,8 @@ static void add_entry(const sorted *s, search *d, uint16_t *cuts) {
 }
 
 static void start_entries(const sorted *s, search *d, entries *e) {
-    uint32_t line = MOST_RUNS + 1, end = d->runs;
-    for (uint32_t j = 0; j <= d->runs; j++) {
+    uint32_t line = MOST_INTERVALS + 1, end = d->intervals;
+    for (uint32_t j = 0; j <= d->intervals; j++) {
         d->least[j] = cost(s, d, 0, j);
         d->cuts[j] = 0;
     }
@@ -106,7 +106,8 @@ static void start_entries(const sorted *s, search *d, entries *e) {
     }
 }
 
-/* ---- the rounds -------------------------------------------------------------------------------------------------- */
+/* ---- Lloyd's iterations
+ * -------------------------------------------------------------------------------------------------- */
 
 static void improve(const sorted *s, entries *e) {
     bool changes = true;
@@ -157,15 +158,15 @@ static void fill(sorted *s, const float *x, const float *importance) {
     }
 }
 
-static void cut(nb_arena *arena, sorted *s, search *d, uint32_t count) {
+static void place_buffers(nb_arena *arena, sorted *s, search *d, uint32_t count) {
     s->weight = nb_arena_take(arena, s->n + 1, sizeof(double));
     s->weighted = nb_arena_take(arena, s->n + 1, sizeof(double));
     s->squares = nb_arena_take(arena, s->n + 1, sizeof(double));
     s->order = nb_arena_take(arena, s->n, sizeof *s->order);
     s->x = nb_arena_take(arena, s->n, sizeof *s->x);
-    d->least = nb_arena_take(arena, MOST_RUNS + 1, sizeof(double));
-    d->next = nb_arena_take(arena, MOST_RUNS + 1, sizeof(double));
-    d->cuts = nb_arena_take(arena, (uint64_t)count * (MOST_RUNS + 1), sizeof *d->cuts);
+    d->least = nb_arena_take(arena, MOST_INTERVALS + 1, sizeof(double));
+    d->next = nb_arena_take(arena, MOST_INTERVALS + 1, sizeof(double));
+    d->cuts = nb_arena_take(arena, (uint64_t)count * (MOST_INTERVALS + 1), sizeof *d->cuts);
 }
 
 void nb_codebook_codes(const float *x, size_t n, const float *codebook, uint32_t count, uint8_t *codes) {
@@ -186,11 +187,11 @@ static int32_t fit(const float *x, const float *importance, size_t n, uint32_t c
                    uint8_t *codes, nb_error *err) {
     NB_TRY(check(x, importance, n, count, err));
     sorted s = {.n = n};
-    search d = {.runs = (uint32_t)NB_MIN(n, (size_t)MOST_RUNS)};
+    search d = {.intervals = (uint32_t)NB_MIN(n, (size_t)MOST_INTERVALS)};
     nb_arena arena = {0};
-    cut(&arena, &s, &d, count);
+    place_buffers(&arena, &s, &d, count);
     NB_TRY(nb_arena_reserve(&arena, "the numbers of a codebook", err));
-    cut(&arena, &s, &d, count);
+    place_buffers(&arena, &s, &d, count);
     fill(&s, x, importance);
     entries e = {.n = count};
     for (uint32_t k = 0; k < count && is_started; k++)

@@ -5,7 +5,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/* The exponent of the power of two that is nearest to x > 0: x = m 2^e, 1 <= m < 2, has e, or e + 1 from m = 3/2 on. */
+/* The exponent of the power of two nearest to x > 0. For x = m 2^e, 1 <= m < 2, it is e if m < 3/2, else e + 1. */
 static int32_t nearest_exponent(float x) {
     int32_t shift = 0;
     if (x < 0x1p-126f) { /* subnormal */
@@ -25,7 +25,7 @@ void nb_log_codes(uint32_t bits, int32_t top, const float *x, size_t n, uint8_t 
     for (size_t i = 0; i < n; i++) {
         float size = __builtin_fabsf(x[i]);
         int32_t exponent = size > 0 ? nearest_exponent(size) : least - 2;
-        /* half of the least level, where 0 and that level are equally near, is 2^(least - 1) */
+        /* from 2^(least - 1) on, the middle between 0 and the least level, that level is taken */
         if (exponent < least && size > 0 && size >= nb_power_of_two(least - 1))
             exponent = least;
         uint32_t code = exponent < least ? 0 : (uint32_t)(top - NB_MIN(exponent, top)) + 1;

@@ -1,10 +1,13 @@
-/* Which type each matrix gets, so that the sum of their losses is least and they fit into so many bytes.
+/* Chooses a type for each matrix, so that the sum of losses is small and the matrices fit into so many bytes.
  *
- * This is the multiple-choice knapsack problem. A price for each byte (a Lagrange multiplier) gives the best choice,
- * but for some bytes that are left over (Sinha and Zoltners 1979). With a price, only types on the lower convex hull of
- * a matrix's (bytes, loss) are chosen, and as the price falls, matrices step from one type to the next in the order of
- * what a byte of the step gains. Here these steps are taken one by one, the best first. Where a step no longer fits,
- * smaller ones may. At last two matrices exchange bytes where that gains. Of equal gains the first is taken. */
+ * This is the multiple-choice knapsack problem. With a price for each byte (a Lagrange multiplier), the best choice is
+ * known, except that some bytes are left over (Sinha and Zoltners 1979): only types on the lower convex hull of a
+ * matrix's (bytes, loss) are chosen, and as the price falls, matrices go from one type to the next, in the order of the
+ * gain per byte.
+ *
+ * So matrices start with their smallest types, and the upgrade with the largest gain per byte is made again and again.
+ * When it no longer fits, smaller ones may. In the end pairs of matrices exchange bytes where that gains. Of equal
+ * gains the first is taken. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../nibble_quantize.h"
@@ -12,20 +15,20 @@
 #include <math.h>
 
 enum { MOST_EXCHANGES = 1000 };
-static const double MOST_WORK = 2e9; /* pairs that are looked at for exchanges */
+static const double MOST_WORK = 2e9; /* pairs that are tried for exchanges */
 
 typedef struct mix {
     uint32_t n, kinds;
     const double *bytes, *losses; /* [n, kinds]; losses that are not finite: the matrix cannot have the type */
     uint32_t *choice;             /* [n] */
-    double left;                  /* bytes */
+    double left;                  /* bytes of the budget */
 } mix;
 
 static size_t at(const mix *m, uint32_t i, uint32_t kind) {
     return (size_t)i * m->kinds + kind;
 }
 
-static bool may(const mix *m, uint32_t i, uint32_t kind) {
+static bool is_possible(const mix *m, uint32_t i, uint32_t kind) {
     return isfinite(m->losses[at(m, i, kind)]) && isfinite(m->bytes[at(m, i, kind)]);
 }
 
@@ -37,16 +40,16 @@ static double gain(const mix *m, uint32_t i, uint32_t kind) {
     return m->losses[at(m, i, m->choice[i])] - m->losses[at(m, i, kind)];
 }
 
-static void take(mix *m, uint32_t i, uint32_t kind) {
+static void change_type(mix *m, uint32_t i, uint32_t kind) {
     m->left -= more_bytes(m, i, kind);
     m->choice[i] = kind;
 }
 
-/* The type of fewest bytes, and of those the one of least loss. */
+/* The type with the fewest bytes, and of several the one with the least loss. */
 static bool choose_smallest(mix *m, uint32_t i) {
     bool found = false;
     for (uint32_t kind = 0; kind < m->kinds; kind++) {
-        if (!may(m, i, kind))
+        if (!is_possible(m, i, kind))
             continue;
         if (found) {
             double more = more_bytes(m, i, kind);
@@ -59,41 +62,41 @@ static bool choose_smallest(mix *m, uint32_t i) {
     return found;
 }
 
-/* The step that fits and gains most by each byte. False: there is none. */
-static bool step(mix *m) {
+/* Makes the upgrade that fits and gains most per byte. False: there is none. */
+static bool upgrade(mix *m) {
     double best = 0;
     uint32_t tensor = 0, to = 0;
     for (uint32_t i = 0; i < m->n; i++)
         for (uint32_t kind = 0; kind < m->kinds; kind++) {
-            if (!may(m, i, kind) || gain(m, i, kind) <= 0 || more_bytes(m, i, kind) > m->left)
+            if (!is_possible(m, i, kind) || gain(m, i, kind) <= 0 || more_bytes(m, i, kind) > m->left)
                 continue;
             double more = more_bytes(m, i, kind), rate = more > 0 ? gain(m, i, kind) / more : INFINITY;
             if (rate > best)
                 best = rate, tensor = i, to = kind;
         }
     if (best > 0)
-        take(m, tensor, to);
+        change_type(m, tensor, to);
     return best > 0;
 }
 
-/* The pair of changes that fits and gains most. */
+/* Makes the pair of changes that fits and gains most: one matrix gets fewer bytes, and another one more. */
 static bool exchange(mix *m) {
     double best = 0;
     uint32_t tensors[2] = {0}, to[2] = {0};
     for (uint32_t i = 0; i < m->n; i++)
         for (uint32_t a = 0; a < m->kinds; a++) {
-            if (a == m->choice[i] || !may(m, i, a))
+            if (a == m->choice[i] || !is_possible(m, i, a))
                 continue;
             double lost = gain(m, i, a), room = m->left - more_bytes(m, i, a);
             for (uint32_t j = 0; more_bytes(m, i, a) < 0 && j < m->n; j++)
                 for (uint32_t b = 0; j != i && b < m->kinds; b++)
-                    if (may(m, j, b) && more_bytes(m, j, b) <= room && gain(m, j, b) + lost > best) {
+                    if (is_possible(m, j, b) && more_bytes(m, j, b) <= room && gain(m, j, b) + lost > best) {
                         best = gain(m, j, b) + lost;
                         tensors[0] = i, tensors[1] = j, to[0] = a, to[1] = b;
                     }
         }
     for (uint32_t i = 0; i < 2 && best > 0; i++)
-        take(m, tensors[i], to[i]);
+        change_type(m, tensors[i], to[i]);
     return best > 0;
 }
 
@@ -110,12 +113,12 @@ int32_t nb_mix_choose(uint32_t n, uint32_t kinds, const double *bytes, const dou
     if (!(m.left >= 0))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "the matrices do not fit: with the smallest types they take %g bytes",
                        least);
-    while (step(&m))
+    while (upgrade(&m))
         ;
     double pairs = (double)n * n * kinds * kinds;
     uint32_t exchanges = (uint32_t)NB_MIN(MOST_WORK / pairs, (double)MOST_EXCHANGES);
     for (uint32_t i = 0; i < exchanges && exchange(&m); i++)
-        while (step(&m))
+        while (upgrade(&m))
             ;
     return NB_OK;
 }

@@ -13,8 +13,8 @@ static lanes load(const float *p) {
     return x;
 }
 
-/* Of at most NB_ERROR_ROWS rows. H is symmetric: sum over i of e_i (h_ii e_i + 2 sum over j < i of h_ij e_j). */
-static double tile_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
+/* For at most NB_ERROR_ROWS rows. As H is symmetric: sum over i of e_i (h_ii e_i + 2 sum over j < i of h_ij e_j). */
+static double batch_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
     double sums[NB_ERROR_ROWS] = {0}, sum = 0;
     for (uint32_t i = 0; i < columns; i++) {
         const float *h = hessian + (size_t)i * columns;
@@ -41,6 +41,6 @@ double nb_output_error(const float *errors, uint32_t rows, const float *hessian,
     double sum = 0;
     for (uint32_t row = 0; row < rows; row += NB_ERROR_ROWS)
         sum +=
-            tile_error(errors + (size_t)row * columns, NB_MIN(rows - row, (uint32_t)NB_ERROR_ROWS), hessian, columns);
+            batch_error(errors + (size_t)row * columns, NB_MIN(rows - row, (uint32_t)NB_ERROR_ROWS), hessian, columns);
     return sum;
 }

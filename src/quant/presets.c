@@ -1,12 +1,12 @@
-/* Which type a tensor becomes: the rules of llama.cpp's llama_tensor_get_type (ggml-org/llama.cpp,
- * src/llama-quant.cpp), and bitsandbytes' for linear layers. Some tensors deserve more bits: attention's values and
- * what leads out of the feed-forward network, above all in the first and last layers, and the output. */
+/* Chooses the type of a tensor by the rules of llama.cpp's llama_tensor_get_type (ggml-org/llama.cpp,
+ * src/llama-quant.cpp), or of bitsandbytes, which quantizes linear layers. Some tensors get more bits: attn_v and
+ * ffn_down, above all in the first and last layers, and the output. */
 #include "../base/numbers.h"
 #include "../types/traits.h"
 #include "quantize.h"
 
-/* How far a file type goes beyond its plain type: not at all, K_S, K_M, K_L. SMALLER: below K_S, as IQ3_XS.
- * BNB: a layer's matrices and no others. EXPERTS: stacked experts, and Q8_0 for the others. */
+/* How many tensors get more bits than the plain type: none, K_S, K_M, K_L. SMALLER: fewer than K_S, for IQ3_XS. BNB:
+ * only the layers' matrices are quantized. EXPERTS: stacked experts get the type, and other matrices get Q8_0. */
 typedef enum mixture { PURE, SMALLER, SMALL, MEDIUM, LARGE, BNB, EXPERTS } mixture;
 
 struct nb_preset {
@@ -18,7 +18,7 @@ struct nb_preset {
 
 enum { NO_FILE_TYPE = NB_NO_FILE_TYPE };
 
-// clang-format off: two a line, those of one family side by side
+// clang-format off: two in a line, related ones side by side
 static const nb_preset presets[] = {
     {"nf4", NB_TYPE_NF4, BNB, NO_FILE_TYPE}, {"fp4", NB_TYPE_FP4, BNB, NO_FILE_TYPE},
     {"int8", NB_TYPE_Q8_0, BNB, 7},          {"q8_0", NB_TYPE_Q8_0, PURE, 7},
@@ -100,7 +100,7 @@ static bool may_change(nb_text name, uint32_t dimensions) {
            !nb_text_is(name, "token_types.weight");
 }
 
-/* The first and the last eighth of the layers, and every third between. */
+/* The first and the last eighth of the layers, and every third one in between. */
 static bool is_chosen(uint32_t layer, uint32_t layers) {
     uint32_t eighth = layers / 8;
     return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
@@ -114,17 +114,17 @@ static bool is_iq1(uint32_t type) {
     return type == NB_TYPE_IQ1_S || type == NB_TYPE_IQ1_M;
 }
 
-/* Of about two bits or fewer. They have rules of their own. */
+/* Types of about two bits or fewer have their own rules. */
 static bool is_tiny(uint32_t type) {
     return is_iq1(type) || type == NB_TYPE_IQ2_XXS || type == NB_TYPE_IQ2_XS || type == NB_TYPE_IQ2_S;
 }
 
-/* IQ2_S and IQ2_M, which are the finer ones of these. */
+/* IQ2_S and IQ2_M, which have more bits than the other tiny types. */
 static bool is_finer(const nb_preset *p) {
     return is_tiny(p->type) && p->mixture != PURE;
 }
 
-/* Four heads or more share the values: their matrix is small, and worth more bits. */
+/* Four heads or more share each value head. attn_v is small then, and worth more bits. */
 static bool is_shared(const nb_preset_facts *f) {
     return f->kv_heads && f->heads / f->kv_heads >= 4;
 }
@@ -162,7 +162,7 @@ static uint32_t type_of_queries(const nb_preset *p) {
     return p->type == NB_TYPE_IQ3_XXS ? NB_TYPE_IQ2_S : p->type;
 }
 
-/* Of the plain types and IQ4, where only the first layers are different. */
+/* ffn_down in the first layers, for presets where only these layers are different. */
 static uint32_t type_of_early_down(const nb_preset *p, const nb_preset_facts *f, bool is_falcon) {
     if (f->has_importance && p->type == NB_TYPE_Q4_0)
         return NB_TYPE_Q4_1;
@@ -211,13 +211,13 @@ static uint32_t type_of_attention_output(const nb_preset *p, const nb_preset_fac
     return p->type;
 }
 
-/* The gates and what leads into the feed-forward network: IQ3_XS takes less for the layers in the middle. */
+/* ffn_gate and ffn_up: IQ3_XS gives fewer bits to the layers in the middle. */
 static uint32_t type_of_gates(const nb_preset *p, uint32_t layer, const nb_preset_facts *f) {
     bool is_middle = layer >= f->layers / 8 && layer < 7 * f->layers / 8;
     return p->type == NB_TYPE_IQ3_S && p->mixture == SMALLER && is_middle ? NB_TYPE_IQ3_XXS : p->type;
 }
 
-/* How many such tensors come before this one: there are two in a layer if its experts are joined by a shared one. */
+/* How many ffn_down tensors come before this one. A layer with experts and a shared expert has two. */
 static uint32_t place_of_down(nb_text name, uint32_t layer, const nb_preset_facts *f) {
     uint32_t in_a_layer = f->layers ? NB_MAX(f->downs / f->layers, 1) : 1;
     return layer * in_a_layer + (in_a_layer > 1 && has(name, "_shexp"));
@@ -283,7 +283,7 @@ uint32_t nb_fitting_type(uint32_t type, uint64_t columns) {
     return divides(type, columns) ? type : NB_TYPE_F16;
 }
 
-/* What the model's output is computed with. */
+/* The output matrix, or the tied token embedding. */
 static uint32_t type_of_output(const nb_preset *p, uint64_t columns, const nb_preset_facts *facts) {
     if (p->type == NB_TYPE_Q8_0 || p->mixture == EXPERTS || nb_text_is(facts->architecture, "falcon") ||
         !divides(p->type, columns))

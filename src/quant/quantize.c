@@ -1,6 +1,6 @@
-/* Rows to the plain types, of 32 weights a block. Without an importance matrix the scale serves the weight farthest
- * from zero (or both ends of the range), and codes are rounded to nearest; with one, both are searched for. Formulas:
- * types.h; searches and roundings as in ggml-org/ggml, src/ggml-quants.c. */
+/* Encodes rows as the types with blocks of 32 weights. Without an importance matrix the scale follows from the weight
+ * with the largest magnitude (or from both ends of the range), and codes are rounded to nearest. With one, both are
+ * searched for. Formulas: types.h. Searches and roundings are those of ggml-org/ggml, src/ggml-quants.c. */
 #include "quantize.h"
 #include "quantize_best.h"
 
@@ -8,7 +8,7 @@
 
 /* ---- Q4_0, Q4_1, Q5_0, Q5_1 ------------------------------------------------------------------------------------ */
 
-/* Up to four blocks that are quantized at once: w = d (q - origin), or d q + m. */
+/* Up to four blocks that are quantized together: w = d (q - origin), or d q + m. */
 enum { AT_ONCE = NB_LANES * NB_BLOCK };
 typedef struct four_blocks {
     float d[NB_LANES], m[NB_LANES];
@@ -20,8 +20,9 @@ typedef struct plain_type {
     bool has_minimum;
 } plain_type;
 
-/* A code: x, which stands 1/2 above the number to be rounded, without its fraction, at most `most`. x is negative or
- * large only if it is not finite (for the row is not, or its scale is so small that the reciprocal is not): then 0. */
+/* The code for x, which is the number to be rounded plus 1/2: x without its fraction, at most `most`. x is outside 0
+ * ... 256 only if the row is not finite, or if its scale is so small that the reciprocal is infinite. The code is then
+ * 0. */
 static uint8_t code_of(float x, int most) {
     return x >= 0 && x < 256 ? (uint8_t)NB_MIN((int)x, most) : 0;
 }
@@ -30,7 +31,7 @@ static float reciprocal(float d) {
     return d != 0 ? 1 / d : 0;
 }
 
-/* The first of the weights that are the farthest from zero. */
+/* The weight with the largest magnitude; of several, the first. */
 static float farthest(const float *x) {
     float most = 0, found = 0;
     for (int i = 0; i < NB_BLOCK; i++)
@@ -59,7 +60,7 @@ static void round_block(const plain_type *t, const float *x, four_blocks *out, i
         out->codes[NB_BLOCK * i + k] = code_of((x[k] - low) * scale + shift, t->most);
 }
 
-/* n weights, four blocks or fewer, with what each counts. Blocks that are not there are zeros. */
+/* n weights of up to four blocks, with the weight of each one's error. Missing blocks are filled with zeros. */
 static void search_blocks(const plain_type *t, const float *x, const float *weight, size_t n, four_blocks *out) {
     nb_ranges ranges = {NB_BLOCK, t->most, -0.9f, 0.05f, 36, false};
     float padded[AT_ONCE] = {0}, padded_weight[AT_ONCE] = {0};
@@ -74,7 +75,7 @@ static void search_blocks(const plain_type *t, const float *x, const float *weig
         out->m[i] = -out->m[i];
 }
 
-/* Block i once more, by the better search. */
+/* Encodes block i again by the wider search. */
 static void improve_block(const plain_type *t, const float *x, const float *importance, four_blocks *out, int i) {
     int half = t->has_minimum ? 0 : (t->most + 1) / 2;
     nb_best limits = {1, NB_BLOCK, -half, t->most - half, 1, 1, t->has_minimum, t->has_minimum, NULL};
@@ -86,7 +87,8 @@ static void improve_block(const plain_type *t, const float *x, const float *impo
     memcpy(out->codes + NB_BLOCK * i, b.codes, NB_BLOCK);
 }
 
-/* d, m if the type has one, the fifth bits if it has them, the low four bits; returns where the next block begins. */
+/* Writes d, m if the type has it, the fifth bits of codes if it has them, and the low four bits. Returns the address of
+ * the next block. */
 static uint8_t *put_block(const plain_type *t, const four_blocks *from, int i, uint8_t *out) {
     uint16_t d = nb_f32_to_f16(from->d[i]), m = nb_f32_to_f16(from->m[i]);
     const uint8_t *codes = from->codes + NB_BLOCK * i;

@@ -1,7 +1,7 @@
-/* Alternates, as Lloyd's algorithm does: under given scales each weight gets the nearest code, and for given codes the
- * scales with the least error follow from linear regression. Either step makes the error smaller, until nothing
- * changes. Where that ends depends on where it starts, so there are many starting points: first for each group alone,
- * with scales of F32, then for the block. */
+/* Two steps alternate, as in Lloyd's algorithm: for given scales each weight gets the nearest code, and for given codes
+ * linear regression gives the scales with the least error. Both steps reduce the error, until nothing changes. The
+ * result depends on the start, so many starts are tried: first for each group alone, with scales of F32, then for the
+ * block. */
 #include "quantize_best.h"
 
 #include "quantize_lanes.h"
@@ -10,7 +10,7 @@
 
 enum { LANES_LIMIT = NB_GROUP_LIMIT / 4, GROUP_ROUNDS = 2, BLOCK_ROUNDS = 4 };
 
-/* A group's weights and what errors count. */
+/* A group's numbers, and the weights of their errors. */
 typedef struct group {
     lanes x[LANES_LIMIT], weight[LANES_LIMIT];
     float sum_w, sum_x; /* of weight, of weight x */
@@ -20,7 +20,7 @@ typedef struct line {
     float scale, minimum; /* w = scale q - minimum */
 } line;
 
-/* What codes under a line say: their error, and the sums that the best line for them follows from. */
+/* The nearest codes under a line: their error, and the sums from which regression computes the best line for them. */
 typedef struct sums {
     float error, q, qq, xq;
 } sums;
@@ -28,14 +28,14 @@ typedef struct sums {
 typedef struct search {
     const nb_best *s;
     group groups[16];
-    line lines[16]; /* the best of each group, if scales and minima could be any number */
+    line lines[16]; /* the best line of each group if scales and minima were not rounded */
 } search;
 
 static void load(const nb_best *s, const float *x, const float *weight, group *g) {
-    lanes sum_w = all(0), sum_x = all(0);
+    lanes sum_w = splat(0), sum_x = splat(0);
     for (int i = 0; i < s->group / 4; i++) {
         memcpy(&g->x[i], x + 4 * i, sizeof g->x[i]);
-        g->weight[i] = all(1);
+        g->weight[i] = splat(1);
         if (weight)
             memcpy(&g->weight[i], weight + 4 * i, sizeof g->weight[i]);
         sum_w += g->weight[i];
@@ -45,21 +45,21 @@ static void load(const nb_best *s, const float *x, const float *weight, group *g
     g->sum_x = sum_of(sum_x);
 }
 
-/* The numbers that the nearest codes stand for. */
+/* The numbers q that are nearest to x under a line. */
 static lanes numbers_under(const nb_best *s, line l, lanes x) {
     float steps = l.scale != 0 ? 1 / l.scale : 0;
     if (!s->codebook)
         return nearest_lanes((x + l.minimum) * steps, s->low, s->high);
-    lanes twice = 2 * steps * x, number = all((float)s->low);
+    lanes twice = 2 * steps * x, number = splat((float)s->low);
     for (int i = 0; i < 15; i++) {
         int low = s->codebook[i], high = s->codebook[i + 1];
-        number += (lanes)((twice >= all((float)(low + high))) & (integers)all((float)(high - low)));
+        number += (lanes)((twice >= splat((float)(low + high))) & (integers)splat((float)(high - low)));
     }
     return number;
 }
 
 static sums measure(const nb_best *s, const group *g, line l) {
-    lanes error = all(0), sum_q = all(0), sum_qq = all(0), sum_xq = all(0);
+    lanes error = splat(0), sum_q = splat(0), sum_qq = splat(0), sum_xq = splat(0);
     for (int i = 0; i < s->group / 4; i++) {
         lanes q = numbers_under(s, l, g->x[i]), wq = g->weight[i] * q, off = l.scale * q - l.minimum - g->x[i];
         error += g->weight[i] * off * off;
@@ -70,7 +70,7 @@ static sums measure(const nb_best *s, const group *g, line l) {
     return (sums){sum_of(error), sum_of(sum_q), sum_of(sum_qq), sum_of(sum_xq)};
 }
 
-/* The line of least error for these codes; a minimum is at least 0, but for those that need not be. */
+/* The line with the least error for these codes. Minima are at least 0 where the type needs that. */
 static line regression(const nb_best *s, const group *g, sums c, line l) {
     float determinant = g->sum_w * c.qq - c.q * c.q;
     if (s->minimum_high && determinant > 0) {
@@ -81,7 +81,7 @@ static line regression(const nb_best *s, const group *g, sums c, line l) {
     return c.qq > 0 ? (line){c.xq / c.qq, 0} : l;
 }
 
-/* Some rounds from a starting point; *best and *least are replaced if that ends with a smaller error. */
+/* Some rounds from a starting line. *best and *least become those of a smaller error. */
 static void descend(const nb_best *s, const group *g, line l, line *best, float *least) {
     for (int round = 0; round <= GROUP_ROUNDS; round++) {
         sums c = measure(s, g, l);
@@ -93,7 +93,7 @@ static void descend(const nb_best *s, const group *g, line l, line *best, float 
     }
 }
 
-/* Lines whose codes reach from one end of the weights to the other, or less far: the group may have outliers. */
+/* Starts from lines that cover the weights' range, and from lines that cover less, as the group may have outliers. */
 static line search_line(const nb_best *s, const group *g) {
     static const float cuts[] = {-0.04f, 0, 0.04f, 0.1f, 0.18f, 0.3f, 0.5f};
     enum { CUTS = sizeof cuts / sizeof *cuts };
@@ -144,8 +144,8 @@ static void measure_all(const search *f, candidate *c) {
         c->error += measure(f->s, &f->groups[g], line_of(c, g)).error;
 }
 
-/* Every group gets the integers nearest to its line. */
-static void take_nearest(const search *f, candidate *c) {
+/* Gives every group the integers nearest to its line. */
+static void round_lines(const search *f, candidate *c) {
     for (int g = 0; g < f->s->groups; g++) {
         c->scales[g] = part_of(f->lines[g].scale, c->d, f->s->scale_low, f->s->scale_high);
         c->minima[g] = part_of(f->lines[g].minimum, c->m, f->s->minimum_low, f->s->minimum_high);
@@ -153,7 +153,7 @@ static void take_nearest(const search *f, candidate *c) {
     measure_all(f, c);
 }
 
-/* Every group may go one step up or down. */
+/* Moves each group's scale and minimum by -1, 0 or 1, whichever is best. */
 static void try_neighbours(const search *f, candidate *c) {
     const nb_best *s = f->s;
     for (int g = 0; g < s->groups; g++) {
@@ -181,7 +181,7 @@ static void try_neighbours(const search *f, candidate *c) {
     measure_all(f, c);
 }
 
-/* d and m by regression over all groups, for the codes that there are: x = d (s q) - m z. */
+/* d and m by regression over all groups, for the current codes: x = d (s q) - m z. */
 static void fit_block(const search *f, candidate *c) {
     float aa = 0, ab = 0, bb = 0, ax = 0, bx = 0; /* sums of weight times products of a = s q, b = -z and x */
     for (int g = 0; g < f->s->groups; g++) {
@@ -202,7 +202,7 @@ static void fit_block(const search *f, candidate *c) {
     measure_all(f, c);
 }
 
-/* Better and better candidates from this one on. */
+/* Improves a candidate for some rounds. *best keeps the best one seen. */
 static void improve(const search *f, candidate *c, candidate *best) {
     for (int round = 0; round < BLOCK_ROUNDS; round++) {
         float before = best->error;
@@ -217,7 +217,7 @@ static void improve(const search *f, candidate *c, candidate *best) {
     }
 }
 
-/* The best of those d, and m, under which the largest scale, and the largest minimum, has about its largest integer. */
+/* A start: tries d and m near those that give the largest scale and minimum their largest integers. */
 static candidate start(const search *f) {
     static const float factors[] = {0.94f, 1, 1.06f};
     const nb_best *s = f->s;
@@ -233,7 +233,7 @@ static candidate start(const search *f) {
                 .d = rounded(far / (float)(s->scale_low < 0 ? s->scale_low : s->scale_high) * factors[i]),
                 .m = s->minimum_high ? rounded(most / (float)s->minimum_high * factors[k]) : 0,
             };
-            take_nearest(f, &c);
+            round_lines(f, &c);
             if (c.error < best.error)
                 best = c;
         }
@@ -255,19 +255,19 @@ static void code_block(const search *f, const candidate *c, nb_best_block *block
         }
 }
 
-float nb_unshrinking(float xx, float xw, float ww, float gained) {
+float nb_shrinkage_correction(float xx, float xw, float ww, float gained) {
     if (!(xw > 0 && ww > 0 && gained > 0))
         return 1;
     return NB_MAX(1, NB_MIN(xx / xw, 1 + __builtin_sqrtf(gained / 2 / ww)));
 }
 
-/* Sums of weight times x^2, x w, w^2 and (w - x)^2, for the codes of `codes` under d and m of `c`. */
+/* Sums of weight times x^2, x w, w^2 and (w - x)^2, where w has the codes of `codes` but d and m of `c`. */
 typedef struct moments {
     float xx, xw, ww, error;
 } moments;
 
 static moments moments_of(const search *f, const candidate *codes, const candidate *c) {
-    lanes xx = all(0), xw = all(0), ww = all(0), error = all(0);
+    lanes xx = splat(0), xw = splat(0), ww = splat(0), error = splat(0);
     for (int g = 0; g < f->s->groups; g++)
         for (int i = 0; i < f->s->group / 4; i++) {
             line l = line_of(c, g);
@@ -281,13 +281,13 @@ static moments moments_of(const search *f, const candidate *codes, const candida
     return (moments){sum_of(xx), sum_of(xw), sum_of(ww), sum_of(error)};
 }
 
-static void stretch(const search *f, const candidate *best, float gained, nb_best_block *block) {
+static void correct_shrinkage(const search *f, const candidate *best, float gained, nb_best_block *block) {
     moments now = moments_of(f, best, best);
-    float factor = nb_unshrinking(now.xx, now.xw, now.ww, gained);
+    float factor = nb_shrinkage_correction(now.xx, now.xw, now.ww, gained);
     candidate larger = *best;
     larger.d = rounded(best->d * factor);
     larger.m = rounded(best->m * factor);
-    if (moments_of(f, best, &larger).error > best->error + 0.75f * gained) /* for the factor was rounded, too */
+    if (moments_of(f, best, &larger).error > best->error + 0.75f * gained) /* d and m were rounded */
         return;
     block->d = nb_f32_to_f16(larger.d);
     block->m = nb_f32_to_f16(larger.m);
@@ -308,5 +308,5 @@ void nb_search_best(const nb_best *s, const float *x, const float *weight, nb_be
     improve(&f, &reference, &best);
     improve(&f, &own, &best);
     code_block(&f, &best, block);
-    stretch(&f, &best, before - best.error, block);
+    correct_shrinkage(&f, &best, before - best.error, block);
 }

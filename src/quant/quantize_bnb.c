@@ -1,18 +1,19 @@
-/* Rows to bitsandbytes' types, rounded as its functions round on a CPU (bitsandbytes 0.50.2,
- * backends/default/ops.py and csrc/cpu_ops.cpp): an absmax of 64 weights and the nearest number of a codebook. */
+/* Encodes rows as bitsandbytes' types, rounded as its functions do on a CPU (bitsandbytes 0.50.2,
+ * backends/default/ops.py and csrc/cpu_ops.cpp): an absmax for 64 weights, and for each weight the nearest number of a
+ * codebook. */
 #include "../base/numbers.h"
 #include "bnb.h"
 #include "quantize.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-/* FP4's codes in the order of their numbers. The zero with a sign is second: it takes the smallest positive weights. */
+/* FP4's codes in the order of their numbers. -0 comes after 0, so the smallest positive weights get its code. */
 static const uint8_t fp4_order[16] = {11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3};
 
 typedef struct codebook {
     const float *numbers;
-    const uint8_t *order; /* the codes in the order of their numbers; NULL: they are in that order */
-    float bounds[15];     /* halfway between neighbours; the lower one's */
+    const uint8_t *order; /* the codes in the order of their numbers; NULL: 0, 1, 2 ... */
+    float bounds[15];     /* halfway between neighbours; a number on a bound gets the lower one's code */
 } codebook;
 
 static codebook codebook_of(uint32_t type) {
@@ -24,7 +25,7 @@ static codebook codebook_of(uint32_t type) {
     return c;
 }
 
-/* x is within -1 ... 1, or beyond by a rounding at most, which is beyond all bounds as 1 is. */
+/* x is within -1 ... 1, or a rounding error beyond, which changes no code. */
 static uint8_t code_of(const codebook *c, float x) {
     uint8_t code = 0;
     for (int k = 0; k < 15; k++)
@@ -32,8 +33,9 @@ static uint8_t code_of(const codebook *c, float x) {
     return c->order ? c->order[code] : code;
 }
 
-/* n weights -> q [n / 2, rounded up], two codes a byte, the first in the upper half; returns what 1 stands for. A block
- * that is cut off by the matrix's end is divided by that number, a whole one is multiplied by its inverse. */
+/* n weights -> q [n / 2, rounded up], two codes in a byte, the first in the upper half. Returns the absmax. As in the
+ * library, a whole block is multiplied by the inverse of the absmax, and an incomplete one at the matrix's end is
+ * divided by it. */
 static float quantize_block(const codebook *c, const float *x, size_t n, bool is_whole, uint8_t *q) {
     float most = 0;
     for (size_t i = 0; i < n; i++)
@@ -71,7 +73,7 @@ void nb_quantize_fp4(const nb_encoding *how, const float *x, void *blocks, size_
 
 /* ---- LLM.int8() ---------------------------------------------------------------------------------------------- */
 
-/* To nearest, ties to even: of the sum with 1.5 * 2^23 the last bit stands for 1. 0 for what is not finite. */
+/* Rounds to nearest, ties to even: the last bit of the sum with 1.5 * 2^23 means 1. 0 if x is not finite. */
 static int8_t rounded(float x) {
     return __builtin_fabsf(x) < 127.5f ? (int8_t)(x + 0x1.8p23f - 0x1.8p23f) : 0;
 }
@@ -80,7 +82,7 @@ static float half(float x) {
     return nb_f16_to_f32(nb_f32_to_f16(x));
 }
 
-/* It makes weights binary16 before anything else. */
+/* Weights are converted to binary16 first. */
 static float largest_half(const float *x, size_t n) {
     float most = 0;
     for (size_t i = 0; i < n; i++)
@@ -88,13 +90,13 @@ static float largest_half(const float *x, size_t n) {
     return half(most); /* rounding is monotonous */
 }
 
-/* torch divides a number by a tensor so: 127 / most is rounded twice. */
+/* 127 / most, rounded twice, as torch divides a number by a tensor. */
 static float int8_scale(float most) {
     return 1 / most * 127;
 }
 
-/* Whether column i is an outlier: the one at *next, which is then the next one. */
-static bool take_outlier(const uint32_t *list, uint32_t outliers, uint32_t *next, size_t i) {
+/* Whether column i is the next outlier of the list; then *next moves on. */
+static bool is_outlier_next(const uint32_t *list, uint32_t outliers, uint32_t *next, size_t i) {
     bool is_outlier = *next < outliers && list[*next] == i;
     *next += is_outlier;
     return is_outlier;
@@ -104,12 +106,12 @@ float nb_bnb_int8(const float *x, size_t n, const uint32_t *list, uint32_t outli
     float most = 0;
     uint32_t next = 0;
     for (size_t i = 0; i < n; i++)
-        if (!take_outlier(list, outliers, &next, i))
+        if (!is_outlier_next(list, outliers, &next, i))
             most = NB_MAX(most, largest_half(x + i, 1));
     float scale = int8_scale(most);
     next = 0;
     for (size_t i = 0; i < n; i++)
-        codes[i] = take_outlier(list, outliers, &next, i) ? 0 : rounded(half(x[i]) * scale);
+        codes[i] = is_outlier_next(list, outliers, &next, i) ? 0 : rounded(half(x[i]) * scale);
     return most;
 }
 
@@ -127,31 +129,31 @@ void nb_quantize_int8(const nb_encoding *how, const float *x, void *blocks, size
 
 /* ---- double quantization ------------------------------------------------------------------------------------- */
 
-enum { RUN = NB_BNB_RUN, HALFWAY = 127 };
+enum { NESTED = NB_BNB_NESTED, ZERO = 127 /* the code of 0 */ };
 
-/* i of the equal parts of 0.1 ... 1, counted from the nearer end and rounded once, as torch.linspace does. */
-static float part(int i, int parts) {
+/* End i of the equal parts of 0.1 ... 1, computed from the nearer end and rounded once, as in torch.linspace. */
+static float part_end(int i, int parts) {
     float step = (1 - 0.1f) / (float)parts;
     return (float)(i < (parts + 1) / 2 ? 0.1f + (double)step * i : 1 - (double)step * (parts - i));
 }
 
-/* The dynamic type of 8 bits with its sign (Dettmers 2016, section 2.1; bitsandbytes' create_dynamic_map), ascending:
- * 0 is number 127, 1 the last. For each power of ten from 10^-6 to 1 the middles of 1, 2, 4, ... 64 equal parts of
- * 0.1 ... 1. */
+/* The signed dynamic 8-bit type (Dettmers 2016, section 2.1; bitsandbytes' create_dynamic_map), ascending: code 127 is
+ * 0, and the last is 1. The others are +- 10^-6, 10^-5 ... 1 times the middles of 1, 2, 4, ... 64 equal parts of 0.1
+ * ... 1. */
 void nb_bnb_dynamic_map(float map[256]) {
     double power = 1e-6;
-    int at = HALFWAY;
+    int at = ZERO;
     map[at++] = 0;
     map[255] = 1;
     for (int parts = 1; parts <= 64; parts *= 2, power *= 10)
         for (int i = 0; i < parts; i++, at++) {
-            map[at] = (float)power * ((part(i, parts) + part(i + 1, parts)) / 2);
-            map[2 * HALFWAY - at] = -map[at];
+            map[at] = (float)power * ((part_end(i, parts) + part_end(i + 1, parts)) / 2);
+            map[2 * ZERO - at] = -map[at];
         }
 }
 
-/* The number of the map that is nearest to x in -1 ... 1, after x became the nearest of 65,536 numbers (on a CPU
- * bitsandbytes looks codes up by those; a GPU's code may be a neighbour where the map is finer). */
+/* The code whose number is nearest to x in -1 ... 1. First x is rounded to one of 65,536 numbers, by which bitsandbytes
+ * looks codes up on a CPU. (On a GPU the code may be a neighbour where the map is finer.) */
 static uint32_t nearest_dynamic(const float map[256], float x) {
     x = x < -1 ? -1 : x > 1 ? 1 : x == x ? x : 0;
     int32_t bin = (int32_t)((x + 1) * 0.5f * 65535 + 0.5f);
@@ -167,8 +169,8 @@ static uint32_t nearest_dynamic(const float map[256], float x) {
     return low;
 }
 
-/* The mean of n numbers, `stride` of them apart. torch.mean adds F32 in an order of its own: its mean may be the
- * neighbouring F32. */
+/* The mean of n numbers that lie `stride` numbers apart. torch.mean adds in F32 in another order, so its result may
+ * differ in the last bit. */
 static float mean_of(const float *x, size_t n, size_t stride) {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
@@ -176,8 +178,9 @@ static float mean_of(const float *x, size_t n, size_t stride) {
     return (float)(sum / (double)n);
 }
 
-/* Up to RUN numbers -> codes; returns what 1 stands for. */
-static float quantize_run(const float map[256], const float *x, size_t n, size_t stride, float mean, uint8_t *codes) {
+/* Up to NESTED numbers -> codes. Returns their absmax. */
+static float quantize_scales(const float map[256], const float *x, size_t n, size_t stride, float mean,
+                             uint8_t *codes) {
     float most = 0;
     for (size_t i = 0; i < n; i++)
         most = NB_MAX(most, __builtin_fabsf(x[i * stride] - mean));
@@ -190,8 +193,8 @@ static float quantize_run(const float map[256], const float *x, size_t n, size_t
 float nb_bnb_scales(const float *absmax, size_t n, uint8_t *codes, float *nested) {
     float map[256], mean = mean_of(absmax, n, 1);
     nb_bnb_dynamic_map(map);
-    for (size_t at = 0; at < n; at += RUN)
-        *nested++ = quantize_run(map, absmax + at, NB_MIN(n - at, RUN), 1, mean, codes + at);
+    for (size_t at = 0; at < n; at += NESTED)
+        *nested++ = quantize_scales(map, absmax + at, NB_MIN(n - at, NESTED), 1, mean, codes + at);
     return mean;
 }
 
@@ -201,13 +204,13 @@ void nb_quantize_scales(nb_block_nf4 *blocks, uint8_t *codes, size_t n) {
     const float *scales = (const float *)(const void *)((const uint8_t *)blocks + offsetof(nb_block_nf4, d));
     float map[256], mean = n ? mean_of(scales, n, STRIDE) : 0;
     nb_bnb_dynamic_map(map);
-    for (size_t at = 0; at < n; at += RUN) {
-        uint8_t run[RUN];
-        size_t some = NB_MIN(n - at, RUN);
-        float most = quantize_run(map, scales + at * STRIDE, some, STRIDE, mean, run);
+    for (size_t at = 0; at < n; at += NESTED) {
+        uint8_t part[NESTED];
+        size_t some = NB_MIN(n - at, NESTED);
+        float most = quantize_scales(map, scales + at * STRIDE, some, STRIDE, mean, part);
         for (size_t i = 0; i < some; i++)
-            blocks[at + i].d = map[run[i]] * most + mean;
+            blocks[at + i].d = map[part[i]] * most + mean;
         if (codes)
-            memcpy(codes + at, run, some);
+            memcpy(codes + at, part, some);
     }
 }

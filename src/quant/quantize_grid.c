@@ -1,4 +1,4 @@
-/* The search of IQ2 and IQ3; as in ggml-org/ggml, src/ggml-quants.c, whose sums run in the same order. */
+/* The search of IQ2 and IQ3, as in ggml-org/ggml, src/ggml-quants.c, with sums in the same order. */
 #include "quantize_grid.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -8,7 +8,7 @@ typedef struct group {
     const nb_grid_search *s;
     const nb_neighbours *nb;
     float x[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], root[NB_GROUP_LIMIT]; /* root: of weight */
-    float scale;                                                           /* under which points are looked up */
+    float scale;                                                           /* for which costs are computed */
 } group;
 
 typedef struct found {
@@ -17,7 +17,7 @@ typedef struct found {
     float xq, qq; /* sum w x q, sum w q^2 */
 } found;
 
-static void take_signs(group *g, const float *x, uint8_t *signs) {
+static void split_signs(group *g, const float *x, uint8_t *signs) {
     for (int k = 0; k < g->s->group / 8; k++) {
         const float *weight = g->weight + 8 * k;
         int least = 0;
@@ -28,7 +28,7 @@ static void take_signs(group *g, const float *x, uint8_t *signs) {
         }
         if (!g->s->is_even || !__builtin_parity(signs[k]))
             continue;
-        for (int i = 1; i < 8; i++) /* the weight that matters least gets the wrong sign */
+        for (int i = 1; i < 8; i++) /* the sign is flipped where it costs least */
             if (weight[i] * x[i - 8] * x[i - 8] < weight[least] * x[least - 8] * x[least - 8])
                 least = i;
         g->x[8 * k + least] = -g->x[8 * k + least];
@@ -36,7 +36,7 @@ static void take_signs(group *g, const float *x, uint8_t *signs) {
     }
 }
 
-/* The neighbours of a point are compared by the root of the weights. */
+/* As in llama.cpp, neighbours are compared with the square roots of the errors' weights. */
 static void fill_costs(const void *context, int first, float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS]) {
     const group *g = context;
     for (int i = 0; i < g->nb->width; i++)
@@ -46,7 +46,7 @@ static void fill_costs(const void *context, int first, float cost[NB_GRID_WIDTH]
         }
 }
 
-/* Point k of the group, its weights rounded in steps of the scale. */
+/* Rounds point k of the group and finds its entry. steps: 1 / scale. */
 static void look_up(const group *g, int k, float steps, found *out) {
     uint8_t point[NB_GRID_WIDTH];
     int first = g->nb->width * k;
@@ -66,7 +66,7 @@ static void sum_up(const group *g, found *out) {
         }
 }
 
-/* Once more under the scale that was found, which may round to other points. */
+/* Looks points up again under the scale that was found, which may round them to other ones. Returns the new scale. */
 static float look_again(group *g, float scale, found *best) {
     int points = g->s->group / g->nb->width;
     bool all_on_grid = true;
@@ -82,14 +82,14 @@ static float look_again(group *g, float scale, found *best) {
     return best->qq > 0 ? best->xq / best->qq : scale;
 }
 
-/* The group's entries, and the scale that fits them; false if it becomes zeros. */
+/* Finds the group's entries and the scale that fits them. False: the group becomes zeros. */
 static bool search_group(group *g, uint16_t *entries, float *scale) {
     int top = 2 * g->nb->magnitudes - 1, points = g->s->group / g->nb->width;
     float most = g->x[0], best_score = 0;
     found best = {.entries = {0}, .on_grid = {true, true, true, true, true, true, true, true}}, tried;
     for (int i = 1; i < g->s->group; i++)
         most = NB_MAX(most, g->x[i]);
-    if (most < g->s->nothing || most == 0)
+    if (most < g->s->almost_zero || most == 0)
         return false;
     *scale = most / (float)top;
     if (g->s->starts_from_fit) {
@@ -118,20 +118,19 @@ static bool search_group(group *g, uint16_t *entries, float *scale) {
     return true;
 }
 
-/* How a group's errors are weighted: as the reference does it, or by importance alone, which is what the error is
- * measured with in the end. */
-typedef enum weighting { REFERENCE, EVEN } weighting;
+/* How a group's errors are weighted: as in llama.cpp, or by importance alone, as in the error of the wider search. */
+typedef enum weighting { REFERENCE, IMPORTANCE } weighting;
 
 static void weigh(const nb_grid_search *s, weighting way, const float *importance, const float *x, float mean,
                   group *g) {
     if (importance || s->needs_importance)
         nb_weigh(x, importance, s->spread * mean, g->weight, s->group);
     for (int i = 0; i < s->group; i++) {
-        if (way == EVEN)
+        if (way == IMPORTANCE)
             g->weight[i] = importance ? importance[i] : 1;
         else if (!importance && !s->needs_importance)
             g->weight[i] = s->floor * mean + x[i] * x[i];
-        g->root[i] = way == EVEN ? g->weight[i] : __builtin_sqrtf(g->weight[i]);
+        g->root[i] = way == IMPORTANCE ? g->weight[i] : __builtin_sqrtf(g->weight[i]);
     }
 }
 
@@ -145,7 +144,7 @@ static void search_superblock(const nb_grid_search *s, weighting way, const nb_e
         const float *part = x + s->group * i;
         uint8_t *signs = out->signs + s->group / 8 * i;
         weigh(s, way, how->importance ? how->importance + at + s->group * i : NULL, part, mean, &g);
-        take_signs(&g, part, signs);
+        split_signs(&g, part, signs);
         bool exists = search_group(&g, out->entries + s->group / g.nb->width * i, &scales[i]);
         scales[i] = exists ? scales[i] : 0;
         for (int k = 0; k < s->group / 8 && (!exists || scales[i] < 0); k++)
@@ -154,7 +153,7 @@ static void search_superblock(const nb_grid_search *s, weighting way, const nb_e
         most = NB_MAX(most, scales[i]);
     }
     float d = most / 31; /* scales are d / 2 times an odd number up to 31 */
-    out->d = nb_f32_to_f16(d * s->stretch);
+    out->d = nb_f32_to_f16(d * s->correction);
     for (int i = 0; i < groups; i++)
         out->scales[i] = most > 0 ? (uint8_t)nb_nearest(0.5f * (1 / d * scales[i] - 1), 0, 15) : 0;
 }
@@ -168,6 +167,6 @@ void nb_search_grid(const nb_grid_search *s, const nb_encoding *how, size_t at, 
     if (!how->best)
         return;
     nb_grid_block other;
-    search_superblock(s, EVEN, how, at, x, &other);
+    search_superblock(s, IMPORTANCE, how, at, x, &other);
     nb_improve_grid(s, how, at, x, out, &other);
 }

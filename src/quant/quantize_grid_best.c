@@ -1,6 +1,6 @@
-/* The better search for IQ2 and IQ3: from an encoding of a superblock on, groups get other scales and entries, and the
- * superblock another d, as long as that makes the error smaller. It counts weights as a reader computes them, where the
- * reference takes their magnitudes as odd numbers. */
+/* The wider search for IQ2 and IQ3. Starting from an encoding of a superblock, it changes the groups' scales and
+ * entries, and the superblock's d, as long as the error shrinks. It computes weights exactly as a reader does;
+ * llama.cpp's search takes all magnitudes for odd numbers, which some are not. */
 #include "quantize_best.h"
 #include "quantize_grid.h"
 
@@ -12,12 +12,12 @@ typedef struct superblock {
     const nb_grid_search *s;
     const nb_neighbours *nb;
     const float *x;
-    const float *importance; /* NULL: all weights count alike */
+    const float *importance; /* NULL: all 1 */
     const uint8_t *signs;
-    float scale; /* under which points are looked up */
+    float scale; /* for which costs are computed */
 } superblock;
 
-static float counts(const superblock *b, int i) {
+static float importance_of(const superblock *b, int i) {
     return b->importance ? b->importance[i] : 1;
 }
 
@@ -30,7 +30,7 @@ static void fill_costs(const void *context, int first, float cost[NB_GRID_WIDTH]
     for (int i = 0; i < b->nb->width; i++)
         for (int k = 0; k < b->nb->magnitudes; k++) {
             float off = b->scale * b->s->magnitudes[k] - without_sign(b, first + i);
-            cost[i][k] = counts(b, first + i) * off * off;
+            cost[i][k] = importance_of(b, first + i) * off * off;
         }
 }
 
@@ -51,12 +51,12 @@ static float magnitude_at(const superblock *b, const uint16_t *entries, int i) {
     return b->s->magnitudes[nb_grid_number(b->nb, entries[i / b->nb->width], i % b->nb->width)];
 }
 
-/* Of the weights first ... first + n. */
+/* The error of the weights [first, first + n). */
 static float error_of(const superblock *b, const uint16_t *entries, float scale, int first, int n) {
     float error = 0;
     for (int i = first; i < first + n; i++) {
         float off = scale * magnitude_at(b, entries, i) - without_sign(b, i);
-        error += counts(b, i) * off * off;
+        error += importance_of(b, i) * off * off;
     }
     return error;
 }
@@ -72,7 +72,7 @@ static float error_of_all(const superblock *b, const nb_grid_block *block) {
     return error;
 }
 
-/* The group's entries looked up under scales one step up and down, too. */
+/* Tries scales one step lower and higher for a group, with the entries that fit each best. */
 static void improve_group(superblock *b, nb_grid_block *block, int group) {
     int first = group * b->s->group, points = b->s->group / b->nb->width, code = block->scales[group];
     uint16_t *entries = block->entries + first / b->nb->width;
@@ -92,13 +92,13 @@ static void improve_group(superblock *b, nb_grid_block *block, int group) {
     }
 }
 
-/* d by linear regression, for the entries that there are. */
+/* d by linear regression, for the current entries. */
 static void fit(const superblock *b, nb_grid_block *block) {
     float xq = 0, qq = 0;
     for (int i = 0; i < NB_SUPERBLOCK; i++) {
         float q = magnitude_at(b, block->entries, i) * (float)(2 * block->scales[i / b->s->group] + 1);
-        xq += counts(b, i) * q * without_sign(b, i);
-        qq += counts(b, i) * q * q;
+        xq += importance_of(b, i) * q * without_sign(b, i);
+        qq += importance_of(b, i) * q * q;
     }
     if (xq > 0 && qq > 0)
         block->d = nb_f32_to_f16(xq / qq);
@@ -120,16 +120,16 @@ static float improve(superblock *b, nb_grid_block *block) {
     return least;
 }
 
-static void stretch(const superblock *b, float error, float gained, nb_grid_block *block) {
+static void correct_shrinkage(const superblock *b, float error, float gained, nb_grid_block *block) {
     float xx = 0, xw = 0, ww = 0;
     for (int i = 0; i < NB_SUPERBLOCK; i++) {
         float x = without_sign(b, i), w = scale_of(block, i / b->s->group) * magnitude_at(b, block->entries, i);
-        xx += counts(b, i) * x * x;
-        xw += counts(b, i) * x * w;
-        ww += counts(b, i) * w * w;
+        xx += importance_of(b, i) * x * x;
+        xw += importance_of(b, i) * x * w;
+        ww += importance_of(b, i) * w * w;
     }
     uint16_t before = block->d;
-    block->d = nb_f32_to_f16(nb_f16_to_f32(before) * nb_unshrinking(xx, xw, ww, gained));
+    block->d = nb_f32_to_f16(nb_f16_to_f32(before) * nb_shrinkage_correction(xx, xw, ww, gained));
     if (error_of_all(b, block) > error + 0.75f * gained)
         block->d = before;
 }
@@ -143,5 +143,5 @@ void nb_improve_grid(const nb_grid_search *s, const nb_encoding *how, size_t at,
     if (others < error)
         *block = *other;
     error = NB_MIN(error, others);
-    stretch(&b, error, before - error, block);
+    correct_shrinkage(&b, error, before - error, block);
 }

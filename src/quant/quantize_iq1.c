@@ -1,24 +1,25 @@
-/* Rows to IQ1_S and IQ1_M: w = scale (q + shift), q = -1, 0 or 1, all of a point shifted by an eighth up or down. As in
- * ggml-org/ggml, src/ggml-quants.c.
+/* Encodes rows as IQ1_S and IQ1_M: w = scale (q + shift), q = -1, 0 or 1, shift = 1/8 or -1/8 for all eight weights of
+ * a point. As in ggml-org/ggml, src/ggml-quants.c.
  *
- * With three numbers the best codes without a grid can be found exactly: of the weights in ascending order the first i
- * get -1, those up to j get 0, the rest 1, and all i <= j are tried. Then each point that the grid lacks becomes a
- * neighbour. The reference wants an importance matrix for IQ1_S; without one all columns count alike. `best` weights
- * IQ1_M so, too, which the reference weights with x^2. */
+ * Without the grid, the best codes can be found exactly: in ascending order the first i weights get -1, those up to j
+ * get 0, and the rest get 1, so all i <= j are tried. Then each point that the grid lacks becomes one of its
+ * neighbours.
+ *
+ * llama.cpp needs an importance matrix for IQ1_S; without one all columns are equally important here. It weights errors
+ * of IQ1_M with x^2 if there is no importance matrix; `best` weights them as in IQ1_S instead. */
 #include "quantize_grid.h"
 
 #pragma STDC FP_CONTRACT OFF
 
 #define SHIFT 0.125f
 
-/* The eight weights of a point have one shift. Of IQ1_S's group of 32 all have the same one, of IQ1_M's 16 each half
- * its own. */
+/* In IQ1_S all 32 weights of a group have the same shift. In IQ1_M each half of the 16 has its own. */
 typedef struct group {
     const nb_neighbours *nb;
     int n, halves;
     const float *x;
     float weight[NB_GROUP_LIMIT], scale;
-    uint8_t order[NB_GROUP_LIMIT]; /* places, by ascending x */
+    uint8_t order[NB_GROUP_LIMIT]; /* indices of x in ascending order */
     uint8_t codes[NB_GROUP_LIMIT]; /* q + 1 */
     bool minus[2];                 /* whether the halves are shifted down */
     uint16_t entries[4];
@@ -38,10 +39,10 @@ static void sort(group *g) {
     }
 }
 
-/* The best way to cut the order in three, and with which shifts. */
+/* The order cut in three, and the shifts: codes change at `first` and at `second`. */
 typedef struct cuts {
     int first, second;
-    int shifts; /* bit 1 for the first half, bit 0 for the second, 1 for minus; -1: nothing was found */
+    int shifts; /* bit 1: the first half's, bit 0: the second half's, 1 for minus; -1: no cut was found */
     float scale, score;
 } cuts;
 
@@ -52,7 +53,7 @@ static void compare(cuts *best, float xq, float qq, int first, int second, int s
     *best = (cuts){first, second, shifts, scale, scale * xq};
 }
 
-/* One shift for all: the sums of a range are the difference of two sums from the start. */
+/* One shift for all weights. Sums over a range are differences of prefix sums. */
 static cuts cut_as_one(const group *g) {
     cuts best = {.shifts = -1, .score = -0x1.fffffep127f};
     float sum_x[NB_GROUP_LIMIT + 1], sum_w[NB_GROUP_LIMIT + 1];
@@ -75,7 +76,7 @@ static cuts cut_as_one(const group *g) {
     return best;
 }
 
-/* The sums with each of the four pairs of shifts, which grow by one weight at a time. */
+/* Sums for each of the four pairs of shifts, one in each lane. */
 typedef float lanes __attribute__((vector_size(16)));
 typedef struct sums {
     lanes xq, qq;
@@ -119,7 +120,7 @@ static void fill_costs(const void *context, int first, float cost[NB_GRID_WIDTH]
         }
 }
 
-/* The codes as entries of the grid; where they are not on it, the scale that fits those. */
+/* Finds the grid's entries for the codes. If some points were not on the grid, the scale is fitted again. */
 static void put_on_grid(group *g) {
     bool all_on_grid = true, on_grid;
     for (int k = 0; k < g->n / 8; k++) {
@@ -136,11 +137,11 @@ static void put_on_grid(group *g) {
         g->scale = xq / qq;
 }
 
-/* Sets scale, shifts and entries; all are 0 for a group without weights. */
-static void search_group(group *g, float nothing) {
+/* Sets scale, shifts and entries; all are 0 for a group of zeros. */
+static void search_group(group *g, float almost_zero) {
     memset(g->entries, 0, sizeof g->entries);
     g->scale = g->minus[0] = g->minus[1] = 0;
-    if (nb_largest_magnitude(g->x, (size_t)g->n) < nothing)
+    if (nb_largest_magnitude(g->x, (size_t)g->n) < almost_zero)
         return;
     sort(g);
     cuts best = g->halves == 2 ? cut_as_halves(g) : cut_as_one(g);
@@ -165,8 +166,8 @@ static void weigh(const nb_encoding *how, size_t at, float mean, group *g) {
             g->weight[i] = g->x[i] * g->x[i];
 }
 
-/* d: fifteen steps make the largest scale; a scale is an odd number of them. */
-static uint16_t odd_steps(float scale, float d) {
+/* A scale is (2 code + 1) d, and the largest one is 15 d. Returns the code. */
+static uint16_t scale_code(float scale, float d) {
     return (uint16_t)nb_nearest(0.5f * (1 / d * scale - 1), 0, 7);
 }
 
@@ -191,11 +192,11 @@ void nb_quantize_iq1_s(const nb_encoding *how, const float *x, void *blocks, siz
         float d = most / 15;
         b->d = nb_f32_to_f16(d * 1.125f);
         for (int i = 0; i < 8 && most > 0; i++)
-            b->high[i] |= (uint16_t)(odd_steps(scales[i], d) << 12);
+            b->high[i] |= (uint16_t)(scale_code(scales[i], d) << 12);
     }
 }
 
-/* The scale of all that fits the codes, once all scales are odd numbers. */
+/* The superblock's scale that fits the codes best, after the groups' scales were rounded. */
 static float fit_iq1_m(group *g, const nb_encoding *how, size_t at, const float *x, float mean, float d,
                        const nb_block_iq1_m *b) {
     float xq = 0, qq = 0;
@@ -235,9 +236,9 @@ void nb_quantize_iq1_m(const nb_encoding *how, const float *x, void *blocks, siz
             continue;
         float d = most / 15;
         for (int i = 0; i < 16; i++)
-            b->scales[i / 4] |= (uint16_t)(odd_steps(scales[i], d) << i % 4 * 3);
+            b->scales[i / 4] |= (uint16_t)(scale_code(scales[i], d) << i % 4 * 3);
         uint32_t half = nb_f32_to_f16(fit_iq1_m(&g, how, at, x, mean, d, b) * 1.1125f);
-        for (int k = 0; k < 4; k++) /* a quarter above the scales of each word */
+        for (int k = 0; k < 4; k++) /* four bits of it above the scales in each word */
             b->scales[k] |= (uint16_t)(half >> 4 * k << 12);
     }
 }

@@ -1,4 +1,4 @@
-/* Rows to IQ2_XXS, IQ2_XS, IQ2_S: searched for by quantize_grid.c, packed as types.h says. */
+/* Encodes rows as IQ2_XXS, IQ2_XS, IQ2_S: quantize_grid.c searches, and the result is packed as in types.h. */
 #include "quantize_grid.h"
 
 void nb_quantize_iq2_xxs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
@@ -6,9 +6,9 @@ void nb_quantize_iq2_xxs(const nb_encoding *how, const float *x, void *blocks, s
         .group = 32,
         .tries = 6,
         .step = 0.1f,
-        .nothing = 1e-15f,
+        .almost_zero = 1e-15f,
         .spread = 1,
-        .stretch = 1,
+        .correction = 1,
         .is_even = true,
         .starts_from_fit = true,
         .looks_again = true,
@@ -36,9 +36,9 @@ void nb_quantize_iq2_xs(const nb_encoding *how, const float *x, void *blocks, si
         .group = 16,
         .tries = 9,
         .step = 0.1f,
-        .nothing = 1e-15f,
+        .almost_zero = 1e-15f,
         .spread = 1,
-        .stretch = 1,
+        .correction = 1,
         .is_even = true,
         .needs_importance = true,
         .magnitudes = nb_iq2_magnitudes,
@@ -59,10 +59,10 @@ void nb_quantize_iq2_s(const nb_encoding *how, const float *x, void *blocks, siz
         .group = 16,
         .tries = 9,
         .step = 0.1f,
-        .nothing = 1e-8f,
+        .almost_zero = 1e-8f,
         .spread = 2,
         .floor = 0.5f,
-        .stretch = 0.9875f,
+        .correction = 0.9875f,
         .magnitudes = nb_iq2_magnitudes,
     };
     nb_block_iq2_s *b = blocks;

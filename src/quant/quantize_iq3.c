@@ -1,4 +1,4 @@
-/* Rows to IQ3_XXS and IQ3_S: searched for by quantize_grid.c, packed as types.h says. */
+/* Encodes rows as IQ3_XXS and IQ3_S: quantize_grid.c searches, and the result is packed as in types.h. */
 #include "quantize_grid.h"
 
 void nb_quantize_iq3_xxs(const nb_encoding *how, const float *x, void *blocks, size_t n) {
@@ -6,9 +6,9 @@ void nb_quantize_iq3_xxs(const nb_encoding *how, const float *x, void *blocks, s
         .group = 32,
         .tries = 15,
         .step = 0.2f,
-        .nothing = 1e-8f,
+        .almost_zero = 1e-8f,
         .spread = 2,
-        .stretch = 1.0125f,
+        .correction = 1.0125f,
         .is_even = true,
         .magnitudes = nb_iq3_xxs_magnitudes,
     };
@@ -32,7 +32,7 @@ void nb_quantize_iq3_s(const nb_encoding *how, const float *x, void *blocks, siz
         .tries = 9,
         .step = 0.2f,
         .spread = 2,
-        .stretch = 1.033f,
+        .correction = 1.033f,
         .looks_again = true,
         .magnitudes = nb_iq3_s_magnitudes,
     };

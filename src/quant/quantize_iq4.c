@@ -1,5 +1,5 @@
-/* Rows to IQ4_NL and IQ4_XS: w = scale q, with q from a codebook of 16 numbers. Searches and roundings as in
- * ggml-org/ggml, src/ggml-quants.c. */
+/* Encodes rows as IQ4_NL and IQ4_XS: w = scale q, with q from a codebook of 16 numbers. Searches and roundings are
+ * those of ggml-org/ggml, src/ggml-quants.c. */
 #include "quantize.h"
 #include "quantize_best.h"
 
@@ -7,7 +7,8 @@
 
 enum { LOW = -254, HIGH = 226 }; /* twice the codebook's ends */
 
-/* For whole halves (bounds between numbers are such): the code of the number nearest to them, the upper of two. */
+/* The nearest code for each multiple of 1/2, the upper one of two. That is enough, as the bounds between neighbouring
+ * numbers are multiples of 1/2. */
 typedef struct nearest_codes {
     uint8_t of[HIGH - LOW + 1];
 } nearest_codes;
@@ -31,8 +32,8 @@ static uint32_t nearest_code(const nearest_codes *codes, float x) {
     return codes->of[whole - ((float)whole > twice) - LOW];
 }
 
-/* Codes of x / d -> the scale whose products with them have the least error, and what tells how much it takes off that
- * error: (sum w x q)^2 / sum w q^2. */
+/* The scale that fits the codes of x / d best, xq / qq, with xq = sum w x q and qq = sum w q^2. It reduces the error by
+ * xq^2 / qq. */
 typedef struct fit {
     float scale, xq, qq;
 } fit;
@@ -48,13 +49,12 @@ static fit fit_of(const nearest_codes *codes, const float *x, const float *weigh
     return f;
 }
 
-/* The weight farthest from zero becomes one of 15 numbers about the codebook's first, whichever fits 32 weights
- * best. */
+/* Tries scales that map the weight with the largest magnitude to one of 15 numbers about the codebook's first one. */
 static float search_scale(const nearest_codes *codes, const float *x, const float *weight) {
     float far = 0;
     for (int i = 0; i < NB_BLOCK; i++)
         far = __builtin_fabsf(x[i]) > __builtin_fabsf(far) ? x[i] : far;
-    if (__builtin_fabsf(far) < NB_NOTHING)
+    if (__builtin_fabsf(far) < NB_ALMOST_ZERO)
         return 0;
     fit first = fit_of(codes, x, weight, 1 / (-far / (float)nb_iq4_codebook[0]));
     float scale = first.scale, best = first.scale * first.xq;
@@ -68,7 +68,7 @@ static float search_scale(const nearest_codes *codes, const float *x, const floa
     return scale;
 }
 
-/* n weights that share a scale of F16. Without a matrix errors are weighted with x^2. */
+/* Weights of the errors of n numbers that share a d. Without an importance matrix they are x^2. */
 static void weigh(const nb_encoding *how, size_t at, const float *x, float *weight, int n) {
     if (how->importance)
         nb_weigh(x, how->importance + at, 2.0f / (float)n * nb_sum_of_squares(x, (size_t)n), weight, n);
@@ -88,7 +88,7 @@ static void pack_codes(const uint8_t *codes, uint8_t *q) {
         q[i] = (uint8_t)(codes[i] | codes[i + 16] << 4);
 }
 
-/* A block once more, by the better search. */
+/* Encodes a block again by the wider search. */
 static void improve_nl(const nb_encoding *how, size_t at, const float *x, nb_block_iq4_nl *b) {
     static const nb_best limits = {1, 32, -127, 113, 1, 1, 0, 0, nb_iq4_codebook};
     nb_best_block best = {.d = b->d, .scales = {1}};
@@ -112,7 +112,7 @@ void nb_quantize_iq4_nl(const nb_encoding *how, const float *x, void *blocks, si
     }
 }
 
-/* As nb_iq4_xs_scale (types.h) unpacks them. */
+/* The inverse of nb_iq4_xs_scale (types.h). */
 static void pack_xs_scales(const int16_t *scales, nb_block_iq4_xs *b) {
     b->high = 0;
     memset(b->low, 0, sizeof b->low);

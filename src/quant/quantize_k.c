@@ -1,12 +1,12 @@
-/* Rows to the K types. A superblock's 256 weights are groups of 16 or 32, each with a scale (and a minimum) that is
- * searched for; those become integers, and then each weight the nearest code. Formulas: types.h; searches and roundings
- * as in ggml-org/ggml, src/ggml-quants.c. */
+/* Encodes rows as K-quants. A superblock has 256 weights in groups of 16 or 32. For each group a scale (and a minimum)
+ * is searched for and rounded to an integer; then each weight gets the nearest code. Formulas: types.h. Searches and
+ * roundings are those of ggml-org/ggml, src/ggml-quants.c. */
 #include "quantize.h"
 #include "quantize_best.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-/* What an error of each of 256 weights counts. Without an importance matrix each type has a weighting of its own. */
+/* Weights of the errors of a superblock. Without an importance matrix they are x^2 here; some types replace that. */
 static void weigh_block(const float *x, const float *importance, float spread, float *weight) {
     if (importance)
         nb_weigh(x, importance, spread * nb_sum_of_squares(x, NB_SUPERBLOCK) / NB_SUPERBLOCK, weight, NB_SUPERBLOCK);
@@ -15,7 +15,7 @@ static void weigh_block(const float *x, const float *importance, float spread, f
             weight[i] = x[i] * x[i];
 }
 
-/* The matrix's part for superblock `block` of the row. */
+/* The importance of superblock `block` of the row. */
 static const float *importance_at(const nb_encoding *how, size_t block) {
     return how->importance ? how->importance + block * NB_SUPERBLOCK : NULL;
 }
@@ -27,8 +27,8 @@ static float largest(const float *x, int n) {
     return most;
 }
 
-/* The groups' scales, or minima, as codes from 0 to `most`, and the number that they count. sums: NULL, or what errors
- * of each group count. */
+/* Encodes the groups' scales, or minima, as codes from 0 to `most`. Returns their scale. sums: the weight of each
+ * group's errors; NULL: no importance. */
 static float code_scales(const float *x, const float *sums, int n, int most, uint8_t *codes) {
     if (sums)
         return nb_search_steps(n, most, x, sums, codes);
@@ -46,8 +46,8 @@ static void sum_groups(const float *weight, int n, int group, float *sums) {
     }
 }
 
-/* Weights to the codes nearest to them under the scales and minima that a file can hold; a group whose scale became 0
- * keeps the codes that it has. Then, if that is asked for, the better search. */
+/* Gives weights the nearest codes under the rounded scales and minima. A group whose scale became 0 keeps its codes.
+ * Then runs the wider search if how->best. */
 static void finish(const nb_best *s, const nb_encoding *how, const float *importance, const float *x,
                    nb_best_block *k) {
     for (int i = 0; i < NB_SUPERBLOCK; i++) {
@@ -60,7 +60,7 @@ static void finish(const nb_best *s, const nb_encoding *how, const float *import
         nb_search_best(s, x, importance, k);
 }
 
-/* Codes of two bits: i, i + 32, i + 64, i + 96 of a half share a byte. */
+/* Packs codes of two bits: codes i, i + 32, i + 64 and i + 96 of each half share a byte. */
 static void pack_quarters(const uint8_t *codes, uint8_t *q) {
     for (int i = 0; i < 64; i++) {
         const uint8_t *c = codes + i / 32 * 128 + i % 32;
@@ -101,7 +101,7 @@ void nb_quantize_q2_k(const nb_encoding *how, const float *x, void *blocks, size
 
 /* ---- Q4_K, Q5_K: eight groups, scales and minima of six bits --------------------------------------------------- */
 
-/* Without a matrix errors are weighted with |w| and the root of the mean of w^2 in the group. */
+/* Without an importance matrix the weights of errors are |x| plus the group's root mean square. */
 static void weigh_eight(const float *x, const float *importance, float *weight) {
     weigh_block(x, importance, 2, weight);
     for (int g = 0; g < 8 && !importance; g++) {
@@ -132,7 +132,7 @@ static void encode_eight(const nb_ranges *plain, const nb_encoding *how, size_t 
     finish(&limits, how, importance, x, k);
 }
 
-/* As nb_q4_k_scale and nb_q4_k_minimum (types.h) unpack them. */
+/* The inverse of nb_q4_k_scale and nb_q4_k_minimum (types.h). */
 static void pack_six_bits(const nb_best_block *k, uint8_t *packed) {
     for (int g = 0; g < 4; g++) {
         int scale = k->scales[g + 4], minimum = k->minima[g + 4];
@@ -142,7 +142,7 @@ static void pack_six_bits(const nb_best_block *k, uint8_t *packed) {
     }
 }
 
-/* The low four bits: groups 2i and 2i + 1 share bytes. */
+/* Packs the low four bits of codes: groups 2i and 2i + 1 share bytes. */
 static void pack_halves(const uint8_t *codes, uint8_t *q) {
     for (int i = 0; i < 128; i++) {
         const uint8_t *c = codes + i / 32 * 64 + i % 32;
@@ -163,7 +163,7 @@ void nb_quantize_q4_k(const nb_encoding *how, const float *x, void *blocks, size
     }
 }
 
-/* One bit of each code: that of weight i is bit i / 32 of high[i % 32]. */
+/* Packs one bit of each code: code i's is bit i / 32 of high[i % 32]. */
 static void pack_bits(const uint8_t *codes, int bit, uint8_t *high) {
     memset(high, 0, 32);
     for (int i = 0; i < NB_SUPERBLOCK; i++)
@@ -186,7 +186,7 @@ void nb_quantize_q5_k(const nb_encoding *how, const float *x, void *blocks, size
 
 /* ---- w = d s q, codes of both signs --------------------------------------------------------------------------- */
 
-/* The first of 16 that are the farthest from zero. */
+/* Of 16 scales the one with the largest magnitude; of several, the first. */
 static float farthest_scale(const float *scales) {
     float far = 0;
     for (int g = 0; g < 16; g++)
@@ -210,7 +210,7 @@ void nb_quantize_q6_k(const nb_encoding *how, const float *x, void *blocks, size
             weigh_block(x, NULL, 0, weight);
         search_groups(32, x, importance ? importance : weight, scales, k.codes);
         float far = farthest_scale(scales), steps = -128 / far;
-        bool exists = !(__builtin_fabsf(far) < NB_NOTHING);
+        bool exists = !(__builtin_fabsf(far) < NB_ALMOST_ZERO);
         k.d = exists ? nb_f32_to_f16(1 / steps) : 0;
         for (int g = 0; g < 16 && exists; g++)
             k.scales[g] = (int8_t)nb_nearest(steps * scales[g], INT32_MIN, 127);
@@ -233,7 +233,7 @@ void nb_quantize_q6_k(const nb_encoding *how, const float *x, void *blocks, size
     }
 }
 
-/* The groups' scales as integers from -32 to 31; returns d. */
+/* Rounds the groups' scales to integers from -32 to 31. Returns d. */
 static float code_q3_k_scales(const float *scales, const float *sums, int16_t *integers) {
     float padded[4 * 16] = {0}, weight[4 * 16] = {0}, d[NB_LANES] = {0}, far = farthest_scale(scales);
     uint8_t codes[4 * 16] = {0};
@@ -251,7 +251,7 @@ static float code_q3_k_scales(const float *scales, const float *sums, int16_t *i
     return d[0];
 }
 
-/* As nb_q3_k_scale (types.h) unpacks them. */
+/* The inverse of nb_q3_k_scale (types.h). */
 static void pack_q3_k_scales(const int16_t *scales, uint8_t *packed) {
     memset(packed, 0, NB_K_SCALES);
     for (int g = 0; g < 16; g++) {

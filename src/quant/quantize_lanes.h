@@ -1,4 +1,4 @@
-/* Four numbers at once. */
+/* Vectors of four numbers. */
 #ifndef NB_QUANTIZE_LANES_H
 #define NB_QUANTIZE_LANES_H
 
@@ -7,11 +7,11 @@
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t integers __attribute__((vector_size(16))); /* or masks: 0 and -1 */
 
-static inline lanes all(float x) {
+static inline lanes splat(float x) {
     return (lanes){x, x, x, x};
 }
 
-static inline lanes either(integers mask, lanes yes, lanes no) {
+static inline lanes select_lanes(integers mask, lanes yes, lanes no) {
     return (lanes)(((integers)yes & mask) | ((integers)no & ~mask));
 }
 
@@ -19,7 +19,7 @@ static inline lanes magnitude(lanes x) {
     return (lanes)((integers)x & 0x7fffffff);
 }
 
-/* As nb_nearest (quantize_search.h). */
+/* nb_nearest (quantize_search.h) in each lane. */
 static inline lanes nearest_lanes(lanes x, int32_t low, int32_t high) {
     integers i = ((integers)(x + 0x1.8p23f) & 0x7fffff) - 0x400000;
     integers lows = {low, low, low, low}, highs = {high, high, high, high};

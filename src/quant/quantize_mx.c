@@ -1,5 +1,5 @@
-/* Rows to MXFP4 (OCP Microscaling Formats 1.0) and NVFP4: numbers of E2M1 under a scale that is a float of eight bits.
- * Roundings as in ggml-org/ggml, src/ggml-quants.c; the better search tries neighbouring scales. */
+/* Encodes rows as MXFP4 (OCP Microscaling Formats 1.0) and NVFP4: E2M1 numbers times a scale, which is a float of eight
+ * bits. Roundings are those of ggml-org/ggml, src/ggml-quants.c. The wider search tries neighbouring scales. */
 #include "quantize.h"
 #include "quantize_search.h"
 
@@ -7,7 +7,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/* The first of the codebook's numbers that, times d, are nearest to x. */
+/* The code whose number times d is nearest to x; of several, the first. */
 static uint32_t nearest_code(float x, float d) {
     uint32_t code = 0;
     float least = __builtin_fabsf(x);
@@ -27,14 +27,14 @@ static void pack(const float *x, float d, uint8_t *q, int n) {
         q[i] = (uint8_t)(nearest_code(x[i], d) | nearest_code(x[i + n], d) << 4);
 }
 
-/* The scale 2^(floor(log2 of the largest magnitude) - 2), as its section 6.3 says: 4 is the largest power of two that
- * E2M1 has. Plus the bias of E8M0; what is too small for that counts as 0. */
+/* The exponent of the scale 2^(floor(log2(most)) - 2), section 6.3 of the OCP paper, with E8M0's bias of 127. (The
+ * largest power of two in E2M1 is 2^2.) Exponents that are too small become 0. */
 static uint8_t e8m0_scale(float most) {
     float e = most > 0 && most <= 0x1.fffffep127f ? floorf(log2f(most)) - 2 + 127 : 0;
     return e > 0 ? (uint8_t)e : 0;
 }
 
-typedef float scale_of(uint8_t code); /* what a code of a scale stands for, halved */
+typedef float scale_of(uint8_t code); /* half the scale of a code */
 
 static float error_of(const float *x, const float *importance, float d, int n) {
     float sum = 0;
@@ -45,7 +45,7 @@ static float error_of(const float *x, const float *importance, float d, int n) {
     return sum;
 }
 
-/* The code from `first` to `last` under which n weights have the least error; `code` if none has less. */
+/* The scale's code from `first` to `last` with the least error for n weights, or `code` if none has less. */
 static uint8_t search_scale(const float *x, const float *importance, int n, scale_of *scale, uint8_t code, int first,
                             int last) {
     float least = error_of(x, importance, scale(code), n);
@@ -76,22 +76,22 @@ static uint8_t e4m3_scale(float x) {
         return 0;
     if (x >= 448)
         return 0x7e;
-    if (x < 0x1p-6f) /* subnormal: whole 2^-9; the reference never rounds 7.5 and more up to the first normal number */
+    if (x < 0x1p-6f) /* subnormal, in units of 2^-9; llama.cpp never rounds up to the first normal number */
         return (uint8_t)NB_MIN((int)(x * 512 + 0.5f), 7);
     uint32_t rounded = (nb_bits_of(x) + 0x80000) >> 20; /* sign, exponent, three bits of mantissa */
     return (uint8_t)NB_MIN(rounded - (120u << 3), 0x7eu);
 }
 
-/* The largest magnitude of 16 becomes 6, E2M1's largest number. */
+/* The scale maps the largest magnitude of 16 weights to 6, E2M1's largest number. */
 void nb_quantize_nvfp4(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     nb_block_nvfp4 *b = blocks;
     for (size_t at = 0; at < n; at += NB_BLOCK_NVFP4, b++)
-        for (int run = 0; run < 4; run++, x += 16) {
-            const float *importance = how->importance ? how->importance + at + 16 * run : NULL;
-            int code = b->d[run] = e4m3_scale(nb_largest_magnitude(x, 16) / 6);
+        for (int group = 0; group < 4; group++, x += 16) {
+            const float *importance = how->importance ? how->importance + at + 16 * group : NULL;
+            int code = b->d[group] = e4m3_scale(nb_largest_magnitude(x, 16) / 6);
             if (how->best) /* from 0.3 to 1.5 times the scale; eight codes double it */
-                b->d[run] =
-                    search_scale(x, importance, 16, nb_half_e4m3_to_f32, b->d[run], code - 14, NB_MIN(code + 5, 0x7e));
-            pack(x, nb_half_e4m3_to_f32(b->d[run]), b->q + 8 * run, 8);
+                b->d[group] = search_scale(x, importance, 16, nb_half_e4m3_to_f32, b->d[group], code - 14,
+                                           NB_MIN(code + 5, 0x7e));
+            pack(x, nb_half_e4m3_to_f32(b->d[group]), b->q + 8 * group, 8);
         }
 }

@@ -8,8 +8,8 @@
 
 enum { ENTRY_LIMIT = 2048, DISTANCE_LIMIT = 256 };
 
-/* How many different distances a type's neighbours have, as in ggml-org/ggml, src/ggml-quants.c, and the numbers in all
- * lists that follow from it. */
+/* How many different distances from its point the neighbours in a list have, as in ggml-org/ggml, src/ggml-quants.c,
+ * and the resulting length of all lists together. */
 typedef struct grid_facts {
     uint32_t type;
     int distances, listed;
@@ -47,7 +47,7 @@ size_t nb_neighbours_bytes(uint32_t type) {
     return sizeof nb + points_of(&nb) * sizeof *nb.points + (size_t)facts->listed * sizeof *nb.lists;
 }
 
-/* The squared distance from a point to every entry; returns the largest that is among the `wanted` smallest ones. */
+/* The squared distance from a point to every entry. Returns the `wanted`th smallest of the different distances. */
 static int measure(const nb_neighbours *nb, const uint8_t *point, int wanted, uint8_t *distances) {
     bool seen[DISTANCE_LIMIT] = {false};
     for (int entry = 0; entry < nb->entries; entry++) {
@@ -66,7 +66,7 @@ static int measure(const nb_neighbours *nb, const uint8_t *point, int wanted, ui
     return distance;
 }
 
-/* A point's list; returns its length. */
+/* Writes a point's list. Returns its length. */
 static int list_neighbours(const nb_neighbours *nb, const uint8_t *point, int wanted, uint16_t *list) {
     uint8_t distances[ENTRY_LIMIT];
     int farthest = measure(nb, point, wanted, distances), n = 0;
@@ -113,7 +113,7 @@ const nb_neighbours *nb_neighbours_fill(void *memory, uint32_t type) {
     return nb;
 }
 
-/* The entry of a list that costs least: width, and the bits of a number, are known where this is compiled. */
+/* The entry of a list with the least cost. width and bits are constants for the compiler. */
 static inline __attribute__((always_inline)) uint32_t cheapest(const uint16_t *grid, const uint16_t *list,
                                                                const float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS],
                                                                int width, int bits) {

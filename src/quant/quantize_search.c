@@ -3,13 +3,13 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/* Four groups of n numbers, one after the other -> number i of each. */
+/* Four groups of n numbers, one after the other -> out[i]: number i of each group. */
 static void load_groups(const float *x, int n, lanes *out) {
     for (int i = 0; i < n; i++)
         out[i] = (lanes){x[i], x[i + n], x[i + 2 * n], x[i + 3 * n]};
 }
 
-/* The other way round, for code i. */
+/* Stores code i of each group. */
 static void store_codes(lanes code, int i, int n, uint8_t *codes) {
     for (int g = 0; g < NB_LANES; g++)
         codes[g * n + i] = (uint8_t)code[g];
@@ -38,7 +38,7 @@ void nb_weigh(const float *x, const float *importance, float spread, float *weig
 
 static lanes error_of(const nb_ranges *s, const lanes *x, const lanes *weight, const lanes *codes, lanes scale,
                       lanes low) {
-    lanes sum = all(0);
+    lanes sum = splat(0);
     for (int i = 0; i < s->group; i++) {
         lanes off = scale * codes[i] + low - x[i];
         sum += weight[i] * (s->absolute ? magnitude(off) : off * off);
@@ -46,12 +46,12 @@ static lanes error_of(const nb_ranges *s, const lanes *x, const lanes *weight, c
     return sum;
 }
 
-/* The codes of x in steps of 1 / `steps` above `low`. */
+/* The codes of x; steps: 1 / scale. */
 static lanes code_above(const nb_ranges *s, lanes x, lanes low, lanes steps) {
     return nearest_lanes(steps * (x - low), 0, s->most);
 }
 
-/* A line that was found better is where the next try starts. */
+/* Each try starts from the best line so far. */
 void nb_search_ranges(const nb_ranges *s, const float *x, const float *weights, float *scales, float *minima,
                       uint8_t *codes) {
     lanes v[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], code[NB_GROUP_LIMIT];
@@ -59,20 +59,20 @@ void nb_search_ranges(const nb_ranges *s, const float *x, const float *weights, 
     load_groups(weights, s->group, weight);
     lanes low = v[0], high = v[0], sum_w = weight[0], sum_x = weight[0] * v[0];
     for (int i = 1; i < s->group; i++) {
-        low = either(v[i] < low, v[i], low);
-        high = either(v[i] > high, v[i], high);
+        low = select_lanes(v[i] < low, v[i], low);
+        high = select_lanes(v[i] > high, v[i], high);
         sum_w += weight[i];
         sum_x += weight[i] * v[i];
     }
-    low = either(low > 0, all(0), low);
+    low = select_lanes(low > 0, splat(0), low);
     integers flat = high == low;
-    lanes steps = all((float)s->most) / (high - low), scale = 1 / steps;
+    lanes steps = splat((float)s->most) / (high - low), scale = 1 / steps;
     for (int i = 0; i < s->group; i++)
         code[i] = code_above(s, v[i], low, steps);
-    lanes best = error_of(s, v, weight, code, scale, low), start = low; /* of the codes; low is the line's */
+    lanes best = error_of(s, v, weight, code, scale, low), start = low; /* `low` of the best codes */
     for (int try = 0; try <= s->last; try++) {
-        lanes tried = all(s->first + s->step * (float)try + (float)s->most) / (high - low);
-        lanes sum_q = all(0), sum_qq = all(0), sum_xq = all(0);
+        lanes tried = splat(s->first + s->step * (float)try + (float)s->most) / (high - low);
+        lanes sum_q = splat(0), sum_qq = splat(0), sum_xq = splat(0);
         for (int i = 0; i < s->group; i++) {
             code[i] = code_above(s, v[i], low, tried);
             lanes wq = weight[i] * code[i];
@@ -80,23 +80,23 @@ void nb_search_ranges(const nb_ranges *s, const float *x, const float *weights, 
             sum_qq += wq * code[i];
             sum_xq += wq * v[i];
         }
-        /* weighted linear regression of x on q; a line that starts above 0 is made to start there */
+        /* weighted linear regression of x on q; `origin` must not be above 0 */
         lanes determinant = sum_w * sum_qq - sum_q * sum_q;
         lanes slope = (sum_w * sum_xq - sum_x * sum_q) / determinant;
         lanes origin = (sum_qq * sum_x - sum_q * sum_xq) / determinant;
-        slope = either(origin > 0, sum_xq / sum_qq, slope);
-        origin = either(origin > 0, all(0), origin);
+        slope = select_lanes(origin > 0, sum_xq / sum_qq, slope);
+        origin = select_lanes(origin > 0, splat(0), origin);
         lanes error = error_of(s, v, weight, code, slope, origin);
         integers better = (determinant > 0) & (error < best);
-        best = either(better, error, best);
-        scale = either(better, slope, scale);
-        steps = either(better, tried, steps);
-        start = either(better, low, start);
-        low = either(better & ~flat, origin, low);
+        best = select_lanes(better, error, best);
+        scale = select_lanes(better, slope, scale);
+        steps = select_lanes(better, tried, steps);
+        start = select_lanes(better, low, start);
+        low = select_lanes(better & ~flat, origin, low);
     }
     for (int i = 0; i < s->group; i++)
-        store_codes(either(flat, all(0), code_above(s, v[i], start, steps)), i, s->group, codes);
-    scale = either(flat, all(0), scale);
+        store_codes(select_lanes(flat, splat(0), code_above(s, v[i], start, steps)), i, s->group, codes);
+    scale = select_lanes(flat, splat(0), scale);
     low = -low;
     memcpy(scales, &scale, sizeof scale);
     memcpy(minima, &low, sizeof low);
@@ -104,56 +104,58 @@ void nb_search_ranges(const nb_ranges *s, const float *x, const float *weights, 
 
 /* ---- scale alone --------------------------------------------------------------------------------------------- */
 
-/* With codes q the scale sum w x q / sum w q^2 has the least error, sum w x^2 - (sum w x q)^2 / sum w q^2. So the codes
- * with the largest (sum w x q)^2 / sum w q^2 are the best. */
+/* For codes q the scale sum w x q / sum w q^2 has the least error, sum w x^2 - (sum w x q)^2 / sum w q^2. So the best
+ * codes have the largest (sum w x q)^2 / sum w q^2. */
 
-/* The weights of each group that are the farthest from zero, the first of equals; *most: how far. */
+/* Each group's weight with the largest magnitude (of several, the first), and that magnitude in *most. */
 static lanes farthest_weights(const lanes *x, int n, lanes *most) {
-    lanes found = all(0);
-    *most = all(0);
+    lanes found = splat(0);
+    *most = splat(0);
     for (int i = 0; i < n; i++) {
         integers more = magnitude(x[i]) > *most;
-        found = either(more, x[i], found);
-        *most = either(more, magnitude(x[i]), *most);
+        found = select_lanes(more, x[i], found);
+        *most = select_lanes(more, magnitude(x[i]), *most);
     }
     return found;
 }
 
-/* The weight farthest from zero becomes -(most - 0.9), ... -(most + 0.9), in steps of 0.1. */
+/* Tries the scales that map the weight with the largest magnitude to -(most - 0.9), ... -(most + 0.9), in steps of
+ * 0.1. */
 void nb_search_scales(int n, int most, const float *x, const float *weights, float *scales, uint8_t *codes) {
     lanes v[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], size;
     load_groups(x, n, v);
     load_groups(weights, n, weight);
-    lanes far = farthest_weights(v, n, &size), best = all(0), scale = all(0), steps = all((float)-most) / far;
+    lanes far = farthest_weights(v, n, &size), best = splat(0), scale = splat(0), steps = splat((float)-most) / far;
     for (int try = 0; try <= 18; try++) {
-        float offset = 0.1f * (float)(try == 0 ? 0 : try <= 9 ? try - 10 : try - 9); /* 0 first, the others ascending */
-        lanes tried = all(-((float)most + offset)) / far, xq = all(0), qq = all(0);
+        float offset = 0.1f * (float)(try == 0 ? 0 : try <= 9 ? try - 10 : try - 9); /* 0 first, then ascending */
+        lanes tried = splat(-((float)most + offset)) / far, xq = splat(0), qq = splat(0);
         for (int i = 0; i < n; i++) {
             lanes q = nearest_lanes(tried * v[i], -most, most - 1), w = weight[i];
             xq += w * v[i] * q;
             qq += w * q * q;
         }
         integers better = try == 0 ? qq != 0 : (qq > 0) & (xq * xq > best * qq);
-        scale = either(better, xq / qq, scale);
-        best = either(better, scale * xq, best);
-        steps = either(better, tried, steps);
+        scale = select_lanes(better, xq / qq, scale);
+        best = select_lanes(better, scale * xq, best);
+        steps = select_lanes(better, tried, steps);
     }
-    integers nothing = size < NB_NOTHING;
+    integers is_zero = size < NB_ALMOST_ZERO;
     for (int i = 0; i < n; i++)
-        store_codes(either(nothing, all(0), nearest_lanes(steps * v[i], -most, most - 1) + (float)most), i, n, codes);
-    scale = either(nothing, all(0), scale);
+        store_codes(select_lanes(is_zero, splat(0), nearest_lanes(steps * v[i], -most, most - 1) + (float)most), i, n,
+                    codes);
+    scale = select_lanes(is_zero, splat(0), scale);
     memcpy(scales, &scale, sizeof scale);
 }
 
-/* Codes are changed one at a time, each to the one that fits best beside the others, in five rounds. (The reference
- * stops after one that changed nothing; further ones would not either.) */
+/* In five rounds, each code is changed to the one that fits best while the others stay. (llama.cpp stops after a round
+ * without changes; the result is the same.) */
 void nb_refine_scales(int n, int most, const float *x, const float *weights, float *scales, uint8_t *codes) {
-    lanes v[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], q[NB_GROUP_LIMIT], size, xq = all(0), qq = all(0);
+    lanes v[NB_GROUP_LIMIT], weight[NB_GROUP_LIMIT], q[NB_GROUP_LIMIT], size, xq = splat(0), qq = splat(0);
     load_groups(x, n, v);
     load_groups(weights, n, weight);
     lanes far = farthest_weights(v, n, &size);
     for (int i = 0; i < n; i++) {
-        q[i] = nearest_lanes(all((float)-most) / far * v[i], -most, most - 1);
+        q[i] = nearest_lanes(splat((float)-most) / far * v[i], -most, most - 1);
         xq += weight[i] * v[i] * q[i];
         qq += weight[i] * q[i] * q[i];
     }
@@ -165,28 +167,27 @@ void nb_refine_scales(int n, int most, const float *x, const float *weights, flo
             rest_xq += w * v[i] * other;
             rest_qq += w * other * other;
             integers better = open & (rest_qq > 0) & (rest_xq * rest_xq * qq > xq * xq * rest_qq);
-            q[i] = either(better, other, q[i]);
-            xq = either(better, rest_xq, xq);
-            qq = either(better, rest_qq, qq);
+            q[i] = select_lanes(better, other, q[i]);
+            xq = select_lanes(better, rest_xq, xq);
+            qq = select_lanes(better, rest_qq, qq);
         }
-    integers nothing = size < NB_NOTHING;
+    integers is_zero = size < NB_ALMOST_ZERO;
     for (int i = 0; i < n; i++)
-        store_codes(either(nothing, all(0), q[i] + (float)most), i, n, codes);
-    lanes scale = either((qq > 0) & ~nothing, xq / qq, all(0));
+        store_codes(select_lanes(is_zero, splat(0), q[i] + (float)most), i, n, codes);
+    lanes scale = select_lanes((qq > 0) & ~is_zero, xq / qq, splat(0));
     memcpy(scales, &scale, sizeof scale);
 }
 
 /* ---- codes of one sign --------------------------------------------------------------------------------------- */
 
-/* The reference keeps codes in bytes, where a code below 0 counts as 256 more. It searches with those, and so does
- * this. */
+/* llama.cpp's search keeps codes in bytes, where negative codes wrap around (-1 becomes 255). So does this one. */
 typedef struct steps {
     int n, most;
     const float *x, *weight;
     uint8_t *codes;
 } steps;
 
-/* The scale of which the largest number makes `most` steps, or up to 0.4 more or less: 1 / it. */
+/* 1 / scale. Tries scales that map the largest number to `most`, or up to 0.4 more or less. */
 static float search_reciprocal(const steps *s, float largest) {
     float found = (float)s->most / largest, scale = 1 / found, best = 0;
     for (int i = 0; i < s->n; i++) {
@@ -208,7 +209,7 @@ static float search_reciprocal(const steps *s, float largest) {
     return found;
 }
 
-/* One round of changing codes, each to the one that fits best beside the others. */
+/* Changes each code to the one that fits best while the others stay. False: none changed. */
 static bool refine_steps(const steps *s, float *xq, float *qq) {
     bool changed = false;
     for (int i = 0; i < s->n; i++) {
@@ -235,7 +236,7 @@ float nb_search_steps(int n, int most, const float *x, const float *weight, uint
     memset(codes, 0, (size_t)n);
     for (int i = 0; i < n; i++)
         largest = NB_MAX(largest, x[i]);
-    if (largest < NB_NOTHING)
+    if (largest < NB_ALMOST_ZERO)
         return 0;
     float reciprocal = search_reciprocal(&s, largest);
     for (int i = 0; i < n; i++) {

@@ -1,11 +1,12 @@
-/* Rows to types of two bits and fewer whose scale is not searched for. They are meant for weights that were trained to
- * be so (BitNet b1.58, Ma et al. 2024). Roundings as in ggml-org/ggml, src/ggml-quants.c. */
+/* Encodes rows as types of one or two bits whose scale is not searched for. They are meant for weights that were
+ * trained to be ternary or binary (BitNet b1.58, Ma et al. 2024). Roundings are those of ggml-org/ggml,
+ * src/ggml-quants.c. */
 #include "quantize.h"
 #include "quantize_search.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-/* n weights -> codes that stand for -1, 0, 1 times the largest magnitude; returns that. */
+/* n weights -> codes 0, 1, 2, which mean -1, 0, 1 times the largest magnitude. Returns that magnitude. */
 static float to_ternary(const float *x, size_t n, uint8_t *codes) {
     float most = nb_largest_magnitude(x, n), steps = most != 0 ? 1 / most : 0;
     for (size_t i = 0; i < n; i++)
@@ -13,7 +14,7 @@ static float to_ternary(const float *x, size_t n, uint8_t *codes) {
     return most;
 }
 
-/* A code of two bits each: i, i + 32, i + 64, i + 96 of a half share a byte. */
+/* Codes i, i + 32, i + 64 and i + 96 of each half share a byte. */
 void nb_quantize_tq2_0(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     (void)how;
     nb_block_tq2_0 *b = blocks;
@@ -27,8 +28,8 @@ void nb_quantize_tq2_0(const nb_encoding *how, const float *x, void *blocks, siz
     }
 }
 
-/* `digits` codes of n bytes each, number i of digit k at k n + i -> n bytes. A byte is five digits to the base of 3 as
- * a fraction of 256, rounded up: 3^5 = 243. */
+/* Packs up to five ternary digits into each of n bytes. Digit k of byte i is codes[k n + i]. The digits make a number
+ * below 3^5 = 243, and the byte is 256 / 243 times that, rounded up. */
 static void pack_digits(const uint8_t *codes, int digits, int n, uint8_t *out) {
     for (int i = 0; i < n; i++) {
         uint32_t number = 0;
@@ -50,7 +51,7 @@ void nb_quantize_tq1_0(const nb_encoding *how, const float *x, void *blocks, siz
     }
 }
 
-/* The scale is the mean magnitude, and a code the sign. */
+/* The scale is the mean magnitude, and a code is the sign. */
 void nb_quantize_q1_0(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     (void)how;
     nb_block_q1_0 *b = blocks;
@@ -65,7 +66,7 @@ void nb_quantize_q1_0(const nb_encoding *how, const float *x, void *blocks, size
     }
 }
 
-/* The scale is the largest magnitude, so that of the codes -1, 0, 1, 2 the last has no use. */
+/* The scale is the largest magnitude, so the last of the values -1, 0, 1, 2 is not used. */
 void nb_quantize_q2_0(const nb_encoding *how, const float *x, void *blocks, size_t n) {
     (void)how;
     nb_block_q2_0 *b = blocks;

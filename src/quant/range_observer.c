@@ -35,9 +35,9 @@ int32_t nb_range_check(const nb_range_observer *o, nb_error *err) {
                    : NB_FAIL(err, NB_ERR_FORMAT, "what was observed of a range is damaged: observe the inputs anew");
 }
 
-/* ---- what is clipped --------------------------------------------------------------------------------------------- */
+/* ---- clipping --------------------------------------------------------------------------------------------- */
 
-/* How many of these numbers are beyond `end`, in a bin that it cuts by the part of the bin. */
+/* How many of these numbers are beyond `end`. A bin that contains `end` counts by the part beyond it. */
 static double beyond(const nb_range_observer *o, const uint64_t *bins, double end) {
     double at = end > 0 ? end / nb_range_width(o) : 0, count = 0;
     for (int i = NB_RANGE_BINS - 1; i >= 0 && i + 1 > at; i--)
@@ -53,7 +53,7 @@ static double clipped(const nb_range_observer *o, double low, double high) {
 
 /* ---- percentile -------------------------------------------------------------------------------------------------- */
 
-/* The least edge beyond which at most so many numbers of both kinds of bins lie. second: NULL, or to be added. */
+/* The smallest edge with at most `most` numbers beyond it, in `bins` and (unless it is NULL) in `second`. */
 static int percentile_edge(const uint64_t *bins, const uint64_t *second, double most) {
     double count = 0;
     int edge = NB_RANGE_BINS;
@@ -68,13 +68,13 @@ static int percentile_edge(const uint64_t *bins, const uint64_t *second, double 
 
 /* ---- squared error ----------------------------------------------------------------------------------------------- */
 
-/* A search for the least error. A small group fills few of the bins, and only these are looked at. */
+/* A search for the least error. A small group fills few bins, so only the filled ones are visited. */
 typedef struct error_search {
     const nb_range_observer *o;
     const nb_range_settings *how;
-    int filled[2];                   /* how many, above and below 0 */
-    uint16_t bins[2][NB_RANGE_BINS]; /* which */
-    int low, high;                   /* the edges at hand, in bins, low <= 0 <= high */
+    int filled[2];                   /* the number of filled bins, above and below 0 */
+    uint16_t bins[2][NB_RANGE_BINS]; /* their indices */
+    int low, high;                   /* the current ends, in bins, low <= 0 <= high */
 } error_search;
 
 static const uint64_t *bins_of(const nb_range_observer *o, int side) {
@@ -88,7 +88,7 @@ static void find_filled(error_search *s) {
                 s->bins[side][s->filled[side]++] = (uint16_t)i;
 }
 
-/* Of all numbers, each in the middle of its bin, if the grid covers the edges low ... high. */
+/* The error of all numbers, each taken as the middle of its bin, for a grid from edge `low` to edge `high`. */
 static double squared_error(const error_search *s, int low, int high) {
     const nb_range_settings *how = s->how;
     bool is_narrow = how->is_symmetric && !how->is_wide;
@@ -107,8 +107,8 @@ static double squared_error(const error_search *s, int low, int high) {
     return error;
 }
 
-/* Moves one end to where the error is least: of every eighth edge, then of those about the best. A symmetric grid's
- * ends move together. */
+/* Moves one end to the edge with the least error, trying every eighth edge, and then those around the best. The ends of
+ * a symmetric grid move together. */
 static double move_end(error_search *s, bool is_low, int farthest, double least) {
     int best = is_low ? -s->low : s->high;
     bool moves_low = is_low || s->how->is_symmetric, moves_high = !is_low || s->how->is_symmetric;
@@ -127,7 +127,7 @@ static double move_end(error_search *s, bool is_low, int farthest, double least)
     return least;
 }
 
-/* The edges at or beyond the farthest numbers. */
+/* The smallest edge with no numbers beyond it. */
 static int last_edge(const uint64_t *bins) {
     int edge = NB_RANGE_BINS;
     while (edge > 0 && !bins[edge - 1])
@@ -159,7 +159,8 @@ static void choose_by_error(const nb_range_observer *o, const nb_range_settings 
 
 /* ---- divergence -------------------------------------------------------------------------------------------------- */
 
-/* Of the magnitudes quantized below edge `end` from their distribution, where all beyond counts into the last bin. */
+/* KL divergence between the magnitudes' distribution, with all beyond edge `end` moved into the last bin, and that of
+ * the magnitudes below `end`, quantized to so many levels. */
 static double divergence(const double *bins, const double *sums, int end, int levels) {
     double total = sums[NB_RANGE_BINS], inside = sums[end], sum = 0;
     for (int level = 0; level < levels; level++) {
@@ -175,7 +176,8 @@ static double divergence(const double *bins, const double *sums, int end, int le
     return sum;
 }
 
-/* An edge behind an empty bin is none to choose: the numbers beyond would be where the quantized ones have none. */
+/* Edges after an empty bin are skipped: the clipped numbers would be moved into that bin, where the quantized
+ * distribution is 0, and the divergence would be infinite. */
 static int choose_by_divergence(const nb_range_observer *o, uint32_t bits) {
     double bins[NB_RANGE_BINS], sums[NB_RANGE_BINS + 1] = {0}, least = 0;
     int last = NB_MAX(last_edge(o->below), last_edge(o->above)), best = last, levels = 1 << (bits - 1);
@@ -193,7 +195,8 @@ static int choose_by_divergence(const nb_range_observer *o, uint32_t bits) {
     return best;
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------------- */
+/* ---- the choice
+ * --------------------------------------------------------------------------------------------------- */
 
 static int32_t check(const nb_range_observer *o, const nb_range_settings *how, nb_error *err) {
     if (!o->count)

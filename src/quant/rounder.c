@@ -1,5 +1,5 @@
-/* Rows of weights rounded to nearest, and what that loses. It needs of the inputs only what an importance matrix says,
- * and so no memory of the size of a Hessian. */
+/* Rounds rows of weights to nearest and measures the loss. Of the inputs it only needs an importance matrix, so it
+ * needs no memory for a Hessian. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/threads.h"
@@ -13,10 +13,10 @@ struct nb_rounder {
     nb_pool *pool;
     nb_imatrix *imatrix;
     nb_grids grids;
-    /* the tensor at hand */
-    bool is_end; /* token_embd or output, which do without importance */
+    /* the tensor that nb_rounder_tensor chose */
+    bool is_end; /* token_embd or output, which need no importance */
     uint32_t columns, matrices;
-    const float *importance; /* [matrices, columns]; NULL: all columns count alike */
+    const float *importance; /* [matrices, columns]; NULL: all columns are equally important */
 };
 
 nb_rounder *nb_rounder_new(nb_pool *pool, nb_error *err) {
@@ -40,7 +40,7 @@ int32_t nb_rounder_importance(nb_rounder *r, const uint8_t *bytes, size_t n, nb_
     NB_TRY(nb_imatrix_read(bytes, n, &imatrix, err));
     nb_imatrix_free(r->imatrix);
     r->imatrix = imatrix;
-    r->columns = 0; /* its importance is gone */
+    r->columns = 0; /* r->importance pointed into the old one */
     return NB_OK;
 }
 
@@ -75,7 +75,7 @@ typedef struct rounding {
     const void *weights;
     uint8_t *out;    /* NULL: not wanted */
     float *rows;     /* [threads, 2, columns] */
-    uint8_t *blocks; /* [threads, to_bytes]: what is not wanted */
+    uint8_t *blocks; /* [threads, to_bytes]: used if `out` is NULL */
     double *losses;  /* [rows] */
     size_t to_bytes; /* of a row */
     uint32_t bad_row;
@@ -105,7 +105,7 @@ static void round_row(void *context, uint64_t row, uint64_t rows, int32_t thread
     p->losses[row] = loss_of(p->how.importance, x, y, n);
 }
 
-static void take_parts(rounding *p, uint32_t rows, nb_arena *arena) {
+static void place_buffers(rounding *p, uint32_t rows, nb_arena *arena) {
     uint64_t threads = (uint64_t)nb_pool_threads(p->r->pool);
     p->rows = nb_arena_take(arena, threads * 2 * p->r->columns, sizeof(float));
     p->blocks = nb_arena_take(arena, p->out ? 0 : threads, p->to_bytes);
@@ -130,9 +130,9 @@ int32_t nb_rounder_rows(nb_rounder *r, uint32_t matrix, uint32_t type, uint32_t 
     p.to_bytes = nb_weights_row_bytes(r->columns, type);
     NB_TRY(nb_grids_find(&r->grids, type, &p.how.neighbours, err));
     nb_arena arena = {0};
-    take_parts(&p, rows, &arena);
+    place_buffers(&p, rows, &arena);
     NB_TRY(nb_arena_allocate(&arena, "rows of weights", err));
-    take_parts(&p, rows, &arena);
+    place_buffers(&p, rows, &arena);
     nb_parallel(r->pool, rows, false, round_row, &p);
     for (uint32_t row = 0; row < rows; row++)
         *loss += p.losses[row];

@@ -27,10 +27,10 @@ uint32_t nb_rounding_group(const nb_rounding *r, uint32_t columns, nb_error *err
 }
 
 uint64_t nb_rounding_bytes(uint32_t columns) {
-    return nb_times(columns, 4); /* codes of 16 bits, or blocks of at most 32 bits a weight */
+    return nb_times(columns, 4); /* codes of 16 bits, or blocks of at most 32 bits for each weight */
 }
 
-/* The step of a group, with its scale rounded to its type. */
+/* The scale, rounded to its type, and the zero of a group. */
 static nb_uniform_step step_of(const nb_rounding *r, const float *x, uint32_t n) {
     if (!r->rule)
         return nb_uniform_fit_to(r->uniform, x, n);

@@ -1,4 +1,5 @@
-/* What a row will be rounded to, for searches that try it: a uniform grid by groups, or the blocks of a type. */
+/* Rounds a row as quantization will, for searches that compare results: to a uniform grid by groups, or to blocks of a
+ * type. */
 #ifndef NB_ROUNDING_H
 #define NB_ROUNDING_H
 
@@ -8,20 +9,19 @@
 
 typedef struct nb_rounding {
     const nb_uniform *uniform; /* NULL: blocks of `type` */
-    const nb_code_rule *rule;  /* beside `uniform`: chooses each group's step; NULL: the grid covers the whole range */
-    uint32_t group;            /* columns that share a step of the uniform grid */
-    uint32_t type;   /* of those that nb_quantizer_of or, with neighbours in `how`, nb_grid_quantizer_of has */
-    nb_encoding how; /* of blocks */
+    const nb_code_rule *rule;  /* of `uniform`: chooses each group's scale; NULL: the grid covers the whole range */
+    uint32_t group;            /* of `uniform`: columns that share a scale */
+    uint32_t type;             /* one that nb_encoder_of knows; if it has a grid, `how` must have its neighbours */
+    nb_encoding how;           /* of blocks */
 } nb_rounding;
 
-/* Columns that are rounded together; 0, with an error, if there is no such rounding or if they do not divide a row. */
+/* The columns of a group or block; 0, with an error, if there is no such rounding, or if they do not divide a row. */
 uint32_t nb_rounding_group(const nb_rounding *r, uint32_t columns, nb_error *err);
 
-/* Bytes of scratch memory that rounding up to so many columns needs. */
+/* Bytes of scratch memory for rows of up to so many columns. */
 uint64_t nb_rounding_bytes(uint32_t columns);
 
-/* n columns, whole groups of a rounding that was checked -> what they will be once they are read again. out may be
- * x. */
+/* n columns, which must be whole groups or blocks -> out [n], rounded. out may be x. */
 void nb_round_row(const nb_rounding *r, const float *x, uint32_t n, float *out, void *scratch);
 
 #endif

@@ -1,4 +1,4 @@
-/* Simulated quantization: weights are rounded to a grid and dequantized at once. */
+/* Simulated quantization: weights are rounded to a grid and dequantized immediately. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/threads.h"
@@ -18,7 +18,7 @@ enum {
 };
 static const float MOST_F16 = 65504;
 
-/* What the weights of a group are rounded to; of these, what the kind of grid has. */
+/* The numbers that a group's weights are rounded to. Each kind of grid uses one field. */
 typedef struct levels {
     nb_uniform_step step;
     int32_t top;
@@ -30,7 +30,7 @@ typedef struct simulation {
     nb_uniform uniform;
     uint32_t type, columns, group, first_row;
     void *weights;
-    const levels *shared;        /* of the whole matrix; NULL: each group has its own */
+    const levels *shared;        /* by the whole matrix; NULL: each group has its own */
     float *x;                    /* [threads, columns] */
     int16_t *codes;              /* [threads, columns] */
     nb_range_observer *observer; /* [threads] */
@@ -75,9 +75,9 @@ int32_t nb_simulate_bits(const nb_simulation *how, uint32_t rows, uint32_t colum
     return NB_OK;
 }
 
-/* ---- which levels a group has ------------------------------------------------------------------------------------ */
+/* ---- the levels of a group ------------------------------------------------------------------------------------ */
 
-/* How many of the numbers lay outside goes to *clipped. */
+/* Adds the number of clipped weights to *clipped. */
 static int32_t fit_uniform(const simulation *s, const float *x, size_t n, nb_range_observer *observer, levels *l,
                            double *clipped, nb_error *err) {
     const nb_simulation *how = s->how;
@@ -103,7 +103,7 @@ static uint16_t nearest_f16(float x) {
     return nb_f32_to_f16(NB_MAX(-MOST_F16, NB_MIN(x, MOST_F16)));
 }
 
-/* The codebook is fitted to a sample of the numbers where they are very many. */
+/* If there are very many numbers, the codebook is fitted to a sample of them. */
 static int32_t fit_codebook(const simulation *s, const float *x, size_t n, levels *l, nb_error *err) {
     size_t every = (n + MOST_SAMPLED - 1) / MOST_SAMPLED, count = (n + every - 1) / every;
     uint32_t entries = entries_of(s->how);
@@ -122,7 +122,7 @@ static int32_t fit_codebook(const simulation *s, const float *x, size_t n, level
     return code;
 }
 
-/* n finite numbers of one group. */
+/* Chooses the levels for n finite numbers of a group. */
 static int32_t fit(const simulation *s, const float *x, size_t n, nb_range_observer *observer, levels *l,
                    double *clipped, nb_error *err) {
     if (s->how->grid == NB_SIMULATE_UNIFORM)
@@ -135,7 +135,7 @@ static int32_t fit(const simulation *s, const float *x, size_t n, nb_range_obser
     return NB_OK;
 }
 
-/* n numbers become what their codes stand for. place: of x[0] in its tensor. */
+/* Rounds n numbers. place: index of x[0] in its tensor. */
 static void apply(const simulation *s, const levels *l, uint64_t place, float *x, size_t n, int16_t *codes) {
     uint8_t *bytes = (uint8_t *)codes;
     switch (s->how->grid) {
@@ -177,7 +177,7 @@ static int32_t round_groups(const simulation *s, uint64_t row, float *x, int16_t
     return NB_OK;
 }
 
-/* The largest magnitude that the grid's numbers of binary16 can stand for: entries of a codebook, or scales. */
+/* The largest magnitude that the grid can have, as its codebook's entries or its scales are binary16. */
 static float largest_of(const nb_simulation *how) {
     return how->grid == NB_SIMULATE_LOG      ? 0x1.fffffep127f
          : how->grid == NB_SIMULATE_CODEBOOK ? MOST_F16
@@ -198,7 +198,7 @@ static void check_row(void *context, uint64_t row, uint64_t rows, int32_t thread
         nb_mark_row(&s->large_row, (uint32_t)row);
 }
 
-/* All rows are checked before the first one is written. */
+/* Checks all rows before the first one is written. */
 static int32_t check_rows(simulation *s, nb_pool *pool, uint32_t rows, nb_error *err) {
     nb_parallel(pool, rows, false, check_row, s);
     if (s->bad_row != NB_NO_ROW)
@@ -211,7 +211,8 @@ static int32_t check_rows(simulation *s, nb_pool *pool, uint32_t rows, nb_error 
     return NB_OK;
 }
 
-/* Only codebooks need memory and may fail; they are fitted by one thread, which alone may allocate. */
+/* It can fail only for codebooks, which need memory. Those are fitted by one thread, as other threads must not
+ * allocate. */
 static int32_t round_row(simulation *s, uint64_t row, int32_t thread, nb_error *err) {
     float *x = row_of_thread(s, thread);
     nb_weights_row(s->columns, s->type, s->weights, (uint32_t)row, x);
@@ -237,7 +238,7 @@ static int32_t round_rows(simulation *s, nb_pool *pool, uint32_t rows, nb_error 
 
 /* The levels that all rows share. */
 static int32_t fit_whole(simulation *s, uint32_t rows, levels *l, double *clipped, nb_error *err) {
-    size_t n = (size_t)rows * s->columns; /* of weights that are in memory */
+    size_t n = (size_t)rows * s->columns; /* no overflow, as they are in memory */
     if (s->type == NB_TYPE_F32)
         return fit(s, s->weights, n, s->observer, l, clipped, err);
     float *x = nb_alloc_items(n, sizeof *x);
@@ -249,7 +250,7 @@ static int32_t fit_whole(simulation *s, uint32_t rows, levels *l, double *clippe
     return code;
 }
 
-static void take_parts(simulation *s, uint32_t rows, uint64_t threads, nb_arena *arena) {
+static void place_buffers(simulation *s, uint32_t rows, uint64_t threads, nb_arena *arena) {
     s->x = nb_arena_take(arena, threads * s->columns, sizeof *s->x);
     s->codes = nb_arena_take(arena, threads * s->columns, sizeof *s->codes);
     s->observer = nb_arena_take(arena, threads, sizeof *s->observer);
@@ -273,9 +274,9 @@ int32_t nb_simulate_rows(nb_pool *pool, const nb_simulation *how, uint32_t tenso
                     .large_row = NB_NO_ROW};
     nb_arena arena = {0};
     uint64_t threads = (uint64_t)nb_pool_threads(pool);
-    take_parts(&s, rows, threads, &arena);
+    place_buffers(&s, rows, threads, &arena);
     NB_TRY(nb_arena_allocate(&arena, "rows of weights", err));
-    take_parts(&s, rows, threads, &arena);
+    place_buffers(&s, rows, threads, &arena);
     levels l;
     int32_t code = check_rows(&s, pool, rows, err);
     if (code == NB_OK && how->whole)

@@ -8,7 +8,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/* The largest of all columns of each source. both [2][n_sources]: of x, of w. */
+/* The largest |x| and |w| of the columns that read each source: both [2][n_sources]. */
 static void gather(const float *largest, const float *weights, uint32_t columns, const uint32_t *sources, float *both,
                    uint32_t n_sources) {
     memset(both, 0, 2 * (size_t)n_sources * sizeof *both);

@@ -1,5 +1,5 @@
-/* Products of F32 tiles of 32 columns, for methods that need whole matrices. Sums run in one order whatever the device:
- * no relaxed instructions, no fused multiply-add. */
+/* Products of F32 tiles of 32 x 32, for methods that need whole matrices. Sums have the same order on every device: no
+ * relaxed instructions, no fused multiply-add. */
 #ifndef NB_TILES_H
 #define NB_TILES_H
 

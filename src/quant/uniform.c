@@ -1,4 +1,5 @@
-/* Uniform grids. Gupta et al. 2015, "Deep Learning with Limited Numerical Precision", section 3, has both roundings. */
+/* Uniform grids. Both kinds of rounding are those of Gupta et al. 2015, "Deep Learning with Limited Numerical
+ * Precision", section 3. */
 #include "uniform.h"
 
 #include "../base/random_bits.h"
@@ -40,7 +41,7 @@ float nb_uniform_scale(uint32_t type, float scale) {
     return NB_MAX(0x1p-126f, scale);
 }
 
-/* To the nearest whole number, ties to even, within -2^20 ... 2^20: adding 1.5 * 2^23 rounds. */
+/* Rounds to nearest, ties to even, within -2^20 ... 2^20. Adding 1.5 * 2^23 does the rounding. */
 static int32_t nearest_even(float x) {
     x = x < -0x1p20f ? -0x1p20f : x > 0x1p20f ? 0x1p20f : x;
     return (int32_t)(x + 0x1.8p23f - 0x1.8p23f);
@@ -127,9 +128,9 @@ uint64_t nb_uniform_steps(uint64_t rows, uint64_t columns, uint64_t group, nb_er
     return 0;
 }
 
-/* How many steps, and the numbers of each; or an error. */
-static int32_t cut(const nb_uniform *u, uint64_t group, const float *x, uint64_t rows, uint64_t columns, uint64_t *n,
-                   uint64_t *each, nb_error *err) {
+/* The number of steps, and the numbers that share each; or an error. */
+static int32_t check_matrix(const nb_uniform *u, uint64_t group, const float *x, uint64_t rows, uint64_t columns,
+                            uint64_t *n, uint64_t *each, nb_error *err) {
     NB_TRY(nb_uniform_check(u, err));
     *n = nb_uniform_steps(rows, columns, group, err);
     if (!*n)
@@ -141,7 +142,7 @@ static int32_t cut(const nb_uniform *u, uint64_t group, const float *x, uint64_t
 int32_t nb_uniform_matrix_with(const nb_uniform *u, uint64_t group, const float *x, uint64_t rows, uint64_t columns,
                                const nb_uniform_step *steps, int16_t *codes, nb_error *err) {
     uint64_t n, each;
-    NB_TRY(cut(u, group, x, rows, columns, &n, &each, err));
+    NB_TRY(check_matrix(u, group, x, rows, columns, &n, &each, err));
     for (uint64_t i = 0; i < n; i++)
         nb_uniform_codes(u, steps[i], i * each, x + i * each, (size_t)each, codes + i * each);
     return NB_OK;
@@ -159,7 +160,7 @@ nb_uniform_step nb_uniform_fit_to(const nb_uniform *u, const float *x, size_t n)
 int32_t nb_uniform_matrix(const nb_uniform *u, uint64_t group, const float *x, uint64_t rows, uint64_t columns,
                           nb_uniform_step *steps, int16_t *codes, nb_error *err) {
     uint64_t n, each;
-    NB_TRY(cut(u, group, x, rows, columns, &n, &each, err));
+    NB_TRY(check_matrix(u, group, x, rows, columns, &n, &each, err));
     for (uint64_t i = 0; i < n; i++) {
         steps[i] = nb_uniform_fit_to(u, x + i * each, (size_t)each);
         nb_uniform_codes(u, steps[i], i * each, x + i * each, (size_t)each, codes + i * each);

@@ -1,4 +1,4 @@
-/* Rows of weights as they come to the quantizer: of any type that can be dequantized, aligned as its blocks are. */
+/* Rows of weights that are given to the quantizer: of any type that can be dequantized, aligned as its blocks are. */
 #ifndef NB_WEIGHT_ROWS_H
 #define NB_WEIGHT_ROWS_H
 
@@ -6,19 +6,20 @@
 
 #include <stdbool.h>
 
-/* An error unless rows of so many columns are whole blocks of the type. What follows expects rows that were checked. */
+/* An error unless rows of so many columns are whole blocks of the type. The functions below expect that it was
+ * called. */
 int32_t nb_weights_check(uint32_t columns, uint32_t type, nb_error *err);
 size_t nb_weights_row_bytes(uint32_t columns, uint32_t type);
 
 /* Row `row` of `weights` -> out [columns]. Returns whether all are finite. */
 bool nb_weights_row(uint32_t columns, uint32_t type, const void *weights, uint32_t row, float *out);
 
-/* The error that names the first number of the row that is not finite. first_row: the number of row 0, for the message.
- * scratch: [columns] */
+/* An error that names the first number of the row that is not finite. first_row: the matrix's row that is row 0 here,
+ * for the message. scratch: [columns] */
 int32_t nb_weights_refuse(uint32_t columns, uint32_t type, const void *weights, uint32_t row, uint32_t first_row,
                           float *scratch, nb_error *err);
 
-/* Of the rows that threads find wrong the first one is kept, whatever their order. */
+/* Makes *bad_row the smaller of itself and `row`. Threads may call it in any order, and the first bad row remains. */
 enum { NB_NO_ROW = UINT32_MAX };
 void nb_mark_row(uint32_t *bad_row, uint32_t row);
 

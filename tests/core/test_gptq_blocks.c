@@ -147,7 +147,7 @@ static void test_factorization(nb_quantizer *q, uint32_t order) {
         for (uint32_t j = 0; j < COLUMNS; j++)
             u[i * COLUMNS + j] = i / 32 > j / 32  ? 0
                                : i / 32 == j / 32 ? q->diagonal[i / 32 * 1024 + i % 32 * 32 + j % 32]
-                                                  : q->square[i * COLUMNS + j];
+                                                  : q->hessian[i * COLUMNS + j];
     for (uint32_t i = 0; i < COLUMNS; i++)
         for (uint32_t j = 0; j < COLUMNS; j++) {
             double sum = 0;
