@@ -1,5 +1,5 @@
-/* Collects an importance matrix, and writes it in the formats of llama.cpp's tools/imatrix (quant/imatrix.h describes
- * them; its reader is the converter's). */
+/* Collects an importance matrix, and writes it in the formats of llama.cpp's tools/imatrix. quant/imatrix.h describes
+ * and reads them. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/writer.h"
@@ -12,12 +12,12 @@
 #include "../types/finite.h"
 #include "../types/types.h"
 
-/* A matrix of a layer, or its experts'. */
+/* A matrix of a layer, or a stack of experts' matrices. */
 typedef struct entry {
     const char *name; /* what follows "blk.N." */
     uint32_t layer, columns, rows, matrices;
-    double *sums;     /* [matrices, columns], of squares */
-    uint64_t *counts; /* [matrices] vectors that were added up */
+    double *sums;     /* [matrices, columns], of squared inputs */
+    uint64_t *counts; /* [matrices] vectors in the sums */
 } entry;
 
 enum { NO_ENTRY = UINT32_MAX, NAME_BYTES = 128 };
@@ -26,11 +26,12 @@ struct nb_collector {
     nb_arena arena; /* everything below */
     entry *entries;
     uint32_t n_entries;
-    uint32_t *entry_of; /* [tensors of the file]; NO_ENTRY: it is no such matrix */
+    uint32_t *entry_of; /* [tensors of the file]; NO_ENTRY: the tensor has no entry */
     uint64_t n_tensors;
 };
 
-/* The entry of a slot's matrix in a layer; 0 rows: the model has no such matrix, or it is cut out of another one. */
+/* The entry for a slot's matrix in a layer. It has 0 rows if the model lacks the matrix, or if the file has it as a
+ * part of another tensor. */
 static entry entry_for(const nb_model *m, const nb_slot *slot, uint32_t layer, uint32_t *tensor) {
     const nb_matrix *w = (const nb_matrix *)(const void *)((const uint8_t *)&m->layers[layer] + slot->at);
     entry e = {slot->name, layer, w->columns, w->rows, slot->by_expert ? m->shape.experts : 1, NULL, NULL};
@@ -39,13 +40,13 @@ static entry entry_for(const nb_model *m, const nb_slot *slot, uint32_t layer, u
     *tensor = w->tensor;
     nb_text name = nb_checkpoint_tensor_name(&m->checkpoint, &m->checkpoint.tensors[w->tensor]);
     if (!slot->by_expert && !nb_text_ends(name, slot->name))
-        return (entry){0}; /* a part of attn_qkv.weight, say */
+        return (entry){0}; /* such as a part of attn_qkv.weight */
     e.rows /= e.matrices;
     return e;
 }
 
-/* Cuts the collector's arena; run twice, to measure and to take. */
-static void take(nb_collector *c, const nb_model *m) {
+/* Places the collector's arrays in its arena. It is called twice: to measure, and with memory. */
+static void place_buffers(nb_collector *c, const nb_model *m) {
     uint64_t slots = 0;
     for (const nb_slot *slot = m->family->slots; slot->name; slot++)
         slots += slot->is_matrix && slot->in_layer;
@@ -70,7 +71,7 @@ static void take(nb_collector *c, const nb_model *m) {
         }
 }
 
-/* A matrix that the model cuts into parts is given the same vectors for each part: the first part tells. */
+/* If the model cuts a matrix into parts, all of them get the same vectors, so only the first part is counted. */
 static void add(nb_collector *c, const nb_matrix *w, const float *x, uint32_t n) {
     uint32_t i = w->tensor < c->n_tensors ? c->entry_of[w->tensor] : NO_ENTRY;
     if (i == NO_ENTRY || w->columns != c->entries[i].columns || w->first % c->entries[i].rows)
@@ -95,12 +96,12 @@ nb_collector *nb_collector_new(nb_session *session, nb_error *err) {
     if (!c)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for an importance matrix");
     *c = (nb_collector){.n_tensors = session->model->checkpoint.n_tensors};
-    take(c, session->model);
+    place_buffers(c, session->model);
     if (nb_arena_allocate(&c->arena, "the importance matrix", err) < 0) {
         nb_free(c);
         return NULL;
     }
-    take(c, session->model);
+    place_buffers(c, session->model);
     session->observer = (nb_observer){.see = see, .context = c};
     return c;
 }
@@ -137,7 +138,8 @@ static uint64_t columns_of(const entry *e) {
 }
 
 typedef struct summary {
-    uint32_t entries, chunks; /* entries that were counted; whole windows that the one counted most has seen */
+    uint32_t entries; /* that have vectors */
+    uint32_t chunks;  /* whole windows of the entry with the most vectors */
 } summary;
 
 static int32_t summarize(const nb_collector *c, uint32_t chunk_size, summary *out, nb_error *err) {
@@ -173,7 +175,7 @@ static void write_dat(const nb_collector *c, const summary *all, uint32_t chunk_
         nb_gguf_put(w, name.data, name.size);
         nb_gguf_put_u32(w, (uint32_t)calls);
         nb_gguf_put_u32(w, (uint32_t)columns_of(e));
-        for (uint64_t i = 0; i < columns_of(e); i++) { /* an expert that was given nothing counts as 1 everywhere */
+        for (uint64_t i = 0; i < columns_of(e); i++) { /* 1 everywhere for an expert that got no token */
             uint64_t count = e->counts[i / e->columns];
             put_float(w, (count ? e->sums[i] / (double)count : 1) * (double)calls);
         }
@@ -183,7 +185,7 @@ static void write_dat(const nb_collector *c, const summary *all, uint32_t chunk_
     nb_gguf_put(w, text.data, text.size);
 }
 
-/* A tensor of `columns` times `matrices` numbers, whose data begin at *offset. */
+/* A tensor [columns, matrices], whose data begin at *offset. Then *offset is that of the next one. */
 static void put_tensor(nb_gguf_writer *w, const entry *e, const char *ending, uint64_t columns, uint64_t *offset) {
     char text[NAME_BYTES];
     const uint64_t shape[2] = {columns, e->matrices};

@@ -1,5 +1,5 @@
-/* How much the model's output changes if one tensor is replaced (nibble.h: nb_probe). An output is the logits of a
- * token, or an encoder's embedding of a window. */
+/* Measures how much the model's outputs change if one tensor is replaced (nibble.h: nb_probe). An output is the logits
+ * of a token, or for encoders the embedding of a window. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../models/compare.h"
@@ -14,12 +14,12 @@ struct nb_probe {
     nb_session *session;
     int32_t *tokens; /* [windows * window] */
     uint32_t windows, window;
-    float *streams;  /* [windows * window, width], that layer `layer` is given */
-    float *base;     /* outputs of the model as it was: [windows * window, vocabulary], or [windows, embedding size] */
-    float *vector;   /* [embedding size]: of a window, now. Of encoders */
-    double *numbers; /* [logits_capacity, NB_COMPARED_NUMBERS]. Of others */
+    float *streams;  /* [windows * window, width]: the inputs of layer `layer` */
+    float *base;     /* outputs of the original model: [windows * window, vocabulary], or [windows, embedding size] */
+    float *vector;   /* of encoders, [embedding size]: the current window's embedding */
+    double *numbers; /* of other models, [logits_capacity, NB_COMPARED_NUMBERS] */
     uint32_t layer;
-    uint32_t running, done; /* what nb_probe_run is at, and the tokens that are done */
+    uint32_t running, done; /* the task of nb_probe_run that is under way, and the tokens it has done */
     bool has_base, failed;
 };
 
@@ -64,7 +64,7 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
     if (!p)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a probe");
     *p = (nb_probe){.model = model, .windows = windows, .window = window};
-    model->qkv_whole = true; /* sessions then have the buffer that a replaced matrix of q, k and v may need */
+    model->qkv_whole = true; /* gives sessions the buffer that a replaced q, k or v matrix may need */
     p->session = nb_session_new(model, pool, window, 0, NB_TYPE_F32, NB_PRECISION_EXACT, err);
     if (!p->session || allocate(p, tokens, err) < 0) {
         nb_probe_free(p);
@@ -73,8 +73,8 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
     return p;
 }
 
-/* 1 - cos(a, b) = |a / |a| - b / |b||^2 / 2, which small differences do not cancel. A vector of zeros is like another
- * one only. */
+/* 1 - cos(a, b), computed as |a / |a| - b / |b||^2 / 2, which is exact for small differences. For vectors of zeros: 0
+ * if both are, else 1. */
 static double distance(const float *a, const float *b, uint32_t n) {
     double of_a = 0, of_b = 0, sum = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -92,7 +92,7 @@ static double distance(const float *a, const float *b, uint32_t n) {
     return sum / 2;
 }
 
-/* The window's embedding: kept, or compared. A window whose tokens see both ways is one batch. */
+/* Keeps or compares the embedding of a window. In an encoder a whole window is one batch. */
 static int32_t conclude_window(nb_probe *p, uint32_t what, double *sum, nb_error *err) {
     uint32_t size = p->model->embedding_steps.size;
     float *base = p->base + (size_t)(p->done / p->window) * size;
@@ -103,7 +103,7 @@ static int32_t conclude_window(nb_probe *p, uint32_t what, double *sum, nb_error
     return NB_OK;
 }
 
-/* Logits of the batch's tokens: kept, or compared. */
+/* Keeps or compares the logits of the batch's tokens. */
 static int32_t conclude(nb_probe *p, uint32_t what, uint32_t rows, double *sum, nb_error *err) {
     nb_session *s = p->session;
     size_t vocabulary = p->model->shape.vocabulary;
@@ -115,14 +115,14 @@ static int32_t conclude(nb_probe *p, uint32_t what, uint32_t rows, double *sum, 
             memcpy(base, s->logits, some * vocabulary * sizeof(float));
             continue;
         }
-        nb_compare_logits(s, some, base, p->tokens + p->done + row, p->numbers); /* which tokens follow is not asked */
+        nb_compare_logits(s, some, base, p->tokens + p->done + row, p->numbers); /* only divergences are used */
         for (uint32_t i = 0; i < some; i++)
             *sum += p->numbers[i * NB_COMPARED_NUMBERS + NB_COMPARED_DIVERGENCE];
     }
     return NB_OK;
 }
 
-/* One batch of the tokens that come next, all of one window. */
+/* Evaluates the next batch of tokens, all of one window. */
 static int32_t run(nb_probe *p, uint32_t what, uint32_t rows, double *sum, nb_error *err) {
     nb_session *s = p->session;
     uint32_t first = p->done % p->window, layers = p->model->shape.layers;

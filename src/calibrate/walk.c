@@ -1,4 +1,4 @@
-/* Texts on their way through a model, one layer at a time. */
+/* Takes texts through a model one layer at a time. */
 #include "walk.h"
 
 #include "../base/numbers.h"
@@ -64,12 +64,12 @@ static int32_t check_finite(const nb_walk *w, const nb_session *s, uint32_t done
     return NB_OK;
 }
 
-/* Tokens from `done` on that fit a batch and are of one window. */
+/* The size of a batch that begins at token `done`: it must not cross a window. */
 static uint32_t rows_from(const nb_walk *w, const nb_session *s, uint32_t done) {
     return NB_MIN(w->window - done % w->window, s->batch);
 }
 
-/* The next slot that is for factors of RoPE, from `s` on; NULL: there is none. */
+/* The next slot of RoPE factors, from `s` on; NULL: none. */
 static const nb_slot *factors_from(const nb_slot *s) {
     while (s->name && s->columns != NB_EXTENT_PAIRS)
         s++;
@@ -80,7 +80,7 @@ static bool has_vector(const nb_model *model, const nb_slot *s) {
     return *(float *const *)(const void *)((const uint8_t *)model + s->at) != NULL;
 }
 
-/* Which of these slots the model fills, as bits. */
+/* The slots of RoPE factors that the model fills, as bits. */
 static uint32_t factors_of(const nb_model *model) {
     uint32_t found = 0, bit = 1;
     for (const nb_slot *s = model->family->slots; (s = factors_from(s)); s++, bit <<= 1)
@@ -125,7 +125,7 @@ int32_t nb_walk_begin(nb_walk *w, const nb_model *ends, nb_error *err) {
     return code;
 }
 
-/* A layer is computed with what the first model said of all of them. */
+/* The model of a layer must match the one that the walk began with. */
 static int32_t check_model(const nb_walk *w, const nb_model *m, nb_error *err) {
     if (m->family != w->family || m->shape.width != w->width || m->shape.layers != w->layers)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "the layer is of another model than the one that the walk began with");
@@ -180,8 +180,7 @@ int32_t nb_walk_run(nb_walk *w, uint32_t done, uint32_t to, nb_error *err) {
     return code < 0 ? code : (int32_t)rows;
 }
 
-/* NB_OK if no observation is half done: it needs the same weights for all tokens, and the session's cache for
- * itself. */
+/* An error while an observation is under way. It needs the same weights for all its tokens, and the session's cache. */
 static int32_t check_idle(const nb_walk *w, nb_error *err) {
     NB_TRY(nb_walk_check_layer(w, err));
     if (w->observed > 0 && w->observed < nb_walk_tokens(w))
@@ -197,7 +196,7 @@ int32_t nb_walk_replace(nb_walk *w, const char *name, size_t name_bytes, uint32_
     return nb_model_replace(w->model, w->layer, (nb_text){name, name_bytes}, type, bytes, size, err);
 }
 
-/* The first batch passes through the layer as it is now. Returns how many tokens it has. */
+/* Takes the first batch through the layer with its current weights. Returns the number of tokens. */
 static int32_t try_batch(nb_walk *w, nb_error *err) {
     NB_TRY(check_idle(w, err));
     if (w->part)
@@ -231,10 +230,10 @@ double nb_walk_change(nb_walk *w, nb_error *err) {
         change += off * off;
         added += own * own;
     }
-    return change == 0 ? 0 : sqrt(change / added); /* infinite or NaN if the outputs are, or if none were added */
+    return change == 0 ? 0 : sqrt(change / added); /* infinite or NaN if outputs are, or if none were added */
 }
 
-/* Through the parts up to `to`. */
+/* Takes the next batch through the parts [w->part, to). */
 static int32_t pass(nb_walk *w, uint32_t to, int32_t done, nb_error *err) {
     bool is_other = w->passed && to != w->pass_to;
     if (!w->session || w->failed || done < 0 || (uint32_t)done != w->passed || is_other)
@@ -245,9 +244,9 @@ static int32_t pass(nb_walk *w, uint32_t to, int32_t done, nb_error *err) {
                                      : "the last call returned another number");
     w->pass_to = to;
     if (!w->passed)
-        nb_walk_forget(w); /* sums of x x^T are large, and the next layer's weights come before the next ones */
+        nb_walk_forget(w); /* frees the sums of x x^T, which are large, before the next layer's weights are loaded */
     w->session->observer = (nb_observer){0};
-    w->failed = true; /* unless all goes well */
+    w->failed = true; /* until the batch has passed */
     int32_t rows = nb_walk_run(w, w->passed, to, err);
     NB_TRY(rows);
     NB_TRY(check_finite(w, w->session, w->passed, (uint32_t)rows, err));

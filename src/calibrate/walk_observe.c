@@ -1,5 +1,5 @@
-/* What a walk observes of the vectors that a layer's matrices are multiplied with: their groups, and for each group the
- * sum of x x^T, of which GPTQ (Frantar et al. 2023) and others make a Hessian, mean |x| and max |x|. */
+/* A walk's observations of the inputs x of a layer's matrices. Matrices with the same inputs form a group. For each
+ * group: the sum of x x^T, which is the Hessian of GPTQ (Frantar et al. 2023) and others, mean |x| and max |x|. */
 #include "walk.h"
 
 #include "../base/numbers.h"
@@ -10,7 +10,7 @@
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
-/* The slot of the matrix that w is, or is cut out of. */
+/* The slot of the matrix w, or of the matrix that w is a part of. */
 static const nb_slot *slot_of(const nb_walk *walk, const nb_matrix *w) {
     const nb_model *m = walk->model;
     nb_text name = nb_checkpoint_tensor_name(&m->checkpoint, &m->checkpoint.tensors[w->tensor]);
@@ -39,14 +39,14 @@ static bool has_slot(const nb_group *g, const nb_slot *slot) {
     return false;
 }
 
-/* An observer that needs no products: it learns which there would be. */
-static bool learn(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n) {
+/* An observer that notes which matrices share inputs. It returns false, as it needs no products. */
+static bool note_group(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n) {
     (void)x;
     (void)n;
     nb_walk *walk = context;
     nb_group *g = find_group(walk, jobs[0].w->tensor);
     if (g < walk->groups + walk->n_groups || walk->n_groups == NB_MOST_GROUPS)
-        return false; /* another expert's */
+        return false; /* the same group for another expert */
     bool by_expert = slot_of(walk, jobs[0].w)->by_expert;
     *g = (nb_group){
         .tensor = jobs[0].w->tensor,
@@ -56,7 +56,7 @@ static bool learn(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, con
     };
     for (uint32_t i = 0; i < n_jobs; i++) {
         const nb_slot *slot = slot_of(walk, jobs[i].w);
-        if (!has_slot(g, slot)) /* else one more part of the same tensor */
+        if (!has_slot(g, slot)) /* else it is another part of the same tensor */
             g->slots[g->n++] = slot;
     }
     walk->n_groups++;
@@ -65,9 +65,9 @@ static bool learn(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, con
 
 void nb_walk_find_groups(nb_walk *walk) {
     nb_session *s = walk->session;
-    s->observer = (nb_observer){.see = learn, .context = walk};
+    s->observer = (nb_observer){.see = note_group, .context = walk};
     for (walk->part = 0; walk->part < NB_LAYER_PARTS; walk->part++)
-        nb_session_parts(s, walk->layer, walk->part, walk->part + 1, 0, 1, NULL); /* of zeros: numbers do not matter */
+        nb_session_parts(s, walk->layer, walk->part, walk->part + 1, 0, 1, NULL); /* of zeros: only calls matter */
     walk->part = 0;
 }
 
@@ -94,8 +94,8 @@ void nb_walk_forget(nb_walk *walk) {
     walk->observed = 0;
 }
 
-/* Cuts the arena of what is observed; run twice, to measure and to take. */
-static void take(nb_walk *walk, uint32_t what) {
+/* Places the statistics in the arena. It is called twice: to measure, and with memory. */
+static void place_buffers(nb_walk *walk, uint32_t what) {
     bool hessians = what & NB_WALK_HESSIANS;
     nb_arena *a = &walk->arena;
     uint64_t scratch = 0;
@@ -131,12 +131,12 @@ static int32_t begin(nb_walk *walk, int32_t group, uint32_t what, nb_error *err)
     walk->infinite = NULL;
     walk->from = group < 0 ? 0 : (uint32_t)group;
     walk->to = group < 0 ? walk->n_groups : (uint32_t)group + 1;
-    take(walk, what);
+    place_buffers(walk, what);
     int32_t code = nb_arena_allocate(&walk->arena, "what is observed of a layer (Hessians)", err);
     if (code < 0)
         nb_walk_forget(walk);
     else
-        take(walk, what);
+        place_buffers(walk, what);
     return code;
 }
 
@@ -154,8 +154,8 @@ static void add(nb_walk *walk, nb_sums *sums, const nb_group *g, const float *x,
     sums->count += n;
 }
 
-/* No observed group needs the products of the last observed group, or of later ones. In a parallel layer none of the
- * second part needs those of the first. Such products are skipped. */
+/* Whether a group's products are needed. Those of the last observed group and of later ones are not. In a parallel
+ * layer the second part does not need those of the first. */
 static bool is_needed(const nb_walk *walk, const nb_group *g) {
     return g + 1 < walk->groups + walk->to && !(walk->is_parallel && g->part < walk->groups[walk->from].part);
 }
@@ -176,7 +176,7 @@ static int32_t refuse(const nb_walk *walk, const nb_group *g, const char *how, n
                    walk->layer, g->slots[0]->name, how);
 }
 
-/* Sums become results. */
+/* Turns sums into means, and completes the Hessians. */
 static int32_t finish(nb_walk *walk, nb_error *err) {
     for (uint32_t i = walk->from; i < walk->to; i++) {
         const nb_group *g = &walk->groups[i];
@@ -213,7 +213,7 @@ int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t don
     return code;
 }
 
-/* What was observed; NULL: nothing, or not to the end. */
+/* The statistics; NULL: nothing was observed, or not to the end. */
 static const nb_sums *sums_of(const nb_walk *walk, uint32_t group, uint32_t expert) {
     bool known = walk->observed == nb_walk_tokens(walk) && group < walk->n_groups && walk->sums[group];
     return known && expert < walk->groups[group].experts ? &walk->sums[group][expert] : NULL;
