@@ -2,9 +2,9 @@
 
 #include "../base/simd.h"
 
-enum { TOKENS = 4 /* of a tile */, CHUNK = 32 /* rows that a thread claims at once */ };
+enum { TOKENS = 4 /* that share one read of a row */, CHUNK = 32 /* rows that a thread claims at once */ };
 
-/* Sums of a row of weights with the codes of `n` tokens, TOKENS at most; the codes of a token are `columns` apart. */
+/* Dot products of a row of weights with the codes of n <= TOKENS tokens, x [n, columns]. */
 INLINE void row_sums(const int8_t *w, const int16_t *x, uint32_t columns, uint32_t n, int32_t *sums) {
     v128_t acc[TOKENS] = {0};
     uint32_t i = 0;
@@ -60,7 +60,7 @@ static void run_rows(void *context, uint64_t index, uint64_t count, int32_t thre
             for (uint32_t k = 0; k < n; k++) {
                 int32_t *out = j->out + (size_t)(t + k) * w->rows + r;
                 int32_t y = nb_scaled(sums[k], nb_dyadic_times(j->x.scales[t + k], scale));
-                *out = j->adds ? nb_add_held(*out, y) : y;
+                *out = j->adds ? nb_saturating_add(*out, y) : y;
             }
         }
     }

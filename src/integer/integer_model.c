@@ -1,5 +1,5 @@
-/* Reads the GGUF of an integer model. What a file says is checked here, so that no sum overflows later and no index
- * leaves its array. */
+/* Reads the GGUF of an integer model. All numbers are checked here, so that later no sum overflows and no index is out
+ * of bounds. */
 #include "integer_model.h"
 
 #include "../base/cursor.h"
@@ -16,7 +16,7 @@ typedef struct reader {
     nb_error *err;
 } reader;
 
-/* A whole number under the key "integer.NAME", of the type U32. */
+/* Reads the value "integer.NAME", of the type U32. */
 static int32_t read_number(const reader *r, const char *name, uint32_t least, uint32_t most, uint32_t *out) {
     char key[64];
     nb_writer w = nb_writer_over(key, sizeof key);
@@ -31,7 +31,7 @@ static int32_t read_number(const reader *r, const char *name, uint32_t least, ui
     return NB_OK;
 }
 
-/* Where a tensor lies: of `rows` rows of `columns` numbers of this type. */
+/* Finds the data of a tensor, which must have this type and the shape [rows, columns]. */
 static int32_t find(const reader *r, const char *name, uint32_t type, uint64_t columns, uint64_t rows,
                     const uint8_t **out) {
     const nb_tensor_info *t = nb_checkpoint_find_tensor(r->c, name);
@@ -48,7 +48,7 @@ static int32_t find(const reader *r, const char *name, uint32_t type, uint64_t c
     return NB_OK;
 }
 
-/* The tensor NAME.SUFFIX: n numbers and, behind them, the shift that they share. */
+/* Reads the tensor NAME.SUFFIX: n numbers, and then the shift that they share. */
 static int32_t read_shifted(const reader *r, const char *name, const char *suffix, uint32_t n, int32_t least,
                             const int32_t **numbers, int32_t *shift) {
     char full[128];
@@ -88,16 +88,16 @@ static const char *layer_name(char *out, size_t capacity, uint32_t layer, const 
 }
 
 static int32_t read_layer(const reader *r, const nb_integer_model *m, uint32_t i, nb_integer_layer *out) {
-    uint32_t of_heads = m->heads * m->head_size, of_kv = m->kv_heads * m->head_size;
+    uint32_t q_width = m->heads * m->head_size, kv_width = m->kv_heads * m->head_size;
     const struct {
         const char *name;
         uint32_t rows, columns;
         nb_integer_matrix *to;
     } matrices[] = {
-        {"attn_q", of_heads, m->width, &out->q},
-        {"attn_k", of_kv, m->width, &out->k},
-        {"attn_v", of_kv, m->width, &out->v},
-        {"attn_output", m->width, of_heads, &out->o},
+        {"attn_q", q_width, m->width, &out->q},
+        {"attn_k", kv_width, m->width, &out->k},
+        {"attn_v", kv_width, m->width, &out->v},
+        {"attn_output", m->width, q_width, &out->o},
         {"ffn_gate", m->feed_forward, m->width, &out->gate},
         {"ffn_up", m->feed_forward, m->width, &out->up},
         {"ffn_down", m->width, m->feed_forward, &out->down},
@@ -110,7 +110,7 @@ static int32_t read_layer(const reader *r, const nb_integer_model *m, uint32_t i
     return read_gain(r, layer_name(name, sizeof name, i, "ffn_norm"), m->width, &out->ffn_norm);
 }
 
-/* A sum of n products is below 2^31, as 128 * 127 * 2^16 is. (For codes of more bits nb_wide_levels sees to that.) */
+/* A sum of n products is below 2^31. (For codes of more bits nb_wide_levels ensures that.) */
 _Static_assert((uint64_t)128 * NB_LEVELS * NB_INTEGER_MOST_WIDTH < INT32_MAX, "sums fit 32 bits");
 
 static int32_t read_shape(const reader *r, nb_integer_model *m) {
@@ -159,7 +159,7 @@ static int32_t open_file(nb_integer_model *m, const uint8_t *file, size_t size, 
     int32_t code = nb_gguf_parse(&g, &c, file, size, err);
     if (code == NB_GGUF_MORE)
         code = NB_FAIL(err, NB_ERR_TRUNCATED, "the file ends within its header: fetch it again");
-    /* The values and tensors point into the file, which is the caller's. */
+    /* Values and tensors point into the file, which belongs to the caller. */
     // NOLINTNEXTLINE(performance-no-int-to-ptr): a cast without const; nothing is written there
     c.header = (uint8_t *)(uintptr_t)file;
     c.header_size = g.at;

@@ -11,20 +11,20 @@ nb_dyadic nb_integer_codes(const int64_t *v, uint32_t n, uint32_t levels, int16_
         memset(codes, 0, n * sizeof *codes);
         return (nb_dyadic){0, 0};
     }
-    /* Magnitudes of 31 bits at most, and the largest has all of them, so the inverse is good to 16 bits. */
+    /* Magnitudes are shifted so that the largest one has exactly 31 bits. The inverse is then precise to 16 bits. */
     int32_t s = nb_bit_length(most) - 31, right = NB_MAX(s, 0), left = NB_MAX(-s, 0);
     uint64_t top = most >> right << left, inverse = ((uint64_t)levels << 40) / top;
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t cut = nb_magnitude(v[i]) >> right << left;
-        codes[i] = (int16_t)nb_with_sign(v[i], (cut * inverse + ((uint64_t)1 << 39)) >> 40);
+        uint64_t magnitude = nb_magnitude(v[i]) >> right << left;
+        codes[i] = (int16_t)nb_with_sign(v[i], (magnitude * inverse + ((uint64_t)1 << 39)) >> 40);
     }
     return nb_dyadic_of((top << 20) / levels, s - 20);
 }
 
-nb_dyadic nb_integer_codes_of(const int32_t *v, uint32_t n, uint32_t levels, int64_t *wide, int16_t *codes) {
+nb_dyadic nb_integer_codes_of(const int32_t *v, uint32_t n, uint32_t levels, int64_t *scratch, int16_t *codes) {
     for (uint32_t i = 0; i < n; i++)
-        wide[i] = v[i];
-    return nb_integer_codes(wide, n, levels, codes);
+        scratch[i] = v[i];
+    return nb_integer_codes(scratch, n, levels, codes);
 }
 
 uint32_t nb_integer_root(uint64_t v) {
@@ -40,27 +40,27 @@ uint32_t nb_integer_root(uint64_t v) {
 }
 
 nb_dyadic nb_integer_norm(const int32_t *x, nb_integer_gain gain, uint32_t n, uint32_t epsilon, uint32_t levels,
-                          int64_t *wide, int16_t *codes) {
+                          int64_t *scratch, int16_t *codes) {
     uint64_t most = 0, sum = 0;
     for (uint32_t i = 0; i < n; i++)
         most = NB_MAX(most, nb_magnitude(x[i]));
-    /* Magnitudes of 24 bits, whose squares can be added up; epsilon in the unit of the squares. */
+    /* Magnitudes are shortened to 24 bits, so that sums of squares fit. Epsilon gets the unit of the squares. */
     int32_t s = NB_MAX(nb_bit_length(most) - 24, -20), right = NB_MAX(s, 0), left = NB_MAX(-s, 0);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t y = nb_magnitude(x[i]) >> right << left;
         sum += y * y;
-        wide[i] = nb_with_sign(x[i], y) * gain.numbers[i];
+        scratch[i] = nb_with_sign(x[i], y) * gain.numbers[i];
     }
     uint64_t mean = sum / NB_MAX(n, 1) + ((uint64_t)epsilon >> 2 * right << 2 * left);
     int32_t up = NB_MAX((62 - nb_bit_length(mean)) / 2 * 2, 0);
-    uint32_t root = nb_integer_root(mean << up); /* of the mean square, times 2^(up / 2) */
-    nb_dyadic scale = nb_integer_codes(wide, n, levels, codes);
+    uint32_t root = nb_integer_root(mean << up); /* the root mean square, times 2^(up / 2) */
+    nb_dyadic scale = nb_integer_codes(scratch, n, levels, codes);
     return nb_dyadic_of(((uint64_t)scale.m << 32) / NB_MAX(root, 1), scale.e - gain.shift - 32 + up / 2);
 }
 
 uint32_t nb_integer_power(uint64_t d) {
-    /* 2^-f for 0 <= f < 1: a polynomial through five Chebyshev nodes, off by 8e-6 at most. I-BERT (arXiv 2101.01321)
-     * reduces the exponential in the same way, with a polynomial of degree 2, which is off by 2e-3. */
+    /* 2^-f for 0 <= f < 1 is a polynomial through five Chebyshev nodes, with an error of at most 8e-6. I-BERT (arXiv
+     * 2101.01321) reduces the exponential in the same way, but its polynomial of degree 2 has an error of 2e-3. */
     static const int64_t coefficients[] = {1 << 30, -744155626, 257086653, -57137150, 7339192};
     uint64_t whole = d >> 16;
     if (whole > 30)

@@ -1,4 +1,4 @@
-/* A session of a model of integers, with the memory to compute it. */
+/* A session of a model of integers: its cache and buffers. */
 #ifndef NB_INTEGER_SESSION_H
 #define NB_INTEGER_SESSION_H
 
@@ -11,14 +11,14 @@ struct nb_integer_session {
     nb_arena arena; /* everything below */
     uint32_t context, batch, logits_capacity;
     uint32_t held;   /* positions of the cache that are filled */
-    int32_t *tokens; /* [context]: what they hold */
+    int32_t *tokens; /* [context]: the tokens at these positions */
     /* [layers, kv_heads, context, head_size], and scales [layers, kv_heads, context] */
     int8_t *keys, *values;
     nb_dyadic *key_scales, *value_scales;
-    uint32_t first, rows;     /* the batch at hand: its first token's position, and how many tokens it has */
+    uint32_t first, rows;     /* the current batch: its first token's position, and its size */
     int32_t *cosines, *sines; /* [batch, head_size / 2], in units of 2^-15 */
     int32_t *x;               /* [batch, width]: the residual stream */
-    int16_t *codes;           /* [batch, columns]: what a matrix is multiplied with */
+    int16_t *codes;           /* [batch, columns]: the input of a matrix */
     nb_dyadic *scales;        /* [batch] */
     int32_t *q, *k, *v;       /* [batch, heads * head_size], [batch, kv_heads * head_size] x 2 */
     int16_t *q_codes;         /* [batch, heads * head_size] */
@@ -26,16 +26,17 @@ struct nb_integer_session {
     int32_t *gate, *up;       /* [batch, feed_forward] */
     int32_t *logits;          /* [logits_capacity, vocabulary] */
     uint32_t logits_rows;
-    uint64_t wide_size; /* of a thread */
-    int64_t *wide;      /* [threads, wide_size] */
+    uint64_t scratch_size; /* of a thread */
+    int64_t *scratch;      /* [threads, scratch_size] */
 };
 
-/* Keys or values of a layer and a head: where they begin in the cache, in positions. */
+/* Where the keys or values of a layer and a head begin in the cache, in positions. */
 static inline size_t nb_integer_place(const nb_integer_session *s, uint32_t layer, uint32_t kv_head) {
     return ((size_t)layer * s->model->kv_heads + kv_head) * s->context;
 }
 
-/* q of row `row` and head `head`, which looks at all positions up to its own -> its place in s->q. wide: [context]. */
-void nb_integer_attend(nb_integer_session *s, uint32_t layer, uint32_t row, uint32_t head, int64_t *wide);
+/* Attention of query `head` of row `row` over all positions up to its own. The result overwrites it in s->q. scratch:
+ * [context]. */
+void nb_integer_attend(nb_integer_session *s, uint32_t layer, uint32_t row, uint32_t head, int64_t *scratch);
 
 #endif
