@@ -8,8 +8,8 @@
 static const double PI = 3.14159265358979323846;
 static const float LEAST_EPSILON = 1e-20f;
 
-/* Of rates and of the decay. One step of up to that leaves usual weights finite, however bad they are: the next loss
- * tells, and a checkpoint before it is still good. */
+/* The largest learning rate and decay. A single step with them leaves weights finite, even if useless: the next loss
+ * shows it, and an earlier checkpoint is still good. */
 static const float MOST_RATE = 1e6f;
 
 static bool is_within(float x, float least, float most) { /* false of NaN */
@@ -25,7 +25,8 @@ int32_t nb_optimizer_check(const nb_train_optimizer *o, nb_error *err) {
     if (!is_within(o->beta1, 0, 0x1.fffffep-1f) || !is_within(o->beta2, 0, 0x1.fffffep-1f))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "AdamW's betas are %g and %g; take 0 or more and less than 1",
                        (double)o->beta1, (double)o->beta2);
-    /* The square of a gradient below about 1e-22 is 0 in F32. With a smaller epsilon its step would be huge. */
+    /* The square of a gradient below about 1e-22 is 0 in F32. With a smaller epsilon such a gradient's step would be
+     * huge. */
     if (!is_within(o->epsilon, LEAST_EPSILON, most) || !is_within(o->decay, 0, MOST_RATE) ||
         !is_within(o->clip, 0, most))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
@@ -49,7 +50,7 @@ double nb_train_rate(const nb_train_optimizer *o, uint32_t step) {
     return last + (rate - last) * (1 + cos(PI * part)) / 2;
 }
 
-/* ---- lengths ----------------------------------------------------------------------------------------------------- */
+/* ---- norms ----------------------------------------------------------------------------------------------------- */
 
 typedef struct squares {
     const float *x;
@@ -67,7 +68,7 @@ static void sum_squares(void *context, uint64_t index, uint64_t count, int32_t t
     s->partial[index] = sum;
 }
 
-double nb_length_of(nb_pool *pool, const float *x, uint64_t n, double *partial) {
+double nb_l2_norm(nb_pool *pool, const float *x, uint64_t n, double *partial) {
     squares s = {x, n, partial};
     uint64_t pieces = nb_pieces(n, NB_PIECE);
     nb_parallel(pool, pieces, false, sum_squares, &s);
@@ -83,7 +84,7 @@ typedef struct update {
     const nb_parameters *p;
     float scale, beta1, beta2, epsilon;
     float keep;                /* 1 - rate decay */
-    float first_by, second_by; /* rate / (1 - b1^t), 1 / (1 - b2^t) */
+    float first_by, second_by; /* factors of the moments: rate / (1 - b1^t), 1 / (1 - b2^t) */
 } update;
 
 /* Four numbers. */
@@ -130,7 +131,7 @@ static void update_piece(void *context, uint64_t index, uint64_t count, int32_t 
     const update *u = context;
     const nb_parameters *p = u->p;
     const nb_moments *moments = &p->moments;
-    uint64_t i = index * NB_PIECE, end = NB_MIN(p->n, i + NB_PIECE); /* a piece is some whole blocks */
+    uint64_t i = index * NB_PIECE, end = NB_MIN(p->n, i + NB_PIECE); /* whole blocks, as a block divides a piece */
     if (!moments->maps)
         update_numbers(u, p->weights + i, p->gradients + i, moments->first + i, moments->second + i, end - i);
     for (; moments->maps && i < end; i += NB_MOMENT_BLOCK)

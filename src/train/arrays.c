@@ -1,18 +1,20 @@
-/* The arrays of parameters: what lies where in them. */
+/* The layout of the arrays of parameters:
+ *
+ *     tensors | quantizer parameters of each tensor | steps or ranges of inputs */
 #include "trainer.h"
 
-enum { ALIGNMENT = 16 }; /* in floats: parameters of a tensor begin on a line of a cache */
+enum { ALIGNMENT = 16 }; /* in floats: each tensor begins on a cache line */
 
-/* Of fewer numbers the moments stay in F32 (bitsandbytes' default, too). */
+/* Smaller tensors keep their moments in F32, as by bitsandbytes' default. */
 enum { LEAST_IN_8_BITS = 4096 };
 
 /* ---- layout ------------------------------------------------------------------------------------------------------ */
 
-/* n more parameters. Returns where they begin. */
-static uint64_t add_run(nb_trainer *t, uint64_t n, float rate, bool decays) {
+/* Adds n parameters, which get their own learning rate and decay. Returns the index of the first. */
+static uint64_t add_parameters(nb_trainer *t, uint64_t n, float rate, bool decays) {
     uint64_t first = t->floats;
     if (n)
-        t->runs[t->n_runs++] = (nb_run){.first = first, .n = n, .rate = rate, .decays = decays};
+        t->groups[t->n_groups++] = (nb_parameter_group){.first = first, .n = n, .rate = rate, .decays = decays};
     t->floats = nb_plus(first, NB_ROUND_UP(n, (uint64_t)ALIGNMENT));
     return first;
 }
@@ -25,40 +27,39 @@ static bool has_weights(const nb_derivation *d) { /* as parameters */
     return !d->kind || d->has_master;
 }
 
-/* Learned steps of inputs are parameters; ranges are not, but a checkpoint has them, too. */
+/* Learned steps of inputs are parameters. Ranges are not, but they are in the arrays so that a checkpoint has them. */
 static void lay_out_inputs(nb_trainer *t) {
     const nb_train_signals *s = &t->signals.settings;
     uint64_t n = s->inputs == NB_TRAIN_PLAIN ? 0 : 2 * (uint64_t)t->shape.layers * NB_LAYER_MATRICES;
     bool learns = s->inputs == NB_TRAIN_LEARNED;
-    uint32_t runs = t->n_runs;
-    t->inputs_first = (uint32_t)add_run(t, n, s->rate, false);
-    t->n_runs = learns ? t->n_runs : runs;
+    uint32_t groups = t->n_groups;
+    t->inputs_first = (uint32_t)add_parameters(t, n, s->rate, false);
+    t->n_groups = learns ? t->n_groups : groups;
 }
 
 static void lay_out_moments(nb_trainer *t) {
     t->moments_bytes = 0;
-    for (uint32_t i = 0; i < t->n_runs; i++) {
-        nb_run *run = &t->runs[i];
+    for (uint32_t i = 0; i < t->n_groups; i++) {
+        nb_parameter_group *group = &t->groups[i];
         bool is_embedding = i == 0 && has_weights(&t->derivations[0]);
-        run->in_8_bits = t->in_8_bits && !is_embedding && run->n >= LEAST_IN_8_BITS;
-        run->moments = t->moments_bytes;
-        t->moments_bytes = nb_plus(t->moments_bytes, nb_moments_bytes(run->n, run->in_8_bits));
+        group->in_8_bits = t->in_8_bits && !is_embedding && group->n >= LEAST_IN_8_BITS;
+        group->moments = t->moments_bytes;
+        t->moments_bytes = nb_plus(t->moments_bytes, nb_moments_bytes(group->n, group->in_8_bits));
     }
     if (t->in_8_bits)
         nb_moment_maps_fill(&t->maps);
 }
 
-/* The tensors come first, then the own parameters of derivations, then what is known of inputs. */
 static void lay_out(nb_trainer *t) {
-    t->floats = t->derived = t->n_runs = 0;
+    t->floats = t->derived = t->n_groups = 0;
     for (uint32_t i = 0; i < t->n_tensors; i++) {
         const nb_derivation *d = &t->derivations[i];
-        t->tensors[i].first = (uint32_t)add_run(t, has_weights(d) ? size_of(d) : 0, 1, t->tensors[i].decays);
+        t->tensors[i].first = (uint32_t)add_parameters(t, has_weights(d) ? size_of(d) : 0, 1, t->tensors[i].decays);
         if (d->kind)
             t->derived = nb_plus(t->derived, NB_ROUND_UP(size_of(d), (uint64_t)ALIGNMENT));
     }
     for (uint32_t i = 0; i < t->n_tensors; i++)
-        t->derivations[i].own_first = (uint32_t)add_run(t, t->derivations[i].own, t->derivations[i].rate, false);
+        t->derivations[i].own_first = (uint32_t)add_parameters(t, t->derivations[i].own, t->derivations[i].rate, false);
     lay_out_inputs(t);
     lay_out_moments(t);
 }
@@ -98,7 +99,7 @@ static nb_linear linear_of(const nb_trainer *t, uint32_t index) {
     return (nb_linear){tensor->rows, tensor->columns, numbers.weights, numbers.gradient, {0}};
 }
 
-/* Matrix number `number` of all layers'. */
+/* `number` counts the matrices of all layers. */
 static nb_linear rounding_linear_of(const nb_trainer *t, uint32_t index, uint32_t number) {
     nb_linear linear = linear_of(t, index);
     uint32_t first = t->inputs_first + 2 * number;
@@ -106,7 +107,7 @@ static nb_linear rounding_linear_of(const nb_trainer *t, uint32_t index, uint32_
     return linear;
 }
 
-static void find_parts(nb_trainer *t) {
+static void find_layers(nb_trainer *t) {
     uint32_t i = 1, k = 0;
     t->embedding = linear_of(t, 0);
     for (uint32_t l = 0; l < t->shape.layers; l++, i += NB_LAYER_TENSORS, k += NB_LAYER_MATRICES)
@@ -127,7 +128,7 @@ static void find_parts(nb_trainer *t) {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-static void take_arrays(nb_trainer *t, nb_arena *a) {
+static void place_arrays(nb_trainer *t, nb_arena *a) {
     t->weights = nb_arena_take(a, t->floats, sizeof(float));
     t->derived_weights = nb_arena_take(a, t->derived, sizeof(float));
     if (!t->learns)
@@ -144,11 +145,11 @@ int32_t nb_trainer_make_arrays(nb_trainer *t, nb_error *err) {
         return nb_memory_refuse("the weights to be trained", nb_times(nb_plus(t->floats, t->derived), sizeof(float)),
                                 err);
     nb_arena arena = {0};
-    take_arrays(t, &arena);
+    place_arrays(t, &arena);
     NB_TRY(nb_arena_allocate(&arena, "training (weights, gradients and moments)", err));
     t->arrays = arena;
-    take_arrays(t, &arena);
+    place_arrays(t, &arena);
     find_derived(t);
-    find_parts(t);
+    find_layers(t);
     return NB_OK;
 }

@@ -1,23 +1,24 @@
-/* AutoRound's steps (nibble_train.h: nb_auto_round). One window at a time passes through the layer, so that memory does
- * not grow with the batch; gradients of a batch's windows are added up. */
+/* AutoRound's steps (nibble_train.h: nb_auto_round). Windows pass through the layer one at a time, so that memory does
+ * not grow with the batch. The gradients of a batch's windows are added up. */
 #include "auto_round.h"
 
 #include "../base/random_bits.h"
 
 #include <math.h>
 
-enum { FIRST_TENSOR = 1 }; /* of the layer: the embedding comes before it */
+enum { FIRST_TENSOR = 1 }; /* of the layer; tensor 0 is the embedding */
 
 /* ---- the object -------------------------------------------------------------------------------------------------- */
 
-/* Layers compute with W, and no weight is a parameter of the trainer. */
-static void nothing(const nb_derivation *d, nb_pool *pool) {
+/* The layer's W are derived, so that the trainer keeps no parameters for them. AutoRound itself writes W and reads
+ * dW. */
+static void do_nothing(const nb_derivation *d, nb_pool *pool) {
     (void)d, (void)pool;
 }
 
-static int32_t plan(nb_trainer *t, const void *context, nb_error *err) {
+static int32_t choose_derivations(nb_trainer *t, const void *context, nb_error *err) {
     (void)context, (void)err;
-    static const nb_derivation_kind kind = {nothing, nothing};
+    static const nb_derivation_kind kind = {do_nothing, do_nothing};
     for (uint32_t i = FIRST_TENSOR; i < FIRST_TENSOR + NB_LAYER_TENSORS; i++)
         if (t->tensors[i].decays)
             t->derivations[i].kind = &kind;
@@ -50,9 +51,9 @@ static int32_t prepare(nb_auto_round *a, nb_pool *pool, const nb_train_shape *sh
     a->settings.batch = NB_MIN(a->settings.batch, a->settings.windows);
     nb_train_shape one = *shape;
     one.layers = one.vocabulary = one.is_tied = 1;
-    a->layer = nb_trainer_make(pool, &one, 1, a->settings.window, 1, plan, NULL, err);
+    a->layer = nb_trainer_make(pool, &one, 1, a->settings.window, 1, choose_derivations, NULL, err);
     if (!a->layer)
-        return NB_ERR_ARGUMENT; /* err has said why */
+        return NB_ERR_ARGUMENT; /* err has the message */
     nb_trained_layer *layer = &a->layer->layers[0];
     layer->attention_norm.gradient = layer->feed_forward_norm.gradient = NULL;
     return make_streams(a, err);
@@ -105,16 +106,16 @@ float *nb_auto_round_tensor(nb_auto_round *a, uint32_t i, nb_train_tensor *tenso
     const nb_derivation *d = &t->derivations[FIRST_TENSOR + i];
     *tensor = t->tensors[FIRST_TENSOR + i];
     nb_rounded_matrix_free(&a->matrices[i]);
-    a->passed = a->step = a->part = 0;
+    a->passed = a->step = a->batch_done = 0;
     a->shuffles = 0;
     return d->kind ? d->weights : t->weights + tensor->first;
 }
 
-static size_t floats_of(const nb_auto_round *a) { /* of a window's streams */
+static size_t floats_of(const nb_auto_round *a) { /* of a window */
     return (size_t)a->settings.window * a->layer->shape.width;
 }
 
-/* The layer's outputs for a window's streams, in t->stream. */
+/* Takes a window's streams through the layer. The outputs are in t->stream. */
 static void forward(nb_auto_round *a, const float *streams) {
     nb_trainer *t = a->layer;
     t->pass.n = t->pass.length = a->settings.window;
@@ -137,7 +138,7 @@ int32_t nb_auto_round_pass(nb_auto_round *a, nb_error *err) {
     return (int32_t)(a->settings.windows - ++a->passed);
 }
 
-/* The trainer's matrix number i of the layer's tensors; NULL: it is a norm. */
+/* Tensor i of the layer as a matrix; NULL: it is a norm. */
 static nb_linear *linear_of(nb_auto_round *a, uint32_t i) {
     nb_trained_layer *l = &a->layer->layers[0];
     nb_linear *of_tensor[NB_LAYER_TENSORS] = {NULL, &l->q, &l->k, &l->v, &l->o, NULL, &l->gate, &l->up, &l->down};
@@ -148,7 +149,7 @@ int32_t nb_auto_round_choose(nb_auto_round *a, uint32_t i, const nb_auto_round_g
                              nb_error *err) {
     if (i >= NB_LAYER_TENSORS || !linear_of(a, i))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %u of a layer is no matrix", i);
-    if (a->passed < a->settings.windows || a->step || a->part)
+    if (a->passed < a->settings.windows || a->step || a->batch_done)
         return NB_FAIL(err, NB_ERR_STATE, "a grid is chosen after nb_auto_round_pass, and before nb_auto_round_step");
     const nb_derivation *d = &a->layer->derivations[FIRST_TENSOR + i];
     const nb_train_tensor *tensor = &a->layer->tensors[FIRST_TENSOR + i];
@@ -160,10 +161,10 @@ int32_t nb_auto_round_choose(nb_auto_round *a, uint32_t i, const nb_auto_round_g
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
-/* The next window. Windows come in a random order, and when fewer are left than a batch has, in another one. */
+/* The next window, in a random order. When fewer windows are left than a batch needs, they are shuffled again. */
 static uint32_t next_window(nb_auto_round *a) {
     uint32_t n = a->settings.windows;
-    if (a->part == 0 && (a->step == 0 || n - a->next < a->settings.batch)) {
+    if (a->batch_done == 0 && (a->step == 0 || n - a->next < a->settings.batch)) {
         for (uint32_t i = 0; i < n; i++)
             a->order[i] = i;
         for (uint32_t i = n; i > 1; i--) {
@@ -190,7 +191,7 @@ static void begin_batch(nb_auto_round *a) {
     }
 }
 
-/* Signs of gradients are all that counts, so what is passed back is half the gradient of the sum, not of the mean. */
+/* Only the signs of gradients matter, so half the gradient of the sum is passed back instead of that of the mean. */
 static void run_window(nb_auto_round *a, uint32_t window) {
     nb_trainer *t = a->layer;
     const float *exact = a->exact + window * floats_of(a);
@@ -206,7 +207,7 @@ static int32_t end_batch(nb_auto_round *a, nb_error *err) {
     nb_trainer *t = a->layer;
     double loss = a->sum / ((double)a->settings.batch * (double)floats_of(a));
     if (!isfinite(loss)) {
-        a->passed = 0; /* there are no more steps */
+        a->passed = 0; /* so that there are no more steps */
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "the outputs of the rounded layer are not finite in step %u; take a type of more bits, or GPTQ",
                        a->step);
@@ -224,7 +225,7 @@ static int32_t end_batch(nb_auto_round *a, nb_error *err) {
         nb_rounded_matrix_learn(m, t->pass.pool, t->derivations[FIRST_TENSOR + i].gradient, rate);
     }
     a->step++;
-    a->part = 0;
+    a->batch_done = 0;
     return NB_OK;
 }
 
@@ -233,10 +234,10 @@ int32_t nb_auto_round_step(nb_auto_round *a, nb_error *err) {
     if (a->passed < s->windows || a->step == s->steps)
         return NB_FAIL(err, NB_ERR_STATE, "%s",
                        a->passed < s->windows ? "nb_auto_round_pass comes first" : "all steps are done");
-    if (a->part == 0)
+    if (a->batch_done == 0)
         begin_batch(a);
     run_window(a, next_window(a));
-    if (++a->part == s->batch)
+    if (++a->batch_done == s->batch)
         NB_TRY(end_batch(a, err));
-    return (int32_t)((s->steps - a->step) * s->batch - a->part);
+    return (int32_t)((s->steps - a->step) * s->batch - a->batch_done);
 }

@@ -1,5 +1,5 @@
-/* A matrix that is rounded by AutoRound: its grid, what it is rounded to, and a step of its parameters. The formulas
- * are in nibble_train.h; those of codes are auto-round's (quant_tensor_sym and quant_tensor_asym). */
+/* A matrix that AutoRound rounds: its grid, its rounding, and the update of its parameters. nibble_train.h has the
+ * formulas. Those of codes with scales are auto-round's (quant_tensor_sym and quant_tensor_asym). */
 #include "auto_round.h"
 
 #include "../types/code_layout.h"
@@ -37,7 +37,7 @@ int32_t nb_auto_round_takes(uint32_t type) {
     return rule == NB_ROUND_FROZEN ? 2 : rule != NB_ROUND_NOT;
 }
 
-static int32_t take_type(nb_rounded_matrix *m, const nb_train_tensor *tensor, const void *blocks, nb_error *err) {
+static int32_t set_type(nb_rounded_matrix *m, const nb_train_tensor *tensor, const void *blocks, nb_error *err) {
     typed_rule rule = rule_of_type(m->grid.type);
     const nb_traits *traits = nb_traits_of(m->grid.type);
     if (rule.rule == NB_ROUND_NOT)
@@ -56,7 +56,7 @@ static int32_t take_type(nb_rounded_matrix *m, const nb_train_tensor *tensor, co
     return NB_OK;
 }
 
-static int32_t take_codes(nb_rounded_matrix *m, const nb_train_tensor *tensor, nb_error *err) {
+static int32_t set_codes(nb_rounded_matrix *m, const nb_train_tensor *tensor, nb_error *err) {
     const nb_auto_round_grid *g = &m->grid;
     uint32_t group = g->group ? g->group : tensor->columns;
     if (g->bits < 2 || g->bits > 8 || tensor->columns % group || g->symmetric > 1 || g->least_zero > 1)
@@ -77,7 +77,7 @@ static uint64_t block_bytes(const nb_rounded_matrix *m) {
     return (uint64_t)m->rows * (m->columns / traits->block_weights) * traits->block_bytes;
 }
 
-static void take(nb_rounded_matrix *m, nb_arena *a) {
+static void place_buffers(nb_rounded_matrix *m, nb_arena *a) {
     uint64_t n = nb_times(m->rows, m->columns), groups = nb_times(m->rows, m->groups);
     m->weights = nb_arena_take(a, n, sizeof *m->weights);
     m->v = nb_arena_take(a, n, sizeof *m->v);
@@ -96,7 +96,7 @@ void nb_rounded_matrix_free(nb_rounded_matrix *m) {
 
 /* ---- levels ------------------------------------------------------------------------------------------------------ */
 
-/* A step of 0 would divide by 0. It is binary16's least number. */
+/* The smallest step, so that nothing is divided by 0: binary16's smallest positive number. */
 static const float LEAST_STEP = 0x1p-24f;
 
 static float half(float x) {
@@ -151,7 +151,7 @@ static bool find_ranges(nb_rounded_matrix *m, uint32_t row) {
     return true;
 }
 
-/* Levels of a row of blocks of a K type: w = d s_g q + sign m z_g (block_scales.h). */
+/* Reads the levels from a row of blocks of a K type: w = d s_g q + sign m z_g (block_scales.h). */
 static bool read_levels(nb_rounded_matrix *m, uint32_t row) {
     const nb_traits *traits = nb_traits_of(m->grid.type);
     const nb_scale_layout *l = nb_scale_layout_of(m->grid.type);
@@ -177,15 +177,15 @@ int32_t nb_rounded_matrix_begin(nb_rounded_matrix *m, const nb_auto_round_grid *
                                 const float *weights, const void *blocks, nb_error *err) {
     nb_rounded_matrix_free(m);
     m->grid = *grid;
-    NB_TRY(grid->type == NB_TYPE_F32 ? take_codes(m, tensor, err) : take_type(m, tensor, blocks, err));
+    NB_TRY(grid->type == NB_TYPE_F32 ? set_codes(m, tensor, err) : set_type(m, tensor, blocks, err));
     m->rows = tensor->rows;
     m->columns = tensor->columns;
     m->groups = m->columns / m->group;
     nb_arena arena = {0};
-    take(m, &arena);
+    place_buffers(m, &arena);
     NB_TRY(nb_arena_allocate(&arena, "what AutoRound learns of a matrix", err));
     m->arena = arena;
-    take(m, &arena);
+    place_buffers(m, &arena);
     memcpy(m->weights, weights, (size_t)m->rows * m->columns * sizeof *weights);
     if (m->blocks)
         memcpy(m->blocks, blocks, (size_t)block_bytes(m));
@@ -208,9 +208,9 @@ typedef struct job {
     float rate;
 } job;
 
-/* The code that a weight would have if there was no end to codes: one past the ends is enough. */
+/* The code of a weight before clipping. Codes far beyond the range are reduced to one beyond it. */
 static int32_t code_of(const nb_rounded_matrix *m, const nb_round_levels *l, float w, float v) {
-    float place = l->s != 0 ? (w - l->b) / l->s + v : v; /* a K type's s can be 0: all codes stand for b */
+    float place = l->s != 0 ? (w - l->b) / l->s + v : v; /* a K type's s can be 0, and all codes then mean b */
     place = NB_MIN(NB_MAX(place, (float)(m->least - 1 - l->z)), (float)(m->most + 1 - l->z));
     return (int32_t)rintf(place) + l->z;
 }
@@ -250,13 +250,13 @@ static float moved(float p, double gradient, float rate, float least, float most
     return NB_MIN(NB_MAX(p, least), most);
 }
 
-/* Of a group, with `inside` 1 where a code was not cut off, else 0:
+/* Sums over a group, with `inside` 1 where a code was not clipped, else 0:
  *     of_s = sum of dW (code - z - inside (w - b) / s),   of_b = sum of dW (1 - inside) */
 typedef struct sums {
     double of_s, of_b;
 } sums;
 
-/* The group's V moves. dL/dV = dW s where the code was not cut off. */
+/* Updates the group's V. dL/dV = dW s where the code was not clipped, else 0. */
 static sums learn_offsets(const job *j, const nb_round_levels *l, size_t at) {
     const nb_rounded_matrix *m = j->m;
     sums sum = {0};
@@ -270,16 +270,16 @@ static sums learn_offsets(const job *j, const nb_round_levels *l, size_t at) {
     return sum;
 }
 
-/* A and B move. A step that has its least size has no gradient. */
+/* Updates A and B. A step of the smallest size has no gradient. */
 static void learn_range(const nb_rounded_matrix *m, const nb_round_levels *l, sums sum, float rate,
                         nb_round_range *range) {
     float low = range->low * range->a, high = range->high * range->b;
     double of_s = fabsf(l->s) > LEAST_STEP ? sum.of_s : 0, of_low, of_high;
-    if (m->rule == NB_ROUND_SYMMETRIC || m->rule == NB_ROUND_MAGNITUDE) { /* s is one end, times a factor */
+    if (m->rule == NB_ROUND_SYMMETRIC || m->rule == NB_ROUND_MAGNITUDE) { /* s is proportional to one end */
         bool is_low = high < -low;
         of_low = is_low ? -of_s : 0;
         of_high = is_low ? 0 : m->rule == NB_ROUND_SYMMETRIC ? -of_s : of_s;
-    } else if (m->rule == NB_ROUND_ZERO) { /* W = s (q - z), and z = round(-low / s) straight through */
+    } else if (m->rule == NB_ROUND_ZERO) { /* W = s (q - z), and gradients pass straight through z = round(-low / s) */
         double of_z = -(double)l->s * sum.of_b, s = (double)l->s;
         of_s += fabsf(l->s) > LEAST_STEP ? of_z * (double)low / (s * s) : 0;
         of_low = -of_s / m->most - of_z / s;

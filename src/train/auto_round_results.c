@@ -1,4 +1,4 @@
-/* What AutoRound has found, as blocks of a type of GGUF, or as codes with scales and zero points. */
+/* AutoRound's results: blocks of a type of GGUF, or codes with scales and zero points. */
 #include "auto_round.h"
 
 #include "../types/code_layout.h"

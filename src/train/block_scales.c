@@ -13,7 +13,7 @@
 
 enum { MOST_GROUPS = 16 };
 
-// clang-format off: a type a line
+// clang-format off: one type in a line
 static const nb_scale_layout layouts[NB_TYPE_LIMIT] = {
     [NB_TYPE_Q4_0] = {offsetof(nb_block_q4_0, d), 1, 0, 0, 0, 0, 8},
     [NB_TYPE_Q4_1] = {offsetof(nb_block_q4_1, d), 2, 1, 0, 0, 0, 0},
@@ -46,7 +46,7 @@ uint32_t nb_scale_count(const nb_scale_layout *l) {
     return l->halves * (1u + l->groups);
 }
 
-/* ---- the whole numbers s and z of a group ------------------------------------------------------------------------ */
+/* ---- the integers s and z of a group ------------------------------------------------------------------------ */
 
 static int32_t s_of(uint32_t type, const void *block, uint32_t g) {
     switch (type) {
@@ -69,7 +69,7 @@ static int32_t z_of(uint32_t type, const void *block, uint32_t g) {
     }
 }
 
-/* The inverses of what types.h reads, for all groups. */
+/* The inverses of types.h's functions, for all groups. */
 static void put_q3_k(const int32_t *s, uint8_t *scales) {
     memset(scales, 0, NB_K_SCALES);
     for (uint32_t g = 0; g < 16; g++) {
@@ -97,7 +97,7 @@ static void put_iq4_xs(const int32_t *s, nb_block_iq4_xs *b) {
     }
 }
 
-static void put_wholes(uint32_t type, const int32_t *s, const int32_t *z, void *block) {
+static void put_integers(uint32_t type, const int32_t *s, const int32_t *z, void *block) {
     switch (type) {
     case NB_TYPE_Q2_K:
         for (uint32_t g = 0; g < 16; g++)
@@ -115,7 +115,7 @@ static void put_wholes(uint32_t type, const int32_t *s, const int32_t *z, void *
     }
 }
 
-/* ---- from a block and back --------------------------------------------------------------------------------------- */
+/* ---- reading and writing --------------------------------------------------------------------------------------- */
 
 static float half_at(const nb_scale_layout *l, const void *block, uint32_t index) {
     uint16_t bits;
@@ -144,7 +144,7 @@ bool nb_scales_read(uint32_t type, const void *block, float *values) {
     return is_finite;
 }
 
-static int32_t whole_near(float value, float least, float most) {
+static int32_t nearest_integer(float value, float least, float most) {
     return (int32_t)rintf(value < least ? least : NB_MIN(value, most));
 }
 
@@ -163,15 +163,15 @@ void nb_scales_write(uint32_t type, const float *values, void *block) {
         put_half(l, i, is_nan ? NAN : values[i], block);
     values += l->halves;
     for (uint32_t g = 0; g < l->groups; g++, values++) {
-        s[g] = whole_near(*values, l->least, l->most);
-        z[g] = l->halves == 2 ? whole_near(values[l->groups], 0, l->most) : 0;
+        s[g] = nearest_integer(*values, l->least, l->most);
+        z[g] = l->halves == 2 ? nearest_integer(values[l->groups], 0, l->most) : 0;
     }
-    put_wholes(type, s, z, block);
+    put_integers(type, s, z, block);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
-/* A_g and B_g of the weights first, first + 1, ... of a group. */
+/* A_g and B_g of a group, whose weights are [first, first + n). */
 static void sum_group(const nb_code_layout *codes, int32_t zero, const uint8_t *block, const float *gradient,
                       uint32_t first, uint32_t n, float *a, float *b) {
     *a = *b = 0;

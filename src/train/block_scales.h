@@ -1,7 +1,7 @@
-/* The scales and minima of a quantized block, which learn while the block's codes stay (EfficientQAT's second phase,
- * Chen et al. 2024, section 3.3). d and m are the block's binary16 numbers; s_g and z_g are the whole numbers that
- * some types have for each of their groups g of weights, and 1 in other types. What weight i with the code q_i stands
- * for:
+/* Reads, writes and differentiates the scales and minima of quantized blocks. In tuning they learn while codes are
+ * fixed (EfficientQAT's second phase, Chen et al. 2024, section 3.3). d and m are a block's binary16 numbers. s_g and
+ * z_g are integers that some types have for each group g of weights; in other types they are 1. A weight i with the
+ * code q_i is
  *
  *     w_i = d s_g q_i + sign m z_g         sign: -1 in K-quants, 1 in Q4_1 and Q5_1
  *
@@ -11,9 +11,9 @@
  *     dL/dd = sum over g of s_g A_g,          dL/ds_g = d A_g
  *     dL/dm = sign sum over g of z_g B_g,     dL/dz_g = sign m B_g
  *
- * Each of these numbers is a parameter in F32. The forward pass rounds it to what the block can hold, and computes
- * with the block; backward the rounding counts as the identity (the straight-through estimator, Bengio et al. 2013).
- * So what is trained is what is written. */
+ * Each of d, m, s_g and z_g is a parameter in F32. The forward pass rounds it to what the block can store, and computes
+ * with the block. The backward pass ignores the rounding (straight-through estimator, Bengio et al. 2013). So training
+ * sees exactly the numbers that are written. */
 #ifndef NB_BLOCK_SCALES_H
 #define NB_BLOCK_SCALES_H
 
@@ -25,27 +25,27 @@ typedef struct nb_scale_layout {
     uint16_t d_at;       /* byte of d; m follows it */
     uint8_t halves;      /* 1: d; 2: d and m; 0: the scales of this type cannot be tuned */
     int8_t sign;         /* of m z */
-    uint8_t groups;      /* with an s each, and with m a z each; 0: all of them are 1 */
-    int16_t least, most; /* what s can be. z can be 0 to most */
-    int16_t zero;        /* the code of q = 0, where codes stand for themselves */
+    uint8_t groups;      /* groups with an s each, and if there is m a z each; 0: s and z are 1 */
+    int16_t least, most; /* the range of s. That of z is 0 to most */
+    int16_t zero;        /* q = code - zero, for types without a codebook */
 } nb_scale_layout;
 
 /* NULL: scales of this type cannot be tuned. */
 const nb_scale_layout *nb_scale_layout_of(uint32_t type);
 
-/* Parameters of a block, in this order: d, m, all s, all z; without those that the type lacks. */
+/* The number of a block's parameters. Their order: d, m, all s, all z, without those that the type lacks. */
 uint32_t nb_scale_count(const nb_scale_layout *layout);
 enum { NB_MOST_SCALES = 34 };
 
-/* Returns false if d or m is not finite. */
+/* Reads the parameters of a block -> values. False: d or m is not finite. */
 bool nb_scales_read(uint32_t type, const void *block, float *values);
 
-/* Rounds the values to what the block holds: ties go to even numbers, values beyond its range to the range's end.
- * Where a value is NaN, d and m become NaN, so that the loss tells. */
+/* Rounds the values (to nearest, ties to even, clipped to the type's range) and writes them into the block. If a value
+ * is NaN, d and m become NaN, so that the loss becomes NaN. */
 void nb_scales_write(uint32_t type, const float *values, void *block);
 
-/* From G, `gradient` [weights of a block], to the gradients with respect to the parameters of the block. They are
- * taken at the block's own, rounded, numbers. */
+/* gradient: G, [weights of a block] -> d_values, the gradients with respect to the parameters, computed with the
+ * block's rounded numbers. */
 void nb_scales_backward(uint32_t type, const void *block, const float *gradient, float *d_values);
 
 #endif

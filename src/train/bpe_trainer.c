@@ -1,4 +1,4 @@
-/* Training a tokenizer: text in pieces -> different words and how often they occur -> merges. */
+/* Trains a tokenizer: text in pieces -> different words and how often they occur -> merges. */
 #include "bpe_trainer.h"
 
 #include "../base/memory.h"
@@ -7,13 +7,13 @@
 
 enum {
     BYTES = 256,
-    FIRST_WAIT = 64,
-    HELD_WORDS = 2, /* words whose ends may depend on text that has not come yet */
+    FIRST_SIZE = 64,
+    HELD_WORDS = 2, /* last words, whose ends may depend on text that has not arrived yet */
     UTF8_BYTES = 4, /* of a character, at most */
     MOST_TOKENS = 1 << 20,
 };
 
-/* ---- making one -------------------------------------------------------------------------------------------------- */
+/* ---- the object -------------------------------------------------------------------------------------------------- */
 
 static const char *const pattern_names[] = {[NB_SPLIT_GPT2] = "gpt-2", [NB_SPLIT_LLAMA3] = "llama3"};
 
@@ -34,7 +34,7 @@ nb_bpe_trainer *nb_bpe_trainer_new(uint32_t pattern, uint32_t by_lines, nb_error
         .pre = nb_pretokenizer_find(nb_text_of(pattern_names[pattern])),
         .unicode = unicode,
         .by_lines = by_lines,
-        .wait = FIRST_WAIT,
+        .next_size = FIRST_SIZE,
     };
     nb_pretokenizer_prepare(t->pre, unicode, t->passes);
     return t;
@@ -58,7 +58,7 @@ void nb_bpe_trainer_free(nb_bpe_trainer *t) {
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
 
-/* Bytes of a word that are not of a UTF-8 sequence. */
+/* Bytes of a word that are not UTF-8. */
 static double broken_in(nb_text word) {
     double n = 0;
     int whole;
@@ -77,15 +77,15 @@ static int32_t count_word(nb_bpe_trainer *t, size_t start, size_t end, nb_error 
     return NB_OK;
 }
 
-/* Counts the words of rest[*at ... end). is_end: the text ends there; else its last words stay. *at: where these
- * begin.
+/* Counts the words of rest[*at ... end). is_end: the text ends there; else the last HELD_WORDS words are not counted.
+ * *at becomes the beginning of what was not counted.
  *
- * No pattern looks further than that: a word's end depends on the characters up to the one behind it, on the white
- * space that the word begins, or on the two letters after an apostrophe. */
+ * Holding these words back is enough. A word's end depends at most on the character after it, on the white space that
+ * it begins, or on two letters after an apostrophe. */
 static int32_t count_words(nb_bpe_trainer *t, size_t *at, size_t end, bool is_end, nb_error *err) {
     size_t first = *at, starts[HELD_WORDS] = {first, first}, start;
     nb_words words = nb_words_of(t->pre, t->passes, t->unicode, t->rest + first, end - first);
-    words.folds = true; /* as the library tokenizers does */
+    words.folds = true; /* as in the library tokenizers */
     for (uint64_t n = 0; nb_words_next(&words, &start); n++) {
         start += first;
         if (is_end)
@@ -103,7 +103,7 @@ static int32_t count_words(nb_bpe_trainer *t, size_t *at, size_t end, bool is_en
     return NB_OK;
 }
 
-/* Where the last character begins, if it is cut off; else the end. */
+/* The size of the rest without a character that is cut off at its end. */
 static size_t whole_characters(const nb_bpe_trainer *t) {
     size_t end = t->rest_size;
     int whole;
@@ -116,7 +116,7 @@ static size_t whole_characters(const nb_bpe_trainer *t) {
     return end;
 }
 
-/* Counts the words of the rest, but not those at its end that may still change. */
+/* Counts the words of the rest, except the last ones, which may still change. */
 static int32_t count_rest(nb_bpe_trainer *t, bool is_end, nb_error *err) {
     size_t at = 0, end = is_end ? t->rest_size : whole_characters(t);
     for (size_t i = 0; t->by_lines && i < end; i++) {
@@ -128,11 +128,11 @@ static int32_t count_rest(nb_bpe_trainer *t, bool is_end, nb_error *err) {
     t->rest_size -= at;
     if (at)
         memmove(t->rest, t->rest + at, t->rest_size);
-    t->wait = 2 * t->rest_size + FIRST_WAIT; /* a long word is not looked at again and again */
+    t->next_size = 2 * t->rest_size + FIRST_SIZE; /* doubling, so that a long word is not scanned again and again */
     return NB_OK;
 }
 
-/* A second try would count some words twice. */
+/* After an error the trainer cannot go on: a second try would count some words twice. */
 static int32_t cut_rest(nb_bpe_trainer *t, bool is_end, nb_error *err) {
     int32_t code = count_rest(t, is_end, err);
     t->has_failed = code != NB_OK;
@@ -171,7 +171,7 @@ static int32_t keep(nb_bpe_trainer *t, const uint8_t *bytes, size_t size, nb_err
 int32_t nb_bpe_trainer_add(nb_bpe_trainer *t, const uint8_t *bytes, size_t size, nb_error *err) {
     NB_TRY(check_open(t, err));
     NB_TRY(keep(t, bytes, size, err));
-    return t->rest_size >= t->wait ? cut_rest(t, false, err) : NB_OK;
+    return t->rest_size >= t->next_size ? cut_rest(t, false, err) : NB_OK;
 }
 
 int32_t nb_bpe_trainer_end_text(nb_bpe_trainer *t, nb_error *err) {
@@ -189,7 +189,7 @@ int32_t nb_bpe_trainer_add_special(nb_bpe_trainer *t, const char *name, size_t s
     return nb_strings_add(&t->merges.names, (nb_text){name, size}, &token, err);
 }
 
-/* Adds the bytes in the order of their characters. */
+/* Adds the tokens of the bytes, in the order of the characters that spell them. */
 static int32_t add_bytes(nb_bpe_trainer *t, uint32_t *byte_tokens, nb_error *err) {
     for (uint32_t character = 0; character < 2 * BYTES; character++) {
         int32_t byte = nb_character_byte(character);

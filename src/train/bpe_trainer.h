@@ -11,13 +11,13 @@ struct nb_bpe_trainer {
     nb_pass_ascii passes[NB_MAX_PASSES];
     nb_unicode *unicode;
     bool by_lines, has_begun;
-    bool has_failed; /* words were counted that are still in the rest */
+    bool has_failed; /* some words of the rest have been counted */
 
-    uint8_t *rest; /* [rest_size]: the end of the text so far, whose words may still change */
+    uint8_t *rest; /* [rest_size]: the end of the text so far, whose words are not counted yet */
     size_t rest_size, rest_capacity;
-    size_t wait; /* the rest is cut into words when it has so many bytes */
+    size_t next_size; /* words are counted when rest_size reaches it */
 
-    nb_strings words; /* different ones; `count`: how many times each is in the text */
+    nb_strings words; /* the different words; `count`: how often each occurs */
     double bytes, total_words, broken;
     uint32_t distinct, vocabulary; /* vocabulary: 0 before training, and after a failure */
     nb_merges merges;

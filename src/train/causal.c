@@ -11,22 +11,24 @@ typedef struct attention {
 } attention;
 
 /* One block of queries of one head. */
-typedef struct piece {
+typedef struct query_block {
     const attention *a;
-    size_t query, key;    /* where it begins in [n, heads * head_size]; and its keys in [n, kv_heads * head_size] */
+    size_t query,
+        key; /* where its queries begin in [n, heads * head_size], and its keys in [n, kv_heads * head_size] */
     uint32_t first, rows; /* queries first ... first + rows - 1 of the sequence */
-    uint32_t columns;     /* keys that some of them see */
+    uint32_t columns;     /* keys that at least one of them sees */
     float *p, *d_s;       /* [rows, columns] */
     float *products;
-} piece;
+} query_block;
 
-static piece piece_of(const attention *a, uint32_t sequence, uint32_t head, uint32_t first, int32_t thread) {
+static query_block query_block_of(const attention *a, uint32_t sequence, uint32_t head, uint32_t first,
+                                  int32_t thread) {
     const nb_pass *pass = a->pass;
     const nb_train_shape *s = &pass->shape;
     uint32_t rows = NB_MIN(pass->length - first, NB_QUERY_BLOCK);
     size_t start = (size_t)sequence * pass->length, block = (size_t)NB_QUERY_BLOCK * pass->length;
     float *p = pass->scores + (size_t)thread * 2 * block;
-    return (piece){
+    return (query_block){
         .a = a,
         .query = (start + first) * nb_query_width(pass) + (size_t)head * s->head_size,
         .key = start * nb_key_width(pass) + (size_t)(head / (s->heads / s->kv_heads)) * s->head_size,
@@ -39,8 +41,8 @@ static piece piece_of(const attention *a, uint32_t sequence, uint32_t head, uint
     };
 }
 
-/* out [rows, columns] = x y^T, x: of queries, y: of keys. */
-static void times_keys(const piece *b, const float *x, const float *y, float *out) {
+/* out [rows, columns] = x y^T. x lies as queries do, y as keys. */
+static void times_keys(const query_block *b, const float *x, const float *y, float *out) {
     const nb_pass *pass = b->a->pass;
     nb_product p = {
         .a = nb_factor_of(x + b->query, nb_query_width(pass)),
@@ -54,8 +56,8 @@ static void times_keys(const piece *b, const float *x, const float *y, float *ou
     nb_product_run(NULL, &p, b->products);
 }
 
-/* out [rows, head_size], of queries, = s [rows, columns] y, y: of keys. */
-static void sum_of_keys(const piece *b, const float *s, const float *y, float *out) {
+/* out [rows, head_size] = s [rows, columns] y. out lies as queries do, y as keys. */
+static void sum_of_keys(const query_block *b, const float *s, const float *y, float *out) {
     const nb_pass *pass = b->a->pass;
     nb_product p = {
         .a = nb_factor_of(s, b->columns),
@@ -69,8 +71,8 @@ static void sum_of_keys(const piece *b, const float *s, const float *y, float *o
     nb_product_run(NULL, &p, b->products);
 }
 
-/* out [columns, head_size], of keys, += s^T x, x: of queries. */
-static void add_to_keys(const piece *b, const float *s, const float *x, float *out) {
+/* out [columns, head_size] += s^T x. out lies as keys do, x as queries. */
+static void add_to_keys(const query_block *b, const float *s, const float *x, float *out) {
     const nb_pass *pass = b->a->pass;
     nb_product p = {
         .a = nb_factor_transposed(s, b->columns),
@@ -89,7 +91,7 @@ static float scale_of(const nb_pass *pass) {
     return 1 / sqrtf((float)pass->shape.head_size);
 }
 
-static void find_p(const piece *b) {
+static void compute_p(const query_block *b) {
     times_keys(b, b->a->q, b->a->k, b->p);
     for (uint32_t i = 0; i < b->rows; i++) {
         float *row = b->p + (size_t)i * b->columns;
@@ -99,7 +101,7 @@ static void find_p(const piece *b) {
     }
 }
 
-static void find_d_s(const piece *b) {
+static void compute_d_s(const query_block *b) {
     const nb_pass *pass = b->a->pass;
     times_keys(b, b->a->d_out, b->a->v, b->d_s); /* dP */
     for (uint32_t i = 0; i < b->rows; i++) {
@@ -119,8 +121,8 @@ static void attend_head(void *context, uint64_t index, uint64_t count, int32_t t
     const attention *a = context;
     uint32_t heads = a->pass->shape.heads, sequence = (uint32_t)(index / heads), head = (uint32_t)(index % heads);
     for (uint32_t i = 0; i < a->pass->length; i += NB_QUERY_BLOCK) {
-        piece b = piece_of(a, sequence, head, i, thread);
-        find_p(&b);
+        query_block b = query_block_of(a, sequence, head, i, thread);
+        compute_p(&b);
         sum_of_keys(&b, b.p, a->v, a->out);
     }
 }
@@ -130,7 +132,7 @@ void nb_attend_forward(const nb_pass *pass, const float *q, const float *k, cons
     nb_parallel(pass->pool, (uint64_t)(pass->n / pass->length) * pass->shape.heads, false, attend_head, &a);
 }
 
-/* All heads of queries that share a head of keys, one after the other, as they add to the same gradients. */
+/* Query heads that share a head of keys run one after the other, as they add to the same gradients. */
 static void attend_back_heads(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count;
     const attention *a = context;
@@ -139,9 +141,9 @@ static void attend_back_heads(void *context, uint64_t index, uint64_t count, int
     uint32_t sequence = (uint32_t)(index / kv_heads), first = (uint32_t)(index % kv_heads) * sharing;
     for (uint32_t head = first; head < first + sharing; head++)
         for (uint32_t i = 0; i < pass->length; i += NB_QUERY_BLOCK) {
-            piece b = piece_of(a, sequence, head, i, thread);
-            find_p(&b);
-            find_d_s(&b);
+            query_block b = query_block_of(a, sequence, head, i, thread);
+            compute_p(&b);
+            compute_d_s(&b);
             sum_of_keys(&b, b.d_s, a->k, pass->d_q);
             add_to_keys(&b, b.d_s, a->q, pass->d_k);
             add_to_keys(&b, b.p, a->d_out, pass->d_v);

@@ -1,5 +1,5 @@
-/* The one door of products with weights, forward and backward. Whatever rounds weights, activations or gradients for
- * such a product belongs here and nowhere else. */
+/* Linear layers. All products with weights go through here, forward and backward, and so does all rounding of
+ * activations and gradients for them. */
 #ifndef NB_LINEAR_H
 #define NB_LINEAR_H
 
@@ -13,7 +13,7 @@ typedef struct nb_linear {
     nb_input input;
 } nb_linear;
 
-/* out [n, rows] = x [n, columns] W^T; adds: that is added to what is there. */
+/* out [n, rows] = x [n, columns] W^T. adds: adds to `out` instead. */
 void nb_linear_forward(const nb_pass *pass, const nb_linear *linear, const float *x, float *out, bool adds);
 
 /* d_out [n, rows] is the loss's gradient with respect to out.

@@ -4,17 +4,18 @@
 
 #include <math.h>
 
-enum { STRETCH = 256 }; /* so many numbers are added in F32, then in F64 */
+enum { F32_TERMS = 256 }; /* numbers that are added up in F32; these sums are added in F64 */
 
 double nb_softmax(float *x, uint32_t n, float scale) {
     const nb_exp_constants c = nb_exp_held();
     float most = x[nb_argmax(x, n)];
     double sum = 0;
-    for (uint32_t from = 0; from < n; from += STRETCH) {
-        uint32_t end = NB_MIN(n, from + STRETCH);
+    for (uint32_t from = 0; from < n; from += F32_TERMS) {
+        uint32_t end = NB_MIN(n, from + F32_TERMS);
         v128_t lanes = wasm_f32x4_splat(0);
         for (uint32_t i = from; i < end; i += 4) {
-            float four[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}; /* past the end: adds at most 1.2e-38 */
+            float four[4] = {-INFINITY, -INFINITY, -INFINITY,
+                             -INFINITY}; /* e^-infinity past the end, which is at most 1.2e-38 */
             size_t bytes = NB_MIN(end - i, 4) * sizeof *four;
             memcpy(four, x + i, bytes);
             v128_t power = wasm_f32x4_sub(wasm_v128_load(four), wasm_f32x4_splat(most));
@@ -38,15 +39,15 @@ typedef struct job {
     double *losses;
 } job;
 
-/* The gradient is softmax(z) less 1 at the target. */
+/* The loss. z becomes the gradient, softmax(z) minus 1 at the target. */
 static double cross_entropy(float *z, uint32_t n, int32_t target) {
     double of_target = (double)z[target], loss = nb_softmax(z, n, 1) - of_target;
     z[target] -= 1;
     return loss;
 }
 
-/* T^2 KL(p || q) = T^2 sum of p (ln p - ln q), with p = softmax(t / T) and q = softmax(z / T), of which
- * ln p = t / T - ln(sum of e^(t / T)). Its gradient, T (q - p), times the share is added to `gradient`. p, q: [n]. */
+/* T^2 KL(p || q) = T^2 sum of p (ln p - ln q), with p = softmax(t / T) and q = softmax(z / T), where ln p = t / T -
+ * ln(sum of e^(t / T)). The gradient is T (q - p); times the share it is added to `gradient`. p, q: scratch [n]. */
 static double distillation(const float *z, const float *t, uint32_t n, float temperature, float share, float *p,
                            float *q, float *gradient) {
     memcpy(p, t, n * sizeof *p);
@@ -59,8 +60,8 @@ static double distillation(const float *z, const float *t, uint32_t n, float tem
     return loss * (double)temperature * (double)temperature;
 }
 
-/* Of one token. scratch: [3, vocabulary]. */
-static void find_loss(const job *j, uint32_t t, float *scratch) {
+/* The loss of one token. Its logits become the gradient. scratch: [3, vocabulary]. */
+static void compute_loss(const job *j, uint32_t t, float *scratch) {
     uint32_t n = j->pass->shape.vocabulary;
     float *z = j->logits + (size_t)t * n, share = j->loss->share;
     float *p = scratch, *q = scratch + n, *gradient = q + n;
@@ -82,16 +83,16 @@ static void find_loss(const job *j, uint32_t t, float *scratch) {
     j->losses[t] = (1 - (double)share) * first + (double)share * second;
 }
 
-static void find_losses(void *context, uint64_t index, uint64_t count, int32_t thread) {
+static void compute_losses(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count;
     const job *j = context;
     float *scratch = j->scratch + (size_t)thread * 3 * j->pass->shape.vocabulary;
     for (uint32_t t = (uint32_t)index * NB_TOKENS; t < NB_MIN(j->pass->n, (index + 1) * NB_TOKENS); t++)
-        find_loss(j, t, scratch);
+        compute_loss(j, t, scratch);
 }
 
 void nb_losses(const nb_pass *pass, const nb_train_loss *loss, float *logits, const int32_t *targets,
                const float *teacher, float *scratch, double *losses) {
     job j = {pass, loss, logits, scratch, targets, teacher, losses};
-    nb_parallel(pass->pool, nb_pieces(pass->n, NB_TOKENS), false, find_losses, &j);
+    nb_parallel(pass->pool, nb_pieces(pass->n, NB_TOKENS), false, compute_losses, &j);
 }

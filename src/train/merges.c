@@ -31,7 +31,7 @@ static int32_t grow_table(nb_merges *m, nb_error *err) {
     return NB_OK;
 }
 
-/* The number of a pair, which is new if nobody has asked for it yet. */
+/* The index of a pair, which is added if it is new. */
 static int32_t find_pair(nb_merges *m, uint32_t left, uint32_t right, uint32_t *pair, nb_error *err) {
     uint64_t key = (uint64_t)left << 32 | right;
     if (2 * (uint64_t)m->n_pairs >= m->n_slots)
@@ -52,8 +52,8 @@ static uint32_t symbols_in(const nb_merges *m, uint32_t token) {
     return (uint32_t)m->names.items[token].count;
 }
 
-/* Whether the token that ends before this symbol has a neighbour here, in the same word. */
-static bool goes_on(const nb_merges *m, uint32_t at) {
+/* Whether this symbol and the one before it are of the same word. */
+static bool continues_word(const nb_merges *m, uint32_t at) {
     return at < m->n_symbols && m->words[at] == m->words[at - 1];
 }
 
@@ -63,14 +63,14 @@ static void unlink_place(nb_merges *m, nb_pair *pair, uint32_t at) {
     *(next == NB_NO_SYMBOL ? &pair->last : &m->previous[next]) = previous;
 }
 
-/* The number of the pair that stands at this symbol. */
+/* The index of the pair that begins at this symbol. */
 static int32_t pair_at(nb_merges *m, uint32_t at, uint32_t *pair, nb_error *err) {
     uint32_t left = m->tokens[at], right = m->tokens[at + symbols_in(m, left)];
     return find_pair(m, left, right, pair, err);
 }
 
-/* The pair at this symbol goes. */
-static int32_t leave(nb_merges *m, uint32_t at, nb_error *err) {
+/* Removes a place of the pair that begins at this symbol. */
+static int32_t remove_place(nb_merges *m, uint32_t at, nb_error *err) {
     uint32_t number;
     NB_TRY(pair_at(m, at, &number, err));
     m->pairs[number].count -= m->counts[m->words[at]];
@@ -78,8 +78,8 @@ static int32_t leave(nb_merges *m, uint32_t at, nb_error *err) {
     return NB_OK;
 }
 
-/* A pair came into being at this symbol. Its earlier places are before it. */
-static int32_t enter(nb_merges *m, uint32_t at, nb_error *err) {
+/* Adds a place of the pair that begins at this symbol. It comes after all other places of the pair. */
+static int32_t add_place(nb_merges *m, uint32_t at, nb_error *err) {
     uint32_t number;
     NB_TRY(pair_at(m, at, &number, err));
     nb_pair *pair = &m->pairs[number];
@@ -91,29 +91,29 @@ static int32_t enter(nb_merges *m, uint32_t at, nb_error *err) {
     return NB_OK;
 }
 
-/* The pair at this symbol, which is in no list any more, becomes a token. */
+/* Merges the pair that begins at this symbol. The place is no longer in the pair's list. */
 static int32_t merge_at(nb_merges *m, uint32_t at, uint32_t merged, nb_error *err) {
     uint32_t second = at + symbols_in(m, m->tokens[at]), end = at + symbols_in(m, merged);
-    bool has_before = at > 0 && goes_on(m, at), has_after = goes_on(m, end);
+    bool has_before = at > 0 && continues_word(m, at), has_after = continues_word(m, end);
     uint32_t before = has_before ? m->starts[at - 1] : 0;
     if (has_before)
-        NB_TRY(leave(m, before, err));
+        NB_TRY(remove_place(m, before, err));
     if (has_after)
-        NB_TRY(leave(m, second, err));
+        NB_TRY(remove_place(m, second, err));
     m->tokens[at] = merged;
     m->starts[end - 1] = at;
     if (has_before)
-        NB_TRY(enter(m, before, err));
-    return has_after ? enter(m, at, err) : NB_OK;
+        NB_TRY(add_place(m, before, err));
+    return has_after ? add_place(m, at, err) : NB_OK;
 }
 
 /* ---- the heap ---------------------------------------------------------------------------------------------------- */
 
-static bool goes_first(const nb_merges *m, const nb_waiting *a, const nb_waiting *b) {
+static bool goes_first(const nb_merges *m, const nb_heap_item *a, const nb_heap_item *b) {
     return a->count != b->count ? a->count > b->count : m->pairs[a->pair].key < m->pairs[b->pair].key;
 }
 
-static int32_t push(nb_merges *m, nb_waiting item, nb_error *err) {
+static int32_t push(nb_merges *m, nb_heap_item item, nb_error *err) {
     NB_TRY(nb_grow((void **)&m->heap, &m->heap_capacity, m->n_heap, sizeof *m->heap, "waiting pairs", err));
     uint64_t at = m->n_heap++;
     for (; at && goes_first(m, &item, &m->heap[(at - 1) / 2]); at = (at - 1) / 2)
@@ -122,8 +122,8 @@ static int32_t push(nb_merges *m, nb_waiting item, nb_error *err) {
     return NB_OK;
 }
 
-/* Puts an item where the heap's first one was. */
-static void replace_first(nb_merges *m, nb_waiting item) {
+/* Replaces the heap's first item. */
+static void replace_first(nb_merges *m, nb_heap_item item) {
     uint64_t at = 0;
     for (uint64_t child; (child = 2 * at + 1) < m->n_heap; at = child) {
         if (child + 1 < m->n_heap && goes_first(m, &m->heap[child + 1], &m->heap[child]))
@@ -140,17 +140,17 @@ static void pop(nb_merges *m) {
         replace_first(m, m->heap[m->n_heap]);
 }
 
-/* The pairs from this one on are new, and wait from now on. */
+/* Pushes the pairs from index `first` on, which are new. */
 static int32_t push_new(nb_merges *m, uint32_t first, nb_error *err) {
     for (uint32_t i = first; i < m->n_pairs; i++)
         if (m->pairs[i].count)
-            NB_TRY(push(m, (nb_waiting){m->pairs[i].count, i}, err));
+            NB_TRY(push(m, (nb_heap_item){m->pairs[i].count, i}, err));
     return NB_OK;
 }
 
 /* ---- beginning --------------------------------------------------------------------------------------------------- */
 
-static int32_t take_memory(nb_merges *m, const nb_strings *words, nb_error *err) {
+static int32_t allocate(nb_merges *m, const nb_strings *words, nb_error *err) {
     if (words->used >= NB_NO_SYMBOL)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "the text's different words have %l bytes in all; 2^32 are too many",
                        words->used);
@@ -166,7 +166,7 @@ static int32_t take_memory(nb_merges *m, const nb_strings *words, nb_error *err)
 }
 
 int32_t nb_merges_begin(nb_merges *m, nb_strings *words, const uint32_t *byte_tokens, nb_error *err) {
-    NB_TRY(take_memory(m, words, err));
+    NB_TRY(allocate(m, words, err));
     uint32_t at = 0;
     for (uint32_t word = 0; word < words->n; word++) {
         nb_text bytes = nb_string_at(words, word);
@@ -179,14 +179,14 @@ int32_t nb_merges_begin(nb_merges *m, nb_strings *words, const uint32_t *byte_to
     }
     nb_strings_free(words);
     for (at = 1; at < m->n_symbols; at++)
-        if (goes_on(m, at))
-            NB_TRY(enter(m, at - 1, err));
+        if (continues_word(m, at))
+            NB_TRY(add_place(m, at - 1, err));
     return push_new(m, 0, err);
 }
 
 /* ---- merging ----------------------------------------------------------------------------------------------------- */
 
-/* The token of the left token's text and the right one's. */
+/* The token whose text is that of the left and the right token. */
 static int32_t name_merged(nb_merges *m, uint32_t left, uint32_t right, uint32_t *merged, nb_error *err) {
     nb_text a = nb_string_at(&m->names, left), b = nb_string_at(&m->names, right);
     char *name = nb_alloc_items((uint64_t)a.size + b.size, 1);
@@ -223,10 +223,10 @@ static int32_t merge_pair(nb_merges *m, uint32_t number, nb_error *err) {
 
 int32_t nb_merges_next(nb_merges *m, nb_error *err) {
     while (m->n_heap) {
-        nb_waiting first = m->heap[0];
+        nb_heap_item first = m->heap[0];
         uint64_t count = m->pairs[first.pair].count;
         if (first.count != count) {
-            replace_first(m, (nb_waiting){count, first.pair});
+            replace_first(m, (nb_heap_item){count, first.pair});
             continue;
         }
         if (count < NB_MAX(m->least, 1))

@@ -4,15 +4,15 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/* ---- the numbers that codes stand for ---------------------------------------------------------------------------- */
+/* ---- the numbers that codes mean ---------------------------------------------------------------------------- */
 
-/* The ends of n equal parts of 0.1 ... 1, as torch.linspace has them in F32: from both ends to the middle. */
+/* End i of n equal parts of 0.1 ... 1, as torch.linspace computes it in F32: from the nearer end. */
 static float end_of_part(uint32_t i, uint32_t n) {
     float step = (1.0f - 0.1f) / (float)n;
     return i < (n + 1) / 2 ? 0.1f + step * (float)i : 1.0f - step * (float)(n - i);
 }
 
-static void sort(float *x, uint32_t n) { /* once for a trainer */
+static void sort(float *x, uint32_t n) { /* slow, but called once for a trainer */
     for (uint32_t i = 1; i < n; i++)
         for (uint32_t k = i; k > 0 && x[k] < x[k - 1]; k--) {
             float other = x[k];
@@ -43,22 +43,22 @@ void nb_moment_maps_fill(nb_moment_maps *maps) {
     fill(maps->second, false);
 }
 
-/* The nearest number's code; of two as near the lower one. */
+/* The code of the nearest number; of two equally near ones, the lower. */
 static uint8_t code_of(const float *map, float x) {
-    uint32_t low = 0; /* map[low] <= x, if any number is */
+    uint32_t low = 0; /* the largest code with map[low] <= x, or 0 */
     for (uint32_t half = NB_MOMENT_CODES / 2; half > 0; half /= 2)
         low += map[low + half] <= x ? half : 0;
     bool is_above = low + 1 < NB_MOMENT_CODES && map[low + 1] - x < x - map[low];
     return (uint8_t)(low + is_above);
 }
 
-/* ---- where they are ---------------------------------------------------------------------------------------------- */
+/* ---- layout ---------------------------------------------------------------------------------------------- */
 
 static uint64_t blocks_of(uint64_t n) {
     return (n + NB_MOMENT_BLOCK - 1) / NB_MOMENT_BLOCK;
 }
 
-/* In 8 bits: the magnitudes of both, then the codes of both. */
+/* In 8 bits: first magnitudes | second magnitudes | first codes | second codes. */
 uint64_t nb_moments_bytes(uint64_t n, bool in_8_bits) {
     uint64_t bytes = in_8_bits ? 2 * blocks_of(n) * sizeof(float) + 2 * n : 2 * n * sizeof(float);
     return NB_ROUND_UP(bytes, (uint64_t)64);

@@ -12,8 +12,8 @@ void nb_layer_forward(const nb_pass *pass, const nb_trained_layer *l, const nb_t
     nb_linear_forward(pass, &l->q, pass->normed, t->q, false);     /* [n, heads * head_size] */
     nb_linear_forward(pass, &l->k, pass->normed, t->k, false);     /* [n, kv_heads * head_size] */
     nb_linear_forward(pass, &l->v, pass->normed, t->v, false);     /* [n, kv_heads * head_size] */
-    nb_turn_forward(pass, t->q, s->heads);
-    nb_turn_forward(pass, t->k, s->kv_heads);
+    nb_rope_forward(pass, t->q, s->heads);
+    nb_rope_forward(pass, t->k, s->kv_heads);
     nb_attend_forward(pass, t->q, t->k, t->v, t->attended); /* [n, heads * head_size] */
     copy_width(pass, t->middle, t->x);
     nb_linear_forward(pass, &l->o, t->attended, t->middle, true); /* [n, width] */
@@ -26,7 +26,7 @@ void nb_layer_forward(const nb_pass *pass, const nb_trained_layer *l, const nb_t
     nb_linear_forward(pass, &l->down, pass->hidden, out, true); /* [n, width] */
 }
 
-/* The steps above from the last to the first. */
+/* The reverse of nb_layer_forward. Norms and SwiGLU are computed again. */
 void nb_layer_backward(const nb_pass *pass, const nb_trained_layer *l, const nb_trace *t, float *d) {
     const nb_train_shape *s = &pass->shape;
     nb_norm_forward(pass, &l->feed_forward_norm, t->middle, pass->normed);
@@ -39,8 +39,8 @@ void nb_layer_backward(const nb_pass *pass, const nb_trained_layer *l, const nb_
 
     nb_linear_backward(pass, &l->o, t->attended, d, pass->d_attended, false);  /* [n, heads * head_size] */
     nb_attend_backward(pass, t->q, t->k, t->v, t->attended, pass->d_attended); /* d_q, d_k, d_v */
-    nb_turn_backward(pass, pass->d_q, s->heads);
-    nb_turn_backward(pass, pass->d_k, s->kv_heads);
+    nb_rope_backward(pass, pass->d_q, s->heads);
+    nb_rope_backward(pass, pass->d_k, s->kv_heads);
     nb_norm_forward(pass, &l->attention_norm, t->x, pass->normed);
     nb_linear_backward(pass, &l->q, pass->normed, pass->d_q, pass->d_normed, false); /* [n, width] */
     nb_linear_backward(pass, &l->k, pass->normed, pass->d_k, pass->d_normed, true);

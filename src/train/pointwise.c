@@ -4,9 +4,9 @@
 
 #include <math.h>
 
-enum { COLUMNS = 16 }; /* of which a thread sums up over all tokens */
+enum { COLUMNS = 16 }; /* columns whose sums over all tokens a thread computes */
 
-/* The arguments of any function here; unused ones are 0. */
+/* The arguments of any function below; unused ones are 0. */
 typedef struct job {
     const nb_pass *pass;
     const nb_gain *gain;
@@ -46,7 +46,7 @@ void nb_norm_forward(const nb_pass *pass, const nb_gain *gain, const float *x, f
     each_tokens(&(job){.pass = pass, .gain = gain, .x = x, .out = out}, norm_tokens);
 }
 
-/* d_x; and r, which norm_columns needs. */
+/* Computes d_x, and r for norm_back_columns. */
 static void norm_back_tokens(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count, (void)thread;
     const job *j = context;
@@ -90,7 +90,7 @@ void nb_norm_backward(const nb_pass *pass, const nb_gain *gain, const float *x, 
 
 /* ---- positions --------------------------------------------------------------------------------------------------- */
 
-static void turn_tokens(void *context, uint64_t index, uint64_t count, int32_t thread) {
+static void rotate_tokens(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count, (void)thread;
     const job *j = context;
     uint32_t size = j->pass->shape.head_size, pairs = size / 2;
@@ -102,17 +102,17 @@ static void turn_tokens(void *context, uint64_t index, uint64_t count, int32_t t
     }
 }
 
-void nb_turn_forward(const nb_pass *pass, float *x, uint32_t heads) {
-    each_tokens(&(job){.pass = pass, .sines = pass->sines, .out = x, .heads = heads}, turn_tokens);
+void nb_rope_forward(const nb_pass *pass, float *x, uint32_t heads) {
+    each_tokens(&(job){.pass = pass, .sines = pass->sines, .out = x, .heads = heads}, rotate_tokens);
 }
 
-void nb_turn_backward(const nb_pass *pass, float *d_x, uint32_t heads) {
-    each_tokens(&(job){.pass = pass, .sines = pass->minus_sines, .out = d_x, .heads = heads}, turn_tokens);
+void nb_rope_backward(const nb_pass *pass, float *d_x, uint32_t heads) {
+    each_tokens(&(job){.pass = pass, .sines = pass->minus_sines, .out = d_x, .heads = heads}, rotate_tokens);
 }
 
 /* ---- SwiGLU ------------------------------------------------------------------------------------------------------ */
 
-/* Where piece `index` begins, and how many numbers it has. */
+/* Where piece `index` begins. *n: its size. */
 static size_t piece_of(const job *j, uint64_t index, size_t *n) {
     uint64_t all = (uint64_t)j->pass->n * j->pass->shape.hidden, first = index * NB_PIECE;
     *n = (size_t)NB_MIN(all - first, (uint64_t)NB_PIECE);
@@ -158,7 +158,8 @@ void nb_swiglu_backward(const nb_pass *pass, const float *gate, const float *up,
     each_hidden(&j, swiglu_back_piece);
 }
 
-/* ---- the token embedding ------------------------------------------------------------------------------------------ */
+/* ---- the token embedding
+ * ------------------------------------------------------------------------------------------ */
 
 void nb_embed_forward(const nb_pass *pass, const float *table, const int32_t *tokens, float *out) {
     size_t width = pass->shape.width;
@@ -166,7 +167,7 @@ void nb_embed_forward(const nb_pass *pass, const float *table, const int32_t *to
         memcpy(out + t * width, table + (size_t)tokens[t] * width, width * sizeof *out);
 }
 
-/* Some columns, as a token may come more than once. */
+/* A thread has some columns of all tokens, as a token may occur more than once. */
 static void embed_back_columns(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count, (void)thread;
     const job *j = context;

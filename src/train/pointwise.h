@@ -1,4 +1,4 @@
-/* What stands between the products, forward and backward: RMSNorm, rotary positions, SwiGLU, the token embedding. */
+/* The operations between products, forward and backward: RMSNorm, RoPE, SwiGLU, the token embedding. */
 #ifndef NB_POINTWISE_H
 #define NB_POINTWISE_H
 
@@ -16,10 +16,10 @@ void nb_norm_forward(const nb_pass *pass, const nb_gain *gain, const float *x, f
  * x, d_out, d_x: [n, width]. */
 void nb_norm_backward(const nb_pass *pass, const nb_gain *gain, const float *x, const float *d_out, float *d_x);
 
-/* Turns pairs of x [n, heads * head_size] by their positions' angles (Su et al. 2021, section 3.4.2); backward turns
- * gradients back. */
-void nb_turn_forward(const nb_pass *pass, float *x, uint32_t heads);
-void nb_turn_backward(const nb_pass *pass, float *d_x, uint32_t heads);
+/* RoPE: rotates pairs of x [n, heads * head_size] by the angles of their positions (Su et al. 2021, section 3.4.2).
+ * Backward rotates gradients in the other direction. */
+void nb_rope_forward(const nb_pass *pass, float *x, uint32_t heads);
+void nb_rope_backward(const nb_pass *pass, float *d_x, uint32_t heads);
 
 /* hidden = gate / (1 + e^-gate) * up (Shazeer 2020). All are [n, hidden]. */
 void nb_swiglu_forward(const nb_pass *pass, const float *gate, const float *up, float *hidden);
@@ -28,7 +28,7 @@ void nb_swiglu_forward(const nb_pass *pass, const float *gate, const float *up, 
 void nb_swiglu_backward(const nb_pass *pass, const float *gate, const float *up, const float *d_hidden, float *d_gate,
                         float *d_up);
 
-/* out [n, width] = rows of the table [vocabulary, width]; backward adds gradients to the rows that were taken. */
+/* out [n, width] = the tokens' rows of the table [vocabulary, width]. Backward adds the gradients to these rows. */
 void nb_embed_forward(const nb_pass *pass, const float *table, const int32_t *tokens, float *out);
 void nb_embed_backward(const nb_pass *pass, const int32_t *tokens, const float *d_out, float *gradient);
 

@@ -2,17 +2,17 @@
 
 #include "../base/simd.h"
 
-enum { ROWS = 4, COLUMNS = 8, PART = 128 }; /* of a tile; columns of a block that are a chunk for a thread */
+enum { ROWS = 4, COLUMNS = 8, CHUNK_COLUMNS = 128 }; /* of a tile; columns that a thread claims at a time */
 
-/* Blocks of A and B, the latter packed. */
+/* A block of B, packed, and all blocks of A for the same k. */
 typedef struct block {
     const nb_product *product;
-    float *scratch, *packed; /* each thread's; panels of B, [k, 8] each */
+    float *scratch, *packed; /* of all threads; panels of B, [k, 8] each */
     uint32_t first_j, n, first_k, k;
 } block;
 
-/* Rows first ... first + 3 of a factor, as far as there are `rows` of them, else 0:
- * out[k * step + r] = factor(first + r, first_k + k). */
+/* Packs four rows of a factor: out[k * step + r] = factor(first + r, first_k + k), r = 0 ... 3, k < n. Rows beyond
+ * `rows` are 0. */
 static void pack(const nb_factor *f, uint32_t first, uint32_t rows, uint32_t first_k, uint32_t n, float *out,
                  size_t step) {
     const float *at = f->at + first * f->row + first_k * f->column;
@@ -75,14 +75,14 @@ static void run_tile(const block *block, const float *a, const float *b, uint32_
     }
 }
 
-/* Some rows of A with a part of B's block. */
-static void run_part(void *context, uint64_t index, uint64_t count, int32_t thread) {
+/* Multiplies a block of A with some columns of B's block. */
+static void multiply_chunk(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count;
     const block *b = context;
     const nb_product *p = b->product;
-    uint32_t parts = (b->n + PART - 1) / PART;
-    uint32_t first = (uint32_t)(index / parts) * NB_PRODUCT_M, rows = NB_MIN(p->m - first, NB_PRODUCT_M);
-    uint32_t j = (uint32_t)(index % parts) * PART, end = NB_MIN(j + PART, b->n);
+    uint32_t chunks = (b->n + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
+    uint32_t first = (uint32_t)(index / chunks) * NB_PRODUCT_M, rows = NB_MIN(p->m - first, NB_PRODUCT_M);
+    uint32_t j = (uint32_t)(index % chunks) * CHUNK_COLUMNS, end = NB_MIN(j + CHUNK_COLUMNS, b->n);
     float *a = b->scratch + (size_t)thread * NB_PRODUCT_SCRATCH;
     for (uint32_t i = 0; i < rows; i += ROWS)
         pack(&p->a, first + i, rows - i, b->first_k, b->k, a + (size_t)i * b->k, ROWS);
@@ -99,7 +99,7 @@ void nb_product_run(nb_pool *pool, const nb_product *p, float *scratch) {
             b.k = NB_MIN(p->k - b.first_k, NB_PRODUCT_K);
             uint64_t blocks = (p->m + NB_PRODUCT_M - 1) / NB_PRODUCT_M;
             nb_parallel(pool, (b.n + COLUMNS - 1) / COLUMNS, false, pack_panel, &b);
-            nb_parallel(pool, blocks * ((b.n + PART - 1) / PART), false, run_part, &b);
+            nb_parallel(pool, blocks * ((b.n + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS), false, multiply_chunk, &b);
         }
     }
 }

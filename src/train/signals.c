@@ -31,8 +31,8 @@ int32_t nb_signals_check(const nb_train_signals *s, nb_signals *signals, nb_erro
 
 /* ---- steps of inputs --------------------------------------------------------------------------------------------- */
 
-/* The step whose grid covers low ... high. Zero is one of its numbers (Jacob et al. 2018, section 2.1). Of a range that
- * is not finite the step is NaN, so the loss tells. */
+/* The step whose grid covers low ... high. Zero is a point of the grid (Jacob et al. 2018, section 2.1). If the range
+ * is not finite, the step is NaN, and so the loss is, too. */
 static nb_group_step covering(const nb_weight_grid *grid, float low, float high) {
     float finite = 0 * (low + high), most = (float)grid->most;
     low = NB_MIN(low, 0), high = NB_MAX(high, 0);
@@ -50,14 +50,14 @@ static void find_range(const float *x, size_t n, float *low, float *high) {
     }
 }
 
-/* The range is that of the first part of a batch, and later a moving average (Jacob et al. 2018, section 3.1). */
+/* The range is that of the first micro-batch, and then a moving average (Jacob et al. 2018, section 3.1). */
 static void move_range(const nb_signals *s, float *range, float low, float high) {
     float keep = range[0] == 0 && range[1] == 0 ? 0 : s->settings.average;
     range[0] = keep * range[0] + (1 - keep) * low;
     range[1] = keep * range[1] + (1 - keep) * high;
 }
 
-/* LSQ (Esser et al. 2020, section 2.1), from the first inputs. With minima the grid covers nine tenths of their
+/* The first step by LSQ's rule (Esser et al. 2020, section 2.1). With minima the grid covers nine tenths of the
  * range. */
 static void choose_first(const nb_signals *s, float *own, const float *x, size_t n, float low, float high) {
     double sum = 0;
@@ -80,19 +80,19 @@ static void observe(const nb_signals *s, float *own, const float *x, size_t n) {
         move_range(s, own, low, high);
 }
 
-/* A learned step as it is used: at least so large that it can grow again. NaN stays. */
-static float held(float step) {
+/* A learned step with a lower bound, so that it can grow again. NaN stays NaN. */
+static float bounded(float step) {
     const float least = 0x1p-24f;
     return step < least ? least : step;
 }
 
-/* Of a row of x. s = 0: nothing is known yet, and nothing rounded. */
+/* The step for a row of x. s = 0: it is not known yet, and nothing is rounded. */
 static nb_group_step step_of(const nb_signals *s, const float *own, const float *x, uint32_t columns) {
     float low, high;
     switch (s->settings.inputs) {
     case NB_TRAIN_TOKENS: find_range(x, columns, &low, &high); return covering(&s->grid, low, high);
     case NB_TRAIN_AVERAGE: return own[0] == 0 && own[1] == 0 ? (nb_group_step){0} : covering(&s->grid, own[0], own[1]);
-    default: return own[0] == 0 ? (nb_group_step){0} : (nb_group_step){.s = held(own[0]), .z = own[1]};
+    default: return own[0] == 0 ? (nb_group_step){0} : (nb_group_step){.s = bounded(own[0]), .z = own[1]};
     }
 }
 
@@ -133,8 +133,8 @@ const float *nb_input_round(const nb_pass *pass, const nb_input *input, const fl
     return s->rounded;
 }
 
-/* Of a token: partial has what it adds to the gradients of the step and the minimum. */
-static void pass_token(void *context, uint64_t token, uint64_t tokens, int32_t thread) {
+/* Computes a token's d_x, and in `partial` its terms of the gradients of the step and the minimum. */
+static void back_token(void *context, uint64_t token, uint64_t tokens, int32_t thread) {
     (void)tokens, (void)thread;
     const job *j = context;
     const nb_signals *s = j->signals;
@@ -142,11 +142,11 @@ static void pass_token(void *context, uint64_t token, uint64_t tokens, int32_t t
     const float *x = j->x + at, *d = s->d_rounded + at;
     float *out = j->d_x + at, least = (float)s->grid.least, most = (float)s->grid.most;
     nb_group_step step = step_of(s, j->input->at, x, j->columns);
-    bool is_tokens = s->settings.inputs == NB_TRAIN_TOKENS || step.s == 0; /* nothing is cut off */
+    bool is_inside_all = s->settings.inputs == NB_TRAIN_TOKENS || step.s == 0; /* nothing is clipped */
     double of_s = 0, of_z = 0;
     for (uint32_t i = 0; i < j->columns; i++) {
-        float place = is_tokens ? 0 : nb_grid_place(&step, x[i]), q = nb_grid_nearest(&s->grid, place);
-        bool is_within = is_tokens || (place >= least && place <= most);
+        float place = is_inside_all ? 0 : nb_grid_place(&step, x[i]), q = nb_grid_nearest(&s->grid, place);
+        bool is_within = is_inside_all || (place >= least && place <= most);
         out[i] = (j->adds ? out[i] : 0) + (is_within ? d[i] : 0);
         of_s += (double)(d[i] * (is_within ? q - place : q));
         of_z -= is_within ? 0 : (double)d[i];
@@ -159,16 +159,16 @@ void nb_input_back(const nb_pass *pass, const nb_input *input, const float *x, u
                    bool adds) {
     const nb_signals *s = pass->signals;
     job j = {.signals = s, .input = input, .x = x, .d_x = d_x, .columns = columns, .adds = adds};
-    nb_parallel(pass->pool, pass->n, false, pass_token, &j);
+    nb_parallel(pass->pool, pass->n, false, back_token, &j);
     if (s->settings.inputs != NB_TRAIN_LEARNED || input->at[0] == 0)
         return;
-    double sums[2] = {0}, gain = 1 / sqrt((double)columns * s->grid.most);
+    double sums[2] = {0}, gradient_scale = 1 / sqrt((double)columns * s->grid.most);
     for (uint32_t i = 0; i < pass->n; i++)
         for (int k = 0; k < 2; k++)
             sums[k] += s->partial[2 * i + (uint32_t)k];
-    input->d_at[0] += (float)(sums[0] * gain);
+    input->d_at[0] += (float)(sums[0] * gradient_scale);
     if (s->grid.has_minima)
-        input->d_at[1] += (float)(sums[1] * gain);
+        input->d_at[1] += (float)(sums[1] * gradient_scale);
 }
 
 /* ---- gradients --------------------------------------------------------------------------------------------------- */
@@ -180,7 +180,7 @@ typedef struct gradient_job {
     uint64_t key;
 } gradient_job;
 
-/* DoReFa (Zhou et al. 2016, equation 12), of a token: with r its largest magnitude and k = 2^bits - 1,
+/* DoReFa (Zhou et al. 2016, equation 12) for a token's gradient d, with r its largest magnitude and k = 2^bits - 1:
  *     2 r (round(k (d / (2 r) + 1/2) + noise) / k - 1/2),   noise within -1/2 ... 1/2 */
 static void round_gradient(void *context, uint64_t token, uint64_t tokens, int32_t thread) {
     (void)tokens, (void)thread;
@@ -192,7 +192,7 @@ static void round_gradient(void *context, uint64_t token, uint64_t tokens, int32
         r = NB_MAX(r, fabsf(d[i]));
     for (uint32_t i = 0; i < j->rows; i++) {
         float place = k * (d[i] / (2 * r) + 0.5f) + (float)(nb_random_fraction(j->key, at + i) - 0.5);
-        place = place < 0 ? 0 : place > k ? k : place; /* NaN stays */
+        place = place < 0 ? 0 : place > k ? k : place; /* NaN stays NaN */
         out[i] = r > 0 ? 2 * r * ((place + 0x1.8p23f - 0x1.8p23f) / k - 0.5f) : d[i];
     }
 }

@@ -10,7 +10,7 @@ static uint32_t hash_of(const nb_strings *s, nb_text string) {
     return nb_hash((uint32_t)(nb_hash_seed(s->seed) >> 32), string.data, string.size);
 }
 
-/* Where the string is in the table, or the free slot for it. */
+/* The string's slot in the table, or a free slot for it. */
 static uint64_t find_slot(nb_strings *s, nb_text string, uint32_t hash) {
     uint64_t mask = s->n_slots - 1, at = hash & mask;
     s->calls++;
@@ -20,7 +20,7 @@ static uint64_t find_slot(nb_strings *s, nb_text string, uint32_t hash) {
     return at;
 }
 
-/* Fills the table anew. Returns false if it takes too long, because too many strings have equal hashes. */
+/* Fills the table again. False: it took too long, as too many strings have equal hashes. */
 static bool fill(nb_strings *s) {
     memset(s->slots, 0, (size_t)s->n_slots * sizeof *s->slots);
     s->calls = s->probes = 0;
@@ -56,7 +56,7 @@ static int32_t grow_table(nb_strings *s, nb_error *err) {
     return refill(s, err);
 }
 
-/* Room for so many bytes more. */
+/* Makes room for so many more bytes. */
 static int32_t reserve(nb_strings *s, size_t more, nb_error *err) {
     uint64_t wanted = nb_plus(s->used, more);
     if (wanted <= s->byte_capacity)

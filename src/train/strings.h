@@ -1,4 +1,4 @@
-/* A set of byte strings, numbered in the order in which they came. */
+/* A set of byte strings, numbered in the order in which they were added. */
 #ifndef NB_STRINGS_H
 #define NB_STRINGS_H
 
@@ -6,7 +6,7 @@
 #include "../base/text.h"
 
 typedef struct nb_string {
-    uint64_t count; /* the caller's */
+    uint64_t count; /* for the caller */
     uint32_t at, size, hash;
 } nb_string;
 
@@ -15,14 +15,14 @@ typedef struct nb_strings {
     uint32_t n;
     uint8_t *bytes; /* [used]: of all strings */
     uint64_t used;
-    uint32_t *slots; /* [n_slots]: a hash table, open addressing, at most half full. A string's number + 1; 0: free */
+    uint32_t *slots; /* [n_slots]: a hash table, open addressing, at most half full. A string's index + 1; 0: free */
     uint64_t n_slots;
-    uint64_t calls, probes; /* since the table was filled: strings looked up, and slots looked at in vain */
-    uint32_t seed;
+    uint64_t calls, probes; /* since the table was filled: lookups, and slots that held other strings */
+    uint32_t seed;          /* of the hash; it changes when too many strings collide */
     uint64_t item_capacity, byte_capacity;
 } nb_strings;
 
-/* *index: the number of this string, which is added if it is new (n is one more then). */
+/* *index: of this string, which is added if it is new. */
 int32_t nb_strings_add(nb_strings *s, nb_text string, uint32_t *index, nb_error *err);
 void nb_strings_free(nb_strings *s);
 

@@ -1,4 +1,4 @@
-/* Passes through the whole model, and steps of the optimizer. */
+/* Passes through the whole model, and the optimizer's steps. */
 #include "trainer.h"
 
 #include "adamw.h"
@@ -24,7 +24,7 @@ static int32_t check_tokens(const nb_trainer *t, const int32_t *tokens, uint32_t
     return NB_OK;
 }
 
-/* Returns how many positions count. */
+/* Returns the number of positions that count. */
 static int32_t check_targets(const nb_trainer *t, const int32_t *targets, const float *teacher, uint32_t sequences,
                              uint32_t length, nb_error *err) {
     int32_t counted = 0;
@@ -46,7 +46,7 @@ static void derive_weights(nb_trainer *t) {
             t->derivations[i].kind->forward(&t->derivations[i], t->pass.pool);
 }
 
-/* The gradients of derived weights become those of parameters, and 0. */
+/* Turns the gradients of derived weights into those of parameters, and clears them. */
 static void derive_back(nb_trainer *t) {
     for (uint32_t i = 0; i < t->n_tensors; i++)
         if (t->derivations[i].kind)
@@ -54,7 +54,7 @@ static void derive_back(nb_trainer *t) {
     memset(t->derived_gradients, 0, (size_t)t->derived * sizeof *t->derived_gradients);
 }
 
-/* From tokens to what the output matrix is given, in pass.normed. */
+/* From tokens to the input of the output matrix, in pass.normed. */
 static void run_layers(nb_trainer *t, const int32_t *tokens, uint32_t sequences, uint32_t length) {
     nb_pass *p = &t->pass;
     uint32_t layers = t->shape.layers;
@@ -67,7 +67,7 @@ static void run_layers(nb_trainer *t, const int32_t *tokens, uint32_t sequences,
     nb_norm_forward(p, &t->output_norm, t->stream, p->normed);
 }
 
-/* Losses of all tokens, and with `learns` the gradients of the output matrix and of what it is given (d_normed). */
+/* Losses of all tokens, and with `learns` the gradients of the output matrix and of its input (d_normed). */
 static void run_head(nb_trainer *t, const int32_t *targets, const float *teacher, bool learns) {
     nb_pass part = t->pass;
     size_t width = t->shape.width, vocabulary = t->shape.vocabulary;
@@ -93,14 +93,14 @@ static void run_back(nb_trainer *t, const int32_t *tokens) {
     derive_back(t);
 }
 
-static void forget_gradients(nb_trainer *t) {
+static void clear_gradients(nb_trainer *t) {
     memset(t->gradients, 0, (size_t)t->floats * sizeof *t->gradients);
     memset(t->derived_gradients, 0, (size_t)t->derived * sizeof *t->derived_gradients);
     t->counted = 0;
-    t->parts = 0;
+    t->micro_batches = 0;
 }
 
-/* The error of a loss that is not finite: it names a number of the teacher that is to blame, or the weights. */
+/* The error for a loss that is not finite. It names the teacher's logit that is not finite, or blames the weights. */
 static int32_t refuse_loss(const nb_trainer *t, const int32_t *targets, const float *teacher, uint32_t length,
                            nb_error *err) {
     uint32_t vocabulary = t->shape.vocabulary;
@@ -119,28 +119,28 @@ static int32_t refuse_loss(const nb_trainer *t, const int32_t *targets, const fl
                    t->steps);
 }
 
-/* What a pass may change of the inputs' ranges, and its random numbers. */
+/* Sets what a pass may change of the inputs' ranges, and the key of its random numbers. */
 static void set_signals(nb_trainer *t, bool learns) {
     nb_signals *s = &t->signals;
     uint32_t frozen = s->settings.frozen;
     s->observes = learns && (!frozen || t->steps < frozen);
-    s->key = nb_random_bits(nb_random_bits(s->settings.seed, t->steps), t->parts);
-    t->parts += learns;
+    s->key = nb_random_bits(nb_random_bits(s->settings.seed, t->steps), t->micro_batches);
+    t->micro_batches += learns;
     uint32_t first, n = nb_trainer_inputs_of(t, &first);
     if (learns && n)
-        memcpy(s->kept, t->weights + first, n * sizeof *s->kept);
+        memcpy(s->inputs_before, t->weights + first, n * sizeof *s->inputs_before);
 }
 
-/* The part of a batch at hand counts for nothing, nor does what was seen of its inputs. */
-static void forget_part(nb_trainer *t) {
+/* Undoes what the current micro-batch has changed: gradients, and the inputs' ranges. */
+static void undo_micro_batch(nb_trainer *t) {
     uint32_t first, n = nb_trainer_inputs_of(t, &first);
     if (n)
-        memcpy(t->weights + first, t->signals.kept, n * sizeof *t->weights);
-    forget_gradients(t);
+        memcpy(t->weights + first, t->signals.inputs_before, n * sizeof *t->weights);
+    clear_gradients(t);
 }
 
-static int32_t find_loss(nb_trainer *t, const int32_t *tokens, const int32_t *targets, const float *teacher,
-                         uint32_t sequences, uint32_t length, bool learns, double *loss, nb_error *err) {
+static int32_t compute_loss(nb_trainer *t, const int32_t *tokens, const int32_t *targets, const float *teacher,
+                            uint32_t sequences, uint32_t length, bool learns, double *loss, nb_error *err) {
     NB_TRY(check_tokens(t, tokens, sequences, length, err));
     int32_t counted = check_targets(t, targets, teacher, sequences, length, err);
     NB_TRY(counted);
@@ -152,7 +152,7 @@ static int32_t find_loss(nb_trainer *t, const int32_t *tokens, const int32_t *ta
         *loss += t->losses[i];
     if (!isfinite(*loss)) {
         if (learns)
-            forget_part(t);
+            undo_micro_batch(t);
         return refuse_loss(t, targets, teacher, length, err);
     }
     if (learns)
@@ -162,7 +162,7 @@ static int32_t find_loss(nb_trainer *t, const int32_t *tokens, const int32_t *ta
 
 int32_t nb_trainer_evaluate(nb_trainer *t, const int32_t *tokens, const int32_t *targets, const float *teacher,
                             uint32_t sequences, uint32_t length, double *loss, nb_error *err) {
-    return find_loss(t, tokens, targets, teacher, sequences, length, false, loss, err);
+    return compute_loss(t, tokens, targets, teacher, sequences, length, false, loss, err);
 }
 
 static int32_t check_learns(const nb_trainer *t, nb_error *err) {
@@ -172,7 +172,7 @@ static int32_t check_learns(const nb_trainer *t, nb_error *err) {
 int32_t nb_trainer_accumulate(nb_trainer *t, const int32_t *tokens, const int32_t *targets, const float *teacher,
                               uint32_t sequences, uint32_t length, double *loss, nb_error *err) {
     NB_TRY(check_learns(t, err));
-    int32_t counted = find_loss(t, tokens, targets, teacher, sequences, length, true, loss, err);
+    int32_t counted = compute_loss(t, tokens, targets, teacher, sequences, length, true, loss, err);
     NB_TRY(counted);
     t->counted += (uint64_t)counted;
     return counted;
@@ -205,7 +205,7 @@ int32_t nb_trainer_set_optimizer(nb_trainer *t, const nb_train_optimizer *optimi
     return NB_OK;
 }
 
-/* What gradients are multiplied with: they are sums, and may be too long. */
+/* The factor of gradients: they are sums, so they are divided by the number of positions, and they may be clipped. */
 static float scale_of(const nb_trainer *t, double norm) {
     double clip = (double)t->optimizer.clip, mean = 1 / (double)t->counted;
     return (float)(clip > 0 && norm > clip ? mean * clip / (norm + 1e-6) : mean);
@@ -217,26 +217,26 @@ static int32_t check_steps(uint32_t steps, nb_error *err) {
                                         (uint32_t)MOST_STEPS);
 }
 
-static void step_run(nb_trainer *t, const nb_run *run, float scale) {
+static void step_group(nb_trainer *t, const nb_parameter_group *group, float scale) {
     nb_train_optimizer optimizer = t->optimizer;
-    optimizer.rate *= run->rate;
-    optimizer.last_rate *= run->rate;
+    optimizer.rate *= group->rate;
+    optimizer.last_rate *= group->rate;
     nb_parameters p = {
-        .weights = t->weights + run->first,
-        .gradients = t->gradients + run->first,
-        .moments = nb_moments_at(t->moments + run->moments, run->n, run->in_8_bits ? &t->maps : NULL),
-        .n = run->n,
-        .decays = run->decays,
+        .weights = t->weights + group->first,
+        .gradients = t->gradients + group->first,
+        .moments = nb_moments_at(t->moments + group->moments, group->n, group->in_8_bits ? &t->maps : NULL),
+        .n = group->n,
+        .decays = group->decays,
     };
     nb_adamw_step(t->pass.pool, &optimizer, t->steps, scale, &p);
 }
 
-/* Gradients of parameters that do not learn, as their rate is 0. They would count in the length of the gradient, and
- * so shorten the steps of all others. PyTorch has no gradient of such parameters (requires_grad=False). */
-static void forget_fixed(nb_trainer *t) {
-    for (uint32_t i = 0; i < t->n_runs; i++)
-        if (t->runs[i].rate == 0)
-            memset(t->gradients + t->runs[i].first, 0, (size_t)t->runs[i].n * sizeof *t->gradients);
+/* Clears the gradients of parameters whose rate is 0. They would count in the gradient's norm, and clipping would
+ * shorten the steps of all others. PyTorch computes no gradient of such parameters (requires_grad=False). */
+static void clear_fixed(nb_trainer *t) {
+    for (uint32_t i = 0; i < t->n_groups; i++)
+        if (t->groups[i].rate == 0)
+            memset(t->gradients + t->groups[i].first, 0, (size_t)t->groups[i].n * sizeof *t->gradients);
 }
 
 int32_t nb_trainer_step(nb_trainer *t, double *norm, nb_error *err) {
@@ -246,21 +246,21 @@ int32_t nb_trainer_step(nb_trainer *t, double *norm, nb_error *err) {
         return NB_FAIL(err, NB_ERR_STATE,
                        "a step needs an optimizer (nb_trainer_set_optimizer) and gradients of at least one position "
                        "(nb_trainer_accumulate)");
-    forget_fixed(t);
-    *norm = nb_length_of(t->pass.pool, t->gradients, t->floats, t->partial) / (double)t->counted;
+    clear_fixed(t);
+    *norm = nb_l2_norm(t->pass.pool, t->gradients, t->floats, t->partial) / (double)t->counted;
     if (!isfinite(*norm)) {
-        forget_gradients(t);
+        clear_gradients(t);
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "gradients are not finite after %u steps: the weights are as they were. Take a lower learning "
                        "rate, or go back to a checkpoint",
                        t->steps);
     }
     float scale = scale_of(t, *norm);
-    for (uint32_t i = 0; i < t->n_runs; i++)
-        step_run(t, &t->runs[i], scale);
+    for (uint32_t i = 0; i < t->n_groups; i++)
+        step_group(t, &t->groups[i], scale);
     t->steps++;
     t->counted = 0;
-    t->parts = 0;
+    t->micro_batches = 0;
     return NB_OK;
 }
 
@@ -272,6 +272,6 @@ int32_t nb_trainer_resume(nb_trainer *t, uint32_t steps, nb_error *err) {
     NB_TRY(check_learns(t, err));
     NB_TRY(check_steps(steps, err));
     t->steps = steps;
-    forget_gradients(t);
+    clear_gradients(t);
     return NB_OK;
 }

@@ -1,4 +1,4 @@
-/* Rounded weights as blocks of their type of GGUF, which stand for the same numbers to the last bit. */
+/* Encodes rounded weights as blocks of their type of GGUF, which mean exactly the same numbers. */
 #include "trainer.h"
 #include "weight_rounding.h"
 
@@ -37,7 +37,7 @@ static void put_scales(const job *j, const nb_group_step *steps, uint8_t *block)
     float values[NB_MOST_SCALES], *at = values;
     *at++ = steps->d;
     if (layout->halves == 2)
-        *at++ = (float)-layout->sign * steps->m; /* W = s q - z; types whose sign is 1 add m */
+        *at++ = (float)-layout->sign * steps->m; /* W = s q - z, but types with sign 1 add m */
     for (uint32_t g = 0; g < layout->groups; g++)
         *at++ = (float)steps[g].scale;
     for (uint32_t g = 0; g < layout->groups && layout->halves == 2; g++)
@@ -46,7 +46,7 @@ static void put_scales(const job *j, const nb_group_step *steps, uint8_t *block)
 }
 
 static void put_block(const job *j, const nb_group_step *steps, const float *w, uint8_t *block) {
-    uint32_t n = j->traits->block_weights, group = n / j->grid->in_tile;
+    uint32_t n = j->traits->block_weights, group = n / j->grid->in_superblock;
     memset(block, 0, j->traits->block_bytes);
     for (uint32_t i = 0; i < n; i++) {
         float q = nb_grid_nearest(j->grid, nb_grid_place(&steps[i / group], w[i]));
@@ -59,12 +59,12 @@ static void export_row(void *context, uint64_t row, uint64_t rows, int32_t threa
     (void)rows, (void)thread;
     const job *j = context;
     uint32_t n = j->traits->block_weights, blocks = j->d->columns / n;
-    uint32_t tile = j->grid->group ? j->grid->group * j->grid->in_tile : j->d->columns;
+    uint32_t superblock = j->grid->group ? j->grid->group * j->grid->in_superblock : j->d->columns;
     const float *w = j->d->master + row * j->d->columns;
     uint8_t *out = j->out + row * blocks * j->traits->block_bytes;
     for (uint32_t i = 0; i < blocks; i++, w += n, out += j->traits->block_bytes) {
         nb_group_step steps[NB_MOST_GROUPS];
-        nb_weight_rounding_steps(j->d, (uint32_t)row, i * n / tile, steps);
+        nb_weight_rounding_steps(j->d, (uint32_t)row, i * n / superblock, steps);
         put_block(j, steps, w, out);
     }
 }
@@ -76,7 +76,7 @@ int32_t nb_trainer_export(nb_trainer *t, uint32_t index, void *out, nb_error *er
     NB_TRY(nb_trainer_check_finite(t, index, err));
     const nb_derivation *d = &t->derivations[index];
     job j = {d, grid, nb_traits_of(grid->type), nb_code_layout_of(grid->type), out};
-    nb_trainer_rounded(t, index); /* steps that follow from weights are those of the weights as they are */
+    nb_trainer_rounded(t, index); /* updates the steps that follow from weights */
     nb_parallel(t->pass.pool, d->rows, false, export_row, &j);
     return NB_OK;
 }

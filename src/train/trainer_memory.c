@@ -1,4 +1,4 @@
-/* How a trainer's numbers lie in memory: the tensors, and what a batch needs. */
+/* Makes a trainer: its tables of tensors, and the memory that a batch needs. */
 #include "trainer.h"
 
 #include "../base/writer.h"
@@ -69,120 +69,120 @@ static void name_tensors(nb_trainer *t) {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-static float *take(nb_arena *arena, uint64_t rows, uint64_t columns) {
+static float *floats(nb_arena *arena, uint64_t rows, uint64_t columns) {
     return nb_arena_take(arena, nb_times(rows, columns), sizeof(float));
 }
 
-static void take_tables(nb_trainer *t, nb_arena *a) {
+static void place_tables(nb_trainer *t, nb_arena *a) {
     t->tensors = nb_arena_take(a, t->n_tensors, sizeof *t->tensors);
     t->derivations = nb_arena_take(a, t->n_tensors, sizeof *t->derivations);
     t->grids = nb_arena_take(a, t->n_tensors, sizeof *t->grids);
-    t->runs = nb_arena_take(a, 2 * (uint64_t)t->n_tensors, sizeof *t->runs);
+    t->groups = nb_arena_take(a, 2 * (uint64_t)t->n_tensors, sizeof *t->groups);
     t->layers = nb_arena_take(a, t->shape.layers, sizeof *t->layers);
     t->traces = nb_arena_take(a, t->shape.layers, sizeof *t->traces);
 }
 
-/* The tables, with what is known of the tensors without a plan. */
+/* Makes the tables. No tensor is derived yet. */
 static int32_t make_tables(nb_trainer *t, nb_error *err) {
     nb_arena arena = {0};
-    take_tables(t, &arena);
+    place_tables(t, &arena);
     NB_TRY(nb_arena_allocate(&arena, "a trainer's tables", err));
     t->tables = arena;
-    take_tables(t, &arena);
+    place_tables(t, &arena);
     name_tensors(t);
     return NB_OK;
 }
 
-static void take_trace(const nb_trainer *t, nb_arena *a, uint64_t n, nb_trace *trace) {
+static void place_trace(const nb_trainer *t, nb_arena *a, uint64_t n, nb_trace *trace) {
     const nb_train_shape *s = &t->shape;
     uint64_t queries = size_of(s, QUERIES), keys = size_of(s, KEYS);
-    trace->x = take(a, n, s->width);
-    trace->q = take(a, n, queries);
-    trace->k = take(a, n, keys);
-    trace->v = take(a, n, keys);
-    trace->attended = take(a, n, queries);
-    trace->middle = take(a, n, s->width);
-    trace->gate = take(a, n, s->hidden);
-    trace->up = take(a, n, s->hidden);
+    trace->x = floats(a, n, s->width);
+    trace->q = floats(a, n, queries);
+    trace->k = floats(a, n, keys);
+    trace->v = floats(a, n, keys);
+    trace->attended = floats(a, n, queries);
+    trace->middle = floats(a, n, s->width);
+    trace->gate = floats(a, n, s->hidden);
+    trace->up = floats(a, n, s->hidden);
 }
 
-static void take_traces(nb_trainer *t, nb_arena *a, uint64_t n) {
+static void place_traces(nb_trainer *t, nb_arena *a, uint64_t n) {
     nb_trace trace = {0};
     for (uint32_t l = 0; l < t->shape.layers; l++) {
         if (l == 0 || t->learns)
-            take_trace(t, a, n, &trace);
+            place_trace(t, a, n, &trace);
         t->traces[l] = trace;
     }
-    t->stream = t->learns ? take(a, n, t->shape.width) : trace.x;
+    t->stream = t->learns ? floats(a, n, t->shape.width) : trace.x;
 }
 
-/* The longest rows of the layers' matrices, and the most of them. */
-static void take_signals(nb_trainer *t, nb_arena *a, uint64_t n) {
+/* Buffers for the matrix with the most columns, and for the one with the most rows. */
+static void place_signals(nb_trainer *t, nb_arena *a, uint64_t n) {
     const nb_train_shape *s = &t->shape;
     nb_signals *g = &t->signals;
     uint64_t columns = NB_MAX(NB_MAX(s->width, s->hidden), size_of(s, QUERIES));
     if (g->settings.inputs != NB_TRAIN_PLAIN)
-        g->rounded = take(a, n, columns);
+        g->rounded = floats(a, n, columns);
     if (g->settings.inputs != NB_TRAIN_PLAIN && t->learns) {
-        g->d_rounded = take(a, n, columns);
+        g->d_rounded = floats(a, n, columns);
         g->partial = nb_arena_take(a, 2 * n, sizeof *g->partial);
-        g->kept = take(a, 2 * (uint64_t)s->layers, NB_LAYER_MATRICES);
+        g->inputs_before = floats(a, 2 * (uint64_t)s->layers, NB_LAYER_MATRICES);
     }
     if (g->settings.gradient_bits && t->learns)
-        g->gradient = take(a, n, NB_MAX(columns, size_of(s, KEYS)));
+        g->gradient = floats(a, n, NB_MAX(columns, size_of(s, KEYS)));
     if (g->settings.inputs != NB_TRAIN_PLAIN || g->settings.gradient_bits)
         t->pass.signals = g;
 }
 
-static void take_pass(nb_trainer *t, nb_arena *a, uint64_t n) {
+static void place_pass(nb_trainer *t, nb_arena *a, uint64_t n) {
     const nb_train_shape *s = &t->shape;
     nb_pass *p = &t->pass;
     uint64_t threads = (uint64_t)nb_pool_threads(p->pool), queries = size_of(s, QUERIES), keys = size_of(s, KEYS);
-    p->cosines = take(a, t->length, s->head_size / 2);
-    p->sines = take(a, t->length, s->head_size / 2);
-    p->minus_sines = take(a, t->length, s->head_size / 2);
-    p->products = take(a, threads, NB_PRODUCT_SCRATCH);
-    p->scores = take(a, threads * 2 * NB_QUERY_BLOCK, t->length);
-    p->normed = take(a, n, s->width);
-    p->hidden = take(a, n, s->hidden);
-    t->logits = take(a, NB_MIN(n, (uint64_t)NB_HEAD_TOKENS), s->vocabulary);
-    t->loss_scratch = take(a, threads * 3, s->vocabulary);
+    p->cosines = floats(a, t->length, s->head_size / 2);
+    p->sines = floats(a, t->length, s->head_size / 2);
+    p->minus_sines = floats(a, t->length, s->head_size / 2);
+    p->products = floats(a, threads, NB_PRODUCT_SCRATCH);
+    p->scores = floats(a, threads * 2 * NB_QUERY_BLOCK, t->length);
+    p->normed = floats(a, n, s->width);
+    p->hidden = floats(a, n, s->hidden);
+    t->logits = floats(a, NB_MIN(n, (uint64_t)NB_HEAD_TOKENS), s->vocabulary);
+    t->loss_scratch = floats(a, threads * 3, s->vocabulary);
     t->losses = nb_arena_take(a, n, sizeof *t->losses);
     if (!t->learns)
         return;
-    t->d = take(a, n, s->width);
-    p->inverse = take(a, n, 1);
-    p->d_normed = take(a, n, s->width);
-    p->d_gate = take(a, n, s->hidden);
-    p->d_up = take(a, n, s->hidden);
-    p->d_hidden = take(a, n, s->hidden);
-    p->d_q = take(a, n, queries);
-    p->d_k = take(a, n, keys);
-    p->d_v = take(a, n, keys);
-    p->d_attended = take(a, n, queries);
+    t->d = floats(a, n, s->width);
+    p->inverse = floats(a, n, 1);
+    p->d_normed = floats(a, n, s->width);
+    p->d_gate = floats(a, n, s->hidden);
+    p->d_up = floats(a, n, s->hidden);
+    p->d_hidden = floats(a, n, s->hidden);
+    p->d_q = floats(a, n, queries);
+    p->d_k = floats(a, n, keys);
+    p->d_v = floats(a, n, keys);
+    p->d_attended = floats(a, n, queries);
 }
 
-static void take_batch(nb_trainer *t, nb_arena *a) {
+static void place_batch(nb_trainer *t, nb_arena *a) {
     uint64_t n = (uint64_t)t->sequences * t->length;
-    take_traces(t, a, n);
-    take_pass(t, a, n);
-    take_signals(t, a, n);
+    place_traces(t, a, n);
+    place_pass(t, a, n);
+    place_signals(t, a, n);
 }
 
 static int32_t make_batch(nb_trainer *t, nb_error *err) {
     nb_arena arena = {0};
-    take_batch(t, &arena);
+    place_batch(t, &arena);
     NB_TRY(nb_arena_reserve(&arena, "what training computes of a batch", err));
     t->batch = arena;
-    take_batch(t, &arena);
+    place_batch(t, &arena);
     return NB_OK;
 }
 
-static void find_angles(nb_trainer *t) {
+static void compute_angles(nb_trainer *t) {
     nb_pass *p = &t->pass;
     uint32_t pairs = t->shape.head_size / 2;
     nb_rope rope = {.pairs = pairs, .base = t->shape.rope_base, .factor = 1, .attention_factor = 1};
-    float magnitude, *frequencies = p->minus_sines; /* which are written after all of these are read */
+    float magnitude, *frequencies = p->minus_sines; /* scratch memory until minus_sines are written */
     nb_rope_frequencies(&rope, t->length, frequencies, &magnitude);
     nb_rope_angles(frequencies, magnitude, pairs, 0, t->length, p->cosines, p->sines);
     for (size_t i = 0; i < (size_t)t->length * pairs; i++)
@@ -215,7 +215,7 @@ int32_t nb_train_check_shape(const nb_train_shape *s, nb_error *err) {
     return NB_OK;
 }
 
-static int32_t prepare(nb_trainer *t, nb_trainer_plan *plan, const void *context, nb_error *err) {
+static int32_t prepare(nb_trainer *t, nb_choose_derivations *choose, const void *context, nb_error *err) {
     NB_TRY(nb_train_check_shape(&t->shape, err));
     uint64_t n = (uint64_t)t->sequences * t->length;
     if (n == 0 || n > INT32_MAX)
@@ -223,16 +223,16 @@ static int32_t prepare(nb_trainer *t, nb_trainer_plan *plan, const void *context
                        t->sequences, t->length, INT32_MAX);
     t->n_tensors = nb_train_count_tensors(&t->shape);
     NB_TRY(make_tables(t, err));
-    if (plan)
-        NB_TRY(plan(t, context, err));
+    if (choose)
+        NB_TRY(choose(t, context, err));
     NB_TRY(nb_trainer_make_arrays(t, err));
     NB_TRY(make_batch(t, err));
-    find_angles(t);
+    compute_angles(t);
     return NB_OK;
 }
 
 nb_trainer *nb_trainer_make(nb_pool *pool, const nb_train_shape *shape, uint32_t sequences, uint32_t length,
-                            uint32_t learns, nb_trainer_plan *plan, const void *context, nb_error *err) {
+                            uint32_t learns, nb_choose_derivations *choose, const void *context, nb_error *err) {
     if (learns > NB_TRAIN_LEARNS_IN_8_BITS)
         return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "there is no such way to learn (%u)", learns);
     nb_trainer *t = nb_alloc(sizeof *t);
@@ -247,7 +247,7 @@ nb_trainer *nb_trainer_make(nb_pool *pool, const nb_train_shape *shape, uint32_t
         .loss = {.share = 0, .temperature = 1},
         .pass = {.shape = *shape, .pool = pool},
     };
-    if (prepare(t, plan, context, err) == NB_OK)
+    if (prepare(t, choose, context, err) == NB_OK)
         return t;
     nb_trainer_free(t);
     return NULL;

@@ -14,13 +14,13 @@ int32_t nb_train_tensor_of(const nb_train_shape *shape, uint32_t index, nb_train
     return NB_OK;
 }
 
-typedef struct ways {
+typedef struct rounding_choice {
     const nb_train_rounding *roundings;
     const nb_train_signals *signals;
-} ways;
+} rounding_choice;
 
-static int32_t plan(nb_trainer *t, const void *context, nb_error *err) {
-    const ways *w = context;
+static int32_t choose_derivations(nb_trainer *t, const void *context, nb_error *err) {
+    const rounding_choice *w = context;
     const nb_train_rounding *roundings = w->roundings;
     if (w->signals)
         NB_TRY(nb_signals_check(w->signals, &t->signals, err));
@@ -36,8 +36,8 @@ static int32_t plan(nb_trainer *t, const void *context, nb_error *err) {
 nb_trainer *nb_trainer_new_rounded(nb_pool *pool, const nb_train_shape *shape, const nb_train_rounding *roundings,
                                    const nb_train_signals *signals, uint32_t sequences, uint32_t length,
                                    uint32_t learns, nb_error *err) {
-    ways w = {roundings, signals};
-    return nb_trainer_make(pool, shape, sequences, length, learns, plan, &w, err);
+    rounding_choice w = {roundings, signals};
+    return nb_trainer_make(pool, shape, sequences, length, learns, choose_derivations, &w, err);
 }
 
 static bool is_rounded(const nb_trainer *t, uint32_t index) {
@@ -83,7 +83,7 @@ uint32_t nb_trainer_own_of(const nb_trainer *t, uint32_t index, uint32_t *first)
     if (index >= t->n_tensors || !t->derivations[index].own)
         return 0;
     *first = t->derivations[index].own_first;
-    return (uint32_t)t->derivations[index].own; /* make_arrays refuses more */
+    return (uint32_t)t->derivations[index].own; /* nb_trainer_make_arrays refuses more */
 }
 
 uint32_t nb_trainer_inputs_of(const nb_trainer *t, uint32_t *first) {

@@ -5,9 +5,9 @@
 #include "../types/traits.h"
 #include "block_scales.h"
 
-/* Context of a derivation. A parameter p stands for the number unit * p in the block. The unit of d and of m is their
- * mean magnitude in the tensor; that of whole numbers is the largest one that the type can hold. So parameters are
- * about 1, and a change of 0.001 changes weights by about a thousandth, as AdamW's learning rate asks for. */
+/* Context of a derivation. A parameter p means the number unit * p in the block. The unit of d and of m is their mean
+ * magnitude in the tensor; that of the groups' integers is the largest one of the type. So parameters are about 1, and
+ * a change of 0.001 changes weights by about a thousandth, which suits AdamW's learning rate. */
 typedef struct blocks {
     uint32_t type;
     const nb_traits *traits;
@@ -27,7 +27,7 @@ static float unit_of(const blocks *b, uint32_t parameter) {
 
 /* ---- forward and backward ---------------------------------------------------------------------------------------- */
 
-enum { BLOCKS = 64 }; /* that a thread takes at a time */
+enum { BLOCKS = 64 }; /* that a thread claims at a time */
 
 static void write_block(const blocks *b, const float *parameters, uint8_t *block) {
     float values[NB_MOST_SCALES];
@@ -53,7 +53,7 @@ static void derive(const nb_derivation *d, nb_pool *pool) {
     nb_parallel(pool, nb_pieces(b->n, BLOCKS), false, derive_piece, (void *)d);
 }
 
-/* A whole number that is at the end of its range is not pushed beyond it, from where it would not come back. */
+/* Whether the gradient pushes an integer at the end of its range beyond the end, from where it would hardly return. */
 static bool is_beyond(const blocks *b, uint32_t parameter, float value, float gradient) {
     const nb_scale_layout *l = b->layout;
     if (parameter < l->halves)
@@ -110,7 +110,7 @@ static int32_t find_blocks(const nb_train_tensor *tensor, uint32_t type, blocks 
     return NB_OK;
 }
 
-static bool learns_as_it_is(const nb_train_tensor *tensor, uint32_t type) {
+static bool is_trained_norm(const nb_train_tensor *tensor, uint32_t type) {
     return type == NB_TYPE_F32 && tensor->rows == 1;
 }
 
@@ -128,7 +128,7 @@ static int32_t find_type(const file_types *file, const nb_train_tensor *tensor, 
     return NB_FAIL(err, NB_ERR_ARGUMENT, "the quantized model has no tensor %s; the file is broken", tensor->name);
 }
 
-/* What the blocks of all tensors are. In the second pass they get their memory. */
+/* Describes the blocks of all tensors. It is called twice: to measure, and with memory. */
 static int32_t find_all(nb_trainer *t, const file_types *file, nb_arena *arena, nb_error *err) {
     blocks *table = nb_arena_take(arena, t->n_tensors, sizeof *table);
     for (uint32_t i = 0; i < t->n_tensors; i++) {
@@ -136,7 +136,7 @@ static int32_t find_all(nb_trainer *t, const file_types *file, nb_arena *arena, 
         blocks b;
         uint32_t type;
         NB_TRY(find_type(file, &t->tensors[i], &type, err));
-        if (learns_as_it_is(&t->tensors[i], type))
+        if (is_trained_norm(&t->tensors[i], type))
             continue;
         NB_TRY(find_blocks(&t->tensors[i], type, &b, err));
         b.at = nb_arena_take(arena, b.bytes, 1);
@@ -150,7 +150,7 @@ static int32_t find_all(nb_trainer *t, const file_types *file, nb_arena *arena, 
     return NB_OK;
 }
 
-static int32_t plan(nb_trainer *t, const void *context, nb_error *err) {
+static int32_t choose_derivations(nb_trainer *t, const void *context, nb_error *err) {
     nb_arena arena = {0};
     NB_TRY(find_all(t, context, &arena, err));
     NB_TRY(nb_arena_allocate(&arena, "the blocks whose scales learn", err));
@@ -161,7 +161,7 @@ static int32_t plan(nb_trainer *t, const void *context, nb_error *err) {
 nb_trainer *nb_trainer_new_tuned(nb_pool *pool, const nb_train_shape *shape, const nb_train_type *types, uint32_t n,
                                  uint32_t sequences, uint32_t length, nb_error *err) {
     file_types file = {types, n};
-    return nb_trainer_make(pool, shape, sequences, length, 1, plan, &file, err);
+    return nb_trainer_make(pool, shape, sequences, length, 1, choose_derivations, &file, err);
 }
 
 static blocks *blocks_of(const nb_trainer *t, uint32_t index) {
@@ -181,7 +181,7 @@ uint32_t nb_trainer_blocks_bytes(const nb_trainer *t, uint32_t index) {
 
 /* ---- the first parameters ---------------------------------------------------------------------------------------- */
 
-/* Where all are 0, any unit does. */
+/* If all numbers are 0, any unit will do. */
 static void find_units(blocks *b, const float *values) {
     uint32_t n = nb_scale_count(b->layout);
     for (uint32_t k = 0; k < b->layout->halves; k++) {

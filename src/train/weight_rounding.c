@@ -4,46 +4,47 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/* ---- tiles ------------------------------------------------------------------------------------------------------- */
+/* ---- superblocks
+ * ------------------------------------------------------------------------------------------------------- */
 
 typedef struct job {
     const nb_derivation *d;
     const nb_weight_grid *grid;
-    uint32_t width, tiles; /* columns of a tile; tiles of a row */
-    float gain;            /* of the steps' gradients */
+    uint32_t width, superblocks; /* columns of a superblock; superblocks of a row */
+    float gradient_scale;        /* of the steps' gradients */
 } job;
 
 static job job_of(const nb_derivation *d) {
     const nb_weight_grid *grid = d->context;
-    uint32_t width = grid->group ? grid->group * grid->in_tile : d->columns;
+    uint32_t width = grid->group ? grid->group * grid->in_superblock : d->columns;
     double shared = grid->group ? grid->group : (double)d->rows * d->columns;
     return (job){d, grid, width, d->columns / width, (float)(1 / sqrt(shared * grid->most))};
 }
 
-/* Where the steps of a tile begin among all. */
-static size_t step_of(const job *j, uint32_t row, uint32_t tile) {
-    return j->grid->group ? ((size_t)row * j->tiles + tile) * j->grid->in_tile : 0;
+/* The index of a superblock's first step. */
+static size_t step_of(const job *j, uint32_t row, uint32_t superblock) {
+    return j->grid->group ? ((size_t)row * j->superblocks + superblock) * j->grid->in_superblock : 0;
 }
 
 static size_t minima_at(const job *j) {
     return (size_t)nb_weight_grid_steps(j->grid, j->d->rows, j->d->columns);
 }
 
-static void find_steps(const job *j, uint32_t row, uint32_t tile, nb_group_step *out) {
-    const float *s = j->d->own_at + step_of(j, row, tile);
-    nb_weight_grid_hold(j->grid, s, j->grid->has_minima ? s + minima_at(j) : NULL, out);
+static void find_steps(const job *j, uint32_t row, uint32_t superblock, nb_group_step *out) {
+    const float *s = j->d->own_at + step_of(j, row, superblock);
+    nb_weight_grid_round_steps(j->grid, s, j->grid->has_minima ? s + minima_at(j) : NULL, out);
 }
 
-void nb_weight_rounding_steps(const nb_derivation *d, uint32_t row, uint32_t tile, nb_group_step *out) {
+void nb_weight_rounding_steps(const nb_derivation *d, uint32_t row, uint32_t superblock, nb_group_step *out) {
     job j = job_of(d);
-    find_steps(&j, row, tile, out);
+    find_steps(&j, row, superblock, out);
 }
 
 /* ---- first steps, and steps that follow from weights ------------------------------------------------------------- */
 
 typedef struct facts {
-    float least, most; /* of the weights, and 0 */
-    double magnitudes; /* their sum */
+    float least, most; /* of the weights and 0 */
+    double magnitudes; /* sum of |w| */
     uint64_t n;
 } facts;
 
@@ -78,7 +79,7 @@ static double error_of(const nb_weight_grid *grid, float s, float z, const float
     return sum;
 }
 
-/* Of steps that cover a part of the range, the one whose squares of errors have the least sum. */
+/* Tries steps that cover from 0.3 to 1.2 times the range, and keeps the one with the least sum of squared errors. */
 static void step_by_error(const nb_weight_grid *grid, const facts *f, const float *w, uint64_t n, float *s, float *z) {
     enum { FIRST = 6, LAST = 24, WHOLE = 20 };
     float range = grid->has_minima ? (f->most - f->least) / (float)grid->most
@@ -96,7 +97,7 @@ static void step_by_error(const nb_weight_grid *grid, const facts *f, const floa
     }
 }
 
-/* The step and the minimum of n weights, number `index` of all. */
+/* Chooses step `index` and its minimum for n weights. */
 static void fit_group(const job *j, const float *w, uint64_t n, size_t index) {
     float *s = j->d->own_at + index, *z = j->grid->has_minima ? s + minima_at(j) : NULL;
     facts f = facts_of(w, n);
@@ -129,11 +130,11 @@ static void round_row(void *context, uint64_t row, uint64_t rows, int32_t thread
     const job *j = context;
     const float *w = j->d->master + row * j->d->columns;
     float *out = j->d->weights + row * j->d->columns;
-    uint32_t n = j->width / j->grid->in_tile;
-    for (uint32_t tile = 0; tile < j->tiles; tile++) {
+    uint32_t n = j->width / j->grid->in_superblock;
+    for (uint32_t superblock = 0; superblock < j->superblocks; superblock++) {
         nb_group_step steps[NB_MOST_GROUPS];
-        find_steps(j, (uint32_t)row, tile, steps);
-        for (uint32_t g = 0; g < j->grid->in_tile; g++, w += n, out += n)
+        find_steps(j, (uint32_t)row, superblock, steps);
+        for (uint32_t g = 0; g < j->grid->in_superblock; g++, w += n, out += n)
             for (uint32_t i = 0; i < n; i++)
                 out[i] = nb_grid_nearest(j->grid, nb_grid_place(&steps[g], w[i])) * steps[g].s - steps[g].z;
     }
@@ -146,9 +147,9 @@ static void forward(const nb_derivation *d, nb_pool *pool) {
     nb_parallel(pool, d->rows, false, round_row, &j);
 }
 
-/* A group's n weights: what is added to the gradients of its step and minimum. */
-static void add_back(const job *j, const nb_group_step *step, const float *w, const float *g, uint32_t n, float *d_w,
-                     float *d_s, float *d_z) {
+/* Adds the gradients of a group's n weights, of its step and of its minimum. */
+static void back_group(const job *j, const nb_group_step *step, const float *w, const float *g, uint32_t n, float *d_w,
+                       float *d_s, float *d_z) {
     float least = (float)j->grid->least, most = (float)j->grid->most;
     double of_s = 0, of_z = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -158,22 +159,22 @@ static void add_back(const job *j, const nb_group_step *step, const float *w, co
         of_s += (double)(g[i] * (is_within ? q - place : q));
         of_z -= is_within ? 0 : (double)g[i];
     }
-    *d_s += (float)(of_s * (double)j->gain);
+    *d_s += (float)(of_s * (double)j->gradient_scale);
     if (d_z)
-        *d_z += (float)(of_z * (double)j->gain);
+        *d_z += (float)(of_z * (double)j->gradient_scale);
 }
 
-static void learn_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
+static void back_row(void *context, uint64_t row, uint64_t rows, int32_t thread) {
     (void)rows, (void)thread;
     const job *j = context;
     size_t at = (size_t)row * j->d->columns, step = step_of(j, (uint32_t)row, 0);
-    uint32_t n = j->width / j->grid->in_tile;
-    for (uint32_t tile = 0; tile < j->tiles; tile++) {
+    uint32_t n = j->width / j->grid->in_superblock;
+    for (uint32_t superblock = 0; superblock < j->superblocks; superblock++) {
         nb_group_step steps[NB_MOST_GROUPS];
-        find_steps(j, (uint32_t)row, tile, steps);
-        for (uint32_t g = 0; g < j->grid->in_tile; g++, at += n, step++) {
+        find_steps(j, (uint32_t)row, superblock, steps);
+        for (uint32_t g = 0; g < j->grid->in_superblock; g++, at += n, step++) {
             float *d_s = j->d->d_own + step, *d_z = j->grid->has_minima ? d_s + minima_at(j) : NULL;
-            add_back(j, &steps[g], j->d->master + at, j->d->gradient + at, n, j->d->d_master + at, d_s, d_z);
+            back_group(j, &steps[g], j->d->master + at, j->d->gradient + at, n, j->d->d_master + at, d_s, d_z);
         }
     }
 }
@@ -181,10 +182,10 @@ static void learn_row(void *context, uint64_t row, uint64_t rows, int32_t thread
 static void backward(const nb_derivation *d, nb_pool *pool) {
     job j = job_of(d);
     if (j.grid->method == NB_TRAIN_LEARNED && j.grid->group)
-        nb_parallel(pool, d->rows, false, learn_row, &j);
-    else if (j.grid->method == NB_TRAIN_LEARNED) /* all rows add to one step's gradient, in their order */
+        nb_parallel(pool, d->rows, false, back_row, &j);
+    else if (j.grid->method == NB_TRAIN_LEARNED) /* one thread, as all rows add to the same step's gradient */
         for (uint32_t row = 0; row < d->rows; row++)
-            learn_row(&j, row, d->rows, 0);
+            back_row(&j, row, d->rows, 0);
     else
         for (size_t i = 0; i < (size_t)d->rows * d->columns; i++)
             d->d_master[i] += d->gradient[i];
