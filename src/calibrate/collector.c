@@ -150,8 +150,8 @@ static int32_t summarize(const nb_collector *c, uint32_t chunk_size, summary *ou
             float sum = (float)e->sums[i];
             if (!nb_are_finite(&sum, 1))
                 return NB_FAIL(err, NB_ERR_FORMAT,
-                               "what blk.%u.%s is multiplied with is not finite, or too large to be squared and added "
-                               "up; the model is damaged",
+                               "the inputs of blk.%u.%s are not finite, or too large for a sum of squares; the model "
+                               "is damaged",
                                e->layer, e->name);
         }
         most = NB_MAX(most, most_counted(e));
@@ -233,8 +233,8 @@ int32_t nb_collector_write(const nb_collector *c, uint32_t format, uint32_t chun
                            size_t text_bytes, uint8_t *out, size_t capacity, nb_error *err) {
     if (format > NB_IMATRIX_GGUF || !chunk_size || text_bytes > NB_GGUF_MAX_NAME)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "an importance matrix of format %u, in windows of %u tokens, of a text whose name has %z bytes, "
-                       "cannot be written",
+                       "an importance matrix cannot have the format %u, windows of %u tokens and a text whose name has "
+                       "%z bytes; take format 0 or 1, windows of 1 token or more, and a name of at most 65535 bytes",
                        format, chunk_size, text_bytes);
     summary all;
     NB_TRY(summarize(c, chunk_size, &all, err));

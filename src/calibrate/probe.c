@@ -59,7 +59,9 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
                        nb_error *err) {
     uint64_t n = nb_times(windows, window);
     if (!n || n > INT32_MAX)
-        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a probe cannot be of %u windows of %u tokens", windows, window);
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT,
+                            "a probe of %u windows of %u tokens is not possible; take 1 to 2147483647 tokens in all",
+                            windows, window);
     nb_probe *p = nb_alloc(sizeof *p);
     if (!p)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a probe");
@@ -152,9 +154,9 @@ static int32_t check(const nb_probe *p, uint32_t what, int32_t done, nb_error *e
     if (p->failed || !(begins || goes_on) || !in_order || !has_layer || half_way || (uint32_t)done >= tokens_of(p))
         return NB_FAIL(err, NB_ERR_STATE, "the probe cannot go on at token %d: %s", done,
                        p->failed    ? "it failed before"
-                       : !in_order  ? "the outputs of the model as it is come first, and once"
+                       : !in_order  ? "the outputs of the original model come first (NB_PROBE_BASE), and only once"
                        : !has_layer ? "there are no more layers"
-                       : half_way   ? "its streams are on their way through a layer"
+                       : half_way   ? "NB_PROBE_NEXT is not finished"
                                     : "the last call returned another number");
     return NB_OK;
 }
@@ -181,6 +183,6 @@ int32_t nb_probe_replace(nb_probe *p, const char *name, size_t name_bytes, uint3
     nb_text text = {name, name_bytes}, rest = text;
     uint32_t layer = nb_text_take(&rest, "blk.") ? p->layer : NB_NO_LAYER;
     if (layer != NB_NO_LAYER && layer >= p->model->shape.layers)
-        return NB_FAIL(err, NB_ERR_STATE, "the probe has no layer at hand any more");
+        return NB_FAIL(err, NB_ERR_STATE, "the probe has passed all layers");
     return nb_model_replace(p->model, layer, text, type, bytes, size, err);
 }

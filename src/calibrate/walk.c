@@ -11,7 +11,9 @@
 nb_walk *nb_walk_new(nb_pool *pool, const int32_t *tokens, uint32_t windows, uint32_t window, nb_error *err) {
     uint64_t n = nb_times(windows, window);
     if (!n || n > INT32_MAX)
-        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a walk cannot be of %u windows of %u tokens", windows, window);
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT,
+                            "a walk of %u windows of %u tokens is not possible; take 1 to 2147483647 tokens in all",
+                            windows, window);
     nb_walk *w = nb_alloc(sizeof *w);
     int32_t *copy = nb_alloc_items(n, sizeof *copy);
     if (!w || !copy) {
@@ -132,7 +134,7 @@ static int32_t check_model(const nb_walk *w, const nb_model *m, nb_error *err) {
     uint32_t bit = 1;
     for (const nb_slot *f = m->family->slots; (f = factors_from(f)); f++, bit <<= 1)
         if (w->factors & bit && !has_vector(m, f))
-            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing: all layers are computed with it", f->name);
+            return NB_FAIL(err, NB_ERR_FORMAT, "tensor %s is missing, which all layers need", f->name);
     return nb_model_check_layer(m, w->layer, err);
 }
 
@@ -141,7 +143,7 @@ int32_t nb_walk_layer(nb_walk *w, nb_model *model, uint32_t layer, nb_error *err
         return NB_FAIL(err, NB_ERR_STATE, "the walk cannot go on with layer %u: %s", layer,
                        !w->streams            ? "it has not begun"
                        : w->failed            ? "it failed before"
-                       : w->passed || w->part ? "the one before is not done"
+                       : w->passed || w->part ? "the layer before is not finished"
                                               : "it is not the next one");
     leave_layer(w);
     nb_walk_forget(w);
@@ -164,7 +166,7 @@ int32_t nb_walk_check_layer(const nb_walk *w, nb_error *err) {
     if (!w->session || w->passed || w->failed)
         return NB_FAIL(err, NB_ERR_STATE, "the walk has no layer to work on: %s",
                        w->failed   ? "it failed before"
-                       : w->passed ? "its pass has begun"
+                       : w->passed ? "tokens have passed through it already"
                                    : "nb_walk_layer comes first");
     return NB_OK;
 }
@@ -200,7 +202,7 @@ int32_t nb_walk_replace(nb_walk *w, const char *name, size_t name_bytes, uint32_
 static int32_t try_batch(nb_walk *w, nb_error *err) {
     NB_TRY(check_idle(w, err));
     if (w->part)
-        return NB_FAIL(err, NB_ERR_STATE, "the streams have passed the first part of layer %u: note outputs before",
+        return NB_FAIL(err, NB_ERR_STATE, "the streams have passed the first part of layer %u: compare outputs before",
                        w->layer);
     w->session->observer = (nb_observer){0};
     return nb_walk_run(w, 0, NB_LAYER_PARTS, err);
@@ -240,7 +242,7 @@ static int32_t pass(nb_walk *w, uint32_t to, int32_t done, nb_error *err) {
         return NB_FAIL(err, NB_ERR_STATE, "the pass cannot go on at token %d: %s", done,
                        w->failed     ? "the walk failed before"
                        : !w->session ? "nb_walk_layer comes first"
-                       : is_other    ? "it was begun by nb_walk_pass, and is now nb_walk_pass_part's, or the reverse"
+                       : is_other    ? "one pass cannot use both nb_walk_pass and nb_walk_pass_part"
                                      : "the last call returned another number");
     w->pass_to = to;
     if (!w->passed)
@@ -271,7 +273,6 @@ int32_t nb_walk_pass(nb_walk *w, int32_t done, nb_error *err) {
 
 int32_t nb_walk_pass_part(nb_walk *w, int32_t done, nb_error *err) {
     if (w->session && w->is_parallel)
-        return NB_FAIL(err, NB_ERR_STATE, "both parts of layer %u are given the same streams; call nb_walk_pass",
-                       w->layer);
+        return NB_FAIL(err, NB_ERR_STATE, "both parts of layer %u have the same inputs; call nb_walk_pass", w->layer);
     return pass(w, w->part + 1, done, err);
 }

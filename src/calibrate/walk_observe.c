@@ -122,10 +122,12 @@ static void place_buffers(nb_walk *walk, uint32_t what) {
 
 static int32_t begin(nb_walk *walk, int32_t group, uint32_t what, nb_error *err) {
     if (group < NB_WALK_ALL || group >= (int32_t)walk->n_groups || what > (NB_WALK_HESSIANS | NB_WALK_RANGES))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "layer %u has %u groups of matrices; there is nothing of kind %u in %d",
-                       walk->layer, walk->n_groups, what, group);
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "layer %u has %u groups of matrices; kind %u of group %d cannot be observed", walk->layer,
+                       walk->n_groups, what, group);
     if (walk->groups[NB_MAX(group, 0)].part < walk->part)
-        return NB_FAIL(err, NB_ERR_STATE, "the streams have passed the part of layer %u with group %u", walk->layer,
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "the streams have passed the part of layer %u with group %u: observe it before", walk->layer,
                        NB_MAX(group, 0));
     nb_walk_forget(walk);
     walk->infinite = NULL;
@@ -172,7 +174,7 @@ static bool see(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const
 }
 
 static int32_t refuse(const nb_walk *walk, const nb_group *g, const char *how, nb_error *err) {
-    return NB_FAIL(err, NB_ERR_FORMAT, "what blk.%u.%s is multiplied with is %s; the weights are damaged, or too large",
+    return NB_FAIL(err, NB_ERR_FORMAT, "the inputs of blk.%u.%s are %s; the weights are damaged, or too large",
                    walk->layer, g->slots[0]->name, how);
 }
 
@@ -186,7 +188,7 @@ static int32_t finish(nb_walk *walk, nb_error *err) {
             if (s->gram)
                 nb_gram_finish(walk->pool, s->gram, g->columns);
             if (s->gram && !nb_are_finite(s->gram, (size_t)g->columns * g->columns))
-                return refuse(walk, g, "too large to be squared and added up", err);
+                return refuse(walk, g, "too large for a sum of squares", err);
         }
     }
     return NB_OK;

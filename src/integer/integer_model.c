@@ -176,7 +176,7 @@ static int32_t open_file(nb_integer_model *m, const uint8_t *file, size_t size, 
 
 nb_integer_model *nb_integer_model_new(const uint8_t *file, size_t size, nb_error *err) {
     if ((uintptr_t)file % sizeof(int32_t))
-        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "the file does not lie at a multiple of 4");
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "the address of the file's bytes must be a multiple of 4");
     nb_integer_model *m = nb_alloc(sizeof *m);
     if (!m)
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a model");

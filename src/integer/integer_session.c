@@ -240,7 +240,8 @@ static int32_t check(const nb_integer_session *s, const int32_t *tokens, int32_t
         return NB_FAIL(err, NB_ERR_CONTEXT, "%d tokens do not fit the context of %u; choose a larger one", n,
                        s->context);
     if (flags > NB_LOGITS_ALL)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "flags %u are not those of the last (0) or of all logits (1)", flags);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "flags %u are unknown: take NB_LOGITS_LAST (0) or NB_LOGITS_ALL (1)",
+                       flags);
     for (int32_t i = 0; i < n; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->model->vocabulary)
             return NB_FAIL(err, NB_ERR_ARGUMENT, "token %d is %d; this model's tokens are 0 to %u", i, tokens[i],
@@ -273,7 +274,9 @@ const int32_t *nb_integer_session_logits(const nb_integer_session *s, int32_t *r
 
 int32_t nb_integer_session_choose(const nb_integer_session *s, nb_error *err) {
     if (!s->logits_rows)
-        return NB_FAIL(err, NB_ERR_STATE, "there are no logits to choose by: the prefix is not evaluated");
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "there are no logits to choose from: call nb_integer_session_advance until it returns the "
+                       "number of tokens");
     uint32_t n = s->model->vocabulary, best = 0;
     const int32_t *logits = s->logits + (size_t)(s->logits_rows - 1) * n;
     for (uint32_t i = 1; i < n; i++)

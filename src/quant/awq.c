@@ -34,7 +34,7 @@ static int32_t check_input(const nb_awq_input *in, nb_error *err) {
     NB_TRY(nb_magnitudes_check("the mean |x|", in->mean, in->columns, err));
     NB_TRY(nb_fold_check_sources(in->sources, in->columns, in->n_sources, err));
     if (in->sources && in->n_sources > in->columns)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "%u outputs cannot be the source of %u columns", in->n_sources,
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%u outputs are more than the %u columns that read them", in->n_sources,
                        in->columns);
     return nb_matrix_check("the Hessian's sums", in->hessian, in->columns, in->columns, err);
 }

@@ -57,7 +57,7 @@ void nb_fold_heads(uint32_t heads, uint32_t kv_heads, uint32_t width, uint32_t *
 int32_t nb_fold_check_sources(const uint32_t *sources, uint32_t columns, uint32_t n_sources, nb_error *err) {
     for (uint32_t i = 0; sources && i < columns; i++)
         if (sources[i] >= n_sources)
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "column %u comes from output %u, but there are %u", i, sources[i],
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "column %u reads output %u, but there are only %u", i, sources[i],
                            n_sources);
     return NB_OK;
 }

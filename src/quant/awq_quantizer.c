@@ -39,8 +39,9 @@ static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_h
     if (heads == kv_heads)
         return NB_OK;
     if (!heads || !kv_heads || heads % kv_heads || q->columns % heads)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "%u columns are not %u heads over %u value heads", q->columns, heads,
-                       kv_heads);
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "%u columns cannot be %u heads over %u value heads: each must divide the one before", q->columns,
+                       heads, kv_heads);
     *sources = nb_alloc_items(q->columns, sizeof **sources);
     if (!*sources)
         return nb_memory_refuse("the heads of columns", nb_times(q->columns, sizeof **sources), err);
@@ -66,7 +67,8 @@ static int32_t find_rounding(nb_quantizer *q, const nb_awq_settings *s, const co
     if (s->bits) {
         *r = (nb_rounding){.uniform = &grid->uniform, .group = s->group ? s->group : q->columns};
         if (is_best && r->group % 4)
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "groups of %u columns are no multiple of 4", r->group);
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "groups of %u columns are not possible: take a multiple of 4",
+                           r->group);
         r->rule = is_best ? &grid->rule : NULL;
         return NB_OK;
     }

@@ -16,7 +16,7 @@ static int32_t floats_of(uint32_t source_type, const void *weights, double first
                          nb_error *err) {
     const nb_traits *traits = nb_traits_of(source_type);
     if (source_type != NB_TYPE_F32 && source_type != NB_TYPE_F16 && source_type != NB_TYPE_BF16)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "weights of the type %s are quantized already",
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "weights of the type %s are quantized already; take F32, F16 or BF16",
                        traits ? traits->name : "?");
     float *x = nb_alloc_items(n, sizeof *x);
     if (!x)
@@ -80,8 +80,8 @@ int32_t nb_bnb_rows(uint32_t source_type, const void *weights, double first, uin
         largest[row] = nb_bnb_int8(x + at, columns, NULL, 0, codes + at);
         if (!nb_are_finite(largest + row, 1))
             code = NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                           "LLM.int8() makes weights binary16 first, in which the largest of a row (from weight %l on) "
-                           "has no place",
+                           "the row that begins at weight %l has a weight that is too large for binary16, which "
+                           "LLM.int8() converts weights to",
                            index_of(first, at));
     }
     nb_free(x);

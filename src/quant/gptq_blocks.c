@@ -134,9 +134,8 @@ static int32_t check_order(const nb_quantizer *q, const nb_traits *traits, nb_er
     if (s->order == NB_ORDER_NATURAL || (s->order == NB_ORDER_GROUP_AWARE && s->group == traits->block_weights))
         return NB_OK;
     return NB_FAIL(err, NB_ERR_ARGUMENT,
-                   "blocks of %s are entered one after the other: take the natural order of columns, or the "
-                   "group-aware "
-                   "one with groups of %u",
+                   "blocks of %s must be quantized one after the other: take the natural order of columns, or the "
+                   "group-aware one with groups of %u",
                    traits->name, traits->block_weights);
 }
 

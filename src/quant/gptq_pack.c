@@ -67,7 +67,7 @@ static int32_t pack_int8(const nb_code_format *f, uint32_t part, const void *val
     const uint8_t *codes = values;
     int8_t *signed_codes = out;
     if (part != NB_PART_CODES && part != NB_PART_SCALES)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "int-quantized matrices have codes and scales, and no part %u", part);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "int-quantized matrices have only codes and scales, not part %u", part);
     if (part == NB_PART_SCALES)
         memcpy(out, values, rows * scale_bytes(f));
     else

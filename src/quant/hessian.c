@@ -58,8 +58,9 @@ float *nb_quantizer_hessian(nb_quantizer *q) {
 }
 
 int32_t nb_hessian_check_given(const nb_quantizer *q, nb_error *err) {
-    return q->hessian ? NB_OK
-                      : NB_FAIL(err, NB_ERR_STATE, "no Hessian was given: write it where nb_quantizer_hessian says");
+    return q->hessian
+             ? NB_OK
+             : NB_FAIL(err, NB_ERR_STATE, "no Hessian was given: write it to where nb_quantizer_hessian points");
 }
 
 float *nb_quantizer_mean(nb_quantizer *q) {

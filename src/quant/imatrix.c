@@ -187,7 +187,7 @@ static int32_t read_sums(reader *r, const nb_checkpoint *c, const uint8_t *bytes
     if (!sums && !remove_suffix(&name, ".counts"))
         return NB_OK; /* .in_sum, or a tensor of a later version */
     if (t->type != NB_TYPE_F32 || !name.size)
-        return NB_FAIL(err, NB_ERR_FORMAT, "the importance matrix is damaged: tensor %t is not of F32",
+        return NB_FAIL(err, NB_ERR_FORMAT, "the importance matrix is damaged: tensor %t is not of the type F32",
                        nb_checkpoint_tensor_name(c, t));
     return sums ? add_entry(r, name, bytes + t->at, t->bytes / sizeof(float), err) : NB_OK;
 }

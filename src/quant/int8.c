@@ -14,7 +14,7 @@ nb_uniform_step nb_int8_input(const nb_range *range, bool is_symmetric, uint32_t
 int32_t nb_int8_outliers(const float *largest, uint32_t columns, float threshold, uint32_t *list, nb_error *err) {
     int32_t n = 0;
     if (!(threshold > 0))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "the threshold of outliers is above 0, not %g", (double)threshold);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "the threshold of outliers must be above 0, not %g", (double)threshold);
     NB_TRY(nb_magnitudes_check("the largest |x|", largest, columns, err));
     for (uint32_t i = 0; i < columns; i++)
         if (largest[i] >= threshold)
@@ -32,8 +32,8 @@ int32_t nb_int8_split(const float *w, uint64_t first_row, uint64_t rows, uint32_
         for (uint32_t i = 0; i < columns; i++)
             if (!(__builtin_fabsf(w[row * columns + i]) < 65520)) /* from here on binary16 rounds to infinity */
                 return NB_FAIL(err, NB_ERR_FORMAT,
-                               "the weight in row %l, column %u is %g, which has no place in 16 bits", first_row + row,
-                               i, (double)w[row * columns + i]);
+                               "the weight in row %l, column %u is %g, which is too large for binary16",
+                               first_row + row, i, (double)w[row * columns + i]);
     for (uint64_t row = 0; row < rows; row++) {
         const float *from = w + row * columns;
         most[row] = nb_bnb_int8(from, columns, list, n, codes + row * columns);

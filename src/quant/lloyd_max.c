@@ -137,7 +137,8 @@ static int32_t check(const float *x, const float *importance, size_t n, uint32_t
     NB_TRY(nb_matrix_check("the numbers to be quantized", x, 1, n, err));
     for (size_t i = 0; importance && i < n; i++)
         if (!(importance[i] >= 0 && importance[i] <= 0x1.fffffep127f))
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "the importance of number %z is %g, not finite or below 0", i,
+            return NB_FAIL(err, NB_ERR_ARGUMENT,
+                           "the importance of number %z is %g; it must be finite and not negative", i,
                            (double)importance[i]);
     return NB_OK;
 }

@@ -204,7 +204,7 @@ static int32_t check(const nb_range_observer *o, const nb_range_settings *how, n
     if (how->method > NB_RANGE_DIVERGENCE)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no method %u of choosing a range", how->method);
     if (how->method == NB_RANGE_PERCENTILE && !(how->percentile > 0 && how->percentile <= 100))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "a percentile is above 0 and at most 100, not %g", how->percentile);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a percentile must be above 0 and at most 100, not %g", how->percentile);
     if (how->method > NB_RANGE_PERCENTILE && (how->bits < 2 || how->bits > 8))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "codes have 2 to 8 bits, not %u", how->bits);
     return NB_OK;

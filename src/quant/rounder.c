@@ -116,7 +116,7 @@ int32_t nb_rounder_rows(nb_rounder *r, uint32_t matrix, uint32_t type, uint32_t 
                         const void *weights, uint32_t first_row, uint32_t rows, void *out, double *loss,
                         nb_error *err) {
     if (!nb_rounder_takes(r, type) || matrix >= r->matrices)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "matrix %u of the tensor at hand cannot become type %u", matrix, type);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "matrix %u of this tensor cannot become type %u", matrix, type);
     NB_TRY(nb_weights_check(r->columns, source_type, err));
     rounding p = {.r = r,
                   .source_type = source_type,

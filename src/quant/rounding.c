@@ -15,7 +15,8 @@ uint32_t nb_rounding_group(const nb_rounding *r, uint32_t columns, nb_error *err
     }
     const nb_traits *traits = quantizer_of(r) ? nb_traits_of(r->type) : NULL;
     if (!traits) {
-        nb_fail(err, NB_ERR_ARGUMENT, "nibble writes no blocks of type %u, or it needs neighbours", r->type);
+        nb_fail(err, NB_ERR_ARGUMENT,
+                "nibble does not write blocks of type %u, or the neighbours of its grid are not given", r->type);
         return 0;
     }
     if (!columns || columns % traits->block_weights) {

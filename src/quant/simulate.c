@@ -55,11 +55,12 @@ static int32_t check(const nb_simulation *how, uint32_t rows, uint32_t columns, 
     nb_uniform u = uniform_of(how, 0);
     NB_TRY(nb_uniform_check(&u, err));
     if (how->grid > NB_SIMULATE_CODEBOOK || how->ranges > NB_RANGE_DIVERGENCE)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no grid %u with the range %u", how->grid, how->ranges);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no grid %u whose range is chosen by method %u", how->grid,
+                       how->ranges);
     if (how->grid != NB_SIMULATE_UNIFORM && (how->ranges || how->stochastic))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "only a uniform grid is clipped or rounded at random");
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "only a uniform grid can be clipped or rounded stochastically");
     if (how->ranges == NB_RANGE_PERCENTILE && !(how->percentile > 0 && how->percentile <= 100))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "a percentile is above 0 and at most 100, not %g", how->percentile);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a percentile must be above 0 and at most 100, not %g", how->percentile);
     *groups = nb_uniform_steps(rows, columns, how->whole ? NB_PER_TENSOR : how->group ? how->group : columns, err);
     return *groups ? NB_OK : NB_ERR_ARGUMENT;
 }

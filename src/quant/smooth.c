@@ -22,7 +22,7 @@ static void gather(const float *largest, const float *weights, uint32_t columns,
 static int32_t check(const float *largest, uint32_t columns, const uint32_t *sources, uint32_t n_sources, float alpha,
                      nb_error *err) {
     if (!(alpha >= 0 && alpha <= 1))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "SmoothQuant's alpha is from 0 to 1, not %g", (double)alpha);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "SmoothQuant's alpha must be from 0 to 1, not %g", (double)alpha);
     NB_TRY(nb_magnitudes_check("the largest |x|", largest, columns, err));
     return nb_fold_check_sources(sources, columns, n_sources, err);
 }

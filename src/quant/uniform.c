@@ -14,7 +14,7 @@ int32_t nb_uniform_check(const nb_uniform *u, nb_error *err) {
     if (u->bits < 2 || u->bits > 8)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "codes of a uniform grid have 2 to 8 bits, not %u", u->bits);
     if (u->is_narrow && !u->is_symmetric)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "only a symmetric grid can do without its lowest code");
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "only a symmetric grid can leave out its lowest code");
     if (u->scale_type != NB_TYPE_F32 && u->scale_type != NB_TYPE_F16 && u->scale_type != NB_TYPE_BF16)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "scales of a uniform grid are F32, F16 or BF16, not of type %u",
                        u->scale_type);
@@ -109,7 +109,8 @@ int32_t nb_matrix_check(const char *what, const float *x, uint64_t rows, uint64_
 int32_t nb_magnitudes_check(const char *what, const float *x, uint32_t columns, nb_error *err) {
     for (uint32_t i = 0; i < columns; i++)
         if (!(x[i] >= 0) || !nb_are_finite(x + i, 1))
-            return NB_FAIL(err, NB_ERR_FORMAT, "%s of column %u is %g, not finite or below 0", what, i, (double)x[i]);
+            return NB_FAIL(err, NB_ERR_FORMAT, "%s of column %u is %g; it must be finite and not negative", what, i,
+                           (double)x[i]);
     return NB_OK;
 }
 

@@ -32,7 +32,8 @@ int32_t nb_weights_refuse(uint32_t columns, uint32_t type, const void *weights, 
     while (column + 1 < columns && nb_are_finite(scratch + column, 1))
         column++;
     return NB_FAIL(err, NB_ERR_FORMAT,
-                   "the weights are not finite: row %u, column %u is %s; the file is damaged, or was written so",
+                   "the weights are not finite: row %u, column %u is %s; the file is damaged, or the model was saved "
+                   "that way",
                    first_row + row, column,
                    scratch[column] != scratch[column] ? "NaN"
                    : scratch[column] > 0              ? "infinity"

@@ -34,7 +34,8 @@ int32_t nb_optimizer_check(const nb_train_optimizer *o, nb_error *err) {
                        "and a clip from 0 on",
                        (double)o->epsilon, (double)o->decay, (double)o->clip);
     if (o->steps && o->steps <= o->warmup)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "a warm-up of %u steps leaves nothing of %u steps", o->warmup, o->steps);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "a warm-up of %u steps leaves nothing of %u steps; take a shorter one",
+                       o->warmup, o->steps);
     return NB_OK;
 }
 

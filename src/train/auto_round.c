@@ -29,8 +29,8 @@ static int32_t check_settings(const nb_auto_round_settings *s, nb_error *err) {
     uint64_t tokens = (uint64_t)s->windows * s->window;
     if (!tokens || tokens > INT32_MAX || !s->batch || !s->steps || (uint64_t)s->steps * s->batch > INT32_MAX)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "AutoRound cannot take %u steps of %u windows, of a text of %u windows of %u tokens", s->steps,
-                       s->batch, s->windows, s->window);
+                       "AutoRound cannot do %u steps with %u windows each, on a text of %u windows of %u tokens",
+                       s->steps, s->batch, s->windows, s->window);
     return NB_OK;
 }
 
@@ -148,7 +148,7 @@ static nb_linear *linear_of(nb_auto_round *a, uint32_t i) {
 int32_t nb_auto_round_choose(nb_auto_round *a, uint32_t i, const nb_auto_round_grid *grid, const void *blocks,
                              nb_error *err) {
     if (i >= NB_LAYER_TENSORS || !linear_of(a, i))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %u of a layer is no matrix", i);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %u of a layer is not a matrix", i);
     if (a->passed < a->settings.windows || a->step || a->batch_done)
         return NB_FAIL(err, NB_ERR_STATE, "a grid is chosen after nb_auto_round_pass, and before nb_auto_round_step");
     const nb_derivation *d = &a->layer->derivations[FIRST_TENSOR + i];

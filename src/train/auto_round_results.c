@@ -8,7 +8,9 @@
 static int32_t find(const nb_auto_round *a, uint32_t i, bool has_type, const nb_rounded_matrix **found, nb_error *err) {
     const nb_rounded_matrix *m = i < NB_LAYER_TENSORS ? &a->matrices[i] : NULL;
     if (!m || m->rule == NB_ROUND_NOT || (m->grid.type != NB_TYPE_F32) != has_type || !a->step)
-        return NB_FAIL(err, NB_ERR_STATE, "tensor %u has no such results: choose a grid for it, and take a step", i);
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "tensor %u has no results of this kind: choose such a grid for it, and call nb_auto_round_step",
+                       i);
     *found = m;
     return NB_OK;
 }

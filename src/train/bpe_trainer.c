@@ -226,7 +226,8 @@ int32_t nb_bpe_trainer_begin(nb_bpe_trainer *t, uint32_t vocabulary, uint32_t le
 
 int32_t nb_bpe_trainer_merge(nb_bpe_trainer *t, uint32_t most, nb_error *err) {
     if (!t->vocabulary)
-        return NB_FAIL(err, NB_ERR_STATE, "a tokenizer is trained after nb_bpe_trainer_begin, and not after a failure");
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "call nb_bpe_trainer_begin before merging; after a failure begin with a new trainer");
     uint32_t n = 0;
     for (; n < NB_MIN(most, (uint32_t)INT32_MAX) && t->merges.names.n < t->vocabulary; n++) {
         int32_t merged = nb_merges_next(&t->merges, err);

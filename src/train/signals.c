@@ -14,8 +14,8 @@ int32_t nb_signals_check(const nb_train_signals *s, nb_signals *signals, nb_erro
                        s->inputs, s->input_levels, s->input_minima);
     if (!(s->average >= 0 && s->average < 1) || !(s->rate >= 0 && s->rate <= 1e6f))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "moving averages keep %g and steps learn %g times as fast: take 0 to less than 1, such as 0.99, "
-                       "and 0 to 10^6",
+                       "moving averages keep %g of the old range, and steps learn at %g times the rate; take 0 to less "
+                       "than 1, such as 0.99, and 0 to 10^6",
                        (double)s->average, (double)s->rate);
     if (s->gradient_bits == 1 || s->gradient_bits > 8)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "gradients of %u bits; take 2 to 8, or 0 for F32", s->gradient_bits);

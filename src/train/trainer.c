@@ -213,8 +213,8 @@ static float scale_of(const nb_trainer *t, double norm) {
 
 static int32_t check_steps(uint32_t steps, nb_error *err) {
     return steps < MOST_STEPS ? NB_OK
-                              : NB_FAIL(err, NB_ERR_ARGUMENT, "after %u steps there is none; the most are %u", steps,
-                                        (uint32_t)MOST_STEPS);
+                              : NB_FAIL(err, NB_ERR_ARGUMENT, "after %u steps there are no more: the most are %u",
+                                        steps, (uint32_t)MOST_STEPS);
 }
 
 static void step_group(nb_trainer *t, const nb_parameter_group *group, float scale) {

@@ -9,7 +9,8 @@ uint32_t nb_train_tensors_of(const nb_train_shape *shape, nb_error *err) {
 int32_t nb_train_tensor_of(const nb_train_shape *shape, uint32_t index, nb_train_tensor *tensor, nb_error *err) {
     NB_TRY(nb_train_check_shape(shape, err));
     if (index >= nb_train_count_tensors(shape))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %u of %u", index, nb_train_count_tensors(shape));
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there is no tensor %u; the model has %u", index,
+                       nb_train_count_tensors(shape));
     nb_train_describe(shape, index, tensor);
     return NB_OK;
 }

@@ -96,8 +96,8 @@ static int32_t find_blocks(const nb_train_tensor *tensor, uint32_t type, blocks 
     const nb_traits *traits = nb_traits_of(type);
     uint64_t weights = (uint64_t)tensor->rows * tensor->columns;
     if (!traits || tensor->columns % traits->block_weights)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "%s has %u columns, which no blocks of type %u (%s) make up", tensor->name,
-                       tensor->columns, type, traits ? traits->name : "unknown");
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%s has %u columns, which are not whole blocks of type %u (%s)",
+                       tensor->name, tensor->columns, type, traits ? traits->name : "unknown");
     *b = (blocks){
         .type = type,
         .traits = traits,

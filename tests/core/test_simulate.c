@@ -148,7 +148,7 @@ static void check_refusals(void) {
     check_refused((nb_simulation){.bits = 9}, "2 to 8 bits, not 9");
     check_refused((nb_simulation){.bits = 4, .group = 48}, "groups of 48 columns do not divide rows of 128");
     check_refused((nb_simulation){.bits = 4, .grid = 3}, "no grid 3");
-    check_refused((nb_simulation){.bits = 4, .ranges = 5}, "the range 5");
+    check_refused((nb_simulation){.bits = 4, .ranges = 5}, "by method 5");
     check_refused((nb_simulation){.bits = 4, .ranges = NB_RANGE_PERCENTILE}, "a percentile");
     check_refused((nb_simulation){.bits = 4, .grid = NB_SIMULATE_LOG, .stochastic = 1}, "only a uniform grid");
     float x[MOST], kept[MOST];

@@ -94,8 +94,8 @@ static void check_order(const whole *all) {
     expect(nb_walk_observe(walk, 0, NB_WALK_MEANS, TOKENS, &err), NB_ERR_STATE, &err, "token 40");
     CHECK(nb_walk_pass(walk, 0, &err) == WINDOW, "%s", err.message);
     expect(nb_walk_pass(walk, 0, &err), NB_ERR_STATE, &err, "another number");
-    expect(nb_walk_observe(walk, 0, NB_WALK_MEANS, 0, &err), NB_ERR_STATE, &err, "pass has begun");
-    expect(nb_walk_layer(walk, all->model, 0, &err), NB_ERR_STATE, &err, "the one before is not done");
+    expect(nb_walk_observe(walk, 0, NB_WALK_MEANS, 0, &err), NB_ERR_STATE, &err, "have passed through it");
+    expect(nb_walk_layer(walk, all->model, 0, &err), NB_ERR_STATE, &err, "the layer before is not finished");
     CHECK(nb_walk_pass(walk, WINDOW, &err) == TOKENS, "%s", err.message);
     expect(nb_walk_pass(walk, TOKENS, &err), NB_ERR_STATE, &err, "nb_walk_layer comes first");
     nb_walk_free(walk);
@@ -111,13 +111,13 @@ static void check_two_parts(const whole *all) {
     nb_walk *walk = begun(all, &err);
     CHECK(nb_walk_layer(walk, all->model, 0, &err) == 4, "%s", err.message);
     CHECK(nb_walk_pass_part(walk, 0, &err) == WINDOW, "%s", err.message);
-    expect(nb_walk_pass(walk, WINDOW, &err), NB_ERR_STATE, &err, "begun by nb_walk_pass");
+    expect(nb_walk_pass(walk, WINDOW, &err), NB_ERR_STATE, &err, "cannot use both");
     CHECK(nb_walk_pass_part(walk, WINDOW, &err) == TOKENS, "%s", err.message);
     expect(observe(walk, 1, NB_WALK_MEANS, &err), NB_ERR_STATE, &err, "have passed the part of layer 0 with group 1");
     expect(observe(walk, NB_WALK_ALL, NB_WALK_MEANS, &err), NB_ERR_STATE, &err, "have passed the part of layer 0");
-    expect(nb_walk_note(walk, &err), NB_ERR_STATE, &err, "note outputs before");
-    expect(nb_walk_layer(walk, all->model, 0, &err), NB_ERR_STATE, &err, "the one before is not done");
-    expect(nb_walk_layer(walk, all->model, 1, &err), NB_ERR_STATE, &err, "the one before is not done");
+    expect(nb_walk_note(walk, &err), NB_ERR_STATE, &err, "compare outputs before");
+    expect(nb_walk_layer(walk, all->model, 0, &err), NB_ERR_STATE, &err, "the layer before is not finished");
+    expect(nb_walk_layer(walk, all->model, 1, &err), NB_ERR_STATE, &err, "the layer before is not finished");
     CHECK(observe(walk, 2, NB_WALK_MEANS, &err) == TOKENS, "%s", err.message);
     CHECK(nb_walk_pass(walk, 0, &err) == WINDOW, "%s", err.message);
     CHECK(nb_walk_pass(walk, WINDOW, &err) == TOKENS, "%s", err.message);
