@@ -1,4 +1,4 @@
-/* Weights and correlated inputs for tests of GPTQ, as tests/oracles/gptq_vectors.py makes them. */
+/* Weights and correlated inputs for tests of GPTQ, the same as in tests/oracles/gptq_vectors.py. */
 #ifndef NB_GPTQ_INPUTS_H
 #define NB_GPTQ_INPUTS_H
 
@@ -10,7 +10,7 @@
 enum { TEST_ROWS = 32, TEST_COLUMNS = 256, TEST_TOKENS = 384 };
 #define TEST_SEED 2463534242u
 
-/* Sums of three numbers within -1 ... 1, over 32. */
+/* Sums of three random numbers within -1 ... 1, divided by 32. */
 static inline void test_fill_weights(uint32_t *seed, float *w) {
     for (int i = 0; i < TEST_ROWS * TEST_COLUMNS; i++) {
         float a = test_random_float(seed), b = test_random_float(seed), c = test_random_float(seed);
@@ -18,7 +18,7 @@ static inline void test_fill_weights(uint32_t *seed, float *w) {
     }
 }
 
-/* X^T X. Inputs are whole numbers, each one three quarters of its neighbour and something new, times 1 to 5. */
+/* X^T X. Inputs are integers: three quarters of the neighbour plus a random number, times 1 to 5. */
 static inline void test_fill_hessian(uint32_t *seed, uint32_t dead, float *h) {
     int32_t *x = nb_alloc(sizeof *x * TEST_TOKENS * TEST_COLUMNS);
     for (int32_t t = 0; t < TEST_TOKENS; t++)

@@ -9,7 +9,7 @@
 #include "check.h"
 #include "random.h"
 
-/* Feeds a GGUF in pieces of random sizes; returns the GGUF of its integers, to be freed, or NULL and *err. */
+/* Feeds a GGUF in pieces of random sizes. Returns the GGUF of integers, which the caller frees, or NULL and *err. */
 static inline uint8_t *test_integers_of(const uint8_t *file, size_t size, size_t *out_size, nb_error *err) {
     uint32_t seed = 9;
     size_t capacity = 2 * size + (1 << 16);

@@ -1,4 +1,4 @@
-/* AutoRound against the library auto-round (tests/oracles/auto_round_vectors.py), and what must hold of its results. */
+/* AutoRound against the library auto-round (tests/oracles/auto_round_vectors.py), and properties of its results. */
 #include "train_inputs.h"
 
 #include "../../src/base/numbers.h"
@@ -62,12 +62,13 @@ static double step(nb_auto_round *a) {
 
 /* ---- against the library ----------------------------------------------------------------------------------------- */
 
-enum { UNKNOWN = 2 }; /* a sign */
+enum { UNKNOWN = 2 }; /* instead of a sign */
 
-/* After so many steps signs may differ whose gradients are next to zero, and what follows then differs a little. */
+/* After so many steps, signs of gradients near zero may differ, and later results then differ a little. */
 enum { SAME = 16 };
 
-/* Signs of a matrix's gradients, by where the first step has moved the parameters. A and B were 1, their largest. */
+/* Compares the signs of a matrix's gradients, which show in how the first step moved the parameters. A and B were 1, so
+ * they can only have moved down. */
 static uint32_t count_other_signs(const nb_rounded_matrix *m, float rate, const int8_t *v, const int8_t *of_a,
                                   const int8_t *of_b) {
     uint32_t wrong = 0;
@@ -80,7 +81,7 @@ static uint32_t count_other_signs(const nb_rounded_matrix *m, float rate, const 
     return wrong;
 }
 
-/* Of each matrix, what the file has: NULL of a norm. */
+/* The file's numbers for each matrix; NULL for a norm. */
 typedef struct expected {
     const int8_t *signs[NB_LAYER_TENSORS];  /* with respect to V, A, B */
     const uint8_t *codes[NB_LAYER_TENSORS]; /* of the best step */
@@ -177,7 +178,7 @@ static layer check_library(nb_pool *pool) {
 
 /* ---- against itself ---------------------------------------------------------------------------------------------- */
 
-/* The mean squared difference of what the layer puts out with these weights, for the rounded layer's inputs. */
+/* The loss with these weights: the mean squared difference of outputs, for the rounded layer's inputs. */
 static double loss_with(const layer *l, const nb_auto_round *a, float *const *weights) {
     nb_auto_round *other = new_layer(NULL, l);
     nb_train_tensor tensor;
@@ -199,7 +200,7 @@ static double loss_with(const layer *l, const nb_auto_round *a, float *const *we
     return sum / n;
 }
 
-/* Of a K type: blocks of the matrix, rounded to nearest. */
+/* Blocks of a K type, rounded to nearest. */
 static void *blocks_of(const nb_auto_round *a, uint32_t i, uint32_t type) {
     const nb_train_tensor *t = &a->layer->tensors[1 + i];
     const nb_traits *traits = nb_traits_of(type);
@@ -212,7 +213,7 @@ static void *blocks_of(const nb_auto_round *a, uint32_t i, uint32_t type) {
     return blocks;
 }
 
-/* Codes of groups of 32, and what they stand for, which is returned. */
+/* Reads codes of groups of 32. Returns the weights that they mean. */
 static float *codes_of(const nb_auto_round *a, uint32_t i) {
     nb_error err = {0};
     const nb_rounded_matrix *m = &a->matrices[i];
@@ -228,7 +229,7 @@ static float *codes_of(const nb_auto_round *a, uint32_t i) {
     return weights;
 }
 
-/* What the blocks stand for: by the levels and codes, and by the type's own decoder, which is returned. */
+/* Decodes blocks by levels and codes, and by the type's own decoder, whose result is returned. */
 static float *decoded(const nb_auto_round *a, uint32_t i) {
     nb_error err = {0};
     const nb_rounded_matrix *m = &a->matrices[i];
@@ -248,7 +249,7 @@ static float *decoded(const nb_auto_round *a, uint32_t i) {
     return weights;
 }
 
-/* Blocks and codes stand for the weights whose loss was the least one. Some matrices stay as they are. */
+/* Blocks and codes mean the weights with the least loss. Some matrices are not rounded. */
 static void check_results(nb_pool *pool, layer l, uint32_t type, uint32_t bits, uint32_t symmetric) {
     nb_error err = {0};
     nb_auto_round_grid grid = {type, bits, 32, symmetric, 0};
@@ -277,8 +278,8 @@ static void check_results(nb_pool *pool, layer l, uint32_t type, uint32_t bits, 
     nb_auto_round_free(a);
 }
 
-/* What is learned of a layer does not depend on the layers before it, so a run that was interrupted goes on with the
- * same bits. Batches of 3 of 4 windows depend on their order. */
+/* What is learned for a layer does not depend on the layers before it, so an interrupted run continues with the same
+ * bits. The order of windows matters here, as batches have 3 of 4 windows. */
 static void check_second_layer(layer l) {
     nb_auto_round_grid grid = {.type = NB_TYPE_Q4_0};
     double losses[64];
@@ -358,7 +359,7 @@ static void check_refusals(layer l) {
 }
 
 #ifdef NB_NATIVE
-/* Where memory ends, it is an error, and nothing leaks. */
+/* Each allocation that fails is an error, and nothing leaks. */
 static void check_memory(layer l) {
     nb_auto_round_grid grid = {.type = NB_TYPE_Q4_0};
     uint64_t nth = 0, left;

@@ -80,7 +80,7 @@ static void check_search(const sample *s, nb_pool *pool) {
               (double)scales[i], (double)s->scales[i]);
 }
 
-/* Groups between which autoawq sees no difference but that of its sums may get another limit: none does. */
+/* The limits could differ from autoawq's only where the errors of two limits are nearly equal. None differs. */
 static void check_clip(const sample *s, nb_pool *pool) {
     uint32_t columns = s->input.columns, groups = columns / s->group;
     float *w = nb_alloc(s->rows * columns * sizeof *w);
@@ -102,8 +102,7 @@ static void check_clip(const sample *s, nb_pool *pool) {
     nb_free(w);
 }
 
-/* What is left of the weights after rounding, minus the weights: back [rows][columns] was made of weights times
- * scales. */
+/* The output error. back [rows][columns]: the rounded weights times scales. */
 static double error_after(const sample *s, float *back, const float *scales) {
     uint32_t columns = s->input.columns;
     for (uint32_t i = 0; i < s->rows * columns; i++)
@@ -111,7 +110,7 @@ static double error_after(const sample *s, float *back, const float *scales) {
     return nb_output_error(back, s->rows, s->input.hessian, columns);
 }
 
-/* Rows of blocks as nb_quantizer_rows rounds them to nearest, when the inputs over the scales were observed. */
+/* The output error of blocks that nb_quantizer_rows rounds to nearest, with the observations of inputs / scales. */
 static double rounded_error(const sample *s, uint32_t flags, const float *scaled, const float *scales) {
     uint32_t columns = s->input.columns, n = s->rows * columns;
     nb_error err = {0};
@@ -133,8 +132,8 @@ static double rounded_error(const sample *s, uint32_t flags, const float *scaled
     return error;
 }
 
-/* Before an encoder of GGUF's types: it loses less with the scales than without, and as much as the search has said, by
- * either of its searches. */
+/* For an encoder of GGUF's types: the loss with scales is smaller than without, and is what the search has reported,
+ * with both of the encoder's searches. */
 static void check_blocks(const sample *s) {
     float scales[MOST], scaled[MOST * MOST];
     for (uint32_t flags = NB_ROWS_PLAINLY; flags <= NB_ROWS_BEST; flags++) {
@@ -152,7 +151,7 @@ static void check_blocks(const sample *s) {
     }
 }
 
-/* Clipping before an encoder that does not search for the range. */
+/* Clipping for an encoder that does not search for the range. */
 static void check_clipped_blocks(const sample *s) {
     float scales[MOST], clipped[MOST * MOST];
     uint8_t scratch[MOST * 4];
@@ -170,7 +169,7 @@ static void check_clipped_blocks(const sample *s) {
     CHECK(error <= found.error, "Q8_0, clipped: %g, before %g", error, found.error);
 }
 
-/* Columns that come from one output get one scale, and folding both ways leaves the product. */
+/* Columns that read the same output get the same scale, and folding both ways does not change the product. */
 static void check_sources(const sample *s) {
     enum { HEADS = 4, KV_HEADS = 2, WIDTH = 16 };
     uint32_t sources[HEADS * WIDTH];
@@ -242,7 +241,7 @@ static void check_packing(nb_cursor *in) {
           "%s", err.message);
 }
 
-/* A norm, divided by the fitted scales, is what a file of the type holds; the scales are close to what they were. */
+/* A norm divided by the fitted scales can be stored exactly in the type, and the scales change only a little. */
 static void check_fitted(uint32_t type, float less) {
     enum { N = 64 };
     float norm[N], scales[N], before[N], divided[N];
@@ -352,7 +351,7 @@ static void check_refused(void) {
           "%s", err.message);
 }
 
-/* Columns that were never seen cost nothing, however they are rounded. Sums that F32 does not hold are an error. */
+/* Errors in columns whose inputs were always 0 cost nothing. Sums beyond F32 are an error. */
 static void check_unseen(void) {
     enum { N = 256, ROWS = 2 };
     static const uint32_t types[] = {NB_TYPE_Q4_0, NB_TYPE_Q4_1,  NB_TYPE_Q5_1, NB_TYPE_IQ4_NL, NB_TYPE_IQ4_XS,
@@ -371,7 +370,7 @@ static void check_unseen(void) {
         h[0] = 0;
         CHECK(search(NULL, &input, &r, true, w, ROWS, scales, &found, &err) == 0 && found.error == 0, "type %u: %s, %g",
               r.type, err.message, found.error);
-        h[0] = 1; /* all other columns were never seen */
+        h[0] = 1; /* the inputs of all other columns were 0 */
         CHECK(search(NULL, &input, &r, true, w, ROWS, scales, &found, &err) == 0 && isfinite(found.plain) &&
                   found.error <= found.plain,
               "type %u: %s, %g", r.type, err.message, found.plain);
@@ -386,7 +385,7 @@ static void check_unseen(void) {
           "%s", err.message);
 }
 
-/* Of columns that are no multiple of four, and rows no multiple of eight, as its definition says. */
+/* nb_output_error against its definition, for columns not a multiple of 4 and rows not a multiple of 8. */
 static void check_output_error(void) {
     enum { ROWS = 11, COLUMNS = 7 };
     float e[ROWS][COLUMNS], h[COLUMNS][COLUMNS];
@@ -405,7 +404,7 @@ static void check_output_error(void) {
     CHECK(fabs(got / want - 1) < 1e-9, "%g, not %g", got, want);
 }
 
-/* Threads change nothing, not the last bit. */
+/* The number of threads changes nothing, not even the last bit. */
 static void check_threads(const sample *s) {
     float one[MOST], three[MOST];
     nb_awq_found a, b;
@@ -445,8 +444,8 @@ static double coded_error(const sample *s, const nb_code_format *format, const f
     return error;
 }
 
-/* The error that the search tells is that of the codes that nb_quantizer_codes makes then; by the better search of
- * their scales, too, whose ranges test_gptq_folder.c has from GPTQModel. */
+/* The error that the search reports is that of the codes that nb_quantizer_codes then makes, also with the search for
+ * their scales. */
 static void check_best_codes(const sample *s, nb_quantizer *q, const float *weights, double without) {
     nb_error err = {0};
     nb_awq_settings settings = {.bits = s->bits, .group = s->group, .flags = NB_ROWS_BEST};
@@ -468,7 +467,8 @@ static void check_best_codes(const sample *s, nb_quantizer *q, const float *weig
     nb_free(w);
 }
 
-/* The header's functions, from observations to codes: less error than rounding, by as much as the search said. */
+/* The functions of nibble_quantize.h, from observations to codes: the error is smaller than without scales, as
+ * reported. */
 static void check_quantizer(const sample *s) {
     uint32_t columns = s->input.columns, n = s->rows * columns;
     nb_error err = {0};

@@ -1,4 +1,4 @@
-/* bitsandbytes' codes and scales, as its folders have them, against the library's own (bitsandbytes_vectors.py). */
+/* bitsandbytes' codes and scales, as its folders store them, against the library (bitsandbytes_vectors.py). */
 #include "../../src/base/cursor.h"
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
@@ -12,7 +12,7 @@
 
 enum { MOST = 4096, MOST_ROWS = 16 };
 
-/* The next n bytes of the file are these; then it goes on at a multiple of 4. */
+/* Compares with the next n bytes of the file, and skips to a multiple of 4. */
 static void check_next(nb_cursor *in, const void *got, size_t n, const char *what, uint32_t matrix) {
     const uint8_t *want = nb_cursor_bytes(in, NB_ROUND_UP((uint64_t)n, 4u)), *bytes = got;
     size_t i = 0;
@@ -21,7 +21,7 @@ static void check_next(nb_cursor *in, const void *got, size_t n, const char *wha
     CHECK(want && i == n, "%s of matrix %u: byte %u of %u differs", what, matrix, (unsigned)i, (unsigned)n);
 }
 
-/* offset, codes, nested absmax of n scales, and what these stand for. */
+/* The offset, codes and nested absmax of n scales, and the scales that these mean. */
 static void check_scales(nb_cursor *in, const float *absmax, uint32_t n, uint32_t matrix) {
     static uint8_t codes[MOST];
     static float again[MOST], nested[MOST / 256], map[256];
@@ -42,7 +42,7 @@ static void check_int8(nb_cursor *in, const float *w, uint32_t rows, uint32_t co
     static int8_t codes[MOST];
     float largest[MOST_ROWS];
     nb_error err;
-    /* of the weights as they are, which only LLM.int8() on other numbers than its own would take */
+    /* codes of weights that were not converted to binary16, which are not used here */
     nb_cursor_bytes(in, 4ull * rows + NB_ROUND_UP((uint64_t)rows * columns, 4u));
     int32_t code = nb_bnb_rows(NB_TYPE_F32, w, 0, rows, columns, codes, largest, &err);
     if (!fits) {
@@ -54,7 +54,7 @@ static void check_int8(nb_cursor *in, const float *w, uint32_t rows, uint32_t co
     check_next(in, codes, (size_t)rows * columns, "codes of int8", matrix);
 }
 
-/* In slices, as the caller does it. */
+/* In slices, as in web/worker. */
 static void check_codes(nb_cursor *in, uint32_t type, uint32_t block, const float *w, uint32_t n, float *absmax,
                         uint32_t matrix) {
     static uint8_t codes[MOST / 2 + 1];

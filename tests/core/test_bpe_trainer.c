@@ -1,5 +1,5 @@
-/* Training a tokenizer against the library tokenizers (tests/oracles/bpe_vectors.py), with the text in pieces of any
- * size, and what is refused. */
+/* Training a tokenizer against the library tokenizers (tests/oracles/bpe_vectors.py), with text in pieces of any size;
+ * and what is refused. */
 #include "check.h"
 #include "random.h"
 
@@ -12,7 +12,7 @@
 
 enum { TEXTS, ALL, JOINED, RANDOM }; /* the sources of bpe.bin */
 
-/* What the trainer is given: texts.bin, or a random text. */
+/* A text for the trainer: of texts.bin, or random. */
 typedef struct source {
     uint32_t kind, by_lines;
     const uint8_t *texts;
@@ -62,7 +62,7 @@ static void check_tokens(const nb_bpe_trainer *t, nb_cursor *in, uint32_t index,
     uint32_t n = nb_cursor_u32(in);
     CHECK(nb_bpe_trainer_tokens(t) == n, "case %u in pieces of %z: %u tokens instead of %u", index, piece,
           nb_bpe_trainer_tokens(t), n);
-    bool right = true; /* only the first wrong token is told */
+    bool right = true; /* only the first wrong token is reported */
     for (uint32_t i = 0; i < n; i++) {
         char name[2048];
         size_t size = nb_cursor_u16(in);
@@ -97,7 +97,7 @@ static void check_facts(const nb_bpe_trainer *t, nb_cursor *in, uint32_t index, 
           facts.words, facts.distinct, facts.broken, words, distinct, broken);
 }
 
-/* A case of the file: what to give, and how to train. */
+/* A case of the file: the texts, and how to train. */
 typedef struct bpe_case {
     source source;
     uint32_t pattern, vocabulary, least;
@@ -128,7 +128,7 @@ static bpe_case read_case(nb_cursor *in, const uint8_t *texts, size_t texts_size
     return c;
 }
 
-/* NULL and *err where it fails. */
+/* NULL, with *err, if it fails. */
 static nb_bpe_trainer *train(const bpe_case *c, size_t piece, nb_error *err) {
     nb_bpe_trainer *t = nb_bpe_trainer_new(c->pattern, c->source.by_lines, err);
     int32_t code = t ? NB_OK : err->code;
@@ -184,7 +184,7 @@ static void check_refusals(void) {
 }
 
 #ifdef NB_NATIVE
-/* Each allocation fails once: there is an error that says so, and the sanitizers find nothing. */
+/* Each allocation fails once: that is an error, and the sanitizers find nothing. */
 static void check_memory(const bpe_case *c) {
     uint64_t nth = 1;
     for (bool reached = true; reached; nth++) {
@@ -199,7 +199,7 @@ static void check_memory(const bpe_case *c) {
     CHECK(nth > 30, "only %u allocations", (uint32_t)nth);
 }
 
-/* A piece for which there was no memory can come again. Where counting its words failed, some are counted already. */
+/* A piece that did not fit into memory can be given again. After a failure while words were counted, nothing can. */
 static void check_retries(void) {
     nb_error err = {0};
     static const uint8_t text[] = "words of a text, of which some are in it twice: words of a text";

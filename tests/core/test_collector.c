@@ -1,5 +1,5 @@
-/* What a session tells of a text: scores are those of its logits, in batches of any size; an importance matrix that is
- * written in either format is read again. (tests/js/imatrix.test.js compares both with the reference's numbers.) */
+/* Scores of a text equal those computed from its logits, in batches of any size. An importance matrix that is written
+ * in either format can be read again. (tests/js/imatrix.test.js compares both with llama.cpp's numbers.) */
 #include "../../src/models/session.h"
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/ops.h"
@@ -117,7 +117,7 @@ static nb_imatrix *written(const nb_collector *c, uint32_t format, nb_error *err
     return m;
 }
 
-/* layers * matrices entries, one of which is `name`, of so many columns and matrices. */
+/* A model: the number of entries, and one of them with its columns and matrices. */
 typedef struct model_file {
     const char *path;
     uint32_t entries;
@@ -153,7 +153,7 @@ static void check_collected(const model_file *f) {
     nb_model_free(m);
 }
 
-/* Against F64, at lengths around what is added up at once. */
+/* Against F64, at lengths around the number of terms that are added up together. */
 static void check_sums(void) {
     static const uint32_t lengths[] = {1, 3, 4, 5, 255, 256, 257, 1000};
     static float x[1000];

@@ -1,4 +1,4 @@
-/* GPTQ: what GPTQModel makes of the same weights and Hessians (tests/oracles/gptq_vectors.py). */
+/* GPTQ against GPTQModel with the same weights and Hessians (tests/oracles/gptq_vectors.py). */
 #include "check.h"
 #include "gptq_inputs.h"
 
@@ -13,7 +13,7 @@ static const char VECTORS[] = "tests/fixtures/formats/gptq.bin";
 typedef struct oracle_case {
     uint32_t bits, group, symmetric, order, dead;
     float search;
-    double error, plain_error; /* GPTQModel's, and without the changes that the script tells */
+    double error, plain_error; /* of GPTQModel with the script's changes, and without them */
     uint32_t groups;
     const uint8_t *codes, *scales, *zeros, *columns;
 } oracle_case;
@@ -46,14 +46,14 @@ static bool read_case(nb_cursor *in, oracle_case *c) {
     return CHECK(!in->is_short, "%s is cut off", VECTORS);
 }
 
-/* Weights that calibration never saw stay what they are here; GPTQModel makes zeros of them. */
+/* Clears the columns whose inputs were always 0. GPTQModel makes zeros of them, and nibble rounds them. */
 static void clear_dead(float *w, uint32_t dead) {
     for (uint32_t i = 0; dead && i < TEST_ROWS * TEST_COLUMNS; i++)
         if (i % TEST_COLUMNS % dead == dead - 1)
             w[i] = 0;
 }
 
-/* The output error over that of GPTQModel as it is; 0 if there is none. */
+/* The output error divided by that of unchanged GPTQModel; 0 if that is 0. */
 static double check_case(const oracle_case *c, nb_quantizer *q, float *w) {
     static uint8_t codes[TEST_ROWS * TEST_COLUMNS], zeros[TEST_ROWS * TEST_COLUMNS / 32];
     static uint16_t scales[TEST_ROWS * TEST_COLUMNS / 32];
@@ -141,7 +141,7 @@ static void test_oracle(void) {
         test_fill_hessian(&seed, c.dead, nb_quantizer_hessian(q));
         sum += check_case(&c, q, w);
     }
-    /* one matrix's error is a matter of chance to some percent: of many the mean tells */
+    /* the error of one matrix varies by some percent by chance, so the mean of many is compared */
     CHECK(sum > 0 && sum <= 1.005 * cases, "the errors are %g times GPTQModel's in the mean", sum / cases);
     for (uint32_t n = nb_cursor_u32(&in), i = 0; i < n; i++)
         check_packing(&in);

@@ -1,5 +1,5 @@
-/* GPTQ onto GGUF's types: where codes lie, less output error than rounding to nearest for each type, the same bytes
- * whatever the threads, and inputs that could go wrong. */
+/* GPTQ for GGUF's types: the layout of codes, less output error than rounding to nearest for each type, the same bytes
+ * for any number of threads, and difficult inputs. */
 #include "check.h"
 #include "gptq_inputs.h"
 
@@ -26,12 +26,12 @@ static nb_quantizer *quantizer_of(nb_pool *pool, uint32_t dead) {
 
 /* ---- layouts ---------------------------------------------------------------------------------------------------- */
 
-/* What a code stands for, over what the least one and the next one do. */
+/* The number that a code means. */
 static float number_of(const nb_code_layout *l, int32_t code) {
     return l->whole ? (float)l->whole[code] : l->real ? l->real[code] : (float)code;
 }
 
-/* Puts every code at every place: the dequantizer must find it there, and nowhere else. */
+/* Puts every code at every place. The dequantizer must find it there, and nowhere else. */
 static void test_layout(uint32_t type, const nb_code_layout *l) {
     const nb_traits *traits = nb_traits_of(type);
     _Alignas(8) uint8_t block[512];
@@ -51,7 +51,7 @@ static void test_layout(uint32_t type, const nb_code_layout *l) {
             traits->dequantize(block, before, n);
             nb_put_code(l, i, (uint32_t)code, block);
             wrong += nb_code_at(l, i, block) != (uint32_t)code;
-            /* on the line through the first and the last, to some roundings */
+            /* on the line through the first and the last number, up to rounding errors */
             float part =
                 (number_of(l, code) - number_of(l, l->least)) / (number_of(l, l->most) - number_of(l, l->least));
             float want = first[i] + part * (before[i] - first[i]);
@@ -107,7 +107,7 @@ static void test_without_feedback(nb_quantizer *q) {
     nb_free(memory);
 }
 
-/* ---- the same whatever the threads ------------------------------------------------------------------------------ */
+/* ---- threads ------------------------------------------------------------------------------ */
 
 static void test_threads_agree(void) {
     nb_error err;
@@ -118,7 +118,7 @@ static void test_threads_agree(void) {
         if (test_factor(q, &settings)) {
             memset(blocks, 0, sizeof blocks);
             int32_t code = nb_quantizer_rows(q, NB_TYPE_Q4_K, 0, NB_TYPE_F32, weights, 0, 5, blocks, &err);
-            size_t five = 5 * sizeof(nb_block_q4_k); /* slices give what the whole gives */
+            size_t five = 5 * sizeof(nb_block_q4_k); /* slices give the same bytes as the whole */
             code = code ? code
                         : nb_quantizer_rows(q, NB_TYPE_Q4_K, 0, NB_TYPE_F32, weights + 5 * COLUMNS, 5, ROWS - 5,
                                             blocks + five, &err);
@@ -170,7 +170,8 @@ static void test_factorization(nb_quantizer *q, uint32_t order) {
     nb_free(u);
 }
 
-/* ---- what could go wrong ---------------------------------------------------------------------------------------- */
+/* ---- difficult inputs and errors
+ * ---------------------------------------------------------------------------------------- */
 
 static void expect_rows(nb_quantizer *q, uint32_t type, int32_t want, const char *words) {
     nb_error err = {0};
@@ -184,7 +185,7 @@ static void expect_prepare(nb_quantizer *q, nb_gptq_settings settings, int32_t w
     CHECK(code == want && test_contains(err.message, words), "%d: %s", code, err.message);
 }
 
-/* Rounding to nearest needs no Hessian, whose memory is large; all else says that there is none. */
+/* Rounding to nearest needs no Hessian. Everything else is refused without one. */
 static void test_without(void) {
     nb_error err = {0};
     nb_quantizer *q = nb_quantizer_new(NULL, COLUMNS, &err);
@@ -204,7 +205,7 @@ static void test_without(void) {
     nb_quantizer_free(q);
 }
 
-/* A preparation that fails leaves nothing that could be taken for the one before. */
+/* After a failed nb_quantizer_prepare, the results of an earlier one are not used. */
 static void test_failed_again(void) {
     nb_error err = {0};
     nb_quantizer *q = quantizer_of(NULL, 0);
@@ -251,8 +252,8 @@ static void test_refusals(void) {
     nb_quantizer_free(q);
 }
 
-/* Columns that were never seen are rounded to nearest; blocks of zeros stay zeros; a Hessian of nothing but zeros
- * rounds all to nearest. */
+/* Columns whose inputs were always 0 are rounded to nearest. Blocks of zeros stay zeros. A Hessian of zeros rounds
+ * everything to nearest. */
 static void test_empty(void) {
     nb_error err;
     nb_quantizer *q = quantizer_of(NULL, 1); /* every column is dead */
@@ -278,7 +279,7 @@ static void test_empty(void) {
     nb_quantizer_free(q);
 }
 
-/* tr(E H E^T) of the weights as Q4_0, whose columns 3, 7, ... were never seen. */
+/* tr(E H E^T) of the weights as Q4_0. The inputs of columns 3, 7, ... are 0. */
 static double error_of(nb_quantizer *q, uint32_t flags) {
     nb_error err;
     CHECK(nb_quantizer_rows(q, NB_TYPE_Q4_0, flags, NB_TYPE_F32, weights, 0, ROWS, blocks, &err) == NB_OK, "%s",
@@ -286,9 +287,8 @@ static double error_of(nb_quantizer *q, uint32_t flags) {
     return nb_quantizer_error(q, NB_TYPE_F32, weights, NB_TYPE_Q4_0, blocks, ROWS, &err);
 }
 
-/* Without damping the scale of a block serves the columns that were seen: large weights of others do not change it.
- * (The reference's search tries scales about the one that fits the largest weight, whatever it counts. So this takes
- * the best search.) */
+/* Without damping, a block's scale does not depend on large weights in columns whose inputs are 0. (This uses the wider
+ * search. llama.cpp's search tries scales near the one for the largest weight, even if that weight does not count.) */
 static void test_unseen(void) {
     nb_quantizer *q = quantizer_of(NULL, 4);
     nb_gptq_settings settings = {0, NB_ORDER_NATURAL, 0};
@@ -306,7 +306,7 @@ static void test_unseen(void) {
     nb_quantizer_free(q);
 }
 
-/* 10 inputs of 256 columns: without damping H is singular, and some is added. One that no sum of squares can be is an
+/* With 10 inputs of 256 columns H is singular, and damping is added. A matrix that is not a sum of x x^T is an
  * error. */
 static void test_singular(void) {
     nb_error err = {0};
@@ -338,7 +338,7 @@ static void test_singular(void) {
 }
 
 #ifdef NB_NATIVE
-/* Each allocation in turn fails: an error that says so, and nothing leaks. */
+/* Each allocation fails once: that is an error, and nothing leaks. */
 static void test_no_memory_left(void) {
     for (uint64_t nth = 1; nth < 12; nth++) {
         nb_error err = {0};

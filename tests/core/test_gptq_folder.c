@@ -1,5 +1,5 @@
-/* What the quantizer packs for folders, the converter reads: the GGUF that it makes of such a folder has the weights
- * that the quantizer says its codes stand for. */
+/* The quantizer packs tensors for a folder, and the converter reads the folder. The weights of the converter's GGUF
+ * must be those that the quantizer reports for its codes. */
 #include "check.h"
 #include "gptq_inputs.h"
 
@@ -75,7 +75,7 @@ typedef struct tensor {
 
 enum { GROUPS_OF_COLUMNS = NB_PART_SCALES + 1 };
 
-/* The tensors of the format; returns how many. */
+/* Lists the tensors of the format. Returns how many. */
 static uint32_t list_tensors(tensor *t) {
     uint32_t bits = m.format.bits, groups = m.groups;
     if (m.format.format == NB_FORMAT_COMPRESSED) {

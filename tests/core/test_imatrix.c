@@ -1,4 +1,4 @@
-/* Importance matrices are read from both formats; files that are cut off, damaged or of another kind are refused. */
+/* Importance matrices are read in both formats. Files that are cut off, damaged or of another kind are refused. */
 #include "../../src/base/numbers.h"
 #include "../../src/quant/imatrix.h"
 #include "check.h"
@@ -47,7 +47,7 @@ static void check_files(void) {
     }
 }
 
-/* What numpy says of tests/fixtures/imatrix/mixtral.gguf: the sums 162.46631, 285.12592 and 200.09344 of 192 tokens. */
+/* numpy reads from tests/fixtures/imatrix/mixtral.gguf the sums 162.46631, 285.12592 and 200.09344 of 192 tokens. */
 static void check_find(void) {
     nb_error err = {0};
     open_file("mixtral", ".gguf");
@@ -69,7 +69,7 @@ static void check_find(void) {
     nb_imatrix_free(m);
 }
 
-/* A file of which `size` bytes at `at` are others is refused with these words. */
+/* A file with `size` other bytes at `at` is refused with these words. */
 static void check_harm(const char *name, const char *ending, size_t at, const void *bytes, size_t size,
                        const char *words) {
     nb_error err = {0};
@@ -82,7 +82,7 @@ static void check_harm(const char *name, const char *ending, size_t at, const vo
     nb_imatrix_free(m);
 }
 
-/* Where this text begins, which is there. */
+/* Where this text, which must occur, begins in the file. */
 static size_t place_of(const char *name, const char *ending, const char *text) {
     open_file(name, ending);
     size_t n = nb_length(text), at = 0;
@@ -124,8 +124,8 @@ static void check_harms(void) {
     nb_free(model);
 }
 
-/* Of any length: a file is refused. may_be_read: so many may be read, for the legacy format may end behind its
- * entries, and one of GGUF is padded. */
+/* A file cut off at any length is refused. may_be_read: lengths that may be read, as a legacy file may end after its
+ * entries, and a GGUF has padding. */
 static void check_lengths(const char *ending, uint32_t may_be_read) {
     open_file("gpt2", ending);
     uint8_t *whole = file;

@@ -101,7 +101,7 @@ static void check_rows(nb_cursor *in) {
     nb_quantizer_free(q);
 }
 
-/* By GPTQ the error of the outputs is smaller, where the inputs are correlated. */
+/* GPTQ makes the output error smaller if the inputs are correlated. */
 static void check_feedback(void) {
     enum { COLUMNS = 64, ROWS = 4 };
     static float w[ROWS * COLUMNS], values[2][ROWS * COLUMNS];
@@ -155,7 +155,7 @@ static void check_input(void) {
     CHECK(nb_quantizer_input(&o, &how, &found, &err) == NB_ERR_ARGUMENT, "%s", err.message);
 }
 
-/* Bytes that no observer left are refused, whatever is wrong with them. */
+/* Bytes that no observer can have written are refused. */
 static void check_damaged_input(void) {
     static nb_range_observer o, bad;
     nb_error err = {0};

@@ -1,5 +1,5 @@
-/* Integer inference against its specification in NumPy (tests/oracles/integer_vectors.py): what becomes of weights, and
- * every logit, bit for bit, in every build and for every number of threads. */
+/* Integer inference against its specification in NumPy (tests/oracles/integer_vectors.py): converted weights and every
+ * logit, bit for bit, in every build and for any number of threads. */
 #include "../../src/base/hash.h"
 #include "../../src/base/writer.h"
 #include "../../src/formats/gguf.h"
@@ -49,7 +49,7 @@ static void check_row(const char *name, const vectors *v, uint32_t i, const int3
           "%s: logits of token %u are not the reference's", name, i);
 }
 
-/* All logits, then those of the last token alone, as a prompt and as one token after the other. */
+/* All logits, then only those of the last token, for a prompt at once and for single tokens. */
 static void check_logits(const char *name, const vectors *v, const nb_integer_model *m, nb_pool *pool) {
     nb_error err;
     int32_t rows, held = 0, n = (int32_t)v->n;
@@ -133,7 +133,7 @@ static void test_operations(void) {
           nb_integer_sine(&sines, 357913941));
 }
 
-/* Sums and norms of the largest numbers in the longest rows: they fit. */
+/* Sums and norms of the largest numbers in the longest rows do not overflow. */
 static void test_longest_rows(void) {
     static const uint32_t lengths[] = {1, 8192, 8193, NB_INTEGER_MOST_WIDTH};
     uint32_t most = NB_INTEGER_MOST_WIDTH;
@@ -153,7 +153,7 @@ static void test_longest_rows(void) {
         CHECK(nb_integer_dot(w, codes, n) == -128 * (int64_t)levels * n, "a sum of %u products", n);
         nb_dyadic scale = nb_integer_norm(x, (nb_integer_gain){gains, 31}, n, (1 << 20) - 1, levels, wide, codes);
         CHECK(codes[0] == -(int32_t)levels && (n == 1 || codes[1] == (int32_t)levels), "codes of %u", n);
-        /* all numbers are equal, so what is left is the gain: 1 - 2^-31 */
+        /* all numbers are equal, so the result is the gain, 1 - 2^-31 */
         int64_t one = nb_scaled((int64_t)levels, scale);
         CHECK(one >= 65500 && one <= 65536, "a norm of %u gives %l / 2^16, not 1", n, (uint64_t)one);
     }
@@ -164,8 +164,8 @@ static void test_longest_rows(void) {
     nb_free(wide);
 }
 
-/* Each number of the file is as large as the reader lets it be. All that is computed of it holds at 32 bits (this runs
- * under UBSan), and a prompt at once gives the same as its tokens one by one. */
+/* A file with the largest numbers that the reader accepts. Nothing overflows (UBSan watches), and a prompt at once
+ * gives the same as its tokens one by one. */
 static void test_largest_numbers(const uint8_t *source, size_t size, int32_t shift) {
     nb_checkpoint c = {0};
     nb_gguf g = {.file_bytes = size};
@@ -214,7 +214,7 @@ static uint8_t *integers_of_edited(const char *path, const test_edit *edits, siz
     return made;
 }
 
-/* The last tensor: what RoPE turns a pair by. */
+/* The last tensor, RoPE's angles per position. */
 static const uint32_t *steps_of(const uint8_t *file, size_t size, uint64_t *n) {
     nb_checkpoint c = {0};
     nb_gguf g = {.file_bytes = size};
@@ -239,8 +239,8 @@ static void test_limits(void) {
     nb_free(made);
 }
 
-/* All that scales RoPE counts: a factor without a type and under its older key, as llama.cpp reads them, and a factor
- * beside those of the pairs. What a file says under our own keys does not. */
+/* Every way to scale RoPE counts: a factor without a type, a factor under its older key, as in llama.cpp, and a factor
+ * in addition to those of rope_freqs. The "integer." keys of a source file are ignored. */
 static void test_rope_scaling(void) {
     static const char linear[] = "tests/fixtures/models/rope-linear.gguf",
                       pairs[] = "tests/fixtures/models/rope-llama3.gguf";

@@ -1,4 +1,5 @@
-/* Files that are no models of integers, or could not be: each is refused in words, and nothing is read beyond it. */
+/* Refused files: models that cannot become integers, and damaged models of integers. Nothing is read beyond a file's
+ * end. */
 #include "../../src/formats/gguf.h"
 #include "../../src/types/types.h"
 #include "check.h"
@@ -13,7 +14,7 @@ static void expect(const nb_error *err, const void *made, int32_t code, const ch
           err->message, err->code, words);
 }
 
-/* What cannot become integers. */
+/* Models that cannot become integers. */
 static void test_sources(const uint8_t *file, size_t size) {
     static const struct {
         test_edit edit;
@@ -64,7 +65,7 @@ static nb_integer_model *edited_model(const uint8_t *file, size_t size, const te
     return nb_integer_model_new(*edited, edited_size, err);
 }
 
-/* What a file of integers may not say. */
+/* Damaged values and tensors in a file of integers. */
 static void test_files(const uint8_t *file, size_t size) {
     static const struct {
         test_edit edit;
@@ -111,7 +112,7 @@ static void test_files(const uint8_t *file, size_t size) {
     expect(&err, m, NB_ERR_TRUNCATED, "");
 }
 
-/* Shifts beyond 62, which stand behind a tensor's numbers. */
+/* Wrong shifts, which follow a tensor's numbers. */
 static void test_shifts(uint8_t *file, size_t size) {
     nb_checkpoint c = {0};
     nb_gguf g = {.file_bytes = size};

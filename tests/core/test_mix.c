@@ -1,4 +1,4 @@
-/* Types under a budget: the choice against all that there are, and what a rounder says that rounding loses. */
+/* Types under a budget: the choice against exhaustive search, and the losses that a rounder reports. */
 #include "check.h"
 #include "random.h"
 
@@ -27,7 +27,7 @@ static void sum_up(const problem *p, const uint32_t *choice, double *bytes, doub
     }
 }
 
-/* The least loss of all choices that fit; infinite: none does. */
+/* The least loss of all choices that fit; infinity if none does. */
 static double search(const problem *p) {
     double best = INFINITY, bytes, loss;
     for (uint32_t way = 0; way < WAYS; way++) {
@@ -40,8 +40,8 @@ static double search(const problem *p) {
     return best;
 }
 
-/* Matrices of different sizes and curvatures, and types of 2 to 8 bits, each of about a quarter of the loss of the one
- * before. One type in eight is out of the question. */
+/* Matrices of different sizes and sensitivities, and types of 2 to 8 bits, where each bit divides the loss by about
+ * four. One type in eight is not possible. */
 static void fill(problem *p, uint32_t *seed) {
     static const double bits[KINDS] = {2.06, 3.44, 4.5, 8.5};
     double least = 0, most = 0;
@@ -132,7 +132,7 @@ static nb_rounder *rounder_of(nb_pool *pool, bool with_importance) {
     return r;
 }
 
-/* The blocks are the encoder's, and the loss is the sum of importance (w - q)^2, with them and without. */
+/* The blocks are the encoder's, and the loss is the sum of importance (w - q)^2, whether blocks are wanted or not. */
 static void check_type(nb_rounder *r, uint32_t type, bool with_importance) {
     static _Alignas(64) uint8_t blocks[ROWS * COLUMNS * 4], alone[COLUMNS * 4];
     static float values[ROWS * COLUMNS];

@@ -1,5 +1,5 @@
-/* All products with a model's matrices go through one door: whoever observes a session sees every matrix of the
- * file, each with inputs of its width. */
+/* All products with a model's matrices go through one function, so a session's observer sees every matrix of the file,
+ * with inputs of its width. */
 #include "../../src/base/text.h"
 #include "../../src/base/writer.h"
 #include "../../src/models/session.h"
@@ -41,7 +41,7 @@ static void see_one(seen *all, const nb_matrix *w, const float *x, uint32_t n) {
     if (info)
         all->products[w->tensor]++;
     for (uint32_t i = 0; i < n * w->columns; i++)
-        all->sum += x[i]; /* all of it is there */
+        all->sum += x[i]; /* so that a sanitizer checks the memory */
 }
 
 static bool see(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n) {
@@ -50,7 +50,7 @@ static bool see(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const
     return true;
 }
 
-/* What is no matrix, or only looked up in rows. */
+/* Whether a tensor is a matrix that is multiplied. Vectors are not, nor tables whose rows are looked up. */
 static bool is_multiplied(nb_text name, const nb_tensor_info *info) {
     char text[128];
     nb_writer w = nb_writer_over(text, sizeof text);

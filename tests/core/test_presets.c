@@ -1,4 +1,4 @@
-/* The types of tensors against those that llama.cpp chooses (tests/oracles/preset_types.py). */
+/* The types of tensors against llama.cpp's choice (tests/oracles/preset_types.py). */
 #include "check.h"
 
 #include "../../src/base/cursor.h"
@@ -41,12 +41,12 @@ typedef struct tensor {
 
 enum { TENSOR_LIMIT = 256 };
 
-/* llama.cpp refuses a preset without importance exactly where one of its tensors needs that. */
+/* llama.cpp refuses a preset without importance exactly if one of the tensors needs importance. */
 static void test_need(nb_text preset_name, uint32_t number, const tensor *tensors, uint32_t n, uint32_t n_presets,
                       const nb_preset_facts *facts) {
     const nb_preset *preset = nb_preset_of(preset_name);
     if (!preset || tensors[0].types[n_presets + number] == REFUSED)
-        return; /* whose rows it cannot quantize at all */
+        return; /* llama.cpp cannot quantize rows of this length at all */
     bool needs = false;
     for (uint32_t i = 0; i < n; i++) {
         const tensor *t = &tensors[i];
@@ -90,7 +90,7 @@ static void test_model(nb_cursor *in, const nb_text *names, uint32_t n_presets) 
     }
 }
 
-/* What bitsandbytes replaces: linear layers, none of those beside the layers. */
+/* bitsandbytes replaces the linear layers within layers, and no others. */
 static void test_bitsandbytes(void) {
     nb_preset_facts facts = {.architecture = nb_text_of("llama"), .layers = 2, .heads = 4, .kv_heads = 4};
     static const struct {
@@ -111,7 +111,7 @@ static void test_bitsandbytes(void) {
     for (size_t p = 0; p < 3; p++)
         for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
             const nb_preset *preset = nb_preset_of(nb_text_of(presets[p].name));
-            bool has_blocks = tensors[i].columns % 64 == 0 || presets[p].type == NB_TYPE_Q8_0; /* whose have 32 */
+            bool has_blocks = tensors[i].columns % 64 == 0 || presets[p].type == NB_TYPE_Q8_0; /* blocks of 32 */
             uint32_t want = tensors[i].is_linear && has_blocks ? presets[p].type : NB_TYPE_LIMIT;
             uint32_t type =
                 nb_preset_type(preset, nb_text_of(tensors[i].name), tensors[i].dimensions, tensors[i].columns, &facts);

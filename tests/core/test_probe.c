@@ -1,5 +1,5 @@
-/* Probes: the divergence that one replaced tensor makes is that of two whole models, and 0 when it is back. Of encoders
- * it is 1 - cosine of their embeddings. */
+/* Probes: the divergence after a tensor is replaced equals that between two whole models, and is 0 after it is
+ * restored. For encoders it is 1 - cosine of embeddings. */
 #include "../../src/models/session.h"
 #include "../../src/models/weights.h"
 #include "../../src/quant/quantize.h"
@@ -18,7 +18,7 @@ static void run(nb_probe *p, uint32_t what, double *sum) {
     }
 }
 
-/* The sum over all windows, for each token, of 1 - cosine of the embeddings that nb_session_embed gives. */
+/* The sum over all windows of tokens * (1 - cosine of the embeddings by nb_session_embed). */
 static double compare_embeddings(const whole *all, nb_session *a, nb_session *b) {
     enum { MOST = 64 };
     nb_error err = {0};
@@ -40,7 +40,7 @@ static double compare_embeddings(const whole *all, nb_session *a, nb_session *b)
     return sum;
 }
 
-/* The same divergence by nb_session_score and nb_session_compare: `other` against the model as it was. */
+/* The divergence by nb_session_score and nb_session_compare, of `other` from the original model. */
 static double compare_logits(const whole *all, nb_session *a, nb_session *b) {
     enum { MOST = 16 };
     nb_error err = {0};
@@ -77,7 +77,7 @@ static double compare_whole(const whole *all, const nb_model *other) {
     return sum;
 }
 
-/* The tensor's weights, and as Q4_0. */
+/* The tensor's weights, encoded as Q4_0. */
 static uint8_t *as_q4_0(const whole *all, uint64_t tensor, const uint8_t **own, size_t *size, size_t *own_size) {
     const nb_tensor_info *info = &all->model->checkpoint.tensors[tensor];
     uint64_t n = info->shape[0] * info->shape[1] * info->shape[2] * info->shape[3];
@@ -114,7 +114,8 @@ static void check_tensor(const whole *all, nb_probe *p, nb_model *other, uint64_
     nb_free(blocks);
 }
 
-/* Of whole blocks, so that it can become Q4_0. What stands behind pooling (dense_2.weight) cannot be replaced. */
+/* Whether it can be replaced by Q4_0: its rows must be whole blocks, and it must not come after pooling
+ * (dense_2.weight). */
 static bool is_matrix(nb_text name, const nb_tensor_info *info) {
     return info->n_dimensions >= 2 && info->shape[0] % 32 == 0 && !nb_text_take(&name, "dense_");
 }

@@ -10,7 +10,7 @@
 
 enum { AROUND = 7 }; /* floats on each side of the result that must stay as they are */
 
-/* A and B are as they lie, or transposed. */
+/* A and B may be transposed. */
 static void check(nb_pool *pool, uint32_t m, uint32_t n, uint32_t k, bool a_turned, bool b_turned, bool adds,
                   float *scratch) {
     uint32_t seed = 1 + m + 100 * n + 10000 * k, stride = n + 3;

@@ -1,4 +1,4 @@
-/* Every quantizer against the bytes of libgguf and bitsandbytes (tests/oracles/quantize_vectors.py). */
+/* Every encoder against the bytes of libgguf and bitsandbytes (tests/oracles/quantize_vectors.py). */
 #include "check.h"
 
 #include "../../src/base/cursor.h"
@@ -18,11 +18,11 @@ static uint32_t hash_of(const void *data, size_t n) { /* FNV-1a */
     return hash;
 }
 
-/* Rows to be quantized, and what they become in one type. */
+/* Rows to be quantized, and the expected blocks. */
 typedef struct vectors {
-    const float *rows, *importance; /* importance [matrices][columns]: row i has that of i modulo their number */
+    const float *rows, *importance; /* importance [matrices][columns]: row i uses matrix i modulo their number */
     uint32_t n_rows, columns, matrices;
-    bool shows_last; /* the rows whose bytes the file has are the last ones */
+    bool shows_last; /* the file has the bytes of the last rows; else of the first */
 } vectors;
 
 static void check_row(const char *name, uint32_t row, const uint8_t *got, const uint8_t *want, uint32_t n) {
@@ -30,7 +30,7 @@ static void check_row(const char *name, uint32_t row, const uint8_t *got, const 
         CHECK(got[i] == want[i], "%s: row %u, byte %u is %u, not %u", name, row, i, got[i], want[i]);
 }
 
-static nb_neighbours *neighbours[NB_TYPE_LIMIT]; /* of the types that were needed */
+static nb_neighbours *neighbours[NB_TYPE_LIMIT]; /* of the types that were used */
 
 static nb_quantize *quantizer_of(uint32_t type) {
     nb_quantize *plain = nb_quantizer_of(type), *grid = nb_grid_quantizer_of(type);
@@ -48,7 +48,7 @@ static nb_encoding encoding_of(uint32_t type, const float *importance) {
     return (nb_encoding){.importance = importance, .neighbours = neighbours[type]};
 }
 
-/* A row, but zeros for types with a grid where its squares overflow: there the reference fails. */
+/* A row. For types with a grid it is zeros if its squares overflow, as llama.cpp fails then. */
 static const float *row_for(uint32_t type, const float *row, uint32_t n) {
     static const float zeros[2 * COLUMNS];
     bool is_large = false;
@@ -57,7 +57,7 @@ static const float *row_for(uint32_t type, const float *row, uint32_t n) {
     return is_large && nb_neighbours_bytes(type) ? zeros : row;
 }
 
-/* One type's blocks; false at the vectors' end, or if they are broken. */
+/* Tests one type's blocks. False at the end of the vectors, or if they are damaged. */
 static bool test_type(nb_cursor *in, const vectors *v) {
     uint32_t kind = nb_cursor_u32(in), row_bytes = nb_cursor_u32(in), shown = nb_cursor_u32(in);
     const uint8_t *expected = nb_cursor_bytes(in, NB_ROUND_UP((uint64_t)shown * row_bytes, 4u));
@@ -74,7 +74,7 @@ static bool test_type(nb_cursor *in, const vectors *v) {
         const float *importance = v->matrices ? v->importance + row % v->matrices * (size_t)v->columns : NULL;
         const float *weights = row_for(kind % INT8, v->rows + (size_t)row * v->columns, v->columns);
         nb_encoding how = encoding_of(kind % INT8, importance);
-        uint8_t *blocks = nb_alloc(row_bytes); /* exactly: the sanitizer sees a write past it */
+        uint8_t *blocks = nb_alloc(row_bytes); /* no more, so that a sanitizer sees a write past it */
         memset(blocks, 0xa5, row_bytes);
         quantize(&how, weights, blocks, v->columns);
         memcpy(out + (size_t)row * row_bytes, blocks, row_bytes);
@@ -88,7 +88,7 @@ static bool test_type(nb_cursor *in, const vectors *v) {
         float *weights = nb_alloc((size_t)v->n_rows * v->columns * 4);
         traits->dequantize(out, weights, (size_t)v->n_rows * v->columns);
         for (size_t i = 0; i < (size_t)v->n_rows * v->columns; i++)
-            weights[i] += 0.0f; /* the sign of FP4's zero is another one on other processors */
+            weights[i] += 0.0f; /* the sign of FP4's zero depends on the processor */
         CHECK(hash_of(weights, (size_t)v->n_rows * v->columns * 4) == nb_cursor_u32(in), "%s: what it stands for",
               name);
         nb_free(weights);
@@ -107,7 +107,7 @@ static void test_importance(nb_cursor *in, const float *rows, uint32_t n_rows) {
             ;
 }
 
-/* What is no number harms nothing, neither as a weight nor as an importance: the sanitizers watch. */
+/* NaN and infinities, as weights or as importances, do no harm: the sanitizers watch. */
 static void test_not_finite(void) {
     static const uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f7fffff, 0x3f800000, 0};
     float row[COLUMNS], plain[COLUMNS];
@@ -139,7 +139,7 @@ static void test_not_finite(void) {
     }
 }
 
-/* For types that the reference only encodes with importance, none means that all columns count alike. */
+/* For types that llama.cpp only encodes with importance, no importance is the same as equal ones. */
 static void test_without_importance(const float *rows, uint32_t n_rows) {
     static const uint32_t types[] = {NB_TYPE_IQ2_XXS, NB_TYPE_IQ2_XS, NB_TYPE_IQ1_S};
     float ones[COLUMNS];

@@ -1,5 +1,5 @@
-/* The better search against the reference's (`best` of nb_encoding): less error for each type, on rows as weights
- * are. */
+/* The wider search (`best` of nb_encoding) has less error than llama.cpp's for each type, on rows like those of
+ * weights. */
 #include "check.h"
 #include "random.h"
 
@@ -31,9 +31,9 @@ static float with_outliers(uint32_t *seed) {
     return gaussian(seed) * (uniform(seed) < 0.01f ? 20.0f : 1.0f);
 }
 
-static void *neighbours; /* of the type at hand, if it has a grid */
+static void *neighbours; /* of the current type, if it has a grid */
 
-/* The sum of importance (x - w)^2, in F64: it decides by little. */
+/* The sum of importance (x - w)^2, in F64, as differences are small. */
 static double error_of(uint32_t type, const nb_encoding *how, const float *x, const float *importance, size_t n) {
     _Alignas(4) uint8_t blocks[COLUMNS * 2];
     float w[COLUMNS];
@@ -47,7 +47,7 @@ static double error_of(uint32_t type, const nb_encoding *how, const float *x, co
     return sum;
 }
 
-/* No block may be worse than the reference's, and all together must be better. */
+/* No block may be worse than llama.cpp's, and all together must be better. */
 static void compare(uint32_t type, const char *name, draw *from, const float *importance) {
     const nb_traits *traits = nb_traits_of(type);
     uint32_t seed = 9;
@@ -56,7 +56,7 @@ static void compare(uint32_t type, const char *name, draw *from, const float *im
         float x[COLUMNS];
         for (int i = 0; i < COLUMNS; i++)
             x[i] = 0.03f * from(&seed);
-        /* a row of one block at a time: Q4_0 and its kin weigh by the mean square of a row */
+        /* one block is a row, as Q4_0 and similar types weight errors by the row's mean square */
         for (size_t at = 0; at < COLUMNS; at += traits->block_weights) {
             const float *counts = importance ? importance + at : NULL;
             nb_encoding plain = {.importance = counts}, wide = {.importance = counts, .best = true};
@@ -72,7 +72,7 @@ static void compare(uint32_t type, const char *name, draw *from, const float *im
           importance ? "with" : "without", best, reference);
 }
 
-/* What has an exact encoding gets one; what is no weight at all harms nothing. */
+/* Weights that can be encoded exactly are. NaN and infinities do no harm. */
 static void test_special(uint32_t type) {
     static const float values[] = {0, 1, -1, 1e-30f, 1e-42f, 60000};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {

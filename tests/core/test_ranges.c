@@ -41,7 +41,7 @@ static double mean_square(const float *x, uint32_t n, nb_range range, uint32_t b
     return sum / n;
 }
 
-/* value is `exact`, or up to an edge farther from 0. */
+/* value must be `exact`, or up to one bin farther from 0. */
 static void check_end(const char *what, float value, float exact, double width) {
     double farther = fabs((double)value) - fabs((double)exact);
     CHECK(value * exact > 0 && farther >= 0 && farther <= width, "%s: %g, not %g", what, (double)value, (double)exact);
@@ -58,7 +58,7 @@ static void check_observer(nb_cursor *in) {
     nb_range_begin(&other, 0);
     for (uint32_t i = 0; i < pieces; i++)
         CHECK(nb_range_observe(&o, x + i * columns, 1, columns, &err) == 0, "%s", err.message);
-    uint32_t rows = columns; /* of another cut of the same numbers */
+    uint32_t rows = columns; /* the same numbers in pieces of another size */
     CHECK(nb_range_observe(&other, x, rows, n / NB_MAX(rows, 1u), &err) == 0, "%s", err.message);
     CHECK(!nb_compare(o.above, other.above, sizeof o.above) && !nb_compare(o.below, other.below, sizeof o.below) &&
               o.exponent == other.exponent && o.count == other.count,
@@ -103,7 +103,7 @@ static void check_observer(nb_cursor *in) {
     }
 }
 
-/* Numbers on edges of bins belong to the bins below: the numbers 1 ... 8, of which a quarter is beyond 6. */
+/* A number on the edge of a bin belongs to the bin below. Of the numbers 1 ... 8, a quarter is beyond 6. */
 static void check_edges(void) {
     static nb_range_observer o;
     static const float x[] = {1, 2, 3, 4, -5, 6, -7, 8};

@@ -13,7 +13,7 @@ static const char VECTORS[] = "tests/fixtures/train/scales.bin";
 
 enum { MOST_BYTES = 288 };
 
-/* The largest error over the largest number. */
+/* The largest error divided by the largest number. */
 static double error_of(const float *got, const uint8_t *expected, uint32_t n) {
     double worst = 0, most = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -53,7 +53,7 @@ static bool test_type(nb_cursor *in) {
     memcpy(g, gradient, weights * sizeof *g);
     nb_scales_backward(type, own, g, d);
     CHECK(error_of(d, d_values, n) < 1e-5, "%s: gradients differ by %g", traits->name, error_of(d, d_values, n));
-    /* The block's own scales change nothing; others are rounded, and leave the codes as they are. */
+    /* Writing the block's own scales changes nothing. Other scales are rounded, and do not change codes. */
     memcpy(back, own, size);
     nb_scales_write(type, got, back);
     CHECK(same_bytes(back, own, size), "%s: the same scales are another block", traits->name);

@@ -25,8 +25,8 @@ static double squares(const float *a, const float *b, uint32_t n) {
     return sum;
 }
 
-/* A range that is searched for is an edge of a bin. A codebook's entries are binary16, off by 2^-12 of themselves at
- * most. */
+/* Errors may differ, as a chosen range ends at the edge of a bin, and a codebook's entries are rounded to binary16, by
+ * at most 2^-12. */
 static void check_error(const nb_simulation *how, uint32_t number, double error, double least, double size) {
     double most = how->grid == NB_SIMULATE_CODEBOOK ? sqrt(least) + size * 0x1p-11 : sqrt(least * 1.02);
     CHECK(sqrt(error) <= most, "case %u: a squared error of %g, not %g", number, error, least);
@@ -85,7 +85,7 @@ static void fill(float *x) {
         x[i] = test_random_float(&seed);
 }
 
-/* How rows are cut into calls, and threads, change nothing; tensors and seeds do. */
+/* Neither the rows of each call nor threads change the result. The tensor and the seed do. */
 static void check_pieces(void) {
     nb_pool *pool = test_pool_new(3);
     nb_simulation how = {.bits = 3, .group = 32, .symmetric = 1, .stochastic = 1, .seed = 5};
@@ -111,7 +111,7 @@ static void check_pieces(void) {
     test_pool_free(pool);
 }
 
-/* Weights of F16 become what the same weights as F32 do, in binary16. */
+/* Weights of F16 give the same as those of F32, rounded to binary16. */
 static void check_f16(void) {
     for (uint32_t grid = NB_SIMULATE_UNIFORM; grid <= NB_SIMULATE_CODEBOOK; grid++)
         for (uint32_t whole = 0; whole < 2; whole++) {
@@ -169,7 +169,7 @@ static void check_refusals(void) {
     }
 }
 
-/* What binary16 does not hold: powers of two beyond 2^15, entries beyond 65504, and such scales. */
+/* Numbers beyond binary16: powers of two beyond 2^15, and entries and scales beyond 65504. */
 static void check_large(void) {
     float x[MOST];
     uint16_t half[MOST];

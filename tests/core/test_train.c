@@ -1,4 +1,4 @@
-/* Training against PyTorch (tests/oracles/train.py), and what must hold of any training. */
+/* Training against PyTorch (tests/oracles/train.py), and general properties of training. */
 #include "train_inputs.h"
 
 #include "../../src/base/numbers.h"
@@ -7,7 +7,7 @@ static const char VECTORS[] = "tests/fixtures/train/llama.bin";
 
 enum { STEPS = 10 };
 
-/* A model of the file, and what torch computed. */
+/* A model of the file, and torch's results. */
 typedef struct model {
     nb_train_shape shape;
     nb_train_loss loss;
@@ -72,7 +72,7 @@ static nb_trainer *new_trainer(nb_pool *pool, const model *m) {
     return t;
 }
 
-/* The sum of losses of sequences first ... first + n - 1. */
+/* The sum of losses of sequences [first, first + n). */
 static double accumulate(nb_trainer *t, const model *m, uint32_t first, uint32_t n) {
     nb_error err = {0};
     double loss = 0;
@@ -93,7 +93,7 @@ static double evaluate(nb_trainer *t, const model *m) {
 
 /* ---- against torch ----------------------------------------------------------------------------------------------- */
 
-/* Each tensor's gradient, of the mean loss. No number may differ by more than 1e-4 of the tensor's root mean square. */
+/* Each tensor's gradient of the mean loss. No number may differ by more than 1e-4 of the tensor's root mean square. */
 static void check_gradients(nb_trainer *t, const model *m) {
     const float *want = m->gradients;
     for (uint32_t i = 0; i < nb_trainer_tensors(t); i++) {
@@ -110,7 +110,7 @@ static void check_gradients(nb_trainer *t, const model *m) {
     }
 }
 
-/* What ten steps changed in each tensor. */
+/* The change of each tensor by ten steps. */
 static void check_weights(nb_trainer *t, nb_trainer *before, const model *m) {
     const float *want = m->trained;
     for (uint32_t i = 0; i < nb_trainer_tensors(t); i++) {
@@ -132,7 +132,7 @@ static void check_torch(nb_pool *pool, const model *m) {
     nb_error err = {0};
     CHECK(fabs(evaluate(t, m) / m->first_loss - 1) < 1e-6, "the loss is %g, not %g", evaluate(t, m), m->first_loss);
     for (uint32_t step = 0; step < STEPS; step++) {
-        /* in two parts, but for the first step */
+        /* in two micro-batches, except in the first step */
         double loss = step ? accumulate(t, m, 0, 1) + accumulate(t, m, 1, 1) : accumulate(t, m, 0, 2), norm = 0;
         if (step == 0)
             check_gradients(t, m);
@@ -163,8 +163,8 @@ static double difference(nb_trainer *t, const model *m, float *w, const float *o
     return (losses[1] - losses[0]) / (2 * (double)h);
 }
 
-/* Each tensor's gradient against the slope along it, disturbed at random. Differences over h and 2 h together have no
- * error of the order h^2 (Richardson 1911). */
+/* Each tensor's gradient against the slope along a random direction near it. Differences over h and 2 h are combined,
+ * so that there is no error of the order h^2 (Richardson 1911). */
 static void check_differences(const model *m) {
     nb_trainer *t = new_trainer(NULL, m);
     if (!t)
@@ -203,7 +203,7 @@ static void steps(nb_trainer *t, const model *m, uint32_t n) {
     }
 }
 
-/* One thread, three threads, and one that stops and goes on: the same bits. */
+/* The same bits with one thread, with three, and after stopping and resuming. */
 static void check_bits(nb_pool *pool, const model *m) {
     nb_trainer *alone = new_trainer(NULL, m), *many = new_trainer(pool, m), *resumed = new_trainer(NULL, m);
     if (!alone || !many || !resumed)
@@ -213,7 +213,7 @@ static void check_bits(nb_pool *pool, const model *m) {
     steps(many, m, 2);
     CHECK(test_same_arrays(alone, many), "results depend on the number of threads");
     test_copy_arrays(resumed, alone);
-    accumulate(resumed, m, 0, 1); /* it is forgotten */
+    accumulate(resumed, m, 0, 1); /* which resuming discards */
     CHECK(nb_trainer_resume(resumed, nb_trainer_steps(alone), &err) == NB_OK, "%s", err.message);
     steps(alone, m, 2);
     steps(resumed, m, 2);
@@ -223,7 +223,7 @@ static void check_bits(nb_pool *pool, const model *m) {
     nb_trainer_free(resumed);
 }
 
-/* Pairs that are neighbours are the same model with other rows of q and k (what converters to GGUF do); and a trainer
+/* RoPE of adjacent pairs gives the same model if the rows of q and k are permuted, as converters to GGUF do. A trainer
  * that only evaluates has the same logits. */
 static void check_pairs(const model *m) {
     model other = *m;
@@ -250,7 +250,7 @@ static void check_pairs(const model *m) {
     CHECK(nb_trainer_logits(a, m->tokens, m->sequences, m->length, logits, &err) == NB_OK, "%s", err.message);
     CHECK(nb_trainer_logits(b, m->tokens, m->sequences, m->length, logits + n, &err) == NB_OK, "%s", err.message);
     CHECK(test_length_of(logits, logits + n, n) < 1e-5 * test_length_of(logits, NULL, n), "the logits differ");
-    /* a model that has its own logits as teacher has nothing to learn but the targets */
+    /* a model whose teacher is itself can only learn from the targets */
     nb_train_loss all = {.share = 1, .temperature = 3};
     double loss = 1;
     CHECK(nb_trainer_set_loss(b, &all, &err) == NB_OK, "%s", err.message);
@@ -358,7 +358,7 @@ static void check_refusals(const model *m) {
 }
 
 #ifdef NB_NATIVE
-/* Where memory ends, whichever allocation is refused. */
+/* Each allocation fails once. */
 static void check_memory(const model *m) {
     for (uint64_t nth = 1; nth <= 5; nth++) {
         nb_error err = {0};
@@ -376,8 +376,7 @@ static void check_memory(const model *m) {
 }
 #endif
 
-/* A teacher's logit that is not finite is told as one, and not as damaged weights. Positions that do not count may have
- * any. */
+/* A teacher's logit that is not finite is reported as such, not as damaged weights. Ignored positions may have any. */
 static void check_teacher(const model *m) {
     nb_trainer *t = new_trainer(NULL, m);
     size_t n = (size_t)m->shape.vocabulary * 4;
@@ -403,7 +402,7 @@ static void check_teacher(const model *m) {
     nb_trainer_free(t);
 }
 
-/* A loss that is not finite leaves weights and steps as they were, and no gradients. */
+/* After a loss that is not finite, weights and steps are unchanged, and gradients are 0. */
 static void check_divergence(const model *m) {
     nb_trainer *t = new_trainer(NULL, m), *same = new_trainer(NULL, m);
     if (!t || !same)

@@ -1,5 +1,5 @@
-/* The trainer and the engine compute the same: the weights of a GGUF file are trained on a text, written back to their
- * places, and the engine's losses of that file are the trainer's. */
+/* The trainer and the engine compute the same. Weights of a GGUF file are trained on a text and written back, and the
+ * engine's losses of that file equal the trainer's. */
 #include "check.h"
 #include "load.h"
 
@@ -29,7 +29,7 @@ static nb_train_shape shape_of(const nb_model *model) {
     };
 }
 
-/* From the file's bytes to the trainer's weights, or back. */
+/* Copies the file's weights to the trainer, or back. */
 static void copy_weights(const nb_model *model, nb_trainer *t, uint8_t *file, bool back) {
     CHECK(nb_trainer_tensors(t) == model->checkpoint.n_tensors, "%u tensors, %u in the file", nb_trainer_tensors(t),
           (uint32_t)model->checkpoint.n_tensors);

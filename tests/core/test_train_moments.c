@@ -1,4 +1,5 @@
-/* AdamW with moments in 8 bits against bitsandbytes (tests/oracles/moment_vectors.py), and trainers that have such. */
+/* AdamW with moments in 8 bits against bitsandbytes (tests/oracles/moment_vectors.py), and trainers with such
+ * moments. */
 #include "train_inputs.h"
 
 #include "../../src/base/numbers.h"
@@ -10,7 +11,7 @@ enum { SEED = 5, MOST = 2048 };
 
 /* ---- against bitsandbytes ---------------------------------------------------------------------------------------- */
 
-/* The numbers that codes stand for: to the last bit but one, as their middles are F32 that a library rounds its way. */
+/* The numbers that codes mean. The last bit may differ, as the library computes the middles in F32. */
 static void check_map(nb_cursor *in, const char *which, const float *map) {
     const float *want = test_numbers(in, NB_MOMENT_CODES * sizeof *want);
     for (uint32_t i = 0; want && i < NB_MOMENT_CODES; i++)
@@ -26,7 +27,7 @@ static uint32_t other_codes(const uint8_t *have, const uint8_t *want, uint32_t n
     return others;
 }
 
-/* What the file has of one step. Magnitudes and weights may differ by what F32 leaves open. */
+/* Compares one step. Magnitudes and weights may differ by rounding errors of F32. */
 static void check_step(nb_cursor *in, const nb_parameters *p, uint32_t step) {
     uint32_t n = (uint32_t)p->n, blocks = (n + NB_MOMENT_BLOCK - 1) / NB_MOMENT_BLOCK;
     const float *most[2], *have[2] = {p->moments.first_most, p->moments.second_most};
@@ -103,7 +104,7 @@ static nb_trainer *new_trainer(nb_pool *pool, uint32_t learns) {
     return t;
 }
 
-/* Of a text that repeats itself; the loss of the last step. */
+/* Learns a text that repeats itself. Returns the loss of the last step. */
 static double learn(nb_trainer *t, uint32_t steps) {
     nb_error err = {0};
     int32_t tokens[TOKENS], targets[TOKENS];
@@ -126,7 +127,7 @@ static void check_trainers(nb_pool *pool) {
                *resumed = new_trainer(NULL, NB_TRAIN_LEARNS_IN_8_BITS);
     if (!plain || !small || !many || !resumed)
         return;
-    /* Of q, o, the feed-forward block and the output matrix. The rest is small, or the embedding. */
+    /* q, o, the feed-forward network and the output matrix save memory. Other tensors are small, or the embedding. */
     double less = 2 * 4096 + 4 * 6144, saved = nb_trainer_moments_bytes(plain) - nb_trainer_moments_bytes(small);
     CHECK(saved == less * (8 - 2) - less / NB_MOMENT_BLOCK * 8, "moments in 8 bits save %g bytes", saved);
     double first = learn(small, 3);
@@ -146,7 +147,7 @@ static void check_trainers(nb_pool *pool) {
     CHECK(!nb_trainer_new(NULL, &shape, 1, 8, 3, &err) && err.code == NB_ERR_ARGUMENT, "there is no fourth way");
 }
 
-/* What was small stays above 0, so that no step over its root is huge. */
+/* Small second moments stay above 0, so that no step is huge. */
 static void check_floor(const nb_moment_maps *maps) {
     float first[2] = {1, 0.001f}, second[2] = {1, 1e-9f}, room[64];
     nb_moments moments = nb_moments_at(room, 2, maps);

@@ -1,4 +1,4 @@
-/* Training with rounded weights against PyTorch (tests/oracles/train_rounding.py), and what must hold of it. */
+/* Training with rounded weights against PyTorch (tests/oracles/train_rounding.py), and general properties of it. */
 #include "train_inputs.h"
 
 #include "../../src/base/numbers.h"
@@ -70,7 +70,7 @@ static void check_matrix(nb_cursor *in, nb_pool *pool, uint32_t number) {
         wrong += nb_bits_of(d.weights[i]) != nb_bits_of(w);
         astray += d.d_master[i] != (kept[i] ? d.gradient[i] : 0);
     }
-    /* bare F32 steps are the oracle's own, so rounding is the same to the bit there, too */
+    /* grids in F32 use the oracle's steps, so rounding is the same to the bit there, too */
     CHECK(wrong == 0 && astray == 0, "grid %u: %u weights and %u gradients are wrong", number, wrong, astray);
     if (rounding.method == NB_TRAIN_LEARNED) {
         const float *want = test_numbers(in, own * sizeof *want);
@@ -85,7 +85,7 @@ static void check_matrix(nb_cursor *in, nb_pool *pool, uint32_t number) {
 
 /* ---- first steps ------------------------------------------------------------------------------------------------- */
 
-/* The squares of errors of the groups, summed. */
+/* The sum of squared errors of each group. */
 static void find_errors(const nb_derivation *d, uint32_t group, double *errors) {
     d->kind->forward(d, NULL);
     for (uint32_t i = 0; group && i < d->rows * d->columns; i++)
@@ -151,7 +151,7 @@ typedef struct model {
     nb_train_rounding roundings[MOST_TENSORS];
     nb_train_signals signals;
     uint32_t own[MOST_TENSORS];
-    const float *steps[MOST_TENSORS]; /* the first, by LSQ's rule */
+    const float *steps[MOST_TENSORS]; /* the first ones, by LSQ's rule */
     const int32_t *tokens, *targets;
     float *teacher;
 } model;
@@ -223,8 +223,8 @@ static double accumulate(nb_trainer *t, const model *m, uint32_t first, uint32_t
     return loss;
 }
 
-/* The first steps; then the oracle's take their place, so that what follows does not depend on how a mean was
- * summed. */
+/* Compares the first steps, and then sets the oracle's, so that later results do not depend on the rounding of a
+ * mean. */
 static void check_first_steps(nb_trainer *t, const model *m) {
     for (uint32_t i = 0; i < m->tensors; i++) {
         uint32_t first = 0, n = nb_trainer_own_of(t, i, &first);
@@ -252,8 +252,8 @@ static void check_some(nb_cursor *in, const float *array, const float *before, u
           sqrt(length));
 }
 
-/* Every 13th number of each tensor, then the steps of those that learn them, then what is known of inputs. part: what
- * the array is divided by. */
+/* Compares every 13th number of each tensor, then learned steps, then steps or ranges of inputs. part: a divisor of the
+ * array's numbers. */
 static void check_array(nb_trainer *t, const model *m, nb_cursor *in, const float *array, const float *before,
                         double part, double tolerance) {
     uint32_t first = 0, n;
@@ -294,8 +294,8 @@ static void check_torch(nb_pool *pool, model *m, nb_cursor *in) {
     memcpy(before, nb_trainer_weights(t), bytes);
     for (uint32_t step = 0; step < n; step++) {
         if (step && m->signals.inputs + m->signals.gradient_bits == 0)
-            loss = accumulate(t, m, 0, 1) + accumulate(t, m, 1, 1); /* in two parts */
-        else if (step) /* ranges and random numbers are others for each part */
+            loss = accumulate(t, m, 0, 1) + accumulate(t, m, 1, 1); /* in two micro-batches */
+        else if (step) /* each micro-batch has its own ranges and random numbers */
             loss = accumulate(t, m, 0, m->sequences);
         CHECK(fabs(loss / m->counted / losses[step] - 1) < 1e-4, "seed %u, step %u: the loss is %g, not %g", m->seed,
               step, loss / m->counted, losses[step]);
@@ -318,7 +318,7 @@ static void steps(nb_trainer *t, const model *m, uint32_t n) {
     }
 }
 
-/* One thread, three threads, and one that stops and goes on: the same bits. A checkpoint has the steps, too. */
+/* The same bits with one thread, with three, and after stopping and resuming. A checkpoint has the steps, too. */
 static void check_bits(nb_pool *pool, const model *m) {
     nb_error err = {0};
     nb_trainer *alone = new_trainer(NULL, m), *many = new_trainer(pool, m), *resumed = new_trainer(NULL, m);
@@ -337,8 +337,8 @@ static void check_bits(nb_pool *pool, const model *m) {
     nb_trainer_free(resumed);
 }
 
-/* A part of a batch whose loss is not finite, because of a weight, leaves nothing behind, and a number of the inputs
- * that is not finite is told by the loss. */
+/* A micro-batch whose loss is not finite, because of a weight, changes nothing. A step or range of inputs that is not
+ * finite makes the loss not finite. */
 static void check_divergence(const model *m) {
     nb_error err = {0};
     nb_trainer *t = new_trainer(NULL, m), *same = new_trainer(NULL, m);
@@ -347,7 +347,7 @@ static void check_divergence(const model *m) {
     double loss;
     uint32_t first = 0;
     nb_train_tensor norm;
-    for (int after = 0; after < 2; after++) { /* nothing is known of inputs yet, and something is */
+    for (int after = 0; after < 2; after++) { /* before and after the first ranges of inputs are known */
         nb_trainer_tensor(t, 1, &norm);
         float *w = nb_trainer_weights(t) + norm.first, kept = *w;
         *w = after ? NAN : INFINITY;
@@ -371,7 +371,7 @@ static void check_divergence(const model *m) {
     nb_trainer_free(same);
 }
 
-/* Ranges are those of the steps before `frozen`, and evaluation does not move them. */
+/* Ranges do not change from step `frozen` on, nor in evaluation. */
 static void check_frozen(model m) {
     nb_error err = {0};
     m.signals.frozen = 2;
@@ -395,7 +395,8 @@ static void check_frozen(model m) {
     nb_trainer_free(t);
 }
 
-/* Parts of a step have random numbers of their own: the same part twice has not twice the gradient. */
+/* Each micro-batch of a step has its own random numbers: the same micro-batch twice does not give twice the
+ * gradient. */
 static void check_parts(const model *m) {
     nb_trainer *t = new_trainer(NULL, m);
     if (!t)
@@ -446,7 +447,7 @@ static void check_blocks(nb_trainer *t, uint32_t index, uint32_t type) {
     nb_free(values);
 }
 
-/* Some steps of training, then the engine's dequantizer reads from the blocks the very weights that were trained. */
+/* After some steps of training, the engine's dequantizer reads from the exported blocks exactly the trained weights. */
 static void check_export(nb_pool *pool, nb_train_rounding rounding) {
     static const nb_train_optimizer optimizer =
         {.rate = 0.02f, .last_rate = 0.02f, .beta1 = 0.9f, .beta2 = 0.95f, .epsilon = 1e-8f, .decay = 0.1f};

@@ -1,5 +1,6 @@
-/* Tuning the scales of quantized models: the blocks are what was trained, the codes stay, gradients are those of the
- * weights by the chain rule (test_scales.c has PyTorch's), and the divergence from the teacher falls. */
+/* Tuning the scales of quantized models: the blocks are exactly what was trained, codes do not change, gradients follow
+ * from those of the weights by the chain rule (test_scales.c has PyTorch's), and the divergence from the teacher
+ * falls. */
 #include "train_inputs.h"
 
 #include "../../src/base/memory.h"
@@ -28,7 +29,7 @@ static const nb_train_optimizer optimizer =
     {.rate = 0.01f, .last_rate = 0.01f, .beta1 = 0.9f, .beta2 = 0.95f, .epsilon = 1e-8f, .decay = 0.1f, .clip = 1};
 static const nb_train_loss distillation = {.share = 1, .temperature = 1};
 
-/* Of the matrices, in the trainer's order. */
+/* The matrices' types, in the trainer's order. */
 static const uint32_t mixes[2][MATRICES] = {
     {NB_TYPE_Q6_K, NB_TYPE_Q2_K, NB_TYPE_Q3_K, NB_TYPE_Q4_K, NB_TYPE_Q5_K, NB_TYPE_Q4_0, NB_TYPE_Q4_1, NB_TYPE_IQ4_XS,
      NB_TYPE_Q8_0},
@@ -118,7 +119,7 @@ static void steps(nb_trainer *t, uint32_t n) {
     }
 }
 
-/* The weights that a file with these blocks has, in a trainer that knows no blocks. */
+/* Dequantizes the blocks into the weights of a plain trainer. */
 static void read_file(nb_trainer *tuned, nb_trainer *plain) {
     nb_error err = {0};
     CHECK(nb_trainer_round_blocks(tuned, &err) == NB_OK, "%s", err.message);
@@ -162,7 +163,7 @@ static uint64_t sum_of_blocks(nb_trainer *t) {
     return sum;
 }
 
-/* The chain rule from the gradients of weights, which a plain trainer has, to those of a tensor's parameters. */
+/* Checks a tensor's gradients by the chain rule, from the gradients of weights in a plain trainer. */
 static void check_gradient(nb_trainer *tuned, nb_trainer *plain, uint32_t index) {
     const nb_derivation *d = &tuned->derivations[index];
     const nb_scale_layout *layout = nb_scale_layout_of(types[index].type);
@@ -214,7 +215,7 @@ static void check_mix(nb_pool *pool, const uint32_t *mix) {
     CHECK(last == loss_of(plain, false), "the file has another loss than what was trained");
     CHECK(sum_of_codes(tuned) == codes && sum_of_blocks(tuned) != blocks, "codes changed, or no scale did");
 
-    /* The same bits with threads, and after a break. */
+    /* The same bits with threads, and after stopping and resuming. */
     nb_trainer *taught = new_teacher(mix), *other = new_pupil(pool, taught), *resumed = new_pupil(pool, taught);
     if (!other || !resumed)
         return;
@@ -254,7 +255,7 @@ static void check_refusals(void) {
           "blocks that are not there");
     uint32_t own = 0;
     nb_trainer_own_of(tuned, 2, &own);
-    for (uint32_t k = 0; k < 4; k++) { /* d, m, and the first whole numbers of Q2_K */
+    for (uint32_t k = 0; k < 4; k++) { /* d, m, and the first integers of Q2_K */
         float *scale = nb_trainer_weights(tuned) + own + k, kept = *scale;
         double loss;
         *scale = NAN;
@@ -275,7 +276,7 @@ static void check_refusals(void) {
 }
 
 #ifdef NB_NATIVE
-/* Where memory ends, whichever allocation is refused. */
+/* Each allocation fails once. */
 static void check_memory(void) {
     bool reached = true;
     uint64_t nth = 0;

@@ -1,7 +1,6 @@
-/* Walks: a model that is given to nb_walk in parts, one layer at a time, computes what a session computes with the
- * whole model, bit for bit; what is observed is the sum over what its matrices are multiplied with, and observing
- * changes nothing; replaced weights count as if they had been loaded. (test_walk_oracle.c compares what is observed
- * with transformers' numbers.) */
+/* Walks. A model that is given to nb_walk one layer at a time computes what a session computes with the whole model,
+ * bit for bit. Observations are sums over the inputs of its matrices, and observing changes nothing. Replaced weights
+ * have the same effect as if they had been loaded. (test_walk_oracle.c compares observations with transformers.) */
 #include "../../src/base/text.h"
 #include "../../src/kernels/gram.h"
 #include "../../src/models/weights.h"
@@ -31,8 +30,8 @@ static const char *const paths[] = {
     "tests/fixtures/encoders/nomic-bert.gguf",   "tests/fixtures/encoders/gemma-embedding.gguf",
 };
 
-/* Of these, those whose attention and feed-forward network are given the same streams (config.json's parallel_attn
- * and use_parallel_residual, or always). */
+/* The models among them with parallel layers, whose attention and feed-forward network have the same inputs
+ * (config.json's parallel_attn and use_parallel_residual, or always). */
 static const char *const parallel[] = {
     "tests/fixtures/models/falcon.gguf",       "tests/fixtures/models/falcon-40b.gguf",
     "tests/fixtures/models/gptneox.gguf",      "tests/fixtures/models/phi2.gguf",
@@ -46,9 +45,9 @@ static bool is_parallel(const char *path) {
     return found;
 }
 
-/* ---- what a session computes ------------------------------------------------------------------------------------- */
+/* ---- a session's results ------------------------------------------------------------------------------------- */
 
-/* Sums in F64 over what a tensor's matrices, of one expert, are multiplied with. */
+/* Sums in F64 over the inputs of a tensor's matrices, for one expert. */
 typedef struct expected {
     uint32_t tensor, expert, columns, n;
     bool by_expert;
@@ -103,7 +102,8 @@ static void check_sums(const whole *all, const nb_walk *walk, uint32_t group, ui
 
 /* ---- walking ----------------------------------------------------------------------------------------------------- */
 
-/* What is observed of one group alone is what is observed of it among all, where no product is left out. */
+/* A group that is observed alone, when unneeded products are skipped, gives the same as when all groups are
+ * observed. */
 static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, bool with_sums) {
     nb_error err = {0};
     size_t floats = (size_t)TOKENS * all->model->shape.width;
@@ -141,8 +141,8 @@ static void check_groups(const whole *all, nb_walk *walk, uint32_t n_groups, boo
     nb_free(before);
 }
 
-/* Behind the layer's first part the last group sees what it saw before, and the first group is out of reach. A parallel
- * layer is not passed in parts. */
+/* After the layer's first part was passed, the last group has the same observations as before, and the first group can
+ * no longer be observed. A parallel layer cannot be passed in parts. */
 static void check_parts(const whole *all, nb_walk *walk, uint32_t n_groups) {
     nb_error err = {0};
     uint32_t sides[4], last = n_groups - 1;
@@ -196,7 +196,7 @@ static void check_walk(const whole *all, nb_pool *pool, bool observes) {
     nb_walk_free(walk);
 }
 
-/* The weights of one model, layer by layer, instead of those of another: streams as if the first had been loaded. */
+/* Replaces the weights of `to`, layer by layer, by those of `from`. The streams must be those of `from`. */
 static void check_replaced(whole *from, whole *to) {
     nb_error err = {0};
     size_t floats = (size_t)TOKENS * to->model->shape.width;
@@ -209,7 +209,7 @@ static void check_replaced(whole *from, whole *to) {
         CHECK(part && nb_walk_layer(walk, part, i, &err) > 0, "%s: %s", to->path, err.message);
         replace_all(walk, to, i);
         replace_all(walk, from, i);
-        replace_all(walk, to, i); /* in memory that was replaced before */
+        replace_all(walk, to, i); /* again, in memory of replaced weights */
         CHECK(pass(walk, &err) == TOKENS, "%s: %s", to->path, err.message);
         nb_model_free(part);
     }
@@ -237,8 +237,8 @@ static void check_replacements(void) {
         check_replaced(&a, &b);
 }
 
-/* Queries of a number that groups of rows do not divide: q, k and v can be cut out of an F32 matrix, not out of the
- * quantized one that replaces it. */
+/* The number of query rows is not a multiple of a packed group of rows. So q, k and v can be parts of a merged F32
+ * matrix, but not of the quantized one that replaces it. */
 static void check_merged(void) {
     nb_error err = {0};
     whole all;
@@ -259,7 +259,7 @@ static void check_merged(void) {
                                (size_t)qkv->rows * qkv->columns * sizeof *plain, &err) == NB_OK &&
                   !part->layers[i].qkv_whole,
               "%s", err.message);
-        part->qkv_whole = false; /* as if it had been loaded so */
+        part->qkv_whole = false; /* as after loading */
         CHECK(nb_walk_layer(walk, part, i, &err) > 0, "%s", err.message);
         replace_all(walk, &all, i);
         CHECK(pass(walk, &err) == TOKENS && part->qkv_whole, "%s", err.message);
@@ -272,7 +272,7 @@ static void check_merged(void) {
     close_whole(&all);
 }
 
-/* Windows of several batches, and threads. */
+/* Windows longer than a batch, and threads. */
 static void check_long_windows(void) {
     enum { LONG = 150 };
     nb_error err = {0};
@@ -322,7 +322,7 @@ static void check_long_windows(void) {
     close_whole(&all);
 }
 
-/* Weights [columns, columns] of a matrix become those times a factor. */
+/* Multiplies a matrix [columns, columns] by a factor. */
 static void multiply(nb_walk *walk, const nb_matrix *m, const char *name, float factor) {
     nb_error err = {0};
     size_t n = (size_t)m->rows * m->columns;
@@ -337,8 +337,8 @@ static void multiply(nb_walk *walk, const nb_matrix *m, const char *name, float 
     nb_free(weights);
 }
 
-/* Attention of a parallel layer is not computed for what the feed-forward network is given: queries that overflow do
- * not disturb. */
+/* In a parallel layer, observing the feed-forward network does not compute attention, so queries that overflow do no
+ * harm. */
 static void check_parallel(const char *path) {
     nb_error err = {0};
     whole all;
@@ -368,7 +368,7 @@ static void check_parallel(const char *path) {
     close_whole(&all);
 }
 
-/* Columns that a matrix keeps apart are inputs of 0 to it, and all others are not. */
+/* Outlier columns are observed as inputs of 0, and all others are not. */
 static void check_outliers(void) {
     nb_error err = {0};
     whole all;
@@ -432,7 +432,7 @@ static void check_gram(void) {
     static float x[N * COLUMNS];
     static double right[COLUMNS * COLUMNS];
     uint32_t seed = 3;
-    for (uint32_t i = 0; i < N * COLUMNS; i++) /* most of them alike, so that errors do not cancel each other */
+    for (uint32_t i = 0; i < N * COLUMNS; i++) /* mostly of one sign, so that errors do not cancel each other */
         x[i] = i % COLUMNS < 20 ? 1.1f : (float)(test_random(&seed) % 2000) / 1000 - 1;
     for (uint32_t t = 0; t < N; t++)
         for (uint32_t i = 0; i < COLUMNS; i++)

@@ -1,4 +1,4 @@
-/* What a walk observes is what transformers' modules are given (tests/oracles/walk_vectors.py). */
+/* A walk's observations against the inputs of transformers' modules (tests/oracles/walk_vectors.py). */
 #include "../../src/base/text.h"
 #include "../../src/formats/gguf.h"
 #include "walks.h"
@@ -21,7 +21,7 @@ static bool open_vectors(vectors *v, const char *path) {
                  "%s: %s", path, err.message);
 }
 
-/* Numbers of a tensor, of 32 bits each; NULL: there is none. */
+/* The numbers of a tensor, 32 bits each; NULL: there is no such tensor. */
 static const void *find(const vectors *v, const char *name, const char *what, const nb_tensor_info **info) {
     char text[128];
     nb_writer w = nb_writer_over(text, sizeof text);
@@ -30,7 +30,7 @@ static const void *find(const vectors *v, const char *name, const char *what, co
     return *info ? v->file + (*info)->at : NULL;
 }
 
-/* Both compute what leads to these numbers in F32, in another order. */
+/* Both compute in F32, but in a different order. */
 static void check_near(const float *found, const float *right, size_t n, const char *name, const char *what) {
     float largest = 0, off = 0;
     for (size_t i = 0; i < n; i++) {
@@ -40,7 +40,7 @@ static void check_near(const float *found, const float *right, size_t n, const c
     CHECK(off <= 1e-5f * largest, "%s, %s: off by %g of %g", name, what, (double)off, (double)largest);
 }
 
-/* ends: the least and the largest of all, and the moving averages of both. */
+/* ends: minimum and maximum, and their moving averages. */
 static void check_range(const nb_walk *walk, uint32_t group, uint32_t expert, uint64_t count, const float *ends,
                         const char *name) {
     const nb_range_observer *o = nb_walk_range(walk, group, expert);
@@ -110,7 +110,7 @@ void test_walk_oracle(void) {
     check_model("tests/fixtures/walk/type-f16.gguf", "tests/fixtures/models/type-f16.gguf", 4);
     check_model("tests/fixtures/walk/mixtral.gguf", "tests/fixtures/models/mixtral.gguf", 5);
     check_model("tests/fixtures/walk/gpt2.gguf", "tests/fixtures/models/gpt2.gguf", 4);
-    /* tokens see those that follow, too */
+    /* its attention is bidirectional */
     check_model("tests/fixtures/walk/bert.gguf", "tests/fixtures/encoders/bert.gguf", 4);
     check_model("tests/fixtures/walk/nomic-bert.gguf", "tests/fixtures/encoders/nomic-bert.gguf", 4);
     check_model("tests/fixtures/walk/gemma-embedding.gguf", "tests/fixtures/encoders/gemma-embedding.gguf", 4);

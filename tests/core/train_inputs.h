@@ -1,4 +1,4 @@
-/* What the tests of the trainer share: numbers of the oracles' files, and the weights that both sides make. */
+/* Shared by the tests of the trainer: reading the oracles' files, and the random weights that the oracles have, too. */
 #ifndef NB_TRAIN_INPUTS_H
 #define NB_TRAIN_INPUTS_H
 
@@ -52,7 +52,7 @@ static inline void test_fill_weights_of(nb_trainer *t, uint32_t *seed) {
     }
 }
 
-/* The Euclidean length of x - less. less: NULL for zeros. */
+/* The L2 norm of x - less. less: NULL for zeros. */
 static inline double test_length_of(const float *x, const float *less, uint32_t n) {
     double sum = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -60,7 +60,7 @@ static inline double test_length_of(const float *x, const float *less, uint32_t 
     return sqrt(sum);
 }
 
-/* All that a checkpoint has. */
+/* Whether both would write the same checkpoint. */
 static inline bool test_same_arrays(nb_trainer *a, nb_trainer *b) {
     size_t bytes = nb_trainer_floats(a) * sizeof(float), moments = (size_t)nb_trainer_moments_bytes(a);
     return nb_compare(nb_trainer_weights(a), nb_trainer_weights(b), bytes) == 0 &&
@@ -68,7 +68,7 @@ static inline bool test_same_arrays(nb_trainer *a, nb_trainer *b) {
            nb_compare(nb_trainer_moments(a), nb_trainer_moments(b), moments) == 0;
 }
 
-/* What a checkpoint has, from one trainer to another one of the same kind. */
+/* Copies a checkpoint from one trainer to another of the same kind. */
 static inline void test_copy_arrays(nb_trainer *to, nb_trainer *from) {
     memcpy(nb_trainer_weights(to), nb_trainer_weights(from), nb_trainer_floats(from) * sizeof(float));
     memcpy(nb_trainer_moments(to), nb_trainer_moments(from), (size_t)nb_trainer_moments_bytes(from));

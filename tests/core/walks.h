@@ -1,4 +1,4 @@
-/* Walks for tests: models, their parts, and what a session makes of the same tokens. */
+/* Helpers for tests of walks: models, their parts, and a session's results for the same tokens. */
 #ifndef NB_WALKS_H
 #define NB_WALKS_H
 
@@ -51,8 +51,8 @@ static inline nb_model *load_part(const uint8_t *file, size_t size, nb_error *er
     return test_load_as(NB_LOAD_PART, file, size, (double)size, 0, err);
 }
 
-/* Of the file the tensors of one layer, and the factors of RoPE; layer < 0: those outside the layers. without: one more
- * tensor that is left out. */
+/* A partial model with the tensors of one layer and the factors of RoPE; layer < 0: with those outside the layers.
+ * without: a tensor to leave out. */
 static inline nb_model *part_of(const whole *all, int32_t layer, const char *without, nb_error *err) {
     static char names[MOST_TENSORS][96];
     test_edit edits[MOST_TENSORS];
@@ -121,7 +121,7 @@ static inline int32_t convert_folder(nb_converter *x, whole *out, const char *pr
     return code;
 }
 
-/* A folder of safetensors as a GGUF. preset: what its weights are quantized to, or NULL. */
+/* Converts a folder of safetensors to a GGUF. preset: to quantize the weights, or NULL. */
 static inline bool open_folder(whole *all, const char *path, const char *preset) {
     nb_error err = {0};
     *all = (whole){.path = path, .file = nb_alloc(MOST_FILE)};
@@ -131,9 +131,9 @@ static inline bool open_folder(whole *all, const char *path, const char *preset)
     return CHECK(code >= 0, "%s: %s", path, err.message) && load_whole(all);
 }
 
-/* ---- what a session computes ------------------------------------------------------------------------------------- */
+/* ---- a session's results ------------------------------------------------------------------------------------- */
 
-/* The residual streams behind all layers, as a session computes them. */
+/* The residual streams after the last layer, as a session computes them. */
 static inline void evaluate(const whole *all, nb_pool *pool, nb_observer seen, float *streams) {
     nb_error err = {0};
     nb_session *s = nb_session_new(all->model, pool, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
@@ -189,7 +189,7 @@ static inline bool is_single_expert(nb_text name, uint32_t *expert, const char *
     return false;
 }
 
-/* Weights of a layer become those of a file, which may be another one: `size` bytes of a tensor. */
+/* Replaces a tensor of the current layer by the `size` bytes of another one. */
 static inline void replace_one(nb_walk *walk, const char *start, nb_text rest, uint32_t type, const uint8_t *bytes,
                                size_t size) {
     nb_error err = {0};
@@ -199,7 +199,7 @@ static inline void replace_one(nb_walk *walk, const char *start, nb_text rest, u
     CHECK(nb_walk_replace(walk, name, w.length, type, bytes, size, &err) == NB_OK, "%s", err.message);
 }
 
-/* All tensors of a layer. Where the file has experts one by one they are replaced together. */
+/* Replaces all tensors of a layer. Experts that the file has one by one are replaced together. */
 static inline void replace_all(nb_walk *walk, const whole *by, uint32_t layer) {
     uint8_t *stacked = nb_alloc(MOST_FILE);
     const nb_checkpoint *c = &by->model->checkpoint;
