@@ -62,10 +62,10 @@ typedef struct nb_gptq_settings {
                        (nb_quantizer_block); other orders leave it 0 */
 } nb_gptq_settings;
 
-/* Comes first. It may be called again with other settings. Between such calls leave the Hessian alone, or write all of
- * it again: half of its memory is working space. Columns whose inputs were always 0 (a diagonal of 0) are rounded to
- * nearest: their error costs nothing, and other columns cannot compensate for it. A Hessian that is not finite or has a
- * negative diagonal is an error that names the column. */
+/* Prepares the factorization. It may be called again with other settings. Between such calls leave the Hessian alone,
+ * or write all of it again: half of its memory is working space. Columns whose inputs were always 0 (a diagonal of 0)
+ * are rounded to nearest: their error costs nothing, and other columns cannot compensate for it. A Hessian that is not
+ * finite or has a negative diagonal is an error that names the column. */
 int32_t nb_quantizer_prepare(nb_quantizer *quantizer, const nb_gptq_settings *settings, nb_error *err);
 
 /* One step of the factorization. Returns how many steps are left, or an error code. If the Hessian is still singular
@@ -104,8 +104,8 @@ double nb_quantizer_error(nb_quantizer *quantizer, uint32_t source_type, const v
 /* ---- codes with scales and zero points, as folders have them ------------------------------------------------- */
 
 enum {
-    NB_FORMAT_GPTQ = 0,       /* AutoGPTQ's first format, whose zero points are stored less 1 (gptq) */
-    NB_FORMAT_GPTQ_V2 = 1,    /* its second, whose zero points are stored as they are (gptq_v2) */
+    NB_FORMAT_GPTQ = 0,       /* AutoGPTQ's first format, whose zero points are stored minus 1 (gptq) */
+    NB_FORMAT_GPTQ_V2 = 1,    /* its second, whose zero points are stored directly (gptq_v2) */
     NB_FORMAT_COMPRESSED = 2, /* compressed-tensors' pack-quantized */
     NB_FORMAT_AWQ = 3,        /* AWQ's "gemm" */
     NB_FORMAT_INT8 = 4        /* compressed-tensors' int-quantized: 8 bits, symmetric, a scale for each row */

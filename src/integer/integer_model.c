@@ -23,7 +23,7 @@ static int32_t read_number(const reader *r, const char *name, uint32_t least, ui
     nb_write(&w, "integer.%s", name);
     const nb_value *v = nb_checkpoint_find(r->c, key);
     if (!v || v->type != NB_VALUE_U32)
-        return NB_FAIL(r->err, NB_ERR_FORMAT, "the file has no whole number %s: " DAMAGED, key);
+        return NB_FAIL(r->err, NB_ERR_FORMAT, "the file has no value %s of the type U32: " DAMAGED, key);
     nb_cursor in = nb_cursor_over(r->file, r->c->header_size, (size_t)v->at);
     *out = nb_cursor_u32(&in);
     if (in.is_short || *out < least || *out > most)

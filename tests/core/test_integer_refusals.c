@@ -76,7 +76,7 @@ static void test_files(const uint8_t *file, size_t size) {
         {SET("integer.vocabulary", U32, 0), "integer.vocabulary"},
         {SET("integer.vocabulary", U32, 262), "token_embd.weight"},
         {SET("integer.width", U32, 70000), "integer.width"},
-        {SET("integer.width", F32, 42), "no whole number integer.width"},
+        {SET("integer.width", F32, 42), "no value integer.width of the type U32"},
         {SET("integer.layers", U32, 2), "blk.1.attn_q.weight is missing"},
         {SET("integer.heads", U32, 0), "integer.heads"},
         {SET("integer.kv_heads", U32, 7), "integer.kv_heads"},
