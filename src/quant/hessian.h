@@ -19,7 +19,7 @@
  *
  * Everything is F32 except the tiles of 32 x 32 on the diagonal. Those are summed, factored and inverted in F64: the
  * pivots of correlated columns are small differences of large sums, and an error in a pivot scales all other columns
- * wrongly. This is one of n / 32 parts of the work.
+ * wrongly. They are about 32 / n of the work.
  *
  * R, and then U, overwrite the tiles above the diagonal of H, in the order of quantization. So H itself can only be
  * read on and below the diagonal (nb_hessian_at). */
