@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Which keys of a GGUF file llama.cpp reads for an architecture, and what they change.
+"""Finds the keys of a GGUF file that llama.cpp reads for each architecture, and what they change.
 
     gguf_keys.py     writes tests/fixtures/formats/gguf-keys.txt and gguf-key-cases.json
 
-The first is read out of llama.cpp's source as the package llama-cpp-python carries it (PACKAGE): a line for each key
-that llama_model_base::load_hparams and the architecture's own load_arch_hparams name. core-tests keys holds
-src/models/keys.c to it. The second are fixtures with keys changed, and what llama.cpp (cyllama) makes of them: some
-logits, or a refusal. tests/js/keys.test.js holds nibble to them. llama.cpp ends the process where an assertion fails,
-so each case runs in one of its own.
+The first file is extracted from llama.cpp's source in the package llama-cpp-python (PACKAGE): a line for each key that
+llama_model_base::load_hparams and the architecture's load_arch_hparams name. `core-tests keys` checks src/models/keys.c
+against it. The second has fixtures with changed keys and llama.cpp's (cyllama's) results: some logits, or an error.
+tests/js/keys.test.js checks nibble against them. If an assertion fails, llama.cpp ends the process, so each case runs
+in its own.
 """
 import json
 import os
@@ -20,12 +20,12 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FIXTURES = os.path.join(ROOT, "tests", "fixtures")
 PACKAGE = "llama-cpp-python==0.3.36"
-ARCHITECTURES = ("llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gpt2 smollm3 stablelm phi2 gptneox olmo2 granite falcon qwen2moe "
-                 "qwen3moe deepseek bert nomic-bert gemma-embedding").split()
+ARCHITECTURES = ("llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gpt2 smollm3 stablelm phi2 gptneox olmo2 granite falcon "
+                 "qwen2moe qwen3moe deepseek bert nomic-bert gemma-embedding").split()
 TOKENS = [(7 * i) % 60 + 3 for i in range(20)]
 ENTRIES = list(range(0, 88, 8))
 
-# ---- keys out of the source -------------------------------------------------------------------------------------
+# ---- keys from the source ---------------------------------------------------------------------------------------
 
 
 def sources():
@@ -43,7 +43,7 @@ def sources():
 
 
 def body(text, start):
-    """What stands between the first brace from `start` on and the one that closes it."""
+    """The text between the first brace after `start` and the matching closing brace."""
     begin = text.index("{", start)
     depth, at = 0, begin
     while True:
@@ -54,7 +54,7 @@ def body(text, start):
 
 
 def without_other_architectures(text):
-    """Leaves out blocks that run for one architecture alone, none of ours among them."""
+    """Removes blocks that run for a single architecture, which is never one of nibble's."""
     found = re.search(r"if \((arch == LLM_ARCH_[A-Z0-9_]+( \|\| )?)+\)", text)
     if not found:
         return text
@@ -82,13 +82,13 @@ def write_keys(files):
     print(f"gguf-keys.txt: {len(lines)} keys")
 
 
-# ---- what llama.cpp makes of them -------------------------------------------------------------------------------
+# ---- llama.cpp's results ----------------------------------------------------------------------------------------
 
 F32, U32, I32, BOOL, TEXT = "f32", "u32", "i32", "bool", "string"
 
 
 def cases():
-    """(file, {suffix: None, to drop the key, or (type, value)})"""
+    """(file, {suffix: (type, value), or None to remove the key})"""
     def of(file, *edits):
         for edit in edits:
             yield file, edit
@@ -161,7 +161,7 @@ def cases():
 
 
 def write_edited(source, edits, target):
-    """The fixture with its weights as F32 (llamacpp.py says why) and these keys."""
+    """Writes the fixture with its weights as F32 (llamacpp.py explains why) and these keys."""
     import gguf
     import gguf_files
     import llamacpp
@@ -199,8 +199,8 @@ def write_cases():
                                     text=True)
             logits = json.loads(result.stdout.splitlines()[-1]) if result.returncode == 0 and result.stdout else None
             written.append({"file": file, "edits": edits, "logits": logits})
-    head = {"by": "llama.cpp (cyllama 0.2.18), weights as F32, F32 cache: logits of the last of these tokens, null: it refuses",
-            "tokens": TOKENS, "entries": ENTRIES}
+    by = "llama.cpp (cyllama 0.2.18), weights as F32, F32 cache: logits of the last of these tokens, null: it refuses"
+    head = {"by": by, "tokens": TOKENS, "entries": ENTRIES}
     with open(os.path.join(FIXTURES, "formats", "gguf-key-cases.json"), "w") as out:
         out.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in head.items()) + ',\n"cases": [\n')
         out.write(",\n".join(json.dumps(case) for case in written) + "\n]\n}\n")

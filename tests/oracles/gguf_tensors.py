@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Which tensors of a GGUF file llama.cpp loads for an architecture, and what the optional ones change.
+"""Finds the tensors of a GGUF file that llama.cpp loads for each architecture, and what the optional ones change.
 
     gguf_tensors.py     writes tests/fixtures/formats/gguf-tensors.txt and gguf-tensor-cases.json
 
-The first is read out of llama.cpp's source (gguf_keys.py says where it comes from): a line for each tensor that the
-architecture's load_arch_tensors names, and whether a file may do without it. core-tests tensors holds the families'
-tables to it. The second are fixtures with optional tensors added or taken away, and what llama.cpp (cyllama) computes
-then: some logits, or of encoders some numbers of the mean. tests/js/keys.test.js holds nibble to them.
+The first file is extracted from llama.cpp's source (gguf_keys.py says where it comes from): a line for each tensor that
+the architecture's load_arch_tensors names, and whether it is optional. `core-tests tensors` checks the families' tables
+against it. The second has fixtures with optional tensors added or removed, and what llama.cpp (cyllama) computes then:
+some logits, or, for encoders, some numbers of the mean. tests/js/keys.test.js checks nibble against them.
 """
 import json
 import os
@@ -17,11 +17,11 @@ import tempfile
 
 from gguf_keys import ARCHITECTURES, ENTRIES, FIXTURES, PACKAGE, TOKENS, body, sources
 
-# ---- tensors out of the source ----------------------------------------------------------------------------------
+# ---- tensors from the source ------------------------------------------------------------------------------------
 
 
 def calls(text):
-    """(tensor, suffix, flags) of each create_tensor in a body; create_tensor_qkv is put in for its calls."""
+    """(tensor, suffix, flags) of each create_tensor in a body; calls of create_tensor_qkv are replaced by its body."""
     for found in re.finditer(r"create_tensor\(tn\((LLM_TENSOR_\w+), +\"(\w+)\"[^)]*\), *\{[^}]*\}, *([^;]*)\);", text):
         yield found.groups()
 
@@ -38,7 +38,7 @@ def write_tensors(files):
         qkv = list(calls(merged)) if "create_tensor_qkv" in own else []
         needs = {}
         for tensor, suffix, flags in list(calls(own)) + qkv:
-            if flags == "TENSOR_DUPLICATED":  # the output, where it is the embedding
+            if flags == "TENSOR_DUPLICATED":  # the output, if it is the embedding
                 continue
             optional = "NOT_REQUIRED" in flags or tensor in ("LLM_TENSOR_ATTN_QKV",) and "create_tensor_qkv" in own
             needs.setdefault(f"{names[tensor]}.{suffix}".replace("blk.%d.", "blk.*."),
@@ -51,18 +51,18 @@ def write_tensors(files):
     print(f"gguf-tensors.txt: {len(lines)} tensors")
 
 
-# ---- what llama.cpp makes of them -------------------------------------------------------------------------------
+# ---- llama.cpp's results ----------------------------------------------------------------------------------------
 
 QKV = [f"attn_{x}" for x in "qkv"]
 
 
 def cases():
-    """(file, tensors of every layer or of none to add, tensors to leave out, keys). A bias is as long as its matrix has
-    rows."""
+    """(file, tensors to add, of each layer or of the whole model, tensors to leave out, keys). A bias has one number
+    for each row of its matrix."""
     for name in ("qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "deepseek"):
         yield f"models/{name}.gguf", [f"{x}.bias" for x in QKV], [], {}
-    # OLMo 2's are not here: cyllama's llama.cpp loads them and leaves them out, the one of PACKAGE adds them, as
-    # transformers does. Phi 3 has no window, as llama.cpp has none for it.
+    # OLMo 2's biases are not tested: cyllama's llama.cpp loads them and ignores them, the one of PACKAGE adds them,
+    # like transformers. Phi 3 has no window here, because llama.cpp has none for it.
     yield "models/phi3.gguf", ["attn_qkv.bias"], [], {"attention.sliding_window": None}
     for name in ("qwen2", "qwen2moe", "phi2"):
         yield f"models/{name}.gguf", [], [f"{x}.bias" for x in QKV], {}

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Random texts, and what llama.cpp makes of them with the vocabularies of GGUF files.
+"""Writes random texts and llama.cpp's tokens for them, with the vocabularies of GGUF files.
 
     gguf_texts.py [--show NAME FIRST | NAME ...]
 
-Names of vocabularies make only these anew; all of them take some minutes. Writes tests/fixtures/text/random-gguf.json:
-{ atoms, own, aHash, vocabularies, faults }. A vocabulary is a fixture of tests/fixtures/text, or one of llama.cpp's own
-that `make vocabularies` fetches (`real`), with some values changed and tokens appended. A text is 1 to 12 atoms: those
-of the list, and those of `own`, which are names of the vocabulary's tokens. The generator of random_texts.py chooses
-them, so that no text need be stored. A hash stands for 25 texts: of their tokens, each text with other flags, and of
-the text that these tokens are turned back to. --show prints the texts from FIRST on.
+With names of vocabularies only these are written anew; all of them take some minutes. Writes
+tests/fixtures/text/random-gguf.json: { atoms, own, aHash, vocabularies, faults }. A vocabulary is a fixture of
+tests/fixtures/text, or one of llama.cpp's own that `make vocabularies` downloads (`real`), with some values changed and
+tokens appended. A text is 1 to 12 atoms: from the list, and from `own`, which are names of the vocabulary's tokens. The
+generator of random_texts.py chooses them, so texts are not stored. A hash covers 25 texts: their tokens, each text with
+different flags, and the text that these tokens are converted back to. --show prints the texts from FIRST on.
 
-llama.cpp is at fault in some cases. `faults` holds an example of each: why, what llama.cpp says, and what it says where
-it is asked so that the fault does not show. Atoms with which a fault shows are left out of the texts of that
-vocabulary. Of WordPiece the tokens are those of the library tokenizers, as llama.cpp's Unicode is too simple there.
+In some cases llama.cpp is wrong. `faults` has an example of each: the reason, llama.cpp's result, and its result for an
+input that avoids the fault. Atoms that trigger a fault are left out of the texts of that vocabulary. For WordPiece the
+tokens are those of the library tokenizers, because llama.cpp's Unicode is too simple there.
 
-llama.cpp comes with cyllama. It refuses files without weights, so it gets a copy with a small layer.
+llama.cpp is the one of cyllama. It cannot open files without weights, so it gets a copy with a small layer.
 """
 import json
 import os
@@ -40,15 +40,16 @@ TYPES = gguf.GGUFValueType
 COMMON = ATOMS + ADDED_ATOMS + ["<|endoftext|>", "</s>", "<s>", "<unk>", "[UNK]", "[MASK]", "[CLS]", "<|im_end|>",
                                 "<|im_start|>"]
 
-# Names of pre-tokenizers that cyllama's llama.cpp knows, but for those that the fixtures have.
-PRES = """phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum modern-bert roberta-bpe jina-es jina-v2-code
-  starcoder refact command-r codeshell exaone minerva-7b llama3 falcon3 pixtral lfm2 dbrx smaug-bpe chatglm-bpe glm4 jais-2
-  deepseek-r1-qwen stablelm2 hunyuan megrez solar-open grok-2 kormo f2llmv2 bailingmoe llada-moe qwen35 seed-coder exaone-moe
-  tekken gpt-4o llama4 minimax-m2 tiny_aya youtu kimi-k2 deepseek-v3 hunyuan-dense joyai-llm afmoe deepseek-llm deepseek-coder
-  bloom poro-chat gpt3-finnish viking chameleon superbpe falcon""".split()
+# Names of pre-tokenizers that cyllama's llama.cpp knows, except those of the fixtures.
+PRES = """phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum modern-bert roberta-bpe jina-es
+  jina-v2-code starcoder refact command-r codeshell exaone minerva-7b llama3 falcon3 pixtral lfm2 dbrx smaug-bpe
+  chatglm-bpe glm4 jais-2 deepseek-r1-qwen stablelm2 hunyuan megrez solar-open grok-2 kormo f2llmv2 bailingmoe
+  llada-moe qwen35 seed-coder exaone-moe tekken gpt-4o llama4 minimax-m2 tiny_aya youtu kimi-k2 deepseek-v3
+  hunyuan-dense joyai-llm afmoe deepseek-llm deepseek-coder bloom poro-chat gpt3-finnish viking chameleon superbpe
+  falcon""".split()
 COMPOSING = {"qwen2", "qwen35", "mpt", "olmo", "command-r"}
 
-# Tokens of every sort. No merge makes the control tokens.
+# Tokens of every type. No merge makes the control tokens.
 APPENDED = [("<tool>", USER_DEFINED, 0), ("[NEW]", USER_DEFINED, 0), ("<ctl>", CONTROL, 0), ("<unused7>", CONTROL, 0),
             ("word", USER_DEFINED, -1000), ("ab", USER_DEFINED, 0), ("bcd", USER_DEFINED, 0), ("unused_x", UNUSED, -3),
             ("<0x41>x", NORMAL, 0), ("<undef>", 0, 0)]
@@ -66,7 +67,7 @@ def is_mark(atom):
 
 
 class Vocabulary:
-    """One of a file, with `changes` { key: (type, value) or None } and tokens appended."""
+    """The vocabulary of a file, with `changes` { key: (type, value) or None } and tokens appended."""
 
     def __init__(self, path, changes=None, appends=()):
         self.values = {}
@@ -97,7 +98,7 @@ class Vocabulary:
         return copy
 
     def library(self):
-        """The library's own tokenizer of a WordPiece vocabulary."""
+        """The tokenizer that the library tokenizers makes of a WordPiece vocabulary."""
         begins = lambda name: name[:1] == "\u2581" and len(name) > 1
         spell = lambda name, kind: name if kind == CONTROL else name[1:] if begins(name) else "##" + name
         vocab = {spell(name, kind): i for i, (name, kind) in enumerate(zip(self.names, self.types))}
@@ -125,24 +126,25 @@ class LlamaCpp:
         return list(self.own.tokenize(text, bool(flags & 1), bool(flags & 2)))
 
     def text(self, tokens, special):
-        """cyllama takes white space from the beginning, so something else comes first."""
+        """cyllama removes white space at the beginning, so something else comes first."""
         mark = self.tokens("x", 0)
         before = self.own.detokenize(mark, text_len_max=1 << 16)
         return self.own.detokenize(mark + tokens, text_len_max=1 << 16, unparse_special=special)[len(before):]
 
 
 class Reference:
-    """What tokens and texts are to be."""
+    """The expected tokens and texts."""
 
     def __init__(self, vocabulary):
         v = vocabulary
         pieces = v.model == "bert"
-        if "nomic-bert-moe" in v.values["general.architecture"][1]:  # <mask> takes white space before it along, as with this one
+        # as with this architecture, <mask> removes the white space before it
+        if "nomic-bert-moe" in v.values["general.architecture"][1]:
             v = v.changed(pre="jina-v2-de")
         self.llama = self.decoder = LlamaCpp(v)
         self.library = v.library() if pieces else None
         self.around = self.llama.tokens("", 1) if pieces else None
-        # of BPE llama.cpp takes spaces before punctuation away or not by the pre-tokenizer's name: transformers never
+        # for BPE llama.cpp removes spaces before punctuation, or not, by the pre-tokenizer's name; transformers never
         # does
         if v.model in ("gpt2", "gemma4"):
             raw = v.model == "gemma4" or v.get("pre") in ("gemma4", "sarvam-moe")
@@ -162,22 +164,21 @@ class Reference:
     def text(self, tokens, special):
         pieces = [self.llama.own.token_to_piece(token, 0, special) for token in tokens if self.library]
         out = "".join(pieces) if self.library else self.decoder.text(tokens, special)
-        # transformers takes the tokenizer's space away, also behind a beginning token; llama.cpp only from the first
-        # token
+        # transformers removes the tokenizer's space also behind a beginning token; llama.cpp only from the first token
         out = out[1:] if self.strips and out[:1] == " " else out
-        # of WordPiece both take spaces before punctuation away, transformers after the first space
+        # for WordPiece both remove spaces before punctuation, transformers after the first space
         return transformers.PreTrainedTokenizerBase.clean_up_tokenization(None, out) if self.library else out
 
 
 def merges_of(vocabulary):
-    """Merges for tokens that were made by their scores: each is all but its last character, and that."""
+    """Merges for tokens that were made by their scores: each of all but the last character, and the last."""
     ordinary = {name for name, kind in zip(vocabulary.names, vocabulary.types) if kind == NORMAL}
     return [f"{name[:-1]} {name[-1]}" for name, kind in zip(vocabulary.names, vocabulary.types)
             if kind == NORMAL and len(name) > 1 and name[:-1] in ordinary and name[-1] in ordinary]
 
 
 def variants():
-    """name, of, how many texts, changes, appended tokens"""
+    """name, of, number of texts, changes, appended tokens"""
     for of in ("smollm", "gpt-2", "llama-bpe", "qwen2", "default", "spm", "spm-spans", "unigram", "unigram-spaces",
                "wordpiece"):
         yield of, of, 1000, {}, []
@@ -218,8 +219,8 @@ def variants():
 
 
 def faults():
-    """Cases in which llama.cpp is wrong. right: (text, changes, appended tokens) of a question that avoids the fault,
-    or tokens."""
+    """Cases in which llama.cpp is wrong. right: (text, changes, appended tokens) of an input that avoids the fault, or
+    tokens."""
     of = lambda name, changes=None, appends=(): Vocabulary(FIXTURES / f"{name}.gguf", changes, appends)
     pre = lambda name: {KEY + "pre": ("string", name)}
 
@@ -234,33 +235,32 @@ def faults():
                 "wrong": wrong, "right": right}
 
     ids = {name: i for i, name in enumerate(of("smollm").names)}
-    yield fault("of special tokens that overlap and are equally long the one that stands first in the vocabulary is taken, or any: the "
-                "library tokenizers takes the one that stands first in the text", "smollm", "c[[", 0,
-                [ids["c["], ids["["]])
+    yield fault("overlapping special tokens of equal length: llama.cpp takes the first in the vocabulary, or any; the "
+                "library tokenizers takes the first in the text", "smollm", "c[[", 0, [ids["c["], ids["["]])
     for name in sorted(COMPOSING - {"qwen2"}) + ["qwen2"]:
-        yield fault(f"texts are not composed, as the model's own tokenizer does: {name}", "smollm", "e\u0301", 0,
-                    ("\u00e9", {}, ()), pre(name))
+        yield fault(f"texts are not normalized to NFC, unlike in the model's own tokenizer: {name}", "smollm",
+                    "e\u0301", 0, ("\u00e9", {}, ()), pre(name))
     for name in ("gpt-4o", "tekken", "kimi-k2"):
         cut = ["-\ufe0f's"] if name == "gpt-4o" or name == "kimi-k2" else ["-\ufe0f", "'s"]
         pieces = LlamaCpp(of("smollm", pre("superbpe")))  # which cuts at numbers only
-        yield fault(f"marks are no letters in the expression of {name}: those of split_vectors.py are", "smollm",
-                    "-\ufe0f's", 0,
+        yield fault(f"combining marks are not letters in llama.cpp's expression of {name}, but are in the model's",
+                    "smollm", "-\ufe0f's", 0,
                     [token for piece in cut for token in pieces.tokens(piece, 0)], pre(name))
     pieces = LlamaCpp(of("smollm", pre("superbpe")))
-    yield fault("numbers that are no digits are none in the expression of afmoe: \\p{N} has them", "smollm",
+    yield fault("numbers that are not digits do not match \\p{N} in llama.cpp's expression of afmoe", "smollm",
                 "   \u2163", 0,
                 pieces.tokens("   ", 0) + pieces.tokens("\u2163", 0), pre("afmoe"))
     for name in ("spm-spans", "llama-bpe"):
         old = of(name)
         types = {KEY + "token_type": ("i32", [CONTROL if n == "it" else t for n, t in zip(old.names, old.types)])}
         renamed = {KEY + "tokens": ("string", ["\ue000" if n == "it" else n for n in old.names])}
-        yield fault("a control token comes out of a text in which special tokens are not parsed: in sentencepiece none does", name,
-                    "it", 0, ("it", renamed, ()), types)
-    yield fault("of Unigram, a character that begins as some user-defined token's name does is not normalized, or torn apart", "unigram",
-                "\u2026", 0, ("\u2026", {}, ()), None, [("\u2581mark", USER_DEFINED, 0)])
+        yield fault("a text gives a control token, though special tokens are not parsed: never in sentencepiece",
+                    name, "it", 0, ("it", renamed, ()), types)
+    yield fault("Unigram: a character that begins like the name of a user-defined token is not normalized, or is split",
+                "unigram", "\u2026", 0, ("\u2026", {}, ()), None, [("\u2581mark", USER_DEFINED, 0)])
     names = of("smollm").names
-    yield fault("white space that goes with a special token before it (Phi 3) goes even where it is the next special token: the library "
-                "tokenizers has both", "smollm", "<tool>\n\nx", 0,
+    yield fault("white space is removed after a special token (Phi 3), even if it is a special token itself: the "
+                "library tokenizers keeps both", "smollm", "<tool>\n\nx", 0,
                 [names.index("<tool>"), len(names), names.index("x")], {"general.name": ("string", "phi3")},
                 [("\n\n", USER_DEFINED, 0), *(t for t in PHI if t[0] not in names)])
 
@@ -269,7 +269,7 @@ def faults():
 
 
 def own_atoms(vocabulary):
-    """Names of special tokens and of some others."""
+    """The names of special tokens and of some others."""
     names, types = vocabulary.names, vocabulary.types
     special = [n for n, t in zip(names, types) if t in (UNKNOWN, CONTROL, USER_DEFINED, UNUSED)][:24]
     special += [n for n, t in zip(names, types) if t == BYTE][:3]
@@ -278,13 +278,13 @@ def own_atoms(vocabulary):
 
 
 def left_out(vocabulary, appends):
-    """Atoms with which a fault of llama.cpp's shows."""
+    """Atoms that trigger a fault of llama.cpp."""
     atoms = COMMON + own_atoms(vocabulary)
     pre = vocabulary.get("pre")
     out = {a for a in atoms if pre in ("gpt-4o", "tekken", "kimi-k2", "llama4", "minimax-m2") and is_mark(a)}
-    out |= {a for a in atoms if pre in COMPOSING and "\u0338" in a}  # which composes with what a name ends in
+    out |= {a for a in atoms if pre in COMPOSING and "\u0338" in a}  # it composes with the end of a name
     out |= {a for a in atoms if pre == "afmoe"
-            and any(unicodedata.category(c) in ("No", "Nl") for c in a)}  # they are no numbers
+            and any(unicodedata.category(c) in ("No", "Nl") for c in a)}  # they do not match as numbers
     equally_long = {"c[", "[["} | ({"abcx", "bcxy"} if appends else set())  # and overlap
     return sorted(out | (equally_long & set(atoms)))
 
@@ -296,7 +296,7 @@ def texts_of(atoms, count):
 
 
 def cases(reference, atoms, count):
-    """text, flags, tokens, whether special tokens are spelled, what the tokens are turned back to"""
+    """text, flags, tokens, whether special tokens are written, the text that the tokens are converted back to"""
     for i, text in enumerate(texts_of(atoms, count)):
         flags, special = i & (1 if reference.library else 3), bool(i & 4)
         tokens = reference.tokens(text, flags)

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/gptq.bin: what GPTQModel makes of small matrices.
+"""Writes tests/fixtures/formats/gptq.bin: small matrices quantized by GPTQModel.
 
     gptq_vectors.py [--output FILE]
 
-Weights and inputs come from a generator of random numbers that tests/core/test_gptq.c has, too, so the file holds
-results alone. GPTQModel is given the Hessian X^T X. It runs as it is, but for one thing: scales are rounded to
-binary16, as its files store them, before codes are chosen. Each case also has output errors tr(E H E^T): with this
-change, and of GPTQModel as it is, its scales rounded afterwards.
+Weights and inputs come from a generator of random numbers that tests/core/test_gptq.c has, too, so the file has only
+results. GPTQModel is given the Hessian X^T X. It is unchanged, with one exception: scales are rounded to binary16, as
+its files store them, before codes are chosen. Each case also has output errors tr(E H E^T): with this change, and of
+the unchanged GPTQModel, whose scales are rounded afterwards.
 
 The file, little-endian: u32 cases. For each case u32 bits, group (0: whole rows), symmetric, order (NB_ORDER_...), dead
-(every so manieth column is never seen; 0: none); f32 search; f64 error with the change, error as it is; u8 code
+(n: every n-th column has no inputs; 0: all have); f32 search; f64 error with the change, error without it; u8 code
 [ROWS][COLUMNS], f16 scale [ROWS][groups], u8 zero [ROWS][groups], i32 group of each column [COLUMNS]. Then packing: u32
-cases; for each u32 format (NB_FORMAT_...), bits, group, rows, columns; then the tensors that GPTQModel or
-compressed-tensors pack of the codes 7 i % 2^bits, i = 0 ... rows columns - 1, the zeros 1 + (row + group) % (2^bits -
-1) and the scales 2^-4 (1 + group / 16): u32 codes, u32 zeros, f16 scales.
+cases; for each u32 format (NB_FORMAT_...), bits, group, rows, columns; then the tensors into which GPTQModel or
+compressed-tensors pack the codes 7 i % 2^bits, i = 0 ... rows columns - 1, the zeros 1 + (row + group) % (2^bits - 1)
+and the scales 2^-4 (1 + group / 16): u32 codes, u32 zeros, f16 scales.
 
 Needs torch, compressed-tensors and gptqmodel (tests/oracles/requirements-gptq.txt).
 """
@@ -22,7 +22,7 @@ import os
 import struct
 from pathlib import Path
 
-os.cpu_count = lambda: 8  # gptqmodel counts on some
+os.cpu_count = lambda: 8  # gptqmodel expects several
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ PACKED = [(GPTQ, 4, 32, 64, 64), (GPTQ_V2, 4, 64, 32, 64), (GPTQ_V2, 3, 32, 32, 
 
 
 class Random:
-    """xorshift32, as tests/core/random.h."""
+    """xorshift32, as in tests/core/random.h."""
     def __init__(self, seed):
         self.state = seed
 
@@ -67,7 +67,7 @@ class Random:
 
 
 def matrix(random):
-    """Sums of three numbers within -1 ... 1, over 32."""
+    """Sums of three numbers within -1 ... 1, divided by 32."""
     w = np.empty((ROWS, COLUMNS), np.float32)
     for i in range(ROWS * COLUMNS):
         w.flat[i] = (random.float() + random.float() + random.float()) / np.float32(32)
@@ -75,7 +75,7 @@ def matrix(random):
 
 
 def hessian(random, dead):
-    """Inputs are whole numbers, each one three quarters of its neighbour and something new, times 1 to 5."""
+    """Inputs are integers: three quarters of their neighbour plus a new number, times 1 to 5."""
     x = np.zeros((TOKENS, COLUMNS), np.int64)
     for t in range(TOKENS):
         last = 0
@@ -114,7 +114,8 @@ def quantize(w, h, bits, group, symmetric, order, search, alike):
     columns = g_idx.long()
     codes = torch.clamp(torch.round(q.float() / result[1][:, columns]) + zeros[:, columns], 0, 2**bits - 1)
     weights = scales[:, columns] * (codes - zeros[:, columns])
-    return codes.numpy().astype(np.uint8), scales.numpy(), zeros.numpy().astype(np.uint8), g_idx.numpy(), weights.numpy()
+    codes, zeros = codes.numpy().astype(np.uint8), zeros.numpy().astype(np.uint8)
+    return codes, scales.numpy(), zeros, g_idx.numpy(), weights.numpy()
 
 
 def packed_by_gptqmodel(layout, bits, group, codes, scales, zeros):
@@ -158,13 +159,14 @@ def main():
         random = Random(SEED)
         w, h = matrix(random), hessian(random, dead)
         if dead:
-            w[:, dead - 1::dead] = 0  # GPTQModel would make zeros of them
+            w[:, dead - 1::dead] = 0  # GPTQModel would set them to zero
         codes, scales, zeros, g_idx, alike = quantize(w, h, bits, group, symmetric, order, search, True)
         plain = error(w, quantize(w, h, bits, group, symmetric, order, search, False)[4], h)
         out += struct.pack("<5If2d", bits, group, symmetric, order, dead, search, error(w, alike, h), plain)
-        out += codes.tobytes() + scales.astype(np.float16).tobytes() + zeros.tobytes() + g_idx.astype(np.int32).tobytes()
-        print(f"{bits} bits, group {group}, symmetric {symmetric}, order {order}, search {search}: error {plain:.6g} as it is, "
-              f"{error(w, alike, h):.6g} with the changes")
+        out += codes.tobytes() + scales.astype(np.float16).tobytes()
+        out += zeros.tobytes() + g_idx.astype(np.int32).tobytes()
+        print(f"{bits} bits, group {group}, symmetric {symmetric}, order {order}, search {search}: "
+              f"error {plain:.6g} as it is, {error(w, alike, h):.6g} with the change")
     out += struct.pack("<I", len(PACKED))
     for case in PACKED:
         out += packed(*case)

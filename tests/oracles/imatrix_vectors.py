@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes tests/fixtures/imatrix/: importance matrices of a text, in both formats of llama.cpp's tools/imatrix.
 
-For each column of a weight matrix: the sum of the squares of its inputs over all tokens of all windows, and how many
-tokens there were; of experts each has its own. That tool collects them where llama.cpp multiplies matrices; here every
-call of torch's linear() in transformers is watched, in F32. (llama.cpp's tool is a program, which no Python package
-has. Logits of both agree: perplexity_vectors.py.) Names are those of the GGUF file, the formats those of
+For each column of a weight matrix: the sum of the squares of its inputs over all tokens of all windows, and the number
+of tokens; each expert has its own. The tool collects them where llama.cpp multiplies matrices; here every call of
+torch's linear() in transformers is recorded, in F32. (llama.cpp's tool is a program, which no Python package has. The
+logits of both agree: perplexity_vectors.py.) Names are those of the GGUF file, the formats those of
 tools/imatrix/imatrix.cpp. The packages gguf and struct write them.
 """
 import json
@@ -21,16 +21,15 @@ import family_models
 import windows
 
 TOKENS = np.random.default_rng(8).integers(2, 88, 200).tolist()
-# NAME: (architecture, context, tokens of its own or None)
+# NAME: (architecture, context, tokens for this model or None)
 WRITTEN = {"tiny": ("llama", 64, None), "mixtral": ("llama", 32, TOKENS), "gpt2": ("gpt2", 32, TOKENS),
            "bert": ("bert", 32, TOKENS),
            "nomic-bert": ("nomic-bert", 32, TOKENS)}
-LAYERS = (0, 5)  # of the tiny model, which has six; all of the others
+LAYERS = (0, 5)  # of the tiny model, which has six; of the others all
 
 
 def matrices(model, architecture):
-    """Where the weights of a matrix lie in memory -> its name in GGUF, which of its experts it is, and how many there
-    are."""
+    """The address of a matrix's weights -> its name in GGUF, the expert's number, and the number of experts."""
     if architecture.endswith("bert"):
         named = [(p, encoder_models.matrix_name(name, architecture)) for name, p in model.named_parameters()
                  if p.dim() == 2]
@@ -71,7 +70,7 @@ class Collector:
             self.see(weight, x)
             return linear(x, weight, *bias)
 
-        def watched_addmm(bias, x, weight):  # GPT-2's way
+        def watched_addmm(bias, x, weight):  # GPT-2 uses addmm
             self.see(weight, x)
             return addmm(bias, x, weight)
 
@@ -108,7 +107,7 @@ def write_dat(path, entries, context, chunks, text):
         for name, sums, counts in entries:
             calls = -(-int(counts.max()) // context)
             counted = np.maximum(counts, 1)[:, None]
-            means = np.where(counts[:, None] == 0, 1, sums / counted)  # of an expert that no token came to: 1
+            means = np.where(counts[:, None] == 0, 1, sums / counted)  # 1 for an expert that got no token
             put_text(name)
             out.write(struct.pack("<ii", calls, sums.size))
             out.write((means * calls).astype("<f4").tobytes())
@@ -135,7 +134,8 @@ def main():
         heads[name] = {"model": os.path.relpath(path, windows.ROOT), "context": context, "windows": len(cut),
                        **({} if name == "tiny" else {"input": tokens})}
         print(f"{name}: {len(cut)} windows, {len(entries)} matrices, counts from "
-              f"{min(e[2].min() for e in entries)} to {max(e[2].max() for e in entries)}: {[e[0] for e in entries][:12]}")
+              f"{min(e[2].min() for e in entries)} to {max(e[2].max() for e in entries)}: "
+              f"{[e[0] for e in entries][:12]}")
     with open(os.path.join(folder, "imatrix.json"), "w", encoding="utf-8") as out:
         out.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in heads.items()) + "\n}\n")
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""How far int8 weights take the logits from F32: bitsandbytes' LLM.int8() on a CPU, the paper's, and nibble's.
+"""Measures how much int8 weights change the logits: bitsandbytes' LLM.int8() on a CPU, the paper's, and nibble's.
 
     int8_fidelity.py FOLDER TEXT CALIBRATION [--outliers FACTOR] [--tokens N = 256]
 
-FOLDER is a Llama with floating-point weights. nibble keeps outlier columns by the text CALIBRATION. --outliers: four
-channels of each norm are first made FACTOR times as large, and the columns that read them smaller by as much, so that
-the model stays what it was and |x| is large in a few columns. It prints, for each way, the root of the mean squared
-difference of the logits as a share of their standard deviation, and the mean KL divergence. The paper's way (Dettmers
-et al. 2022, section 3) is computed by its formula, because bitsandbytes 0.50.2 multiplies outliers of 16 bits with
-weights that were rounded to 8 (backends/default/ops.py, int8_mixed_scaled_mm). docs/int8.md has the figures. It writes
+FOLDER is a Llama with floating-point weights. nibble finds outlier columns with the text CALIBRATION. With --outliers,
+four channels of each norm are first multiplied by FACTOR, and the columns that read them divided by it, so that the
+model computes the same and |x| is large in a few columns. For each method it prints the root of the mean squared
+difference of the logits, relative to their standard deviation, and the mean KL divergence. The paper's method (Dettmers
+et al. 2022, section 3) is computed by its formula, because bitsandbytes 0.50.2 multiplies outliers of 16 bits by
+weights that were rounded to 8 (backends/default/ops.py, int8_mixed_scaled_mm). docs/int8.md has the results. It writes
 no fixture.
 """
 import argparse
@@ -26,7 +26,8 @@ THRESHOLD = 6
 
 
 class PaperLinear(torch.nn.Module):
-    """Columns with |x| >= 6 in 16 bits, weights included; all else 8 bits, a scale a row of weights and a token."""
+    """Columns with |x| >= 6 in 16 bits, weights included; others in 8 bits, with a scale for each row and each
+    token."""
 
     def __init__(self, linear):
         super().__init__()

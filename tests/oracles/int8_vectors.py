@@ -6,7 +6,7 @@ compressed-tensors, and LLM.int8()'s parts by bitsandbytes.
 
 torchao's SmoothQuantObserver adds 1.2e-7 to the maxima, so its scales are compared with a tolerance.
 compressed-tensors' own dequantization of its codes must give scale times code. bitsandbytes finds outliers in a matrix
-by its own numbers; so the columns that are to be outliers have large numbers here.
+by its numbers, so the outlier columns have large numbers here.
 
 The file, little-endian. u32 columns, matrices, rows; F32 weights [matrices][rows][columns], max |x| [columns]; u32
 alphas; each: F32 alpha, scales [columns]. u32 rows, columns, tensors; F32 x [rows][columns]; each: u32 scale type; F32

@@ -1,28 +1,28 @@
-"""A Llama in integers alone: the specification of docs/integer.md in NumPy, from which src/integer was written.
+"""A Llama in integers: the specification of docs/integer.md in NumPy, from which src/integer was written.
 
-Jacob et al. 2018 (arXiv 1712.05877) multiply codes of 8 bits, add up in 32 bits, and scale sums by a multiplier and a
-shift, halves away from zero. Inputs of matrices get a scale per token, as in I-LLM (arXiv 2405.17849), whose "dyadic
-numbers" are the pairs (m, e) here: m 2^e, with m = 0 or 2^30 <= m < 2^31. Softmax and SiLU reduce the exponential to a
-power of two and a polynomial, as I-BERT (arXiv 2101.01321) does. Every array below is of int64, and every operation
-exact: NumPy's floats only hold sums of products below 2^53.
+Jacob et al. 2018 (arXiv 1712.05877) multiply codes of 8 bits, add in 32 bits, and scale sums by a multiplier and a
+shift; halves are rounded away from zero. Inputs of matrices get a scale per token, as in I-LLM (arXiv 2405.17849),
+whose "dyadic numbers" are the pairs (m, e) here: m 2^e, with m = 0 or 2^30 <= m < 2^31. Softmax and SiLU compute the
+exponential as a power of two and a polynomial, as I-BERT (arXiv 2101.01321) does. All arrays below are int64, and all
+operations are exact: NumPy's floats are used only for sums of products below 2^53.
 
-Weights become integers in floats, which `quantized` does as src/quant/integer_rows.c.
+Weights are converted to integers with floats, by `quantized`, as in src/quant/integer_rows.c.
 """
 import numpy as np
 
-FRACTION = 16  # bits behind the point of the residual stream, of what matrices give, and of logits
+FRACTION = 16  # fractional bits of the residual stream, of the results of matrices, and of logits
 LEVELS = 127  # codes of 8 bits: -127 ... 127
-WIDE_LEVELS = 2047  # codes of 12 bits, for what goes into ffn_down and the output
+WIDE_LEVELS = 2047  # codes of 12 bits, for the inputs of ffn_down and of the output
 MOST = 2**31 - 1
 LOG2_E = 1549082005  # log2(e) 2^30
-POWER = [2**30, -744155626, 257086653, -57137150, 7339192]  # 2^-f for 0 <= f < 1, times 2^30; off by 8e-6 at most
+POWER = [2**30, -744155626, 257086653, -57137150, 7339192]  # 2^-f for 0 <= f < 1, times 2^30; error at most 8e-6
 QUARTER = 1024  # steps of a quarter turn
 TURN = (1073740561, 1647098)  # cosine and sine of such a step, times 2^30
 I = np.int64
 
 
 def bits(v):
-    """How many bits the magnitude has: 0 for 0."""
+    """The number of bits of the magnitude: 0 for 0."""
     v = np.abs(np.asarray(v, I))
     n = np.zeros(v.shape, I)
     for step in (32, 16, 8, 4, 2, 1):
@@ -33,7 +33,7 @@ def bits(v):
 
 
 def shift(v, s):
-    """Right by s, halves away from zero; left where s is negative. Both hold what fits 32 bits."""
+    """Shifts right by s, halves away from zero, or left if s is negative. Both numbers fit 32 bits."""
     v, s = np.broadcast_arrays(np.asarray(v, I), np.asarray(s, I))
     right, left = np.clip(s, 0, 62), np.clip(-s, 0, 62)
     half = np.where(right > 0, I(1) << np.maximum(right - 1, 0), 0)
@@ -44,7 +44,7 @@ def shift(v, s):
 
 
 def dyadic(v, e=0):
-    """v 2^e as a pair; v >= 0. Bits that 31 do not hold are cut off."""
+    """v 2^e as a pair; v >= 0. Only the highest 31 bits are kept."""
     v = np.asarray(v, I)
     more = bits(v) - 31
     m = np.where(more > 0, v >> np.maximum(more, 0), v << np.maximum(-more, 0))
@@ -56,7 +56,7 @@ def times(a, b):
 
 
 def scaled(v, scale):
-    """v m 2^e, with FRACTION bits behind the point. |v| < 2^31."""
+    """v m 2^e, with FRACTION fractional bits. |v| < 2^31."""
     return shift(v * scale[0], -(scale[1] + FRACTION))
 
 
@@ -73,12 +73,12 @@ def codes(v, levels=LEVELS):
 
 
 def wide_levels(columns):
-    """So that sums fit 32 bits."""
+    """The largest code with which sums fit 32 bits."""
     return min(WIDE_LEVELS, MOST // 128 // columns)
 
 
 def root(v):
-    """Floor of the square root, of v < 2^62."""
+    """The floor of the square root, for v < 2^62."""
     r = np.sqrt(v.astype(np.float64)).astype(I)
     r = np.where(r * r > v, r - 1, r)
     return np.where((r + 1) * (r + 1) <= v, r + 1, r)
@@ -109,7 +109,7 @@ def rows_scale(w, scale):
 
 
 def multiply(w, q, scale):
-    """[n, rows], with FRACTION bits behind the point."""
+    """[n, rows], with FRACTION fractional bits."""
     return scaled(product(w, q), rows_scale(w, scale))
 
 
@@ -118,7 +118,7 @@ def add(x, y):
 
 
 def power(d):
-    """2^-d, times 2^30; d >= 0 with 16 bits behind the point."""
+    """2^-d, times 2^30; d >= 0 with 16 fractional bits."""
     whole, f = d >> 16, (d & 0xFFFF) << 14
     p = np.full(f.shape, POWER[4], I)
     for c in POWER[3::-1]:
@@ -139,7 +139,7 @@ SINES = sine_table()
 
 
 def sine(phase):
-    """Of phase / 2^32 turns, times 2^15."""
+    """The sine of phase / 2^32 turns, times 2^15."""
     quadrant, f = phase >> 30, phase & (2**30 - 1)
     f = np.where(quadrant & 1, 2**30 - f, f)
     at, part = f >> 20, f & (2**20 - 1)
@@ -170,7 +170,7 @@ def attention(q, k, v, score):
     e = np.where(seen, power(np.where(seen, most - s, 0)), 0)  # times 2^30
     total = e.sum(axis=1)
     exponent = np.where(vs[0] > 0, vs[1], -1000)
-    exponent = np.maximum.accumulate(exponent)  # the largest of those that are seen
+    exponent = np.maximum.accumulate(exponent)  # the largest of those up to each position
     down = np.minimum(np.maximum(exponent[:, None] - np.where(vs[0] > 0, vs[1], -1000)[None], 0), 63)
     w = np.where(seen, (e * vs[0][None]) >> down, 0)
     cut = np.maximum(bits(w.max(axis=1)) - 15, 0)
@@ -183,7 +183,7 @@ def attention(q, k, v, score):
 
 
 def shift_wide(v, s):
-    """As shift, of what may stay wider than 32 bits; s >= 0."""
+    """Like shift, for results that may be wider than 32 bits; s >= 0."""
     half = np.where(s > 0, I(1) << np.maximum(s - 1, 0), 0)
     return np.sign(v) * ((np.abs(v) + half) >> s)
 
@@ -196,7 +196,7 @@ def gated(g, u):
 
 
 def forward(model, tokens, all_logits=True):
-    """Logits of every token, or of the last: int64 [n, vocabulary], units of 2^-16."""
+    """Logits of all tokens, or of the last: int64 [n, vocabulary], units of 2^-16."""
     p, n, hd = model, len(tokens), model["head_size"]
     positions = np.arange(n, dtype=I)
     E = p["embedding"]
@@ -222,11 +222,11 @@ def forward(model, tokens, all_logits=True):
     return multiply(p["output"], *h)
 
 
-# ---- floats become integers ----
+# ---- conversion from floats to integers ----
 
 
 def matrix(w):
-    """Rows of F32: codes, and a multiplier for each row. All multipliers of a matrix share a shift."""
+    """Rows of F32 as codes and a multiplier for each row. All multipliers of a matrix have the same shift."""
     w = np.asarray(w, np.float64)
     most = np.abs(w).max(axis=1)
     inverse = np.where(most > 0, LEVELS / np.where(most > 0, most, 1), 0)
@@ -243,8 +243,8 @@ def fixed(v):
 
 
 def quantized(c, tensor):
-    """c: heads, kv_heads, head_size, layers, epsilon, base, and maybe factors; tensor(name): F32 by its name in a
-    GGUF, None if there is none."""
+    """c: heads, kv_heads, head_size, layers, epsilon, base, and optionally factors; tensor(name): F32 by its name in
+    GGUF, or None."""
     pairs = c["head_size"] // 2
     frequency = c["base"] ** (-np.arange(pairs, dtype=np.float64) * 2 / c["head_size"]) / c.get("factors", 1.0)
     embedding, output = tensor("token_embd.weight"), tensor("output.weight")

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/integer: what integer_model.py makes of small models, and their logits.
+"""Writes tests/fixtures/integer: small models as integer_model.py quantizes them, and their logits.
 
     integer_vectors.py [NAME ...]
 
-NAME.bin of tests/fixtures/models/NAME.gguf, little-endian: u32 tokens, vocabulary, tensors; i32 tokens; u32 hashes
+NAME.bin for tests/fixtures/models/NAME.gguf, little-endian: u32 tokens, vocabulary, tensors; i32 tokens; u32 hashes
 (FNV-1a, 32 bits) of the bytes of each tensor, in the order in which nibble writes them: for each tensor of the model
-its codes and multipliers, or its scales, and at last the steps of RoPE; u32 hashes of the logits of each token; i32 the
-last token's logits. It also prints how far the logits are from those of the same arithmetic in floats.
+its codes and multipliers, or its scales, and last the steps of RoPE; u32 hashes of the logits of each token; i32 the
+last token's logits. It also prints the difference between the logits and those of the same model in floats.
 """
 import struct
 import sys
@@ -18,7 +18,7 @@ import numpy as np
 import integer_model as im
 
 FIXTURES = Path(__file__).resolve().parent / "../fixtures"
-# tokens; with more than the model's context the test raises that
+# tokens; if there are more than the model's context, the test raises the context
 MODELS = {"odd-sizes": 600, "separate-output": 40, "head-size": 40, "one-kv-head": 40, "rope-linear": 40,
           "type-q8_0": 70, "type-f16": 40}
 
@@ -49,7 +49,7 @@ def read(path):
 
 
 def tensor_bytes(model, order):
-    """Of each tensor that nibble writes."""
+    """The bytes of each tensor that nibble writes."""
     words = lambda numbers, shift: np.append(np.asarray(numbers, np.int64), shift).astype(np.int32).tobytes()
     outer = {"token_embd": "embedding", "output": "output", "output_norm": "output_norm"}
     for name in order:
@@ -83,7 +83,7 @@ def main():
 
 
 def far(c, tensors, tokens, logits):
-    """How far integer logits are from those of floats: the root of the mean squares, as a share."""
+    """The relative difference of integer logits and those of floats: the root of the mean squares."""
     n, size = len(tokens), c["head_size"]
     frequency = c["base"] ** (-np.arange(size // 2) * 2 / size) / c.get("factors", 1.0)
     angle = np.arange(n)[:, None, None] * frequency

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/text/jinja.json: small templates, and what jinja2 makes of them in transformers' environment.
+"""Writes tests/fixtures/text/jinja.json: small templates, rendered by jinja2 in transformers' environment.
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/jinja_vectors.py
 
@@ -147,11 +147,12 @@ def main():
            and "<generator" not in text and "<built-in" not in text and "<bound" not in text]
     rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in out)
     OUT.write_text(f'{{"context": {json.dumps(CONTEXT, ensure_ascii=False)}, "cases": [\n{rows}\n]}}\n')
-    print(f"{OUT.name}: {len(out)} templates, {sum(text is None for _, text in out)} of them errors, {OUT.stat().st_size} bytes")
+    errors = sum(text is None for _, text in out)
+    print(f"{OUT.name}: {len(out)} templates, {errors} of them errors, {OUT.stat().st_size} bytes")
 
 
 def split(line):
-    """At semicolons outside of quotes."""
+    """Splits at semicolons outside of quotes."""
     pieces, quote, piece, escaped = [], "", "", False
     for c in line:
         if c == ";" and not quote:

@@ -1,10 +1,9 @@
-"""llama.cpp, through cyllama's wheel, as the other oracles' regenerators use it.
+"""llama.cpp, by the package cyllama, as the other scripts use it.
 
-On the reference: with a quantized file llama.cpp rounds every activation to 8 bits, block by block, and this small
-model amplifies that rounding: llama.cpp parts from *itself* when only the batch size or the cache's type changes (the
-figures: `tests/oracles/logits_vectors.py --survey`). So the reference is llama.cpp on the same weights written out as
-F32 (exact_copy), with an F32 cache: there nothing is rounded but F32 arithmetic, and whoever computes faithfully
-arrives there.
+With a quantized file llama.cpp rounds every activation to 8 bits, by blocks, and this small model amplifies the
+rounding: llama.cpp's own results differ if only the batch size or the cache's type changes (measured by
+`tests/oracles/logits_vectors.py --survey`). So the reference is llama.cpp with the same weights as F32 (exact_copy) and
+an F32 cache: then nothing is rounded except F32 arithmetic, and every correct program gets the same results.
 """
 import os
 
@@ -19,12 +18,12 @@ import gguf_files
 
 class Model(binding.LlamaModel):
     @property
-    def n_vocab(self):  # cyllama 0.2.18's get_logits_ith asks the model for this and does not find it
+    def n_vocab(self):  # get_logits_ith of cyllama 0.2.18 needs it, and the class lacks it
         return self.get_vocab().n_vocab
 
 
 def weights_of(data, kind):
-    """A tensor's bytes or numbers -> F32, by the package gguf; by libgguf what that lacks."""
+    """A tensor's bytes or numbers -> F32, by the package gguf, or by libgguf for types that gguf lacks."""
     if kind.name.startswith("I") and kind.name[1:].isdigit() or kind.name == "F64":
         return data.astype(np.float32)
     if kind == gguf.GGMLQuantizationType.Q1_0:
@@ -44,7 +43,7 @@ def exact_copy(source, target):
 
 
 def hidden_states(path, tokens, encoder):
-    """The last hidden states of tokens that all see each other, [len(tokens), width]."""
+    """The last hidden states with attention over all tokens, [len(tokens), width]."""
     binding.set_log_callback(lambda *_: None)
     params = binding.LlamaModelParams()
     params.n_gpu_layers = 0
@@ -85,7 +84,7 @@ class LlamaCpp:
         return self.vocabulary.token_to_piece(token, 0, False)
 
     def evaluate(self, tokens, start=0, last_only=False):
-        """tokens at positions start, start + 1, ... -> logits [len(tokens), vocabulary], or of the last alone [1,
+        """tokens at positions start, start + 1, ... -> logits [len(tokens), vocabulary], or only of the last [1,
         ...]."""
         if start == 0:
             self.context.kv_cache_clear()

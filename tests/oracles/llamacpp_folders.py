@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/llamacpp-folders.json: what llama.cpp's own tools make of safetensors folders.
+"""Writes tests/fixtures/formats/llamacpp-folders.json: safetensors folders converted by llama.cpp's own tools.
 
     llamacpp_folders.py [--output FILE] [--check] [NAME ...]
 
-Each folder of FOLDERS, in tests/fixtures/safetensors, goes through llama.cpp's converter (the package `conversion`
-beside convert_hf_to_gguf.py) with --outtype q8_0. Of that file the script notes the keys, with their types and values,
-and of each tensor the type and the first 8 digits of the SHA-256 of its bytes, padded with zeros to 32.
-tests/js/llamacpp-folders.test.js wants the same of `nibble quantize`.
+Each folder of FOLDERS, in tests/fixtures/safetensors, is converted by llama.cpp's converter (the package `conversion`
+beside convert_hf_to_gguf.py) with --outtype q8_0. The script records the keys of the file, with types and values, and
+for each tensor the type and the first 8 digits of the SHA-256 of its bytes, padded with zeros to 32.
+tests/js/llamacpp-folders.test.js expects the same from `nibble quantize`.
 
 --check also lets llama.cpp load the file that nibble writes (web/cli.js must be built). Its logits on those weights in
 F32 must be nibble's within 0.02, and its tokens the same.
@@ -35,7 +35,7 @@ from conversion import base, get_model_class
 
 import llamacpp
 
-# name of the folder: what the converter needs of config.json and does not find there
+# name of the folder: keys that the converter needs and config.json lacks
 FOLDERS = {
     "llama-f32": {}, "llama-sharded": {}, "llama-3": {}, "llama-yarn": {}, "mistral": {}, "mixtral": {}, "qwen2": {},
     "qwen3": {},
@@ -45,11 +45,11 @@ FOLDERS = {
     "phi": {},
     "smollm3": {}, "granite": {}, "qwen2-moe": {}, "qwen3-moe": {}, "deepseek": {}, "bert": {}, "roberta": {},
 }
-# Models that llama.cpp reads and computes otherwise; tests/js/llamacpp-folders.test.js wants nibble to say so.
+# Models that llama.cpp reads but computes differently; tests/js/llamacpp-folders.test.js expects nibble to say so.
 OTHERWISE = ("mistral", "phi3", "gemma3")
 ENCODERS = ("bert", "roberta")
 
-# What nibble leaves out or has otherwise, and why.
+# Keys that nibble leaves out or writes differently, and why.
 LEFT_OUT = re.compile("|".join((
     r"general\.(name|type|size_label|.*basename.*|.*finetune.*)",  # from the folder's name
     r".*\.vocab_size", r".*\.tensor_data_layout",                  # llama.cpp does not need them
@@ -57,7 +57,7 @@ LEFT_OUT = re.compile("|".join((
     r"phi3\.attention\.sliding_window",                            # llama.cpp ignores it
     r"deepseek\.(expert_weights_scale|expert_weights_norm|expert_gating_func|rope\.scaling\.type)",  # the defaults
     r".*\.attention\.sliding_window_pattern",
-    r"tokenizer\.ggml\.add_(bos|eos|sep)_token",                   # nibble adds what transformers' classes add
+    r"tokenizer\.ggml\.add_(bos|eos|sep)_token",                   # nibble adds the tokens that transformers adds
     r"tokenizer\.ggml\.merges", r"tokenizer\.ggml\.add_space_prefix",
     r"tokenizer\.ggml\..*(fim|eot|prefix|suffix|middle).*",
     r"GGUF\..*",
@@ -75,7 +75,7 @@ def vocabulary(model):
 def set_vocabulary(model):
     model._set_vocab_gpt2()
     if not any("tokenizer.ggml.merges" in shard for shard in model.gguf_writer.kv_data):
-        model.gguf_writer.add_token_merges(["x y"])  # the writer writes no empty lists, and llama.cpp asks for the key
+        model.gguf_writer.add_token_merges(["x y"])  # the writer writes no empty lists, and llama.cpp needs the key
     if isinstance(model, get_model_class("BertModel")):
         model.gguf_writer.add_token_type_count(model.hparams["type_vocab_size"])
 
@@ -119,7 +119,7 @@ def nibble(*words):
 
 
 def check(name, work):
-    """llama.cpp with the file that nibble writes."""
+    """Compares llama.cpp with nibble, both with the file that nibble writes."""
     path, exact, logits = work / "nibble.gguf", work / "exact.gguf", work / "logits.f32"
     nibble("quantize", ROOT / "tests/fixtures/safetensors" / name, path, "--type", "q8_0")
     no_empty_lists(lambda: llamacpp.exact_copy(path, exact))
@@ -138,7 +138,8 @@ def check(name, work):
     difference = abs(mine - engine.evaluate(tokens)).max()
     text = "Hello, <|end|> world 12\n  there"
     same = engine.tokenize(text, True) == json.loads(nibble("tokenize", path, "--special", "--text", text))
-    print(f"{name}: llama.cpp's logits are nibble's within {difference:.2g}, its tokens {'too' if same else 'are others'}")
+    print(f"{name}: llama.cpp's logits are nibble's within {difference:.2g}, "
+          f"its tokens are {'the same' if same else 'different'}")
     assert same and (difference < 0.02) == (name not in OTHERWISE), name
 
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Logits of llama.cpp at every position of a 256-token text.
+"""Writes llama.cpp's logits at every position of a 256-token text.
 
     logits_vectors.py MODEL OUTPUT.json [--exact FILE] [--full FILE] [--skip N]   writes OUTPUT.json and OUTPUT.bin
     logits_vectors.py MODEL --survey [--exact FILE]                    how far llama.cpp is from itself
 
-All logits of a text would take 50 MB, so the vectors keep the logits of 512 tokens drawn once at random, as int16 times
-a scale a position. Cosines over those estimate the ones over the whole vocabulary (the squared distance of two vectors
-within sqrt(2/512) = 6 %, one standard deviation, for entries that are about normal); the whole vectors' norms and the
-two best tokens are kept beside them. With --skip the text is repeated, and its first N positions are evaluated but not
-kept: what a model with a window of attention does beyond it. --full writes all logits, F32, for tests/js/logits.test.js
-to compare with when there.
+All logits of a text would take 50 MB, so the file has the logits of 512 random tokens, as int16 with a scale for each
+position. Their cosines estimate those over the whole vocabulary (the squared distance of two vectors within sqrt(2/512)
+= 6 %, one standard deviation, for numbers that are about normal); the norms of the whole vectors and the two best
+tokens are stored as well. With --skip the text is repeated, and its first N positions are evaluated but not stored, to
+test a model beyond its attention window. --full writes all logits, F32, which tests/js/logits.test.js compares if the
+file exists.
 """
 import argparse
 import json
@@ -57,8 +57,8 @@ def survey(model, exact_path, tokens, prompts):
     logits["F32 weights, F16 cache"] = llamacpp.LlamaCpp(exact_path, f16_cache=True).evaluate(tokens)
     for name, options in variants.items():
         logits[name] = llamacpp.LlamaCpp(model, **{"f16_cache": True, **options}).evaluate(tokens)
-    print(f"Cosines of logits, {len(tokens)} positions\n| | with | least | median | positions < 0.999 | largest difference "
-          "| other best token |\n|---|---|---|---|---|---|---|")
+    print(f"Cosines of logits, {len(tokens)} positions\n| | with | least | median | positions < 0.999 "
+          "| largest difference | other best token |\n|---|---|---|---|---|---|---|")
     for other in ("F32 weights", "batch 512"):
         for name, values in logits.items():
             if name != other:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Embeddings of all-MiniLM-L6-v2, a real encoder, by transformers in F32.
+"""Writes embeddings of all-MiniLM-L6-v2, a real encoder, by transformers in F32.
 
     minilm_vectors.py MODEL-FOLDER [OUTPUT.json = tests/fixtures/encoders/minilm.json]
 
 Writes OUTPUT.json, texts and their tokens, and OUTPUT.bin, their embeddings: the mean of all tokens' last hidden
-states, as the model's own 1_Pooling/config.json asks for, scaled to length 1. The texts are short and long, in many
-scripts, and some say the same as another: those must be nearer to each other than to the rest, or nothing is written.
+states, by the model's own 1_Pooling/config.json, scaled to length 1. The texts are short and long, in many scripts.
+Some pairs have the same meaning: these must be nearer to each other than to the rest, or nothing is written.
 """
 import json
 import os
@@ -43,7 +43,7 @@ def main():
     texts.append(" ".join(PROSE.split()[:380]))
     cases, vectors = [], []
     for text in texts:
-        # as plain text: names of special tokens in a user's text are not these tokens
+        # names of special tokens in a user's text are plain text
         tokens = tokenizer(text, split_special_tokens=True, truncation=False, padding=False)["input_ids"]
         assert len(tokens) <= model.config.max_position_embeddings, f"{len(tokens)} tokens: {text[:40]}"
         with torch.no_grad():

@@ -1,8 +1,8 @@
-"""llama.cpp's model_quantize with an importance matrix and with types for tensors.
+"""Calls llama.cpp's model_quantize with an importance matrix and with types for tensors.
 
-cyllama's LlamaModelQuantizeParams has no setter for these two: they are pointers of the C struct
-llama_model_quantize_params (llama.h), which lies inside the Python object. So they are written there. The struct is
-found by the numbers at its beginning.
+cyllama's LlamaModelQuantizeParams has no setters for these two: they are pointers of the C struct
+llama_model_quantize_params (llama.h) inside the Python object. So they are written into the struct, which is found by
+the numbers at its beginning.
 """
 import ctypes
 import struct
@@ -44,7 +44,7 @@ def struct_of(params):
 
 def model_quantize(source, target, preset, importance=None, tensor_types=(), **settings):
     """importance: name of a tensor -> F32 of its columns; tensor_types: pairs of a pattern and a type's number;
-    settings: other attributes of the params. Raises RuntimeError where llama.cpp refuses."""
+    settings: other attributes of the params. Raises RuntimeError if llama.cpp reports an error."""
     params = binding.LlamaModelQuantizeParams()
     params.ftype = FILE_TYPES[preset]
     for name, value in settings.items():

@@ -3,11 +3,11 @@
 
     moment_vectors.py [--output FILE]
 
-Dettmers et al. 2022, "8-bit Optimizers via Block-wise Quantization": the numbers that codes stand for are bitsandbytes'
+Dettmers et al. 2022, "8-bit Optimizers via Block-wise Quantization": the values of the codes come from bitsandbytes'
 create_dynamic_map, and a step is its optimizer_update_8bit_blockwise_pytorch, the reference of its kernels. (That file
-imports triton for these kernels, which needs a graphics card; a stand-in of that name is enough. quantize_blockwise on
-the CPU is no oracle: of the second moments' numbers it takes one that is not the nearest for 3 of 100.) A second moment
-that is not 0 and would get the code 0 gets the code 1, which is nibble's own (src/train/moments.h).
+imports triton for the kernels, which needs a graphics card; a stub of that name is enough. quantize_blockwise on the
+CPU is no oracle: for 3 of 100 second moments its value is not the nearest.) A second moment that is not 0 and would get
+code 0 gets code 1; this is nibble's own rule (src/train/moments.h).
 
 The file, little-endian: F32 numbers [256] of first moments, then of second ones; u32 n, steps; F32 rate, beta1, beta2,
 epsilon, decay; after the first step, and again after the last one: F32 magnitudes of the first moments [blocks], and of

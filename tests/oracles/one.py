@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the vectors of one family anew, or of one script, with only the packages that it needs: make oracle
+"""Writes the vectors of one family, or of one script, anew, with only the packages that it needs: make oracle
 NAME=gemma2.
 
     one.py NAME
-    one.py --names SCRIPT ...   # what these scripts make
-    one.py --check              # that every name which a script takes of another is there
+    one.py --names SCRIPT ...   # prints the names that these scripts make
+    one.py --check              # checks that every name which a script imports from another exists
 
 NAME is a model or folder that a script below makes, a family (every variant of it: gemma2, gemma2-27b, awq-gemma2), or
 a script without its ending. Packages come into build/venv, in the versions of requirements.txt, unless they are there.
@@ -18,8 +18,8 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 VENV = HERE.parents[1] / "build" / "venv"
-LISTS = ("MODELS", "TYPES", "FOLDERS", "SAVED", "WRITTEN")  # what scripts call their tables of names
-# Scripts that make some of their names if they are told which, and how they are told.
+LISTS = ("MODELS", "TYPES", "FOLDERS", "SAVED", "WRITTEN")  # the scripts' tables of names
+# Scripts that accept names, to make only these, and the form of their arguments.
 BY_NAME = {
     "family_models": ["../fixtures/models"],
     "random_models": [],
@@ -31,7 +31,7 @@ BY_NAME = {
     "compressed_folders": ["../fixtures/safetensors"],
     "sentence_folders": ["../fixtures/sentence"],
 }
-# Packages whose name is not that of their module; and what a module needs without importing it.
+# Packages whose name differs from their module's, and packages that a module needs without importing them.
 PACKAGES = {"auto_round": "auto-round", "google": "protobuf", "compressed_tensors": "compressed-tensors",
             "sentence_transformers": "sentence-transformers"}
 BESIDES = {"transformers": ["accelerate"], "auto_round": ["datasets", "py-cpuinfo"],
@@ -44,7 +44,7 @@ def tree(script):
 
 
 def names_of(script):
-    """The keys of its tables."""
+    """The keys of the script's tables."""
     found = []
     for line in tree(script).body:
         if isinstance(line, ast.Assign) and getattr(line.targets[0], "id",
@@ -54,7 +54,7 @@ def names_of(script):
 
 
 def modules_of(script, seen=None):
-    """Every module that it, or a script that it imports, imports."""
+    """All modules that the script, or a script that it imports, imports."""
     seen = set() if seen is None else seen
     for node in ast.walk(tree(script)):
         imported = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if (
@@ -96,7 +96,7 @@ def install(modules):
 
 
 def check():
-    """Nobody runs all of the scripts often, so what they take of each other is looked up here."""
+    """Checks the names that the scripts import from each other, because all of them are seldom run."""
     scripts = {path.stem: tree(path.stem) for path in HERE.glob("*.py")}
 
     def own(script):
@@ -136,7 +136,8 @@ def main():
     scripts = wanted(sys.argv[1])
     if not scripts:
         every = sorted({name for script in BY_NAME for name in names_of(script)})
-        raise SystemExit(f"one.py: no script makes \"{sys.argv[1]}\"; there are\n  {' '.join(every)}\nand the scripts of {HERE.name}/")
+        raise SystemExit(f"one.py: no script makes \"{sys.argv[1]}\"; there are\n  {' '.join(every)}\n"
+                         f"and the scripts of {HERE.name}/")
     for script, names in scripts.items():
         print(f"{script}.py {' '.join(names)}", flush=True)
         install(modules_of(script))

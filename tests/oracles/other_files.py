@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/other-files.json: how files begin that people pass by mistake for a model.
+"""Writes tests/fixtures/other-files.json: the first bytes of files that people pass by mistake as a model.
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/other_files.py
 
-{name: first bytes, in hex, 64 of them at most; of GGUF files all}. Each is written by the library of its own format,
-but for these: Zstandard's number is that of RFC 8878, 3.1.1; the first bytes of PNG, JPEG, PDF, HDF5 and ELF are those
-of their specifications (ISO 15948, 5.2; ITU T.81, B.1.1.3; ISO 32000-1, 7.5.2; HDF5 file format, II.A; System V ABI,
-4). The formats older than GGUF have no writer any more; their numbers are those of ggml (llama.cpp before August 2023),
-0x67676d6c and so on, as little-endian words. A pointer of Git LFS is what git-lfs's docs/spec.md shows.
+{name: first bytes, in hex, at most 64; of GGUF files all}. Each is written by the library of its format, except these:
+Zstandard's number is that of RFC 8878, 3.1.1; the first bytes of PNG, JPEG, PDF, HDF5 and ELF are those of their
+specifications (ISO 15948, 5.2; ITU T.81, B.1.1.3; ISO 32000-1, 7.5.2; HDF5 file format, II.A; System V ABI, 4). The
+formats older than GGUF have no writer any more; their numbers are those of ggml (llama.cpp before August 2023),
+0x67676d6c and so on, as little-endian words. The pointer of Git LFS is the one in git-lfs's docs/spec.md.
 """
 import bz2
 import gzip
@@ -48,17 +48,17 @@ def array():
 
 
 def imatrix():
-    """llama.cpp's older format, as examples/imatrix wrote it before August 2025: entries; for each the length of its
-    name, the name, calls, numbers, and these."""
+    """llama.cpp's older format, as examples/imatrix wrote it before August 2025: the number of entries; for each the
+    length of its name, the name, calls, the number of values, the values."""
     name = b"blk.0.attn_k.weight"
     return struct.pack("<ii", 1, len(name)) + name + struct.pack("<ii4f", 8, 4, 1, 2, 3, 4)
 
 
 def companion(kind, architecture=None):
-    """The whole of a small GGUF that is no model."""
+    """A small GGUF file that is no model."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "file.gguf"
-        writer = GGUFWriter(path, architecture or "")  # without one it writes no architecture
+        writer = GGUFWriter(path, architecture or "")  # with "" it writes no architecture
         if kind:
             writer.add_type(kind)
         writer.add_tensor("some.weight", numpy.zeros(4, numpy.float32))

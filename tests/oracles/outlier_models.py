@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Small models with columns in 16 bits beside matrices: LLM.int8() (Dettmers et al. 2022, section 3).
+"""Writes small models with outlier columns in 16 bits: LLM.int8() (Dettmers et al. 2022, section 3).
 
     outlier_models.py [OUTPUT = tests/fixtures/models]
 
 Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32, whose weights are W +
 O: the matrix X.weight, which has zeros in some columns, and X.outliers F16 in these columns, X.outlier_columns I32
 (layout: logits_vectors.py). The columns have the largest weights, and their number differs from matrix to matrix; some
-have none. X.weight is Q8_0 where its rows are whole blocks, else F16. llama.cpp must refuse such a file, or nothing is
-written.
+matrices have none. X.weight is Q8_0 if its rows are whole blocks, otherwise F16. llama.cpp must reject such a file, or
+nothing is written.
 """
 import os
 import sys
@@ -30,7 +30,7 @@ LARGER = 3
 
 
 def rewrite(path, generator):
-    """Splits the matrices of layers; returns {name: what a matrix is worth then}."""
+    """Splits the matrices of layers; returns {name: the matrix that the two parts represent}."""
     reader = gguf.GGUFReader(path)
     out = gguf.GGUFWriter(path + ".new", reader.fields["general.architecture"].contents())
     copy_keys(reader, out)
@@ -67,7 +67,7 @@ def llama(path, seed):
 
 
 def merged(path, seed):
-    """Queries, keys and values are one matrix, gate and up another."""
+    """A model with one matrix for queries, keys and values, and one for gate and up."""
     model = family_models.random_model("Phi3", dict(SIZES, sliding_window=13), seed)
     with torch.no_grad():
         family_models.write_model(path, model, "phi3")
@@ -79,7 +79,7 @@ def merged(path, seed):
 
 
 def put_back(model, worth, name_of, heads):
-    """heads: of modules whose rows the file has in another order."""
+    """heads: the heads of modules whose rows are in another order in the file."""
     with torch.no_grad():
         for name, p in model.named_parameters():
             if name_of(name) in worth:

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""LLM.int8() (Dettmers et al. 2022, section 3) with outliers of a text, by transformers and bitsandbytes.
+"""Computes LLM.int8() (Dettmers et al. 2022, section 3) with the outliers of a text, by transformers and bitsandbytes.
 
     outlier_vectors.py [OUTPUT = tests/fixtures/quantize]
 
-Writes outlier-inputs.gguf, a small Llama with weights of 16 bits some of whose inputs are large, and
-outlier-inputs.json with outlier-inputs.bin: what it becomes with the threshold 6, and the logits of 40 tokens then
-(layout: logits_vectors.py).
+Writes outlier-inputs.gguf, a small Llama with weights in 16 bits and some large inputs, and outlier-inputs.json with
+outlier-inputs.bin: the model quantized with the threshold 6, and its logits of 40 tokens (layout: logits_vectors.py).
 
-Layer by layer, and in a layer in the order of the computation, hooks watch the inputs of a group of matrices over the
-text, in F32. Columns whose largest |x| is at least 6 are outliers. W then becomes code most / 127 without them, by
-bitsandbytes' int8_vectorwise_quant, and stays what it is in them; Q8_0 has most / 127 in binary16. The next group's
-inputs are computed with that. Inputs are not rounded: nibble keeps them in 16 bits. The weights are in binary16
-already, which bitsandbytes makes of them first.
+Layer by layer, and within a layer in the order of the computation, hooks record the inputs of a group of matrices over
+the text, in F32. Columns whose largest |x| is at least 6 are outliers, and their weights stay unchanged. The other
+weights become code most / 127, by bitsandbytes' int8_vectorwise_quant; Q8_0 stores most / 127 in binary16. The inputs
+of the next group are computed with these weights. Inputs are not rounded: nibble keeps them in 16 bits. The weights are
+binary16 from the start, because bitsandbytes converts them to it first.
 """
 import hashlib
 import json
@@ -33,8 +32,8 @@ CONTEXT, THRESHOLD, FACTOR, TOKENS, SEED = 16, 6, 40, 40, 6201
 
 
 def strengthen(model):
-    """Some channels of what makes inputs become FACTOR times as large, and the columns that read them as much
-    smaller."""
+    """Multiplies some channels of the modules before the matrices by FACTOR, and divides the columns that read them by
+    it."""
     rng = np.random.default_rng(SEED)
     shared = model.config.num_attention_heads // model.config.num_key_value_heads
     with torch.no_grad():
@@ -48,7 +47,7 @@ def strengthen(model):
             values, size = layer.self_attn.v_proj.weight, layer.self_attn.head_dim
             rows = pick(values.shape[0])
             values[rows] *= FACTOR
-            for i in range(shared):  # each head of values serves so many heads
+            for i in range(shared):  # the number of heads that share a head of values
                 layer.self_attn.o_proj.weight[:, (rows // size * shared + i) * size + rows % size] /= FACTOR
             rows = pick(layer.mlp.up_proj.weight.shape[0])
             layer.mlp.up_proj.weight[rows] *= FACTOR
@@ -56,7 +55,7 @@ def strengthen(model):
 
 
 def split(linear, columns):
-    """The module's weights become what both parts stand for. Returns the codes and the weights that are kept."""
+    """Replaces the module's weights with what both parts represent. Returns the codes and the unchanged weights."""
     rest = linear.weight.clone()
     rest[:, columns] = 0
     codes, most, _ = int8_vectorwise_quant(rest.half())
@@ -67,7 +66,7 @@ def split(linear, columns):
 
 
 def digest(tensor, turned):
-    """turned: heads, whose rows a GGUF has in another order; None: it has them as they are."""
+    """turned: the heads whose rows are in another order in GGUF; None: the order is the same."""
     data = random_models.interleaved(tensor.numpy(), turned) if turned else tensor.numpy()
     return hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()
 

@@ -2,11 +2,11 @@
 """Writes tests/fixtures/llamacpp/perplexity.json: perplexities of a text, as llama.cpp's tools/perplexity computes
 them.
 
-Without a stride that tool cuts the text into windows of `context` tokens, puts the begin token in the place of each
-one's first (where the vocabulary wants one), and scores the tokens of the second half, all but the first of it. With a
-stride (--ppl-stride) windows begin that many tokens apart, and each one's last `stride` tokens are scored. There it
-means to put a begin token first, too, but does so after the window was evaluated; here it is put first. (It also makes
-the window half a stride longer than --ctx-size says; here `context` is what a window has.)
+Without a stride that tool cuts the text into windows of `context` tokens, replaces the first token of each with the
+begin token (if the vocabulary asks for one), and scores the tokens of the second half except the first. With a stride
+(--ppl-stride) windows begin that many tokens apart, and the last `stride` tokens of each are scored. There the tool is
+meant to put a begin token first, too, but does so after the window was evaluated; here it comes first. (The tool also
+makes the window half a stride longer than --ctx-size; here a window has `context` tokens.)
 
 The logits are transformers', in F32, and the sums those of numpy, in F64. llama.cpp's logits with weights and cache in
 F32 must give the same perplexity to 1e-4, or nothing is written.
@@ -22,7 +22,7 @@ import torch
 import llamacpp
 import windows
 
-# name: (model, tokens of its own or None, context, stride, begin token)
+# name: (model, tokens for this model or None, context, stride, begin token)
 TOKENS = np.random.default_rng(7).integers(2, 88, 200).tolist()
 SMOLLM = os.path.join(windows.HERE, "../../build/models/SmolLM2-135M-Instruct.Q4_1.gguf")
 CASES = {

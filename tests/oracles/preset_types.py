@@ -3,13 +3,13 @@
 
     preset_types.py [--output FILE]
 
-Its models have the keys that it asks and the tensors' names, whose few rows are zeros. Each is quantized twice: without
-an importance matrix, and with one of ones.
+The models have the keys that it needs and the tensors' names, with a few rows of zeros. Each is quantized twice:
+without an importance matrix, and with one of ones.
 
 The file, little-endian; a text is u32 bytes and those, padded to 4. u32 presets, a text for each; u32 models. A model:
 text architecture; u32 layers, heads, key-value heads, experts, whether its output is its token embedding, tensors. A
 tensor: text name; u32 dimensions, columns; u8 [presets] types without importance, u8 [presets] types with it, padded to
-4 together; 255 where model_quantize refuses, as it does for rows of no whole block and where importance is needed.
+4 together; 255 if model_quantize reports an error: for rows that are not whole blocks, and if it needs importance.
 
 Needs cyllama, gguf and numpy (tests/oracles/requirements.txt).
 """
@@ -75,13 +75,13 @@ def write_model(path, architecture, layers, heads, kv_heads, experts, columns, o
 
 
 def importance_of(tensors):
-    """Ones: a number for each column, of stacked experts for each column of each."""
+    """Ones: a number for each column, or for each column of each of the stacked experts."""
     return {t.name: np.ones(int(t.shape[0]) * (int(t.shape[2]) if len(t.shape) > 2 else 1), np.float32)
             for t in tensors if len(t.shape) > 1}
 
 
 def types_of(path, preset, importance):
-    """name -> type; None if it refuses."""
+    """name -> type; None if it reports an error."""
     with tempfile.NamedTemporaryFile() as out:
         try:
             model_quantize.model_quantize(path, out.name, preset, importance)

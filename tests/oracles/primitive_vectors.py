@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/primitives.bin, what uniform grids, logarithmic levels and Lloyd-Max codebooks should
-give, and ranges.bin, what range observers should.
+"""Writes tests/fixtures/formats/primitives.bin, the expected results of uniform grids, logarithmic levels and Lloyd-Max
+codebooks, and ranges.bin, those of range observers.
 
     primitive_vectors.py [--output FOLDER]
 
-Scales and zeros of uniform grids are those of torch.ao's observers (a row a group), codes numpy's of the formula. The
-zero of an unsigned symmetric grid is the middle code, 2^(bits-1), as of torch's quint8 and of GPTQ's and AWQ's folders.
-Levels are the nearest of all, by trying all. Codebooks from a given start are scikit-learn's; the least error that any
-codebook has comes from dynamic programming (Wu 1991). Ranges: torch.ao's min-max and moving average; numpy's
-percentiles; the least squared error of all ends that were tried on the numbers themselves; and the divergence of the
-histogram computed as Migacz (2017) describes it, with scipy. What onnxruntime chooses is printed beside it: its bins
-are others, it truncates counts to integers and adds what does not divide to the last level, so its ends differ.
+Scales and zeros of uniform grids come from torch.ao's observers (each row is a group), codes from the formula in numpy.
+The zero of an unsigned symmetric grid is the middle code, 2^(bits-1), as in torch's quint8 and in GPTQ's and AWQ's
+folders. The nearest levels are found by trying all. Codebooks from a given start are scikit-learn's; the least error of
+any codebook comes from dynamic programming (Wu 1991). Ranges: torch.ao's min-max and moving average; numpy's
+percentiles; the least squared error of all ends, tried on the numbers themselves; and the divergence of the histogram
+computed as Migacz (2017) describes it, with scipy. The choice of onnxruntime is printed as well: it uses other bins,
+truncates counts to integers and adds the remainder to the last level, so its ends differ.
 
 The files, little-endian. primitives.bin: u32 grids; each: u32 bits, symmetric, signed, narrow, scale type, group, rows,
 columns; F32 x; F32 scales, i32 zeros, i16 codes. u32 sets of levels; each: u32 bits, n; F32 x; i32 top; F32 values. u32
@@ -86,9 +86,9 @@ def levels_of(x, bits):
     powers = 2.0 ** np.arange(-160, 128)
     largest = np.abs(x).max().astype(float)
     near = np.abs(powers - largest)
-    top = int(np.arange(-160, 128)[near == near.min()].max()) if largest else 0  # of two the larger
+    top = int(np.arange(-160, 128)[near == near.min()].max()) if largest else 0  # the larger of two
     sizes = 2.0 ** (top - np.arange((1 << bits - 1) - 1))
-    levels = np.concatenate([sizes, -sizes, [0.0]])  # of two that are as near, the first
+    levels = np.concatenate([sizes, -sizes, [0.0]])  # the first of two that are equally near
     chosen = levels[np.abs(x.astype(float)[:, None] - levels).argmin(1)]
     return top, chosen.astype(f32)
 
@@ -103,12 +103,12 @@ def level_sets(rng):
 # ---- codebooks ------------------------------------------------------------------------------------------------------
 
 def least_error(x, w, k):
-    """Of all partitions of the sorted numbers into k runs."""
+    """The least error of all partitions of the sorted numbers into k runs."""
     order = np.argsort(x)
     x, w = x[order].astype(float), w[order].astype(float)
     sums = [np.concatenate([[0], np.cumsum(v)]) for v in (w, w * x, w * x * x)]
 
-    def cost(i, j):  # of the run i ... j - 1, for arrays i
+    def cost(i, j):  # the cost of the run i ... j - 1, for arrays i
         a, b, c = (s[j] - s[i] for s in sums)
         return np.where(a > 0, c - b * b / np.where(a > 0, a, 1), 0)
 
@@ -173,7 +173,7 @@ def end_by_divergence(x, bits):
             if filled.any():
                 q[run] = np.where(filled, bins[run].sum() / filled.sum(), 0)
         value = entropy(p, q)
-        if value < least * (1 - 1e-9):  # of two as good the farther one
+        if value < least * (1 - 1e-9):  # of two equal ones the farther
             least, best = value, end
     return best * width
 
@@ -187,7 +187,7 @@ def onnx_end(x, bits):
 
 
 def moving(pieces):
-    """torch.ao's observer, whose F32 a library may add in another order: compared with a tolerance."""
+    """torch.ao's observer. A library may add its F32 in another order, so they are compared with a tolerance."""
     a, b = ao.MinMaxObserver(), ao.MovingAverageMinMaxObserver(averaging_constant=0.01)
     for piece in pieces:
         a(torch.from_numpy(piece))

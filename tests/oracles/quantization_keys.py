@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The keys of the configurations that quantizers write into folders.
+"""Writes the keys of the configurations that quantizers write into folders.
 
     quantization_keys.py [OUTPUT = tests/fixtures/quantize/keys.json]
 
-The fields of the libraries' own classes, as their constructors take them. src/convert/huggingface_quantization.c must
-know every one. Needs requirements-gptq.txt beside requirements.txt.
+They are the fields of the libraries' own classes, as their constructors take them.
+src/convert/huggingface_quantization.c must know all of them. Needs requirements-gptq.txt as well as requirements.txt.
 """
 import dataclasses
 import importlib.util
@@ -14,7 +14,7 @@ import os
 import sys
 import types
 
-os.cpu_count = lambda: 8  # gptqmodel counts on some
+os.cpu_count = lambda: 8  # gptqmodel expects several
 
 from compressed_tensors.quantization import QuantizationArgs, QuantizationConfig, QuantizationScheme
 from gptqmodel.quantization import config as gptqmodel

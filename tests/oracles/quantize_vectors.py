@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/quantize.bin: rows of F32 and the blocks that they become.
+"""Writes tests/fixtures/formats/quantize.bin: rows of F32 and their quantized blocks.
 
     quantize_vectors.py [--output FILE]
 
-Blocks of GGUF's types are libgguf's (whose bytes are llama.cpp's), those of NF4, FP4 and LLM.int8() bitsandbytes'. The
-latter's rows are written as Q8_0 whose blocks all have the row's scale, SCB / 127 as binary16.
+Blocks of GGUF's types are made by libgguf (whose bytes are llama.cpp's), those of NF4, FP4 and LLM.int8() by
+bitsandbytes. Rows of LLM.int8() are written as Q8_0 in which each block has the row's scale, SCB / 127 as binary16.
 
 Importance matrices are of several kinds: nearly even, with a long tail, with zeros here and there and in a whole group,
 with a few huge numbers.
@@ -36,7 +36,7 @@ COLUMNS, PLAIN_ROWS = 256, 24
 NF4, FP4, INT8 = 60, 61, T.Q8_0 + 256
 KINDS = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.IQ4_NL, T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K,
          T.F16, T.BF16, NF4, FP4, INT8, T.IQ4_XS, T.MXFP4, T.NVFP4, T.TQ1_0, T.TQ2_0, T.Q1_0, Q2_0]
-GRIDS = [T.IQ3_S, T.IQ3_XXS, T.IQ2_S, T.IQ1_M, T.IQ2_XS, T.IQ2_XXS, T.IQ1_S]  # the last three never without importance
+GRIDS = [T.IQ3_S, T.IQ3_XXS, T.IQ2_S, T.IQ1_M, T.IQ2_XS, T.IQ2_XXS, T.IQ1_S]  # the last three only with importance
 KINDS += GRIDS[:4]
 WEIGHTED = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K, T.IQ4_NL, T.IQ4_XS, *GRIDS]
 
@@ -59,7 +59,7 @@ def special_rows(rng):
 
 
 def plain_rows(rng):
-    """As weights are: some near normal, some with long tails, most of them once rounded to fewer bits."""
+    """Rows like weights: some nearly normal, some with long tails, most of them already rounded to fewer bits."""
     rows = [rng.normal(0, 0.03, (PLAIN_ROWS // 2, COLUMNS)), rng.laplace(0, 0.02, (PLAIN_ROWS // 2, COLUMNS))]
     rows = np.concatenate(rows).astype(np.float32)
     rows[::3] = rows[::3].astype(np.float16)
@@ -68,7 +68,7 @@ def plain_rows(rng):
 
 
 def four_bits(rows, kind):
-    """Blocks of bitsandbytes' absmax and codes, and what they stand for."""
+    """Blocks of bitsandbytes' absmax and codes, and the weights that they stand for."""
     packed, state = bnb.quantize_4bit(torch.from_numpy(rows), blocksize=64, quant_type=kind)
     blocks = np.concatenate([state.absmax.numpy()[:, None].view(np.uint8), packed.numpy().reshape(-1, 32)], 1)
     state.shape = torch.Size((rows.size // 64, 64))  # with AVX-512 it misplaces the blocks of longer rows
@@ -87,7 +87,7 @@ def int8(rows):
 
 
 def q2_0(rows):
-    """As ggml's quantize_row_q2_0_ref rounds: codes of the numbers over the largest magnitude, ties away from zero."""
+    """Rounds like ggml's quantize_row_q2_0_ref: codes of x / max|x|, ties away from zero."""
     x = rows.reshape(-1, 64)
     most = np.abs(x).max(1, keepdims=True)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -100,7 +100,8 @@ def q2_0(rows):
 
 
 def iq3_s_in_place(blocks, rows):
-    """libgguf, as llama.cpp, does not go on in codes and signs where 32 weights are zeros: what follows is off."""
+    """libgguf, like llama.cpp, does not advance in codes and signs if 32 weights are zeros, so the rest is
+    misplaced."""
     blocks = blocks.reshape(-1, 110)
     for block, x in zip(blocks, rows.reshape(-1, 8, 32)):
         codes, signs, at = block[2:66].copy().reshape(8, 8), block[74:106].copy().reshape(8, 4), 0
@@ -115,7 +116,7 @@ def iq3_s_in_place(blocks, rows):
 def gguf_blocks(rows, kind, importance=None):
     if kind == Q2_0:
         return q2_0(rows)
-    if kind in GRIDS:  # where squares overflow, libgguf ends the process
+    if kind in GRIDS:  # if squares overflow, libgguf ends the process
         rows = np.where(np.abs(rows).max(1, keepdims=True) > 1e9, np.float32(0), rows)
     blocks = libgguf.quantize_rows(rows, int(kind), imatrix=importance).view(np.uint8)
     if kind == T.MXFP4:  # an exponent below E8M0's range: u8 of a negative float, which C leaves undefined
@@ -133,7 +134,7 @@ def importance_rows(rng):
 
 
 def weighted(rows, importance):
-    """The blocks of each kind with importance, as in the file."""
+    """The blocks of each type with importance, as in the file."""
     data = struct.pack("<II", len(importance), len(WEIGHTED)) + importance.tobytes()
     for kind in WEIGHTED:
         blocks = [gguf_blocks(row[None], kind, importance[i % len(importance)]) for i, row in enumerate(rows)]

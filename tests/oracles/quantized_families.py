@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Small models of several families quantized by others, as Hugging Face folders, and their logits.
+"""Writes small models of several families, quantized by other libraries, as Hugging Face folders, and their logits.
 
     quantized_families.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
-The matrices of a folder as family_folders.py has them are replaced one by one, experts' too: by what GPTQModel and
-AutoAWQ pack (quantized_folders.py) or bitsandbytes' quantize_4bit makes. The reference is transformers in F32 with the
-weights that these unpack. GPTQ's packers turn GPT-2's Conv1D matrices round first.
+Each matrix of a folder of family_folders.py, experts' included, is replaced with one packed by GPTQModel or AutoAWQ
+(quantized_folders.py) or quantized by bitsandbytes' quantize_4bit. The reference is transformers in F32 with the
+weights that these libraries unpack. GPTQ's packers transpose GPT-2's Conv1D matrices first.
 """
 import os
 import re
@@ -53,7 +53,7 @@ def nf4(weight):
 
 
 def quantized(name, weight, config):
-    """Unpacked again, and the tensors that take its place."""
+    """The unpacked weight, and the tensors that replace it."""
     if config["quant_method"] == "bitsandbytes":
         return nf4(weight)
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
@@ -64,7 +64,7 @@ def quantized(name, weight, config):
 
 
 def write_folder(folder, model, config):
-    """Returns the model with the weights that the folder holds."""
+    """Writes the folder; returns the model with its weights."""
     shutil.rmtree(folder, ignore_errors=True)
     model.to(torch.float16).save_pretrained(folder)
     path = os.path.join(folder, "model.safetensors")

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/quantized-files.json: what llama.cpp's model_quantize makes of small models.
+"""Writes tests/fixtures/formats/quantized-files.json: small models quantized by llama.cpp's model_quantize.
 
     quantized_files.py [--output FILE]
 
-The models are not stored: weights(k, n) and importance(k, n) make the numbers of tensor k from whole numbers, so that
-every one is exact in F32 and in F16, and tests/js/quantized-files.test.js makes the same. A file is described by its
-type (general.file_type) and, for each of the model's tensors, the name of its type and the first 8 digits of the
-SHA-256 of its bytes, padded with zeros to 32.
+The models are not stored: weights(k, n) and importance(k, n) compute the numbers of tensor k from integers, so that all
+are exact in F32 and F16, and tests/js/quantized-files.test.js computes the same. A file is described by its type
+(general.file_type) and, for each of the model's tensors, the name of its type and the first 8 digits of the SHA-256 of
+its bytes, padded with zeros to 32.
 
 Needs cyllama, gguf and numpy (tests/oracles/requirements.txt).
 """
@@ -71,7 +71,7 @@ def importance(k, n):
 
 
 def tensors_of(model):
-    """name -> shape, slowest side first."""
+    """name -> shape, slowest dimension first."""
     _, layers, _, _, experts, columns, own, others = MODELS[model]
     names = others + [f"blk.{layer}.{name}" for layer in range(layers) for name in own]
     return {f"{name}.weight": shape_of(name, columns, experts) for name in names}
@@ -102,7 +102,7 @@ def importance_of(model):
 
 
 def digest(data):
-    """Of the bytes with the zeros that stand behind them in a file."""
+    """A hash of the bytes with the zeros that follow them in a file."""
     return hashlib.sha256(data + bytes(-len(data) % 32)).hexdigest()[:8]
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Small Llamas quantized in the layouts of GPTQ and AWQ, as Hugging Face folders, and their logits.
+"""Writes small Llamas quantized in the layouts of GPTQ and AWQ, as Hugging Face folders, and their logits.
 
     quantized_folders.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
-Weights are rounded to the nearest code; GPTQModel and AutoAWQ themselves pack them, and unpack them for the reference:
-logits by transformers in F32 (files as safetensors_models.py writes them). Needs requirements-gptq.txt beside
+Weights are rounded to the nearest code. GPTQModel and AutoAWQ pack them, and unpack them for the reference: logits by
+transformers in F32 (files as safetensors_models.py writes them). Needs requirements-gptq.txt as well as
 requirements.txt.
 """
 import importlib
@@ -15,7 +15,7 @@ import sys
 import types
 import zlib
 
-os.cpu_count = lambda: 8  # gptqmodel counts on some
+os.cpu_count = lambda: 8  # gptqmodel expects several
 
 import safetensors.torch
 import torch
@@ -37,12 +37,12 @@ FOLDERS = {
     "gptq-2-bits": dict(quant_method="gptq", bits=2, group_size=32, sym=False, desc_act=False,
                         checkpoint_format="gptq_v2"),
     "awq": dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm"),
-    # columns in groups by their weight in the inputs, the same where the inputs are; and each matrix in an order of its
-    # own
+    # columns grouped by their importance, in one order for matrices with the same inputs; and each matrix in its own
+    # order
     "gptq-desc-act": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=True),
     "gptq-desc-act-zeros": dict(quant_method="gptq", bits=4, group_size=32, sym=False, desc_act=True,
                                 checkpoint_format="gptq_v2"),
-    # modules that GPTQModel leaves as they are, and others with bits, groups, zeros and orders of their own
+    # modules that GPTQModel leaves unchanged, and others with different bits, groups, zeros and orders
     "gptq-dynamic": dict(quant_method="gptq", bits=4, group_size=32, sym=True, desc_act=False,
                          checkpoint_format="gptq_v2", dynamic={
         r"-:.*\.k_proj": {}, r"+:.*\.(q|o)_proj$": {"bits": 8, "group_size": -1},
@@ -67,7 +67,7 @@ def rounded(weight, bits, group, symmetric):
 
 
 def order_of(columns, name, config):
-    """The columns as GPTQ meets them, group by group."""
+    """The columns in GPTQ's order, group by group."""
     if not config.get("desc_act"):
         return torch.arange(columns)
     if config["sym"]:
@@ -95,7 +95,7 @@ def gptq(linear, name, config):
 
 
 def awq(linear, name, config):
-    if "awq" not in sys.modules:  # without the parts that need a graphics card
+    if "awq" not in sys.modules:  # load it without the parts that need a graphics card
         found = importlib.util.find_spec("awq")
         sys.modules["awq"] = types.ModuleType("awq")
         sys.modules["awq"].__path__ = found.submodule_search_locations
@@ -112,7 +112,7 @@ def awq(linear, name, config):
 
 
 def config_of(module, config):
-    """What GPTQModel says of the module; None: it is not quantized."""
+    """The module's settings by GPTQModel; None: it is not quantized."""
     from gptqmodel.quantization.config import dynamic_get
     own = dynamic_get(config.get("dynamic"), module, default={})
     return None if own is False else config | own

@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """Checks that the libraries read the folders that nibble quantizes: `quantized_here.py FOLDER TEXT`.
 
-FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each format, with the text to calibrate
-with.
+FOLDER is a Llama with floating-point weights. nibble quantizes it to a folder in each format, calibrated with TEXT.
 - gptq, gptq_v2: GPTQModel's TorchLinear loads each module's tensors, converts the first format's zero points and
   dequantizes; transformers computes logits with these weights.
 - awq: AutoAWQ's dequantize_gemm gives each module's weights, and transformers computes logits with these. transformers
-  also loads the folder itself, through GPTQModel's AwqTorchLinear (other kernels of it are compiled first).
-- compressed-tensors, symmetric: transformers loads the folder itself, through compressed-tensors.
+  also loads the folder itself, with GPTQModel's AwqTorchLinear (its other kernels must be compiled first).
+- compressed-tensors, symmetric: transformers loads the folder itself, with compressed-tensors.
 - compressed-tensors with zero points: compressed-tensors' PackedQuantizationCompressor dequantizes each module. (In
-  transformers, version 0.20 refuses such a folder: it expects zero points that are not packed, though its compressor
-  packs them.)
-The logits are compared with those that nibble computes with the folder. It writes no fixture: the folders are made
-anew.
+  transformers, version 0.20 cannot load such a folder: it expects zero points that are not packed, though its
+  compressor packs them.)
+The logits are compared with those that nibble computes with the folder. It writes no fixture.
 """
 import argparse
 import json
@@ -21,7 +19,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-os.cpu_count = lambda: 8  # gptqmodel counts on some
+os.cpu_count = lambda: 8  # gptqmodel expects several
 
 import numpy as np
 import torch
@@ -94,7 +92,7 @@ def logits_of(model):
 
 
 def theirs(folder, source):
-    """One or several libraries' logits."""
+    """The logits by one or more libraries."""
     config = json.loads((folder / "config.json").read_text())["quantization_config"]
     if config["quant_method"] == "compressed-tensors" and config["config_groups"]["group_0"]["weights"]["symmetric"]:
         return [logits_of(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))]

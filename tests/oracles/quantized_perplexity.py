@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
-"""Compares what nibble's GPTQ and AWQ leave of a model with what the methods' own libraries leave, in whole runs of
-both: `quantized_perplexity.py BASE CALIBRATION EVALUATION [--samples 20] [--context 256] [--only gptq-4-128 ...]`.
+"""Compares models quantized by nibble's GPTQ and AWQ with those of the methods' own libraries, in whole runs of both:
+`quantized_perplexity.py BASE CALIBRATION EVALUATION [--samples 20] [--context 256] [--only gptq-4-128 ...]`.
 
-BASE is the folder of a Llama with floating-point weights, CALIBRATION and EVALUATION are texts. Each way is a method,
-the bits of a code and the columns of a group. GPTQModel and AutoAWQ quantize BASE by their own loops over the layers
-and write a folder; nibble does the same with the same settings and the very same windows of the calibration text.
-`nibble perplexity` then measures both folders, so that only the codes make the difference. It exits with 1 if nibble's
-perplexity is above the library's by more than 0.5 %. The folders are made anew each time, and no fixture is written.
+BASE is the folder of a Llama with floating-point weights, CALIBRATION and EVALUATION are texts. Each setting is a
+method, the bits of a code and the columns of a group. GPTQModel and AutoAWQ quantize BASE by their own loops over the
+layers and write a folder; nibble does it with the same settings and the same windows of the calibration text. `nibble
+perplexity` then measures both folders, so that they differ only by the codes. It exits with 1 if nibble's perplexity is
+more than 0.5 % above the library's. It writes no fixture.
 
 - gptq: GPTQModel 7.7.0, symmetric codes, its default group-aware order, damping 0.01.
 - awq: AutoAWQ 0.2.7.post3, zero points, its searches for scales and for clipping. It is older than the transformers
-  here: it gets its calibration windows, their rotations and the mask of attention from below, and its modules that
-  want a graphics card are left out. On a CPU its search spoils itself: it keeps the weights by Tensor.cpu(), which
-  copies nothing there, and then changes these very weights. --spoilt leaves it so; else Module.state_dict() gives it
-  copies.
+  here: this script gives it its calibration windows, their rotations and the mask of attention, and its modules that
+  need a graphics card are left out. On a CPU its search has a bug: it saves the weights by Tensor.cpu(), which copies
+  nothing there, and then changes the same weights. --spoilt keeps the bug; otherwise Module.state_dict() gives copies.
 """
 import argparse
 import functools
@@ -44,7 +43,8 @@ def nibble(*args):
 
 
 def windows_of(base, path, samples, context):
-    """As nibble cuts a calibration text, web/worker/windows.js: spread over it, each with the begin token."""
+    """Windows of a calibration text as nibble cuts them (web/worker/windows.js): spread over it, with the begin
+    token."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     begin = tokenizer("")["input_ids"][:1]
     tokens = begin + tokenizer(path.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"]
@@ -65,7 +65,7 @@ def by_gptqmodel(base, windows, bits, group, out):
 
 @functools.cache
 def autoawq():
-    """Its quantizer, and what it knows of Llama."""
+    """AutoAWQ's quantizer, and its class for Llama."""
     import importlib.util
     folder = importlib.util.find_spec("awq").submodule_search_locations[0]
     module_of("awq", __path__=[folder])
@@ -143,7 +143,8 @@ def main():
         return nibble("perplexity", folder, "--file", args.evaluation, "--context", args.context)
 
     original = perplexity(args.base)
-    lines = [f"floating point: {original['perplexity']:.4f} +- {original['standardError']:.4f}, {original['tokens']} tokens"]
+    lines = [f"floating point: {original['perplexity']:.4f} +- {original['standardError']:.4f}, "
+             f"{original['tokens']} tokens"]
     worse = []
     for way in args.only:
         method, bits, group = way.split("-")

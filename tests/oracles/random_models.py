@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Small models with random weights, one for each hyper-parameter and tensor type that nibble knows.
+"""Writes small models with random weights, one for each hyper-parameter and tensor type that nibble knows.
 
     random_models.py [--output FOLDER] [NAME ...]
 
 Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens (layout: logits_vectors.py). The references
-are transformers' in F32, with the very weights that the file holds: what a quantizer leaves is dequantized by libgguf
-(by gguf where libgguf does not) and put back into the model. Where llama.cpp knows the hyper-parameter too, its logits,
-with the weights as F32, must agree, or nothing is written. llama.cpp does not read a sliding window in files of the
-Llama family.
+are transformers' in F32, with the weights in the file: quantized weights are dequantized by libgguf (or gguf, for types
+that libgguf lacks) and written back into the model. If llama.cpp knows the hyper-parameter too, its logits, with the
+weights as F32, must agree, or nothing is written. llama.cpp does not read a sliding window in files of the Llama
+family.
 """
 import argparse
 import os
@@ -31,7 +31,7 @@ TOKENS = 40
 
 
 def vocabulary():
-    """All bytes under GPT-2's names for them (Radford et al. 2019; the printable ones are themselves), a few merges."""
+    """All bytes by GPT-2's names (Radford et al. 2019; printable ones are unchanged), and a few merges."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     names = {b: chr(b) for b in printable}
     names |= {b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in names)}
@@ -57,7 +57,7 @@ def rope(kind, **more):
 
 
 # name: (hyper-parameters, tensor type of the matrices that it fits; the others are Q8_0)
-# Llama, Mistral where there is a sliding window, Gemma 3 by its name
+# Llama; Mistral if there is a sliding window; Gemma 3 by its name
 MODELS = {
     "biases": (dict(SMALL, attention_bias=True, mlp_bias=True), Type.F32),
     "separate-output": (dict(SMALL, tie_word_embeddings=False), Type.F32),
@@ -95,8 +95,8 @@ MODELS = {
     "head-size-18": (dict(SMALL, head_dim=18, intermediate_size=32), Type.F16),
 }
 
-# the same with a type for each tensor, named as in the file: what begins with a name has its type. Integers are four
-# times a norm's weights
+# the same with a type for each tensor, by the beginning of its name in the file. Integers are four times a norm's
+# weights
 TYPES = {
     "types-4-bits": (WIDE, {"token_embd": Type.IQ4_XS, "attn_q": Type.IQ4_NL, "attn_k": Type.MXFP4,
                             "attn_v": Type.IQ4_XS, "attn_output": Type.MXFP4, "ffn_gate": Type.MXFP4,
@@ -108,7 +108,7 @@ TYPES = {
                             "attn_output": Type.NVFP4, "ffn_gate": Type.IQ1_M, "ffn_up": Type.Q1_0,
                             "ffn_down": Type.MXFP4, "attn_norm": Type.I8, "ffn_norm": Type.I64,
                             "output_norm": Type.F64}),
-    # q, k and v as one matrix, as families write it that llama.cpp reads so: their rows are no multiples of 4
+    # q, k and v as one matrix, as in families that llama.cpp reads this way: their rows are no multiples of 4
     "head-size-merged": (dict(SMALL, num_hidden_layers=1, intermediate_size=32, num_attention_heads=1,
                               num_key_value_heads=1,
                               head_dim=10), {"attn_q": Type.Q8_0, "attn_k": Type.Q8_0, "attn_v": Type.Q8_0}),
@@ -138,14 +138,14 @@ def random_model(name, options, seed):
                 p.copy_(1 - norm_shift(config) + 0.2 * torch.randn(p.shape, generator=generator))
             elif p.dim() == 1:
                 p.copy_(0.5 * torch.randn(p.shape, generator=generator))
-            else:  # queries and keys larger, so that attention looks somewhere
+            else:  # larger queries and keys, so that attention is not uniform
                 scale = 2.0 if "q_proj" in name or "k_proj" in name else 1.0
                 p.copy_(scale * p.shape[1] ** -0.5 * torch.randn(p.shape, generator=generator))
     return model
 
 
 def interleaved(p, heads):
-    """transformers turns (x[i], x[i + n/2]), GGUF's Llama (x[2i], x[2i + 1]): rows of q and k change places."""
+    """Reorders the rows of q and k: transformers rotates (x[i], x[i + n/2]), GGUF's Llama (x[2i], x[2i + 1])."""
     return p.reshape(heads, 2, p.shape[0] // heads // 2, *p.shape[1:]).swapaxes(1, 2).reshape(p.shape)
 
 
@@ -168,7 +168,7 @@ def is_gemma(config):
 
 
 def norm_shift(config):
-    """What transformers adds to a norm's weights as it runs; files have it added already."""
+    """What transformers adds to a norm's weights at run time; in files it is added already."""
     return 1 if is_gemma(config) else 0
 
 
@@ -182,7 +182,7 @@ def gguf_name(name, config):
 
 
 def quantized(data, kind):
-    """The tensor's bytes, and what they say."""
+    """The tensor's bytes, and the numbers that they represent."""
     if kind in (Type.F32, Type.F16, Type.BF16):
         raw = quantize(data, kind)
     elif kind == Type.F64:
@@ -195,7 +195,7 @@ def quantized(data, kind):
 
 
 def fitting(kind, columns):
-    """The type, or the nearest one whose blocks fill these rows."""
+    """The type, or a similar one whose blocks divide these rows."""
     return kind if columns % gguf.GGML_QUANT_SIZES[kind][0] == 0 else Type.Q8_0
 
 
@@ -206,8 +206,8 @@ def kind_of(tensor, kind, p):
 
 
 def write_model(path, model, kind, merged=False):
-    """Writes the file, with the keys that llama.cpp's converter writes and, where it knows only one value of what
-    llama.cpp reads, those; the model's own weights become what the file holds."""
+    """Writes the file with the keys that llama.cpp's converter writes, and also those that llama.cpp reads and the
+    converter never varies. The model's own weights are replaced with those of the file."""
     config = model.config
     gemma = is_gemma(config)
     out = gguf.GGUFWriter(path, "gemma3" if gemma else "llama")
@@ -232,7 +232,7 @@ def write_model(path, model, kind, merged=False):
         out.add_rope_scaling_factor(turns["factor"])
     if turns["rope_type"] == "yarn":
         out.add_rope_scaling_orig_ctx_len(turns["original_max_position_embeddings"])
-    if turns["rope_type"] == "llama3":  # files carry the factors themselves, from the inverse frequencies' ratio
+    if turns["rope_type"] == "llama3":  # files have the factors, the ratio of the inverse frequencies
         plain = 10000.0 ** (-torch.arange(0, head, 2, dtype=torch.float32) / head)
         out.add_tensor("rope_freqs.weight", (plain / model.model.rotary_emb.inv_freq).numpy().astype(np.float32))
     period = config._sliding_window_pattern if gemma else None
@@ -288,7 +288,7 @@ def main():
             exact = os.path.join(tempfile.mkdtemp(), "exact.gguf")
             llamacpp.exact_copy(path, exact)
             least = cosines(logits, llamacpp.LlamaCpp(exact, context=128).evaluate(tokens)).min()
-            # llama.cpp looks GELU up in a table of halves
+            # llama.cpp reads GELU from a table of F16
             if least < (0.99999 if is_gemma(model.config) else 0.999999):
                 raise SystemExit(f"{name}: transformers and llama.cpp disagree, cosine {least:.7f}")
         write_vectors(os.path.join(output, name + ".json"), path, tokens, logits, "transformers, F32")

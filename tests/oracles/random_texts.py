@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Random texts, and what the library tokenizers makes of them with every tokenizer of tests/fixtures/tokenizers.
+"""Writes random texts and their tokens by the library tokenizers, with every tokenizer of tests/fixtures/tokenizers.
 
     random_texts.py [--show NAME FIRST]
 
 Writes tests/fixtures/text/random.json: { atoms, added, aHash, hashes: { NAME: [...] }, variants: { NAME: { of, change,
-added } } }. A variant is a tokenizer of another name with some members changed and added tokens appended. A text is 1
-to 12 atoms: those of the list, the names of the tokenizer's added tokens, some of its other tokens. A generator of 32
-bits chooses them, which tests/support/random-strings.js has too, so that no text need be stored. A hash stands for 25
-texts: FNV-1a of their tokens, and of what they are decoded to. --show prints the texts from FIRST on with their tokens
-and decodings.
+added } } }. A variant is another tokenizer with some members changed and added tokens appended. A text is 1 to 12
+atoms: from the list, the names of the tokenizer's added tokens, and some of its other tokens. A generator of 32 bits
+chooses them, which tests/support/random-strings.js has too, so texts are not stored. A hash covers 25 texts: FNV-1a of
+their tokens, and of the decoded texts. --show prints the texts from FIRST on with their tokens and the decoded texts.
 """
 import json
 import pathlib
@@ -38,7 +37,7 @@ ATOMS = [
 ]
 
 
-# Added tokens of every sort: content and which flags are set.
+# Added tokens of every type: the content and the flags that are set.
 ADDED = [("[NEW]", "normalized"), ("\u00c9!", "normalized"), ("e\u0301x", ""), ("<sp>", "special lstrip rstrip"),
          ("<left>", "special lstrip"), ("<right>", "rstrip"), ("word", "single_word"),
          ("Word2", "single_word normalized"),
@@ -124,13 +123,13 @@ class Random:
 
 
 def atoms_of(written):
-    """Of a tokenizer.json."""
+    """The atoms of a tokenizer.json."""
     added = [t["content"] for t in written["added_tokens"]]
     vocab = written["model"]["vocab"]
     names = sorted(vocab, key=vocab.get) if isinstance(vocab, dict) else [name for name, _ in vocab]
     some = [name for name in names[3::17] if "\u0100" > name[:1] or name[:1] == "\u2581"]
-    return ATOMS + ADDED_ATOMS + added * 4 + [a.upper() for a in added] + [a.lower()
-                                                                           for a in added] + [a[:-1] for a in added] + some
+    changed = [a.upper() for a in added] + [a.lower() for a in added] + [a[:-1] for a in added]
+    return ATOMS + ADDED_ATOMS + added * 4 + changed + some
 
 
 def texts_of(written, count):

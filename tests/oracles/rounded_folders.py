@@ -5,7 +5,7 @@ compressed-tensors' own compressor packs them, rounded to nearest.
     rounded_folders.py [OUTPUT]
 
 Scales and zero points are its calculate_qparams() of the extremes of each group or row. Scales are rounded to binary16
-before codes are chosen, as a folder of nibble's has them. Tensors are called KIND/MODULE.weight_packed, and so on.
+before codes are chosen, as in nibble's folders. Tensors are named KIND/MODULE.weight_packed, and so on.
 
 Needs compressed-tensors, torch, transformers and safetensors (tests/oracles/requirements.txt).
 """

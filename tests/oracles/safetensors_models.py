@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Small models with random weights as Hugging Face folders, and their logits.
+"""Writes small models with random weights as Hugging Face folders, and their logits.
 
     safetensors_models.py [OUTPUT = tests/fixtures/safetensors]
 
-Writes the folders OUTPUT/NAME as transformers' save_pretrained does, and NAME.json with NAME.bin: logits of 40 random
-tokens (layout: logits_vectors.py) by transformers in F32, with the weights that the folder holds. Also float8.bin:
-F32[256] that each byte stands for as F8_E4M3, then as F8_E5M2, by torch; and split/, a file of random_models.py in
-parts, by gguf's writer.
+Writes the folders OUTPUT/NAME by transformers' save_pretrained, and NAME.json with NAME.bin: logits of 40 random tokens
+(layout: logits_vectors.py) by transformers in F32, with the folder's weights. Also float8.bin: F32[256], the values of
+all bytes as F8_E4M3, then as F8_E5M2, by torch; and split/, a file of random_models.py in parts, by gguf's writer.
 """
 import json
 import os
@@ -46,7 +45,7 @@ MODELS = {
 
 
 def tokenizer():
-    """GPT-2's kind, with the vocabulary of random_models.py."""
+    """A tokenizer like GPT-2's, with the vocabulary of random_models.py."""
     specials = [t for t in VOCABULARY if t.startswith("<|")]
     return {"version": "1.0", "added_tokens": [{"id": i, "content": t, "special": True}
                                                for i, t in enumerate(specials)],
@@ -64,14 +63,13 @@ def write_tokenizer(folder):
 
 
 def write_model(folder, model, kind, shard):
-    """Writes the folder; returns the model with the weights that it holds. (to() and back would round RoPE's
-    frequencies.)"""
+    """Writes the folder; returns the model with its weights. (to() and back would round RoPE's frequencies.)"""
     shutil.rmtree(folder, ignore_errors=True)
     if kind.itemsize > 1:
         more = {"max_shard_size": shard} if shard else {}
         model.to(kind).save_pretrained(folder, **more)
         model = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-    else:  # transformers has no models of these types: the matrices alone are
+    else:  # transformers has no models of these types, so only the matrices have them
         model.save_pretrained(folder)
         held = {n: p.detach().to(kind) if p.dim() == 2 else p.detach() for n, p in model.named_parameters()}
         safetensors.torch.save_file(held, os.path.join(folder, "model.safetensors"), {"format": "pt"})
@@ -83,7 +81,7 @@ def write_model(folder, model, kind, shard):
 
 
 def write_model_logits(path, model, seed):
-    """PATH and the .bin beside it: the model's logits of random tokens."""
+    """Writes PATH and the .bin beside it: the model's logits of random tokens."""
     tokens = np.random.default_rng(seed).integers(2, len(VOCABULARY), TOKENS).tolist()
     with torch.no_grad():
         logits = model(torch.tensor([tokens])).logits[0].numpy()
@@ -91,7 +89,7 @@ def write_model_logits(path, model, seed):
 
 
 def write_logits(output, name, model, seed):
-    """OUTPUT/NAME.json and NAME.bin, of the folder OUTPUT/NAME."""
+    """Writes OUTPUT/NAME.json and NAME.bin for the folder OUTPUT/NAME."""
     write_model_logits(os.path.join(output, name + ".json"), model, seed)
     folder = os.path.join(output, name)
     print(f"{name}: {sum(e.stat().st_size for e in os.scandir(folder))} bytes, {len(os.listdir(folder))} files")

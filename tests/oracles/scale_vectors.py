@@ -3,14 +3,14 @@
 
     scale_vectors.py [--output FILE]
 
-A weight is w = d s q + m z, with the whole numbers s and z of its group and its code's number q, which stay. What q,
-s and z are comes from the package gguf's dequantizers, from blocks whose other numbers are replaced by 1 or 0: so no
-layout of codes is spelled out here. Rounding to what a block holds is torch's half() and round(), backward the
-identity (the straight-through estimator, Bengio et al. 2013).
+A weight is w = d s q + m z, with the integers s and z of its group and its code's number q, which are constant. q, s
+and z come from the package gguf's dequantizers, by replacing a block's other numbers with 1 or 0, so this script has no
+layouts of codes. Numbers are rounded to the block's types by torch's half() and round(), whose gradient is the identity
+(the straight-through estimator, Bengio et al. 2013).
 
 The file, little-endian; of each type: u32 type, parameters, weights, bytes of a block; the block, padded to 4 bytes;
 F32 its parameters (d, m, all s, all z), the gradient of the weights, the gradient of the parameters; F32 changed
-parameters, and the weights that they stand for after rounding.
+parameters, and the weights for them after rounding.
 
 Needs numpy, torch and gguf (tests/oracles/requirements.txt).
 """
@@ -25,7 +25,7 @@ from gguf import GGMLQuantizationType as T
 from gguf.quants import dequantize
 
 Q2_0 = 42  # newer than the package: w = d (q - 1), four codes a byte, the first in the lowest bits
-# type: bytes of d; of m; of s and z, and what these bytes are if all s and z are 1; groups, range of s
+# type: bytes of d; of m; of s and z, and the values of these bytes if all s and z are 1; groups, range of s
 TYPES = {
     T.Q4_0: (0, None, None, b"", 0, None),
     T.Q4_1: (0, 2, None, b"", 0, None),

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Small models whose matrices have a scale beside them, as llama.cpp's converter writes NVFP4.
+"""Writes small models whose matrices have a separate scale, as llama.cpp's converter writes NVFP4.
 
     scaled_models.py [OUTPUT = tests/fixtures/models]
 
 Writes NAME.gguf, and NAME.json with NAME.bin: logits of 40 random tokens by transformers in F32 with the weights times
-their scales (layout: logits_vectors.py). A tensor X.weight has X.scale, of experts one number each, and some
+their scales (layout: logits_vectors.py). A tensor X.weight has X.scale (one number for each expert) and sometimes
 X.input_scale, which is only for hardware that rounds activations to 4 bits. llama.cpp's logits of the same file must
 agree, or nothing is written.
 """
@@ -28,14 +28,15 @@ EXPERTS = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=20)
 
 
 def rewrite(path, scale_of, kind):
-    """Puts scales beside the matrices of layers and the output; returns {name: what a matrix is worth then}."""
+    """Adds scales for the matrices of layers and the output; returns {name: the matrix times its scale}."""
     reader = gguf.GGUFReader(path)
     architecture = reader.fields["general.architecture"].contents()
     out = gguf.GGUFWriter(path + ".new", architecture)
     copy_keys(reader, out)
     worth = {}
     for t in reader.tensors:
-        scaled = t.name.endswith(".weight") and len(t.shape) > 1 and "token_embd" not in t.name and "gate_inp" not in t.name
+        scaled = t.name.endswith(".weight") and len(t.shape) > 1
+        scaled = scaled and "token_embd" not in t.name and "gate_inp" not in t.name
         scaled = scaled and (kind == Type.NVFP4 or t.name != "output.weight")
         if not scaled:
             out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
@@ -77,7 +78,7 @@ def llama(path, seed):
 
 
 def mixture(path, seed):
-    """The weights are halves, and their scales powers of two: nothing is rounded."""
+    """A mixture of experts. The weights are F16 and their scales powers of two, so nothing is rounded."""
     model = family_models.random_model("Qwen3Moe",
                                        dict(SIZES, head_dim=8, norm_topk_prob=True,
                                             **dict(EXPERTS, moe_intermediate_size=20)), seed)
@@ -89,8 +90,8 @@ def mixture(path, seed):
 
 
 def llama_cpp_logits(path, tokens):
-    """Of the weights as F32, beside their scales; only that of the output, which llama.cpp does not look for then, is
-    in it."""
+    """llama.cpp's logits with the weights as F32 and separate scales. Only the output's scale is multiplied in, because
+    llama.cpp does not read it then."""
     reader = gguf.GGUFReader(path)
     tensors = {t.name: llamacpp.weights_of(t.data, t.tensor_type).reshape(tuple(reversed(t.shape)))
                for t in reader.tensors}

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Small models with random weights as sentence-transformers' folders, and the embeddings that the library makes of
-texts.
+"""Writes small models with random weights as sentence-transformers' folders, and the library's embeddings of texts.
 
     sentence_folders.py [OUTPUT = tests/fixtures/sentence] [NAME ...]
 
-OUTPUT/base-KIND is a transformer alone: config.json, weights, tokenizer. OUTPUT/NAME has what lies beside such files in
-one folder: modules.json and what it names, most of it saved by the library, some as versions of it before 6 wrote it.
-cases.json has for each NAME its base, and texts with the library's vectors: it loads the two folders laid together, in
-F32.
+OUTPUT/base-KIND has only a transformer: config.json, weights, tokenizer. OUTPUT/NAME has the other files of such a
+folder: modules.json and the files that it names, most of them saved by the library, some as its versions before 6 wrote
+them. cases.json has for each NAME its base, and texts with the library's vectors, computed in F32 from the two folders
+merged.
 """
 import json
 import os
@@ -44,7 +43,7 @@ def write_json(path, value):
 
 
 def write_tokenizer(folder, before, after):
-    """Byte-level BPE that merges nothing, with a token before a text and one after it, where there are such."""
+    """Writes a tokenizer.json: byte-level BPE without merges, with optional tokens before and after a text."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     specials = [dict(flags, id=i, content=t, special=True) for i, t in enumerate(VOCABULARY) if t.startswith("<|")]
     parts = [before and {"SpecialToken": {"id": before, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
@@ -84,7 +83,7 @@ def write_base(folder, model, before, after):
 
 
 def dense(inputs, outputs, activation, bias, seed, **more):
-    """A module with weights of halves, so that files of F16 could hold them."""
+    """A module with weights that are exact in F16."""
     generator = torch.Generator().manual_seed(seed)
     module = modules.Dense(inputs, outputs, bias=bias, activation_function=activation, **more)
     with torch.no_grad():
@@ -106,7 +105,7 @@ def pooling(mode, **more):
     return modules.Pooling(WIDTH, mode, **more)
 
 
-# name: (base, modules behind the transformer, what the model is given besides)
+# name: (base, modules after the transformer, other options of the model)
 SAVED = {
     "mean": ("bert", lambda: [pooling("mean")], {}),
     "mean-sqrt": ("bert", lambda: [pooling("mean_sqrt_len_tokens"), modules.Normalize()], {}),
@@ -144,7 +143,7 @@ def old_modules(*parts):
     return [{"idx": i, "name": str(i), "path": path, "type": OLD + kind} for i, (path, kind) in enumerate(parts)]
 
 
-# name: (base, files as versions before 6 wrote them, or as people do)
+# name: (base, files as versions before 6, or people, wrote them)
 WRITTEN = {
     "old-several": ("bert", {
         "modules.json": old_modules(("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")),
@@ -169,7 +168,7 @@ WRITTEN = {
         "1_Pooling/config.json": {"embedding_dimension": WIDTH, "pooling_mode": "mean"},
         "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>",
                                   "pad_token": "<|end|>", "model_max_length": 11, "truncation_side": "left"}}),
-    "positions": ("bert", { # no file has a length: config.json's max_position_embeddings is it
+    "positions": ("bert", { # no file has a length: it is config.json's max_position_embeddings
         "modules.json": old_modules(("", "Transformer"), ("1_Pooling", "Pooling")),
         "1_Pooling/config.json": {"embedding_dimension": WIDTH, "pooling_mode": "mean"}}),
 }
@@ -181,7 +180,7 @@ def lay_together(folder, *parts):
 
 
 def save(folder, base, make, options):
-    """What the library saves beside a transformer."""
+    """Saves the files that the library writes beside a transformer."""
     whole = tempfile.mkdtemp()
     transformer = modules.Transformer(base, model_kwargs=dict(dtype=torch.float32))
     SentenceTransformer(modules=[transformer, *make()], device="cpu", **options).save(whole, create_model_card=False)

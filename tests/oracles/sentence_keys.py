@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Which keys sentence-transformers reads in the files that lie beside a model.
+"""Writes the keys that sentence-transformers reads from the files beside a model.
 
     sentence_keys.py [OUTPUT = tests/fixtures/sentence/keys.json]
 
-Those that the constructors of its modules take, and those that are looked up while a folder of sentence_folders.py is
-loaded: the files are read into dictionaries that remember what they were asked for. src/convert/sentence.c must know
-every one.
+They are the parameters of its modules' constructors, and the keys that are read while a folder of sentence_folders.py
+is loaded: the files are parsed into dictionaries that record each access. src/convert/sentence.c must know all of them.
 """
 import inspect
 import json
@@ -27,7 +26,7 @@ MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout
 
 
 class Watched(dict):
-    """Remembers which keys were asked for, whether they are there or not."""
+    """Records the keys that were read, whether they exist or not."""
     asked = None
 
     def __getitem__(self, key):

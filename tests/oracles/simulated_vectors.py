@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/formats/simulated.bin: matrices, and what they become on a simulated grid.
+"""Writes tests/fixtures/formats/simulated.bin: matrices, rounded to simulated grids.
 
     simulated_vectors.py [--output FOLDER]
 
-Uniform grids are those of torch.ao's observers with scales in binary16, and logarithmic levels the nearest of all, as
-in primitive_vectors.py; values are numpy's of the formula s (q - z). Of codebooks and of ranges with the least squared
-error only the least error is known: that of the best codebook of each group, by dynamic programming, and that of the
-best of all ends that are tried, with scales in binary16. Bits are counted by the formulas in nibble_quantize.h.
+Uniform grids come from torch.ao's observers with scales in binary16, and the nearest logarithmic levels are found by
+trying all, as in primitive_vectors.py; values are computed by numpy as s (q - z). For codebooks and for ranges with the
+least squared error only the least error is known: that of the best codebook of each group, by dynamic programming, and
+that of the best of all ends, with scales in binary16. Bits are counted by the formulas in nibble_quantize.h.
 
 The file, little-endian: u32 cases; each: u32 grid (0: uniform, 1: log, 2: codebook), bits, group (0: a row), whole,
-symmetric, squared error; u32 rows, columns; F32 x; F64 bits; F32 values if they are known, else F64 the least error of
-each group.
+symmetric, squared error; u32 rows, columns; F32 x; F64 bits; F32 values if they are known, otherwise F64 the least
+error of each group.
 
 Needs numpy and torch (tests/oracles/requirements.txt).
 """
@@ -46,7 +46,7 @@ def uniform(parts, bits, symmetric):
 
 
 def least_square(x, bits, symmetric):
-    """Of all ends that are shares of the numbers' own."""
+    """The least squared error of all ends that are fractions of the range of the numbers."""
     lowest, span = (-(1 << bits - 1) if symmetric else 0), (1 << bits) - 1
     x, tried, least = x.astype(float), np.arange(1, 101) / 100, np.inf
     for a in tried:

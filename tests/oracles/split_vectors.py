@@ -3,14 +3,14 @@
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/split_vectors.py
 
-Python's regex module says so, given the expressions of the models' own tokenizers (tokenizer.json of each; llama.cpp's
-src/llama-vocab.cpp documents them). A pre-tokenizer is a list of expressions; each cuts the pieces of the one before
-into its matches and what lies between. Where llama.cpp's own expressions, made for std::regex, say something simpler,
-this says what they stand for: upper and lower case beyond ASCII (tekken, gpt-4o), \\p{Han} as the script, the block of
-compatibility ideographs (afmoe).
+The cuts are those of Python's regex module with the expressions of the models' own tokenizers (tokenizer.json of each;
+llama.cpp's src/llama-vocab.cpp documents them). A pre-tokenizer is a list of expressions; each cuts the pieces of the
+previous one into its matches and the text between them. If llama.cpp's own expressions, made for std::regex, are
+simplified, the original is used here: upper and lower case beyond ASCII (tekken, gpt-4o), \\p{Han} as the script, the
+block of compatibility ideographs (afmoe).
 
-splits.bin: for each pre-tokenizer u8 bytes, its name, and a bit for each byte of texts.bin's texts, one after the other:
-whether a piece starts there (bit i of byte i / 8, lowest first). texts.bin: text_fixtures.py.
+splits.bin: for each pre-tokenizer u8 bytes, its name, and a bit for each byte of texts.bin's texts, one after the
+other: whether a piece starts there (bit i of byte i / 8, lowest first). texts.bin: text_fixtures.py.
 """
 import pathlib
 import struct
@@ -118,7 +118,7 @@ def cut(pieces, expression):
 
 
 def main():
-    # Unicode 15.1's classes (requirements-unicode.txt), which are llama.cpp's
+    # the classes of Unicode 15.1 (requirements-unicode.txt), as in llama.cpp
     sys.path.insert(0, str(pathlib.Path(sys.prefix) / "unicode-15.1"))
     import regex
     assert not regex.match(r"\p{L}", "\U00010d4a"), "this regex has a later Unicode than 15.1"

@@ -1,23 +1,22 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/text/templates.json: prompts of llama.cpp's 70 chat templates for 60 conversations, as
-transformers renders them and the library tokenizers cuts them.
+"""Writes tests/fixtures/text/templates.json: prompts of llama.cpp's 70 chat templates for 60 conversations, rendered by
+transformers and tokenized by the library tokenizers.
 
     pip install -r tests/oracles/requirements.txt && make vocabularies && python3 tests/oracles/template_vectors.py
 
-Text: transformers' own render_jinja_template, after the null values of messages are dropped as apply_chat_template
-does. The time stands still. Parts of a content reach a template that looks into them; for others their texts are joined
-with line ends, as llama.cpp does.
+Text: transformers' own render_jinja_template, after the null values of messages are removed as in apply_chat_template.
+The time is fixed. If a template reads the parts of a content, it gets them; for other templates their texts are joined
+with line ends, as in llama.cpp.
 
-Tokens: each conversation goes with one of three tokenizers (tests/fixtures/tokenizers), which is given the special
-tokens that the template's source spells. Where a message spells one it is text, and all else must be as ever. To have
-that of a library that cannot do it, the template's own tokens are found by rendering once more with other letters of
-the same number for the messages' ones; then they are written as characters of a private use, and the tokenizer's added
-tokens get those characters for names.
+Tokens: each conversation is tokenized by one of three tokenizers (tests/fixtures/tokenizers), to which the special
+tokens in the template's source are added. In a message their names are text, and nothing else may change. The library
+cannot do this, so the template's own tokens are found by rendering again with other letters, as many, in place of the
+messages' names; then they are replaced with private-use characters, and the tokenizer's added tokens get these
+characters as names.
 
 {"time": ms, "conversations": [...], "added": {name: how many}, "templates": {name: for each conversation 4 digits of
-the text's SHA-256 and 4 of the tokens'; "!" where the template raises an error, "-" where it looks at what was
-replaced}}
-In a conversation {S0}, {S1}, ... stand for the template's special tokens.
+the text's SHA-256 and 4 of the tokens'; "!" if the template raises an error, "-" if it examines the replaced text}}. In
+a conversation {S0}, {S1}, ... stand for the template's special tokens.
 """
 import datetime
 import hashlib
@@ -103,7 +102,7 @@ def conversations():
 
 
 class Parts(list):
-    """A content in parts that tells what a template does with it."""
+    """A content in parts that records how a template uses it."""
     seen = printed = False
 
     def __iter__(self):
@@ -170,8 +169,8 @@ def render(template, messages, tools):
 
 
 def added_tokens(template, tokenizer):
-    """What the template's source spells. Tags in pairs are no special tokens; every second other one takes the white
-    space behind it."""
+    """The special tokens in the template's source. Tags in pairs are none; every second one of the others removes the
+    white space after it."""
     known = {token["content"] for token in tokenizer["added_tokens"]}
     names = [name for name in dict.fromkeys(["<s>", "</s>"] + sorted(set(SPECIAL.findall(template))))
              if name not in known]
@@ -183,7 +182,7 @@ def added_tokens(template, tokenizer):
 
 
 class Tokens:
-    """A tokenizer whose added tokens have characters of a private use for names."""
+    """A tokenizer whose added tokens have private-use characters as names."""
 
     def __init__(self, tokenizer, template):
         self.added = tokenizer["added_tokens"] + added_tokens(template, tokenizer)
@@ -201,9 +200,8 @@ class Tokens:
         return chr(0xF0000 + self.names.index(name))
 
     def hidden(self, messages):
-        """The messages with their special tokens replaced. Tags that the template does not write stay tokens, as
-        transformers has it (sanitize_control_tokens). In an answer, paired tags are the model's own, and stay tokens,
-        too."""
+        """The messages with their special tokens replaced. Tags that the template does not write stay tokens, as in
+        transformers (sanitize_control_tokens). In an answer, paired tags come from the model and stay tokens, too."""
         def other(role):
             def one(found):
                 name = found.group()

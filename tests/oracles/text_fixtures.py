@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/text/: small vocabularies of our own, and what llama.cpp makes of hard texts with each.
+"""Writes tests/fixtures/text/: small vocabularies of our own, and llama.cpp's tokens of difficult texts with each.
 
     pip install -r tests/oracles/requirements.txt && python3 tests/oracles/text_fixtures.py
 
-The vocabularies (GGUF without tensors) are trained on text_cases.py without any pre-tokenization, so that their merges
-cross the places where words are cut: a wrong cut shows as other tokens. They hold words that no merge makes, special
-tokens that overlap, and names that other kinds of tokenizer use.
+The vocabularies (GGUF without tensors) are trained on text_cases.py without pre-tokenization, so that merges cross the
+boundaries of words and a wrong cut gives different tokens. They have words that no merge makes, special tokens that
+overlap, and names that other types of tokenizer use.
 
 texts.bin:        u32 n; n times: u32 bytes, UTF-8
 NAME.gguf:        a vocabulary
 NAME.expected:    u32 tokens; for each: u8 ends a generation, u8 bytes, text, u8 bytes, text with special tokens
-                  (llama.cpp's pieces, decoded with U+FFFD for what is not UTF-8 by itself);
+                  (llama.cpp's pieces, decoded with U+FFFD for bytes that are not valid UTF-8 alone);
                   u32 n; n times u16: text, flags of nb_tokenize, n_tokens, tokens
-gemma3.json:      where build/models holds it, what llama.cpp makes of the texts with Gemma 3's own vocabulary, special
-                  tokens included; and the SHA-256 of the text of all its tokens, a line each
-All little-endian. llama.cpp comes with cyllama; it refuses files without weights, so it gets a copy with a small layer.
+gemma3.json:      if build/models has the model, llama.cpp's tokens of the texts with Gemma 3's own vocabulary, special
+                  tokens included; and the SHA-256 of the text of all its tokens, a line for each
+All little-endian. llama.cpp is cyllama's; it cannot open files without weights, so it gets a copy with a small layer.
 """
 import collections
 import hashlib
@@ -72,7 +72,7 @@ def train(symbols, n_merges, allowed=lambda left, right: True):
 
 
 def byte_characters():
-    """GPT-2's bytes_to_unicode: printable bytes are themselves, the others follow from U+0100 on."""
+    """GPT-2's bytes_to_unicode: printable bytes are unchanged, the others follow from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table, n = {}, 0
     for byte in range(256):
@@ -138,7 +138,7 @@ def sentence_piece(merges, characters, score, keys, specials):
     return {"model": "llama", "tokens": tokens, "keys": keys}
 
 
-# What sentencepiece's rules for its own "nmt_nfkc" do, in small: code points -> code points.
+# A few rules like those of sentencepiece's "nmt_nfkc": code points -> code points.
 CHARSMAP = [("\ufb01", "fi"), ("\u2026", "..."), ("\u00b2", "2"), ("\u00a0", " "), ("\u3000", " "), ("\t", " "),
             ("\n", " "), ("\r", ""), ("\u200b", ""), ("e\u0301", "\u00e9"), ("\u0415\u0308", "\u0401"),
             ("\uff11", "1"), ("\uff12", "2"), ("\uff13", "3"), ("\uff21", "A"), ("\ufffd", " "), ("\u2163", "IV"),
@@ -165,7 +165,7 @@ def unigram(keys, folder):
 
 
 def word_piece():
-    """A WordPiece vocabulary that tokenizers trains, spelled as GGUF has it; and its own encoder."""
+    """A WordPiece vocabulary that tokenizers trains, in GGUF's form; and its own encoder."""
     reference = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
     reference.normalizer = tokenizers.normalizers.BertNormalizer()
     reference.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
@@ -183,7 +183,7 @@ def word_piece():
 def vocabularies():
     table = byte_characters()
     merges = train([table[b] for b in CORPUS.encode()], 620)
-    # where contractions end, and at the symbols that "default" sets apart
+    # at the ends of contractions, and at the symbols that "default" separates
     across = [(end, "x") for end in ("s", "t", "m", "d", "e", "re", "ve", "l", "ll")] + [(end, "X") for end in "STMDEL"]
     across += [(table[ord(" ")], symbol) for symbol in "`$+<=>^~|"]
     known = {a + b for a, b in merges}
@@ -212,7 +212,7 @@ def sentence_piece_models():
     with tempfile.TemporaryDirectory() as folder:
         ids = {"eos_token_id": 1, "unknown_token_id": 2}
         yield "unigram", unigram(ids | {"remove_extra_whitespaces": True}, folder)
-        # spaces stay, one is not added, and the beginning token is
+        # spaces are kept, none is added at the beginning, and the beginning token is added
         yield "unigram-spaces", unigram(ids | {"add_space_prefix": False, "bos_token_id": 0, "add_bos_token": True},
                                         folder)
 
@@ -234,7 +234,7 @@ def write_gemma3(texts):
 
 
 def expect(path, texts, reference=None):
-    """reference: tokens are those of this instead of llama.cpp, which for WordPiece knows less of Unicode."""
+    """reference: gives the tokens instead of llama.cpp, which supports less of Unicode for WordPiece."""
     model = open_model(path)
     vocabulary = model.get_vocab()
     out = [struct.pack("<I", vocabulary.n_vocab)]

@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
-"""Trains demo/tiny.gguf: a Llama of 0.7 million weights that tells short stories, small enough to live in the
-repository.
+"""Trains demo/tiny.gguf: a Llama of 0.7 million weights that tells short stories, small enough for the repository.
 
     tiny_model.py TEXT [--output demo/tiny.gguf] [--minutes 15] [--early 2]
 
 TEXT holds short stories separated by lines of <|endoftext|>, as the TinyStories corpus does (.xz is unpacked). Half of
 the stories are also shown to the model as answers within the chat template, so that the demo page can chat with it.
-The time budget, not a number of steps, sets the schedule; after --early minutes a first version is written, so that
-whoever waits for a file with real structure need not wait for the end. One thread: several would gain little here.
+The schedule depends on the time budget, not on a number of steps; after --early minutes a first version is written, so
+that a trained file exists early. One thread: several would be hardly faster.
 
 Needs torch, numpy, tokenizers and gguf (tests/oracles/requirements.txt).
 
-The weights' layout is GGUF's, that is, RoPE turns neighbouring pairs (x[2i], x[2i+1]): nothing is permuted on export.
-The file mixes tensor types so that tests reach several kernels: F16 embeddings (tied to the output), Q4_1 and Q8_0
+The weights have GGUF's layout: RoPE rotates neighbouring pairs (x[2i], x[2i+1]), so the export permutes nothing. The
+file has several tensor types so that tests reach several kernels: F16 embeddings (tied to the output), Q4_1 and Q8_0
 matrices, F32 norms.
 """
 import argparse
@@ -41,7 +40,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-# What a story may be asked to be about, when it names nobody.
+# Topics of requests for a story, if it has no name.
 TOPICS = """dog cat bird rabbit bear fish frog duck mouse lion tree flower garden park forest beach ball car truck train
 boat doll toy bike cake apple cookie soup hat dress box book star moon sun rain snow mom dad grandma friend farmer
 princess king dragon monster""".split()
@@ -53,14 +52,14 @@ OPEN_REQUESTS = ["Hello!", "Hi!", "Tell me a story.", "Tell me a short story, pl
 # ---- text ------------------------------------------------------------------------------------------------------------
 
 def read_stories(path):
-    data = lzma.open(path, "rt", encoding="utf-8").read() if path.endswith(".xz") else open(path, encoding="utf-8").read()
+    data = (lzma.open if path.endswith(".xz") else open)(path, "rt", encoding="utf-8").read()
     plain = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—": "-", "–": "-", "…": "..."})
     stories = (re.sub(r"\s*\n\s*", "\n", s.strip()).translate(plain) for s in data.split("<|endoftext|>"))
     return [s for s in stories if s.isascii() and s]
 
 
 def train_tokenizer(stories):
-    """Byte-level BPE behind the pre-tokenizer that llama.cpp calls 'smollm': digits one by one, then GPT-2's regex."""
+    """Byte-level BPE after the pre-tokenizer that llama.cpp calls 'smollm': digits one by one, then GPT-2's regex."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
@@ -72,7 +71,7 @@ def train_tokenizer(stories):
 
 
 def request_for(story, rng):
-    """What somebody may have asked to be told this story."""
+    """A request that fits this story."""
     if rng.random() < 0.15:
         return rng.choice(OPEN_REQUESTS)
     names = re.findall(r"\bnamed ([A-Z][a-z]+)", story)
@@ -83,7 +82,7 @@ def request_for(story, rng):
 
 
 def sample_tokens(tokenizer, stories, rng):
-    """One pass over the stories in a new order, as one long run of tokens: half plain, half as chats."""
+    """All stories once, in a new order, as one sequence of tokens: half plain, half as chats."""
     tokens = []
     for index in rng.sample(range(len(stories)), len(stories)):
         story = stories[index]
@@ -164,7 +163,7 @@ def train(w, tokenizer, stories, minutes, early, export, batch=16, length=256, r
             tokens, at = np.concatenate((tokens[at:], sample_tokens(tokenizer, stories, rng))), 0
         piece = torch.from_numpy(tokens[at: at + batch * length + 1])
         at += batch * length
-        for group in optimizer.param_groups:  # a short rise, then half a cosine down to a twentieth
+        for group in optimizer.param_groups:  # a short warm-up, then half a cosine down to a twentieth
             group["lr"] = rate * min(1, (step + 1) / 100) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * spent)))
         loss = F.cross_entropy(forward(w, piece[:-1].view(batch, length), cos, sin).flatten(0, 1), piece[1:])
         optimizer.zero_grad(set_to_none=True)
@@ -176,8 +175,8 @@ def train(w, tokenizer, stories, minutes, early, export, batch=16, length=256, r
         if step % 100 == 0:
             with torch.no_grad():
                 held = F.cross_entropy(forward(w, test[:-1].view(-1, length), cos, sin).flatten(0, 1), test[1:]).item()
-            print(f"step {step}, {seen / 1e6:.2f} M tokens, {100 * spent:.0f} % of the time, loss {np.mean(recent):.3f}, "
-                  f"held out {held:.3f}", flush=True)
+            print(f"step {step}, {seen / 1e6:.2f} M tokens, {100 * spent:.0f} % of the time, "
+                  f"loss {np.mean(recent):.3f}, held out {held:.3f}", flush=True)
         if not exported and spent * minutes >= early:
             export()
             exported = True

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""What transformers' AutoTokenizer makes of folders whose tokenizer_config.json or special_tokens_map.json says more,
-or something else, than tokenizer.json.
+"""Writes the tokens of transformers' AutoTokenizer for folders whose tokenizer_config.json or special_tokens_map.json
+adds to tokenizer.json or contradicts it.
 
     tokenizer_config.py [OUTPUT = tests/fixtures/text/tokenizer-config.json]
 
 { texts, cases: [{ of, model_type, config, map?, ids: [...], decoded: [...], around, end }] }: of: the tokenizer of
-tests/fixtures/tokenizers; ids: of each text, without what is added around it; decoded: their text without special
-tokens; around: the ids of the first text with what is added; end: eos_token.
+tests/fixtures/tokenizers; ids: of each text, without added tokens; decoded: their text without special tokens; around:
+the ids of the first text with added tokens; end: eos_token.
 
-The table below has every key that transformers reads of the file for the classes that nibble knows: `keys_read` finds
-them in the source, and nothing is written where one is missing. "tokens": it changes tokens or texts, and cases show it
-heeded; "refused": nibble refuses what it asks for; "none": each value that is tried leaves tokens and texts as they
-are, which this script sees to.
+The table below has every key of the file that transformers reads for the classes that nibble knows: `keys_read` finds
+them in the source, and nothing is written if one is missing. "tokens": it changes tokens or texts, and the cases test
+it; "refused": nibble reports an error for it; "none": no value that is tried changes tokens or texts, which this script
+checks.
 """
 import ast
 import inspect
@@ -45,7 +45,7 @@ KEYS = {
         "pad_token",
         "cls_token", "mask_token", "clean_up_tokenization_spaces", "tokenizer_class")},
     "split_special_tokens": "refused",
-    # options of a call, or of how the files are found, or of Python's objects
+    # options of calls, of finding the files, or of Python's objects
     **{key: "none" for key in (
         "add_bos_token", "add_eos_token", "model_max_length", "max_length", "max_len", "padding_side",
         "truncation_side",
@@ -59,7 +59,7 @@ KEYS = {
         "chat_control_tokens",
         "response_template",
         "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output")},
-    # what the library passes to itself, or reads of files that are not tokenizer_config.json
+    # keys that the library passes to itself, or reads from other files than tokenizer_config.json
     **{key: "none" for key in (
         "vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object", "gguf_file",
         "post_processor",
@@ -80,8 +80,8 @@ TEXTS = ["Hello  wonderful world, it was n't us .",
 
 
 def keys_read():
-    """Strings that stand for keys of keyword arguments in the sources: kwargs["x"], kwargs.get("x"), .pop("x"), "x" in
-    kwargs, and parameters of the classes."""
+    """Keys of keyword arguments in the sources: kwargs["x"], kwargs.get("x"), .pop("x"), "x" in kwargs, and the
+    parameters of the classes."""
     import transformers.tokenization_utils_base as base
     import transformers.tokenization_utils_tokenizers as backend
     names = {"kwargs", "init_kwargs", "local_kwargs", "init_configuration"}
@@ -201,7 +201,8 @@ def main():
     for of, model_type, config, *special_map in CASES:
         case = {"of": of, "model_type": model_type, "config": config} | ({"map": special_map[0]} if special_map else {})
         cases.append(case | outcome(load(of, model_type, config, *special_map)))
-    path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parent / "fixtures" / "text" / "tokenizer-config.json"
+    path = HERE.parent / "fixtures" / "text" / "tokenizer-config.json"
+    path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else path
     path.write_text(json.dumps({"texts": TEXTS, "cases": cases}, separators=(",", ":")) + "\n")
     print(f"{path.name}: {path.stat().st_size} bytes, {len(cases)} cases, {len(KEYS)} keys")
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Tokenizers in the forms of tokenizer.json that nibble reads, and what the library tokenizers makes of texts.
+"""Writes tokenizers in the forms of tokenizer.json that nibble reads, and the library tokenizers' tokens of texts.
 
     tokenizer_json.py [OUTPUT = tests/fixtures/tokenizers]
 
-Each is trained on the texts of tests/fixtures/text/texts.bin and written as NAME.json: { tokenizer, config (what
-tokenizer_config.json says beside it), cases: [[text, ids, their text if that is another]], added: the ids of the first
-text with what the post-processor adds }. The texts are every fourth of texts.bin that is whole UTF-8, other ones from
-form to form, and three that hold special tokens.
+Each is trained on the texts of tests/fixtures/text/texts.bin and written as NAME.json: { tokenizer, config
+(tokenizer_config.json), cases: [[text, ids, their text if it differs]], added: the ids of the first text with the
+post-processor's tokens }. The texts are every fourth of texts.bin that is valid UTF-8, different ones for each form,
+and three with special tokens.
 
-The parts are those that the models named beside them have, as their tokenizer.json spells them. Unigram's are what
-transformers makes of a sentencepiece model. Texts of which the library makes something else than sentencepiece, or than
-what nibble holds to be right, are left out (`excepted` says which and why) and counted.
+The parts are those in the tokenizer.json of the models that the comments name. Unigram's are converted from a
+sentencepiece model by transformers. Texts for which the library differs from sentencepiece, or from what nibble
+considers right, are left out and counted (`excepted` says which and why).
 """
 import json
 import os
@@ -67,7 +67,7 @@ def split(digits):
 
 
 def pieces(corpus, prefix, metaspace=None):
-    """SentencePiece's BPE, as the converters of transformers write it."""
+    """sentencepiece's BPE, as transformers' converters write it."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
     ascii_only = [t for t in corpus if t.isascii()]
@@ -98,7 +98,7 @@ def begins(tokenizer, name):
 
 
 def sequence(*expressions):
-    """Split by each, Digits for a number, and ByteLevel."""
+    """Split for each expression, Digits for a number, and ByteLevel."""
     steps = [pre_tokenizers.Digits(individual_digits=e) if isinstance(e, bool) else
              e if isinstance(e, pre_tokenizers.PreTokenizer) else pre_tokenizers.Split(Regex(e), "isolated")
              for e in expressions]
@@ -118,7 +118,7 @@ WIDE = "[一-龥ࠀ-一가-\ud7ff]+"
 
 
 def byte_level_kinds(corpus):
-    """Names, tokenizers and configurations: Nemo, GPT-4o as Xenova's files have it, gpt-oss, DeepSeek, Falcon, NeoX."""
+    """Names, tokenizers and configurations: Nemo, GPT-4o as in Xenova's files, gpt-oss, DeepSeek, Falcon, NeoX."""
     begin = {"bos_token": "<|begin|>", "eos_token": "<|end|>"}
     yield "tekken", begins(byte_level(corpus, sequence(cased("", "")), ignore_merges=True), "<|begin|>"), begin
     removed = pre_tokenizers.Split(Regex(cased("{1,3}", SUFFIX)), "removed", invert=True)
@@ -146,7 +146,7 @@ def byte_level_kinds(corpus):
 
 
 def unigrams():
-    """T5, XLM-R (as transformers wrote it at first, and writes it now), Flan-T5, and T5 without `legacy`."""
+    """T5, XLM-R (as transformers wrote it first, and as it does now), Flan-T5, and T5 without `legacy`."""
     with tempfile.TemporaryDirectory() as folder:
         rules = os.path.join(folder, "rules.tsv")
         hexes = lambda text: " ".join(f"{ord(c):X}" for c in text)
@@ -167,8 +167,8 @@ def unigrams():
     reference = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
 
     def differs(text):
-        """The library puts the first rule's outcome for a whole cluster of characters where sentencepiece replaces what
-        its rules say, and takes U+0085 and others for white space that no rule has made spaces."""
+        """The library replaces a whole cluster of characters with the result of the first rule, sentencepiece only the
+        characters of the rule; and it treats U+0085 and others as white space without a rule."""
         normal = reference.normalize(text)
         return normalizers.Precompiled(charsmap).normalize_str(text) != normal or any(
             c.isspace() and c != " " for c in normal)
@@ -192,8 +192,8 @@ def unigrams():
 
 
 def word_pieces(corpus):
-    """BERT, uncased (MiniLM, bge, e5, nomic) and cased. What nibble shows of U+2581 is a space, and the library's
-    punctuation is Unicode 8's."""
+    """BERT, uncased (MiniLM, bge, e5, nomic) and cased. nibble decodes U+2581 as a space, and the library's punctuation
+    is that of Unicode 8."""
     for name, lower in ("bert", True), ("bert-cased", False):
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
@@ -259,7 +259,7 @@ def main():
             ids = tokenizer.encode(text, add_special_tokens=False).ids
             decoded = tokenizer.decode(ids)
             rows.append([text, ids] if decoded == text else [text, ids, decoded])
-        if name == "falcon":  # as files had it before tokenizers 0.20
+        if name == "falcon":  # as in files before tokenizers 0.20
             written["model"]["merges"] = [" ".join(pair) for pair in written["model"]["merges"]]
         path = os.path.join(output, name + ".json")
         with open(path, "w") as f:

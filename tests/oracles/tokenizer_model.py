@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Folders with sentencepiece's tokenizer.model and no tokenizer.json, and what is made of texts with them.
+"""Writes folders with sentencepiece's tokenizer.model and without tokenizer.json, and their tokens of texts.
 
     tokenizer_model.py [OUTPUT = tests/fixtures/text/tokenizer-model.json]
 
 { texts, cases: [{ model (base64), model_type, config, added?, by, ids, decoded, around }] }. by "transformers":
-AutoTokenizer on the folder says so, where its class is one that builds a tokenizer of its own; added is
-added_tokens.json. by "sentencepiece": the library itself, which does not parse control tokens: so its texts hold none,
-nor what is replaced in clusters of characters.
+AutoTokenizer with the folder, if its class builds its own tokenizer; added is added_tokens.json. by "sentencepiece":
+the library itself. It does not parse control tokens, so its texts have none, and no clusters of characters that rules
+replace.
 """
 import base64
 import io
@@ -92,7 +92,8 @@ def main():
         cases.append({"model": base64.b64encode(model).decode(), "model_type": "llama", "config": {},
                       "by": "sentencepiece",
                       "ids": ids, "around": ids[0]})
-    path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parent / "fixtures" / "text" / "tokenizer-model.json"
+    path = HERE.parent / "fixtures" / "text" / "tokenizer-model.json"
+    path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else path
     path.write_text(json.dumps({"texts": TEXTS + SPECIAL, "cases": cases}, separators=(",", ":")) + "\n")
     print(f"{path.name}: {path.stat().st_size} bytes, {len(cases)} cases")
 

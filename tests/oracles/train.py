@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/llama.bin: what PyTorch computes when a small Llama is trained.
+"""Writes tests/fixtures/train/llama.bin: a small Llama, trained by PyTorch.
 
     train.py [--output FILE]
 
 The model is transformers' LlamaForCausalLM in double precision (in_double). Its losses are torch.nn.functional's
 (cross_entropy, kl_div), its optimizer torch.optim.AdamW, with clip_grad_norm_ and a LambdaLR. Widths of 20, 30 and 42
-and heads of 6 leave edges to nibble's tiles of products, and the second model's batch is longer than its blocks of
-attention and of logits.
+and heads of 6 are no multiples of nibble's tiles, and the second model's batch is longer than its blocks of attention
+and of logits.
 
-Two models: one whose output matrix is the token embedding, trained by cross-entropy; and one with a matrix of its own,
+Two models: one whose output matrix is the token embedding, trained by cross-entropy; and one with a separate matrix,
 trained by both losses with a temperature (Hinton et al. 2015). Weights and the teacher's logits are random numbers,
-which tests/core/test_train.c makes by the same generator (tests/core/random.h), so that the file has none of them:
-first the weights, then the logits. Norms are 1 + r / 4, matrices r / 4, logits 3 r, for r within -1 ... 1.
+which tests/core/test_train.c generates in the same way (tests/core/random.h), so they are not in the file: first the
+weights, then the logits. Norms are 1 + r / 4, matrices r / 4, logits 3 r, for r within -1 ... 1.
 
 The file, little-endian. u32 models; each: u32 vocabulary, width, layers, heads, kv_heads, head_size, hidden, is_tied;
 F32 rope_base, epsilon, share, temperature; u32 sequences, length; i32 tokens [sequences, length], targets [sequences,
@@ -54,7 +54,7 @@ class Random:
 
 
 def parameters(model, tied):
-    """In nibble's order."""
+    """The parameters in nibble's order."""
     out = [model.model.embed_tokens.weight]
     for layer in model.model.layers:
         a, f = layer.self_attn, layer.mlp
@@ -78,9 +78,9 @@ class Angles(torch.nn.Module):
 
 
 def in_double(model):
-    """transformers computes norms, softmax and angles in F32, whatever type the weights have. The last bits of these
-    depend on the processor and on the number of threads, so a fixture would differ from machine to machine by about
-    1e-7. Here they are PyTorch's in double precision. Rounded to F32, these have the same bits everywhere."""
+    """Replaces transformers' norms, softmax and angles, which it computes in F32 for all types of weights, with
+    PyTorch's in double precision. The last bits of F32 depend on the processor and the number of threads, so fixtures
+    would differ by about 1e-7 between machines. Double precision, rounded to F32, gives the same bits everywhere."""
     config, model = model.config, model.double()
     model.set_attn_implementation("sdpa")
     model.model.rotary_emb = Angles(config)
@@ -127,12 +127,12 @@ def case(seed, length, tied, share, temperature):
     with torch.no_grad():
         for w in weights:
             r = random.floats(w.shape) / 4
-            w.copy_((1 + r if w.dim() == 1 else r).float().double())  # as nibble has them
+            w.copy_((1 + r if w.dim() == 1 else r).float().double())  # as in nibble
     teacher = (3 * random.floats((SEQUENCES, length, config.vocab_size))).float().double()
     tokens = torch.tensor([[random.integer() % config.vocab_size for _ in range(length)] for _ in range(SEQUENCES)])
     targets = torch.full_like(tokens, -1)
     targets[:, :-1] = tokens[:, 1:]
-    targets[1, 3] = -1  # one more that does not count
+    targets[1, 3] = -1  # another one that does not count
 
     f32 = lambda x: float(np.float32(x))
     rate, last_rate, warmup, steps = f32(0.02), f32(0.002), 3, 9

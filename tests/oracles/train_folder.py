@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/folder.json: what PyTorch computes when folders of tests/fixtures are trained as train()
-does it.
+"""Writes tests/fixtures/train/folder.json: folders of tests/fixtures, trained by PyTorch in the way of train().
 
     train_folder.py [--output FILE]
 
-The models are transformers' LlamaForCausalLM in double precision throughout (train.py: in_double). Losses, optimizer
-and schedule are PyTorch's. A batch is the whole text, so that the order in which nibble takes its windows does not
-matter.
+The models are transformers' LlamaForCausalLM in double precision (train.py: in_double). Losses, optimizer and schedule
+are PyTorch's. A batch is the whole text, so that the order of nibble's windows does not matter.
 
-The file: for each folder its tokens, the options as train() has them, and of each step the loss before it, the
-gradient's length and the learning rate.
+The file: for each folder its tokens, the options of train(), and for each step the loss before it, the gradient's
+length and the learning rate.
 
 Needs numpy, torch and transformers (tests/oracles/requirements.txt).
 """

@@ -1,25 +1,25 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/rounding.bin: what PyTorch computes when weights are rounded in the forward pass.
+"""Writes tests/fixtures/train/rounding.bin: training by PyTorch with weights rounded in the forward pass.
 
     train_rounding.py [--output FILE]
 
-Gradients pass each rounding straight through (Bengio et al. 2013): x + (round(x) - x).detach(). Of LSQ (Esser et al.
-2020) this gives the step's gradient of the paper's equation 3; torch's own fake quantization with a learned scale
-must agree with it. Steps' gradients are scaled as in the paper's section 2.2.
+Gradients pass each rounding unchanged, by the straight-through estimator (Bengio et al. 2013): x + (round(x) -
+x).detach(). For LSQ (Esser et al. 2020) this gives the step's gradient of the paper's equation 3; torch's own fake
+quantization with a learned scale must agree with it. Steps' gradients are scaled as in the paper's section 2.2.
 
 Two parts, little-endian. First matrices, one for each grid: u32 count; each: u32 method, type, levels, has_minima;
-i32 group; u32 rows, columns; u32 steps; F32 steps as the type holds them [steps], minima likewise; i8 codes [rows,
-columns]; u8 [rows, columns]: 1 where dw = dW, else dw = 0; F32 ds [steps], dz [steps]. What they come from is made by
-the generator of tests/core/random.h from the seed 1 + the grid's number: w = r / 4 [rows, columns], s = (1.1 + r) /
-(2 levels) [steps], z = (1 + r) / 8 [steps], if there are minima, and dW = r [rows, columns].
+i32 group; u32 rows, columns; u32 steps; F32 steps as the type stores them [steps], then the minima; i8 codes [rows,
+columns]; u8 [rows, columns]: 1 if dw = dW, 0 if dw = 0; F32 ds [steps], dz [steps]. The inputs come from the generator
+of tests/core/random.h with the seed 1 + the grid's number: w = r / 4 [rows, columns], s = (1.1 + r) / (2 levels)
+[steps], z = (1 + r) / 8 [steps], if there are minima, and dW = r [rows, columns].
 
-Then whole models, as train.py has them and with the same generator. Steps whose rate is 0 stay as they are. Each model:
-u32 seed; the shape as there; F32 share, temperature; u32 sequences, length; i32 tokens, targets; u32 tensors; of each a
-rounding: u32 method, type, levels, has_minima; i32 group; F32 rate; u32 steps (with minima); F32 steps, by LSQ's rule,
-and 0.9 times that with minima; then how inputs and gradients are rounded: u32 inputs, input_levels, input_minima,
+Then whole models, as in train.py and with the same generator. Steps whose rate is 0 do not change. Each model: u32
+seed; the shape as in train.py; F32 share, temperature; u32 sequences, length; i32 tokens, targets; u32 tensors; for
+each a rounding: u32 method, type, levels, has_minima; i32 group; F32 rate; u32 steps (with minima); F32 steps, by LSQ's
+rule, and 0.9 times that with minima; then how inputs and gradients are rounded: u32 inputs, input_levels, input_minima,
 frozen; F32 average, rate; u32 gradient_bits, seed; then F64 loss; F32 gradients of all tensors' weights, and of their
-steps; the optimizer as there; u32 n; F64 losses [n], norms [n]; F32 weights of all tensors after n steps, and their
-steps. Of gradients and weights only every thirteenth number of a tensor is there (EVERY).
+steps; the optimizer as in train.py; u32 n; F64 losses [n], norms [n]; F32 weights of all tensors after n steps, and
+their steps. Gradients and weights have only every thirteenth number of a tensor (EVERY).
 
 Needs numpy, torch and transformers (tests/oracles/requirements.txt).
 """
@@ -41,7 +41,7 @@ OF_TYPE, ROW, TENSOR = 0, -1, -2
 F32 = 0
 EVERY = 13
 DRAWS = 4
-FEW = 3  # steps where inputs are rounded, which are many more numbers
+FEW = 3  # steps if inputs are rounded, which are many more numbers
 
 # type: (name, columns of a group, groups of a superblock, least, most, the largest code of a scale, minima), as in GGUF
 TYPES = {
@@ -78,7 +78,7 @@ class Grid:
         self.steps = self.rows * self.columns // self.width
 
     def hold(self, s, z):
-        """What the type holds of steps and minima."""
+        """The steps and minima as the type stores them."""
         if self.kind == F32:
             return s, z
         if not self.codes:
@@ -92,7 +92,7 @@ class Grid:
         return codes(s, 1), None if z is None else codes(z, 0)
 
     def rule(self, w):
-        """The first steps, and minima."""
+        """The initial steps and minima."""
         w = w.reshape(-1, self.width)
         if self.minima:
             low, high = w.amin(1).clamp(max=0), w.amax(1).clamp(min=0)
@@ -122,8 +122,9 @@ class Grid:
 
 
 def check_against_torch(grid, w, s, d):
-    """torch's own fake quantization with learned scales, for grids without minima and with F32 steps in rows. It cuts
-    off after rounding, the paper before: numbers within half a step beyond the grid's ends do not count here."""
+    """Compares with torch's own fake quantization with learned scales, for grids without minima and with F32 steps for
+    rows. It clips after rounding, the paper before it: numbers within half a step beyond the grid's ends are not
+    compared."""
     w, s = (x.detach().clone().requires_grad_() for x in (w, s))
     place = (w / s[:, None]).detach()
     d = torch.where((place.round() == place.round().clamp(grid.least, grid.most)) & (place != place.clamp(
@@ -166,7 +167,7 @@ def matrix(number, method, kind, levels, minima, group, shape):
 
 
 def random_bits(seed, place):
-    """src/base/random_bits.h, of one place or an array of them."""
+    """src/base/random_bits.h, for one place or an array of places."""
     with np.errstate(over="ignore"):
         z = np.uint64(seed) + (np.uint64(place) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
@@ -175,7 +176,7 @@ def random_bits(seed, place):
 
 
 class Signals(torch.nn.Module):
-    """Of a matrix: rounds its inputs, and the gradients of its results (DoReFa, Zhou et al. 2016, equation 12)."""
+    """Rounds a matrix's inputs, and the gradients of its results (DoReFa, Zhou et al. 2016, equation 12)."""
 
     def __init__(self, settings, number):
         super().__init__()
@@ -237,7 +238,7 @@ class Rounded(torch.nn.Module):
         self.grid = grid
         s, z = grid.rule(w.detach())
         if z is not None:
-            # else the least and the largest weight lie on the grid's ends, where a rounding decides
+            # otherwise the least and the largest weight are at the grid's ends, where rounding decides
             s, z = s * 0.9, z * 0.9
         self.s = torch.nn.Parameter(s.float().double(), requires_grad=grid.method == LEARNED)
         self.z = torch.nn.Parameter(z.float().double()) if z is not None else None
@@ -327,7 +328,7 @@ def model(seed, steps_done, length, tied, share, temperature, rate, choose, sign
                 schedule.base_lrs.append(peak * signals[5])
                 schedule.lr_lambdas.append(scaled)
         for fixed in (steps if rate == 0 else []) + (own if signals[5] == 0 else []):
-            fixed.requires_grad_(False)  # from here on it has no gradient, which would count in the gradient's length
+            fixed.requires_grad_(False)  # from now on it has no gradient, which would change the gradient's length
             fixed.grad = None
         losses.append(steady(loss.item()))
         lengths.append(steady(torch.nn.utils.clip_grad_norm_(weights + steps + own, clip).item()))
@@ -347,9 +348,9 @@ def model(seed, steps_done, length, tied, share, temperature, rate, choose, sign
 
 
 def steady_model(seed, *settings):
-    """The model of the first seed for which no rounding is so near to a tie that it would change the result: with
-    weights that differ by 1e-7, in DRAWS ways, all steps end at the same weights, to 1e-4 of their spread, of few steps
-    to 1e-5. F32 could not follow otherwise."""
+    """The model of the first seed in which no rounding is near enough to a tie to change the result: with weights
+    changed by 1e-7, in DRAWS ways, all steps end at the same weights, within 1e-4 of their spread, or 1e-5 after few
+    steps. Otherwise F32 could give other results."""
     while True:
         out, ends = model(seed, *settings)
         error = 0
@@ -391,8 +392,8 @@ def typed(i, shape):
 
 
 def bare(i, shape):
-    """No embedding; attention by rows with 3 bits, the feed-forward block with 2 bits and minima, ternary at its end,
-    the output matrix with 8 bits."""
+    """No rounding of the embedding; attention by rows with 3 bits, the feed-forward block with 2 bits and minima,
+    ternary for its last matrix, the output matrix with 8 bits."""
     if i == 0:
         return None
     if i < 6:
@@ -403,7 +404,7 @@ def bare(i, shape):
 
 
 def fine(i, shape):
-    """The embedding by pairs of numbers: the gradients of so many steps are a good part of the whole."""
+    """The embedding by pairs of numbers: the gradients of so many steps are a large part of the whole gradient."""
     return Grid(LEARNED, F32, 4, 0, 2, shape) if i == 0 else None
 
 

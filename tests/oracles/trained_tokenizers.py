@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/tokenizers.json: tokenizers that the library tokenizers learns, and what transformers
-makes of texts with them.
+"""Writes tests/fixtures/train/tokenizers.json: tokenizers trained by the library tokenizers, and transformers' tokens
+of texts with them.
 
     trained_tokenizers.py [--output FILE]
 
-Each case is { options (of trainTokenizer), json (the tokenizer.json that the library writes), texts, ids }. The text
-that is learned from is texts.bin's prose, scripts and code (text_cases.py), one text; with `lines` each of its lines.
-transformers reads the json as a PreTrainedTokenizerFast. The texts are random pieces of these, and special tokens.
+Each case is { options (of trainTokenizer), json (the tokenizer.json that the library writes), texts, ids }. The
+training text is the prose, scripts and code of text_cases.py, as one text; with `lines` each line is a text.
+transformers reads the json as a PreTrainedTokenizerFast. The texts are random pieces of the training text, and special
+tokens.
 
-Each folder, as nibble tokenizer writes it, is { end, json, config, texts, ids }: json is the library's, with the token
-`end` before each text; config is nibble's tokenizer_config.json. AutoTokenizer reads the two, and must give the ids and
-the end that a tokenizer gives to which both were told directly. ids are with what it adds to a text.
+Each folder, as `nibble tokenizer` writes it, is { end, json, config, texts, ids }: json is the library's, with the
+token `end` before each text; config is nibble's tokenizer_config.json. AutoTokenizer reads the two, and must give the
+same ids and end token as a tokenizer that got both as arguments. ids include the added tokens.
 
 Needs tokenizers and transformers (tests/oracles/requirements.txt).
 """

@@ -3,12 +3,12 @@
 
     w8a8_folders.py [--output FILE]
 
-Layer by layer: SmoothQuant's scales (Xiao et al. 2023, equation 4: max|x|^a / max|w|^(1-a), by plain torch) go from the
-norms into the matrices that read them; then for each group of matrices in the order of the computation torch.ao's
-observers watch the inputs over the text, and compressed-tensors chooses scales and zero points, quantizes the weights
-and dequantizes them, with which the next group's inputs are computed. Scales are rounded to the weights' type before
-codes are chosen. A norm that the files have in BF16 holds norm / s only roughly; so the matrices are scaled with what
-it holds: norm / rounded(norm / s). The model computes in F32.
+Layer by layer: SmoothQuant's scales (Xiao et al. 2023, equation 4: max|x|^a / max|w|^(1-a), by plain torch) divide the
+norms and multiply the matrices that read them. Then, for each group of matrices in the order of the computation,
+torch.ao's observers record the inputs over the text, and compressed-tensors chooses scales and zero points, quantizes
+the weights and dequantizes them. The inputs of the next group are computed with these weights. Scales are rounded to
+the weights' type before codes are chosen. A norm stored in BF16 is only approximately norm / s, so the matrices are
+multiplied by norm / rounded(norm / s). The model computes in F32.
 """
 import argparse
 import base64
@@ -40,10 +40,10 @@ NORMS = {"input_layernorm": GROUPS[0], "post_attention_layernorm": GROUPS[2]}
 
 
 def windows_of(folder):
-    """The text in windows, spread over it. This tokenizer.json puts nothing before a text."""
+    """Windows spread over the text. This tokenizer.json adds nothing before a text."""
     said = json.loads((folder / "tokenizer.json").read_text())
     flags = {name: False for name in ("single_word", "lstrip", "rstrip", "normalized")}
-    said["added_tokens"] = [flags | token for token in said["added_tokens"]]  # the fixtures leave the flags out
+    said["added_tokens"] = [flags | token for token in said["added_tokens"]]  # the fixtures omit the flags
     said["pre_tokenizer"] = said["decoder"] = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True,
                                                "trim_offsets": False}
     tokens = Tokenizer.from_str(json.dumps(said)).encode(TEXT, add_special_tokens=False).ids
@@ -55,7 +55,7 @@ def windows_of(folder):
 
 
 def inputs_of(model, module, windows):
-    """What the module is given, window by window."""
+    """The module's inputs, window by window."""
     seen = []
     hook = module.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()[0]))
     for window in windows:

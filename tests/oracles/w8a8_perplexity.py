@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""What W8A8 costs, by transformers and compressed-tensors: `w8a8_perplexity.py FOLDER CALIBRATION TEXT [--windows N]`.
+"""Measures the loss by W8A8 with transformers and compressed-tensors: `w8a8_perplexity.py FOLDER CALIBRATION TEXT
+[--windows N]`.
 
-FOLDER is a Llama with floating-point weights. nibble makes a folder of W8A8 in several ways, with CALIBRATION where a
-text is needed. For each way
-- compressed-tensors' compressor gives the weights that the codes stand for, with which transformers computes in F32:
-  logits must be nibble's, within 1e-3 of the largest;
+FOLDER is a Llama with floating-point weights. nibble quantizes it to W8A8 with several settings, with CALIBRATION if a
+text is needed. For each setting
+- compressed-tensors' compressor dequantizes the weights, and transformers computes with them in F32: the logits must
+  be nibble's, within 1e-3 of the largest;
 - transformers loads the folder itself, so that compressed-tensors rounds the inputs of each matrix to 8 bits.
-With --outliers F the model gets large columns first, as large models have them: four columns of each norm are F times
-as large, and what reads them is divided by F, which changes nothing that is computed. It prints the perplexity of TEXT
-both ways (windows of 256 tokens, of which all but the first are scored), and of the original model. It writes no
-fixture.
+With --outliers F the model first gets large columns, as in large models: four columns of each norm are multiplied by F,
+and the columns that read them divided by F, so that the model computes the same. It prints the perplexity of TEXT for
+both (in windows of 256 tokens, of which all but the first are scored), and of the original model. It writes no fixture.
 """
 import argparse
 import json
@@ -46,7 +46,7 @@ def nibble(*args):
 
 
 def weights_only(folder, source):
-    """The source's model with the weights that the codes stand for."""
+    """The source's model with the dequantized weights."""
     config = json.loads((folder / "config.json").read_text())["quantization_config"]
     weights = QuantizationArgs(**config["config_groups"]["group_0"]["weights"])
     scheme, tensors = QuantizationScheme(targets=["Linear"], weights=weights), load_file(folder / "model.safetensors")
@@ -63,7 +63,7 @@ def weights_only(folder, source):
 
 
 def with_outliers(folder, out, factor):
-    """A copy of the folder whose norms make four columns that are so much larger."""
+    """Writes a copy of the folder in which four columns of the norms are larger by the factor."""
     shutil.copytree(folder, out)
     tensors = load_file(out / "model.safetensors")
     readers = {"input_layernorm": ("q_proj", "k_proj", "v_proj"), "post_attention_layernorm": ("gate_proj", "up_proj")}
@@ -116,7 +116,8 @@ def main():
             assert far < 1e-3, f"{way}: nibble and compressed-tensors read other weights: {far:.1e}"
             rounded = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
             clipped = [one["clipped"] for one in said.get("ranges", [])]
-            print(*way, f"weights {perplexity(weights, windows):.3f}, with rounded inputs {perplexity(rounded, windows):.3f}",
+            print(*way, f"weights {perplexity(weights, windows):.3f},",
+                  f"with rounded inputs {perplexity(rounded, windows):.3f}",
                   f"clipped {100 * np.mean(clipped):.4f} %, most {100 * max(clipped):.4f} %" if clipped else "",
                   f"({far:.0e})",
                   flush=True)

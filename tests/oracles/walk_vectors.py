@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/walk/: what calibrated quantizers ask of the inputs of matrices, as transformers computes them
-in F32.
+"""Writes tests/fixtures/walk/: the statistics of matrices' inputs that calibrated quantizers need, by transformers in
+F32.
 
-For each matrix of layer 1 of some small models: the sum of x x^T over all vectors x that it is multiplied with, mean
-|x| and max |x| of each column, how many vectors there were, and the ends of all numbers; of experts each has its own.
-Every call of torch's linear() is watched (imatrix_vectors.py), and what it is given is added up in F64. GPTQ's Hessian
-(Frantar et al. 2022, equation 1) is 2 / count times that sum. Matrices with the same inputs have one entry, under the
-first of their names in the alphabet.
+For each matrix of layer 1 of some small models: the sum of x x^T over all input vectors x, mean |x| and max |x| of each
+column, the number of vectors, and the range of all numbers; each expert has its own. Every call of torch's linear() is
+recorded (imatrix_vectors.py), and its inputs are added in F64. GPTQ's Hessian (Frantar et al. 2022, equation 1) is 2 /
+count times that sum. Matrices with the same inputs have one entry, under the first of their names in alphabetical
+order.
 
 A file is a GGUF of these tensors: NAME.products [experts, columns, columns], NAME.mean and NAME.largest [experts,
 columns], NAME.count [experts]; NAME.ends [experts, 4]: the least and the largest number, and the moving averages of
-both, a window a piece, with the rate of torch.ao's MovingAverageMinMaxObserver (0.01); and the tokens, [windows,
+both, updated once a window, with the rate of torch.ao's MovingAverageMinMaxObserver (0.01); and the tokens, [windows,
 window].
 """
 import os
@@ -25,7 +25,7 @@ import windows
 
 LAYER = "blk.1."
 WINDOWS, WINDOW = 3, 16
-LLAMA = "type-f16"  # of random_models.py; the others are those of windows.of_name()
+LLAMA = "type-f16"  # of random_models.py; the others are named as in windows.of_name()
 MODELS = {LLAMA: "llama", "mixtral": "llama", "gpt2": "gpt2", "bert": "bert", "nomic-bert": "nomic-bert",
           "gemma-embedding": "gemma3"}
 

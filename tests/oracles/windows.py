@@ -1,5 +1,5 @@
-"""What perplexity_vectors.py and imatrix_vectors.py share: models in transformers with F32 weights, and a text's
-windows."""
+"""Common code of perplexity_vectors.py and imatrix_vectors.py: models in transformers with F32 weights, and windows of
+a text."""
 import json
 import os
 
@@ -48,7 +48,7 @@ def tokens_of(path):
 
 
 def windows(tokens, context, stride=None, begin=None):
-    """Windows of `context` tokens, each `stride` tokens after the one before. The begin token takes the first one's
-    place."""
+    """Windows of `context` tokens, each `stride` tokens after the previous one. The begin token replaces the first
+    token."""
     for at in range(0, len(tokens) - context + 1, stride or context):
         yield ([begin] if begin is not None else tokens[at:at + 1]) + tokens[at + 1:at + context]
