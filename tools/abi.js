@@ -95,8 +95,8 @@ function text() {
     const errors = [...values].filter(([name]) => name.startsWith('NB_ERR_'));
     const flags = [...values].filter(([name]) => !name.startsWith('NB_ERR_') && !/^NB_(POOLING|PRECISION)_/.test(name));
     const tensorTypes = object(named(types, 'NB_TYPE_').filter(([name]) => name !== 'limit'));
-    return `// Written by tools/abi.js from src/nibble.h, nibble_convert.h, nibble_quantize.h, nibble_train.h, types/types.h,
-// text/vocabulary.h and quant/presets.c: do not edit it, run \`make build\`.
+    return `// Written by tools/abi.js from src/nibble.h, nibble_convert.h, nibble_quantize.h, nibble_train.h,
+// types/types.h, text/vocabulary.h and quant/presets.c: do not edit it, run \`make build\`.
 
 ${flags.map(([name, value]) => `export const ${name} = ${value};`).join('\n')}
 export const NB_TOKEN_USER_DEFINED = ${tokens.get('NB_TOKEN_USER_DEFINED')};

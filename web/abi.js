@@ -1,5 +1,5 @@
-// Written by tools/abi.js from src/nibble.h, nibble_convert.h, nibble_quantize.h, nibble_train.h, types/types.h,
-// text/vocabulary.h and quant/presets.c: do not edit it, run `make build`.
+// Written by tools/abi.js from src/nibble.h, nibble_convert.h, nibble_quantize.h, nibble_train.h,
+// types/types.h, text/vocabulary.h and quant/presets.c: do not edit it, run `make build`.
 
 export const NB_OK = 0;
 export const NB_LOAD_ALL = 0;

@@ -1,5 +1,5 @@
 // Downloads a file and drops the bytes: the least time that loading a model can take. With `keep` it copies the bytes
-// into a fresh WebAssembly memory, as every engine must. That takes longer, as the first write to a memory page is slow.
+// into a fresh WebAssembly memory, as every engine must. That takes longer: the first write to a memory page is slow.
 addEventListener('message', async ({ data: { url, keep } }) => {
     const response = await fetch(url),
         reader = response.body?.getReader();

@@ -2,30 +2,30 @@
 import random
 
 # Public domain: L. Carroll 1865, H. Melville 1851, J. Austen 1813, C. Dickens 1859.
-PROSE = """Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do: once or \
-twice she had peeped into the book her sister was reading, but it had no pictures or conversations in it, \u201cand what \
-is the use of a book,\u201d thought Alice \u201cwithout pictures or conversations?\u201d
+PROSE = """Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do: \
+once or twice she had peeped into the book her sister was reading, but it had no pictures or conversations in it, \
+\u201cand what is the use of a book,\u201d thought Alice \u201cwithout pictures or conversations?\u201d
 So she was considering in her own mind (as well as she could, for the hot day made her feel very sleepy and stupid), \
 whether the pleasure of making a daisy-chain would be worth the trouble of getting up and picking the daisies, when \
 suddenly a White Rabbit with pink eyes ran close by her.
-There was nothing so very remarkable in that; nor did Alice think it so very much out of the way to hear the Rabbit say \
-to itself, \u201cOh dear! Oh dear! I shall be late!\u201d (when she thought it over afterwards, it occurred to her that she \
-ought to have wondered at this, but at the time it all seemed quite natural)
-Call me Ishmael. Some years ago\u2014never mind how long precisely\u2014having little or no money in my purse, and nothing \
-particular to interest me on shore, I thought I would sail about a little and see the watery part of the world. It is a \
-way I have of driving off the spleen and regulating the circulation. Whenever I find myself growing grim about the mouth; \
-whenever it is a damp, drizzly November in my soul; whenever I find myself involuntarily pausing before coffin warehouses, \
-and bringing up the rear of every funeral I meet
+There was nothing so very remarkable in that; nor did Alice think it so very much out of the way to hear the Rabbit \
+say to itself, \u201cOh dear! Oh dear! I shall be late!\u201d (when she thought it over afterwards, it occurred to her \
+that she ought to have wondered at this, but at the time it all seemed quite natural)
+Call me Ishmael. Some years ago\u2014never mind how long precisely\u2014having little or no money in my purse, and \
+nothing particular to interest me on shore, I thought I would sail about a little and see the watery part of the \
+world. It is a way I have of driving off the spleen and regulating the circulation. Whenever I find myself growing \
+grim about the mouth; whenever it is a damp, drizzly November in my soul; whenever I find myself involuntarily pausing \
+before coffin warehouses, and bringing up the rear of every funeral I meet
 It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a wife. \
-However little known the feelings or views of such a man may be on his first entering a neighbourhood, this truth is so \
-well fixed in the minds of the surrounding families, that he is considered as the rightful property of some one or other \
-of their daughters. "My dear Mr. Bennet," said his lady to him one day, "have you heard that Netherfield Park is let at \
-last?" Mr. Bennet replied that he had not. "But it is," returned she; "for Mrs. Long has just been here, and she told me \
-all about it." Mr. Bennet made no answer. "Don't you want to know who has taken it?" cried his wife impatiently. "You \
-want to tell me, and I've no objection to hearing it." "I'll see; we're sure they'd; he's; it's; I'm"
-It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, it was the \
-epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the season of Darkness, it was the \
-spring of hope, it was the winter of despair, we had everything before us, we had nothing before us
+However little known the feelings or views of such a man may be on his first entering a neighbourhood, this truth is \
+so well fixed in the minds of the surrounding families, that he is considered as the rightful property of some one or \
+other of their daughters. "My dear Mr. Bennet," said his lady to him one day, "have you heard that Netherfield Park is \
+let at last?" Mr. Bennet replied that he had not. "But it is," returned she; "for Mrs. Long has just been here, and \
+she told me all about it." Mr. Bennet made no answer. "Don't you want to know who has taken it?" cried his wife \
+impatiently. "You want to tell me, and I've no objection to hearing it." "I'll see; we're sure they'd; he's; it's; I'm"
+It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, it was \
+the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the season of Darkness, it \
+was the spring of hope, it was the winter of despair, we had everything before us, we had nothing before us
 """
 
 CODE = """int main(int argc, char **argv) {
@@ -35,7 +35,8 @@ CODE = """int main(int argc, char **argv) {
     }
     return 0x1F + 1000000 - 12345;
 }
-def f(x, y=2, *args, **kwargs):\r\n    return {"a": [1, 22, 333, 4444], 'b': x**2}\r\n\r\n# 2024-05-17 12:34:56, 192.168.0.1
+def f(x, y=2, *args, **kwargs):\r\n    return {"a": [1, 22, 333, 4444], 'b': x**2}\r\n\r\n\
+# 2024-05-17 12:34:56, 192.168.0.1
     <div class="a">&nbsp;</div>  https://example.org/a?b=c&d=1#e   a@b.co
 """
 
