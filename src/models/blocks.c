@@ -24,11 +24,12 @@ static bool is_last_of(uint32_t period, uint32_t i) {
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
     const nb_shape *m = &s->model->shape;
     uint32_t window = is_last_of(m->window_period, i) ? 0 : m->window;
+    bool second = (window && m->window_has_rope) || is_last_of(m->unrotated_period, i);
     return (nb_step){
         .s = s,
         .layer = &s->model->layers[i],
         .tiles = s->tiles + i * s->layer_bytes,
-        .rotation = &s->rotations[is_last_of(m->unrotated_period, i)],
+        .rotation = &s->rotations[second],
         .window = window,
         .after = !m->both_ways ? 0
                : window        ? m->window_after

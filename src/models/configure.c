@@ -269,6 +269,13 @@ int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error 
     return NB_OK;
 }
 
+int32_t nb_model_configure_window_rope(nb_model *model, float base, nb_error *err) {
+    nb_shape *s = &model->shape;
+    s->window_has_rope = true;
+    s->ropes[1] = (nb_rope){.pairs = s->ropes[0].pairs, .attention_factor = 1};
+    return nb_model_base(model, "rope.freq_base_swa", base, &s->ropes[1].base, err);
+}
+
 /* Where tokens see those that follow a window has two sides. For files of the converter its size is the greatest
  * distance on either side. llama.cpp's have none on the side that follows. */
 int32_t nb_model_configure_family(nb_model *model, nb_error *err) {

@@ -16,6 +16,10 @@ int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err);
 /* Which layers have no window; fallback: every so many-th. */
 int32_t nb_model_configure_pattern(nb_model *model, uint32_t fallback, nb_error *err);
 
+/* Layers with a window have a RoPE of their own, which is never scaled. base: of its frequencies, if
+ * rope.freq_base_swa is absent. */
+int32_t nb_model_configure_window_rope(nb_model *model, float base, nb_error *err);
+
 #define NB_REQUIRED (__builtin_nan("")) /* as a fallback: the key must be there */
 int32_t nb_model_float(const nb_model *model, const char *suffix, double fallback, double least, double most,
                        float *out, nb_error *err);

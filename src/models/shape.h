@@ -43,6 +43,7 @@ typedef struct nb_shape {
     uint32_t window_after;               /* of what follows a token: positions that its window has, if both_ways */
     uint32_t window_period;              /* every so many-th layer has no window all the same; 0: all have it */
     uint32_t unrotated_period;           /* every so many-th layer takes the second of the ropes; 0: none */
+    bool window_has_rope;                /* layers with a window take the second of the ropes */
     uint32_t experts, experts_used;      /* of a mixture: in a layer, and of those for one token; 0: no mixture */
     uint32_t dense_layers;               /* so many layers come before those with experts; UINT32_MAX: no key says */
     uint32_t expert_width, shared_width; /* inner widths: of an expert; of those that see all tokens, together */

@@ -43,7 +43,7 @@ static const nb_slot GEMMA3[] = {
     {0},
 };
 
-/* Layers with a window have a rotation of their own: in version 3 of a smaller base, and never scaled. */
+/* Layers with a window have a RoPE of their own, the second: in version 3 of a smaller base, and never scaled. */
 enum { GLOBAL = 0, LOCAL = 1 };
 
 /* The largest model of versions 2 and 3 scales its queries otherwise; in GGUF no key says so, its number of layers
@@ -66,6 +66,7 @@ static int32_t configure_gemma2(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure_pattern(model, 2, err));
     NB_TRY(nb_model_float(model, "attn_logit_softcapping", 50, 0, 1e6, &s->attention_cap, err));
     NB_TRY(nb_model_float(model, "final_logit_softcapping", 30, 0, 1e6, &s->logit_cap, err));
+    s->window_has_rope = true;
     s->ropes[LOCAL] = s->ropes[GLOBAL];
     NB_TRY(nb_model_base(model, "rope.freq_base_swa", s->ropes[GLOBAL].base, &s->ropes[LOCAL].base, err));
     return configure_scale(model, 46, err);
@@ -93,14 +94,11 @@ static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     add_ollamas_defaults(model);
     NB_TRY(nb_model_configure_pattern(model, 6, err));
     NB_TRY(nb_model_float(model, "final_logit_softcapping", 0, 0, 1e6, &s->logit_cap, err));
-    nb_rope *local = &s->ropes[LOCAL];
-    /* transformers multiplies in layers whose rotation is scaled, llama.cpp in all */
-    *local = (nb_rope){
-        .pairs = s->ropes[GLOBAL].pairs,
-        .attention_factor = nb_model_is_converted(model) ? 1 : s->ropes[GLOBAL].attention_factor,
-    };
-    NB_TRY(nb_model_base(model, "rope.local.freq_base", 10000, &local->base, err));
-    NB_TRY(nb_model_base(model, "rope.freq_base_swa", local->base, &local->base, err));
+    float base;
+    NB_TRY(nb_model_base(model, "rope.local.freq_base", 10000, &base, err));
+    NB_TRY(nb_model_configure_window_rope(model, base, err));
+    if (!nb_model_is_converted(model)) /* llama.cpp's factor is for all layers, transformers' only for scaled RoPE */
+        s->ropes[LOCAL].attention_factor = s->ropes[GLOBAL].attention_factor;
     return configure_scale(model, 62, err);
 }
 
@@ -124,7 +122,6 @@ static void begin(nb_session *s, uint32_t first, uint32_t n) {
 }
 
 static void attention(nb_step *p) {
-    p->rotation = &p->s->rotations[p->window ? LOCAL : GLOBAL];
     nb_norm_block(p, &p->layer->attention_norm);
     nb_attention_block(p);
     nb_add_block(p, NULL, &p->layer->attention_post_norm);
