@@ -71,6 +71,11 @@ double nb_hf_number(const nb_hf_model *p, const char *name, double fallback) {
     return nb_node_number(nb_hf_value(p, name), fallback);
 }
 
+double nb_hf_default(const nb_hf_model *p, const char *name) {
+    const nb_hf_key *row = row_of(p->family->keys, name);
+    return row ? nb_node_number(node_of(row->fallback), 0) : 0;
+}
+
 bool nb_hf_has(const nb_hf_model *p, uint32_t flag) {
     return p->family->flags & flag;
 }
@@ -240,7 +245,8 @@ typedef struct layer_kinds {
 
 static layer_kinds kinds_of(const nb_hf_model *p) {
     nb_node types = nb_hf_value(p, "layer_types");
-    double pattern = nb_hf_number(p, "sliding_window_pattern", nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? 2 : 0);
+    double usual = nb_hf_has(p, NB_HF_EVERY_4TH_FULL) ? 4 : nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD) ? 2 : 0;
+    double pattern = nb_hf_number(p, "sliding_window_pattern", usual);
     return (layer_kinds){p, nb_members_of(types), types.at != NULL, pattern, nb_hf_number(p, "max_window_layers", -1),
                          0};
 }

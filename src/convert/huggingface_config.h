@@ -26,6 +26,8 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p); /* only those of RoPE (hugging
  * family's table. No value: there is no default either, config.json says null, or the family has no such row. */
 nb_node nb_hf_value(const nb_hf_model *p, const char *name);
 double nb_hf_number(const nb_hf_model *p, const char *name, double fallback);
+/* The default of transformers' class, whatever config.json says; 0: there is none. */
+double nb_hf_default(const nb_hf_model *p, const char *name);
 bool nb_hf_has(const nb_hf_model *p, uint32_t flag);
 
 /* A number, a string, true or false, as the file spells it. */

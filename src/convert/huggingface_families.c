@@ -18,6 +18,7 @@ static const nb_hf_pair opt_layer[] = {
 enum {
     LLAMA = NB_HF_PERMUTED_QK,
     GEMMA_2 = NB_HF_NORMS_LESS_ONE | NB_HF_WINDOW_BY_PERIOD,
+    OLMO_3 = NB_HF_WINDOW_BY_PERIOD | NB_HF_EVERY_4TH_FULL | NB_HF_TWO_ROPES,
     BERT = NB_HF_ENCODER | NB_HF_UNROTATED,
     ROBERTA = BERT | NB_HF_PADDED_POSITIONS
 };
@@ -34,6 +35,7 @@ const nb_hf_family nb_hf_families[] = {
     {"smollm3", "smollm3", LLAMA | NB_HF_EVERY_4TH_UNROTATED, NULL, nb_hf_smollm3_keys},
     {"granite", "granite", LLAMA, NULL, nb_hf_granite_keys},
     {"olmo2", "olmo2", 0, olmo_norms, nb_hf_olmo2_keys},
+    {"olmo3", "olmo2", OLMO_3, olmo_norms, nb_hf_olmo3_keys},
     {"phi3", "phi3", NB_HF_LONGROPE | NB_HF_PARTLY_ROTATED, NULL, nb_hf_phi3_keys},
     {"gemma", "gemma", NB_HF_NORMS_LESS_ONE, NULL, nb_hf_gemma_keys},
     {"gemma2", "gemma2", GEMMA_2, gemma_norms, nb_hf_gemma2_keys},

@@ -31,7 +31,8 @@ enum {                             /* what is special about a family */
        NB_HF_LINEAR_ROPE = 32768,      /* RoPE may be scaled linearly, and in no other way */
        NB_HF_TWO_ROPES = 65536,        /* rope_parameters has a set for layers with a window, and one for the others */
        NB_HF_NO_BIASES = 131072,       /* transformers ignores biases that the engine would add */
-       NB_HF_FIXED_EPSILON = 262144    /* no key has the norms' epsilon: it is 1e-5, LayerNorm's default in PyTorch */
+       NB_HF_FIXED_EPSILON = 262144,   /* no key has the norms' epsilon: it is 1e-5, LayerNorm's default in PyTorch */
+       NB_HF_EVERY_4TH_FULL = 524288   /* without layer_types every fourth layer has no window; else every second */
 };
 
 typedef struct nb_hf_family {

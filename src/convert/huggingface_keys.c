@@ -30,10 +30,12 @@
 #define RMS(epsilon) NUMBER("rms_norm_eps", epsilon, "attention.layer_norm_rms_epsilon")
 #define LAYER_NORM(name, epsilon) NUMBER(name, epsilon, "attention.layer_norm_epsilon")
 #define TIED(is) USED("tie_word_embeddings", is)
-#define ROPE(base)                                  \
+#define TWO_ROPES(base)                             \
     USED("rope_theta", base),                       \
     USED("rope_scaling", null),                     \
-    USED("rope_parameters", null),                  \
+    USED("rope_parameters", null)
+#define ROPE(base)                                  \
+    TWO_ROPES(base),                                \
     USED("original_max_position_embeddings", null)
 #define PART(is) USED("partial_rotary_factor", is)
 #define CAUSAL USED("is_causal", true)
@@ -129,6 +131,11 @@ const nb_hf_key nb_hf_olmo2_keys[] = {
     LAYERS(4096, 32, 32, 11008, 2048),
     KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),
     PART(null), CAUSAL, MUST("attention_bias", false, false), {0}};
+
+const nb_hf_key nb_hf_olmo3_keys[] = {
+    LAYERS(4096, 32, 32, 11008, 2048),
+    KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), TWO_ROPES(500000),
+    PART(null), CAUSAL, WINDOW(4096), USED("layer_types", null), MUST("attention_bias", false, false), {0}};
 
 const nb_hf_key nb_hf_phi3_keys[] = {
     LAYERS(3072, 32, 32, 8192, 4096),

@@ -149,11 +149,12 @@ static nb_text type_of(nb_node parameters) {
 int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     nb_node local, own = find_parameters(p, &local);
     double base = nb_hf_number(p, "rope_theta", nb_hf_number(p, "rotary_emb_base", 10000));
-    if (nb_hf_has(p, NB_HF_TWO_ROPES)) { /* rope_scaling overrides rope_parameters */
+    double local_base = nb_hf_default(p, "rope_theta"); /* for OLMo 3, even where the file has a rope_theta */
+    if (nb_hf_has(p, NB_HF_TWO_ROPES)) {                /* rope_scaling overrides rope_parameters */
         nb_node set = nb_node_find(nb_hf_value(p, "rope_parameters"), "full_attention");
         base = number_in(set, "rope_theta", base);
-        nb_hf_put(p, "rope.freq_base_swa",
-                  number_in(local, "rope_theta", nb_hf_number(p, "rope_local_base_freq", 10000)));
+        local_base = number_in(local, "rope_theta", nb_hf_number(p, "rope_local_base_freq", local_base));
+        nb_hf_put(p, "rope.freq_base_swa", local_base);
         if (!nb_text_is(type_of(local), "default"))
             return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                            "config.json: the RoPE of layers with a window is of type %t; of %s models only default is "
@@ -162,6 +163,8 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     }
     base = number_in(own, "rope_theta", base);
     nb_hf_put(p, "rope.freq_base", base);
+    if (nb_hf_has(p, NB_HF_EVERY_4TH_FULL) && base != local_base)
+        nb_compose_only_nibble(p->x, "llama.cpp rotates all layers of such models by one rope_theta");
     nb_text name = type_of(own);
     bool plain = nb_text_is(name, "default"), partly = nb_hf_has(p, NB_HF_PARTLY_ROTATED);
     double part = number_in(own, "partial_rotary_factor",

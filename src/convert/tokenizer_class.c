@@ -27,6 +27,7 @@ static const struct {
     {"phi3", ""},
     {"stablelm", ""},
     {"olmo2", ""},
+    {"olmo3", ""},
     {"granite", ""},
 };
 

@@ -24,10 +24,9 @@ const nb_key nb_gguf_keys[] = {
     {"qwen2moe qwen3moe deepseek", "expert_feed_forward_length", NB_KEY_BY_LAYER, 0, 0},
     {"qwen2moe", "expert_shared_feed_forward_length", NB_KEY_HEEDED, 0, 0},
     {"gemma2 gemma3 gemma-embedding olmo2", "attention.sliding_window", NB_KEY_HEEDED, 0, 0},
-    {"gemma2 gemma3 gemma-embedding", "attention.sliding_window_pattern", NB_KEY_HEEDED, 0, 0},
+    {"gemma2 gemma3 gemma-embedding olmo2", "attention.sliding_window_pattern", NB_KEY_HEEDED, 0, 0},
     {"gemma2 gemma3 gemma-embedding", "rope.freq_base_swa", NB_KEY_HEEDED, 0, 0},
-    {"olmo2", "attention.sliding_window_pattern", NB_KEY_HARMLESS, 0, 0}, /* of OLMo 3's windows, which are refused */
-    {"olmo2", "rope.freq_base_swa", NB_KEY_HARMLESS, 0, 0},
+    {"olmo2", "rope.freq_base_swa", NB_KEY_HARMLESS, 0, 0}, /* llama.cpp rotates all layers by rope.freq_base */
     {"gemma2", "attn_logit_softcapping", NB_KEY_HEEDED, 0, 0},
     {"gemma2 gemma3", "final_logit_softcapping", NB_KEY_HEEDED, 0, 0},
     {"gemma-embedding", "dense_2_feat_in", NB_KEY_HARMLESS, 0, 0}, /* the tensors' shapes say it too */

@@ -45,6 +45,14 @@ test('keys of GGUF files change what they change in llama.cpp', { timeout: 120_0
         });
 });
 
+test('a list of the layers with a window says what a number says', async () => {
+    const pattern = (/** @type {any} */ value) =>
+        computed('models/olmo3.gguf', { 'attention.sliding_window_pattern': value });
+    const alternating = await pattern(['u32', 2]);
+    assert.deepEqual(await pattern(['bool', [true, false, true, false]]), alternating);
+    assert.notDeepEqual(await pattern(['bool', [true, true, true, false]]), alternating);
+});
+
 /** The same numbers as in the oracle. @param {number} length @param {number} seed @param {number} base */
 const vector = (length, seed, base) =>
     Array.from({ length }, (_, i) => base + (((37 * i + 11 * seed) % 101) - 50) / 100);

@@ -2,11 +2,14 @@
 // of all tensors (tests/oracles/llamacpp_folders.py, which also lets llama.cpp load the files).
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { TYPES } from '../../web/abi.js';
 import { quantize } from '../../web/index.js';
 import { root } from '../support/builds.js';
+import { changedCopy, editJson } from '../support/edits.js';
 import { parse, readValue } from '../support/gguf.js';
 
 /** @type {Record<string, { keys: Record<string, any[]>, tensors: Record<string, string> }>} */
@@ -61,3 +64,20 @@ for (const [name, { keys, tensors }] of Object.entries(folders))
         if (OTHERWISE[name]) assert.match(String(only && readValue(only)[1]), OTHERWISE[name]);
         else assert.equal(only, undefined, only && readValue(only)[1]);
     });
+
+test('a folder that llama.cpp would compute otherwise says why', async () => {
+    /** Folder, what config.json gets, the reason. @type {[string, object, RegExp][]} */
+    const cases = [['olmo3', { rope_theta: 300 }, /llama\.cpp rotates all layers of such models by one rope_theta/]];
+    const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
+    try {
+        for (const [name, set, reason] of cases) {
+            const path = await changedCopy(temporary, [`${root}tests/fixtures/safetensors/${name}`], (to) =>
+                editJson(`${to}/config.json`, (config) => Object.assign(config, set)),
+            );
+            const only = (await made(path)).values.get('nibble.only');
+            assert.match(String(only && readValue(only)[1]), reason);
+        }
+    } finally {
+        rmSync(temporary, { recursive: true });
+    }
+});

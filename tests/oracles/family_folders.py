@@ -30,7 +30,7 @@ import family_models
 import folder_mapping
 import gguf_files
 import llamacpp
-from family_models import MODELS, TOKENS, VOCABULARY
+from family_models import MODELS, TOKENS, VOCABULARY, two_ropes
 from logits_vectors import cosines, write_vectors
 
 F16, BF16 = torch.float16, torch.bfloat16
@@ -38,7 +38,8 @@ THIN = dict(num_hidden_layers=1)
 EXPERTS = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=12)
 OPT = dict(vocab_size=len(VOCABULARY), hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
            max_position_embeddings=62, word_embed_proj_dim=32)
-# name: (model of family_models.py or its like, changes for the folder, type, whether the keys are those of today)
+# name: (model of family_models.py or its like, changes for the folder, type, whether the keys are those of today). Add
+# lines at the end: the random numbers of a folder come from its place.
 FOLDERS = {
     "qwen2": ("qwen2", dict(num_hidden_layers=2), BF16, False),
     "qwen3": ("qwen3", {}, BF16, True),
@@ -69,6 +70,7 @@ FOLDERS = {
     "bert": ("Bert", dict(max_position_embeddings=64), F16, False),
     "nomic-bert": ("NomicBert", {}, F16, False),
     "roberta": ("Roberta", dict(max_position_embeddings=62, type_vocab_size=1), F16, False),
+    "olmo3": ("olmo3", dict(rope_parameters=two_ropes(500000.0)), BF16, False),
 }
 
 
@@ -114,6 +116,8 @@ def earlier(config):
     for key in ("dtype", "layer_types"):
         config.pop(key, None)
     turns = config.pop("rope_parameters", None)
+    two = turns and "full_attention" in turns  # OLMo 3: those of layers with a window were never written
+    turns = turns["full_attention"] if two else turns
     if turns:
         neox = config["model_type"] == "gpt_neox"
         config["rotary_emb_base" if neox else "rope_theta"] = turns.pop("rope_theta")
@@ -122,7 +126,7 @@ def earlier(config):
         kind = turns.pop("rope_type")
         if kind == "longrope":
             config["original_max_position_embeddings"] = turns.pop("original_max_position_embeddings")
-        config["rope_scaling"] = dict(turns, type=kind) if kind != "default" else None
+        config["rope_scaling"] = dict(turns, **{"rope_type" if two else "type": kind}) if kind != "default" else None
     if config["model_type"] == "qwen3_moe":
         config["num_experts"] = config.pop("num_local_experts")
     return config
@@ -231,6 +235,8 @@ def gguf_of(architecture, keys, tensors, path):
             out.add_bool(key, value)
         elif isinstance(value, int):
             out.add_uint32(key, value)
+        elif isinstance(value, list):
+            out.add_array(key, value)
         else:
             out.add_float32(key, value)
     gguf_files.add_vocabulary(out, VOCABULARY, ["a b"])

@@ -9,6 +9,7 @@ to be small, with values that are exact in F16. llama.cpp's logits, with the wei
 written. transformers does not have the first DeepSeek. Here it is a Qwen 2 MoE without biases, whose shared expert's
 gate is always 1/2; its file has this factor in the weights.
 """
+import math
 import os
 import re
 import sys
@@ -40,7 +41,15 @@ def long_rope(original, **more):
                 original_max_position_embeddings=original, **more)
 
 
-# name: (architecture in the file, configuration in transformers, its values)
+def two_ropes(base):
+    """OLMo 3's: YaRN in layers without a window."""
+    yarn = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0,
+                attention_factor=0.1 * math.log(4) + 1)
+    return dict(full_attention=dict(yarn, rope_theta=base), sliding_attention=dict(PLAIN, rope_theta=base))
+
+
+# name: (architecture in the file, configuration in transformers, its values). A model's random numbers come from its
+# place in this table: add lines at its end, or all that follow change.
 MODELS = {
     "qwen2": ("qwen2", "Qwen2", dict(SIZES, tie_word_embeddings=True)),
     "qwen3": ("qwen3", "Qwen3", dict(SIZES, head_dim=12)),
@@ -73,6 +82,8 @@ MODELS = {
     "qwen2moe": ("qwen2moe", "Qwen2Moe", dict(MIXTURE, shared_expert_intermediate_size=28)),
     "qwen3moe": ("qwen3moe", "Qwen3Moe", dict(MIXTURE, head_dim=8, norm_topk_prob=True)),
     "deepseek": ("deepseek", "Qwen2Moe", dict(MIXTURE, shared_expert_intermediate_size=40, mlp_only_layers=[0])),
+    "olmo3": ("olmo2", "Olmo3", dict(SIZES, num_hidden_layers=4, intermediate_size=20, sliding_window=11,
+                                     rope_parameters=two_ropes(100.0))),
 }
 
 # transformers' names of modules: names in files. The first that fits counts.
@@ -209,12 +220,23 @@ def write_model(path, model, architecture):
         if hasattr(config, name):
             out.add_layer_norm_eps(getattr(config, name))
     turns = getattr(config, "rope_parameters", None)
+    turns = turns and turns.get("full_attention", turns)
     if turns and not architecture.startswith("gemma"):
         out.add_rope_freq_base(turns["rope_theta"])
         out.add_rope_dimension_count(int(head * turns.get("partial_rotary_factor", 1.0)))
     if head * heads != config.hidden_size or architecture.startswith("gemma"):
         out.add_key_length(head)
         out.add_value_length(head)
+    if turns and turns["rope_type"] == "yarn":
+        out.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        out.add_rope_scaling_factor(turns["factor"])
+        out.add_rope_scaling_orig_ctx_len(turns["original_max_position_embeddings"])
+        out.add_rope_scaling_yarn_attn_factor(turns["attention_factor"])
+        out.add_rope_scaling_yarn_beta_fast(turns["beta_fast"])
+        out.add_rope_scaling_yarn_beta_slow(turns["beta_slow"])
+    if architecture == "olmo2" and hasattr(config, "layer_types"):
+        out.add_sliding_window(config.sliding_window)
+        out.add_sliding_window_pattern([kind == "sliding_attention" for kind in config.layer_types])
     if architecture == "phi3":
         original = turns.get("original_max_position_embeddings", config.max_position_embeddings)
         out.add_rope_scaling_orig_ctx_len(original)

@@ -41,7 +41,7 @@ FAMILIES = {
     "qwen3": dict(HEADS, sliding_window=3, max_window_layers=2),
     "qwen2_moe": dict(SIZES, **EXPERTS, shared_expert_intermediate_size=12, sliding_window=3, max_window_layers=2),
     "qwen3_moe": dict(HEADS, **EXPERTS, sliding_window=3), "smollm3": dict(SIZES, sliding_window=3), "granite": SIZES,
-    "olmo2": SIZES, "phi3": SIZES, "gemma": HEADS, "gemma2": dict(HEADS, sliding_window=3),
+    "olmo2": SIZES, "olmo3": dict(SIZES, sliding_window=3, layer_types=LAYERS), "phi3": SIZES, "gemma": HEADS, "gemma2": dict(HEADS, sliding_window=3),
     "gemma3_text": dict(HEADS, sliding_window=3, layer_types=LAYERS), "phi": SIZES, "stablelm": ALL_HEADS,
     "gpt_neox": ALL_HEADS,
     "falcon": {k: v for k, v in SIZES.items() if k not in ("intermediate_size", "num_key_value_heads")},
@@ -49,6 +49,7 @@ FAMILIES = {
     "opt": dict(SIZES, ffn_dim=48, word_embed_proj_dim=16),
     "bert": SIZES, "roberta": SIZES, "xlm-roberta": SIZES, "nomic_bert": SIZES,
 }
+TWO_ROPES = ("gemma3_text", "olmo3")  # rope_parameters has a set for each kind of layer
 ENCODERS = ("bert", "roberta", "xlm-roberta", "nomic_bert")
 FACTORS = dict(short_factor=[1.0] * 4, long_factor=[2.0] * 4)
 ROPES = {"default": {}, "linear": dict(factor=2.0), "dynamic": dict(factor=2.0), "yarn": dict(factor=2.0),
@@ -167,7 +168,7 @@ def keys_of(kind):
     known = cls.__dataclass_fields__
     changes = [{f.name: not f.default} for f in known.values() if isinstance(f.default, bool)]
     changes += [{key: value for key, value in change.items() if key in known or key in noted} for change in VARIATIONS]
-    if "rope_parameters" in known and kind != "gemma3_text":
+    if "rope_parameters" in known and kind not in TWO_ROPES:
         changes += [dict(rope_parameters=dict(turns, rope_type=name, rope_theta=10000.0))
                     for name, turns in ROPES.items()]
     for change in changes:
@@ -257,7 +258,7 @@ def ropes_of(kind):
     for name, values in ROPES.items():
         turned = None
         turns = Turns(values, rope_type=name, rope_theta=10000.0)
-        if kind == "gemma3_text":
+        if kind in TWO_ROPES:
             turns = {"full_attention": turns, "sliding_attention": {"rope_type": "default"}}
         run(kind, dict(FAMILIES[kind], rope_parameters=turns), "eager")
         ropes[name], turned = turned or set(), None

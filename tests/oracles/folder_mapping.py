@@ -137,6 +137,8 @@ FAMILIES = {
     "granite": Family("granite", "silu", dict(RMS, max_position_embeddings=2048, attention_multiplier=1.0)),
     "olmo2": Family("olmo2", "silu", dict(RMS, rms_norm_eps=1e-5, max_position_embeddings=2048), OLMO_NORMS,
                     fits=dict(attention_bias=False)),
+    "olmo3": Family("olmo2", "silu", dict(RMS, rms_norm_eps=1e-5, rope_theta=500000.0, max_position_embeddings=2048,
+                                          sliding_window=4096), OLMO_NORMS, fits=dict(attention_bias=False)),
     "phi3": Family("phi3", "silu", dict(RMS, rms_norm_eps=1e-5, max_position_embeddings=4096,
                                         original_max_position_embeddings=4096)),
     "gemma": Family("gemma", "gelu gelu_pytorch_tanh", dict(GEMMA, max_position_embeddings=8192),
@@ -222,6 +224,13 @@ def rope_keys(config, keys, arch):
         kind = "longrope"
     if kind == "default":
         return {}
+    if kind == "yarn":  # of the keys with "yarn" in their names llama.cpp reads none, and takes what is usual
+        keys[f"{arch}.rope.scaling.type"] = "yarn"
+        keys[f"{arch}.rope.scaling.factor"] = own["factor"]
+        keys[f"{arch}.rope.scaling.original_context_length"] = own["original_max_position_embeddings"]
+        for name, key in ("attention_factor", "attn_factor"), ("beta_fast", "beta_fast"), ("beta_slow", "beta_slow"):
+            keys[f"{arch}.rope.scaling.yarn_{key}"] = own[name]
+        return {}
     if kind != "longrope":
         raise ValueError(f"rope of kind {kind}: as for Llama")
     # Phi 3 has two sets of factors, which are tensors in GGUF, and a factor for cosines and sines
@@ -235,8 +244,8 @@ def rope_keys(config, keys, arch):
 
 
 def window_keys(config, keys, arch):
-    """Sliding windows are used by Mistral, Mixtral, Phi 3, and Gemma 2 (in every other layer, by the architecture).
-    Qwen and SmolLM 3 use them only with use_sliding_window, from layer max_window_layers on, which GGUF cannot
+    """Sliding windows are used by Mistral, Mixtral, Phi 3, Gemma 2 (in every other layer, by the architecture), and OLMo
+    3 (in the layers that layer_types lists, or in all but every fourth). Qwen and SmolLM 3 use them only with use_sliding_window, from layer max_window_layers on, which GGUF cannot
     express."""
     window = config.get("sliding_window", 0)
     if arch.startswith("qwen") or arch == "smollm3":
@@ -245,6 +254,11 @@ def window_keys(config, keys, arch):
         return
     if window:
         keys[f"{arch}.attention.sliding_window"] = window
+    if config.own["model_type"] == "olmo3":
+        kinds = config.get("layer_types", ["sliding_attention"] * 3 + ["full_attention"])
+        layers = keys[f"{arch}.block_count"]
+        keys[f"{arch}.attention.sliding_window_pattern"] = [
+            kinds[i % len(kinds)] == "sliding_attention" for i in range(layers)]
 
 
 def pooling(folder):

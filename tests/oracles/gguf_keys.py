@@ -155,6 +155,17 @@ def cases():
                   {"attention.layer_norm_epsilon": (F32, 0.25)})
     yield from of("models/olmo2.gguf", {"attention.sliding_window": (U32, 0)},
                   {"attention.sliding_window_pattern": (U32, 2)})
+    pattern = "attention.sliding_window_pattern"
+    yield from of("models/olmo2.gguf", {"attention.sliding_window": (U32, 5), pattern: (U32, 2)},
+                  {**factor, rope + "type": (TEXT, "yarn")})
+    # No other lists of layers: cyllama's llama.cpp takes every fourth whatever they say, the one of PACKAGE heeds them.
+    # tests/js/keys.test.js compares one with the number that says the same.
+    yield from of("models/olmo3.gguf", {}, {pattern: None}, {pattern: (U32, 2)}, {"attention.sliding_window": (U32, 0)},
+                  {"attention.sliding_window": (U32, 3)}, {"attention.sliding_window": None},
+                  {"rope.freq_base_swa": (F32, 700.0)}, {"rope.freq_base": (F32, 700.0)}, {rope + "type": None},
+                  {rope + "type": (TEXT, "none")}, {rope + "attn_factor": (F32, 1.5)},
+                  {rope + "yarn_attn_factor": (F32, 1.5), rope + "yarn_beta_fast": (F32, 4.0)},
+                  {rope + "yarn_ext_factor": (F32, 0.0)}, {rope + "original_context_length": None})
     yield from of("models/smollm3.gguf", {"attention.layer_norm_rms_epsilon": None},
                   {rope + "finetuned": (BOOL, False)})
     yield from of("models/phi2.gguf", {"rope.dimension_count": None}, {"attention.layer_norm_epsilon": None})

@@ -39,7 +39,7 @@ import llamacpp
 FOLDERS = {
     "llama-f32": {}, "llama-sharded": {}, "llama-3": {}, "llama-yarn": {}, "mistral": {}, "mixtral": {}, "qwen2": {},
     "qwen3": {},
-    "gemma": {}, "gemma2": {}, "gemma3": {}, "phi3": {}, "phi3-partial": {}, "phi3-long": {}, "olmo2": {},
+    "gemma": {}, "gemma2": {}, "gemma3": {}, "phi3": {}, "phi3-partial": {}, "phi3-long": {}, "olmo2": {}, "olmo3": {},
     "stablelm": {},
     "gpt2": dict(n_ctx=44), "gpt-neox": dict(rotary_pct=0.25), "falcon": dict(num_kv_heads=1), "falcon-40b": {},
     "phi": {},
@@ -57,6 +57,7 @@ LEFT_OUT = re.compile("|".join((
     r"phi3\.attention\.sliding_window",                            # llama.cpp ignores it
     r"deepseek\.(expert_weights_scale|expert_weights_norm|expert_gating_func|rope\.scaling\.type)",  # the defaults
     r".*\.attention\.sliding_window_pattern",
+    r"olmo2\.rope\.scaling\.yarn_attn_factor",                    # llama.cpp reads it in other architectures alone
     r"tokenizer\.ggml\.add_(bos|eos|sep)_token",                   # nibble adds the tokens that transformers adds
     r"tokenizer\.ggml\.merges", r"tokenizer\.ggml\.add_space_prefix",
     r"tokenizer\.ggml\..*(fim|eot|prefix|suffix|middle).*",

@@ -172,6 +172,7 @@ CASES = [  # of, model_type, tokenizer_config.json, special_tokens_map.json
     ("phi3", "phi3", {"tokenizer_class": "LlamaTokenizer", "legacy": False, "bos_token": "<s>",
                       "eos_token": "<|end|>"}),
     ("gpt2", "llama", {"tokenizer_class": "LlamaTokenizerFast", **BYTES}),
+    ("gpt2", "olmo3", {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True, **BYTES}),
     ("llama2", "llama", {"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False, **ENDS}),
     *(("xlm-r-strip", "xlm-roberta", {"tokenizer_class": "XLMRobertaTokenizer", **XLM, "mask_token": MASK} | more)
       for more in ({}, {"add_prefix_space": False}, {"clean_up_tokenization_spaces": True})),

@@ -1,5 +1,5 @@
-/* OLMo 2 (OLMo Team 2025): norms of what the blocks add, none of what they are given; all query heads are normed as one
- * row, and all key heads. */
+/* OLMo 2 and 3 (OLMo Team 2025): norms of what the blocks add, none of what they are given; all query heads are normed
+ * as one row, and all key heads. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"
@@ -17,14 +17,15 @@ static const nb_slot SLOTS[] = {
     {0},
 };
 
+/* In GGUF an OLMo 3 is an OLMo 2 with a window, which every fourth layer does not have. Only layers without a window
+ * have scaled RoPE (YaRN). */
 static int32_t configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure(model, err));
-    if (model->shape.window)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "olmo2.attention.sliding_window is %u: this is OLMo 3, which is not supported; OLMo 2 is",
-                       model->shape.window);
     model->shape.head_norms = NB_HEAD_NORMS_WHOLE;
-    return NB_OK;
+    if (!model->shape.window)
+        return NB_OK;
+    NB_TRY(nb_model_configure_pattern(model, 4, err));
+    return nb_model_configure_window_rope(model, model->shape.ropes[0].base, err);
 }
 
 static void attention(nb_step *p) {
