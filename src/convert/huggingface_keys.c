@@ -159,7 +159,7 @@ const nb_hf_key nb_hf_gemma2_keys[] = {
 const nb_hf_key nb_hf_gemma3_keys[] = {
     LAYERS(2304, 26, 8, 9216, 131072),
     KV_HEADS(4), HEAD_SIZE(256), RMS(1e-6), MUST("hidden_activation", "gelu_pytorch_tanh", TANH_GELU),
-    TIED(true), ROPE(1e6), PART(null), USED("rope_local_base_freq", 10000), CAUSAL,
+    TIED(true), TWO_ROPES(1e6), PART(null), USED("rope_local_base_freq", 10000), CAUSAL,
     USED("use_bidirectional_attention", false), WINDOW(4096), USED("layer_types", null),
     USED("sliding_window_pattern", 6),
     USED("query_pre_attn_scalar", 256), NUMBER("final_logit_softcapping", null, "final_logit_softcapping"),

@@ -141,6 +141,7 @@ CASES = {
                (OTHER, old(dict(rope_type="linear", factor=8.0), 1000.0, rope_local_base_freq=100.0)),
                (OTHER, dict(rope_parameters={FULL: dict(YARN, truncate=False)})),
                (OTHER, dict(rope_parameters={FULL: dict(YARN, attention_factor=1.5)})),
+               (OTHER, dict(rope_parameters={FULL: YARN}, original_max_position_embeddings=60)),
                (OTHER, dict(rope_parameters={FULL: dict(rope_type="default", rope_theta=700.0),
                                              SLIDES: dict(PLAIN, rope_theta=70.0)}))],
     "phi": [(OTHER, old(None, partial_rotary_factor=1.0)), (OTHER, dict(is_causal=False)),
