@@ -55,7 +55,7 @@ export function asNibbleError(error) {
  * @param {string} caller such as "quantize()"
  * @param {NibbleError} error
  */
-export const blamedOn = (caller, error) =>
+export const namingCaller = (caller, error) =>
     error.code !== 'NB_ERR_ARGUMENT' || /^\w+\(\): /.test(error.message)
         ? error
         : new NibbleError(error.code, `${caller}: ${error.message}`, { cause: error });

@@ -2,7 +2,7 @@
 import { ASSET_OPTIONS, findAssets } from '../assets.js';
 import { checkOptions } from '../checks.js';
 import { printerOf, traceOf } from '../debug.js';
-import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
+import { asNibbleError, NibbleError, namingCaller } from '../errors.js';
 import { isNode, nodeModule, usefulThreads } from '../platform.js';
 import {
     checkBudget,
@@ -277,7 +277,7 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
         yield* joined(shares);
     } catch (error) {
         const by = aborted(),
-            reason = by && error === abortReason(by) ? error : blamedOn(caller, asNibbleError(error));
+            reason = by && error === abortReason(by) ? error : namingCaller(caller, asNibbleError(error));
         if (print) traceOf(`${caller} failed`, reason).forEach(print);
         throw reason;
     } finally {

@@ -2,7 +2,7 @@
 import { ASSET_OPTIONS } from '../assets.js';
 import { checkOptions } from '../checks.js';
 import { printerOf } from '../debug.js';
-import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
+import { asNibbleError, NibbleError, namingCaller } from '../errors.js';
 import { describeSource } from '../sources/describe.js';
 import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
 import { openWorker } from './opening.js';
@@ -18,7 +18,7 @@ const refusal = (what) => new NibbleError('NB_ERR_ARGUMENT', `${CALLER}: ${what}
 export async function trainTokenizer(source, options) {
     const { checked, onProgress, signal, print } = check(options);
     const { link, answer, release } = await openWorker(
-        { caller: CALLER, options, signal, print, asError: (error) => blamedOn(CALLER, asNibbleError(error)) },
+        { caller: CALLER, options, signal, print, asError: (error) => namingCaller(CALLER, asNibbleError(error)) },
         () => describeSource(/** @type {import('../index.d.ts').Source} */ (source)),
         (link, { plain, chunks }, assets) =>
             link.request(

@@ -2,7 +2,7 @@
 import { ASSET_OPTIONS } from '../assets.js';
 import { checkOptions } from '../checks.js';
 import { printerOf } from '../debug.js';
-import { asNibbleError, blamedOn, NibbleError } from '../errors.js';
+import { asNibbleError, NibbleError, namingCaller } from '../errors.js';
 import { checkQat } from '../qat-options.js';
 import { describeSource } from '../sources/describe.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS, withTrainDefaults, withTuneDefaults } from '../train-options.js';
@@ -59,7 +59,7 @@ const teacherOf = async (teacher) =>
 async function begin(caller, options, checkAll, describe) {
     const { checked, signal, print } = check(caller, options, checkAll);
     const { link, answer, release } = await openWorker(
-        { caller, options, signal, print, asError: (error) => blamedOn(caller, asNibbleError(error)) },
+        { caller, options, signal, print, asError: (error) => namingCaller(caller, asNibbleError(error)) },
         async () => {
             const described = await describe();
             if (described.plain.kind === 'port' || described.teacher?.kind === 'port')

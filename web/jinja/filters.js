@@ -26,6 +26,7 @@ import {
     calculated,
     compare,
     Dict,
+    describeValue,
     equal,
     fail,
     Group,
@@ -39,7 +40,6 @@ import {
     limited,
     needIndex,
     needText,
-    saying,
     several,
     str,
     Tuple,
@@ -203,7 +203,7 @@ function parsedFloat(value) {
 
 /** Half goes to the even neighbour, as in Python. @param {Value} value @param {number} places */
 function rounded(value, places) {
-    if (!isNumber(value)) fail(`${saying(value)} cannot be rounded`);
+    if (!isNumber(value)) fail(`${describeValue(value)} cannot be rounded`);
     if (isInteger(value) && places >= 0) return BigInt(value);
     const x = Number(value),
         factor = 10 ** Math.abs(places);
@@ -279,7 +279,7 @@ export const FILTERS = {
             ? Number(value) < 0
                 ? calculated('*', value, -1n)
                 : value
-            : fail(`${saying(value)} has no absolute value`),
+            : fail(`${describeValue(value)} has no absolute value`),
     ),
     attr: takes('name /', (value, name) => look(value, needText(name), true)),
     batch: takes('linecount / fill_with', (value, size, fill = null) => {
@@ -306,7 +306,7 @@ export const FILTERS = {
         const at = ['key', 'value'].indexOf(needText(by).string);
         if (at < 0) fail('dictsort() goes by "key" or by "value"');
         const items = [
-            ...(value instanceof Dict ? value.items() : fail(`dictsort() needs a dict, not ${saying(value)}`)),
+            ...(value instanceof Dict ? value.items() : fail(`dictsort() needs a dict, not ${describeValue(value)}`)),
         ];
         return sorted(
             items,

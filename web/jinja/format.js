@@ -1,6 +1,6 @@
 /** Python's two ways to format: '%s' % x, and '{}'.format(x). */
 import { Builder, checkLength, joined, Text, text } from './text.js';
-import { Dict, fail, floatText, isInteger, isNumber, needIndex, repr, saying, str, Tuple } from './values.js';
+import { Dict, describeValue, fail, floatText, isInteger, isNumber, needIndex, repr, str, Tuple } from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
 /**
@@ -80,7 +80,7 @@ function percentBody(value, spec) {
  * @param {Spec} spec
  */
 function number(value, { type, precision, sign, alternate, grouping }) {
-    if (!isNumber(value)) return fail(`${saying(value)} cannot be formatted as a number`);
+    if (!isNumber(value)) return fail(`${describeValue(value)} cannot be formatted as a number`);
     const negative = Number(value) < 0 || Object.is(value, -0);
     const size =
         isInteger(value) && 'bcdoxXn'.includes(type || 'd')
@@ -168,7 +168,7 @@ function formatted(value, given) {
     };
     if (isNumber(value) && (typeof value !== 'boolean' || type !== ''))
         return padded(number(value, spec), { ...spec, align: spec.align || '>' });
-    if (type !== '' && type !== 's') return fail(`${saying(value)} cannot be formatted with ${type}`);
+    if (type !== '' && type !== 's') return fail(`${describeValue(value)} cannot be formatted with ${type}`);
     const whole = str(value);
     return padded(
         spec.precision === null ? whole : whole.slice(0, whole.unitAt(Math.min(spec.precision, whole.length))),

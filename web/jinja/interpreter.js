@@ -22,6 +22,7 @@ import {
     calculated,
     compared,
     Dict,
+    describeValue,
     equal,
     fail,
     isNumber,
@@ -31,7 +32,6 @@ import {
     needIndex,
     needText,
     Range,
-    saying,
     several,
     str,
     Tuple,
@@ -387,7 +387,7 @@ class Interpreter {
             checkAttribute(target.attribute);
             if (!(object instanceof Namespace))
                 fail(
-                    `line ${target.line}: only a namespace's attributes can be set, and ${target.name} is ${saying(object)}`,
+                    `line ${target.line}: only a namespace's attributes can be set, and ${target.name} is ${describeValue(object)}`,
                 );
             object.names.set(target.attribute, value);
         } else {
@@ -461,7 +461,7 @@ class Interpreter {
             }
             case 'sign': {
                 const value = yield* this.value(node.value, scope);
-                if (!isNumber(value)) fail(`line ${node.line}: ${saying(value)} has no sign`);
+                if (!isNumber(value)) fail(`line ${node.line}: ${describeValue(value)} has no sign`);
                 return node.sign === '+'
                     ? calculated('+', value, 0n)
                     : calculated('*', value, typeof value === 'number' ? -1 : -1n);
@@ -547,7 +547,7 @@ class Interpreter {
             const dict = yield* this.value(spreadNamed, scope);
             for (const [key, value] of dict instanceof Dict
                 ? dict.entries.values()
-                : fail(`** needs a dict, not ${saying(dict)}`))
+                : fail(`** needs a dict, not ${describeValue(dict)}`))
                 names.set(needText(key).string, value);
         }
         return { args, named: names };
@@ -567,7 +567,7 @@ class Interpreter {
             yield* this.nested(this.loop(callee.node, given.args[0] ?? [], callee.scope, out, callee.depth + 1));
             return out.text();
         }
-        return fail(`line ${node.line}: ${saying(callee)} cannot be called`);
+        return fail(`line ${node.line}: ${describeValue(callee)} cannot be called`);
     }
 
     /** @param {Work} work @returns {Work} */

@@ -22,6 +22,7 @@ import {
     Attributes,
     Builtin,
     Dict,
+    describeValue,
     equal,
     fail,
     Group,
@@ -32,7 +33,6 @@ import {
     needIndex,
     needText,
     Range,
-    saying,
     str,
     Tuple,
     Undefined,
@@ -327,7 +327,7 @@ const FORBIDDEN = new Set([
 const namesOf = (mapping) =>
     mapping instanceof Dict
         ? new Map([...mapping.entries.values()].map(([key, value]) => [str(key).string, value]))
-        : fail(`format_map() needs a dict, not ${saying(mapping)}`);
+        : fail(`format_map() needs a dict, not ${describeValue(mapping)}`);
 
 /** @param {Value} object @param {string} name @returns {Value} undefined (JavaScript's) if it has none */
 function method(object, name) {

@@ -226,15 +226,15 @@ export function kind(value) {
 
 /** @param {Value} value @param {string} [what] */
 export function needText(value, what = 'this') {
-    return value instanceof Text ? value : fail(`${what} must be a string, not ${saying(value)}`);
+    return value instanceof Text ? value : fail(`${what} must be a string, not ${describeValue(value)}`);
 }
 
 /** The name of its type; of an undefined value, why it is undefined. @param {Value} value */
-export const saying = (value) => (value instanceof Undefined ? value.message : kind(value));
+export const describeValue = (value) => (value instanceof Undefined ? value.message : kind(value));
 
 /** @param {Value} value @param {string} [what] @returns {number} a whole number, as JavaScript's indices are */
 export function needIndex(value, what = 'an index') {
-    return isInteger(value) ? Number(value) : fail(`${what} must be a whole number, not ${saying(value)}`);
+    return isInteger(value) ? Number(value) : fail(`${what} must be a whole number, not ${describeValue(value)}`);
 }
 
 /** @param {Value} value */
@@ -326,7 +326,7 @@ export function compare(a, b) {
         );
         return at < 0 || at >= b.length ? a.length - b.length : compare(a[at], b[at]);
     }
-    return fail(`${saying(a)} and ${saying(b)} have no order`);
+    return fail(`${describeValue(a)} and ${describeValue(b)} have no order`);
 }
 
 /** Python's "in". @param {Value} item @param {Value} within @returns {boolean} */
@@ -382,7 +382,8 @@ export function calculated(operator, a, b) {
         if (value instanceof Text) return repeated(value, Number(times));
         if (Array.isArray(value) && !(value instanceof View)) return multiplied(value, Number(times));
     }
-    if (!isNumber(a) || !isNumber(b)) return fail(`${operator} does not go with ${saying(a)} and ${saying(b)}`);
+    if (!isNumber(a) || !isNumber(b))
+        return fail(`${operator} does not go with ${describeValue(a)} and ${describeValue(b)}`);
     const whole = isInteger(a) && isInteger(b);
     if ('//%'.includes(operator) && Number(b) === 0) fail('division by zero');
     return whole ? wholeNumbers(operator, BigInt(a), BigInt(b)) : floats(operator, Number(a), Number(b));
@@ -589,7 +590,7 @@ function writeJson(value, style, out, depth) {
     } else if (value === null || isNumber(value)) {
         write(jsonSimple(value));
     } else {
-        fail(`${saying(value)} cannot be written as JSON`);
+        fail(`${describeValue(value)} cannot be written as JSON`);
     }
 }
 
