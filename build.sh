@@ -111,7 +111,7 @@ flags_of() { # SOURCE
     src/train/product.c) echo -O3 -mno-relaxed-simd ;;
     src/train/*) echo -mno-relaxed-simd ;;
     src/text/bpe.c | src/text/byte_level.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | \
-        src/text/metaspace.c | src/text/names.c | src/text/normalize.c | src/text/passes.c | \
+        src/text/metaspace.c | src/text/names.c | src/text/normalize.c | src/text/splits.c | \
         src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | src/text/word_cache.c | \
         src/text/workspace.c) echo -Os ;;
     src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/*)
@@ -171,7 +171,7 @@ CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats te
 # The linker leaves out what no exported function needs, such as quant/presets.c here.
 QUANTIZER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types formats text/unicode.c quant"
 TRAINER="base/error.c base/memory.c base/threads.c base/writer.c types kernels/ops.c models/rope.c text/byte_level.c
-    text/passes.c text/pretokenize.c text/unicode.c train"
+    text/splits.c text/pretokenize.c text/unicode.c train"
 # Compiled with -DNB_NO_FLOATS, which leaves out the floating-point parts of messages and of the table of types.
 INTEGER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types/traits.c formats integer"
 

@@ -457,7 +457,7 @@ double nb_converter_total(const nb_converter *x) {
 
 static int32_t cut_off(const nb_converter *x, nb_error *err) {
     return NB_FAIL(err, NB_ERR_TRUNCATED, "the file ends after %l bytes, within tensor %t; fetch it again",
-                   x->file_at + x->filled, nb_checkpoint_tensor_name(&x->plan.in, nb_source_at_hand(x)));
+                   x->file_at + x->filled, nb_checkpoint_tensor_name(&x->plan.in, nb_current_source(x)));
 }
 
 int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
@@ -485,11 +485,11 @@ int32_t nb_converter_next(nb_converter *x, double *offset, nb_error *err) {
         return 0;
     }
     x->filled = x->used = 0;
-    x->file = nb_source_at_hand(x)->file;
-    x->file_at = nb_source_at_hand(x)->at;
+    x->file = nb_current_source(x)->file;
+    x->file_at = nb_current_source(x)->at;
     x->stage = WEIGHTS;
     *offset = (double)x->file_at;
-    return (int32_t)nb_source_at_hand(x)->file + 1;
+    return (int32_t)nb_current_source(x)->file + 1;
 }
 
 double nb_converter_offset(const nb_converter *x, int32_t number) {

@@ -39,7 +39,7 @@ struct nb_converter {
     nb_rows rows;         /* makes the rows that are not copied as they are */
 };
 
-static inline const nb_tensor_info *nb_source_at_hand(const nb_converter *x) {
+static inline const nb_tensor_info *nb_current_source(const nb_converter *x) {
     return &x->plan.in.tensors[x->source];
 }
 

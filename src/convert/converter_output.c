@@ -47,17 +47,17 @@ static int32_t write_zeros(nb_converter *x, const uint8_t **bytes, nb_error *err
  * reading on costs less than opening the file anew. */
 static bool is_next_near(nb_converter *x) {
     const nb_plan *p = &x->plan;
-    while (x->source < p->in.n_tensors && nb_source_at_hand(x)->file == x->file && !nb_is_source_needed(p, x->source))
+    while (x->source < p->in.n_tensors && nb_current_source(x)->file == x->file && !nb_is_source_needed(p, x->source))
         x->source++;
-    return x->source < p->in.n_tensors && nb_source_at_hand(x)->file == x->file &&
-           nb_source_at_hand(x)->at <= x->file_at + x->filled + NEAR;
+    return x->source < p->in.n_tensors && nb_current_source(x)->file == x->file &&
+           nb_current_source(x)->at <= x->file_at + x->filled + NEAR;
 }
 
 /* Counts n more bytes of the source as used. */
 static void advance(nb_converter *x, size_t n) {
     x->used += n;
     x->arrived += n;
-    if (x->arrived == nb_source_at_hand(x)->bytes) {
+    if (x->arrived == nb_current_source(x)->bytes) {
         x->source++;
         x->arrived = 0;
     }
@@ -89,14 +89,14 @@ static int32_t write_rows(nb_converter *x, const uint8_t **bytes, nb_error *err)
 static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes, nb_error *err) {
     *bytes = x->buffer + x->used;
     if (x->plan.recipe.preset && x->plan.recipe.for_file) {
-        const nb_traits *traits = nb_traits_of(nb_source_at_hand(x)->type);
+        const nb_traits *traits = nb_traits_of(nb_current_source(x)->type);
         n -= n % traits->block_bytes;
         if (!n)
             return 0;
         uint64_t first = x->arrived / traits->block_bytes * traits->block_weights;
         NB_TRY(nb_rows_check(&x->rows, (uint32_t)x->target, first, *bytes, n, err));
     }
-    bool last = x->arrived + n == nb_source_at_hand(x)->bytes;
+    bool last = x->arrived + n == nb_current_source(x)->bytes;
     advance(x, n);
     if (last)
         end_target(x);
@@ -105,7 +105,7 @@ static int32_t pass_on(nb_converter *x, size_t n, const uint8_t **bytes, nb_erro
 
 /* Hands out the picked rows among those that have arrived. Returns 0 if there are none yet. */
 static int32_t pick_rows(nb_converter *x, size_t n, const uint8_t **bytes, nb_error *err) {
-    const nb_tensor_info *from = nb_source_at_hand(x);
+    const nb_tensor_info *from = nb_current_source(x);
     const nb_target *target = &x->plan.targets[x->target];
     uint64_t row_bytes = from->bytes / nb_rows_of(from), first = x->arrived / row_bytes;
     uint64_t rows = NB_MIN(n / row_bytes, NB_MAX(OUTPUT / row_bytes, 1));
@@ -129,7 +129,7 @@ static int32_t pick_rows(nb_converter *x, size_t n, const uint8_t **bytes, nb_er
  * of the target must be there first. */
 static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err) {
     uint32_t target = (uint32_t)x->target;
-    const nb_tensor_info *from = nb_source_at_hand(x), *to = &x->plan.out.tensors[target];
+    const nb_tensor_info *from = nb_current_source(x), *to = &x->plan.out.tensors[target];
     size_t n = (size_t)NB_MIN(NB_MIN(x->filled - x->used, INT32_MAX), from->bytes - x->arrived); /* fits an int32_t */
     if (x->plan.targets[target].rows)
         return pick_rows(x, n, bytes, err);
@@ -161,7 +161,7 @@ static int32_t stream_rows(nb_converter *x, const uint8_t **bytes, nb_error *err
 
 /* Keeps what has arrived of a source until the other sources of its target have arrived. */
 static int32_t collect(nb_converter *x, nb_error *err) {
-    const nb_tensor_info *from = nb_source_at_hand(x);
+    const nb_tensor_info *from = nb_current_source(x);
     nb_source *origin = &x->plan.sources[x->source];
     if (!origin->bytes)
         origin->bytes = nb_alloc_items(from->bytes, 1);
@@ -191,20 +191,20 @@ static int32_t produce(nb_converter *x, const uint8_t **bytes, nb_error *err) {
         if (x->stage != WEIGHTS)
             return 0;
         bool goes_on = !p->is_partial || x->arrived || is_next_near(x);
-        if (!goes_on || x->source == p->in.n_tensors || nb_source_at_hand(x)->file != x->file) {
+        if (!goes_on || x->source == p->in.n_tensors || nb_current_source(x)->file != x->file) {
             x->stage = BETWEEN;
             return 0;
         }
-        if (!x->arrived && x->file_at + x->used < nb_source_at_hand(x)->at) { /* skips padding, or a gap */
-            x->used += (size_t)NB_MIN(nb_source_at_hand(x)->at - x->file_at - x->used, x->filled - x->used);
-            if (x->file_at + x->used < nb_source_at_hand(x)->at)
+        if (!x->arrived && x->file_at + x->used < nb_current_source(x)->at) { /* skips padding, or a gap */
+            x->used += (size_t)NB_MIN(nb_current_source(x)->at - x->file_at - x->used, x->filled - x->used);
+            if (x->file_at + x->used < nb_current_source(x)->at)
                 return 0;
         }
         if (x->used == x->filled)
             return 0;
         uint32_t target = p->sources[x->source].target;
         if (!nb_is_source_needed(p, x->source)) {
-            advance(x, (size_t)NB_MIN(x->filled - x->used, nb_source_at_hand(x)->bytes - x->arrived));
+            advance(x, (size_t)NB_MIN(x->filled - x->used, nb_current_source(x)->bytes - x->arrived));
         } else if (p->targets[target].arrangement != NB_AS_ROWS) {
             NB_TRY(collect(x, err));
         } else if (x->arrived < p->targets[target].skipped) {

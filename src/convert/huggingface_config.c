@@ -282,8 +282,8 @@ static int32_t check_layer_types(const nb_hf_model *p, uint32_t layers) {
  * too). */
 static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides) {
     double window = nb_hf_number(p, "sliding_window", 0);
-    double told = nb_hf_written_number(p, "block_count", 0);
-    uint32_t layers = told >= 1 && told <= 1 << 20 ? (uint32_t)told : 0, sliding = 0, first_full = 0;
+    double blocks = nb_hf_written_number(p, "block_count", 0);
+    uint32_t layers = blocks >= 1 && blocks <= 1 << 20 ? (uint32_t)blocks : 0, sliding = 0, first_full = 0;
     nb_node asked = nb_hf_value(p, "use_sliding_window");
     bool any = row_of(p->family->keys, "sliding_window") && (!asked.at || nb_node_number(asked, 0) != 0),
          regular = true;

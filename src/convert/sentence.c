@@ -228,9 +228,10 @@ static int32_t add_transformer(sentence *s, nb_node config, nb_text file) {
     nb_node tokenizer = s->folder->tokenizer_config, own = nb_node_find(processor, "model_max_length");
     own = nb_node_is_null(own) ? nb_node_find(config, "max_seq_length") : own;
     double positions = nb_hf_number(p, "max_position_embeddings", 0);
-    double most = nb_node_number(own, 0), told = nb_node_number(nb_node_find(tokenizer, "model_max_length"), positions);
+    double most = nb_node_number(own, 0);
+    double tokenizers = nb_node_number(nb_node_find(tokenizer, "model_max_length"), positions);
     if (nb_node_is_null(own))
-        most = positions > 0 && positions < told ? positions : told;
+        most = positions > 0 && positions < tokenizers ? positions : tokenizers;
     if (most >= 1 && most < 1 << 27)
         nb_compose_number(p->x, "nibble.embedding.max_tokens", most);
     nb_node side = nb_node_find(processor, "truncation_side");

@@ -204,8 +204,8 @@ static int32_t collect_further(composition *p) {
         NB_TRY(entry_for(p, name, id, &e));
         set_added(e, name, w.value, false);
     }
-    bool told = nb_node_find(p->config, "added_tokens_decoder").at || !p->added.at;
-    for (nb_members w = nb_members_of(told ? (nb_node){0} : p->added); nb_members_next(&w);) { /* { name: id } */
+    bool is_listed = nb_node_find(p->config, "added_tokens_decoder").at; /* then added_tokens.json does not count */
+    for (nb_members w = nb_members_of(is_listed ? (nb_node){0} : p->added); nb_members_next(&w);) { /* { name: id } */
         nb_entry *e;
         NB_TRY(entry_for(p, w.key, nb_node_number(w.value, -1), &e));
         if (!(e->flags & NB_ADDED))

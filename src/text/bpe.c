@@ -99,7 +99,7 @@ int32_t nb_bpe_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_erro
     t->pre = source->pre;
     if (!t->tokens)
         return NB_OK; /* measuring */
-    nb_pretokenizer_prepare(t->pre, t->unicode, t->pass_ascii);
+    nb_pretokenizer_prepare(t->pre, t->unicode, t->split_ascii);
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint8_t character[3];
         nb_text nothing = {0}, text = {(char *)character, nb_utf8_encode(nb_byte_character((uint8_t)byte), character)};
@@ -167,7 +167,7 @@ int32_t nb_bpe_encode(nb_encode_call *e, const uint8_t *text, size_t size) {
         text = spaced->data;
         size++;
     }
-    nb_words words = nb_words_of(t->pre, t->pass_ascii, t->unicode, text, size);
+    nb_words words = nb_words_of(t->pre, t->split_ascii, t->unicode, text, size);
     words.folds = t->steps.from_json;
     for (size_t start; nb_words_next(&words, &start);) {
         const uint8_t *word = text + start;

@@ -2,7 +2,7 @@
 
 #include "../base/writer.h"
 
-/* ---- which name has which passes --------------------------------------------------------------------------------- */
+/* ---- which name has which splits --------------------------------------------------------------------------------- */
 
 static const uint32_t cjk[] = {0x3040, 0x30ff, 0x4e00, 0x9fa5};
 static const uint32_t cjk_hangul[] = {0x0800, 0x9fa5, 0xac00, 0xd7ff};
@@ -51,8 +51,8 @@ static const uint32_t deepseek_letters[] = {
 };
 
 #define SET(ranges) .set = ranges, .n_set = sizeof ranges / sizeof *ranges / 2
-#define PASSES(...) \
-    .passes = (const nb_pass[]){__VA_ARGS__}, .n_passes = sizeof((const nb_pass[]){__VA_ARGS__}) / sizeof(nb_pass)
+#define SPLITS(...) \
+    .splits = (const nb_split[]){__VA_ARGS__}, .n_splits = sizeof((const nb_split[]){__VA_ARGS__}) / sizeof(nb_split)
 #define EACH_NUMBER {.match = nb_match_run, .classes = NB_NUMBERS, .run = 1}
 #define THREE_NUMBERS {.match = nb_match_run, .classes = NB_NUMBERS, .run = 3}
 #define ISOLATE(...) {.match = nb_match_run, .run = UINT32_MAX, __VA_ARGS__}
@@ -79,30 +79,30 @@ static const nb_pretokenizer pretokenizers[] = {
     {
         .names = " gpt-2 phi-2 jais trillion granite-docling exaone4 gigachat a.x-4.0 mellum modern-bert roberta-bpe "
                  "jina-es jina-de jina-v2-es jina-v2-de jina-v1-en jina-v2-code ",
-        PASSES(GPT2),
+        SPLITS(GPT2),
     },
-    {.names = " mpt olmo ", PASSES(GPT2), .nfc = true},
-    {.names = " command-r ", PASSES(EACH_NUMBER, GPT2), .nfc = true},
-    {.names = " smollm starcoder refact codeshell exaone minerva-7b mellum2 ", PASSES(EACH_NUMBER, GPT2)},
+    {.names = " mpt olmo ", SPLITS(GPT2), .nfc = true},
+    {.names = " command-r ", SPLITS(EACH_NUMBER, GPT2), .nfc = true},
+    {.names = " smollm starcoder refact codeshell exaone minerva-7b mellum2 ", SPLITS(EACH_NUMBER, GPT2)},
     {
         .names = " llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano ",
-        PASSES(LLAMA3(3)),
+        SPLITS(LLAMA3(3)),
         .whole_words = true,
         .add_begin = true,
     },
-    {.names = " dbrx smaug-bpe chatglm-bpe ", PASSES(LLAMA3(3))},
-    {.names = " glm4 glm5 ", PASSES(LLAMA3(3)), .whole_words = true},
-    {.names = " minicpm5 ", PASSES(THREE_NUMBERS, LLAMA3(UINT32_MAX)), .whole_words = true},
-    {.names = " jais-2 ", PASSES(WORDS(3, .flags = NB_CONTRACTIONS | NB_TAIL | NB_LINES | NB_HALVES))},
-    {.names = " qwen2 ", PASSES(LLAMA3(1)), .nfc = true},
+    {.names = " dbrx smaug-bpe chatglm-bpe ", SPLITS(LLAMA3(3))},
+    {.names = " glm4 glm5 ", SPLITS(LLAMA3(3)), .whole_words = true},
+    {.names = " minicpm5 ", SPLITS(THREE_NUMBERS, LLAMA3(UINT32_MAX)), .whole_words = true},
+    {.names = " jais-2 ", SPLITS(WORDS(3, .flags = NB_CONTRACTIONS | NB_TAIL | NB_LINES | NB_HALVES))},
+    {.names = " qwen2 ", SPLITS(LLAMA3(1)), .nfc = true},
     {
         .names = " deepseek-r1-qwen stablelm2 hunyuan megrez solar-open grok-2 kormo f2llmv2 bailingmoe bailingmoe2 "
                  "llada-moe ",
-        PASSES(LLAMA3(1)),
+        SPLITS(LLAMA3(1)),
     },
     {
         .names = " qwen35 ",
-        PASSES({
+        SPLITS({
             .match = nb_match_words,
             .classes = NB_LETTERS | NB_MARKS,
             .no_lead = NB_LETTERS | NB_NUMBERS,
@@ -112,89 +112,89 @@ static const nb_pretokenizer pretokenizers[] = {
         }),
         .nfc = true,
     },
-    {.names = " ufakzeka ", PASSES(WORDS(1, .flags = NB_TAIL | NB_LINES))},
-    {.names = " seed-coder ", PASSES(WORDS(1, .flags = NB_CONTRACTIONS | NB_LINES))},
+    {.names = " ufakzeka ", SPLITS(WORDS(1, .flags = NB_TAIL | NB_LINES))},
+    {.names = " seed-coder ", SPLITS(WORDS(1, .flags = NB_CONTRACTIONS | NB_LINES))},
     {
         .names = " exaone-moe ",
-        PASSES(WORDS(1, .flags = NB_CONTRACTIONS | NB_PHRASES | NB_TAIL | NB_TAIL_SLASH | NB_TAIL_ONE | NB_LINES)),
+        SPLITS(WORDS(1, .flags = NB_CONTRACTIONS | NB_PHRASES | NB_TAIL | NB_TAIL_SLASH | NB_TAIL_ONE | NB_LINES)),
     },
-    {.names = " laguna ", PASSES(NEWLINES, LLAMA3(1))},
-    {.names = " tekken ", PASSES(CASED_WORDS(1, 0)), .whole_words = true, .add_begin = true},
-    {.names = " gpt-4o llama4 kanana2 talkie minimax-m2 ", PASSES(CASED_WORDS(3, NB_SUFFIXES))},
-    {.names = " granite-embed-multi-97m ", PASSES(CASED_WORDS(3, NB_SUFFIXES)), .whole_words = true},
+    {.names = " laguna ", SPLITS(NEWLINES, LLAMA3(1))},
+    {.names = " tekken ", SPLITS(CASED_WORDS(1, 0)), .whole_words = true, .add_begin = true},
+    {.names = " gpt-4o llama4 kanana2 talkie minimax-m2 ", SPLITS(CASED_WORDS(3, NB_SUFFIXES))},
+    {.names = " granite-embed-multi-97m ", SPLITS(CASED_WORDS(3, NB_SUFFIXES)), .whole_words = true},
     {
         .names = " tiny_aya cohere2moe ",
-        PASSES({.match = nb_match_groups, .classes = 1 << NB_CLASS_DIGIT}, CASED_WORDS(3, NB_SUFFIXES)),
+        SPLITS({.match = nb_match_groups, .classes = 1 << NB_CLASS_DIGIT}, CASED_WORDS(3, NB_SUFFIXES)),
     },
     {
         .names = " youtu ",
-        PASSES(ISOLATE(SET(hangul)), ISOLATE(SET(wide_punctuation)), ISOLATE(SET(bopomofo)), ISOLATE(SET(cjk)),
+        SPLITS(ISOLATE(SET(hangul)), ISOLATE(SET(wide_punctuation)), ISOLATE(SET(bopomofo)), ISOLATE(SET(cjk)),
                CASED_WORDS(1, NB_SUFFIXES)),
         .whole_words = true,
     },
-    {.names = " kimi-k2 ", PASSES(WORDS(3, .flags = NB_CASED | NB_SUFFIXES | NB_TAIL | NB_LINES, SET(han)))},
+    {.names = " kimi-k2 ", SPLITS(WORDS(3, .flags = NB_CASED | NB_SUFFIXES | NB_TAIL | NB_LINES, SET(han)))},
     {
         .names = " deepseek-v3 hunyuan-dense joyai-llm hy_v4 ",
-        PASSES(THREE_NUMBERS, ISOLATE(SET(cjk)), DEEPSEEK3(NB_TAIL | NB_LINES)),
+        SPLITS(THREE_NUMBERS, ISOLATE(SET(cjk)), DEEPSEEK3(NB_TAIL | NB_LINES)),
     },
-    {.names = " spark2_5 ", PASSES(THREE_NUMBERS, ISOLATE(SET(cjk)), DEEPSEEK3(NB_LINE), EACH_NUMBER)},
+    {.names = " spark2_5 ", SPLITS(THREE_NUMBERS, ISOLATE(SET(cjk)), DEEPSEEK3(NB_LINE), EACH_NUMBER)},
     {
         .names = " afmoe ",
-        PASSES({.match = nb_match_groups, .classes = NB_NUMBERS}, ISOLATE(SET(asian)), DEEPSEEK3(NB_TAIL | NB_LINES)),
+        SPLITS({.match = nb_match_groups, .classes = NB_NUMBERS}, ISOLATE(SET(asian)), DEEPSEEK3(NB_TAIL | NB_LINES)),
     },
     {
         .names = " deepseek-llm ",
-        PASSES(LINE_ENDS, ISOLATE(SET(deepseek_letters), .flags = NB_AFTER_BLANK),
+        SPLITS(LINE_ENDS, ISOLATE(SET(deepseek_letters), .flags = NB_AFTER_BLANK),
                ISOLATE(SET(ascii_and_wide), .flags = NB_AFTER_BLANK), ISOLATE(.classes = NB_SPACES, .flags = NB_AT_END),
                ISOLATE(SET(cjk_hangul)), ISOLATE(.classes = NB_NUMBERS)),
     },
     {
         .names = " deepseek-coder ",
-        PASSES(LINE_ENDS, ISOLATE(.classes = NB_LETTERS, .flags = NB_AFTER_BLANK),
+        SPLITS(LINE_ENDS, ISOLATE(.classes = NB_LETTERS, .flags = NB_AFTER_BLANK),
                ISOLATE(.classes = NB_PUNCTUATION, .flags = NB_AFTER_BLANK), ISOLATE(SET(cjk_hangul)), EACH_NUMBER),
     },
     {
         .names = " bloom poro-chat gpt3-finnish ",
-        PASSES(ISOLATE(.classes = NB_SPACES, .extra = "(|.,!?)", SET(stops), .flags = NB_NEGATED | NB_AFTER_SPACE)),
+        SPLITS(ISOLATE(.classes = NB_SPACES, .extra = "(|.,!?)", SET(stops), .flags = NB_NEGATED | NB_AFTER_SPACE)),
     },
     {
         .names = " viking ",
-        PASSES(ISOLATE(.classes = NB_SPACES, .extra = "(|.,!?)", SET(stops), .flags = NB_NEGATED | NB_AFTER_SPACE),
+        SPLITS(ISOLATE(.classes = NB_SPACES, .extra = "(|.,!?)", SET(stops), .flags = NB_NEGATED | NB_AFTER_SPACE),
                EACH_NUMBER),
     },
     {
         .names = " chameleon ",
-        PASSES({.match = nb_match_sentinel}, {.match = nb_match_image}, {.match = nb_match_indent}, EACH_NUMBER,
+        SPLITS({.match = nb_match_sentinel}, {.match = nb_match_image}, {.match = nb_match_indent}, EACH_NUMBER,
                {.match = nb_match_run, .classes = NB_PUNCTUATION, SET(ascii_symbols), .run = 1}, GPT2),
         .add_begin = true,
     },
     {
         .names = " superbpe ",
-        PASSES(ISOLATE(.classes = NB_NUMBERS), {.match = nb_match_groups, .classes = 1 << NB_CLASS_DIGIT}),
+        SPLITS(ISOLATE(.classes = NB_NUMBERS), {.match = nb_match_groups, .classes = 1 << NB_CLASS_DIGIT}),
     },
     {
         .names = " gemma4 granite-embed-multi-311m ",
-        PASSES(NEWLINES),
+        SPLITS(NEWLINES),
         .whole_lines = true,
         .add_begin = true,
         .raw = true,
         .escape_spaces = true,
     },
-    {.names = " sarvam-moe ", PASSES(NEWLINES), .raw = true, .escape_spaces = true},
+    {.names = " sarvam-moe ", SPLITS(NEWLINES), .raw = true, .escape_spaces = true},
     {
         .names = " whitespace ", /* the encoder gets the words only, without the white space */
-        PASSES(ISOLATE(.classes = NB_SPACES, .flags = NB_NEGATED)),
+        SPLITS(ISOLATE(.classes = NB_SPACES, .flags = NB_NEGATED)),
         .raw = true,
         .drop_spaces = true,
     },
     {
         .names = " falcon ",
-        PASSES(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|`"), GPT2, {.match = nb_match_triple}),
+        SPLITS(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|`"), GPT2, {.match = nb_match_triple}),
     },
     /* for a file that names no pre-tokenizer */
     {
         .names = " default ",
-        PASSES(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|"), GPT2, ISOLATE(.classes = NB_NUMBERS),
+        SPLITS(ISOLATE(.classes = NB_PUNCTUATION, .extra = "$+<=>^~|"), GPT2, ISOLATE(.classes = NB_NUMBERS),
                {.match = nb_match_triple}),
     },
 };
@@ -231,31 +231,31 @@ void nb_pretokenizer_names(char *out, size_t capacity) {
     }
 }
 
-void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_pass_ascii *passes) {
-    for (uint32_t i = 0; i < pre->n_passes; i++)
+void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_split_ascii *splits) {
+    for (uint32_t i = 0; i < pre->n_splits; i++)
         for (uint32_t c = 0; c < 128; c++) {
-            const nb_pass *pass = &pre->passes[i];
+            const nb_split *split = &pre->splits[i];
             uint32_t class = nb_unicode_class(unicode, c);
-            bool isolated = nb_pass_isolates(pass, c, class), other = pass->match != nb_match_run;
-            bool before =
-                (pass->flags & NB_AFTER_SPACE && c == ' ') || (pass->flags & NB_AFTER_BLANK && class == NB_CLASS_SPACE);
-            passes[i].isolated[c / 32] |= (uint32_t)isolated << c % 32;
-            passes[i].starts[c / 32] |= (uint32_t)(isolated || before || other) << c % 32;
+            bool isolated = nb_split_isolates(split, c, class), other = split->match != nb_match_run;
+            bool before = (split->flags & NB_AFTER_SPACE && c == ' ') ||
+                          (split->flags & NB_AFTER_BLANK && class == NB_CLASS_SPACE);
+            splits[i].isolated[c / 32] |= (uint32_t)isolated << c % 32;
+            splits[i].starts[c / 32] |= (uint32_t)(isolated || before || other) << c % 32;
         }
 }
 
 /* Where the next match after `at` begins, or the end. What lies before it is a piece, too. */
-static size_t next_match(const nb_pass *pass, const nb_scan *s, size_t at) {
+static size_t next_match(const nb_split *split, const nb_scan *s, size_t at) {
     size_t length, next;
     do {
-        if (pass->flags & NB_AT_END) /* no match begins within this run */
-            while (nb_is_isolated(pass, s, at, &next))
+        if (split->flags & NB_AT_END) /* no match begins within this run */
+            while (nb_is_isolated(split, s, at, &next))
                 at = next;
         nb_utf8_decode(s->text + at, s->end - at, &length);
         at += length;
         while (at < s->end && s->text[at] < 0x80 && !nb_ascii_bit(s->ascii->starts, s->text[at]))
             at++;
-    } while (at < s->end && pass->match(pass, s, at) == at);
+    } while (at < s->end && split->match(split, s, at) == at);
     return at;
 }
 
@@ -263,12 +263,12 @@ bool nb_words_next(nb_words *words, size_t *start) {
     if (words->at >= words->size)
         return false;
     *start = words->at;
-    nb_scan s = {words->unicode, words->passes, words->text, words->size, words->folds};
-    for (uint32_t i = 0; i < words->pre->n_passes; i++, s.ascii++) {
-        const nb_pass *pass = &words->pre->passes[i];
+    nb_scan s = {words->unicode, words->splits, words->text, words->size, words->folds};
+    for (uint32_t i = 0; i < words->pre->n_splits; i++, s.ascii++) {
+        const nb_split *split = &words->pre->splits[i];
         if (words->at >= words->ends[i]) {
-            size_t end = pass->match(pass, &s, words->at);
-            words->ends[i] = end > words->at ? end : next_match(pass, &s, words->at);
+            size_t end = split->match(split, &s, words->at);
+            words->ends[i] = end > words->at ? end : next_match(split, &s, words->at);
         }
         s.end = words->ends[i];
     }

@@ -1,19 +1,19 @@
 /* Pre-tokenizers cut a text into words before any merge.
  *
- * A pre-tokenizer is a sequence of passes. Each pass cuts the pieces of the pass before it. A pass is what others
+ * A pre-tokenizer is a sequence of splits. Each cuts the pieces of the one before it further. A split does what others
  * write as a regular expression: each match is a piece, and so is the text between two matches. */
 #ifndef NB_PRETOKENIZE_H
 #define NB_PRETOKENIZE_H
 
 #include "../base/text.h"
-#include "passes.h"
+#include "splits.h"
 
-enum { NB_MAX_PASSES = 6 };
+enum { NB_MAX_SPLITS = 6 };
 
 typedef struct nb_pretokenizer {
     const char *names; /* as files spell them, each between two spaces */
-    const nb_pass *passes;
-    uint32_t n_passes;  /* at most NB_MAX_PASSES */
+    const nb_split *splits;
+    uint32_t n_splits;  /* at most NB_MAX_SPLITS */
     bool whole_words;   /* a word that is a token becomes that token, whatever the merges say */
     bool whole_lines;   /* a word of newlines that is a token becomes that token */
     bool add_begin;     /* BOS is added, unless the file says otherwise */
@@ -27,23 +27,23 @@ const nb_pretokenizer *nb_pretokenizer_find(nb_text name); /* NULL if it is not 
 /* For messages: writes the first name of each, with a zero at the end. */
 void nb_pretokenizer_names(char *out, size_t capacity);
 
-void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_pass_ascii *passes);
+void nb_pretokenizer_prepare(const nb_pretokenizer *pre, const nb_unicode *unicode, nb_split_ascii *splits);
 
 /* An iterator over the words of a text. */
 typedef struct nb_words {
     const nb_pretokenizer *pre;
-    const nb_pass_ascii *passes; /* filled by nb_pretokenizer_prepare */
+    const nb_split_ascii *splits; /* filled by nb_pretokenizer_prepare */
     const nb_unicode *unicode;
     const uint8_t *text;
     size_t at;                  /* the next word starts here */
-    size_t ends[NB_MAX_PASSES]; /* [i]: where the current piece of pass i ends */
+    size_t ends[NB_MAX_SPLITS]; /* [i]: where the current piece of split i ends */
     size_t size;
     bool folds; /* as nb_scan has it */
 } nb_words;
 
-static inline nb_words nb_words_of(const nb_pretokenizer *pre, const nb_pass_ascii *passes, const nb_unicode *unicode,
+static inline nb_words nb_words_of(const nb_pretokenizer *pre, const nb_split_ascii *splits, const nb_unicode *unicode,
                                    const uint8_t *text, size_t size) {
-    return (nb_words){.pre = pre, .passes = passes, .unicode = unicode, .text = text, .size = size};
+    return (nb_words){.pre = pre, .splits = splits, .unicode = unicode, .text = text, .size = size};
 }
 
 /* The next word is text[*start ... words->at); false at the end. */

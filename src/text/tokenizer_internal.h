@@ -61,7 +61,7 @@ typedef struct nb_tokenizer {
     nb_pipeline steps;
 
     const nb_pretokenizer *pre; /* BPE */
-    nb_pass_ascii pass_ascii[NB_MAX_PASSES];
+    nb_split_ascii split_ascii[NB_MAX_SPLITS];
     nb_merge_table merges;
     int32_t byte_tokens[256];  /* BPE, SPM; -1: none */
     int32_t ascii_tokens[128]; /* tokens whose name is this character alone; -1: none */

@@ -86,7 +86,7 @@ struct nb_vocabulary_source {
     void (*token)(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_token_entry *out);
     void (*merge)(const nb_vocabulary_source *source, uint64_t i, uint64_t *at, nb_text *left, nb_text *right);
     uint64_t n_tokens, n_merges;
-    int32_t begin, end, unknown;     /* tokens, or -1 */
+    int32_t begin, end, unknown;     /* the tokens BOS, EOS and UNK, or -1 */
     int32_t closing;                 /* the token that is added at a text's end, or -1 */
     int32_t ends[NB_MAX_END_TOKENS]; /* more tokens that end a generation, or -1 */
     bool add_begin, add_closing;

@@ -36,7 +36,7 @@ nb_bpe_trainer *nb_bpe_trainer_new(uint32_t pattern, uint32_t by_lines, nb_error
         .by_lines = by_lines,
         .next_size = FIRST_SIZE,
     };
-    nb_pretokenizer_prepare(t->pre, unicode, t->passes);
+    nb_pretokenizer_prepare(t->pre, unicode, t->splits);
     return t;
 }
 
@@ -84,8 +84,8 @@ static int32_t count_word(nb_bpe_trainer *t, size_t start, size_t end, nb_error 
  * it begins, or on two letters after an apostrophe. */
 static int32_t count_words(nb_bpe_trainer *t, size_t *at, size_t end, bool is_end, nb_error *err) {
     size_t first = *at, starts[HELD_WORDS] = {first, first}, start;
-    nb_words words = nb_words_of(t->pre, t->passes, t->unicode, t->rest + first, end - first);
-    words.folds = true; /* as in the library tokenizers */
+    nb_words words = nb_words_of(t->pre, t->splits, t->unicode, t->rest + first, end - first);
+    words.folds = true; /* as in the tokenizers library */
     for (uint64_t n = 0; nb_words_next(&words, &start); n++) {
         start += first;
         if (is_end)

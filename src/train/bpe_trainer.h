@@ -8,7 +8,7 @@
 
 struct nb_bpe_trainer {
     const nb_pretokenizer *pre;
-    nb_pass_ascii passes[NB_MAX_PASSES];
+    nb_split_ascii splits[NB_MAX_SPLITS];
     nb_unicode *unicode;
     bool by_lines, has_begun;
     bool has_failed; /* some words of the rest have been counted */

@@ -6,9 +6,9 @@
 #include "../../src/text/pretokenize.h"
 
 /* The pieces of text[size] against the bits from `at` on; reports the first that differs. */
-static void check_text(const nb_pretokenizer *pre, const nb_pass_ascii *passes, const nb_unicode *unicode, nb_text name,
-                       const uint8_t *text, size_t size, const uint8_t *bits, size_t at) {
-    nb_words words = nb_words_of(pre, passes, unicode, text, size);
+static void check_text(const nb_pretokenizer *pre, const nb_split_ascii *splits, const nb_unicode *unicode,
+                       nb_text name, const uint8_t *text, size_t size, const uint8_t *bits, size_t at) {
+    nb_words words = nb_words_of(pre, splits, unicode, text, size);
     size_t end = 0;
     for (size_t start; nb_words_next(&words, &start); end = words.at) {
         bool right = start == end && words.at > start;
@@ -22,7 +22,7 @@ static void check_text(const nb_pretokenizer *pre, const nb_pass_ascii *passes, 
 }
 
 /* Long runs: anything worse than n log n would take hours. */
-static void check_long(const nb_pretokenizer *pre, const nb_pass_ascii *passes, const nb_unicode *unicode,
+static void check_long(const nb_pretokenizer *pre, const nb_split_ascii *splits, const nb_unicode *unicode,
                        nb_text name) {
     enum { BYTES = 1 << 17 };
     static const char *const repeated[] = {
@@ -35,7 +35,7 @@ static void check_long(const nb_pretokenizer *pre, const nb_pass_ascii *passes, 
         for (size_t at = 0; at < BYTES - 1; at++)
             text[at] = (uint8_t)repeated[i][at % n];
         text[BYTES - 1] = 'x';
-        nb_words words = nb_words_of(pre, passes, unicode, text, BYTES);
+        nb_words words = nb_words_of(pre, splits, unicode, text, BYTES);
         for (size_t start; nb_words_next(&words, &start) && start == end;)
             end = words.at;
         CHECK(end == BYTES, "%t, a long run of '%s': stops at %z", name, repeated[i], end);
@@ -58,16 +58,16 @@ void test_splits(void) {
         uint32_t n = nb_cursor_u32(&from);
         const uint8_t *bits = nb_cursor_bytes(&in, (texts_size - 4 - 4 * (size_t)n + 7) / 8);
         const nb_pretokenizer *pre = nb_pretokenizer_find(name);
-        nb_pass_ascii passes[NB_MAX_PASSES] = {0};
+        nb_split_ascii splits[NB_MAX_SPLITS] = {0};
         if (!CHECK(pre && bits, "%t", name))
             break;
-        nb_pretokenizer_prepare(pre, unicode, passes);
+        nb_pretokenizer_prepare(pre, unicode, splits);
         for (; n; n--) {
             size_t bytes = nb_cursor_u32(&from);
-            check_text(pre, passes, unicode, name, nb_cursor_bytes(&from, bytes), bytes, bits, at);
+            check_text(pre, splits, unicode, name, nb_cursor_bytes(&from, bytes), bytes, bits, at);
             at += bytes;
         }
-        check_long(pre, passes, unicode, name);
+        check_long(pre, splits, unicode, name);
         names++;
     }
     char known[2048];

@@ -1,31 +1,31 @@
-/* The passes of pre-tokenizers: functions that do what others write as regular expressions. */
-#ifndef NB_PASSES_H
-#define NB_PASSES_H
+/* The splits of pre-tokenizers: each cuts a text as a regular expression would (Hugging Face's Split, isolated). */
+#ifndef NB_SPLITS_H
+#define NB_SPLITS_H
 
 #include "unicode.h"
 
 #include <stdbool.h>
 
-/* What a pass does with each ASCII character, a bit each. It is computed once, because most text is ASCII. */
-typedef struct nb_pass_ascii {
-    uint32_t isolated[4]; /* the pass isolates it */
+/* What a split does with each ASCII character, a bit each. It is computed once, because most text is ASCII. */
+typedef struct nb_split_ascii {
+    uint32_t isolated[4]; /* the split isolates it */
     uint32_t starts[4];   /* a match may start with it */
-} nb_pass_ascii;
+} nb_split_ascii;
 
-/* The text that a pass sees. Its lookahead stops at the end. */
+/* The text that a split cuts. Its lookahead stops at the end. */
 typedef struct nb_scan {
     const nb_unicode *unicode;
-    const nb_pass_ascii *ascii; /* of the pass */
+    const nb_split_ascii *ascii; /* of the split */
     const uint8_t *text;
     size_t end;
     bool folds; /* (?i:...) goes beyond ASCII, as in the tokenizers library, but not in llama.cpp */
 } nb_scan;
 
-/* The functions below have their expressions beside them in passes.c, which say what the fields mean. */
-typedef struct nb_pass nb_pass;
-struct nb_pass {
+/* The functions below have their expressions beside them in splits.c, which say what the fields mean. */
+typedef struct nb_split nb_split;
+struct nb_split {
     /* Where a match at `at` ends; `at` if there is none. */
-    size_t (*match)(const nb_pass *pass, const nb_scan *s, size_t at);
+    size_t (*match)(const nb_split *split, const nb_scan *s, size_t at);
     uint32_t classes, symbols, no_lead; /* sets of character classes */
     uint32_t run;                       /* the longest run of numbers, or of isolated characters */
     uint32_t flags;
@@ -52,23 +52,23 @@ enum {                           /* flags */
        NB_AT_END = 1 << 14       /* only at the end */
 };
 
-enum { NB_IN_SET = 1 << NB_CLASSES }; /* a class: letters of a pass's set */
+enum { NB_IN_SET = 1 << NB_CLASSES }; /* a class: letters of a split's set */
 
-size_t nb_match_gpt2(const nb_pass *pass, const nb_scan *s, size_t at);
-size_t nb_match_words(const nb_pass *pass, const nb_scan *s, size_t at);
-size_t nb_match_run(const nb_pass *pass, const nb_scan *s, size_t at);
-size_t nb_match_groups(const nb_pass *pass, const nb_scan *s, size_t at);
-size_t nb_match_triple(const nb_pass *pass, const nb_scan *s, size_t at);
-size_t nb_match_sentinel(const nb_pass *pass, const nb_scan *s, size_t at);
-size_t nb_match_image(const nb_pass *pass, const nb_scan *s, size_t at);
-size_t nb_match_indent(const nb_pass *pass, const nb_scan *s, size_t at);
+size_t nb_match_gpt2(const nb_split *split, const nb_scan *s, size_t at);
+size_t nb_match_words(const nb_split *split, const nb_scan *s, size_t at);
+size_t nb_match_run(const nb_split *split, const nb_scan *s, size_t at);
+size_t nb_match_groups(const nb_split *split, const nb_scan *s, size_t at);
+size_t nb_match_triple(const nb_split *split, const nb_scan *s, size_t at);
+size_t nb_match_sentinel(const nb_split *split, const nb_scan *s, size_t at);
+size_t nb_match_image(const nb_split *split, const nb_scan *s, size_t at);
+size_t nb_match_indent(const nb_split *split, const nb_scan *s, size_t at);
 
-/* Whether the pass isolates this character. The second asks it of the one at text[at]; *next: where the next one
+/* Whether the split isolates this character. The second asks it of the one at text[at]; *next: where the next one
  * starts. */
-bool nb_pass_isolates(const nb_pass *pass, uint32_t codepoint, uint32_t class);
-bool nb_is_isolated(const nb_pass *pass, const nb_scan *s, size_t at, size_t *next);
+bool nb_split_isolates(const nb_split *split, uint32_t codepoint, uint32_t class);
+bool nb_is_isolated(const nb_split *split, const nb_scan *s, size_t at, size_t *next);
 
-static inline bool nb_ascii_bit(const uint32_t *bits, uint8_t i) { /* of nb_pass_ascii */
+static inline bool nb_ascii_bit(const uint32_t *bits, uint8_t i) { /* of nb_split_ascii */
     return bits[i / 32] >> i % 32 & 1;
 }
 

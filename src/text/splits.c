@@ -2,19 +2,19 @@
  * names are llama.cpp's (tokenizer.ggml.pre). \p{..} and \s are Unicode's. llama.cpp's regular expressions know no
  * upper and lower case beyond ASCII, so it matches something simpler in places. There the model's own expression
  * counts. tests/oracles/split_vectors.py spells out each of them. */
-#include "passes.h"
+#include "splits.h"
 
 #include "../base/text.h"
 
-static bool in_set(const nb_pass *pass, uint32_t codepoint) {
-    uint32_t low = 0, n = pass->n_set;
+static bool in_set(const nb_split *split, uint32_t codepoint) {
+    uint32_t low = 0, n = split->n_set;
     while (n > 1) { /* it is in one of n ranges from `low` on, or in none */
         uint32_t half = n / 2;
-        if (pass->set[2 * (low + half)] <= codepoint)
+        if (split->set[2 * (low + half)] <= codepoint)
             low += half;
         n -= half;
     }
-    return codepoint >= pass->set[2 * low] && codepoint <= pass->set[2 * low + 1];
+    return codepoint >= split->set[2 * low] && codepoint <= split->set[2 * low + 1];
 }
 
 /* The class of the character at text[at] as a bit, or 0 at the end. *next: where the next character starts. */
@@ -37,12 +37,12 @@ static __attribute__((noinline)) uint32_t class_at(const nb_scan *s, size_t at, 
     return class_here(s, at, next);
 }
 
-/* Like class_here, but letters of the pass's set have the class NB_IN_SET. None of them is ASCII. */
-static inline uint32_t kind_at(const nb_pass *pass, const nb_scan *s, size_t at, size_t *next) {
+/* Like class_here, but letters of the split's set have the class NB_IN_SET. None of them is ASCII. */
+static inline uint32_t kind_at(const nb_split *split, const nb_scan *s, size_t at, size_t *next) {
     uint32_t class = class_here(s, at, next);
     size_t length;
-    if (pass->set && class & NB_LETTERS && s->text[at] >= 0x80 &&
-        in_set(pass, nb_utf8_decode(s->text + at, s->end - at, &length)))
+    if (split->set && class & NB_LETTERS && s->text[at] >= 0x80 &&
+        in_set(split, nb_utf8_decode(s->text + at, s->end - at, &length)))
         return NB_IN_SET;
     return class;
 }
@@ -60,8 +60,8 @@ static inline bool is_line_end(const nb_scan *s, size_t at) {
 }
 
 /* The end of the run of characters of these classes that starts at `at`. */
-static __attribute__((noinline)) size_t run_of(const nb_pass *pass, const nb_scan *s, size_t at, uint32_t classes) {
-    for (size_t next; kind_at(pass, s, at, &next) & classes; at = next)
+static __attribute__((noinline)) size_t run_of(const nb_split *split, const nb_scan *s, size_t at, uint32_t classes) {
+    for (size_t next; kind_at(split, s, at, &next) & classes; at = next)
         ;
     return at;
 }
@@ -89,7 +89,7 @@ static size_t match_spaces(const nb_scan *s, size_t at) {
 }
 
 /* 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+    (GPT-2) */
-size_t nb_match_gpt2(const nb_pass *pass, const nb_scan *s, size_t at) {
+size_t nb_match_gpt2(const nb_split *split, const nb_scan *s, size_t at) {
     size_t length = contraction(s, at, 0);
     if (length)
         return at + length;
@@ -98,24 +98,24 @@ size_t nb_match_gpt2(const nb_pass *pass, const nb_scan *s, size_t at) {
     if (s->text[at] == ' ')
         class = class_at(s, next, &next);
     if (class & NB_LETTERS)
-        return run_of(pass, s, next, NB_LETTERS);
+        return run_of(split, s, next, NB_LETTERS);
     if (class & NB_NUMBERS)
-        return run_of(pass, s, next, NB_NUMBERS);
+        return run_of(split, s, next, NB_NUMBERS);
     if (class && !(class & NB_SPACES))
-        return run_of(pass, s, next, ~(uint32_t)(NB_LETTERS | NB_NUMBERS | NB_SPACES));
+        return run_of(split, s, next, ~(uint32_t)(NB_LETTERS | NB_NUMBERS | NB_SPACES));
     return match_spaces(s, at);
 }
 
 /* Where a word of match_word ends, without the character that may precede it; `at` if no word starts there.
  * [classes]+; NB_PHRASES: (?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+ */
-static size_t plain_word(const nb_pass *pass, const nb_scan *s, size_t at) {
-    if (!(pass->flags & NB_PHRASES))
-        return run_of(pass, s, at, pass->classes);
+static size_t plain_word(const nb_split *split, const nb_scan *s, size_t at) {
+    if (!(split->flags & NB_PHRASES))
+        return run_of(split, s, at, split->classes);
     size_t next, after;
     for (;;) {
         if (!(class_at(s, at, &next) & NB_LETTERS))
             return at;
-        at = run_of(pass, s, next, NB_MARKS);
+        at = run_of(split, s, next, NB_MARKS);
         if (at < s->end && s->text[at] == ' ' && class_at(s, at + 1, &after) & NB_LETTERS)
             at++;
     }
@@ -123,30 +123,30 @@ static size_t plain_word(const nb_pass *pass, const nb_scan *s, size_t at) {
 
 /* NB_CASED: [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+, or if capitals alone will do,
  * [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]* */
-static size_t cased_word(const nb_pass *pass, const nb_scan *s, size_t at, bool capitals) {
+static size_t cased_word(const nb_split *split, const nb_scan *s, size_t at, bool capitals) {
     const uint32_t both = 1 << NB_CLASS_LETTER | NB_MARKS, upper = both | 1 << NB_CLASS_UPPER;
     size_t end = at, after_both = at, next;
-    for (uint32_t class; (class = kind_at(pass, s, end, &next)) & upper; end = next)
+    for (uint32_t class; (class = kind_at(split, s, end, &next)) & upper; end = next)
         if (class & both)
             after_both = next;
-    size_t lower = run_of(pass, s, end, both | 1 << NB_CLASS_LOWER);
+    size_t lower = run_of(split, s, end, both | 1 << NB_CLASS_LOWER);
     if (lower > end)
         return lower;
     return after_both > at || !capitals ? after_both : end; /* backtracking: something has to be lower case */
 }
 
 /* [^\r\n no_lead]?WORD. Each reading of WORD is tried with the leading character, and then without. */
-static size_t match_word(const nb_pass *pass, const nb_scan *s, size_t at) {
+static size_t match_word(const nb_split *split, const nb_scan *s, size_t at) {
     size_t next, end = at;
-    uint32_t class = kind_at(pass, s, at, &next);
-    bool lead = !is_line_end(s, at) && !(class & pass->no_lead), cased = pass->flags & NB_CASED;
+    uint32_t class = kind_at(split, s, at, &next);
+    bool lead = !is_line_end(s, at) && !(class & split->no_lead), cased = split->flags & NB_CASED;
     for (int capitals = 0; capitals <= cased; capitals++) {
         if (lead) {
-            end = cased ? cased_word(pass, s, next, capitals) : plain_word(pass, s, next);
+            end = cased ? cased_word(split, s, next, capitals) : plain_word(split, s, next);
             if (end > next)
                 return end;
         }
-        end = cased ? cased_word(pass, s, at, capitals) : plain_word(pass, s, at);
+        end = cased ? cased_word(split, s, at, capitals) : plain_word(split, s, at);
         if (end > at)
             return end;
     }
@@ -168,14 +168,14 @@ static size_t match_halves(const nb_scan *s, size_t at) {
 
 /* contraction|[^\r\n no_lead]?WORD|\p{N}{1,run}| ?[symbols]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
  * (Llama 3 and most models after it. The flags say what differs, and `set` which letters are words of their own.) */
-size_t nb_match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
+size_t nb_match_words(const nb_split *split, const nb_scan *s, size_t at) {
     size_t next, after, length;
-    uint32_t flags = pass->flags, class = class_at(s, at, &next);
+    uint32_t flags = split->flags, class = class_at(s, at, &next);
     if (flags & NB_CONTRACTIONS && (length = contraction(s, at, 0x20)))
         return at + length;
-    if (pass->set) {
+    if (split->set) {
         size_t end = at;
-        for (; end < s->end && in_set(pass, nb_utf8_decode(s->text + end, s->end - end, &length)); end += length)
+        for (; end < s->end && in_set(split, nb_utf8_decode(s->text + end, s->end - end, &length)); end += length)
             ;
         if (end > at)
             return end;
@@ -187,11 +187,11 @@ size_t nb_match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
         if (end > next)
             return end;
     }
-    size_t word = match_word(pass, s, at);
+    size_t word = match_word(split, s, at);
     if (word > at)
         return flags & NB_SUFFIXES ? word + contraction(s, word, 0x20) : word;
-    if (class & NB_NUMBERS && pass->run) {
-        for (uint32_t n = 1; n < pass->run && class_at(s, next, &after) & NB_NUMBERS; n++)
+    if (class & NB_NUMBERS && split->run) {
+        for (uint32_t n = 1; n < split->run && class_at(s, next, &after) & NB_NUMBERS; n++)
             next = after;
         return next;
     }
@@ -199,8 +199,8 @@ size_t nb_match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
     after = next;
     if (s->text[at] == ' ')
         symbol = class_at(s, next, &after);
-    if (symbol & pass->symbols) {
-        size_t end = run_of(pass, s, after, pass->symbols);
+    if (symbol & split->symbols) {
+        size_t end = run_of(split, s, after, split->symbols);
         while (flags & NB_TAIL &&
                (is_line_end(s, end) || (flags & NB_TAIL_SLASH && end < s->end && s->text[end] == '/'))) {
             end++;
@@ -223,14 +223,14 @@ size_t nb_match_words(const nb_pass *pass, const nb_scan *s, size_t at) {
     return flags & NB_HALVES && class & NB_SPACES ? match_halves(s, at) : match_spaces(s, at);
 }
 
-bool nb_pass_isolates(const nb_pass *pass, uint32_t codepoint, uint32_t class) {
-    bool found = 1u << class & pass->classes || (pass->set && in_set(pass, codepoint));
-    for (const char *p = pass->extra; p && *p && codepoint < 0x80 && !found; p++)
+bool nb_split_isolates(const nb_split *split, uint32_t codepoint, uint32_t class) {
+    bool found = 1u << class & split->classes || (split->set && in_set(split, codepoint));
+    for (const char *p = split->extra; p && *p && codepoint < 0x80 && !found; p++)
         found = codepoint == (uint8_t)*p;
-    return found != ((pass->flags & NB_NEGATED) != 0);
+    return found != ((split->flags & NB_NEGATED) != 0);
 }
 
-bool nb_is_isolated(const nb_pass *pass, const nb_scan *s, size_t at, size_t *next) {
+bool nb_is_isolated(const nb_split *split, const nb_scan *s, size_t at, size_t *next) {
     if (at >= s->end)
         return false;
     if (s->text[at] < 0x80) {
@@ -240,31 +240,31 @@ bool nb_is_isolated(const nb_pass *pass, const nb_scan *s, size_t at, size_t *ne
     size_t length;
     uint32_t codepoint = nb_utf8_decode(s->text + at, s->end - at, &length);
     *next = at + length;
-    return nb_pass_isolates(pass, codepoint, nb_unicode_class(s->unicode, codepoint));
+    return nb_split_isolates(split, codepoint, nb_unicode_class(s->unicode, codepoint));
 }
 
 /* [classes extra set]{1,run}; NB_AFTER_SPACE:  ?[...]+; NB_AFTER_BLANK: \s?[...]+; NB_AT_END: [...]+$ */
-size_t nb_match_run(const nb_pass *pass, const nb_scan *s, size_t at) {
+size_t nb_match_run(const nb_split *split, const nb_scan *s, size_t at) {
     size_t next, end = at;
-    if (pass->flags & NB_AFTER_SPACE && s->text[at] == ' ')
+    if (split->flags & NB_AFTER_SPACE && s->text[at] == ' ')
         end = at + 1;
-    if (pass->flags & NB_AFTER_BLANK && class_at(s, at, &next) & NB_SPACES)
+    if (split->flags & NB_AFTER_BLANK && class_at(s, at, &next) & NB_SPACES)
         end = next;
-    if (end > at && !nb_is_isolated(pass, s, end, &next))
+    if (end > at && !nb_is_isolated(split, s, end, &next))
         end = at; /* the space may be isolated itself */
     uint32_t n = 0;
-    for (; n < pass->run && nb_is_isolated(pass, s, end, &next); end = next)
+    for (; n < split->run && nb_is_isolated(split, s, end, &next); end = next)
         n++;
-    return n && !(pass->flags & NB_AT_END && end < s->end) ? end : at;
+    return n && !(split->flags & NB_AT_END && end < s->end) ? end : at;
 }
 
 /* [classes]{1,3}(?=(?:[classes]{3})*(?![classes])): numbers in groups of three from the right */
-size_t nb_match_groups(const nb_pass *pass, const nb_scan *s, size_t at) {
+size_t nb_match_groups(const nb_split *split, const nb_scan *s, size_t at) {
     size_t next, n = 0;
-    if (!(class_at(s, at, &next) & pass->classes))
+    if (!(class_at(s, at, &next) & split->classes))
         return at;
-    if (!(class_before(s, at) & pass->classes)) /* only the first group may have fewer than three */
-        for (size_t i = at; class_at(s, i, &next) & pass->classes; i = next)
+    if (!(class_before(s, at) & split->classes)) /* only the first group may have fewer than three */
+        for (size_t i = at; class_at(s, i, &next) & split->classes; i = next)
             n++;
     for (n = n % 3 ? n % 3 : 3; n; n--, at = next)
         class_at(s, at, &next);
@@ -272,8 +272,8 @@ size_t nb_match_groups(const nb_pass *pass, const nb_scan *s, size_t at) {
 }
 
 /* [0-9][0-9][0-9] */
-size_t nb_match_triple(const nb_pass *pass, const nb_scan *s, size_t at) {
-    (void)pass;
+size_t nb_match_triple(const nb_split *split, const nb_scan *s, size_t at) {
+    (void)split;
     for (size_t i = at; i < at + 3; i++)
         if (i >= s->end || s->text[i] < '0' || s->text[i] > '9')
             return at;
@@ -287,24 +287,24 @@ static size_t literal(const nb_scan *s, size_t at, const char *text) {
 }
 
 /* <sentinel:[0-9]+>, IMGIMG[A-I]{1,4}Z, and a tab, a line's end, four spaces or two (Chameleon) */
-size_t nb_match_sentinel(const nb_pass *pass, const nb_scan *s, size_t at) {
-    (void)pass;
+size_t nb_match_sentinel(const nb_split *split, const nb_scan *s, size_t at) {
+    (void)split;
     size_t start = at + literal(s, at, "<sentinel:"), end = start;
     while (start > at && end < s->end && s->text[end] >= '0' && s->text[end] <= '9')
         end++;
     return end > start && literal(s, end, ">") ? end + 1 : at;
 }
 
-size_t nb_match_image(const nb_pass *pass, const nb_scan *s, size_t at) {
-    (void)pass;
+size_t nb_match_image(const nb_split *split, const nb_scan *s, size_t at) {
+    (void)split;
     size_t start = at + literal(s, at, "IMGIMG"), end = start;
     while (start > at && end < s->end && end < start + 4 && s->text[end] >= 'A' && s->text[end] <= 'I')
         end++;
     return end > start && literal(s, end, "Z") ? end + 1 : at;
 }
 
-size_t nb_match_indent(const nb_pass *pass, const nb_scan *s, size_t at) {
-    (void)pass;
+size_t nb_match_indent(const nb_split *split, const nb_scan *s, size_t at) {
+    (void)split;
     if (s->text[at] == '\t' || s->text[at] == '\n')
         return at + 1;
     size_t n = literal(s, at, "    ");
