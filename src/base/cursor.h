@@ -1,5 +1,5 @@
-/* The one way to read untrusted bytes: a cursor that knows its end. A read past the end reads zero and marks the
- * cursor as short; callers test `short_by` once, after a group of reads. */
+/* A bounds-checked reader for untrusted bytes. A read past the end gives zero and sets is_short, so callers check that
+ * once, after a group of reads. */
 #ifndef NB_CURSOR_H
 #define NB_CURSOR_H
 
@@ -9,14 +9,14 @@ typedef struct nb_cursor {
     const uint8_t *data;
     size_t size;
     size_t at;
-    bool is_short; /* something was asked for beyond the end */
+    bool is_short; /* a read went past the end */
 } nb_cursor;
 
 static inline nb_cursor nb_cursor_over(const uint8_t *data, size_t size, size_t at) {
     return (nb_cursor){data, size, at, at > size};
 }
 
-/* The next n bytes, or NULL and is_short. */
+/* The next n bytes. Past the end: NULL, and is_short is set. */
 static inline const uint8_t *nb_cursor_bytes(nb_cursor *c, uint64_t n) {
     if (c->is_short || n > c->size - c->at) {
         c->is_short = true;

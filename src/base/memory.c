@@ -17,15 +17,15 @@ typedef struct block {
     struct block *next;
 } block;
 
-extern uint8_t __heap_base; /* the linker's */
+extern uint8_t __heap_base; /* set by the linker */
 static block *free_list;
-static uintptr_t top; /* end of what was handed out from the memory's end */
+static uintptr_t top; /* everything above was never used */
 
 enum { PAGE = 65536 };
 
-/* A memory may have 4 GB, whose end no pointer of 32 bits can name: its last page stays free. */
-#define MOST_ADDRESS ((uint64_t)UINT32_MAX + 1 - PAGE)
-#define MOST_BYTES (MOST_ADDRESS - 2 * ALIGNMENT)
+/* A memory of 4 GB ends at 2^32, which no 32-bit pointer can hold: its last page stays unused. */
+#define MAX_ADDRESS ((uint64_t)UINT32_MAX + 1 - PAGE)
+#define MAX_BYTES (MAX_ADDRESS - 2 * ALIGNMENT)
 
 static void release(block *b) {
     block **link = &free_list;
@@ -50,7 +50,7 @@ static bool extend(size_t bytes) {
     if (!top)
         top = NB_ROUND_UP((uintptr_t)&__heap_base, ALIGNMENT);
     uint64_t have = (uint64_t)__builtin_wasm_memory_size(0) * PAGE, end = (uint64_t)top + bytes;
-    if (end > MOST_ADDRESS)
+    if (end > MAX_ADDRESS)
         return false;
     if (end > have && __builtin_wasm_memory_grow(0, (size_t)((end - have + PAGE - 1) / PAGE)) == (uintptr_t)-1)
         return false;
@@ -62,7 +62,7 @@ static bool extend(size_t bytes) {
 }
 
 uint64_t nb_memory_left(void) {
-    uint64_t left = MOST_ADDRESS - NB_MAX(top, (uintptr_t)&__heap_base), largest = 0;
+    uint64_t left = MAX_ADDRESS - NB_MAX(top, (uintptr_t)&__heap_base), largest = 0;
     for (const block *b = free_list; b; b = b->next) {
         largest = NB_MAX(largest, b->size);
         if ((uintptr_t)b + b->size == top)
@@ -73,7 +73,7 @@ uint64_t nb_memory_left(void) {
 }
 
 void *nb_alloc(size_t bytes) {
-    if (bytes > MOST_BYTES)
+    if (bytes > MAX_BYTES)
         return NULL;
     size_t need = NB_ROUND_UP(bytes, (size_t)ALIGNMENT) + ALIGNMENT;
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -94,7 +94,7 @@ void *nb_alloc(size_t bytes) {
             }
             return (uint8_t *)b + ALIGNMENT;
         }
-        /* a free block that ends at the top only needs the difference */
+        /* if the last free block ends at the top, only the difference is needed */
         size_t have = last && (uintptr_t)last + last->size == top ? last->size : 0;
         if (attempt || !extend(need - have))
             break;
@@ -111,13 +111,13 @@ void nb_free(void *p) {
 
 #include <stdlib.h>
 
-#define MOST_BYTES (SIZE_MAX / 2)
+#define MAX_BYTES (SIZE_MAX / 2)
 
 uint64_t nb_memory_left(void) {
-    return MOST_BYTES;
+    return MAX_BYTES;
 }
 
-/* The native tests use one session at a time. */
+/* Static, as the native tests use one session at a time. */
 static bool allocation_forbidden;
 static uint64_t until_refusal; /* counts down to the call that fails; 0: none does */
 
@@ -136,9 +136,9 @@ void *nb_alloc(size_t bytes) {
         __builtin_trap();
     if (until_refusal && !--until_refusal)
         return NULL;
-    /* not aligned_alloc, which wants the size rounded up: the sanitizers should see the first byte past the end */
+    /* Not aligned_alloc, whose size must be rounded up: the sanitizers should catch the first byte past the end. */
     void *p = NULL;
-    return bytes > MOST_BYTES || posix_memalign(&p, ALIGNMENT, bytes ? bytes : 1) ? NULL : p;
+    return bytes > MAX_BYTES || posix_memalign(&p, ALIGNMENT, bytes ? bytes : 1) ? NULL : p;
 }
 
 void nb_free(void *p) {
@@ -174,7 +174,7 @@ int32_t nb_memory_refuse(const char *what, uint64_t bytes, nb_error *err) {
         return NB_FAIL(err, NB_ERR_MEMORY,
                        "%s: %u MB are needed, and %u MB are left of the %u MB that WebAssembly can address; take a "
                        "smaller model, one of fewer bits, or a smaller context",
-                       what, nb_megabytes(bytes), nb_megabytes(left), nb_megabytes(MOST_BYTES));
+                       what, nb_megabytes(bytes), nb_megabytes(left), nb_megabytes(MAX_BYTES));
     return NB_FAIL(err, NB_ERR_MEMORY,
                    "%s: %u MB are needed, and this engine or device gives no more memory; close what else is open, or "
                    "take a smaller model, one of fewer bits, or a smaller context",
@@ -183,7 +183,7 @@ int32_t nb_memory_refuse(const char *what, uint64_t bytes, nb_error *err) {
 
 int32_t nb_arena_reserve(nb_arena *arena, const char *what, nb_error *err) {
     uint64_t bytes = arena->failed ? UINT64_MAX : arena->used;
-    arena->base = bytes <= MOST_BYTES ? nb_alloc((size_t)bytes) : NULL;
+    arena->base = bytes <= MAX_BYTES ? nb_alloc((size_t)bytes) : NULL;
     if (!arena->base)
         return nb_memory_refuse(what, bytes, err);
     arena->size = arena->used;

@@ -1,6 +1,7 @@
 /* Memory: nb_alloc and nb_free (nibble.h), and arenas cut from them.
  *
- * A model and a session each compute their whole size first, take one block, and cut it up; freeing is one call. */
+ * A model and a session each compute their total size first, allocate one block, and divide it up; freeing is one
+ * call. */
 #ifndef NB_MEMORY_H
 #define NB_MEMORY_H
 
@@ -8,11 +9,12 @@
 
 #include <stdbool.h>
 
-/* While forbidden, the native build traps on nb_alloc: the token loop allocates nothing, and this keeps it so. */
+/* While allocation is forbidden, nb_alloc traps in the native build. This guards the token loop, which must not
+ * allocate. */
 #ifdef NB_NATIVE
 void nb_forbid_allocation(bool forbidden);
-/* The tests' way to see what happens where memory ends: of the calls of nb_alloc from now on the nth returns NULL;
- * 0: none. Returns 0, or how many calls there still were until the refusal that was asked for before. */
+/* For tests of running out of memory: the nth call of nb_alloc from now on returns NULL (0: none does). Returns how
+ * many calls were still left until the failure set before, or 0 if that has happened. */
 uint64_t nb_refuse_allocation(uint64_t nth);
 #else
 static inline void nb_forbid_allocation(bool forbidden) {
@@ -20,35 +22,36 @@ static inline void nb_forbid_allocation(bool forbidden) {
 }
 #endif
 
-/* nb_alloc of so many items; NULL, too, where there is no such size. */
+/* nb_alloc(count * size); NULL also if the product overflows. */
 void *nb_alloc_items(uint64_t count, uint64_t size);
 
-/* Bytes that an allocation may have at most now: of addresses that nobody has. The engine may give less. */
+/* The largest allocation for which addresses are free now. The engine may still grant less. */
 uint64_t nb_memory_left(void);
 
 /* For messages: in units of 2^20 bytes. */
 uint32_t nb_megabytes(uint64_t bytes);
 
-/* NB_ERR_MEMORY, in a sentence: so many bytes were wanted, and how many there are. */
+/* NB_ERR_MEMORY, with a message that says how many bytes were needed and how many are left. */
 int32_t nb_memory_refuse(const char *what, uint64_t bytes, nb_error *err);
 
 typedef struct nb_arena {
     uint8_t *base; /* NULL while measuring */
     uint64_t size;
-    uint64_t used; /* a multiple of 64; while measuring it may be more than any memory has */
-    bool failed;   /* not even 64 bits hold the size, or the arena was too small */
+    uint64_t used; /* a multiple of 64; while measuring it may exceed any memory */
+    bool failed;   /* the size overflowed 64 bits, or the arena was too small */
 } nb_arena;
 
-/* Two passes over the same code: with base = NULL nb_arena_take only counts (and returns NULL); after nb_arena_reserve
- * or nb_arena_allocate, where the counting starts anew, it hands out the addresses. count * size is checked. */
+/* An arena is used in two passes over the same code. While base is NULL, nb_arena_take only adds up sizes and returns
+ * NULL. Then nb_arena_reserve or nb_arena_allocate allocates the total, and in the second pass nb_arena_take returns
+ * addresses. count * size is checked for overflow. */
 void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size);
-/* For what is large: as it comes. A page of memory that nobody writes to costs nothing; its first byte,
- * microseconds. */
+/* Uninitialized, for large arenas: the first write to a page costs microseconds, and a page that is never written
+ * costs nothing. */
 int32_t nb_arena_reserve(nb_arena *arena, const char *what, nb_error *err);
 int32_t nb_arena_allocate(nb_arena *arena, const char *what, nb_error *err); /* zeroed */
 void nb_arena_free(nb_arena *arena);
 
-/* A zeroed array that grows by doubling: items[count] after the call, with room for one more at least. */
+/* Grows a zeroed array by doubling: afterwards *items has room for more than `count` items. */
 int32_t nb_grow(void **items, uint64_t *capacity, uint64_t count, size_t item_size, const char *what, nb_error *err);
 
 /* Gives a buffer for a file's bytes a larger capacity; its first `filled` bytes stay. */

@@ -1,4 +1,4 @@
-/* Half precision and bfloat16, and sizes that must not overflow. */
+/* Floating-point formats of 16 and 8 bits, and sizes with overflow checks. */
 #ifndef NB_NUMBERS_H
 #define NB_NUMBERS_H
 
@@ -23,7 +23,7 @@ static inline float nb_f16_to_f32(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff;
     if (magnitude >= 0x7c00) /* infinity, NaN */
         return nb_float_of(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-    /* as a float the bits are 2^-112 of the value, subnormals included */
+    /* read as a float, the bits are the value times 2^-112, also for subnormals */
     return nb_float_of(sign | nb_bits_of(nb_float_of(magnitude << 13) * 0x1p112f));
 }
 
@@ -40,7 +40,7 @@ static inline uint16_t nb_f32_to_f16(float x) {
     return (uint16_t)(sign | (u + 0xfff + (u >> 13 & 1) - 0x38000000) >> 13);
 }
 
-/* 2^e; 0 and infinity beyond what binary32 holds. */
+/* 2^e; 0 or infinity if binary32 cannot hold it. */
 static inline float nb_power_of_two(int32_t e) {
     return e < -149 ? 0 : nb_float_of(e < -126 ? 1u << (e + 149) : e > 127 ? 0x7f800000 : (uint32_t)(e + 127) << 23);
 }
@@ -49,12 +49,12 @@ static inline float nb_bf16_to_f32(uint16_t h) {
     return nb_float_of((uint32_t)h << 16);
 }
 
-/* E8M0, 2^(e - 127), halved: exact, subnormals included. 255, a NaN by the format, counts as 2^128. */
+/* Half of an E8M0 number: 2^(e - 128), exact. 255, which the format calls NaN, is read like the others. */
 static inline float nb_half_e8m0_to_f32(uint8_t e) {
     return nb_float_of(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
 
-/* E4M3 without its sign, halved. 127, a NaN by the format, counts as 0, as in llama.cpp. */
+/* Half of an E4M3 number without sign. 127, which the format calls NaN, is read as 0, as in llama.cpp. */
 static inline float nb_half_e4m3_to_f32(uint8_t x) {
     if (x == 127)
         return 0;
@@ -67,7 +67,7 @@ static inline float nb_e4m3_to_f32(uint8_t h) {
     uint32_t sign = (uint32_t)(h & 0x80) << 24, magnitude = h & 0x7f;
     if (magnitude == 0x7f)
         return nb_float_of(sign | 0x7fc00000);
-    /* as a float the bits are 2^-120 of the value, subnormals included */
+    /* read as a float, the bits are the value times 2^-120, also for subnormals */
     return nb_float_of(sign | nb_bits_of(nb_float_of(magnitude << 20) * 0x1p120f));
 }
 
@@ -79,8 +79,8 @@ static inline bool nb_add(uint64_t a, uint64_t b, uint64_t *out) {
     return !__builtin_add_overflow(a, b, out);
 }
 
-/* *out = a * b; false if that does not fit 64 bits. By halves: the compiler's own check, and its equivalents by
- * division, would call a 128-bit product from a runtime library. */
+/* *out = a * b; false if that does not fit 64 bits. Computed from 32-bit halves: the compiler's own check, or one by
+ * division, would call a 128-bit multiplication of a runtime library. */
 static inline bool nb_multiply(uint64_t a, uint64_t b, uint64_t *out) {
     uint64_t a1 = a >> 32, a0 = (uint32_t)a, b1 = b >> 32, b0 = (uint32_t)b;
     if (a1 && b1)
@@ -89,8 +89,8 @@ static inline bool nb_multiply(uint64_t a, uint64_t b, uint64_t *out) {
     return cross >> 32 == 0 && nb_add(cross << 32, a0 * b0, out);
 }
 
-/* Sums and products of sizes, for who grants memory: where 64 bits do not hold them UINT64_MAX, which nobody grants.
- * Sizes are computed with these, in 64 bits: a size_t of 32 bits does not show that a product was larger. */
+/* Saturating sums and products of sizes: UINT64_MAX if 64 bits do not hold the result, and no allocation grants that.
+ * Sizes are computed with these, as a 32-bit size_t would overflow unnoticed. */
 static inline uint64_t nb_plus(uint64_t a, uint64_t b) {
     uint64_t sum;
     return nb_add(a, b, &sum) ? sum : UINT64_MAX;

@@ -12,7 +12,7 @@ static inline uint64_t nb_random_bits(uint64_t seed, uint64_t place) {
     return z ^ z >> 31;
 }
 
-/* 24 random bits as a fraction within 0 ... 1, without 1. */
+/* 24 random bits as a fraction in [0, 1). */
 static inline double nb_random_fraction(uint64_t seed, uint64_t place) {
     return (double)(nb_random_bits(seed, place) >> 40) * 0x1p-24;
 }

@@ -1,5 +1,5 @@
-/* The vector instructions: WebAssembly's own names everywhere. The native build gets them from SIMDe, and the relaxed
- * ones from below, so that the sanitizers watch the very kernels that the browser runs. */
+/* Vector instructions, by WebAssembly's names. The native build gets them from SIMDe (the relaxed ones are defined
+ * below), so that the sanitizers check the same kernels that browsers run. */
 #ifndef NB_SIMD_H
 #define NB_SIMD_H
 
@@ -14,7 +14,7 @@
 #include <simde/wasm/simd128.h>
 #endif
 
-/* Of what is compiled anew for each constant that it is given. */
+/* For functions that are compiled separately for each constant argument. */
 #define INLINE static inline __attribute__((always_inline))
 
 /* Relaxed kernels are compiled where the instructions exist, and natively for the tests. */
@@ -23,7 +23,7 @@
 #endif
 
 #ifdef NB_NATIVE
-/* Pairs of products, summed: the second operand within 0 ... 127, where every engine agrees. */
+/* Sums of pairs of products. The second operand must be within 0 ... 127: only there do all engines agree. */
 static inline v128_t wasm_i16x8_relaxed_dot_i8x16_i7x16(v128_t a, v128_t b) {
     int8_t x[16], y[16];
     int16_t sum[8];
@@ -38,15 +38,15 @@ static inline v128_t wasm_i16x8_relaxed_dot_i8x16_i7x16(v128_t a, v128_t b) {
 }
 #endif
 
-/* a * b + c; of relaxed builds rounded once or twice, as the device likes. */
+/* a * b + c. Relaxed builds round once or twice, depending on the device. */
 #if defined(__wasm_relaxed_simd__)
 #define nb_madd(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
 #else
 #define nb_madd(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
 #endif
 
-/* Four lanes of the same bits, for use in a loop. V8 makes a vector constant anew, in three instructions, at each use;
- * a splat of a value that the compiler cannot see through stays in its register. */
+/* Four lanes of the same bits, for use in a loop. V8 rebuilds a vector constant at each use, in three instructions; a
+ * splat of a value that the compiler does not know stays in a register. */
 static inline v128_t nb_held_constant(uint32_t bits) {
 #ifdef __wasm__
     __asm__("" : "+r"(bits));
@@ -61,22 +61,22 @@ static inline v128_t nb_held_float(float value) {
     return wasm_f32x4_splat(value);
 }
 
-/* Computes v here and now. Else the compiler may put off a running sum until its use, with everything that it needs
- * kept alive until then: more than the sixteen registers of x86 hold. */
+/* Forces v to be computed here. Otherwise the compiler may delay a running sum until its use and keep all its inputs
+ * alive: more than the sixteen registers of x86 hold. */
 #ifdef __wasm__
 #define nb_pin(v) __asm__ volatile("" : "+r"(v))
 #else
 #define nb_pin(v) ((void)0)
 #endif
 
-/* Before a loop that is short enough to be unrolled, and too long to gain by it. */
+/* Keeps the compiler from unrolling a loop that would gain nothing by it. */
 #define NB_LOOP _Pragma("clang loop unroll(disable)")
 
-/* Lane i everywhere: one instruction, where a splat from memory takes two in V8. */
+/* Lane i in all lanes, by one instruction. (In V8 a splat from memory takes two.) */
 #define nb_lane_splat(v, i) wasm_i32x4_shuffle(v, v, i, i, i, i)
 
-/* Four halves at p -> four floats. Shifted into a float's place, a half's bits mean 2^-112 of its value, subnormals
- * included; infinities and NaN do not survive (weights and caches hold none). */
+/* Four binary16 numbers at p -> four floats. Shifted into a float's place, their bits are the value times 2^-112, also
+ * for subnormals. Infinities and NaN come out wrong (weights and caches have none). */
 static inline v128_t nb_load_f16x4_with(const void *p, v128_t mask, v128_t unit) {
     v128_t bits = wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13); /* sign-extended: bits 28 ... 31 are the sign */
     return wasm_f32x4_mul(wasm_v128_and(bits, mask), unit);
@@ -86,7 +86,7 @@ static inline v128_t nb_load_f16x4_with(const void *p, v128_t mask, v128_t unit)
 #define NB_F16_UNIT 0x77800000u /* 2^112 */
 
 /* Lane i: entry index[i] < 16 of the table. */
-#ifdef __wasm_relaxed_simd__ /* an instruction less, as nothing is promised for other indices */
+#ifdef __wasm_relaxed_simd__ /* one instruction less, as other indices are undefined */
 #define nb_lookup(table, index) wasm_i8x16_relaxed_swizzle(table, index)
 #else
 #define nb_lookup(table, index) wasm_i8x16_swizzle(table, index)
@@ -103,8 +103,8 @@ static inline float nb_max_f32x4(v128_t v) {
     return wasm_f32x4_extract_lane(v, 0);
 }
 
-/* |x| < 2^22 -> the nearest integers, ties to even: adding 1.5 * 2^23 rounds. Engines make ten instructions of a
- * conversion. */
+/* |x| < 2^22 -> the nearest integers, ties to even: adding 1.5 * 2^23 rounds. (Engines compile a conversion to ten
+ * instructions.) */
 static inline v128_t nb_round_i32x4(v128_t x) {
     v128_t magic = wasm_f32x4_splat(0x1.8p23f);
     return wasm_i32x4_sub(wasm_f32x4_add(x, magic), magic);

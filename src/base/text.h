@@ -50,7 +50,7 @@ static inline int32_t nb_hex_digit(uint8_t c) {
     return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* Removes the start if the text has it. */
+/* Removes a prefix; false if the text does not begin with it. */
 static inline bool nb_text_take(nb_text *text, const char *start) {
     size_t n = nb_length(start);
     if (text->size < n || nb_compare(text->data, start, n))
@@ -59,8 +59,8 @@ static inline bool nb_text_take(nb_text *text, const char *start) {
     return true;
 }
 
-/* Removes the number that the text begins with, which is at most NB_MAX_NUMBER. Each number has one spelling, or two
- * names could mean one place: "00" and "07" are no numbers. */
+/* Removes a decimal number, NB_MAX_NUMBER at most, from the start of a text. Leading zeros ("00", "07") are refused, so
+ * that no two names mean the same tensor. */
 enum { NB_MAX_NUMBER = 999999 };
 static inline bool nb_text_take_number(nb_text *text, uint32_t *number) {
     size_t n = 0;

@@ -3,24 +3,27 @@
 #include "memory.h"
 #include "numbers.h"
 
-/* A job's chunks are cut into one queue for each thread: neighbouring chunks, so that a thread reads on where it
- * stopped. (When two threads took turns along a matrix, each had to find its place in memory anew every few
- * microseconds, which cost a quarter of their time.) Whose queue is empty helps with the others'.
+/* A parallel loop is a job. Its chunks are divided into one queue for each thread. A queue has neighbouring chunks, so
+ * that a thread reads memory in order. (When two threads took turns along a matrix, each lost a quarter of its time,
+ * because its reads jumped every few microseconds.) A thread whose queue is empty runs chunks of the other queues
+ * (work stealing).
  *
- * A job of a lone token takes some tens of microseconds, and a cache line takes up to half of one from core to core.
- * So a job is published by writing a single line, and each thread claims chunks on one that mostly stays with it:
+ * A product with a single token takes some tens of microseconds, and moving a cache line between cores takes up to half
+ * a microsecond. So the caller publishes a job by writing one cache line, and each queue has a line of its own, which
+ * mostly stays with its thread:
  *
- *     job       number of the job (44 bits) | its chunks (20)
- *     ticket    number of the job that was last claimed from (44) | chunks of the queue that are claimed (20)
+ *     job       one in all:   number of the job (44 bits) | its number of chunks (20)
+ *     ticket    one a queue:  number of the job last claimed from (44 bits) | chunks of it that are claimed (20)
  *
- * A chunk is claimed by exchanging the ticket for the next, which fails if anybody else has. A ticket of an earlier
- * job is one of which nothing is claimed. So a thread that is late can never mistake one job's chunk for another's:
- * the queues that its job had are exhausted, or of a later number. Nobody has to wait for all workers to check in or
- * out: a job is over when its last chunk is done. A claimed chunk keeps its job alive, so `function`, `context` and
- * `n_calls` may be read after claiming. 44 bits last for years. */
+ * A thread claims a chunk by a compare-and-swap of the ticket, which fails if another thread was faster. If the ticket
+ * has the number of an earlier job, no chunk of this job is claimed yet. A late thread can never run a chunk of the
+ * wrong job: the queues of its own job are exhausted, or have a later number. No barrier is needed: a job is over when
+ * its last chunk is done. So `function`, `context` and `n_calls` may be read after claiming, as the job is not over
+ * before the claimed chunk is done. 44 bits last for years. */
 
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
-enum { FAIR_CHUNKS = 8, ROUND = 16, ALONE = 2048, LEAST_ALONE = 32 };
+/* of adapt_to_busy_cores: only jobs of so many chunks are judged; a round; how many jobs are run serially */
+enum { JUDGED_CHUNKS = 8, ROUND = 16, MAX_SERIAL = 2048, MIN_SERIAL = 32 };
 static const uint8_t GUARD = 0xA5;
 
 #define COUNT_BITS 20
@@ -33,23 +36,22 @@ typedef struct queue {
 } queue;
 
 struct nb_pool {
-    /* only the caller's */
-    uint32_t due; /* what `done` will be when the job at hand is over */
-    /* short jobs of this round, and those of them in which nobody helped anybody (see look_at) */
-    uint32_t looked_at, unshared;
-    uint32_t alone, next_alone; /* short jobs that the caller is still to run alone, and after the next such round */
+    /* used by the caller only */
+    uint32_t due;              /* what `done` will be when the current job is over */
+    uint32_t judged, unshared; /* short jobs of this round, and those that gained nothing from threads */
+    uint32_t serial;           /* short jobs that the caller still runs serially */
+    uint32_t next_serial;      /* and how many it will after the next round without gain */
     /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
     uint8_t *stacks;
     /* the caller writes, and idle workers watch */
     _Alignas(64) uint64_t job;
     nb_chunk_function function;
     void *context;
-    /* of the function: more than there are chunks, if they are too many for a job's word */
-    uint64_t n_calls;
+    uint64_t n_calls; /* of the function: more than there are chunks, if there are more than NB_MAX_CHUNKS */
     int32_t n_threads;
     queue *queues; /* [n_threads] */
     /* workers write, and the caller watches */
-    _Alignas(64) uint32_t done; /* chunks that workers have done, of all jobs */
+    _Alignas(64) uint32_t done; /* chunks that workers have done, over all jobs */
     uint32_t caller_sleeps;
     _Alignas(64) uint32_t sleepers;
     uint32_t stopped;
@@ -59,8 +61,8 @@ struct nb_pool {
 };
 
 #if defined(__wasm__) && defined(NB_THREADS)
-/* Not inlined: where the address is a sum, the first compiler tier of V8 11.3 (Node 20) waits at address 0 instead, and
- * nobody ever wakes that. As a function of its own it gets the address as it is. */
+/* Not inlined, because of a bug in the first compiler tier of V8 11.3 (Node 20): if the address is a sum, it waits at
+ * address 0, where nobody wakes it. In a function of its own the address is an argument. */
 static __attribute__((noinline)) void sleep_while(uint32_t *word, uint32_t value) {
     __builtin_wasm_memory_atomic_wait32((int32_t *)word, (int32_t)value, -1);
 }
@@ -70,7 +72,7 @@ static void wake_all(uint32_t *word) {
 #elif defined(NB_NATIVE)
 #include <pthread.h>
 #include <sched.h>
-/* The native build exists for tests: yielding is a wait that no wake-up can miss. */
+/* The native build is for tests: yielding needs no wake-up, so none can be missed. */
 static void sleep_while(const uint32_t *word, uint32_t value) {
     if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
         sched_yield();
@@ -87,12 +89,12 @@ static void wake_all(uint32_t *word) {
 }
 #endif
 
-/* The first chunk of a queue; that of the queue behind the last is the number of chunks. */
+/* The first chunk of a queue. For the queue after the last one: the number of chunks. */
 static uint32_t first_of(uint32_t count, int32_t queue, int32_t n_queues) {
     return nb_share(count, (uint32_t)queue, (uint32_t)n_queues);
 }
 
-/* Claims the next chunk of a queue that has `count` of them in this job; false: there is none. */
+/* Claims the next chunk of a queue that has `count` of them in this job; false: none is left. */
 static bool claim(queue *q, uint64_t number, uint32_t count, uint32_t *index) {
     uint64_t ticket = __atomic_load_n(&q->ticket, __ATOMIC_SEQ_CST);
     do {
@@ -114,7 +116,7 @@ static void run_chunk(const nb_pool *pool, uint64_t chunk, uint64_t count, int32
         pool->function(pool->context, i, calls, thread);
 }
 
-/* Runs chunks of a job, first of the thread's own queue, until there is none. Returns how many. */
+/* Runs chunks of a job until none is left, those of the thread's own queue first. Returns how many it ran. */
 static uint32_t run_chunks(nb_pool *pool, uint64_t job, int32_t thread) {
     uint32_t all = 0, count = COUNT_OF(job);
     for (int32_t i = 0; i < pool->n_threads; i++) {
@@ -135,7 +137,7 @@ static uint32_t run_chunks(nb_pool *pool, uint64_t job, int32_t thread) {
     return all;
 }
 
-/* The half of a job that changes with each. */
+/* The half of the job's word that changes with each job: idle workers wait on it. */
 static uint32_t *watched(nb_pool *pool) {
     return (uint32_t *)&pool->job;
 }
@@ -148,35 +150,35 @@ static uint64_t publish(nb_pool *pool, uint32_t count) {
     return job;
 }
 
-/* Where threads outnumber the free cores, two of them may sit on one core for seconds, while the other is a
- * neighbour's. Then either runs a whole job before the other gets the core, and being woken for it costs more than a
- * short job; or a thread loses its core amid a chunk, and the rest wait longer than the job is. A thread that never
- * wakes leaves the caller a core of its own. So after a round of short jobs most of which were not shared, the
- * caller runs some of them alone, and more each time, for neighbours stay; a later round finds out when they are
- * gone. Long jobs gain even so. */
-static void look_at(nb_pool *pool, bool was_shared) {
+/* While other programs use the cores, two threads of the pool may have to share one core for seconds. Then one runs a
+ * whole short job before the other gets the core, and waking the other costs more than the job. Or a thread loses its
+ * core within a chunk, and the rest wait longer than the job takes. So short jobs are judged in rounds. If most of a
+ * round gained nothing from threads, the caller runs the next ones serially, while the workers sleep and leave it a
+ * core of its own. There are more of these after each such round, as other programs tend to stay; a later round
+ * notices that they are gone. Long jobs gain from threads in any case. */
+static void adapt_to_busy_cores(nb_pool *pool, bool was_shared) {
     pool->unshared += !was_shared;
-    if (++pool->looked_at < ROUND)
+    if (++pool->judged < ROUND)
         return;
     if (pool->unshared < ROUND / 2) {
-        pool->next_alone = NB_MAX(pool->next_alone / 2, LEAST_ALONE);
+        pool->next_serial = NB_MAX(pool->next_serial / 2, MIN_SERIAL);
     } else {
-        pool->alone = pool->next_alone;
-        pool->next_alone = NB_MIN(2 * pool->next_alone, ALONE);
+        pool->serial = pool->next_serial;
+        pool->next_serial = NB_MIN(2 * pool->next_serial, MAX_SERIAL);
     }
-    pool->looked_at = pool->unshared = 0;
+    pool->judged = pool->unshared = 0;
 }
 
-static bool runs_alone(nb_pool *pool, uint64_t count, bool is_short) {
+static bool runs_serially(nb_pool *pool, uint64_t count, bool is_short) {
     if (!pool || pool->n_threads == 1 || count <= 1)
         return true;
-    if (!is_short || !pool->alone)
+    if (!is_short || !pool->serial)
         return false;
-    pool->alone--;
+    pool->serial--;
     return true;
 }
 
-/* Own stacks have no guard page: an overflow would silently destroy what lies below. */
+/* The workers' stacks have no guard page: an overflow would silently overwrite the memory below. */
 static void check_guards(const nb_pool *pool) {
 #ifdef __wasm__
     for (int32_t i = 0; i + 1 < pool->n_threads; i++)
@@ -189,7 +191,7 @@ static void check_guards(const nb_pool *pool) {
 }
 
 void nb_parallel(nb_pool *pool, uint64_t count, bool is_short, nb_chunk_function f, void *context) {
-    if (runs_alone(pool, count, is_short)) {
+    if (runs_serially(pool, count, is_short)) {
         for (uint64_t i = 0; i < count; i++)
             f(context, i, count, 0);
         return;
@@ -201,20 +203,20 @@ void nb_parallel(nb_pool *pool, uint64_t count, bool is_short, nb_chunk_function
     uint64_t job = publish(pool, chunks);
     uint32_t own = run_chunks(pool, job, 0);
     pool->due += chunks - own;
-    bool enough = true;
+    bool in_time = true;
     for (int32_t spin = 0; __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST) != pool->due; spin++)
         if (spin == SPIN) {
-            enough = false;
+            in_time = false;
             __atomic_store_n(&pool->caller_sleeps, 1, __ATOMIC_SEQ_CST);
-            /* A worker that adds to `done` wakes the caller, so sleep on the value read after announcing it. */
+            /* Workers wake the caller once caller_sleeps is set, so the value to sleep on is read after that. */
             uint32_t done;
             while ((done = __atomic_load_n(&pool->done, __ATOMIC_SEQ_CST)) != pool->due)
                 sleep_while(&pool->done, done);
             __atomic_store_n(&pool->caller_sleeps, 0, __ATOMIC_SEQ_CST);
             break;
         }
-    if (is_short && chunks >= FAIR_CHUNKS)
-        look_at(pool, enough && own > 0 && own < chunks);
+    if (is_short && chunks >= JUDGED_CHUNKS)
+        adapt_to_busy_cores(pool, in_time && own > 0 && own < chunks);
     check_guards(pool);
 }
 
@@ -274,7 +276,7 @@ nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
         nb_free(queues);
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for %d threads", n_threads);
     }
-    *pool = (nb_pool){.n_threads = n_threads, .next_alone = LEAST_ALONE, .stacks = memory, .queues = queues};
+    *pool = (nb_pool){.n_threads = n_threads, .next_serial = MIN_SERIAL, .stacks = memory, .queues = queues};
     memset(queues, 0, (size_t)n_threads * sizeof *queues);
     for (int32_t i = 0; i + 1 < n_threads; i++)
         memset(memory + (size_t)i * STACK_BYTES, GUARD, GUARD_BYTES);

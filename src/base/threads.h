@@ -1,4 +1,4 @@
-/* The thread pool (nibble.h: nb_pool). A parallel loop is cut into chunks that threads claim one at a time. */
+/* The thread pool (nibble.h: nb_pool). A parallel loop is divided into chunks, which threads claim one at a time. */
 #ifndef NB_THREADS_H
 #define NB_THREADS_H
 
@@ -11,10 +11,10 @@ typedef void (*nb_chunk_function)(void *context, uint64_t index, uint64_t count,
 
 enum { NB_MAX_THREADS = 64, NB_MAX_CHUNKS = (1 << 20) - 1 };
 
-/* Calls f for every chunk 0 ... count-1 and returns when all are done. The caller takes part; it never waits for a
- * worker that has not claimed a chunk. Of more than NB_MAX_CHUNKS several are claimed at once. count < 2^43.
- * is_short: of a lone token, say; while other programs want the cores, too, sharing such a job can take longer than
- * doing it alone. pool = NULL: runs them all here. */
+/* Calls f for every chunk 0 ... count-1 and returns when all are done. The caller takes part, and never waits for a
+ * worker that has not claimed a chunk. If there are more than NB_MAX_CHUNKS, threads claim several at once.
+ * count < 2^43. is_short: all of it takes some tens of microseconds, as with a single token; while other programs use
+ * the cores, sharing such a loop can take longer than running it serially. pool = NULL: the caller runs all chunks. */
 void nb_parallel(nb_pool *pool, uint64_t count, bool is_short, nb_chunk_function f, void *context);
 
 /* Where share `index` of n items begins, if they are cut into `count` of them; share `count` begins at n. */

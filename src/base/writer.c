@@ -33,7 +33,8 @@ static void write_signed(nb_writer *w, int64_t value) {
 }
 
 #ifndef NB_NO_FLOATS
-/* value to `digits` significant decimal digits: good to 2^53 and for messages; not the shortest round trip. */
+/* value to `digits` significant decimal digits. Integers below 2^53 are exact; others are good enough for messages, but
+ * not the shortest digits that read back as the same number. */
 static void write_double(nb_writer *w, double value, int digits) {
     if (!isfinite(value)) {
         nb_write_bytes(w, isnan(value) ? "nan" : value < 0 ? "-inf" : "inf", value < 0 ? 4 : 3);
