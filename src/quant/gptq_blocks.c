@@ -29,7 +29,7 @@ typedef struct blocks {
 static void fill_codebook(blocks *b) {
     uint32_t largest = 0;
     for (uint32_t i = 0; i < NB_CODEBOOK; i++) {
-        b->codebook[i] = b->layout->whole ? (float)b->layout->whole[i] : b->layout->real[i];
+        b->codebook[i] = b->layout->codebook ? (float)b->layout->codebook[i] : b->layout->float_codebook[i];
         if (__builtin_fabsf(b->codebook[i]) > __builtin_fabsf(b->codebook[largest]))
             largest = i;
     }
@@ -51,7 +51,7 @@ static void fill_patterns(blocks *b) {
         nb_put_code(b->layout, i, 255u ^ b->layout->flip, ones);
     for (uint32_t i = 0; i < b->traits->block_bytes; i++)
         b->mask[i] = (uint8_t)~ones[i];
-    if (b->layout->whole || b->layout->real)
+    if (b->layout->codebook || b->layout->float_codebook)
         fill_codebook(b);
     else
         fill_ends(b);

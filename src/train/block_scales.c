@@ -177,7 +177,7 @@ static void sum_group(const nb_code_layout *codes, int32_t zero, const uint8_t *
     *a = *b = 0;
     for (uint32_t i = first; i < first + n; i++) {
         uint32_t code = nb_code_at(codes, i, block);
-        *a += gradient[i] * (float)(codes->whole ? codes->whole[code] : (int32_t)code - zero);
+        *a += gradient[i] * (float)(codes->codebook ? codes->codebook[code] : (int32_t)code - zero);
         *b += gradient[i];
     }
 }

@@ -34,7 +34,7 @@ const nb_code_layout *nb_code_layout_of(uint32_t type) {
     return type < NB_TYPE_LIMIT && layouts[type].granule ? &layouts[type] : NULL;
 }
 
-/* Which byte of a block has a field's bits of weight i, and from which bit on. */
+/* The byte of a block that has a field's bits of weight i, and the lowest of these bits. */
 static uint32_t byte_of(const nb_code_field *field, uint32_t i) {
     uint32_t period = field->run * 8u / field->width;
     return field->at + i / period * field->run + i % field->run;

@@ -13,12 +13,12 @@ void nb_dequantize_f16(const void *blocks, float *out, size_t n) {
     const uint16_t *in = blocks;
     size_t i = 0;
     v128_t sign = nb_held_constant(NB_F16_MASK), unit = nb_held_constant(NB_F16_UNIT);
-    v128_t most = nb_held_constant(0x0f800000), endless = nb_held_constant(0x7f800000);
+    v128_t largest = nb_held_constant(0x0f800000), infinity = nb_held_constant(0x7f800000);
     for (; i + 4 <= n; i += 4) { /* as nb_load_f16x4_with, but infinity and NaN keep the largest exponent */
         v128_t bits = wasm_i32x4_shl(wasm_i32x4_load16x4(in + i), 13);
-        v128_t is_endless = wasm_i32x4_eq(wasm_v128_and(bits, most), most);
+        v128_t not_finite = wasm_i32x4_eq(wasm_v128_and(bits, largest), largest);
         v128_t value = wasm_f32x4_mul(wasm_v128_and(bits, sign), unit);
-        wasm_v128_store(out + i, wasm_v128_or(value, wasm_v128_and(is_endless, wasm_v128_or(bits, endless))));
+        wasm_v128_store(out + i, wasm_v128_or(value, wasm_v128_and(not_finite, wasm_v128_or(bits, infinity))));
     }
     for (; i < n; i++)
         out[i] = nb_f16_to_f32(in[i]);
@@ -42,7 +42,7 @@ void nb_dequantize_f8_e5m2(const void *blocks, float *out, size_t n) {
         out[i] = nb_e5m2_to_f32(in[i]);
 }
 
-/* The others are read so at loading, or for want of a kernel: vectorizing them is not worth its 10 KB. */
+/* The other types are dequantized at loading, or if they have no kernel: vectorizing them is not worth 10 KB. */
 #pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 
 /* ---- numbers ------------------------------------------------------------------------------------------------ */
@@ -232,7 +232,7 @@ void nb_dequantize_tq1_0(const void *blocks, float *out, size_t n) {
         for (int i = 0; i < NB_SUPERBLOCK; i++) {
             int k = i < 160 ? i : i < 240 ? i - 160 : i - 240, run = i < 160 ? 32 : i < 240 ? 16 : 4;
             uint8_t byte = i < 160 ? b->q[k % run] : i < 240 ? b->q[32 + k % run] : b->high[k % run];
-            uint8_t fraction = (uint8_t)(byte * powers[k / run]); /* what follows the point, of 256 */
+            uint8_t fraction = (uint8_t)(byte * powers[k / run]); /* the digits from this one on, times 256 */
             out[i] = d * (float)((fraction * 3 >> 8) - 1);
         }
     }

@@ -46,8 +46,8 @@ void nb_dequantize_iq1_m(const void *blocks, float *out, size_t n);
 void nb_dequantize_tq1_0(const void *blocks, float *out, size_t n);
 void nb_dequantize_tq2_0(const void *blocks, float *out, size_t n);
 
-/* The grid of a type IQ1, IQ2 or IQ3, and how many entries it has; NULL for other types. An entry's weights are the
- * numbers of their magnitudes, of two bits (IQ3: three), the first weight lowest. */
+/* The grid (codebook) of an IQ1, IQ2 or IQ3 type, and its number of entries; NULL for other types. An entry has the
+ * index of the magnitude of each weight: two bits (IQ3: three), those of the first weight lowest. */
 const uint16_t *nb_iq_grid(uint32_t type, int *entries);
 
 #endif

@@ -1,4 +1,4 @@
-/* Types whose codes stand for the numbers of a codebook. */
+/* Types whose codes are indices into a codebook. */
 #include "../base/numbers.h"
 #include "dequantize.h"
 #include "iq_grids.inc"
@@ -62,16 +62,17 @@ void nb_dequantize_fp4(const void *blocks, float *out, size_t n) {
     fill_from_pairs(out, blocks, nb_fp4_codebook, n);
 }
 
-/* ---- grids: g numbers the groups of eight weights ----------------------------------------------------------- */
+/* ---- grids: g is the index of a group of eight weights ------------------------------------------------------ */
 
-/* An entry of eight weights -> the weights' numbers, in 16-bit lanes: up to the top by a product, and down again. */
-static v128_t numbers_of(uint32_t entry) {
+/* An entry of eight weights -> the weights' indices, in 16-bit lanes: a product moves each to the top of its lane, a
+ * shift moves it down. */
+static v128_t indices_of(uint32_t entry) {
     v128_t places = wasm_i16x8_make(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
     return wasm_u16x8_shr(wasm_i16x8_mul(wasm_i16x8_splat((int16_t)entry), places), 14);
 }
 
 /* The same of two entries of four. */
-static v128_t numbers_of_two(uint32_t first, uint32_t second) {
+static v128_t indices_of_two(uint32_t first, uint32_t second) {
     v128_t places = wasm_i16x8_make(1 << 13, 1 << 10, 1 << 7, 1 << 4, 1 << 13, 1 << 10, 1 << 7, 1 << 4);
     v128_t a = wasm_i16x8_splat((int16_t)first), b = wasm_i16x8_splat((int16_t)second);
     return wasm_u16x8_shr(wasm_i16x8_mul(wasm_i64x2_shuffle(a, b, 0, 2), places), 13);
@@ -84,9 +85,9 @@ static void store_eight(float *out, v128_t w, v128_t shift, float d) {
     wasm_v128_store(out + 4, wasm_f32x4_mul(wasm_f32x4_add(high, shift), ds));
 }
 
-/* The magnitudes stand in bytes 1 and up, so that the upper bytes of the lanes find the 0 before them. */
-static void fill_eight(float *out, v128_t numbers, v128_t magnitudes, float d, uint32_t signs) {
-    v128_t w = wasm_i8x16_swizzle(magnitudes, wasm_i16x8_add(numbers, wasm_i16x8_splat(1)));
+/* The magnitudes are in bytes 1 and up, so that the upper bytes of the lanes, which are 0, look up the 0 in byte 0. */
+static void fill_eight(float *out, v128_t indices, v128_t magnitudes, float d, uint32_t signs) {
+    v128_t w = wasm_i8x16_swizzle(magnitudes, wasm_i16x8_add(indices, wasm_i16x8_splat(1)));
     v128_t bits = wasm_i16x8_make(1, 2, 4, 8, 16, 32, 64, 128);
     v128_t minus = wasm_i16x8_eq(wasm_v128_and(wasm_i16x8_splat((int16_t)signs), bits), bits);
     store_eight(out, wasm_i16x8_sub(wasm_v128_xor(w, minus), minus), wasm_f32x4_splat(0), d);
@@ -115,12 +116,12 @@ const uint16_t *nb_iq_grid(uint32_t type, int *entries) {
     return NULL;
 }
 
-/* Seven signs -> eight. */
+/* Seven sign bits -> eight: the number of minus signs is even. */
 static uint32_t completed(uint32_t signs) {
     return signs | (uint32_t)__builtin_parity(signs) << 7;
 }
 
-/* Of the 16 weights to which group g belongs: a byte holds two. */
+/* The scale of the 16 weights that group g belongs to; a byte holds two scales. */
 static float iq2_scale(const uint8_t *scales, uint32_t g) {
     return 0.5f + (float)(scales[g / 4] >> (g / 2 % 2 * 4) & 15);
 }
@@ -130,9 +131,9 @@ void nb_dequantize_iq2_xxs(const void *blocks, float *out, size_t n) {
     for (; n; n -= NB_SUPERBLOCK, b++) {
         float d = nb_f16_to_f32(b->d);
         for (uint32_t g = 0; g < 32; g++, out += 8) {
-            const uint16_t *tile = &b->q[g / 4 * 4];
-            uint32_t code = tile[g % 4 / 2] >> (g % 2 * 8) & 255, rest = tile[2] | (uint32_t)tile[3] << 16;
-            fill_eight(out, numbers_of(iq2_xxs_grid[code]), IQ2_MAGNITUDES, d * (0.5f + (float)(rest >> 28)) * 0.25f,
+            const uint16_t *words = &b->q[g / 4 * 4];
+            uint32_t code = words[g % 4 / 2] >> (g % 2 * 8) & 255, rest = words[2] | (uint32_t)words[3] << 16;
+            fill_eight(out, indices_of(iq2_xxs_grid[code]), IQ2_MAGNITUDES, d * (0.5f + (float)(rest >> 28)) * 0.25f,
                        completed(rest >> (g % 4 * 7) & 127));
         }
     }
@@ -143,7 +144,7 @@ void nb_dequantize_iq2_xs(const void *blocks, float *out, size_t n) {
     for (; n; n -= NB_SUPERBLOCK, b++) {
         float d = nb_f16_to_f32(b->d);
         for (uint32_t g = 0; g < 32; g++, out += 8)
-            fill_eight(out, numbers_of(iq2_xs_grid[b->q[g] & 511]), IQ2_MAGNITUDES, d * iq2_scale(b->scales, g) * 0.25f,
+            fill_eight(out, indices_of(iq2_xs_grid[b->q[g] & 511]), IQ2_MAGNITUDES, d * iq2_scale(b->scales, g) * 0.25f,
                        completed(b->q[g] >> 9));
     }
 }
@@ -154,7 +155,7 @@ void nb_dequantize_iq2_s(const void *blocks, float *out, size_t n) {
         float d = nb_f16_to_f32(b->d);
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t code = b->q[g] | (uint32_t)(b->high[g / 4] >> (g % 4 * 2) & 3) << 8;
-            fill_eight(out, numbers_of(iq2_s_grid[code]), IQ2_MAGNITUDES, d * iq2_scale(b->scales, g) * 0.25f,
+            fill_eight(out, indices_of(iq2_s_grid[code]), IQ2_MAGNITUDES, d * iq2_scale(b->scales, g) * 0.25f,
                        b->signs[g]);
         }
     }
@@ -167,7 +168,7 @@ void nb_dequantize_iq3_xxs(const void *blocks, float *out, size_t n) {
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t rest;
             memcpy(&rest, b->signs + g / 4 * 4, 4);
-            fill_eight(out, numbers_of_two(iq3_xxs_grid[b->q[2 * g]], iq3_xxs_grid[b->q[2 * g + 1]]),
+            fill_eight(out, indices_of_two(iq3_xxs_grid[b->q[2 * g]], iq3_xxs_grid[b->q[2 * g + 1]]),
                        IQ3_XXS_MAGNITUDES, d * (0.5f + (float)(rest >> 28)) * 0.5f,
                        completed(rest >> (g % 4 * 7) & 127));
         }
@@ -181,15 +182,15 @@ void nb_dequantize_iq3_s(const void *blocks, float *out, size_t n) {
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t high = (uint32_t)b->high[g / 4] >> (g % 4 * 2), scale = b->scales[g / 8] >> (g / 4 % 2 * 4) & 15;
             uint32_t first = b->q[2 * g] | (high & 1) << 8, second = b->q[2 * g + 1] | (high & 2) << 7;
-            fill_eight(out, numbers_of_two(iq3_s_grid[first], iq3_s_grid[second]), IQ3_S_MAGNITUDES,
+            fill_eight(out, indices_of_two(iq3_s_grid[first], iq3_s_grid[second]), IQ3_S_MAGNITUDES,
                        d * (float)(1 + 2 * scale), b->signs[g]);
         }
     }
 }
 
-/* -1, 0 or 1, all an eighth more, or less. */
+/* Weights -1, 0 or 1, plus or minus 1/8, times d. */
 static void fill_ternary(float *out, uint32_t entry, float d, bool less) {
-    v128_t w = wasm_i16x8_sub(numbers_of(entry), wasm_i16x8_splat(1));
+    v128_t w = wasm_i16x8_sub(indices_of(entry), wasm_i16x8_splat(1));
     store_eight(out, w, wasm_f32x4_splat(less ? -0.125f : 0.125f), d);
 }
 
@@ -204,7 +205,7 @@ void nb_dequantize_iq1_s(const void *blocks, float *out, size_t n) {
     }
 }
 
-/* The scales of 3 bits lie in four words, four to each; the four bits above them are a quarter of d. */
+/* Each of four 16-bit words has four scales of 3 bits, and above them four of the 16 bits of d. */
 void nb_dequantize_iq1_m(const void *blocks, float *out, size_t n) {
     const nb_block_iq1_m *b = blocks;
     for (; n; n -= NB_SUPERBLOCK, b++) {

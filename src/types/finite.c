@@ -4,7 +4,8 @@
 #include "traits.h"
 #include "types.h"
 
-/* Floats, at any address. By bits, of which an exponent of ones is the largest: no NaN is lost in a comparison. */
+/* Floats at any address. They are compared as integers, of which infinities and NaN are the largest: a comparison of
+ * floats could lose a NaN. */
 static bool floats_are_finite(const uint8_t *p, size_t n) {
     v128_t most = wasm_i32x4_splat(0), magnitude = wasm_i32x4_splat(0x7fffffff);
     size_t i = 0;
@@ -22,7 +23,7 @@ bool nb_are_finite(const float *x, size_t n) {
     return floats_are_finite((const uint8_t *)x, n);
 }
 
-/* Numbers of 16 bits, whose exponent is that of the mask. */
+/* Numbers of 16 bits; `exponent` masks the bits of theirs. */
 static bool words_are_finite(const uint8_t *p, size_t n, uint32_t exponent) {
     v128_t mask = wasm_i16x8_splat((int16_t)exponent), bad = wasm_i16x8_splat(0);
     size_t i = 0;
@@ -36,7 +37,7 @@ static bool words_are_finite(const uint8_t *p, size_t n, uint32_t exponent) {
     return finite;
 }
 
-/* In each block, `count` halves that begin at `at`. */
+/* `count` binary16 numbers at offset `at` of each block. */
 static bool halves_are_finite(const uint8_t *p, size_t bytes, size_t block, size_t at, uint32_t count) {
     bool finite = true;
     for (const uint8_t *end = p + bytes; p < end; p += block)
@@ -48,7 +49,7 @@ static bool halves_are_finite(const uint8_t *p, size_t bytes, size_t block, size
     return finite;
 }
 
-/* In each block, a float at its beginning. */
+/* A float at the start of each block. */
 static bool scales_are_finite(const uint8_t *p, size_t bytes, size_t block) {
     bool finite = true;
     for (const uint8_t *end = p + bytes; p < end; p += block)
@@ -56,11 +57,11 @@ static bool scales_are_finite(const uint8_t *p, size_t bytes, size_t block) {
     return finite;
 }
 
-/* Of IQ1_M, whose half is the high four bits of each of its words of scales (dequantize_codebooks.c). */
-static bool pieces_are_finite(const uint8_t *p, size_t bytes, size_t block) {
+/* IQ1_M, whose d is spread over the high four bits of its four words of scales (dequantize_codebooks.c). */
+static bool iq1_m_is_finite(const uint8_t *p, size_t bytes, size_t block) {
     bool finite = true;
     for (const uint8_t *end = p + bytes; p < end; p += block) {
-        /* of the words that hold the exponent: the last two */
+        /* the exponent is in the last two words */
         const uint8_t *high = p + offsetof(nb_block_iq1_m, scales) + 1;
         finite &= (high[6] & 0x70) != 0x70 || (high[4] & 0xc0) != 0xc0;
     }
@@ -69,7 +70,7 @@ static bool pieces_are_finite(const uint8_t *p, size_t bytes, size_t block) {
 
 static bool doubles_are_finite(const uint8_t *p, size_t bytes) {
     bool finite = true;
-    for (const uint8_t *end = p + bytes; p < end; p += 8) { /* as floats, which is what becomes of them */
+    for (const uint8_t *end = p + bytes; p < end; p += 8) { /* within the range of floats, which they become */
         double x;
         memcpy(&x, p, 8);
         finite &= x >= -0x1.fffffep127 && x <= 0x1.fffffep127;
@@ -77,7 +78,7 @@ static bool doubles_are_finite(const uint8_t *p, size_t bytes) {
     return finite;
 }
 
-/* In each block, a first byte whose bits of the mask are less than what is not finite. */
+/* The first byte of each block, masked, must be below `least`, the smallest value that is not finite. */
 static bool bytes_are_finite(const uint8_t *p, size_t bytes, size_t block, uint32_t mask, uint32_t least) {
     bool finite = true;
     for (const uint8_t *end = p + bytes; p < end; p += block)
@@ -121,12 +122,12 @@ bool nb_blocks_are_finite(uint32_t type, const uint8_t *p, size_t bytes) {
     case NB_TYPE_Q6_K: return halves_are_finite(p, bytes, block, offsetof(nb_block_q6_k, d), 1);
     case NB_TYPE_TQ1_0: return halves_are_finite(p, bytes, block, offsetof(nb_block_tq1_0, d), 1);
     case NB_TYPE_TQ2_0: return halves_are_finite(p, bytes, block, offsetof(nb_block_tq2_0, d), 1);
-    case NB_TYPE_IQ1_M: return pieces_are_finite(p, bytes, block);
+    case NB_TYPE_IQ1_M: return iq1_m_is_finite(p, bytes, block);
     case NB_TYPE_I8:
     case NB_TYPE_I16:
     case NB_TYPE_I32:
     case NB_TYPE_I64:
-    case NB_TYPE_NVFP4: return true; /* whose scale that is no number counts as 0 (numbers.h) */
+    case NB_TYPE_NVFP4: return true; /* a NaN among its scales is read as 0 (numbers.h) */
     default: __builtin_trap();       /* a new type belongs here */
     }
 }

@@ -1,4 +1,4 @@
-/* Whether numbers are finite: infinities and NaN are what a damaged file has. */
+/* Whether numbers are finite: infinities and NaN are signs of a damaged file. */
 #ifndef NB_FINITE_H
 #define NB_FINITE_H
 
@@ -8,7 +8,7 @@
 
 bool nb_are_finite(const float *x, size_t n);
 
-/* The file's blocks of a type, at any address: the numbers themselves of a floating-point type, else the scales. */
+/* Blocks of a file, at any address: checks the numbers of a floating-point type, and the scales of other types. */
 bool nb_blocks_are_finite(uint32_t type, const uint8_t *blocks, size_t bytes);
 
 #endif

@@ -15,7 +15,7 @@ typedef enum nb_type {
     NB_TYPE_I8 = 24, NB_TYPE_I16 = 25, NB_TYPE_I32 = 26, NB_TYPE_I64 = 27, NB_TYPE_F64 = 28, NB_TYPE_IQ1_M = 29,
     NB_TYPE_BF16 = 30, NB_TYPE_TQ1_0 = 34, NB_TYPE_TQ2_0 = 35, NB_TYPE_MXFP4 = 39, NB_TYPE_NVFP4 = 40,
     NB_TYPE_Q1_0 = 41, NB_TYPE_Q2_0 = 42,
-    /* of safetensors files alone: numbers that GGUF is far from */
+    /* only in safetensors files: ids that GGUF is far from using */
     NB_TYPE_F8_E4M3 = 56, NB_TYPE_F8_E5M2 = 57, NB_TYPE_U8 = 58, NB_TYPE_BOOL = 59,
     /* bitsandbytes' */
     NB_TYPE_NF4 = 60, NB_TYPE_FP4 = 61,
@@ -33,10 +33,12 @@ enum {
     NB_K_SCALES = 12 /* bytes that hold the 6-bit scales of Q3_K, Q4_K and Q5_K */
 };
 
-/* F8_E4M3 and F8_E5M2: a sign, so many bits of exponent (bias 7 and 15) and so many of mantissa. The former has no
- * infinity, and one NaN of either sign, 0x7f (Micikevicius et al. 2022, table 1); the latter is a binary16 cut off.
+/* F8_E4M3: sign, 4 bits of exponent (bias 7), 3 of mantissa; no infinity, and 0x7f, with either sign, is the only NaN
+ * (Micikevicius et al. 2022, table 1). F8_E5M2: sign, 5 bits of exponent (bias 15), 2 of mantissa: the upper byte of a
+ * binary16.
  *
- * d and m are binary16, except where they say float. w is a weight, i its index within the block.
+ * d and m are binary16, except where they are declared as float. w is a weight, i its index within the block. Half 0 of
+ * a byte is its low four bits, half 1 its high four.
  *
  * 32 weights: q holds two a byte, weight i in the low half of byte i, weight i+16 in the high half. The fifth bit of
  * the Q5 types is bit i of the 32-bit little-endian number high. */
@@ -49,7 +51,8 @@ typedef struct nb_block_q8_0 { uint16_t d; int8_t q[32]; } nb_block_q8_0;       
 typedef struct nb_block_q8_1 { uint16_t d, sum; int8_t q[32]; } nb_block_q8_1;         /* w = d q; sum = d sum q */
 
 /* 256 weights in 16 groups of 16 (Q2_K, Q3_K, Q6_K: weight i is in group i / 16) or in 8 groups of 32 (Q4_K, Q5_K:
- * i / 32). Let h = i / 128 be its half, r = i / 32 % 4 the run of 32 within that, l = i % 32 its place in the run. */
+ * i / 32). h = i / 128 is the half of the block that weight i is in, r = i / 32 % 4 the run of 32 weights within that
+ * half, and l = i % 32 the place in the run. */
 
 /* w = d s q - m z; s, z: low and high half of scales[i / 16]; q: bits 2r, 2r+1 of q[32 h + l] */
 typedef struct nb_block_q2_k { uint8_t scales[16], q[64]; uint16_t d, m; } nb_block_q2_k;
@@ -67,7 +70,7 @@ typedef struct nb_block_q5_k { uint16_t d, m; uint8_t scales[NB_K_SCALES], high[
  * high[32 h + l] */
 typedef struct nb_block_q6_k { uint8_t q[128], high[64]; int8_t scales[16]; uint16_t d; } nb_block_q6_k;
 
-/* w = d q; sums[i / 16]: of the group's q */
+/* w = d q; sums[i / 16]: the sum of the group's q */
 typedef struct nb_block_q8_k { float d; int8_t q[256]; int16_t sums[16]; } nb_block_q8_k;
 
 /* Codebooks: q is one of 16 numbers, chosen by a code of 4 bits that lies as Q4_0's does. IQ4's are ggml-common.h's
@@ -107,15 +110,16 @@ typedef struct nb_block_q1_0 { uint16_t d; uint8_t q[16]; } nb_block_q1_0;
 /* w = d (q - 1), q: bits 2 (i % 4), 2 (i % 4) + 1 of q[i / 4] */
 typedef struct nb_block_q2_0 { uint16_t d; uint8_t q[16]; } nb_block_q2_0;
 
-/* w = d (q - 1). TQ2_0 has q in bits 2r, 2r+1 of q[32 h + l], as Q2_K. In TQ1_0 a byte over 256 is a fraction to the
- * base of 3, and each q a digit of one: the first digits of the first 32 bytes, their second ones, and so on until
- * five; then the same of 16 bytes; then of the bytes high, four digits. */
+/* w = d (q - 1). TQ2_0 has q in bits 2r, 2r+1 of q[32 h + l], as Q2_K. In TQ1_0 a byte / 256 is a fraction in base 3,
+ * and its digits are codes. Weights 0 ... 159 are the first digits of bytes 0 ... 31 of q, then the second digits of
+ * these bytes, and so on, five digits each; weights 160 ... 239 likewise those of bytes 32 ... 47; weights 240 ... 255
+ * those of the bytes high, four digits each. */
 typedef struct nb_block_tq1_0 { uint8_t q[48], high[4]; uint16_t d; } nb_block_tq1_0;
 typedef struct nb_block_tq2_0 { uint8_t q[64]; uint16_t d; } nb_block_tq2_0;
 
-/* Eight weights (IQ3: four) share a code, the number of an entry of the type's grid, which gives each a magnitude.
- * Signs are a bit a weight, 1 for minus; of seven bits for eight weights, the eighth makes the number of minuses even.
- * Where all the bits are stands in dequantize_codebooks.c.
+/* Eight weights (IQ3: four) share a code: the index of an entry of the type's grid, which gives each its magnitude. A
+ * weight has one sign bit, 1 for minus; if eight weights have only seven, the eighth makes the number of minus signs
+ * even. dequantize_codebooks.c shows where the bits lie.
  *
  * IQ2: w = d (s + 1/2) / 4 q, s of 4 bits for 32 weights (XXS) or 16, q = 8, 25 or 43.
  * IQ3_XXS: w = d (s + 1/2) / 2 q, s of 4 bits for 32 weights, q = 4, 12, 20, 28, 36, 44, 52 or 62.

@@ -28,7 +28,7 @@ static nb_quantizer *quantizer_of(nb_pool *pool, uint32_t dead) {
 
 /* The number that a code means. */
 static float number_of(const nb_code_layout *l, int32_t code) {
-    return l->whole ? (float)l->whole[code] : l->real ? l->real[code] : (float)code;
+    return l->codebook ? (float)l->codebook[code] : l->float_codebook ? l->float_codebook[code] : (float)code;
 }
 
 /* Puts every code at every place. The dequantizer must find it there, and nowhere else. */
