@@ -30,7 +30,7 @@ void nb_plan_free(nb_plan *plan) {
 }
 
 int32_t nb_plan_begin(nb_plan *plan, nb_error *err) {
-    NB_TRY(nb_checkpoint_arrange(&plan->in, err));
+    NB_TRY(nb_checkpoint_sort(&plan->in, err));
     plan->composer = (nb_composer){.c = &plan->out, .err = err};
     uint64_t n = plan->in.n_tensors;
     plan->sources = nb_alloc_items(NB_MAX(n, 1), sizeof *plan->sources);

@@ -46,7 +46,7 @@ static int compare_places(const void *table, uint32_t a, uint32_t b) {
     return x->at != y->at ? (x->at < y->at ? -1 : 1) : 0;
 }
 
-int32_t nb_checkpoint_arrange(nb_checkpoint *c, nb_error *err) {
+int32_t nb_checkpoint_sort(nb_checkpoint *c, nb_error *err) {
     if (!c->n_tensors)
         return NB_OK;
     uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc_items(n, sizeof *order);
@@ -145,7 +145,7 @@ double nb_checkpoint_number(const nb_checkpoint *c, const char *key, double fall
 }
 
 static bool is_within(nb_limits range, double x) {
-    return x >= range.least && x <= range.most; /* NaN is within nothing */
+    return x >= range.least && x <= range.most; /* false for NaN */
 }
 
 int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_limits range, double *value, nb_error *err) {
@@ -194,7 +194,7 @@ nb_text nb_checkpoint_next_string(const nb_checkpoint *c, uint64_t *at) {
 }
 
 int32_t nb_checkpoint_refuse_companion(const nb_checkpoint *c, nb_error *err) {
-    /* as gguf-py names them (GGUFType); older projectors tell it by their architecture alone */
+    /* gguf-py's names (GGUFType); older projectors have only an architecture of their own */
     nb_text type = nb_checkpoint_string(c, "general.type");
     if (nb_text_is(type, "imatrix"))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,

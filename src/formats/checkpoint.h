@@ -55,8 +55,7 @@ typedef struct nb_checkpoint {
     nb_tensor_info *tensors; /* owned; in the order of their data, file by file, not overlapping */
     uint64_t n_tensors, tensors_capacity;
     uint64_t data_at;     /* where tensor data begins */
-    uint64_t total_bytes; /* to the end of the last tensor: a file may be padded beyond it, but not shorter;
-                             of several files the sum */
+    uint64_t total_bytes; /* to the end of the last tensor (padding may follow); of several files the sum */
 } nb_checkpoint;
 
 void nb_checkpoint_free(nb_checkpoint *c);
@@ -64,42 +63,42 @@ void nb_checkpoint_free(nb_checkpoint *c);
 /* A copy of these bytes becomes the header. */
 int32_t nb_checkpoint_keep_header(nb_checkpoint *c, const uint8_t *bytes, size_t size, nb_error *err);
 
-/* Puts the tensors of several files into the order that they promise; NB_ERR_FORMAT if two have one name or overlap. */
-int32_t nb_checkpoint_arrange(nb_checkpoint *c, nb_error *err);
+/* Sorts the tensors of several files by file and offset; NB_ERR_FORMAT if two have the same name or overlap. */
+int32_t nb_checkpoint_sort(nb_checkpoint *c, nb_error *err);
 
 nb_text nb_checkpoint_key(const nb_checkpoint *c, const nb_value *v);
 nb_text nb_checkpoint_tensor_name(const nb_checkpoint *c, const nb_tensor_info *t);
 
-/* NB_ERR_UNSUPPORTED, and what the file is instead, if it says that it is no model but what lies beside one. */
+/* NB_ERR_UNSUPPORTED if the file says that it is not a model, but an importance matrix, an adapter or a projector. */
 int32_t nb_checkpoint_refuse_companion(const nb_checkpoint *c, nb_error *err);
 
 const nb_value *nb_checkpoint_find(const nb_checkpoint *c, const char *key); /* NULL if there is none */
 const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const char *name);
 
-/* Numbers that are computed with are read by these two. A file may say NaN, infinity or 1e300 wherever a number
- * stands: what is not within the range is NB_ERR_FORMAT, with the key in its message. */
+/* These two read the numbers that a model computes with. A file may have NaN, infinity or 1e300 for any number: outside
+ * the range it is NB_ERR_FORMAT, with the key in the message. */
 typedef struct nb_limits {
     double least, most;
 } nb_limits;
-/* 1: *value is what the file says. 0: the key is absent, *value stays. Also NB_ERR_FORMAT: it is no number at all. */
+/* 1: *value is what the file says. 0: the key is absent, and *value stays. NB_ERR_FORMAT also if it is not a number. */
 int32_t nb_checkpoint_read(const nb_checkpoint *c, const char *key, nb_limits range, double *value, nb_error *err);
-/* Every item of an array of numbers is within the range; nb_checkpoint_item may then read it. */
+/* NB_OK if every item of an array of numbers is within the range: nb_checkpoint_item may then read them. */
 int32_t nb_checkpoint_check_items(const nb_checkpoint *c, const nb_value *array, nb_limits range, nb_error *err);
 
-/* Values that are only looked at, converted where that loses nothing; the fallback if the key is absent or of
- * another kind. */
-double nb_checkpoint_number_of(const nb_checkpoint *c, const nb_value *v);             /* 0: it is no number */
+/* These read values that are shown or compared. They give the fallback if the key is absent or has a value of another
+ * kind. */
+double nb_checkpoint_number_of(const nb_checkpoint *c, const nb_value *v);             /* 0: it is not a number */
 nb_text nb_checkpoint_text_of(const nb_checkpoint *c, const nb_value *v);              /* of a STRING */
 double nb_checkpoint_number(const nb_checkpoint *c, const char *key, double fallback); /* any numeric type or BOOL */
 nb_text nb_checkpoint_string(const nb_checkpoint *c, const char *key);                 /* .data = NULL if absent */
 
-/* Bytes of a scalar type, or of an array's items; 0 for STRING, ARRAY and what is no type. */
+/* Bytes of a scalar type, or of an array's items; 0 for STRING, ARRAY and unknown types. */
 size_t nb_value_bytes(uint32_t type);
 
 /* Item i < count of an array of numbers or BOOLs, as a number (0 if it is an array of something else). */
 double nb_checkpoint_item(const nb_checkpoint *c, const nb_value *array, uint64_t i);
 
-/* Walks an array of strings: *at starts as array->at, each call returns the next string and moves it on. */
+/* Iterates over an array of strings: *at starts as array->at; each call returns the next string and advances *at. */
 nb_text nb_checkpoint_next_string(const nb_checkpoint *c, uint64_t *at);
 
 #endif

@@ -19,7 +19,7 @@ enum {
 
 /* ---- what every item needs -------------------------------------------------------------------------------- */
 
-/* An item reaches past the bytes that are here: there will be more, unless this is the whole file. */
+/* The current item is not complete: more bytes will come, unless this is the whole file. */
 static int32_t need_more(const nb_gguf *g, size_t size, nb_error *err) {
     if (g->file_bytes && size >= g->file_bytes)
         return NB_FAIL(err, NB_ERR_TRUNCATED,
@@ -29,7 +29,7 @@ static int32_t need_more(const nb_gguf *g, size_t size, nb_error *err) {
     return NB_GGUF_MORE;
 }
 
-/* Refuses `count` items of at least `item_bytes` each, from offset `at` on, that cannot be in the header. */
+/* Refuses `count` items of at least `item_bytes` each, from offset `at` on, if they cannot fit the header. */
 static int32_t check_room(const nb_gguf *g, uint64_t at, uint64_t count, uint64_t item_bytes, const char *what,
                           nb_error *err) {
     const char *unit = item_bytes == 1 ? "bytes" : "items";
@@ -47,7 +47,7 @@ static int32_t check_room(const nb_gguf *g, uint64_t at, uint64_t count, uint64_
     return NB_OK;
 }
 
-/* A string: u64 length, then its bytes. Whether it was all there is in->is_short, as with any read. */
+/* A string: u64 length, then its bytes. in->is_short is set if it is not complete, as with any read. */
 static int32_t read_string(const nb_gguf *g, nb_cursor *in, const char *what, uint64_t *at, uint64_t *size,
                            nb_error *err) {
     *size = nb_cursor_u64(in);
@@ -63,7 +63,7 @@ static int32_t read_string(const nb_gguf *g, nb_cursor *in, const char *what, ui
 static int32_t read_name(const nb_gguf *g, nb_cursor *in, const char *what, uint64_t *at, uint64_t *size,
                          nb_error *err) {
     NB_TRY(read_string(g, in, what, at, size, err));
-    if (*at > g->at && (*size == 0 || *size > NB_GGUF_MAX_NAME)) /* the length itself was there */
+    if (*at > g->at && (*size == 0 || *size > NB_GGUF_MAX_NAME)) /* the length itself was complete */
         return NB_FAIL(err, NB_ERR_FORMAT, "%s at byte %z is %l bytes long, not 1 to %u: " DAMAGED, what, g->at, *size,
                        (uint32_t)NB_GGUF_MAX_NAME);
     return NB_OK;
@@ -150,8 +150,8 @@ static int32_t check_bools(const uint8_t *p, uint64_t count, uint64_t at, nb_tex
     return NB_OK;
 }
 
-/* Tensor offsets cannot be judged without it, so it is taken as soon as it is read. */
-static int32_t take_alignment(nb_gguf *g, const nb_value *v, const uint8_t *payload, nb_error *err) {
+/* Tensor offsets cannot be checked without it, so it is set as soon as it is read. */
+static int32_t set_alignment(nb_gguf *g, const nb_value *v, const uint8_t *payload, nb_error *err) {
     if (v->type != NB_VALUE_U32)
         return NB_FAIL(err, NB_ERR_FORMAT, "general.alignment (at byte %l) has value type %u, not %u (u32): " DAMAGED,
                        v->key_at, v->type, (uint32_t)NB_VALUE_U32);
@@ -207,7 +207,7 @@ static int32_t parse_value(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error
         NB_TRY(check_bools(payload, v.size, v.at, key, err));
     g->own |= nb_text_is(key, "nibble.source");
     if (nb_text_is(key, "general.alignment"))
-        NB_TRY(take_alignment(g, &v, payload, err));
+        NB_TRY(set_alignment(g, &v, payload, err));
 
     void *values = c->values;
     NB_TRY(nb_grow(&values, &c->values_capacity, c->n_values, sizeof v, "metadata values", err));
@@ -219,7 +219,7 @@ static int32_t parse_value(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error
     return NB_OK;
 }
 
-/* Strings of an array, one after the other, each remembered: a vocabulary may span hundreds of pieces. */
+/* The strings of an array. g->at advances with each of them, as a vocabulary may arrive in hundreds of pieces. */
 static int32_t parse_strings(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_error *err) {
     for (; g->items_left; g->items_left--) {
         uint64_t at, size;
@@ -236,7 +236,7 @@ static int32_t parse_strings(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_err
 
 /* ---- tensors ---------------------------------------------------------------------------------------------- */
 
-/* GGUF type ids that nibble does not read (ggml.h: enum ggml_type), most of them given up; NULL: no such type. */
+/* GGUF type ids that nibble does not read (ggml.h: enum ggml_type): ggml has removed them. NULL: no such type. */
 static const char *foreign_type(uint32_t type) {
     static const char *const names[] = {
         [4] = "Q4_2",      [5] = "Q4_3",        [31] = "Q4_0_4_4",   [32] = "Q4_0_4_8",
@@ -317,7 +317,7 @@ static int32_t parse_tensor(nb_gguf *g, nb_checkpoint *c, nb_cursor *in, nb_erro
 
 typedef struct sorting {
     const nb_checkpoint *c;
-    const uint8_t *header; /* which c->header is not yet */
+    const uint8_t *header; /* c->header is not set yet */
 } sorting;
 
 static int compare_texts(const uint8_t *header, uint64_t at_a, uint64_t size_a, uint64_t at_b, uint64_t size_b) {
@@ -342,34 +342,35 @@ static int compare_offsets(const void *table, uint32_t a, uint32_t b) {
     return x != y ? (x < y ? -1 : 1) : 0;
 }
 
-/* The second of two items that compare equal, by place in the file; false if there are none. */
-static bool find_twin(const sorting *s, nb_compare_items compare, uint32_t *order, uint32_t n, uint32_t *twin) {
+/* Finds two items that compare equal; *duplicate is the later one in the file. false: there are none. */
+static bool find_duplicate(const sorting *s, nb_compare_items compare, uint32_t *order, uint32_t n,
+                           uint32_t *duplicate) {
     nb_sort(order, n, compare, s);
     for (uint32_t i = 1; i < n; i++)
         if (compare(s, order[i - 1], order[i]) == 0) {
-            *twin = NB_MAX(order[i - 1], order[i]);
+            *duplicate = NB_MAX(order[i - 1], order[i]);
             return true;
         }
     return false;
 }
 
 static int32_t check_names(const nb_checkpoint *c, const nb_cursor *in, uint32_t *order, nb_error *err) {
-    uint32_t twin;
+    uint32_t duplicate;
     const sorting table = {c, in->data};
-    if (find_twin(&table, compare_keys, order, (uint32_t)c->n_values, &twin)) {
-        const nb_value *v = &c->values[twin];
+    if (find_duplicate(&table, compare_keys, order, (uint32_t)c->n_values, &duplicate)) {
+        const nb_value *v = &c->values[duplicate];
         return NB_FAIL(err, NB_ERR_FORMAT, "the key %t is there twice, the second time at byte %l: " DAMAGED,
                        text_of(in, v->key_at, v->key_size), v->key_at);
     }
-    if (find_twin(&table, compare_names, order, (uint32_t)c->n_tensors, &twin)) {
-        const nb_tensor_info *t = &c->tensors[twin];
+    if (find_duplicate(&table, compare_names, order, (uint32_t)c->n_tensors, &duplicate)) {
+        const nb_tensor_info *t = &c->tensors[duplicate];
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is there twice, the second time at byte %l: " DAMAGED,
                        text_of(in, t->name_at, t->name_size), t->name_at);
     }
     return NB_OK;
 }
 
-/* Makes offsets absolute, in the order of the data, and refuses data that overlaps or is not in the file. */
+/* Sorts the tensors by offset, makes the offsets absolute, and refuses tensors that overlap or lie past the end. */
 static int32_t place_tensors(nb_gguf *g, nb_checkpoint *c, const nb_cursor *in, uint32_t *order, nb_error *err) {
     if (!c->n_tensors) { /* a vocabulary alone: nothing follows, not even padding */
         c->data_at = c->total_bytes = g->at;

@@ -1,4 +1,4 @@
-/* GGUF v2 and v3 (little-endian): a pull parser over a header that arrives in pieces.
+/* GGUF v2 and v3 (little-endian): an incremental parser of a header that arrives in pieces.
  * Format: ggml-org/ggml, docs/gguf.md. */
 #ifndef NB_GGUF_H
 #define NB_GGUF_H
@@ -8,7 +8,7 @@
 typedef struct nb_gguf {
     uint64_t file_bytes;          /* 0: not known */
     size_t at;                    /* everything before this is parsed */
-    uint64_t items_left;          /* of the array being walked */
+    uint64_t items_left;          /* of the array of strings being read */
     uint64_t n_values, n_tensors; /* as the header announces */
     uint64_t alignment;
     bool own;  /* written by nibble's converter: it may have nibble's own types */
@@ -31,15 +31,15 @@ enum {
     NB_GGUF_ALIGNMENT = 32 /* of tensor data where general.alignment does not say */
 };
 
-/* header: the file's first `size` bytes, all of them each time (it may move between calls). Goes on where the last
- * call stopped, so feeding piece by piece costs as much as feeding at once. Returns NB_GGUF_MORE, or NB_GGUF_DONE when
- * *c is complete (but for c->header and header_size, which the caller sets; g->at is the header's size), or an error
- * that names the offset. After an error *c holds what was read so far and is only to be freed.
+/* header: the file's first `size` bytes, all of them in each call (they may move between calls). Parsing continues
+ * where the last call stopped, so many small pieces cost no more than one large one. Returns NB_GGUF_MORE, or
+ * NB_GGUF_DONE when *c is complete (except c->header and header_size, which the caller sets; g->at is the header's
+ * size), or an error that names the offset. After an error *c can only be freed.
  *
- * g and c start zeroed, but for g->file_bytes. With a file_bytes that is known, anything that lies past it is an error
- * at once, tensor data included: leave it 0 to read the header of a file that is cut off. At the end of an input whose
- * size was not known, set file_bytes = size and call once more: what was NB_GGUF_MORE is then NB_ERR_TRUNCATED
- * (unless size is 0, which stays NB_GGUF_MORE). */
+ * g and c start zeroed, except g->file_bytes. If file_bytes is known, anything past it is an error at once, also tensor
+ * data: leave it 0 to read the header of a file that is cut off. At the end of an input of unknown size, set
+ * file_bytes = size and call once more: what was NB_GGUF_MORE is then NB_ERR_TRUNCATED (but if size is 0 it stays
+ * NB_GGUF_MORE). */
 int32_t nb_gguf_parse(nb_gguf *g, nb_checkpoint *c, const uint8_t *header, size_t size, nb_error *err);
 
 #endif

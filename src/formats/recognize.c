@@ -4,9 +4,9 @@
 #include "../base/numbers.h"
 #include "../base/text.h"
 
-enum { LEAST_BYTES = 16, MOST_BYTES = 64 };
+enum { MIN_BYTES = 16, MAX_BYTES = 64 };
 
-/* A file that is recognized at its very first byte, whatever is expected. */
+/* Files that are recognized by their first bytes, whatever is expected. */
 static const struct {
     const char *start;
     size_t size;
@@ -44,7 +44,7 @@ static const struct {
      4, "a program, not a model file"},
 };
 
-/* Words that a JSON file of a model's folder has among its first ones. */
+/* Words near the start of JSON files in a model's folder. */
 static const struct {
     const char *word, *what;
 } documents[] = {
@@ -64,7 +64,7 @@ static bool starts_with(const uint8_t *data, size_t size, const char *start, siz
     return size >= n && nb_compare(data, start, n) == 0;
 }
 
-/* Whether the text starts with these letters, small or large. */
+/* Whether the text starts with these letters, in upper or lower case. */
 static bool starts_like(nb_text text, const char *start) {
     size_t n = nb_length(start);
     if (text.size < n)
@@ -77,7 +77,7 @@ static bool starts_like(nb_text text, const char *start) {
     return true;
 }
 
-/* Without a byte order mark and white space at its beginning. */
+/* The text without a byte order mark and white space at its start. */
 static nb_text trimmed(const uint8_t *data, size_t size) {
     nb_text text = {(const char *)data, size};
     nb_text_take(&text, "\xef\xbb\xbf");
@@ -104,8 +104,8 @@ static int32_t refuse_json(nb_text text, nb_error *err) {
     return NB_FAIL(err, NB_ERR_FORMAT, "this is JSON, not a model file; it begins %t", start);
 }
 
-/* The older format of importance matrices has no number of its own. It begins with the number of entries, the length of
- * the first one's name, and that, which is a matrix of a model. */
+/* The older format of importance matrices has no magic number. It begins with the number of entries, the length of the
+ * first entry's name, and that name, which is that of a model's matrix. */
 static bool is_old_imatrix(const uint8_t *data, size_t size) {
     enum { NAME = 8, MOST_ENTRIES = 1 << 20, MOST_NAME = 256 };
     if (size < NAME)
@@ -118,10 +118,10 @@ static bool is_old_imatrix(const uint8_t *data, size_t size) {
 }
 
 size_t nb_recognize_bytes(const uint8_t *data, size_t size) {
-    nb_text text = trimmed(data, NB_MIN(size, MOST_BYTES));
+    nb_text text = trimmed(data, NB_MIN(size, MAX_BYTES));
     if (!text.size || *text.data == '{' || *text.data == '[')
-        return MOST_BYTES;
-    return NB_MIN((size_t)(text.data - (const char *)data) + LEAST_BYTES, MOST_BYTES);
+        return MAX_BYTES;
+    return NB_MIN((size_t)(text.data - (const char *)data) + MIN_BYTES, MAX_BYTES);
 }
 
 bool nb_is_safetensors(const uint8_t *data, size_t size) {
@@ -130,9 +130,9 @@ bool nb_is_safetensors(const uint8_t *data, size_t size) {
 }
 
 int32_t nb_refuse_others(const uint8_t *data, size_t size, int32_t expected, nb_error *err) {
-    size = NB_MIN(size, MOST_BYTES); /* so that an answer does not depend on how many more have come */
+    size = NB_MIN(size, MAX_BYTES); /* so that the answer does not depend on how many bytes have arrived */
     if (expected == NB_EXPECT_WEIGHTS && nb_is_safetensors(data, size))
-        return NB_OK; /* the length that it begins with may look like anything */
+        return NB_OK; /* it begins with a length, which may look like any of the files below */
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (starts_with(data, size, known[i].start, known[i].size))
             return NB_FAIL(err, NB_ERR_FORMAT, "this is %s", known[i].what);

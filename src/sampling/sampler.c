@@ -1,4 +1,4 @@
-/* Logits -> one token. The order and the formulas are those of nibble.h; memory is taken once, by nb_sampler_for. */
+/* Logits -> one token. The order and the formulas are those of nibble.h; nb_sampler_for allocates all memory. */
 #include "sampler.h"
 
 #include "../base/memory.h"
@@ -25,14 +25,14 @@ struct nb_sampler {
 };
 
 /* PCG-XSH-RR 64/32 (O'Neill 2014, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms for
- * Random Number Generation", section 6.3.1), seeded as its reference implementation is; the stream is its demo's. */
+ * Random Number Generation", section 6.3.1), seeded as in its reference implementation, with the stream of its demo. */
 enum { STREAM = 54 };
 
 static uint32_t next_random(nb_sampler *s) {
     uint64_t old = s->state;
     s->state = old * 6364136223846793005u + (STREAM << 1 | 1);
-    uint32_t shifted = (uint32_t)((old >> 18 ^ old) >> 27), turn = (uint32_t)(old >> 59);
-    return shifted >> turn | shifted << (-turn & 31);
+    uint32_t shifted = (uint32_t)((old >> 18 ^ old) >> 27), rotation = (uint32_t)(old >> 59);
+    return shifted >> rotation | shifted << (-rotation & 31);
 }
 
 /* Uniform in [0, 1): 53 bits. */
@@ -106,7 +106,7 @@ void nb_sampler_free(nb_sampler *s) {
 
 /* For each token that occurs n > 0 times among the last ones:
  *   logit <- (logit > 0 ? logit / repeat : logit * repeat) - n * frequency - presence
- * (Keskar et al. 2019, "CTRL", section 4.1, for the first; for logits below 0 the division would reward.) */
+ * (Keskar et al. 2019, "CTRL", section 4.1, for the repeat penalty; below 0 its division would raise the logit.) */
 static void penalize(nb_sampler *s, float *logits, const int32_t *tokens, int32_t n) {
     const nb_sampler_params *p = &s->params;
     if (p->repeat_penalty == 1 && p->frequency_penalty == 0 && p->presence_penalty == 0)
@@ -148,14 +148,14 @@ static void make_heap(candidate *heap, int32_t n, bool last) {
         sift_down(heap, n, i, last);
 }
 
-/* NaN is never chosen, and infinities must not make any. */
+/* NaN becomes the lowest logit. Infinities are clamped, as their difference would be NaN. */
 static candidate candidate_of(const float *logits, int32_t token) {
     float logit = logits[token];
     return (candidate){logit >= -FLT_MAX ? NB_MIN(logit, FLT_MAX) : -FLT_MAX, token};
 }
 
-/* The k first of the vocabulary, in no order; k = 0: all. The last of those seen so far stands at the top of a heap,
- * and of those that follow nearly none comes before it: only one with a higher logit can. */
+/* The k best tokens, unsorted; k = 0: all. The worst of the k best so far is at the top of a heap. Few of the later
+ * tokens are better than that: only those with a higher logit can be. */
 static int32_t keep_top_k(nb_sampler *s, const float *logits) {
     candidate *c = s->candidates;
     int32_t n = s->vocabulary, k = s->params.top_k == 0 ? n : NB_MIN(s->params.top_k, n);
@@ -174,13 +174,13 @@ static int32_t keep_top_k(nb_sampler *s, const float *logits) {
     return k;
 }
 
-/* exp(x) for x <= 0; 0 from where a float has none. */
+/* exp(x) for x <= 0; 0 where a float would underflow. */
 static inline double weight_of(float x) {
     return x < -103.0f ? 0.0 : (double)expf(x);
 }
 
 /* The smallest set of the most probable candidates whose probability is p or more (Holtzman et al. 2020, section
- * 3.1); at least one. They come off a heap, so that only those kept are sorted; they end up last in c, and the
+ * 3.1); at least one. They are popped off a heap, so that only those kept are sorted. They end up at the end of c; the
  * function returns how many there are. */
 static int32_t keep_top_p(candidate *c, int32_t n, float p, float highest) {
     double total = 0, sum = 0;
@@ -219,7 +219,7 @@ static int32_t draw(nb_sampler *s, const candidate *c, int32_t n, float highest)
     for (int32_t i = 0; i < n; i++) {
         double weight = weight_of((c[i].logit - highest) / temperature);
         if (weight > 0)
-            last = i; /* where rounding leaves the sum below the target */
+            last = i; /* the choice if rounding leaves the sum below the target */
         sum += weight;
         if (sum > target)
             return c[i].token;

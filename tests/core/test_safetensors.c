@@ -45,7 +45,7 @@ static int32_t parse(const char *json, uint64_t data_bytes, nb_checkpoint *c, nb
         code = nb_safetensors_parse(&x, 3, (nb_text){0}, file, (size_t)bytes, data_bytes ? 8 + n + data_bytes : 0, &end,
                                     err);
     if (code == NB_OK)
-        code = nb_checkpoint_arrange(c, err);
+        code = nb_checkpoint_sort(c, err);
     CHECK(code < 0 || end >= 8 + n, "the end, %l", end);
     nb_free(file);
     return code;
