@@ -5,12 +5,12 @@
 #include <float.h>
 #include <math.h>
 
-static const float LEAST = 0x1p-100f; /* the inverse of its scale is finite still */
+static const float LEAST = 0x1p-100f; /* below it, the inverse of the scale might not be finite */
 
-/* One token's 32 columns into its place (token t of T) in a panel's block. */
+/* Quantizes 32 columns of one token into its place (token t of T) in a block of a panel. */
 static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t T, nb_form form) {
     v128_t v[8], top = wasm_i32x4_splat(0);
-    for (int i = 0; i < 8; i++) { /* by bits: of these NaN is the largest */
+    for (int i = 0; i < 8; i++) { /* compared as integers, of which NaN is the largest */
         v[i] = wasm_v128_load(x + 4 * i);
         top = wasm_i32x4_max(top, wasm_f32x4_abs(v[i]));
     }
@@ -29,7 +29,7 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
         v[i] = nb_round_i32x4(wasm_f32x4_mul(v[i], inverse));
         sums[i / 4] = wasm_i32x4_add(sums[i / 4], v[i]);
     }
-    /* lanes 0 and 1: halves of the first sum, 2 and 3: of the second */
+    /* lanes 0 and 1 add up to the first sum, 2 and 3 to the second */
     v128_t sum = wasm_i32x4_add(wasm_i32x4_shuffle(sums[0], sums[1], 0, 1, 4, 5),
                                 wasm_i32x4_shuffle(sums[0], sums[1], 2, 3, 6, 7));
     int32_t first = wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1);
@@ -52,33 +52,33 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
     }
 }
 
-typedef struct job {
+typedef struct quantization {
     const nb_activations *a;
     nb_form form;
-} job;
+} quantization;
 
 static void quantize_chunk(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)thread;
-    const job *j = context;
-    const nb_activations *a = j->a;
+    const quantization *q = context;
+    const nb_activations *a = q->a;
     uint32_t whole = a->n / NB_PANEL * NB_PANEL, blocks = a->columns / NB_BLOCK;
-    size_t token_bytes = nb_form_token_bytes(j->form, a->columns), block_bytes = token_bytes / blocks;
+    size_t token_bytes = nb_form_token_bytes(q->form, a->columns), block_bytes = token_bytes / blocks;
     uint32_t end = nb_share(a->n, index + 1, count);
     for (uint32_t t = nb_share(a->n, index, count); t < end; t++) {
         uint32_t T = t < whole ? NB_PANEL : 1, first = t < whole ? t / NB_PANEL * NB_PANEL : t;
-        uint8_t *panel = a->forms[j->form] + first * token_bytes;
+        uint8_t *panel = a->forms[q->form] + first * token_bytes;
         for (uint32_t b = 0; b < blocks; b++)
             quantize_block(a->x + (size_t)t * a->columns + b * NB_BLOCK, panel + b * block_bytes * T, t - first, T,
-                           j->form);
+                           q->form);
     }
 }
 
 void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool) {
     if (form == NB_FORM_F32 || a->have[form])
         return;
-    job j = {a, form};
-    /* a few tokens are quicker than waking anybody */
+    quantization q = {a, form};
+    /* few tokens are quantized faster than a thread wakes */
     uint32_t chunks = a->n < 8 ? 1 : NB_MIN(a->n / 4, (uint32_t)nb_pool_threads(pool) * 4);
-    nb_parallel(pool, chunks, false, quantize_chunk, &j);
+    nb_parallel(pool, chunks, false, quantize_chunk, &q);
     a->have[form] = true;
 }

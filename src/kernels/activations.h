@@ -1,4 +1,4 @@
-/* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels take.
+/* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels need.
  *
  * Tokens are grouped into panels: four tokens each as long as there are four, then one each. Within a panel,
  * everything that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
@@ -7,14 +7,14 @@
  *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     4 columns in the order 0 2 1 3 (packing.h)
  *
  *     x = d q,  q = round(x / d) to even;  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
- *     a block within 2^-100 is all zeros; one that is not finite has zeros, and d = NaN, so its products are NaN, too
+ *     if max|x| < 2^-100, q and d are 0; if x is not finite, q is 0 and d is NaN, so that its products are NaN
  *     s = d sum(q) of all columns, s0 of columns 0 ... 15, s1 of the others
  *
  * Sixteen bits are the default: they keep the logits within 1e-2 of what the weights say. Eight bits, which most
- * engines take, do not (tests/fixtures/llamacpp/README.md has the figures), but where the relaxed instructions exist
- * they are faster. (The two bytes of 16 bits by two relaxed products were tried: for one token a tenth faster than
- * i32x4.dot_i16x8_s with codes of 4 bits, for a prompt a tenth slower; not worth 20 KB.) A token's share of a panel
- * has the same size in either panel width. */
+ * engines use, do not (tests/fixtures/llamacpp/README.md has the figures), but they are faster if there are relaxed
+ * instructions. (Multiplying the two bytes of 16 bits by two relaxed products was tried. With 4-bit codes that was a
+ * tenth faster than i32x4.dot_i16x8_s for one token and a tenth slower for a prompt: not worth 20 KB.) A token takes
+ * as many bytes in a panel of four as in a panel of one. */
 #ifndef NB_ACTIVATIONS_H
 #define NB_ACTIVATIONS_H
 
@@ -32,7 +32,7 @@ typedef struct nb_activations {
     const float *x; /* [n, columns] */
     uint32_t n, columns;
     uint32_t precision;            /* NB_PRECISION_...: which forms are fine enough */
-    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form, nb_form_bytes each */
+    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form: n * nb_form_token_bytes */
     bool have[NB_FORM_COUNT];      /* which are filled for this x */
 } nb_activations;
 

@@ -4,9 +4,10 @@
 #include "ops.h"
 #include "../types/types.h"
 
-/* A chunk of work is one KV head and some neighbouring tokens: what shares the KV head are its queries, four of
- * which meet a tile of positions at a time. A lone token's chunk is one segment of positions: of 64 up to position
- * 256, so that a few heads are work for some threads, and of 128 from there on, for each has to be merged. */
+/* A chunk of work is one KV head and up to TOKENS neighbouring tokens. Their queries that share the KV head attend
+ * together, four of them to one tile of the cache at a time. For a single token, a chunk is one segment of positions:
+ * 64 up to position 256, so that several threads have work even if there are few heads, then 128, as each segment has
+ * to be merged. */
 enum {
     TOKENS = 16,
     SEGMENT = 128,
@@ -15,45 +16,45 @@ enum {
     FINE_SEGMENTS = FINE_POSITIONS / FINE_SEGMENT
 };
 
-/* Of some positions: softmax's maximum and sum, and the values weighted so far. */
-typedef struct part {
-    float *max, *sum; /* [queries], filled up to NB_QUERIES */
-    float *out;       /* [queries, value_columns], filled up likewise */
-} part;
+/* The result over some positions: softmax's maximum and sum, and the values weighted so far. */
+typedef struct partial {
+    float *max, *sum; /* [queries], padded to NB_QUERIES */
+    float *out;       /* [queries, value_columns], padded likewise */
+} partial;
 
-/* Queries that share a KV head, ready to meet tiles. */
+/* Queries that share a KV head, packed for nb_attend_tile. */
 typedef struct queries {
-    uint8_t *q;   /* [n / 4] of nb_lanes_bytes */
-    float *units; /* [n], filled up to NB_QUERIES */
+    uint8_t *q;    /* [n / 4] of nb_packed_queries_bytes */
+    float *scales; /* [n], padded to NB_QUERIES */
 } queries;
 
 typedef struct workspace {
     queries own;
-    float *tile;    /* of floats, widened from halves */
-    float *scratch; /* nb_meet's */
-    part all, next; /* of a chunk's positions so far, and of the segment at hand */
+    float *tile;       /* an F16 tile, widened to floats */
+    float *scratch;    /* of nb_attend_tile */
+    partial all, next; /* over the chunk's positions so far; over the current segment */
 } workspace;
 
-static uint64_t part_floats(const nb_cache *c, uint32_t n) {
+static uint64_t partial_floats(const nb_cache *c, uint32_t n) {
     return nb_times(NB_ROUND_UP(n, NB_QUERIES), 2 + c->value_columns);
 }
 
-static part part_at(float *p, uint32_t n) {
+static partial partial_at(float *p, uint32_t n) {
     n = NB_ROUND_UP(n, NB_QUERIES);
-    return (part){p, p + n, p + 2 * (size_t)n};
+    return (partial){p, p + n, p + 2 * (size_t)n};
 }
 
-/* What queries meet: the cache's own tiles, or halves widened. */
-static nb_cache met(const nb_cache *c) {
+/* The layout of the tiles that nb_attend_tile gets: the cache's own, or F32 if tiles of F16 are widened. */
+static nb_cache attended_layout(const nb_cache *c) {
     return c->type == NB_TYPE_F16 ? nb_cache_of(NB_TYPE_F32, c->head_size, c->value_size) : *c;
 }
 
 static uint64_t widened_floats(const nb_cache *c) {
-    return c->type == NB_TYPE_F16 ? met(c).tile_bytes / sizeof(float) : 0;
+    return c->type == NB_TYPE_F16 ? attended_layout(c).tile_bytes / sizeof(float) : 0;
 }
 
 static uint64_t queries_floats(const nb_cache *c, uint32_t n) {
-    return nb_times((n + NB_QUERIES - 1) / NB_QUERIES, nb_lanes_bytes(c) / sizeof(float) + NB_QUERIES);
+    return nb_times((n + NB_QUERIES - 1) / NB_QUERIES, nb_packed_queries_bytes(c) / sizeof(float) + NB_QUERIES);
 }
 
 static queries queries_at(const nb_cache *c, float *p, uint32_t n) {
@@ -61,7 +62,7 @@ static queries queries_at(const nb_cache *c, float *p, uint32_t n) {
 }
 
 static uint64_t workspace_floats(const nb_cache *c, uint32_t n) {
-    return queries_floats(c, n) + widened_floats(c) + nb_meeting_scratch(c) + 2 * part_floats(c, n);
+    return queries_floats(c, n) + widened_floats(c) + nb_attend_tile_scratch(c) + 2 * partial_floats(c, n);
 }
 
 static uint32_t segment_at(uint32_t position) {
@@ -76,43 +77,45 @@ static uint32_t segments_of(uint32_t positions) {
     return segment_at(positions - 1) + 1;
 }
 
-/* Of a lone token: [kv_heads] of queries, and [kv_heads, segments] of parts. */
-static uint64_t lone_floats(const nb_cache *c, uint32_t heads, uint32_t kv_heads, uint32_t context) {
+/* Scratch for a single token: queries [kv_heads], and partial results [kv_heads, segments]. */
+static uint64_t single_floats(const nb_cache *c, uint32_t heads, uint32_t kv_heads, uint32_t context) {
     uint32_t group = heads / kv_heads;
-    return nb_times(kv_heads, nb_plus(queries_floats(c, group), nb_times(segments_of(context), part_floats(c, group))));
+    return nb_times(kv_heads,
+                    nb_plus(queries_floats(c, group), nb_times(segments_of(context), partial_floats(c, group))));
 }
 
 uint64_t nb_attention_scratch(const nb_cache *cache, uint32_t heads, uint32_t kv_heads, uint32_t context,
                               uint32_t threads) {
     uint64_t own = nb_times(threads, workspace_floats(cache, heads / kv_heads * TOKENS));
-    return nb_plus(lone_floats(cache, heads, kv_heads, context), own);
+    return nb_plus(single_floats(cache, heads, kv_heads, context), own);
 }
 
-static queries lone_queries(const nb_attention *a, uint32_t kv) {
+static queries single_queries(const nb_attention *a, uint32_t kv) {
     uint32_t group = a->heads / a->kv_heads;
     return queries_at(a->cache, a->scratch + (size_t)kv * queries_floats(a->cache, group), group);
 }
 
-static part lone_part(const nb_attention *a, uint32_t kv, uint32_t segment) {
+static partial single_partial(const nb_attention *a, uint32_t kv, uint32_t segment) {
     uint32_t group = a->heads / a->kv_heads;
-    float *parts = a->scratch + a->kv_heads * queries_floats(a->cache, group);
-    return part_at(parts + ((size_t)kv * segments_of(a->context) + segment) * part_floats(a->cache, group), group);
+    float *all = a->scratch + a->kv_heads * queries_floats(a->cache, group);
+    return partial_at(all + ((size_t)kv * segments_of(a->context) + segment) * partial_floats(a->cache, group), group);
 }
 
 static workspace workspace_at(const nb_attention *a, int32_t thread) {
     const nb_cache *c = a->cache;
     uint32_t n = a->heads / a->kv_heads * TOKENS;
     workspace w;
-    float *p = a->scratch + lone_floats(c, a->heads, a->kv_heads, a->context) + (size_t)thread * workspace_floats(c, n);
+    float *p =
+        a->scratch + single_floats(c, a->heads, a->kv_heads, a->context) + (size_t)thread * workspace_floats(c, n);
     w.own = queries_at(c, p, n);
     w.tile = p += queries_floats(c, n);
     w.scratch = p += widened_floats(c);
-    w.all = part_at(p += nb_meeting_scratch(c), n);
-    w.next = part_at(p + part_floats(c, n), n);
+    w.all = partial_at(p += nb_attend_tile_scratch(c), n);
+    w.next = partial_at(p + partial_floats(c, n), n);
     return w;
 }
 
-/* ---- the work, cut ------------------------------------------------------------------------------------------ */
+/* ---- dividing the work -------------------------------------------------------------------------------------- */
 
 /* Some tokens of one KV head. */
 typedef struct span {
@@ -129,21 +132,21 @@ static uint32_t begin_of(const nb_attention *a, uint32_t t) {
     return a->window && own > a->window ? own - a->window : 0;
 }
 
-static void place_queries(const nb_attention *a, const queries *to, span s) {
+static void pack_queries(const nb_attention *a, const queries *to, span s) {
     uint32_t group = a->heads / a->kv_heads;
     for (uint32_t i = 0; i < s.tokens * group; i++)
-        nb_place_query(a->cache, to->q + i / NB_QUERIES * nb_lanes_bytes(a->cache), i % NB_QUERIES,
-                       a->q +
-                           ((size_t)(s.token + i / group) * a->heads + s.kv * group + i % group) * a->cache->head_size,
-                       a->scale, to->units + i);
+        nb_pack_query(a->cache, to->q + i / NB_QUERIES * nb_packed_queries_bytes(a->cache), i % NB_QUERIES,
+                      a->q +
+                          ((size_t)(s.token + i / group) * a->heads + s.kv * group + i % group) * a->cache->head_size,
+                      a->scale, to->scales + i);
 }
 
-/* The first n positions of one tile of the cache meet all the span's queries. */
-static void meet_tile(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s,
-                      uint32_t at, uint32_t n) {
+/* All queries of the span attend to the first n positions of one tile. */
+static void attend_tile(const nb_attention *a, const workspace *w, const queries *from, const partial *to, span s,
+                        uint32_t at, uint32_t n) {
     uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
-    nb_cache cache = met(a->cache);
-    nb_meeting m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
+    nb_cache cache = attended_layout(a->cache);
+    nb_tile_attention m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
     m.tile = a->tiles + nb_cache_tile_at(a->cache, a->context, s.kv, at);
     if (a->cache->type == NB_TYPE_F16) {
         nb_cache_widen(a->cache, w->tile, m.tile, n);
@@ -163,17 +166,17 @@ static void meet_tile(const nb_attention *a, const workspace *w, const queries *
         m.whole = at >= begin_of(a, last) && at + n <= end_of(a, first);
         m.begin = begin;
         m.end = end;
-        m.q = from->q + query / NB_QUERIES * nb_lanes_bytes(a->cache);
-        m.units = from->units + query;
+        m.q = from->q + query / NB_QUERIES * nb_packed_queries_bytes(a->cache);
+        m.q_scales = from->scales + query;
         m.max = to->max + query;
         m.sum = to->sum + query;
         m.out = to->out + (size_t)query * cache.value_columns;
-        nb_meet(&m);
+        nb_attend_tile(&m);
     }
 }
 
-/* The span's queries over the positions of one segment. */
-static void attend_segment(const nb_attention *a, const workspace *w, const queries *from, const part *to, span s,
+/* All queries of the span attend to the positions of one segment. */
+static void attend_segment(const nb_attention *a, const workspace *w, const queries *from, const partial *to, span s,
                            uint32_t segment) {
     uint32_t n = NB_ROUND_UP(s.tokens * (a->heads / a->kv_heads), NB_QUERIES);
     for (uint32_t i = 0; i < n; i++) {
@@ -184,11 +187,11 @@ static void attend_segment(const nb_attention *a, const workspace *w, const quer
     uint32_t begin = NB_MAX(segment_begin(segment), begin_of(a, s.token) / NB_CACHE_TILE * NB_CACHE_TILE);
     uint32_t end = NB_MIN(segment_begin(segment + 1), end_of(a, s.token + s.tokens - 1));
     for (uint32_t at = begin; at < end; at += NB_CACHE_TILE)
-        meet_tile(a, w, from, to, s, at, NB_MIN(NB_CACHE_TILE, end - at));
+        attend_tile(a, w, from, to, s, at, NB_MIN(NB_CACHE_TILE, end - at));
 }
 
-/* all += next: positions that follow */
-static void merge(const nb_attention *a, const part *all, const part *next, uint32_t n_queries) {
+/* Merges the result over the positions that follow into `all`. */
+static void merge(const nb_attention *a, const partial *all, const partial *next, uint32_t n_queries) {
     const nb_exp_constants c = nb_exp_held();
     uint32_t columns = a->cache->value_columns;
     for (uint32_t query = 0; query < n_queries; query += NB_QUERIES) {
@@ -211,7 +214,7 @@ static void merge(const nb_attention *a, const part *all, const part *next, uint
     }
 }
 
-static void finish(const nb_attention *a, const part *all, span s) {
+static void finish(const nb_attention *a, const partial *all, span s) {
     uint32_t group = a->heads / a->kv_heads, size = a->cache->value_size;
     for (uint32_t query = 0; query < s.tokens * group; query++) {
         float *out = a->out + ((size_t)(s.token + query / group) * a->heads + s.kv * group + query % group) * size;
@@ -230,7 +233,7 @@ static void attend_span(void *context, uint64_t index, uint64_t count, int32_t t
     workspace w = workspace_at(a, thread);
     uint32_t token = (uint32_t)(index / a->kv_heads) * TOKENS;
     span s = {(uint32_t)(index % a->kv_heads), token, NB_MIN(TOKENS, a->n - token)};
-    place_queries(a, &w.own, s);
+    pack_queries(a, &w.own, s);
     uint32_t segment = segment_at(begin_of(a, token)), end = segments_of(end_of(a, token + s.tokens - 1));
     attend_segment(a, &w, &w.own, &w.all, s, segment);
     while (++segment < end) {
@@ -240,15 +243,15 @@ static void attend_span(void *context, uint64_t index, uint64_t count, int32_t t
     finish(a, &w.all, s);
 }
 
-/* A lone token: a chunk is one segment, its neighbours are of the same head. */
-static void attend_alone(void *context, uint64_t index, uint64_t count, int32_t thread) {
+/* A single token: a chunk is one segment, and neighbouring chunks are of the same head. */
+static void attend_single(void *context, uint64_t index, uint64_t count, int32_t thread) {
     const nb_attention *a = context;
     workspace w = workspace_at(a, thread);
     uint64_t segments = count / a->kv_heads;
     uint32_t segment = segment_at(begin_of(a, 0)) + (uint32_t)(index % segments);
     span s = {(uint32_t)(index / segments), 0, 1};
-    queries from = lone_queries(a, s.kv);
-    part to = lone_part(a, s.kv, segment);
+    queries from = single_queries(a, s.kv);
+    partial to = single_partial(a, s.kv, segment);
     attend_segment(a, &w, &from, &to, s, segment);
 }
 
@@ -259,15 +262,15 @@ void nb_attend(nb_pool *pool, const nb_attention *a) {
         return;
     }
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
-        queries to = lone_queries(a, kv);
-        place_queries(a, &to, (span){kv, 0, 1});
+        queries to = single_queries(a, kv);
+        pack_queries(a, &to, (span){kv, 0, 1});
     }
     uint32_t first = segment_at(begin_of(a, 0)), end = segments_of(end_of(a, 0));
-    nb_parallel(pool, (uint64_t)a->kv_heads * (end - first), true, attend_alone, (void *)a);
+    nb_parallel(pool, (uint64_t)a->kv_heads * (end - first), true, attend_single, (void *)a);
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
-        part all = lone_part(a, kv, first);
+        partial all = single_partial(a, kv, first);
         for (uint32_t segment = first + 1; segment < end; segment++) {
-            part next = lone_part(a, kv, segment);
+            partial next = single_partial(a, kv, segment);
             merge(a, &all, &next, a->heads / a->kv_heads);
         }
         finish(a, &all, (span){kv, 0, 1});

@@ -5,7 +5,7 @@
 #include "../base/threads.h"
 #include "kv_cache.h"
 
-/* On lines of its own: all threads read it, and beside it on the stack stands what the caller writes. */
+/* Read by all threads. On cache lines of its own, to avoid false sharing with the caller's stack. */
 typedef struct nb_attention {
     _Alignas(64) const float *q; /* [n, heads, head_size] */
     float *out;                  /* [n, heads, value_size] */
@@ -15,7 +15,7 @@ typedef struct nb_attention {
     uint32_t heads, kv_heads; /* query heads h with h / (heads / kv_heads) = g share KV head g */
     uint32_t context;         /* positions in the cache */
     uint32_t window;          /* a query sees this many positions up to its own; 0: all */
-    uint32_t after;           /* and so many of the batch that follow it */
+    uint32_t after;           /* and so many that follow it in the batch */
     float scale;              /* of the scores, usually 1 / sqrt(head_size) */
     float cap;                /* scores s become cap tanh(s / cap); 0: they stay */
     float *scratch;           /* nb_attention_scratch floats */
@@ -24,10 +24,10 @@ typedef struct nb_attention {
 uint64_t nb_attention_scratch(const nb_cache *cache, uint32_t heads, uint32_t kv_heads, uint32_t context,
                               uint32_t threads);
 
-/* out = softmax(scale q k^T) v, each query over the positions that it sees. One pass with a
- * running maximum and sum (Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1), all sums in F32 or exact.
- * Stretches of positions are summed apart and then merged, in the same order always, so that threads may share them:
- * the result depends neither on the threads nor on how tokens are cut into batches. */
+/* out = softmax(scale q k^T) v, each query over the positions that it sees. One pass with a running maximum and sum
+ * (online softmax: Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1), all sums in F32 or exact. Segments of
+ * positions are summed separately, so that threads can share them, and merged in a fixed order: the result depends
+ * neither on the number of threads nor on how tokens are divided into batches. */
 void nb_attend(nb_pool *pool, const nb_attention *a);
 
 #endif

@@ -3,11 +3,12 @@
 #include "../base/simd.h"
 #include "ops.h"
 
-enum { PANEL = 4, TILE = 16 }; /* columns of a panel; panels of a tile's side, both of whose panels fit an L1 cache */
+/* PANEL: columns of a panel. TILE: panels on a tile's side; those of both sides fit an L1 cache. */
+enum { PANEL = 4, TILE = 16 };
 
 typedef struct gram {
     float *sums, *rests;
-    uint32_t columns, panels; /* of 4 columns each, the last one filled up with zeros */
+    uint32_t columns, panels; /* of 4 columns each, the last one padded with zeros */
     const float *x;           /* [n, columns] */
     float *packed;            /* [panels, n, 4] */
     uint32_t n;
@@ -51,7 +52,7 @@ static inline void add_exactly(float *sum, float *rest, v128_t x) {
     wasm_v128_store(rest, wasm_f32x4_add(wasm_v128_load(rest), error));
 }
 
-/* The squares (i, j) and, if W = 2, (i, j + 1) of a block of vectors. */
+/* Adds a block of vectors to the squares (i, j) and, if W = 2, (i, j + 1). */
 INLINE void add_squares(const gram *g, uint32_t i, uint32_t j, const uint32_t W) {
     const float *a = g->packed + (size_t)i * g->n * PANEL, *b = g->packed + (size_t)j * g->n * PANEL;
     const float *b1 = b + (size_t)(W - 1) * g->n * PANEL;
@@ -63,7 +64,7 @@ INLINE void add_squares(const gram *g, uint32_t i, uint32_t j, const uint32_t W)
     for (uint32_t t = 0; t < g->n; t++, a += PANEL, b += PANEL, b1 += PANEL) {
         v128_t y[2] = {wasm_v128_load(b), wasm_v128_load(b1)};
         for (uint32_t r = 0; r < PANEL; r++) {
-            v128_t x = wasm_v128_load32_splat(a + r); /* from memory: shuffles share a port with products */
+            v128_t x = wasm_v128_load32_splat(a + r); /* from memory: shuffles and products share an execution port */
             for (uint32_t w = 0; w < W; w++)
                 sums[w][r] = nb_madd(x, y[w], sums[w][r]);
         }
@@ -81,7 +82,7 @@ INLINE void add_squares(const gram *g, uint32_t i, uint32_t j, const uint32_t W)
     }
 }
 
-/* Tiles of the upper triangle, row by row. */
+/* Tile `index` of the upper triangle, counted row by row. */
 static void add_tile(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)thread;
     (void)count;
@@ -113,7 +114,7 @@ void nb_gram_add(nb_pool *pool, float *sums, uint32_t columns, const float *x, u
     }
 }
 
-/* The squares (i, j) and (j, i) of all j >= i. */
+/* Finishes the squares (i, j) and (j, i) of all j >= i, where i is `index`. */
 static void finish_row(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)thread;
     (void)count;

@@ -1,16 +1,16 @@
-/* The sum of x x^T over many vectors x: a Gram matrix, from which quantizers know how much each error of a weight costs.
+/* The sum of x x^T over many vectors x: a Gram matrix, which tells quantizers how much an error of each weight costs.
  *
  * Sums stay accurate however many vectors there are. Vectors come in blocks of NB_GRAM_BLOCK at most. A block is summed
- * up in F32 and then added to two floats, whose sum is what there is so far: the rounding error of each addition is
- * known exactly (Knuth 1998, 4.2.2, theorem B) and kept in the second one. The matrix is symmetric, so only the
- * upper triangle is computed, and the lower one has room for the second floats:
+ * up in F32 and then added to a pair of floats (compensated summation): the rounding error of each addition is computed
+ * exactly (Knuth 1998, 4.2.2, theorem B) and added to the second float. The matrix is symmetric, so only the upper
+ * triangle is computed, and the lower one has room for the second floats:
  *
- *     columns are taken by fours              | 1 2 2 |   1: a square on the diagonal. Its second floats are in `rests`.
+ *     squares of 4 x 4 numbers                | 1 2 2 |   1: squares on the diagonal, with second floats in `rests`.
  *     sums: [padded, padded]                  | 3 1 2 |   2: squares above it.
  *     rests: [padded, 4], behind the sums     | 3 3 1 |   3: the second floats of square (j, i) are in square (i, j),
  *                                                            not transposed.
  *
- * nb_gram_finish makes the matrix of that. */
+ * nb_gram_finish turns this into the matrix. */
 #ifndef NB_GRAM_H
 #define NB_GRAM_H
 
@@ -21,7 +21,7 @@
 
 enum { NB_GRAM_BLOCK = 128 };
 
-/* Floats of the sums and rests, all of them 0 at first; of the scratch. */
+/* Floats of the sums and rests, which must be 0 at first; floats of the scratch. */
 uint64_t nb_gram_floats(uint64_t columns);
 uint64_t nb_gram_scratch(uint64_t columns);
 

@@ -3,7 +3,7 @@
 #include "../base/simd.h"
 #include "../types/types.h"
 
-bool nb_cache_takes(uint32_t type) {
+bool nb_cache_supports(uint32_t type) {
     return type == NB_TYPE_F32 || type == NB_TYPE_F16 || type == NB_TYPE_I16 || type == NB_TYPE_Q8_0;
 }
 
@@ -19,11 +19,11 @@ nb_cache nb_cache_of(uint32_t type, uint32_t head_size, uint32_t value_size) {
     uint32_t stored = value_size;
     c.item = type == NB_TYPE_F32 ? 4 : type == NB_TYPE_Q8_0 ? 1 : 2;
     if (type == NB_TYPE_I16 || type == NB_TYPE_Q8_0) {
-        c.v_scaled = type == NB_TYPE_I16 ? value_size : NB_SCALED;
-        c.k_most = type == NB_TYPE_I16 ? 16383 : INT8_MAX;
-        c.v_most = type == NB_TYPE_I16 ? INT16_MAX : INT8_MAX;
-        c.k_scales = (head_size + NB_SCALED - 1) / NB_SCALED;
-        c.v_scales = (value_size + c.v_scaled - 1) / c.v_scaled;
+        c.v_block = type == NB_TYPE_I16 ? value_size : NB_CACHE_BLOCK;
+        c.k_max = type == NB_TYPE_I16 ? 16383 : INT8_MAX;
+        c.v_max = type == NB_TYPE_I16 ? INT16_MAX : INT8_MAX;
+        c.k_scales = (head_size + NB_CACHE_BLOCK - 1) / NB_CACHE_BLOCK;
+        c.v_scales = (value_size + c.v_block - 1) / c.v_block;
         stored = c.value_columns;
     }
     c.v_scales_at = c.k_scales * NB_CACHE_TILE * sizeof(float);
@@ -46,7 +46,7 @@ float nb_largest(const float *x, uint32_t n, float *sum) {
     return nb_max_f32x4(top);
 }
 
-/* Not inlined, nor is scale_of: they would stand in what stores keys and values of either size. */
+/* Not inlined, as scale_of, to save code: there would be a copy for keys and for values of each element size. */
 __attribute__((noinline)) void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t most) {
     v128_t inverse = wasm_f32x4_splat(scale > 0x1p-120f ? 1 / scale : 0);
     for (uint32_t i = 0; i < n; i += 4) {
@@ -61,7 +61,7 @@ static __attribute__((noinline)) float scale_of(const nb_cache *c, const float *
     return c->type == NB_TYPE_Q8_0 ? nb_f16_to_f32(nb_f32_to_f16(d)) : d;
 }
 
-/* Two neighbouring elements of a key, which stand side by side, at pair i of elements. item: bytes of an element */
+/* Stores two neighbouring elements of a key as pair i of `elements`. item: bytes of an element. */
 INLINE void place_pair(uint8_t *elements, size_t i, const int16_t *q, const uint32_t item) {
     if (item == 1)
         memcpy(elements + 2 * i, (int8_t[]){(int8_t)q[0], (int8_t)q[1]}, 2);
@@ -71,13 +71,13 @@ INLINE void place_pair(uint8_t *elements, size_t i, const int16_t *q, const uint
 
 INLINE void store_key(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x, const uint32_t item) {
     const uint32_t size = c->head_size;
-    const int32_t most = c->k_most;
+    const int32_t most = c->k_max;
     uint8_t *elements = tile + c->k_at + (size_t)at / 8 * 8 * size * item;
-    for (uint32_t from = 0; from < size; from += NB_SCALED) {
-        int16_t q[NB_SCALED];
-        uint32_t n = NB_MIN(NB_SCALED, size - from);
+    for (uint32_t from = 0; from < size; from += NB_CACHE_BLOCK) {
+        int16_t q[NB_CACHE_BLOCK];
+        uint32_t n = NB_MIN(NB_CACHE_BLOCK, size - from);
         float d = scale_of(c, x + from, n, most);
-        ((float *)tile)[from / NB_SCALED * NB_CACHE_TILE + at] = d;
+        ((float *)tile)[from / NB_CACHE_BLOCK * NB_CACHE_TILE + at] = d;
         nb_round_to(q, x + from, n, d, most);
         NB_LOOP
         for (uint32_t i = 0; i < n; i += 2)
@@ -85,7 +85,7 @@ INLINE void store_key(const nb_cache *c, uint8_t *tile, uint32_t at, const float
     }
 }
 
-/* Of eight elements those of this position only: its neighbour may be another thread's. */
+/* Stores eight elements of one position, one by one: the position beside it may belong to another thread. */
 INLINE void place_column(uint8_t *column, const int16_t *q, const uint32_t item) {
     for (uint32_t i = 0; i < NB_COLUMNS; i++)
         if (item == 1)
@@ -95,14 +95,14 @@ INLINE void place_column(uint8_t *column, const int16_t *q, const uint32_t item)
 }
 
 INLINE void store_value(const nb_cache *c, uint8_t *tile, uint32_t at, const float *x, const uint32_t item) {
-    const uint32_t size = c->value_size, scaled = c->v_scaled;
-    const int32_t most = c->v_most;
+    const uint32_t size = c->value_size, scaled = c->v_block;
+    const int32_t most = c->v_max;
     float *scales = (float *)(tile + c->v_scales_at) + at;
     uint8_t *elements = tile + c->v_at + (at / 2 * 16 + at % 2) * item;
     float d = 0;
-    for (uint32_t from = 0; from < size; from += NB_SCALED) {
-        int16_t q[NB_SCALED] = {0};
-        uint32_t n = NB_MIN(NB_SCALED, size - from);
+    for (uint32_t from = 0; from < size; from += NB_CACHE_BLOCK) {
+        int16_t q[NB_CACHE_BLOCK] = {0};
+        uint32_t n = NB_MIN(NB_CACHE_BLOCK, size - from);
         if (from % scaled == 0)
             scales[from / scaled * NB_CACHE_TILE] = d = scale_of(c, x + from, NB_MIN(scaled, size - from), most);
         nb_round_to(q, x + from, n, d, most);
@@ -123,7 +123,7 @@ static void store_integers(const nb_cache *c, uint8_t *tile, uint32_t at, const 
 
 /* ---- floats ------------------------------------------------------------------------------------------------- */
 
-/* To nearest, ties to even, saturating. Subnormal halves would be slow to read (simd.h), and are worth little. */
+/* Rounds to nearest, ties to even, and clamps. Subnormals become 0: they would be slow to read, and hardly matter. */
 static void store_halves(uint16_t *out, const float *x, uint32_t size) {
     for (uint32_t i = 0; i < size; i += 4) {
         v128_t bits = wasm_v128_load(x + i), magnitude = wasm_v128_and(bits, wasm_i32x4_splat(0x7fffffff));

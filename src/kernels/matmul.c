@@ -30,21 +30,20 @@ const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision) {
     return any;
 }
 
-/* All that a thread must know, in lines of its own: beside it on the stack stands what the caller writes with each
- * chunk, and every time it does, other cores would have to fetch a shared line anew. */
-typedef struct plan {
+/* What all threads read of a product. On cache lines of its own, to avoid false sharing with the caller's stack. */
+typedef struct product {
     _Alignas(64) nb_matmul_job jobs[NB_MATMUL_JOBS];
     const nb_matmul_kernel *kernels[NB_MATMUL_JOBS];
     uint32_t n_jobs;
-    uint32_t queues; /* into which the pool cuts the chunks; 0: chunks of equal size */
-    uint64_t groups; /* of a stretch, over all jobs */
+    uint32_t queues; /* into which the pool divides the chunks; 0: chunks of equal size */
+    uint64_t groups; /* of a section, over all jobs */
     float *scratch;
     nb_activations x;
-} plan;
+} product;
 
-/* Where chunk `index` begins. The chunks of a queue become smaller, evenly, up to its end: few of them have to be
- * claimed, and still the threads end their jobs together. */
-static uint64_t begin_of(const plan *p, uint64_t index, uint64_t count) {
+/* Where chunk `index` begins. The chunks of a queue shrink evenly towards its end (guided scheduling): few of them have
+ * to be claimed, and still all threads finish together. */
+static uint64_t begin_of(const product *p, uint64_t index, uint64_t count) {
     if (!p->queues)
         return p->groups * index / count;
     uint64_t each = count / p->queues, queue = index / each, left = each - index % each;
@@ -52,13 +51,13 @@ static uint64_t begin_of(const plan *p, uint64_t index, uint64_t count) {
     return to - (to - from) * left * left / (each * each);
 }
 
-/* The jobs' stretches stand in one line; a chunk is a part of it. */
+/* The groups of a section are counted over all jobs, one job after the other; a chunk is a range of them. */
 static void run_chunk(void *context, uint64_t index, uint64_t count, int32_t thread) {
-    const plan *p = context;
+    const product *p = context;
     uint64_t from = begin_of(p, index, count), to = begin_of(p, index + 1, count);
     for (uint32_t i = 0; i < p->n_jobs && from < to; i++) {
         const nb_matrix *w = p->jobs[i].w;
-        uint32_t groups = nb_stretch_groups(w);
+        uint32_t groups = nb_section_groups(w);
         if (from < groups) {
             uint64_t end = NB_MIN(to, groups);
             p->kernels[i]->run(&(nb_matmul_task){
@@ -77,28 +76,28 @@ static void run_chunk(void *context, uint64_t index, uint64_t count, int32_t thr
 }
 
 void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch) {
-    plan p = {.n_jobs = n_jobs, .scratch = scratch};
+    product p = {.n_jobs = n_jobs, .scratch = scratch};
     uint64_t work = 0; /* weights times tokens */
     for (uint32_t i = 0; i < n_jobs; i++) {
         p.jobs[i] = jobs[i];
         p.kernels[i] = nb_matmul_kernel_of(jobs[i].w->type, x->precision);
         nb_activations_quantize(x, p.kernels[i]->form, pool);
-        p.groups += nb_stretch_groups(jobs[i].w);
+        p.groups += nb_section_groups(jobs[i].w);
         work += (uint64_t)jobs[i].w->rows * x->columns * x->n;
     }
     p.x = *x;
-    /* Where there is more than a token, a chunk is at most as many rows of a stretch as stay in the first-level
-     * cache while all tokens pass over them. A thread's queue begins with large chunks and ends with one of a row or
-     * a few, for which as many are needed as the root of its rows, or 16. Sharing less than a microsecond or two of
-     * work would cost as much. */
-    enum { CACHED_WEIGHTS = 32 << 10, SMALLEST = 32 << 10, MOST = 16 };
-    uint64_t chunks = x->n < NB_PANEL ? 0 : p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS, own = 1;
+    /* With several tokens, a chunk has at most as many rows of a section as stay in the L1 cache while all tokens pass
+     * over them. A thread's queue begins with large chunks and ends with one of a group or a few: that takes about the
+     * square root of its number of groups, 16 at most. Work of less than a microsecond or two is not shared, as
+     * sharing would cost as much. */
+    enum { CACHED_WEIGHTS = 32 << 10, MIN_SHARED = 32 << 10, MAX_A_QUEUE = 16 };
+    uint64_t chunks = x->n < NB_PANEL ? 0 : p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS, a_queue = 1;
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
-    if (threads > 1 && work >= (uint64_t)threads * SMALLEST) {
-        while (own < MOST && (own + 1) * (own + 1) <= p.groups / threads)
-            own++;
+    if (threads > 1 && work >= (uint64_t)threads * MIN_SHARED) {
+        while (a_queue < MAX_A_QUEUE && (a_queue + 1) * (a_queue + 1) <= p.groups / threads)
+            a_queue++;
         p.queues = threads;
-        chunks = NB_MIN(NB_MAX(2 * chunks / threads, own), NB_MAX_CHUNKS / threads) * threads;
+        chunks = NB_MIN(NB_MAX(2 * chunks / threads, a_queue), NB_MAX_CHUNKS / threads) * threads;
     }
     nb_parallel(pool, NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS), x->n == 1, run_chunk, &p);
     for (uint32_t i = 0; i < n_jobs; i++)

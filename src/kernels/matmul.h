@@ -1,26 +1,26 @@
-/* out = x W^T for a batch of vectors: the driver that cuts the work, and the kernels that do it. */
+/* out = x W^T for a batch of vectors: the driver that divides the work, and the kernels that do it. */
 #ifndef NB_MATMUL_H
 #define NB_MATMUL_H
 
 #include "activations.h"
 #include "packing.h"
 
-/* The groups of a matrix (packing.h) are cut into four stretches of equal length, the last one perhaps shorter, and a
- * product with one vector walks through all four at once: of a matrix that comes from memory, not from a cache, four
- * streams arrive faster than one (Zen 3, pages of 4 KB: 21.6 GB/s against 13.8). A task is the same part of each. */
-enum { NB_STRETCHES = 4 };
+/* The groups of a matrix (packing.h) are divided into four sections of equal length; the last one may be shorter. A
+ * product with one vector reads all four at the same time: from memory, four streams arrive faster than one (Zen 3,
+ * pages of 4 KB: 21.6 GB/s against 13.8). A task is the same range of groups in each section. */
+enum { NB_SECTIONS = 4 };
 
-static inline uint32_t nb_stretch_groups(const nb_matrix *w) {
+static inline uint32_t nb_section_groups(const nb_matrix *w) {
     uint32_t groups = (w->rows + NB_GROUP - 1) / NB_GROUP;
-    return (groups + NB_STRETCHES - 1) / NB_STRETCHES;
+    return (groups + NB_SECTIONS - 1) / NB_SECTIONS;
 }
 
-/* First row of group i of stretch s; there may be none of that number. */
-static inline uint32_t nb_stretch_row(const nb_matrix *w, uint32_t s, uint32_t i) {
-    return (s * nb_stretch_groups(w) + i) * NB_GROUP;
+/* First row of group i of section s; it may lie past the matrix's end. */
+static inline uint32_t nb_section_row(const nb_matrix *w, uint32_t s, uint32_t i) {
+    return (s * nb_section_groups(w) + i) * NB_GROUP;
 }
 
-/* What a kernel is asked: the rows of groups [first, first + groups) of every stretch, times all tokens of x. */
+/* A kernel's task: the rows of groups [first, first + groups) of every section, times all tokens of x. */
 typedef struct nb_matmul_task {
     const nb_matrix *w;
     uint32_t first, groups;
@@ -29,7 +29,7 @@ typedef struct nb_matmul_task {
     float *scratch; /* [4, columns], for kernels that dequantize */
 } nb_matmul_task;
 
-enum { NB_TYPE_ANY = NB_TYPE_LIMIT }; /* of a kernel that takes every type */
+enum { NB_TYPE_ANY = NB_TYPE_LIMIT }; /* of a kernel for every type */
 
 typedef struct nb_matmul_kernel {
     const char *name; /* nb_matmul_<weight>_<activation>__<isa> */
@@ -38,8 +38,8 @@ typedef struct nb_matmul_kernel {
     void (*run)(const nb_matmul_task *task);
 } nb_matmul_kernel;
 
-/* Every kernel there is, the best last: declarations, the table, tests and benches all come from here. Those of 8-bit
- * activations want codes of 7 bits at most; Q5_1, which is rare, is left out for its size. */
+/* All kernels, the best last: declarations, the table, tests and benches are made from these lists. Kernels with 8-bit
+ * activations need codes of at most 7 bits; Q5_1, which is rare, has none to save code. */
 #define NB_MATMUL_Q8_TYPES(X, form, FORM, isa) \
     X(q4_0, Q4_0, form, FORM, isa)             \
     X(q4_1, Q4_1, form, FORM, isa)             \
@@ -62,7 +62,7 @@ typedef struct nb_matmul_kernel {
     X(any, ANY, f32, F32, scalar)         \
     NB_MATMUL_Q8_TYPES(X, q8, Q8, scalar) \
     NB_MATMUL_Q16_TYPES(X, q16, Q16, scalar)
-/* Of the two for any type a relaxed build takes the relaxed one; the native build tests both. */
+/* Of the two kernels for any type a relaxed build has only the relaxed one; the native build tests both. */
 #ifdef __wasm_relaxed_simd__
 #define NB_MATMUL_KERNELS_SIMD128(X) NB_MATMUL_Q16_TYPES(X, q16, Q16, simd128)
 #else
@@ -88,7 +88,7 @@ enum { NB_MATMUL_JOBS = 4 }; /* at most, at once */
  * scratch: [nb_pool_threads(pool), 4, columns]. */
 void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch);
 
-/* Kernels end a group with this: lanes of v -> out[token, row ... row+3], as far as rows exist. */
+/* Stores a group's results: lanes of v -> out[token, row ... row+3], as far as these rows exist. */
 #define NB_STORE_ROWS(task, token, row, v)                                       \
     do {                                                                         \
         float *nb_out = (task)->out + (size_t)(token) * (task)->w->rows + (row); \

@@ -1,6 +1,6 @@
-/* Any type times F32: four rows are dequantized at a time, then multiplied with all tokens, but that a lone token reads
- * floating point as it is. Correct for everything; types with a kernel of their own do better. Included once for each
- * instruction set. */
+/* Any type times F32. Four rows at a time are dequantized and multiplied with all tokens. For a single token, weights
+ * in floating point are read in place. This works for every type; kernels for one type are faster. Included once for
+ * each instruction set. */
 #include "matmul.h"
 #include "../base/simd.h"
 
@@ -35,7 +35,7 @@ static inline __attribute__((always_inline)) void float_tile(const nb_matmul_tas
     }
 }
 
-/* Four weights of a type that is floating point itself. */
+/* Four weights of a floating-point type. */
 static inline __attribute__((always_inline)) v128_t float_weights(const uint8_t *p, const uint32_t type, v128_t sign,
                                                                   v128_t unit) {
     return type == NB_TYPE_F32 ? wasm_v128_load(p)
@@ -43,29 +43,29 @@ static inline __attribute__((always_inline)) v128_t float_weights(const uint8_t 
                                : wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16);
 }
 
-/* One token, the weights in place: a row of each of the four stretches at a time. */
-static inline __attribute__((always_inline)) void float_lone(const nb_matmul_task *task, const uint32_t type) {
+/* One token, the weights read in place: a row of each of the four sections at a time. */
+static inline __attribute__((always_inline)) void float_gemv(const nb_matmul_task *task, const uint32_t type) {
     const nb_matrix *w = task->w;
     const uint32_t columns = w->columns, size = type == NB_TYPE_F32 ? 4 : 2;
     const v128_t sign = nb_held_constant(NB_F16_MASK), unit = nb_held_constant(NB_F16_UNIT);
     NB_LOOP
     for (uint32_t r = 0; r < NB_GROUP * task->groups; r++) {
-        const uint8_t *rows[NB_STRETCHES];
-        v128_t sums[NB_STRETCHES];
-        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-            uint32_t row = nb_stretch_row(w, s, task->first) + r;
+        const uint8_t *rows[NB_SECTIONS];
+        v128_t sums[NB_SECTIONS];
+        for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+            uint32_t row = nb_section_row(w, s, task->first) + r;
             rows[s] = w->data + (row < w->rows ? row : w->rows - 1) * w->group_bytes;
             sums[s] = wasm_f32x4_splat(0);
         }
         const float *x = task->x->x;
         NB_LOOP
         for (uint32_t k = columns / 4; k; k--, x += 4)
-            for (uint32_t s = 0; s < NB_STRETCHES; s++, rows[s - 1] += 4 * size)
+            for (uint32_t s = 0; s < NB_SECTIONS; s++, rows[s - 1] += 4 * size)
                 sums[s] = nb_madd(float_weights(rows[s], type, sign, unit), wasm_v128_load(x), sums[s]);
-        float out[NB_STRETCHES];
+        float out[NB_SECTIONS];
         wasm_v128_store(out, nb_sums_f32x4(sums[0], sums[1], sums[2], sums[3]));
-        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-            uint32_t row = nb_stretch_row(w, s, task->first) + r;
+        for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+            uint32_t row = nb_section_row(w, s, task->first) + r;
             if (row < w->rows)
                 task->out[row] = out[s];
         }
@@ -76,14 +76,14 @@ static void float_run(const nb_matmul_task *task) {
     uint32_t n = task->x->n, type = task->w->type;
     if (n == 1 && task->w->columns % 4 == 0)
         switch (type) {
-        case NB_TYPE_F32: float_lone(task, NB_TYPE_F32); return;
-        case NB_TYPE_F16: float_lone(task, NB_TYPE_F16); return;
-        case NB_TYPE_BF16: float_lone(task, NB_TYPE_BF16); return;
+        case NB_TYPE_F32: float_gemv(task, NB_TYPE_F32); return;
+        case NB_TYPE_F16: float_gemv(task, NB_TYPE_F16); return;
+        case NB_TYPE_BF16: float_gemv(task, NB_TYPE_BF16); return;
         default: break;
         }
     for (uint32_t i = 0; i < task->groups; i++)
-        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-            uint32_t row = nb_stretch_row(task->w, s, task->first + i), t = 0;
+        for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+            uint32_t row = nb_section_row(task->w, s, task->first + i), t = 0;
             if (row >= task->w->rows)
                 continue;
             for (uint32_t r = 0; r < NB_GROUP && row + r < task->w->rows; r++)

@@ -11,18 +11,18 @@ void nb_matmul_any_f32__relaxed(const nb_matmul_task *task) {
     float_run(task);
 }
 
-/* Dots of columns 16n + 4j ... that a 16-bit lane can sum: each brings two products of at most (2^bits - 1) * 127, and
- * all together must stay below 32768. A tile has eight for each lane, four of them of either n. */
+/* How many dot products a 16-bit lane can sum up. Each is two products of at most (2^bits - 1) * 127, and the sum must
+ * stay below 32768. A tile has eight for each lane: four of columns 0 ... 15, four of columns 16 ... 31. */
 INLINE uint32_t dots_that_fit(const uint32_t bits) {
     return bits <= 4 ? 8 : bits == 5 ? 4 : 2;
 }
 
-/* A running sum: 16-bit lanes that are widened when they might overflow, or when their scale ends. */
+/* A running sum: 16-bit lanes are widened before they might overflow, and where the columns of their scale end. */
 typedef struct running {
     v128_t narrow[2], wide[2]; /* of columns 0 ... 15 and 16 ... 31; both in [0] where that is allowed */
 } running;
 
-/* j-th of four steps: q: codes (codes_of), a, b: splatted activations */
+/* The j-th of four parts of a tile. q: codes (codes_of); a, b: splatted activations. */
 INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v128_t *q, v128_t a, v128_t b) {
     const uint32_t fit = dots_that_fit(nb_layout_of(type).bits);
     const bool apart = nb_layout_of(type).columns == 16, split = apart || fit < 8,
@@ -42,7 +42,7 @@ INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v1
     }
 }
 
-/* Four rows times the panel of four tokens that starts at token t. A tile's codes are taken out once, then each token's
+/* Four rows times the panel of four tokens that starts at token t. A tile's codes are unpacked once, then each token's
  * activations are read and splatted. */
 INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
     enum { T = NB_PANEL };
@@ -78,10 +78,11 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* The tiles' codes of columns 4j ... and 16 further times splatted activations. */
-INLINE void step(const uint32_t type, running *r, const uint8_t *const *w, const uint32_t j, v128_t a, v128_t b,
-                 constants c) {
-    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+/* Adds the products of columns 4j ... 4j+3 of the four tiles with a, and of those 16 further with b: splatted
+ * activations. */
+INLINE void multiply_columns(const uint32_t type, running *r, const uint8_t *const *w, const uint32_t j, v128_t a,
+                             v128_t b, constants c) {
+    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
         v128_t q[2];
         codes_of(type, w[s] + nb_layout_of(type).scales, j, c, q);
         add_dots(type, &r[s], j, q, a, b);
@@ -92,24 +93,24 @@ INLINE void step(const uint32_t type, running *r, const uint8_t *const *w, const
 INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
                            constants c) {
     v128_t a = wasm_v128_load(x + 16), z = wasm_v128_load(x + 32);
-    running r[NB_STRETCHES];
-    step(type, r, w, 0, nb_lane_splat(a, 0), nb_lane_splat(z, 0), c);
-    step(type, r, w, 1, nb_lane_splat(a, 1), nb_lane_splat(z, 1), c);
-    step(type, r, w, 2, nb_lane_splat(a, 2), nb_lane_splat(z, 2), c);
-    step(type, r, w, 3, nb_lane_splat(a, 3), nb_lane_splat(z, 3), c);
-    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+    running r[NB_SECTIONS];
+    multiply_columns(type, r, w, 0, nb_lane_splat(a, 0), nb_lane_splat(z, 0), c);
+    multiply_columns(type, r, w, 1, nb_lane_splat(a, 1), nb_lane_splat(z, 1), c);
+    multiply_columns(type, r, w, 2, nb_lane_splat(a, 2), nb_lane_splat(z, 2), c);
+    multiply_columns(type, r, w, 3, nb_lane_splat(a, 3), nb_lane_splat(z, 3), c);
+    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
         sums[s][0] = r[s].wide[0];
         sums[s][1] = r[s].wide[1];
     }
 }
 
-INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
-    multiply_lone(task, i, t, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
+INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
+    multiply_token(task, i, t, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                               \
     void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
-        run_tiles(task, NB_TYPE_##TYPE, panel, lone);                       \
+        run_tiles(task, NB_TYPE_##TYPE, panel, one_token);                  \
     }
 NB_MATMUL_Q8_TYPES(KERNEL, q8, Q8, relaxed)
 

@@ -1,4 +1,5 @@
-/* The reference kernels: one product at a time, straight from the layouts' definitions. They stay for ever. */
+/* The reference kernels: one product at a time, straight from the layouts' definitions. Tests compare all others with
+ * them. */
 #include "../base/numbers.h"
 #include "matmul.h"
 #include "../types/traits.h"
@@ -48,9 +49,9 @@ static double dot_float(const nb_activations *x, const float *w, uint32_t t) {
 }
 
 static void run(const nb_matmul_task *task, nb_form form) {
-    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-        uint32_t from = nb_stretch_row(task->w, s, task->first),
-                 to = nb_stretch_row(task->w, s, task->first + task->groups);
+    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+        uint32_t from = nb_section_row(task->w, s, task->first),
+                 to = nb_section_row(task->w, s, task->first + task->groups);
         for (uint32_t row = from; row < to && row < task->w->rows; row++) {
             nb_matrix_row(task->w, row, task->scratch);
             for (uint32_t t = 0; t < task->x->n; t++)

@@ -1,5 +1,5 @@
-/* Plain SIMD128: codes widened to 16 bits, products summed in pairs by i32x4.dot_i16x8_s. Sums within
- * a scale are exact; a relaxed build adds them up by its own multiply-add. */
+/* Plain SIMD128: codes are widened to 16 bits, and i32x4.dot_i16x8_s adds their products in pairs. Sums within a scale
+ * are exact; a relaxed build adds these up by its own multiply-add. */
 #include "matmul_tiles.h"
 
 #ifndef __wasm_relaxed_simd__
@@ -14,7 +14,7 @@ void nb_matmul_any_f32__simd128(const nb_matmul_task *task) {
  * of 16 columns further. */
 INLINE void words_of(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, v128_t *out) {
     const nb_layout l = nb_layout_of(type);
-    if (l.numbers) { /* of two bytes each */
+    if (l.float_codebook) { /* of two bytes each */
         v128_t both = wasm_v128_load(codes + 16 * j);
         for (uint32_t n = 0; n < 2; n++) {
             v128_t code = n ? moved(both, 4, 0, c.half) : wasm_v128_and(both, c.half);
@@ -92,13 +92,13 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* sums += products of the tiles' j-th words with splatted activations: a0 and a1 of columns 4j, 4j+2 and 4j+1, 4j+3, b0
- * and b1 of those 16 further. */
-INLINE void step(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint32_t j, v128_t a0, v128_t a1,
-                 v128_t b0, v128_t b1, constants c) {
+/* Adds the products of columns 4j ... 4j+3 of the four tiles, and of those 16 further, with splatted activations: a0 of
+ * columns 4j and 4j+2, a1 of 4j+1 and 4j+3; b0 and b1 likewise, 16 further. */
+INLINE void multiply_columns(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint32_t j,
+                             v128_t a0, v128_t a1, v128_t b0, v128_t b1, constants c) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t second = l.columns == 16;
-    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
         v128_t q[4];
         words_of(type, w[s] + l.scales, j, c, q);
         sums[s][0] = wasm_i32x4_add(sums[s][0], wasm_i32x4_dot_i16x8(q[0], a0));
@@ -113,23 +113,23 @@ INLINE void step(const uint32_t type, v128_t sums[][2], const uint8_t *const *w,
 
 INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
                            constants c) {
-    for (uint32_t s = 0; s < NB_STRETCHES; s++)
+    for (uint32_t s = 0; s < NB_SECTIONS; s++)
         sums[s][0] = sums[s][1] = wasm_i32x4_splat(0);
     for (uint32_t h = 0; h < 2; h++) {
         v128_t a = wasm_v128_load(x + 16 + 16 * h), z = wasm_v128_load(x + 48 + 16 * h);
-        step(type, sums, w, 2 * h, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(z, 0), nb_lane_splat(z, 1),
-             c);
-        step(type, sums, w, 2 * h + 1, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(z, 2),
-             nb_lane_splat(z, 3), c);
+        multiply_columns(type, sums, w, 2 * h, nb_lane_splat(a, 0), nb_lane_splat(a, 1), nb_lane_splat(z, 0),
+                         nb_lane_splat(z, 1), c);
+        multiply_columns(type, sums, w, 2 * h + 1, nb_lane_splat(a, 2), nb_lane_splat(a, 3), nb_lane_splat(z, 2),
+                         nb_lane_splat(z, 3), c);
     }
 }
 
-INLINE void lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
-    multiply_lone(task, i, t, type, NB_FORM_Q16, 16 + 64, multiply_tiles);
+INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
+    multiply_token(task, i, t, type, NB_FORM_Q16, 16 + 64, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                               \
     void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
-        run_tiles(task, NB_TYPE_##TYPE, panel, lone);                       \
+        run_tiles(task, NB_TYPE_##TYPE, panel, one_token);                  \
     }
 NB_MATMUL_Q16_TYPES(KERNEL, q16, Q16, simd128)

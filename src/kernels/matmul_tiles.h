@@ -1,19 +1,19 @@
-/* What the kernels for packed types share (packing.h has the layout): taking codes and scales out of a tile, and the
- * walk through rows and tokens. `type` is a constant wherever it is passed, so that each kernel is compiled for its
- * type alone. Included once for each instruction set. */
+/* What the kernels for packed types share (packing.h has the layout): unpacking codes and scales of a tile, and the
+ * loops over rows and tokens. `type` is a constant wherever it is passed, so that each kernel is compiled for one type.
+ * Included once for each instruction set. */
 #include "matmul.h"
 #include "../base/simd.h"
 
-/* What stays in registers throughout. */
+/* Constants that stay in registers. */
 typedef struct constants {
     v128_t half, pair, bit; /* masks of a byte vector's fields */
-    v128_t word;            /* of a 16-bit lane's first column */
-    v128_t sign, unit;      /* for halves */
-    v128_t codebook;        /* its entries plus zero; of numbers, their low bytes, and */
-    v128_t high;            /* their high ones */
+    v128_t word;            /* mask of a 16-bit lane's first column */
+    v128_t sign, unit;      /* for binary16 */
+    v128_t codebook;        /* its numbers plus zero; of a float codebook the low bytes of its rounded numbers, and */
+    v128_t high;            /* their high bytes */
 } constants;
 
-/* The numbers of NF4 and FP4 in units of 1 / NB_NUMBER_UNITS, byte by byte. */
+/* The numbers of NF4 and FP4, rounded to multiples of 1 / NB_NUMBER_UNITS: their low and their high bytes. */
 #define UNITS(x) ((int)((x) * NB_NUMBER_UNITS + ((x) < 0 ? -0.5f : 0.5f)))
 #define LOW(x) (uint8_t)(UNITS(x) & 255),
 #define HIGH(x) (uint8_t)(UNITS(x) >> 8 & 255),
@@ -30,7 +30,7 @@ INLINE constants held_constants(const uint32_t type) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t bits = l.bits;
     v128_t codebook = {0}, high = {0};
-    if (l.numbers) {
+    if (l.float_codebook) {
         codebook = wasm_v128_load(number_bytes[type == NB_TYPE_FP4][0]);
         high = wasm_v128_load(number_bytes[type == NB_TYPE_FP4][1]);
         nb_pin(codebook);
@@ -44,7 +44,7 @@ INLINE constants held_constants(const uint32_t type) {
         .half = nb_held_constant(bytes_of(15)),
         .pair = nb_held_constant(bytes_of(3u << (bits & 4))),
         .bit = nb_held_constant(bytes_of(1u << (bits & 6))),
-        .word = nb_held_constant(bits == 4 && !l.codebook && !l.numbers ? 0x000f000f : 0x00ff00ff),
+        .word = nb_held_constant(bits == 4 && !l.codebook && !l.float_codebook ? 0x000f000f : 0x00ff00ff),
         .sign = nb_held_constant(NB_F16_MASK),
         .unit = nb_held_constant(NB_F16_UNIT),
         .codebook = codebook,
@@ -52,7 +52,7 @@ INLINE constants held_constants(const uint32_t type) {
     };
 }
 
-/* Each byte's bits from `from` on moved to `to`; the mask says how many. */
+/* Each byte's bits from bit `from` on, moved to bit `to`; the mask says how many. */
 INLINE v128_t moved(v128_t v, const uint32_t from, const uint32_t to, v128_t mask) {
     if (from != to)
         v = from > to ? wasm_u16x8_shr(v, from - to) : wasm_i16x8_shl(v, to - from);
@@ -86,7 +86,7 @@ INLINE void codes_of(const uint32_t type, const uint8_t *codes, const uint32_t j
         out[n] = nb_lookup(c.codebook, out[n]);
 }
 
-/* Of what w = ds code + m consists: for a tile, of the columns 16n ... 16n+15 (n = 0 for all, if a scale serves 32). */
+/* w = ds[n] code + m[n] in columns 16n ... 16n+15 of a tile, lanes = rows; n = 0 for all if a scale serves 32. */
 typedef struct scales {
     v128_t ds[2], m[2];
 } scales;
@@ -95,10 +95,9 @@ INLINE bool has_offset(const uint32_t type) { /* is there an m? */
     return nb_layout_of(type).minimum || nb_layout_of(type).zero;
 }
 
-/* The halves d[4] and, negated, m[4] that begin a K type's 256 columns; of NF4 and FP4, d[4] in their numbers'
- * units. */
+/* Loads d[4] and the negated m[4] that precede a K type's 256 columns; for NF4 and FP4, d[4] / NB_NUMBER_UNITS. */
 INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v128_t *d, v128_t *m) {
-    if (nb_layout_of(type).numbers) {
+    if (nb_layout_of(type).float_codebook) {
         *d = wasm_f32x4_mul(wasm_v128_load(head), wasm_f32x4_splat(1.0f / NB_NUMBER_UNITS));
         return;
     }
@@ -107,11 +106,11 @@ INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v12
         *m = wasm_f32x4_neg(nb_load_f16x4_with(head + 8, c.sign, c.unit));
 }
 
-/* d, m: what load_head gave, for a K type. */
+/* d, m: from load_head, if the type has a head. */
 INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v128_t m, constants c) {
     const nb_layout l = nb_layout_of(type);
     scales out = {0};
-    if (l.numbers) {
+    if (l.float_codebook) {
         out.ds[0] = out.ds[1] = d;
         return out;
     }
@@ -153,7 +152,7 @@ INLINE v128_t scaled(const uint32_t type, v128_t out, const v128_t *sums, scales
     v128_t d = wasm_v128_load32_splat(x + 4 * i);
     for (uint32_t n = 0; n < parts; n++) {
         out = nb_madd(wasm_f32x4_convert_i32x4(sums[n]), wasm_f32x4_mul(s.ds[n], d), out);
-        if (has_offset(type)) /* s of all columns, or of sixteen */
+        if (has_offset(type)) /* the panel's s of all columns, or of sixteen */
             out = nb_madd(s.m[n], wasm_v128_load32_splat(x + 4 * ((parts == 1 ? 1 : 2 + n) * T + i)), out);
     }
     return out;
@@ -161,69 +160,68 @@ INLINE v128_t scaled(const uint32_t type, v128_t out, const v128_t *sums, scales
 
 /* A group times a panel: out[t ... t+3][row ... row+3]. */
 typedef void (*panel_function)(const nb_matmul_task *task, uint32_t row, uint32_t t, uint32_t type);
-/* One token times the i-th group of each stretch. */
-typedef void (*lone_function)(const nb_matmul_task *task, uint32_t i, uint32_t t, uint32_t type);
+/* One token times the i-th group of each section. */
+typedef void (*token_function)(const nb_matmul_task *task, uint32_t i, uint32_t t, uint32_t type);
 
-/* Tokens outside, groups inside: a panel and the groups both stay in the first-level cache. */
+/* The outer loop is over tokens, the inner one over groups: a panel and the groups both stay in the L1 cache. */
 INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const panel_function panel,
-                      const lone_function lone) {
+                      const token_function one_token) {
     uint32_t n = task->x->n, whole = n / NB_PANEL * NB_PANEL;
-    for (uint32_t s = 0; s < NB_STRETCHES && whole; s++) {
-        uint32_t from = nb_stretch_row(task->w, s, task->first),
-                 to = nb_stretch_row(task->w, s, task->first + task->groups);
+    for (uint32_t s = 0; s < NB_SECTIONS && whole; s++) {
+        uint32_t from = nb_section_row(task->w, s, task->first),
+                 to = nb_section_row(task->w, s, task->first + task->groups);
         for (uint32_t t = 0; t < whole; t += NB_PANEL)
             for (uint32_t row = from; row < to && row < task->w->rows; row += NB_GROUP)
                 panel(task, row, t, type);
     }
     for (uint32_t t = whole; t < n; t++)
         for (uint32_t i = 0; i < task->groups; i++)
-            lone(task, task->first + i, t, type);
+            one_token(task, task->first + i, t, type);
 }
 
-/* The i-th groups of the four stretches. Where the last stretch is shorter its last group stands in, and the result is
- * not stored. */
+/* The i-th groups of the four sections. If the last section is shorter, the matrix's last group takes that place, and
+ * its result is not stored. */
 INLINE void find_groups(const nb_matrix *w, uint32_t i, const uint8_t **groups) {
-    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-        uint32_t row = nb_stretch_row(w, s, i);
+    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+        uint32_t row = nb_section_row(w, s, i);
         groups[s] = w->data + (row < w->rows ? row : w->rows - 1) / NB_GROUP * w->group_bytes;
     }
 }
 
 INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, const v128_t *out) {
-    for (uint32_t s = 0; s < NB_STRETCHES; s++) {
-        uint32_t row = nb_stretch_row(task->w, s, i);
+    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+        uint32_t row = nb_section_row(task->w, s, i);
         if (row < task->w->rows)
             NB_STORE_ROWS(task, t, row, out[s]);
     }
 }
 
-/* sums[stretch] = products of the tiles' codes at w[stretch] with a token's block of a panel, columns as in
- * `scaled`. */
+/* sums[s] = products of the codes of the tile at w[s] with a token's block of a panel, columns as in `scaled`. */
 typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
                                constants c);
 
-/* The i-th group of each stretch times one token, whose panel has blocks of so many bytes: the four tiles share the
- * splatting. */
-INLINE void multiply_lone(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type, const nb_form form,
-                          const uint32_t block_bytes, const tiles_function multiply_tiles) {
+/* The i-th group of each section times one token, whose panel has blocks of so many bytes: activations are splatted
+ * once for four tiles. */
+INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type, const nb_form form,
+                           const uint32_t block_bytes, const tiles_function multiply_tiles) {
     const nb_layout l = nb_layout_of(type);
     const constants c = held_constants(type);
-    const uint8_t *w[NB_STRETCHES], *x = nb_activations_panel(task->x, form, t);
-    v128_t out[NB_STRETCHES], d[NB_STRETCHES], m[NB_STRETCHES];
+    const uint8_t *w[NB_SECTIONS], *x = nb_activations_panel(task->x, form, t);
+    v128_t out[NB_SECTIONS], d[NB_SECTIONS], m[NB_SECTIONS];
     find_groups(task->w, i, w);
-    for (uint32_t s = 0; s < NB_STRETCHES; s++)
+    for (uint32_t s = 0; s < NB_SECTIONS; s++)
         out[s] = d[s] = m[s] = wasm_f32x4_splat(0);
     for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
-        for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+        for (uint32_t s = 0; s < NB_SECTIONS; s++) {
             if (l.tiles > 1)
                 load_head(type, w[s], c, &d[s], &m[s]);
             w[s] += nb_layout_head(l);
         }
         NB_LOOP
         for (uint32_t b = l.tiles; b; b--, x += block_bytes) {
-            v128_t sums[NB_STRETCHES][2];
+            v128_t sums[NB_SECTIONS][2];
             multiply_tiles(type, sums, w, x, c);
-            for (uint32_t s = 0; s < NB_STRETCHES; s++) {
+            for (uint32_t s = 0; s < NB_SECTIONS; s++) {
                 scales of = load_scales(type, w[s], d[s], m[s], c);
                 out[s] = scaled(type, out[s], sums[s], of, x, 0, 1);
                 w[s] += nb_layout_tile(l);

@@ -65,8 +65,8 @@ __attribute__((noinline)) void nb_gelu_multiply(float *gate, const float *up, si
         gate[i] = wasm_f32x4_extract_lane(gelu(wasm_f32x4_splat(gate[i]), &c), 0) * up[i];
 }
 
-/* Not where every nanosecond counts: the instructions are many. */
-static __attribute__((noinline)) v128_t exp_apart(v128_t x) {
+/* Not inlined, to save code: for use where speed hardly matters. */
+static __attribute__((noinline)) v128_t exp_f32x4(v128_t x) {
     const nb_exp_constants c = nb_exp_held();
     return nb_exp_f32x4(x, &c);
 }
@@ -79,14 +79,14 @@ static v128_t gelu_exact(v128_t x) {
     p = nb_madd(p, t, wasm_f32x4_splat(1.421413741f));
     p = nb_madd(p, t, wasm_f32x4_splat(-0.284496736f));
     p = nb_madd(p, t, wasm_f32x4_splat(0.254829592f));
-    p = wasm_f32x4_mul(wasm_f32x4_mul(p, t), exp_apart(wasm_f32x4_neg(wasm_f32x4_mul(u, u)))); /* 1 - erf(u) */
+    p = wasm_f32x4_mul(wasm_f32x4_mul(p, t), exp_f32x4(wasm_f32x4_neg(wasm_f32x4_mul(u, u)))); /* 1 - erf(u) */
     p = wasm_f32x4_mul(p, wasm_f32x4_splat(0.5f));                                             /* Φ(-|x|) */
     return wasm_f32x4_mul(x, wasm_v128_bitselect(wasm_f32x4_sub(one, p), p, wasm_f32x4_gt(x, wasm_f32x4_splat(0))));
 }
 
 /* cap tanh(x / cap) = cap - 2 cap / (e^(2 x / cap) + 1) */
 static v128_t capped(v128_t x, float cap) {
-    v128_t power = exp_apart(wasm_f32x4_mul(x, wasm_f32x4_splat(2 / cap)));
+    v128_t power = exp_f32x4(wasm_f32x4_mul(x, wasm_f32x4_splat(2 / cap)));
     v128_t less = wasm_f32x4_div(wasm_f32x4_splat(2 * cap), wasm_f32x4_add(power, wasm_f32x4_splat(1)));
     return wasm_f32x4_sub(wasm_f32x4_splat(cap), less);
 }
@@ -162,7 +162,7 @@ uint32_t nb_find_above(const float *x, uint32_t from, uint32_t n, float level) {
     v128_t limit = wasm_f32x4_splat(level);
     uint32_t i = from;
     for (; i + 16 <= n; i += 16) {
-        v128_t top = limit; /* by pmax, which never takes NaN: of comparisons LLVM makes relaxed maxima, which may */
+        v128_t top = limit; /* pmax never lets NaN in; comparisons would become relaxed maxima, which may */
         for (uint32_t j = 0; j < 16; j += 4)
             top = wasm_f32x4_pmax(top, wasm_v128_load(x + i + j));
         if (wasm_v128_any_true(wasm_f32x4_gt(top, limit)))
@@ -185,12 +185,12 @@ uint32_t nb_argmax(const float *x, uint32_t n) {
 }
 
 double nb_log_sum_exp(const float *x, uint32_t n) {
-    enum { STRETCH = 256 };
+    enum { BLOCK = 256 };
     const nb_exp_constants c = nb_exp_held();
     float most = x[nb_argmax(x, n)];
     double sum = 0;
-    for (uint32_t from = 0; from < n; from += STRETCH) {
-        uint32_t end = NB_MIN(n, from + STRETCH), i = from;
+    for (uint32_t from = 0; from < n; from += BLOCK) {
+        uint32_t end = NB_MIN(n, from + BLOCK), i = from;
         v128_t lanes = wasm_f32x4_splat(0);
         for (; i + 4 <= end; i += 4)
             lanes =

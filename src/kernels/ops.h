@@ -5,7 +5,7 @@
 
 #include "../base/simd.h"
 
-/* What e^x is computed with, for a loop to hold (nb_held_constant says why). */
+/* Constants of e^x, for a loop to keep in registers (nb_held_constant says why). */
 typedef struct nb_exp_constants {
     v128_t least, most, log2_e, magic, ln2_high, ln2_low, one, p[6];
 } nb_exp_constants;
@@ -31,12 +31,12 @@ static inline nb_exp_constants nb_exp_held(void) {
     };
 }
 
-/* e^x in four lanes: |relative error| <= 2e-7 for -87 <= x <= 88; below, 0 ... 1.2e-38; above, at most 1.7e38; of
- * NaN, NaN. x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (remainder 5e-9). Of
- * numbers as large as `magic` the last bit counts ones: adding it rounds, and leaves n + 127, which is the exponent
- * of 2^n, in the low bits. */
+/* e^x in four lanes: |relative error| <= 2e-7 for -87 <= x <= 88; below, 0 ... 1.2e-38; above, at most 1.7e38; NaN for
+ * NaN. x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7 (remainder 5e-9). In numbers as
+ * large as `magic` the last bit means 1. So adding magic rounds, and leaves n + 127, the exponent of 2^n, in the low
+ * bits. */
 static inline v128_t nb_exp_f32x4(v128_t x, const nb_exp_constants *c) {
-    x = wasm_f32x4_pmin(wasm_f32x4_pmax(x, c->least), c->most); /* the other way round NaN would become a number */
+    x = wasm_f32x4_pmin(wasm_f32x4_pmax(x, c->least), c->most); /* with operands swapped, NaN would become a number */
     v128_t shifted = nb_madd(x, c->log2_e, c->magic), n = wasm_f32x4_sub(shifted, c->magic);
     /* ln 2 in two parts, the first with so few bits that n times it is exact (Cody and Waite 1980) */
     v128_t r = nb_madd(n, c->ln2_low, nb_madd(n, c->ln2_high, x));
@@ -81,7 +81,7 @@ void nb_cap(float *x, float cap, size_t n);
  * Interleaved: elements 2i and 2i+1 are a pair; else i and i + pairs are (Su et al. 2021, section 3.4.2). */
 void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pairs, bool interleaved);
 
-/* The first of x[from] ... x[n - 1] that is above the level; n if none is. NaN never is. */
+/* The index of the first of x[from] ... x[n - 1] that is above the level; n if none is. NaN is never above. */
 uint32_t nb_find_above(const float *x, uint32_t from, uint32_t n, float level);
 
 /* ln(e^x[0] + ... + e^x[n - 1]), n > 0. |error| <= 5e-6, whatever n is: lanes add 64 numbers each in F32, the rest
@@ -94,7 +94,7 @@ void nb_add_squares(double *sums, const float *x, size_t n);
 /* sums += |x|, largest = max(largest, |x|). [n] each. */
 void nb_add_magnitudes(double *sums, float *largest, const float *x, size_t n);
 
-/* Where the largest of x[n] stands, the first of equal ones. NaN never is; 0 where there is nothing else. */
+/* The index of the largest of x[n], the first of equal ones. NaN is skipped; 0 if there is nothing else. */
 uint32_t nb_argmax(const float *x, uint32_t n);
 
 #endif

@@ -22,17 +22,17 @@ uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns) {
     return (rows + group - 1) / group * nb_group_bytes(type, columns);
 }
 
-nb_matrix nb_matrix_part(const nb_matrix *m, uint32_t first, uint32_t rows) {
-    nb_matrix part = *m;
-    part.rows = rows;
-    part.first += first;
-    if (part.data) /* of a model that is only tried there are no weights */
-        part.data += (size_t)(first / nb_group_rows(m->type)) * m->group_bytes;
+nb_matrix nb_matrix_view(const nb_matrix *m, uint32_t first, uint32_t rows) {
+    nb_matrix view = *m;
+    view.rows = rows;
+    view.first += first;
+    if (view.data) /* NULL in a model that is only tried (nb_model_try) */
+        view.data += (size_t)(first / nb_group_rows(m->type)) * m->group_bytes;
     if (m->n_scales > 1) { /* an expert */
-        part.scales += first / (m->rows / m->n_scales);
-        part.n_scales = 1;
+        view.scales += first / (m->rows / m->n_scales);
+        view.n_scales = 1;
     }
-    return part;
+    return view;
 }
 
 /* ---- packing ------------------------------------------------------------------------------------------------ */
@@ -45,8 +45,8 @@ INLINE v128_t spread(const uint8_t *bits) {
     return wasm_v128_and(wasm_i8x16_eq(wasm_v128_and(both, mask), mask), wasm_i8x16_splat(1));
 }
 
-/* Each byte's bits [from, from + n) moved to `to`. By 16-bit shifts, for x86 has none of bytes: what comes from the
- * neighbour is masked away. */
+/* Each byte's bits [from, from + n), moved to bit `to`. By shifts of 16-bit lanes, as x86 has none of bytes; the
+ * neighbour's bits are masked away. */
 INLINE v128_t moved(v128_t v, uint32_t from, uint32_t n, uint32_t to) {
     v = from > to ? wasm_u16x8_shr(v, from - to) : wasm_i16x8_shl(v, to - from);
     return wasm_v128_and(v, wasm_i8x16_splat((int8_t)(((1 << n) - 1) << to)));
@@ -56,8 +56,8 @@ INLINE v128_t field(const uint8_t *bytes, uint32_t from, uint32_t n, uint32_t to
     return moved(wasm_v128_load(bytes), from, n, to);
 }
 
-/* The codes of columns 16n ... 16n+15 of the tile-th 32 of a block of the file: types.h has where they are. Not for
- * types that have pairs_at. */
+/* The codes of columns 16n ... 16n+15 of a tile, which is the tile-th 32 columns of a block of the file (types.h has
+ * its layout). Not for types that have pairs_at. */
 INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile, uint32_t n) {
     uint32_t half = tile / 4, r = tile % 4;
     switch (type) {
@@ -92,8 +92,8 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
     }
 }
 
-/* Where the tile-th 16 bytes of a block are whose halves pair columns i and i + 16, as the layout's do: they need no
- * taking apart. 0: the type has none. */
+/* Offset in a block of the tile's 16 bytes, if their low and high halves are columns i and i + 16 as in the packed
+ * layout: they need no unpacking. 0: for other types. */
 INLINE size_t pairs_at(const uint32_t type, uint32_t tile) {
     switch (type) {
     case NB_TYPE_Q4_0: return offsetof(nb_block_q4_0, q);
@@ -115,7 +115,8 @@ INLINE void transpose(v128_t *v) {
 }
 
 /* Codes, columns 0 ... 15 and 16 ... 31 of four rows each -> a tile's bit, pair and half, or whole. One function for
- * any number of bits: one for each would be quicker, and 3 KB larger; 2 G weights/s outrun whatever brings them. */
+ * any number of bits: one for each would be faster, but 3 KB larger, and no disk or network delivers more than the 2 G
+ * weights/s of this one. */
 static __attribute__((noinline)) void place_codes(uint8_t *out, v128_t *first, v128_t *second, uint32_t bits) {
     transpose(first);
     transpose(second);
@@ -150,7 +151,7 @@ INLINE size_t d_at(const uint32_t type) {
 
 /* What scales all of a block, d and m of the four rows. */
 INLINE void place_d(const uint32_t type, uint8_t *out, const uint8_t *const *blocks, bool minimum) {
-    const size_t at = d_at(type), size = nb_layout_of(type).numbers ? sizeof(float) : 2;
+    const size_t at = d_at(type), size = nb_layout_of(type).float_codebook ? sizeof(float) : 2;
     for (uint32_t r = 0; r < NB_GROUP; r++) {
         memcpy(out + size * r, blocks[r] + at, size);
         if (minimum)
@@ -180,7 +181,7 @@ INLINE void place_scales(const uint32_t type, uint8_t *out, const uint8_t *block
         break;
     }
     case NB_TYPE_Q4_K:
-    case NB_TYPE_Q5_K: /* at the same place */
+    case NB_TYPE_Q5_K: /* at the same offset */
         out[r] = (uint8_t)nb_q4_k_scale(block + offsetof(nb_block_q4_k, scales), tile);
         out[4 + r] = (uint8_t)nb_q4_k_minimum(block + offsetof(nb_block_q4_k, scales), tile);
         break;
@@ -225,7 +226,7 @@ void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
     size_t block_bytes = traits->block_bytes, row_bytes = m->columns / traits->block_weights * block_bytes;
     uint8_t *group = m->data + first / nb_group_rows(m->type) * m->group_bytes;
     const uint8_t *each[NB_GROUP];
-    for (uint32_t r = 0; r < NB_GROUP; r++) /* no kernel gives the products of rows that do not exist: any will do */
+    for (uint32_t r = 0; r < NB_GROUP; r++) /* past the end, the last row again: kernels do not store its products */
         each[r] = rows + NB_MIN(r, m->rows - 1 - first) * row_bytes;
     if (!nb_layout_of(m->type).bits) {
         memcpy(group, rows, row_bytes);
@@ -279,7 +280,7 @@ void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
     uint32_t r = row % NB_GROUP;
     for (uint32_t b = 0; b < m->columns / (32 * l.tiles); b++) {
         float d;
-        if (l.numbers)
+        if (l.float_codebook)
             memcpy(&d, at + 4 * r, sizeof d);
         else
             d = half_at(at, r);
@@ -288,8 +289,8 @@ void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
         for (uint32_t tile = 0; tile < l.tiles; tile++, at += nb_layout_tile(l))
             for (uint32_t i = 0; i < 32; i++) {
                 int32_t q = code_of(l, at + l.scales, r, i);
-                if (l.numbers) {
-                    *out++ = l.numbers[q] * d;
+                if (l.float_codebook) {
+                    *out++ = l.float_codebook[q] * d;
                     continue;
                 }
                 float code = (float)(l.codebook ? l.codebook[q] : q - l.zero), s, z;

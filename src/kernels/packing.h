@@ -1,29 +1,47 @@
-/* How weights lie in memory once loaded. Types without a kernel of their own keep the file's rows. The others are
- * interleaved by groups of four rows, so that a vector register holds the same columns of four rows and its lanes
- * sum up to four outputs without ever being added across. A group is read strictly in order; for each 32 columns it
- * has a tile:
+/* How weights lie in memory once loaded. Types without a kernel of their own keep the file's rows. The others
+ * interleave groups of four rows, so that a vector holds the same columns of four rows, and its lanes add up to four
+ * outputs without horizontal sums. A group is read strictly in order. It has one tile for each 32 columns, and types
+ * with a scale for several tiles have a head before these. As an example, 256 columns of Q4_K, rows a, b, c, d:
  *
- *     half d[4]; half m[4] (with a minimum)                       plain types: what scales the tile
- *     uint8_t s[4], z[4] | int8_t s[2][4] | uint8_t sz[2][4]      K types: Q4_K, Q5_K | Q3_K, Q6_K | Q2_K
- *     int8_t s[4]                                                 IQ4_XS, which counts as a K type
- *     nothing                                                     NF4 and FP4
- *     uint8_t bit[16]                                             3 and 5 bits
- *     uint8_t pair[2][16]                                         2, 3 and 6 bits
- *     uint8_t half[4][4 rows][4]                                  4, 5 and 6 bits
- *     uint8_t whole[8][4 rows][4]                                 8 bits
+ *     byte 0           8           16                  88                        520
+ *          +-----------+-----------+-------------------+-------------------+-----+-------------------+
+ *          | d: a b c d| m: a b c d| tile 0            | tile 1            | ... | tile 7            |
+ *          +-----------+-----------+-------------------+-------------------+-----+-------------------+
+ *            head: binary16          columns 0 ... 31    columns 32 ... 63         columns 224 ... 255
  *
- * and the K types begin each 256 columns with half d[4], half m[4] (with a minimum) of the four rows, NF4 and FP4
- * each 64 with float d[4]. s and z are the scale and the minimum of 32 columns, or of 16; those of fewer bits are
- * taken out of the file's packing.
+ *     tile 0           4           8         24        40        56        72
+ *          +-----------+-----------+---------+---------+---------+---------+
+ *          | s: a b c d| z: a b c d| half[0] | half[1] | half[2] | half[3] |
+ *          +-----------+-----------+---------+---------+---------+---------+
  *
- * A weight's code is an unsigned number of `bits` bits (of Q8_0 the file's number plus 128). Let v[2j] be the 16
- * codes [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. The low four bits of
- * v[2j] are the low halves of half[j], those of v[2j+1] the high ones. Above them (or, in types of less than four
- * bits, from bit 0 on) two bits of v[i] are bits 2 (i % 4) and up of pair[i / 4], and above these one bit is bit i
- * of bit[]. v[i] of 8 bits is whole[i]. With a codebook, the code is the place of a number in that.
+ *     half[j]           0         1         2         3         4               15
+ *          +-----------+---------+---------+---------+---------+---------+-----+---------+
+ *          | low bits  | a 4j    | a 4j+1  | a 4j+2  | a 4j+3  | b 4j    | ... | d 4j+3  |   row, column of the tile
+ *          | high bits | a 4j+16 | a 4j+17 | a 4j+18 | a 4j+19 | b 4j+16 | ... | d 4j+19 |
+ *          +-----------+---------+---------+---------+---------+---------+-----+---------+
  *
- * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or of half with 0x000f and so on, yields columns 4j and
- * 4j+2, and 4j+1 and 4j+3; so all types take the same 16-bit activations (activations.h: Q16).
+ * The parts of a tile, in this order:
+ *
+ *     half d[4]; half m[4] (with a minimum)       types with one tile a block: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL
+ *     uint8_t s[4], z[4]                          Q4_K, Q5_K: scale and minimum
+ *     int8_t s[2][4]                              Q3_K, Q6_K: scales of columns 0 ... 15 and 16 ... 31
+ *     uint8_t sz[2][4]                            Q2_K: scales in the low four bits, minima in the high ones
+ *     int8_t s[4]                                 IQ4_XS
+ *     uint8_t bit[16]                             codes of 3 and 5 bits
+ *     uint8_t pair[2][16]                         codes of 2, 3 and 6 bits
+ *     uint8_t half[4][4 rows][4]                  codes of 4, 5 and 6 bits
+ *     uint8_t whole[8][4 rows][4]                 codes of 8 bits
+ *
+ * The head is half d[4], half m[4] (with a minimum) for each 256 columns of the K types and IQ4_XS, and float d[4] for
+ * each 64 columns of NF4 and FP4.
+ *
+ * A code is an unsigned number (of Q8_0 the file's number plus 128, with a codebook an index). v[2j] are the 16 codes
+ * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. From the lowest bit on: if
+ * there is half[], it has four bits of the codes, as drawn; if there is pair[], bits 2 (i % 4) and up of pair[i / 4]
+ * have the next two bits of v[i]; if there is bit[], its bit i has the next bit of v[i]. v[i] of 8 bits is whole[i].
+ *
+ * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or those of half with 0x000f and so on, gives columns 4j and
+ * 4j+2, and 4j+1 and 4j+3: so all types use the same 16-bit activations (activations.h: Q16).
  *
  * Only the 6-bit scales grow, by two bits each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %, IQ4_XS by 1.5 %. */
 #ifndef NB_PACKING_H
@@ -42,11 +60,12 @@ typedef struct nb_layout {
     uint32_t scales;  /* bytes of a tile's scales */
     bool minimum;     /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
     int32_t zero;
-    const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply them plus zero, unsigned */
-    const float *numbers;   /* 16 of them, -1 ... 1: w = d numbers[code]; kernels round them to 1 / NB_NUMBER_UNITS */
+    const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply with codebook + zero, unsigned */
+    /* 16 numbers within -1 ... 1: w = d float_codebook[code]; kernels round them to multiples of 1 / NB_NUMBER_UNITS */
+    const float *float_codebook;
 } nb_layout;
 
-/* So that 16 products with 16-bit activations fit 32 bits: 4095 * 32767 * 16 < 2^31. */
+/* As many that 16 products with 16-bit activations fit 32 bits: 4095 * 32767 * 16 < 2^31. */
 enum { NB_NUMBER_UNITS = 4095 };
 
 /* The types that are packed. */
@@ -70,15 +89,15 @@ static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t typ
         return (nb_layout){.bits = 4, .columns = 32, .tiles = 1, .scales = 8, .zero = 127, .codebook = nb_iq4_codebook};
     case NB_TYPE_IQ4_XS:
         return (nb_layout){.bits = 4, .columns = 32, .tiles = 8, .scales = 4, .zero = 127, .codebook = nb_iq4_codebook};
-    case NB_TYPE_NF4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .scales = 0, .numbers = nb_nf4_codebook};
-    case NB_TYPE_FP4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .scales = 0, .numbers = nb_fp4_codebook};
+    case NB_TYPE_NF4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .float_codebook = nb_nf4_codebook};
+    case NB_TYPE_FP4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .float_codebook = nb_fp4_codebook};
     default: return (nb_layout){0};
     }
 }
 
-/* Bytes: of what precedes the first of `tiles` tiles, of a tile. */
+/* Bytes of a head, and of a tile. */
 static inline uint32_t nb_layout_head(nb_layout l) {
-    return l.tiles == 1 ? 0 : l.minimum || l.numbers ? 16 : 8;
+    return l.tiles == 1 ? 0 : l.minimum || l.float_codebook ? 16 : 8;
 }
 
 static inline uint32_t nb_layout_tile(nb_layout l) {
@@ -91,13 +110,12 @@ typedef struct nb_matrix {
     uint32_t rows, columns;
     size_t group_bytes; /* nb_group_bytes(type, columns) */
     uint8_t *data;
-    const int32_t *order; /* [columns]: which number of a vector meets column i; NULL: the i-th */
+    const int32_t *order; /* [columns]: column i is multiplied with number order[i] of a vector; NULL: with number i */
     /* [n_scales]: products are multiplied by them, each for an equal part of the rows; NULL: by none */
     float *scales;
     uint32_t n_scales;
-    const struct nb_matrix
-        *outliers; /* weights in the place of its own, of some columns (models/outliers.h); or NULL */
-    /* which tensor of the file it came from (of several: the first), and its first row in that */
+    const struct nb_matrix *outliers; /* weights that replace those of some columns (models/outliers.h), or NULL */
+    /* the tensor of the file that it came from (the first, if there are several), and its first row in that */
     uint32_t tensor, first;
 } nb_matrix;
 
@@ -105,12 +123,12 @@ uint32_t nb_group_rows(uint32_t type);                    /* NB_GROUP, or 1: as 
 uint64_t nb_group_bytes(uint32_t type, uint64_t columns); /* the caller checked the shape */
 uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns);
 
-/* Rows of the file -> the group that begins with row first; as many rows as a group has, or as the matrix has left.
- * rows may lie at any address. */
+/* Packs rows of the file into the group that begins with row first: as many rows as a group has, or as the matrix has
+ * left. rows may lie at any address. */
 void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows);
 
-/* Rows [first, first + rows) as a matrix of their own: of the same bytes. Both are whole groups. */
-nb_matrix nb_matrix_part(const nb_matrix *m, uint32_t first, uint32_t rows);
+/* Rows [first, first + rows) as a matrix that shares the data. first is a multiple of nb_group_rows. */
+nb_matrix nb_matrix_view(const nb_matrix *m, uint32_t first, uint32_t rows);
 
 /* One row -> F32[columns], bit for bit what the type's dequantizer (traits.h) makes of the file's row. */
 void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out);

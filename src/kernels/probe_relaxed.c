@@ -1,7 +1,6 @@
-/* Whether this engine's relaxed instructions may be trusted. Some engines have computed the relaxed dot product wrongly
- * in one of their compilers only, so the probe runs the very kernel that inference runs: asked often enough, it is
- * compiled by the same tier. All its numbers are small whole ones, so the right answer is exact with either rounding
- * that relaxed_madd allows. */
+/* Whether this engine computes relaxed instructions correctly. Some engines got the relaxed dot product wrong in only
+ * one of their compiler tiers, so the probe runs a kernel that inference uses: after enough calls it is compiled by the
+ * same tier. All numbers are small integers, so the result is exact with either rounding that relaxed_madd allows. */
 #include "../nibble.h"
 #include "matmul.h"
 #include "../base/simd.h"

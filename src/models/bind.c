@@ -347,9 +347,9 @@ void nb_model_take_apart(nb_model *model) {
             uint32_t group = nb_group_rows(layer->qkv.type);
             layer->qkv_whole = queries % group || keys % group;
             model->qkv_whole |= layer->qkv_whole;
-            layer->q = nb_matrix_part(&layer->qkv, 0, queries);
-            layer->k = nb_matrix_part(&layer->qkv, queries, keys);
-            layer->v = nb_matrix_part(&layer->qkv, queries + keys, values);
+            layer->q = nb_matrix_view(&layer->qkv, 0, queries);
+            layer->k = nb_matrix_view(&layer->qkv, queries, keys);
+            layer->v = nb_matrix_view(&layer->qkv, queries + keys, values);
         }
         if (layer->qkv_bias) {
             layer->q_bias = layer->qkv_bias;
@@ -357,8 +357,8 @@ void nb_model_take_apart(nb_model *model) {
             layer->v_bias = layer->qkv_bias + queries + keys;
         }
         if (layer->gate_up.rows) {
-            layer->gate = nb_matrix_part(&layer->gate_up, 0, m->feed_forward);
-            layer->up = nb_matrix_part(&layer->gate_up, m->feed_forward, m->feed_forward);
+            layer->gate = nb_matrix_view(&layer->gate_up, 0, m->feed_forward);
+            layer->up = nb_matrix_view(&layer->gate_up, m->feed_forward, m->feed_forward);
         }
     }
 }

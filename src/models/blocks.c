@@ -389,9 +389,9 @@ static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multi
                        .out = s->scattered,
                        .n = n,
                        .gate_multiply = gate_multiply,
-                       .gate = nb_matrix_part(&l->expert_gate, e * m->expert_width, m->expert_width),
-                       .up = nb_matrix_part(&l->expert_up, e * m->expert_width, m->expert_width),
-                       .down = nb_matrix_part(&l->expert_down, e * m->width, m->width),
+                       .gate = nb_matrix_view(&l->expert_gate, e * m->expert_width, m->expert_width),
+                       .up = nb_matrix_view(&l->expert_up, e * m->expert_width, m->expert_width),
+                       .down = nb_matrix_view(&l->expert_down, e * m->width, m->width),
                    });
     for (uint32_t i = 0; i < n; i++)
         scatter(s, &s->members[i], s->scattered + (size_t)i * m->width);

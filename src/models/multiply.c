@@ -37,7 +37,7 @@ static const float *without_outliers(nb_session *s, const float *x, uint32_t n, 
 
 /* Adds the products with the columns that are kept apart (outliers.h). Their inputs stay F32. */
 static void add_outliers(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *job) {
-    nb_matrix part = nb_matrix_part(job->w->outliers, job->w->first, job->w->rows);
+    nb_matrix part = nb_matrix_view(job->w->outliers, job->w->first, job->w->rows);
     part.scales = job->w->scales;
     const float *in = ordered(s, x, n, columns, part.order, part.columns); /* [n, part.columns] */
     nb_activations_set(&s->activations, in, n, part.columns);

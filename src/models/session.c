@@ -81,7 +81,7 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
     if (model->part && !walks)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this model was loaded as a part, which may lack tensors; only nb_walk computes with it");
-    if (!nb_cache_takes(kv_type))
+    if (!nb_cache_supports(kv_type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are", kv_type);
     if (context > NB_MOST_POSITIONS)

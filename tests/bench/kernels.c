@@ -50,9 +50,9 @@ EXPORT uint32_t bench_bytes(void) {
     return (uint32_t)nb_matrix_bytes(w.type, w.rows, w.columns);
 }
 
-/* Groups of every stretch of the matrix: nb_stretch_groups in all, bench_groups. */
+/* Groups of every section of the matrix: nb_section_groups in all, bench_groups. */
 EXPORT uint32_t bench_groups(void) {
-    return nb_stretch_groups(&w);
+    return nb_section_groups(&w);
 }
 
 EXPORT void bench_run(uint32_t first, uint32_t groups) {
@@ -62,10 +62,10 @@ EXPORT void bench_run(uint32_t first, uint32_t groups) {
 
 /* Only reads the matrix's bytes, in as many streams as kernels do. */
 EXPORT int32_t bench_read(void) {
-    size_t part = (size_t)nb_matrix_bytes(w.type, w.rows, w.columns) / NB_STRETCHES / 16 * 16;
-    v128_t sum[NB_STRETCHES] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
+    size_t part = (size_t)nb_matrix_bytes(w.type, w.rows, w.columns) / NB_SECTIONS / 16 * 16;
+    v128_t sum[NB_SECTIONS] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
     for (size_t b = 0; b < part; b += 16)
-        for (size_t s = 0; s < NB_STRETCHES; s++)
+        for (size_t s = 0; s < NB_SECTIONS; s++)
             sum[s] = wasm_v128_xor(sum[s], wasm_v128_load(w.data + s * part + b));
     return wasm_i32x4_extract_lane(wasm_v128_xor(wasm_v128_xor(sum[0], sum[1]), wasm_v128_xor(sum[2], sum[3])), 0);
 }

@@ -123,7 +123,7 @@ static void check_not_finite(const nb_matmul_kernel *kernel, nb_matmul_task task
     task.x = &activations;
     task.out = out;
     task.first = 0;
-    task.groups = nb_stretch_groups(task.w);
+    task.groups = nb_section_groups(task.w);
     kernel->run(&task);
     for (uint32_t t = 0; t < tokens; t++)
         for (uint32_t r = 0; r < rows; r++) {
@@ -181,8 +181,8 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     nb_activations_set(&activations, x, tokens, columns);
     nb_activations_quantize(&activations, kernel->form, NULL);
     memset(out, 0x7f, tokens * rows * sizeof *out);
-    /* in two stretches, as threads would */
-    uint32_t groups = nb_stretch_groups(&w), middle = groups / 2;
+    /* in two tasks, as threads would */
+    uint32_t groups = nb_section_groups(&w), middle = groups / 2;
     nb_matmul_task task = {.w = &w, .groups = middle, .x = &activations, .out = out, .scratch = scratch};
     if (middle)
         kernel->run(&task);
@@ -200,7 +200,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
                 for (uint32_t k = i / 16 * 16; k < i / 16 * 16 + 16 && nb_layout_of(type).bits; k++)
                     largest = NB_MAX(largest, 4 * fabs((double)weights[r * columns + k]));
                 size += largest * fabs(v);
-                if (nb_layout_of(type).numbers && kernel->type == type) {
+                if (nb_layout_of(type).float_codebook && kernel->type == type) {
                     const nb_block_nf4 *block = (const nb_block_nf4 *)file + (r * columns + i) / NB_BLOCK_NF4;
                     rounding += 0.5 / NB_NUMBER_UNITS * fabs((double)block->d) * fabs(v);
                 }
