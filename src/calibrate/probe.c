@@ -137,7 +137,7 @@ static int32_t run(nb_probe *p, uint32_t what, uint32_t rows, double *sum, nb_er
         memcpy(s->x, streams, bytes);
     if (what == NB_PROBE_BASE)
         memcpy(streams, s->x, bytes);
-    nb_session_turn(s, first, rows);
+    nb_session_compute_angles(s, first, rows);
     NB_TRY(nb_session_layers(s, whole ? 0 : p->layer, what == NB_PROBE_NEXT ? p->layer + 1 : layers, first, rows, err));
     if (what != NB_PROBE_NEXT)
         return p->model->shape.encoder ? conclude_window(p, what, sum, err) : conclude(p, what, rows, sum, err);

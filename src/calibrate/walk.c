@@ -176,7 +176,7 @@ int32_t nb_walk_run(nb_walk *w, uint32_t done, uint32_t to, nb_error *err) {
     uint32_t first = done % w->window, rows = rows_from(w, s, done);
     memcpy(s->x, stream_of(w, done), (size_t)rows * w->width * sizeof(float));
     nb_forbid_allocation(true);
-    nb_session_turn(s, first, rows);
+    nb_session_compute_angles(s, first, rows);
     int32_t code = nb_session_parts(s, w->layer, w->part, to, first, rows, err);
     nb_forbid_allocation(false);
     return code < 0 ? code : (int32_t)rows;

@@ -22,7 +22,7 @@ uint32_t nb_extent_of(const nb_shape *s, uint32_t e) {
     case NB_EXTENT_QUERIES: return s->heads * s->head_size;
     case NB_EXTENT_KEYS: return s->kv_heads * s->head_size;
     case NB_EXTENT_VALUES: return s->kv_heads * s->value_size;
-    case NB_EXTENT_MIXED: return s->heads * s->value_size;
+    case NB_EXTENT_ATTENDED: return s->heads * s->value_size;
     case NB_EXTENT_QKV: return (s->heads + s->kv_heads) * s->head_size + s->kv_heads * s->value_size;
     case NB_EXTENT_GATE_UP: return 2 * s->feed_forward;
     case NB_EXTENT_CONTEXT: return s->context;
@@ -52,8 +52,8 @@ const nb_slot *nb_slot_find(const nb_model *model, nb_text name, bool in_layer) 
     return NULL;
 }
 
-/* Of matrices that are taken apart: experts, and gate and up (q, k and v may stay one). */
-int32_t nb_slot_check_parts(const nb_model *model, const nb_slot *slot, uint32_t type, nb_text name, nb_error *err) {
+/* For matrices that are split: stacked experts, and merged gate and up (merged q, k and v may stay whole). */
+int32_t nb_slot_check_split(const nb_model *model, const nb_slot *slot, uint32_t type, nb_text name, nb_error *err) {
     uint32_t rows = nb_extent_of(&model->shape, slot->rows);
     uint32_t part = slot->by_expert ? rows : slot->rows == NB_EXTENT_GATE_UP ? rows / 2 : 0;
     if (part % nb_group_rows(type))
@@ -63,7 +63,7 @@ int32_t nb_slot_check_parts(const nb_model *model, const nb_slot *slot, uint32_t
     return NB_OK;
 }
 
-/* single: it is one expert's. */
+/* single: the tensor is one expert's matrix, not a stack. */
 static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, bool single,
                            nb_error *err) {
     uint64_t columns = nb_extent_of(&model->shape, slot->columns), rows = nb_extent_of(&model->shape, slot->rows);
@@ -73,11 +73,11 @@ static int32_t check_shape(const nb_model *model, const nb_slot *slot, const nb_
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor %t has shape [%l, %l, %l, %l], but the file's hyper-parameters ask for [%l, %l, %l]",
                        name, info->shape[0], info->shape[1], info->shape[2], info->shape[3], columns, rows, experts);
-    return nb_slot_check_parts(model, slot, info->type, name, err);
+    return nb_slot_check_split(model, slot, info->type, name, err);
 }
 
-/* The slot of "ffn_gate_exps.weight" for "ffn_gate.7.weight", as files may have experts one by one, and *expert = 7;
- * NULL for other names. */
+/* Files may have experts one by one: for "ffn_gate.7.weight", the slot of "ffn_gate_exps.weight", and *expert = 7. NULL
+ * for other names. */
 static const nb_slot *find_expert_slot(const nb_model *model, nb_text name, uint32_t *expert) {
     size_t dot = 0;
     while (dot < name.size && name.data[dot] != '.')
@@ -94,8 +94,8 @@ static const nb_slot *find_expert_slot(const nb_model *model, nb_text name, uint
     return slot && slot->by_expert ? slot : NULL;
 }
 
-/* The experts' matrix is made for the first tensor of it: for the only one, or for that of any one expert. While
- * tensors are bound, its rows are those that were found. */
+/* The first tensor of the experts, the whole stack or that of any one expert, sets up their matrix. While tensors are
+ * being bound, matrix->rows counts the rows found so far. */
 static int32_t bind_experts(const nb_model *model, const nb_slot *slot, const nb_tensor_info *info, uint32_t first_row,
                             nb_matrix *matrix, nb_destination *to, nb_error *err) {
     if (!matrix->rows) {
@@ -124,7 +124,7 @@ static int32_t check_experts(const nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-/* "attn_q.scale" -> the slot of "attn_q.weight"; NULL if that is no matrix. leaf: what follows the last dot. */
+/* "attn_q.scale" -> the slot of "attn_q.weight"; NULL if that is not a matrix. leaf: what follows the last dot. */
 static const nb_slot *find_matrix_slot(const nb_model *model, nb_text name, bool in_layer, nb_text *leaf) {
     size_t dot = name.size;
     while (dot && name.data[dot - 1] != '.')
@@ -145,11 +145,11 @@ static bool is_vector_of(const nb_tensor_info *info, uint64_t n) {
     return info->shape[0] == n && info->shape[1] == 1 && info->shape[2] == 1 && info->shape[3] == 1;
 }
 
-/* Binds a vector that stands beside a matrix; *found: whether the tensor is one. They are:
- *     .order         of nibble's converter (nb_matrix)
- *     .scale         products are multiplied by it. One number, or one for each expert: of llama.cpp's files of NVFP4
- *     .input_scale   of the same files: for hardware that rounds activations to 4 bits, so nothing is computed with it
- *     .bias          where a family has none. Old quantizers wrote one for every matrix. It must be all zeros.
+/* Binds a tensor that accompanies a matrix; *found: whether the tensor is one. They are:
+ *     .order         written by nibble's converter (nb_matrix)
+ *     .scale         products are multiplied by it: one number, or one for each expert (llama.cpp's NVFP4 files)
+ *     .input_scale   of the same files, for hardware that rounds activations to 4 bits: not used
+ *     .bias          where a family has none: old quantizers wrote one for every matrix. It must be all zeros.
  *     .outliers, .outlier_columns   columns that are kept in 16 bits (outliers.h) */
 static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_text rest, int64_t layer,
                               nb_destination *to, bool *found, nb_error *err) {
@@ -184,12 +184,12 @@ static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_te
         to->vector = &m->scales;
         m->n_scales = numbers;
     } else {
-        to->left_out = input ? NB_WITHOUT_EFFECT : NB_ONLY_ZEROS;
+        to->left_out = input ? NB_IGNORED : NB_ONLY_ZEROS;
     }
     return NB_OK;
 }
 
-/* What stands beside a matrix needs it: the file may have merged it with others, or not have it at all. */
+/* A tensor that accompanies a matrix needs it: the file may lack it, or have merged it with others. */
 static int32_t check_companions(const nb_model *model, nb_error *err) {
     for (const nb_slot *s = model->family->slots; s->name; s++)
         for (uint32_t i = 0; s->is_matrix && i < (s->in_layer ? model->shape.layers : 1); i++) {
@@ -231,8 +231,7 @@ static int compare_destinations(const void *table, uint32_t a, uint32_t b) {
     return x->first != y->first ? (x->first < y->first ? -1 : 1) : 0;
 }
 
-/* Loading writes each tensor to its place without another look. So no two may have the same, whatever their names
- * are. */
+/* Loading writes each tensor to its place without further checks, so no two tensors may have the same place. */
 static int32_t check_places(const nb_checkpoint *c, const nb_destination *destinations, nb_error *err) {
     uint32_t n = (uint32_t)c->n_tensors, *order = nb_alloc_items(n, sizeof *order);
     if (!order)
@@ -250,8 +249,8 @@ static int32_t check_places(const nb_checkpoint *c, const nb_destination *destin
     return code;
 }
 
-/* Binds each tensor of the file to its place; every required place must be met. */
-static int32_t bind(nb_model *model, nb_destination *destinations, nb_error *err) {
+/* Finds the place of each tensor of the file. */
+static int32_t bind_tensors(nb_model *model, nb_destination *destinations, nb_error *err) {
     const nb_checkpoint *c = &model->checkpoint;
     NB_TRY(nb_outliers_reserve(model, err));
     for (uint64_t i = 0; i < c->n_tensors; i++) {
@@ -326,8 +325,8 @@ static int32_t check_complete(const nb_model *model, nb_error *err) {
     return nb_embedding_check(model, err);
 }
 
-/* Refuses what would be loaded over parts of another tensor. */
-static int32_t check_parts(const nb_model *model, nb_error *err) {
+/* Refuses files that have merged q, k and v and also separate ones, which would be loaded over each other. */
+static int32_t check_merged(const nb_model *model, nb_error *err) {
     for (uint32_t i = 0; i < model->shape.layers; i++) {
         const nb_layer *layer = &model->layers[i];
         if ((layer->qkv.rows && (layer->q.rows || layer->k.rows || layer->v.rows)) ||
@@ -338,7 +337,7 @@ static int32_t check_parts(const nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-void nb_model_take_apart(nb_model *model) {
+void nb_model_split_merged(nb_model *model) {
     const nb_shape *m = &model->shape;
     uint32_t queries = m->heads * m->head_size, keys = m->kv_heads * m->head_size, values = m->kv_heads * m->value_size;
     for (uint32_t i = 0; i < m->layers; i++) {
@@ -363,8 +362,8 @@ void nb_model_take_apart(nb_model *model) {
     }
 }
 
-/* Cuts the arena of vectors, and of orders; while it only measures, addresses are NULL. */
-static void take_vectors(nb_model *model, const nb_destination *destinations) {
+/* Gives vectors and orders their memory, or NULL while the arena is measured. */
+static void allocate_vectors(nb_model *model, const nb_destination *destinations) {
     const nb_checkpoint *c = &model->checkpoint;
     for (uint64_t i = 0; i < c->n_tensors; i++) {
         const nb_destination *to = &destinations[i];
@@ -376,7 +375,7 @@ static void take_vectors(nb_model *model, const nb_destination *destinations) {
     }
 }
 
-/* What each matrix is, but for its memory. */
+/* Fills in each matrix, except for its data. */
 static void describe_matrices(const nb_model *model, const nb_destination *destinations) {
     for (uint64_t i = 0; i < model->checkpoint.n_tensors; i++) {
         const nb_tensor_info *info = &model->checkpoint.tensors[i];
@@ -396,8 +395,8 @@ static void describe_matrices(const nb_model *model, const nb_destination *desti
     }
 }
 
-/* As take_vectors, of matrices. */
-static void take_matrices(nb_model *model, const nb_destination *destinations) {
+/* As allocate_vectors, for matrices. */
+static void allocate_matrices(nb_model *model, const nb_destination *destinations) {
     for (uint64_t i = 0; i < model->checkpoint.n_tensors; i++) {
         nb_matrix *m = destinations[i].matrix;
         if (m && destinations[i].rows)
@@ -405,46 +404,47 @@ static void take_matrices(nb_model *model, const nb_destination *destinations) {
     }
 }
 
-/* All that can be refused without the memory of the matrices. */
-static int32_t plan(nb_model *model, nb_destination *destinations, nb_error *err) {
+/* Everything that can fail before the matrices are allocated. */
+static int32_t check_and_bind(nb_model *model, nb_destination *destinations, nb_error *err) {
     model->family = nb_family_find(&model->checkpoint, err);
     if (!model->family)
         return NB_ERR_UNSUPPORTED;
     model->is_folder = nb_model_is_converted(model);
     NB_TRY(nb_model_configure_family(model, err));
-    if (!model->part || model->shape.vocabulary)
+    if (!model->is_partial || model->shape.vocabulary)
         NB_TRY(nb_embedding_configure(model, err));
     uint64_t held = 0;
     NB_TRY(nb_grow((void **)&model->layers, &held, model->shape.layers, sizeof(nb_layer), "layers", err));
-    NB_TRY(bind(model, destinations, err));
-    take_vectors(model, destinations);
+    NB_TRY(bind_tensors(model, destinations, err));
+    allocate_vectors(model, destinations);
     NB_TRY(nb_arena_reserve(&model->vectors, "the model's vectors", err));
-    take_vectors(model, destinations);
+    allocate_vectors(model, destinations);
     describe_matrices(model, destinations);
     NB_TRY(check_companions(model, err));
-    NB_TRY(check_parts(model, err));
-    nb_model_take_apart(model);
-    return model->part ? NB_OK : check_complete(model, err);
+    NB_TRY(check_merged(model, err));
+    nb_model_split_merged(model);
+    return model->is_partial ? NB_OK : check_complete(model, err);
 }
 
-int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err) {
-    NB_TRY(plan(model, destinations, err));
-    take_matrices(model, destinations);
+int32_t nb_model_bind(nb_model *model, nb_destination *destinations, nb_error *err) {
+    NB_TRY(check_and_bind(model, destinations, err));
+    allocate_matrices(model, destinations);
     NB_TRY(nb_arena_reserve(&model->matrices, "the model's weights", err));
-    take_matrices(model, destinations);
-    nb_model_take_apart(model); /* again: what is cut out of matrices has addresses now */
+    allocate_matrices(model, destinations);
+    nb_model_split_merged(model); /* again, now that matrices have addresses */
     if (!model->output.rows)
         model->output = model->embedding;
     return NB_OK;
 }
 
 int32_t nb_model_try(const nb_model *model, nb_model *trial, nb_error *err) {
-    *trial = (nb_model){.checkpoint = model->checkpoint, .tokenizer = model->tokenizer, .part = model->part};
+    *trial =
+        (nb_model){.checkpoint = model->checkpoint, .tokenizer = model->tokenizer, .is_partial = model->is_partial};
     nb_destination *destinations = nb_alloc_items(model->checkpoint.n_tensors, sizeof *destinations);
     if (!destinations)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", model->checkpoint.n_tensors);
     memset(destinations, 0, (size_t)model->checkpoint.n_tensors * sizeof *destinations);
-    int32_t code = plan(trial, destinations, err);
+    int32_t code = check_and_bind(trial, destinations, err);
     nb_free(destinations);
     return code;
 }

@@ -1,43 +1,43 @@
-/* From the tensors of a file to the places of a model. */
+/* Where the tensors of a file go in a model. */
 #ifndef NB_BIND_H
 #define NB_BIND_H
 
 #include "model.h"
 
-/* Where a tensor goes. */
+/* Where a tensor goes: into a matrix, a vector or an order, or nowhere. */
 typedef struct nb_destination {
-    nb_matrix *matrix;     /* from row `first` on; or */
-    uint32_t first, rows;  /* rows: of the whole matrix; 0: another tensor has it made */
+    nb_matrix *matrix;     /* from row `first` on */
+    uint32_t first, rows;  /* rows: of the whole matrix; 0: another tensor has set it up */
     float **vector;        /* or */
-    const int32_t **order; /* numbers of columns, below order_limit; or nothing: */
+    const int32_t **order; /* or: indices of columns, below order_limit */
     uint32_t order_limit;
-    /* the last: it must hold zeros, which change nothing */
-    enum { NB_TAKEN, NB_WITHOUT_EFFECT, NB_ONLY_ZEROS } left_out;
+    /* not NB_USED: nothing is computed with the tensor; NB_ONLY_ZEROS: so it must be all zeros */
+    enum { NB_USED, NB_IGNORED, NB_ONLY_ZEROS } left_out;
     bool divides; /* the vector's numbers divide RoPE's frequencies */
-    bool ascends; /* the numbers of columns do: each is there once at most */
+    bool ascends; /* the order's indices must ascend */
 } nb_destination;
 
-/* Finds the family, configures it, checks every tensor against the slots, and allocates the weights.
+/* Finds the family, configures it, finds the slot of every tensor and checks it, and allocates the weights.
  * destinations: [n_tensors], receives where each tensor goes. */
-int32_t nb_model_plan(nb_model *model, nb_destination *destinations, nb_error *err);
+int32_t nb_model_bind(nb_model *model, nb_destination *destinations, nb_error *err);
 
-/* Whether all tensors outside the layers are there; whether all of layer i are. Else the error names one that is
- * missing. */
+/* Whether all tensors outside the layers are there, or all of layer i. If not, the error names a missing one. */
 int32_t nb_model_check_ends(const nb_model *model, nb_error *err);
 int32_t nb_model_check_layer(const nb_model *model, uint32_t i, nb_error *err);
 
-/* The slot of a name (in layers without "blk.N."), or NULL; a side of a tensor; whether a tensor of this type can be
- * taken apart as the slot's must be. */
+/* The slot of a name (in layers without "blk.N."), or NULL. */
 const struct nb_slot *nb_slot_find(const nb_model *model, nb_text name, bool in_layer);
+/* The length of a side of a tensor; extent: nb_extent. */
 uint32_t nb_extent_of(const nb_shape *s, uint32_t extent);
-int32_t nb_slot_check_parts(const nb_model *model, const struct nb_slot *slot, uint32_t type, nb_text name,
+/* Whether a tensor of this type can be split, if the slot's must be. */
+int32_t nb_slot_check_split(const nb_model *model, const struct nb_slot *slot, uint32_t type, nb_text name,
                             nb_error *err);
 
-/* Tensors that are several in one become parts of it: again, after such a one was replaced. */
-void nb_model_take_apart(nb_model *model);
+/* Makes q, k and v views of a merged tensor, and gate and up likewise. Again after such a tensor was replaced. */
+void nb_model_split_merged(nb_model *model);
 
-/* Whether the file that model->checkpoint describes would be loaded: the same steps on *trial, but for the weights'
- * memory. trial has the shape then, as far as it is known; nb_model_trial_free. */
+/* Whether the file that model->checkpoint describes could be loaded: does the same on *trial, but allocates no weights.
+ * Afterwards trial has the shape, as far as it is known; free it with nb_model_trial_free. */
 int32_t nb_model_try(const nb_model *model, nb_model *trial, nb_error *err);
 void nb_model_trial_free(nb_model *trial);
 

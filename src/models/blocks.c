@@ -9,14 +9,14 @@
 
 #include <math.h>
 
-enum { MOST_HEAD = 4096 }; /* elements: model.c refuses larger ones */
+enum { MAX_HEAD_SIZE = 4096 }; /* configure.c refuses larger ones */
 
 bool nb_layer_is_parallel(const nb_model *model, uint32_t layer) {
     const nb_layer *l = &model->layers[layer];
     return model->shape.parallel || !(l->feed_forward_norm.weight || l->attention_post_norm.weight);
 }
 
-/* Whether layer i is the last of a period; 0: there are none. */
+/* Whether layer i is the last of a period; period 0: never. */
 static bool is_last_of(uint32_t period, uint32_t i) {
     return period && (i + 1) % period == 0;
 }
@@ -31,27 +31,26 @@ nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
         .tiles = s->tiles + i * s->layer_bytes,
         .rotation = &s->rotations[second],
         .window = window,
-        .after = !m->both_ways ? 0
-               : window        ? m->window_after
-                               : UINT32_MAX,
+        .after = !m->bidirectional ? 0
+               : window            ? m->window_after
+                                   : UINT32_MAX,
         .first = first,
         .n = n,
     };
 }
 
-/* A feed-forward network, and tokens for it. */
+/* A feed-forward network, and the tokens that it gets. */
 typedef struct network {
     const float *in; /* [n, width] */
     float *out;      /* [n, width] */
     uint32_t n;
-    nb_matrix gate, up, down; /* no gate: the plain kind */
+    nb_matrix gate, up, down; /* gate may be absent */
     const float *gate_bias, *up_bias;
     nb_gate_multiply gate_multiply; /* or */
     nb_activate activate;
 } network;
 
-/* Runs f for each token of the batch: here if they are few, else shared among the threads. What f needs beyond the step
- * stands in the loop. */
+/* Runs f for each token of the batch; many tokens are shared among the threads. The other fields are what f needs. */
 typedef struct token_loop token_loop;
 struct token_loop {
     const nb_step *p;
@@ -174,7 +173,7 @@ static void rotate(const nb_step *p, float *head, uint32_t t) {
               r->interleaved);
 }
 
-/* n heads, which become larger, with zeros at the end, or smaller. */
+/* Copies n heads to another head size: padded with zeros, or cut. */
 static void resize_heads(float *to, uint32_t to_size, const float *from, uint32_t from_size, uint32_t n) {
     uint32_t both = NB_MIN(to_size, from_size);
     for (; n; n--, to += to_size, from += from_size) {
@@ -183,8 +182,8 @@ static void resize_heads(float *to, uint32_t to_size, const float *from, uint32_
     }
 }
 
-/* q, k and v of a token, as one matrix has made them -> where they would be else. */
-static void take_merged(nb_session *s, uint32_t t, float *q, float *k, float *v) {
+/* Copies a token's q, k and v out of the product with the merged matrix. */
+static void split_merged_qkv(nb_session *s, uint32_t t, float *q, float *k, float *v) {
     const nb_shape *m = &s->model->shape;
     uint32_t queries = m->heads * m->head_size, keys = m->kv_heads * m->head_size, values = m->kv_heads * m->value_size;
     const float *all = s->merged + (size_t)t * (queries + keys + values);
@@ -194,7 +193,7 @@ static void take_merged(nb_session *s, uint32_t t, float *q, float *k, float *v)
 }
 
 static void store(const nb_session *s, uint8_t *tile, uint32_t at, const float *k, const float *v) {
-    float key[MOST_HEAD], value[MOST_HEAD];
+    float key[MAX_HEAD_SIZE], value[MAX_HEAD_SIZE];
     if (!s->padded) {
         nb_cache_store(&s->cache, tile, at, k, v);
         return;
@@ -213,7 +212,7 @@ static void place_token(const token_loop *loop, uint32_t t) {
     float *k = s->new_k + (size_t)t * m->kv_heads * m->head_size;
     float *v = s->new_v + (size_t)t * m->kv_heads * m->value_size;
     if (p->layer->qkv_whole)
-        take_merged(s, t, q, k, v);
+        split_merged_qkv(s, t, q, k, v);
     add_bias(q, p->layer->q_bias, m->heads * m->head_size);
     add_bias(k, p->layer->k_bias, m->kv_heads * m->head_size);
     add_bias(v, p->layer->v_bias, m->kv_heads * m->value_size);
@@ -224,7 +223,7 @@ static void place_token(const token_loop *loop, uint32_t t) {
     for (uint32_t h = 0; h < m->kv_heads; h++)
         rotate(p, k + h * m->head_size, t);
     if (!nb_are_finite(q, m->heads * m->head_size) || !nb_are_finite(k, m->kv_heads * m->head_size) ||
-        !nb_are_finite(v, m->kv_heads * m->value_size)) /* the cache's integers and halves would hide it */
+        !nb_are_finite(v, m->kv_heads * m->value_size)) /* integers or F16 in the cache would hide it */
         nb_session_break(s, (uint32_t)(p->layer - s->model->layers));
     if (s->padded)
         resize_heads(s->padded_q + (size_t)t * m->heads * s->cache.head_size, s->cache.head_size, q, m->head_size,
@@ -236,14 +235,14 @@ static void place_token(const token_loop *loop, uint32_t t) {
     }
 }
 
-/* mixed = attention(q, k, v). */
+/* attended = attention(q, k, v). */
 static void attend(const nb_step *p) {
     nb_session *s = p->s;
     const nb_shape *m = &s->model->shape;
     for_tokens((token_loop){.p = p, .f = place_token});
     nb_attention attention = {
         .q = s->padded ? s->padded_q : s->q,
-        .out = s->padded ? s->padded_mixed : s->mixed,
+        .out = s->padded ? s->padded_attended : s->attended,
         .cache = &s->cache,
         .tiles = p->tiles,
         .n = p->n,
@@ -259,7 +258,7 @@ static void attend(const nb_step *p) {
     };
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */
     if (s->padded)
-        resize_heads(s->mixed, m->value_size, s->padded_mixed, s->cache.value_size, p->n * m->heads);
+        resize_heads(s->attended, m->value_size, s->padded_attended, s->cache.value_size, p->n * m->heads);
 }
 
 void nb_attention_block(const nb_step *p) {
@@ -271,9 +270,9 @@ void nb_attention_block(const nb_step *p) {
     if (nb_session_multiply(s, s->normed, p->n, m->width, merged ? &whole : qkv, merged ? 1 : 3))
         attend(p);
     else
-        memset(s->mixed, 0, (size_t)p->n * m->heads * m->value_size * sizeof *s->mixed);
+        memset(s->attended, 0, (size_t)p->n * m->heads * m->value_size * sizeof *s->attended);
     /* [n, width] */
-    nb_session_multiply(s, s->mixed, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1);
+    nb_session_multiply(s, s->attended, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1);
 }
 
 /* ---- feed-forward networks ---------------------------------------------------------------------------------- */
@@ -327,10 +326,10 @@ void nb_plain_feed_forward_block(const nb_step *p, nb_activate activate) {
     run_network(p, &f);
 }
 
-/* scores -> softmax, and the best of them as the token's choices, each expert once, whatever the scores are. Where a
- * score is no number no weight is one, so that the logits tell of it. */
+/* scores -> softmax; the best experts become the token's choices, each once at most, whatever the scores are. If a
+ * score is NaN, all weights are, so that the logits show it. */
 static void choose(const nb_step *p, uint32_t t) {
-    const float TAKEN = -1; /* less than any power of e */
+    const float USED = -1; /* less than any power of e */
     const nb_shape *m = &p->s->model->shape;
     float *scores = p->s->scores + (size_t)t * m->experts, most = scores[0], sum = 0, chosen = 0;
     nb_choice *choices = p->s->choices + (size_t)t * m->experts_used;
@@ -340,19 +339,19 @@ static void choose(const nb_step *p, uint32_t t) {
         sum += scores[e] = expf(scores[e] - most);
     for (uint32_t i = 0; i < m->experts_used; i++) {
         uint32_t best = 0;
-        while (scores[best] == TAKEN)
+        while (scores[best] == USED)
             best++;
         for (uint32_t e = best + 1; e < m->experts; e++)
             best = scores[e] > scores[best] ? e : best;
         choices[i] = (nb_choice){best, scores[best] / sum};
         chosen += choices[i].weight;
-        scores[best] = TAKEN;
+        scores[best] = USED;
     }
     for (uint32_t i = 0; i < m->experts_used && m->experts_sum_to_1; i++)
         choices[i].weight /= chosen;
 }
 
-/* Row index of y += weight * its row of what an expert made. */
+/* Adds weight * row, an expert's output for one token, to that token's row of y. */
 static void scatter(nb_session *s, const nb_choice *to, const float *row) {
     uint32_t width = s->model->shape.width;
     float *y = s->y + (size_t)to->index * width;
@@ -360,7 +359,7 @@ static void scatter(nb_session *s, const nb_choice *to, const float *row) {
         y[i] += to->weight * row[i];
 }
 
-/* What token t has chosen expert e with; NULL: it has not. */
+/* Token t's choice of expert e; NULL if it did not choose it. */
 static const nb_choice *choice_of(const nb_session *s, uint32_t t, uint32_t e) {
     const nb_choice *own = s->choices + (size_t)t * s->model->shape.experts_used;
     for (uint32_t i = 0; i < s->model->shape.experts_used; i++)
@@ -369,7 +368,7 @@ static const nb_choice *choice_of(const nb_session *s, uint32_t t, uint32_t e) {
     return NULL;
 }
 
-/* Expert e is given those tokens that chose it. */
+/* Runs expert e on the tokens that chose it. */
 static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multiply) {
     nb_session *s = p->s;
     const nb_shape *m = &s->model->shape;
@@ -378,15 +377,15 @@ static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multi
     for (uint32_t t = 0; t < p->n; t++) { /* once each: there is room for n */
         const nb_choice *choice = choice_of(s, t, e);
         if (choice) {
-            memcpy(s->gathered + (size_t)n * m->width, s->normed + (size_t)t * m->width, m->width * sizeof(float));
+            memcpy(s->expert_in + (size_t)n * m->width, s->normed + (size_t)t * m->width, m->width * sizeof(float));
             s->members[n++] = (nb_choice){t, choice->weight};
         }
     }
     if (!n)
         return;
     run_network(p, &(network){
-                       .in = s->gathered,
-                       .out = s->scattered,
+                       .in = s->expert_in,
+                       .out = s->expert_out,
                        .n = n,
                        .gate_multiply = gate_multiply,
                        .gate = nb_matrix_view(&l->expert_gate, e * m->expert_width, m->expert_width),
@@ -394,17 +393,17 @@ static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multi
                        .down = nb_matrix_view(&l->expert_down, e * m->width, m->width),
                    });
     for (uint32_t i = 0; i < n; i++)
-        scatter(s, &s->members[i], s->scattered + (size_t)i * m->width);
+        scatter(s, &s->members[i], s->expert_out + (size_t)i * m->width);
 }
 
-/* Those that all tokens go through; a router of their own may weigh them, by the logistic function. */
+/* The shared experts, which all tokens go through. A router of their own may weight them, by the logistic function. */
 static void run_shared(const nb_step *p, nb_gate_multiply gate_multiply) {
     nb_session *s = p->s;
     const nb_layer *l = p->layer;
     uint32_t width = s->model->shape.width;
     run_network(p, &(network){
                        .in = s->normed,
-                       .out = s->scattered,
+                       .out = s->expert_out,
                        .n = p->n,
                        .gate_multiply = gate_multiply,
                        .gate = l->shared_gate,
@@ -418,7 +417,7 @@ static void run_shared(const nb_step *p, nb_gate_multiply gate_multiply) {
             score += l->shared_router[i] * s->normed[(size_t)t * width + i];
         if (l->shared_router)
             to.weight = 1 / (1 + expf(-score));
-        scatter(s, &to, s->scattered + (size_t)t * width);
+        scatter(s, &to, s->expert_out + (size_t)t * width);
     }
 }
 

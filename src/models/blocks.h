@@ -1,11 +1,11 @@
 /* What the layers of most families are made of. A block works on the n tokens of a step, in the session's buffers:
  *
  *     x       the residual stream           [n, width]
- *     normed  what a block is given         [n, width]
- *     y       what it makes of it           [n, width]
+ *     normed  input of a block              [n, width]
+ *     y       output of a block             [n, width]
  *
- * Most layers go  norm, attention, add, norm, feed-forward, add.  Where the second norm comes before the first add,
- * both blocks are given the same x, side by side; where there is one norm, the same normed. */
+ * Most layers go  norm, attention, add, norm, feed-forward, add.  If the second norm comes before the first add, both
+ * blocks get the same x (parallel attention and feed-forward network); if there is only one norm, the same normed. */
 #ifndef NB_BLOCKS_H
 #define NB_BLOCKS_H
 
@@ -17,18 +17,18 @@ typedef struct nb_step {
     const nb_layer *layer;
     uint8_t *tiles;              /* the layer's cache: [kv_heads, nb_cache_tiles(context)] */
     const nb_rotation *rotation; /* how its heads are rotated */
-    uint32_t window, after;      /* positions that a token sees: up to its own (0: all), and behind it */
+    uint32_t window, after;      /* positions that a token sees: up to its own (0: all), and after it */
     uint32_t first, n;           /* tokens [first, first + n) of the session */
 } nb_step;
 
-/* Layer i as the shape says. */
+/* The step of tokens [first, first + n) through layer i. */
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n);
 
-/* x = project_in(x), the first embedding_width of it, if there is that. */
+/* x = project_in(the first embedding_width numbers of x), if the model has project_in. */
 void nb_project_embeddings(nb_session *s, uint32_t n);
 
-/* x += positions [first, first + n), the learned ones; x += the first token type; x *= scale: what some families do
- * before their first layer. */
+/* What some families do before their first layer: x += learned positions [first, first + n); x += the first token type;
+ * x *= scale. */
 void nb_add_positions(nb_session *s, uint32_t first, uint32_t n);
 void nb_add_token_types(nb_session *s, uint32_t n);
 void nb_scale_embeddings(nb_session *s, uint32_t n, float scale);
@@ -36,11 +36,11 @@ void nb_scale_embeddings(nb_session *s, uint32_t n, float scale);
 /* normed = norm(x), or x itself if norm is NULL. */
 void nb_norm_block(const nb_step *p, const nb_norm *norm);
 
-/* x = normed = norm(x): of families whose norms come last. */
+/* x = normed = norm(x): for post-norm, where the stream is normalized after each block instead of before. */
 void nb_renorm_block(const nb_step *p, const nb_norm *norm);
 
-/* y = o(attention(q, k, v)), where q, k and v are the layer's projections of normed, plus their biases, q and k normed,
- * and rotated. Biases and norms where the layer has them. */
+/* y = o(attention(q, k, v)), where q, k and v are the layer's projections of normed, plus biases; q and k are normed
+ * and rotated. Biases and norms only where the layer has them. */
 void nb_attention_block(const nb_step *p);
 
 /* y = down(act(gate(normed)) * up(normed)). gate_multiply: gate = act(gate) * up, n elements (ops.h). */
@@ -51,16 +51,16 @@ void nb_feed_forward_block(const nb_step *p, nb_gate_multiply gate_multiply);
 typedef void (*nb_activate)(float *x, size_t n);
 void nb_plain_feed_forward_block(const nb_step *p, nb_activate activate);
 
-/* y = Σ of weight * expert(normed) over each token's experts (Shazeer et al. 2017): those experts_used whose
- * softmax(router(normed)) is largest, which is the weight; plus the shared experts' result, if there are any. An expert
- * is a feed-forward network as above, with a gate. */
+/* y = Σ weight * expert(normed) over a token's experts (Shazeer et al. 2017). These are the experts_used whose weight,
+ * softmax(router(normed)), is largest. The output of shared experts is added, if there are any. An expert is a
+ * feed-forward network with a gate, as above. */
 void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply);
 
-/* x += norm(y + bias) residual_scale; bias: [width], or NULL for none; norm: NULL, or without a weight, for none. */
+/* x += residual_scale * norm(y + bias). bias: [width], or NULL for none; norm: NULL or without a weight for none. */
 void nb_add_block(const nb_step *p, const float *bias, const nb_norm *norm);
 
-/* The parts of a layer of the usual kind: each is given the normed stream, and adds to the stream. feed_forward: y =
- * what it makes of normed. */
+/* The two parts of a usual (pre-norm) layer: each norms the stream, runs a block, and adds its output. feed_forward:
+ * computes y from normed. */
 void nb_usual_attention(nb_step *p);
 void nb_usual_feed_forward(const nb_step *p, void (*feed_forward)(const nb_step *p));
 

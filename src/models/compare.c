@@ -1,5 +1,5 @@
-/* Two models compared: what they make of the same tokens, and their weights. Each lives in an instance of its own, so
- * what the base computes is handed over some rows at a time. */
+/* Compares two models: their logits for the same tokens, and their weights. Each model lives in an instance of its own,
+ * so the base's numbers are handed over some rows at a time. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/writer.h"
@@ -95,7 +95,7 @@ typedef struct place {
     int32_t layer; /* -1: of the model */
 } place;
 
-/* Whether it is there, and no other place has the same weights. */
+/* Whether the matrix is there, and is not part of another one or stored under another name. */
 static bool stands_alone(const nb_model *m, const nb_layer *layer, const nb_matrix *w) {
     if (!w->data || (w == &m->output && w->data == m->embedding.data))
         return false;
@@ -138,8 +138,8 @@ int32_t nb_model_matrix(const nb_model *m, int32_t i, nb_matrix_facts *facts, nb
     return NB_OK;
 }
 
-/* GGUF has the rows of Llama's queries and keys in another order than folders: RoPE's pairs are neighbours. Here it is
- * that of folders, (e, e + pairs), whatever the file has. */
+/* In GGUF the rows of Llama's queries and keys are permuted, so that RoPE's pairs are neighbours. In folders they are
+ * (e, e + pairs). Rows are counted as in folders here: this maps them to rows of the file. */
 static uint32_t row_of(const nb_model *m, const place *p, uint32_t row) {
     const nb_rope *rope = &m->shape.ropes[0];
     const nb_layer *layer = p->layer < 0 ? NULL : &m->layers[p->layer];
@@ -151,8 +151,8 @@ static uint32_t row_of(const nb_model *m, const place *p, uint32_t row) {
     return row - e + (e < rope->pairs ? 2 * e : 2 * (e - rope->pairs) + 1);
 }
 
-/* One row, as it is multiplied with a vector. scratch, out: [columns]. */
-static void take_row(const nb_model *m, const place *p, uint32_t row, float *scratch, float *out) {
+/* One row, with everything applied that a product applies to it. scratch, out: [columns]. */
+static void read_row(const nb_model *m, const place *p, uint32_t row, float *scratch, float *out) {
     const nb_matrix *w = p->w;
     row = row_of(m, p, row);
     float *to = w->order ? scratch : out;
@@ -180,7 +180,7 @@ int32_t nb_model_weights(const nb_model *m, int32_t i, int32_t row, int32_t rows
     if (!scratch)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of weights");
     for (uint32_t r = 0; r < (uint32_t)rows; r++)
-        take_row(m, &p, (uint32_t)row + r, scratch, out + (size_t)r * p.w->columns);
+        read_row(m, &p, (uint32_t)row + r, scratch, out + (size_t)r * p.w->columns);
     nb_free(scratch);
     return NB_OK;
 }
@@ -192,7 +192,7 @@ double nb_model_matrix_size(const nb_model *m, int32_t i) {
     if (find(m, i, &p, NULL) == NB_OK)
         row = nb_alloc_items(2 * (uint64_t)p.w->columns, sizeof *row);
     for (uint32_t r = 0; row && r < p.w->rows; r++) {
-        take_row(m, &p, r, row + p.w->columns, row);
+        read_row(m, &p, r, row + p.w->columns, row);
         for (uint32_t c = 0; c < p.w->columns; c++)
             sum += (double)row[c] * (double)row[c];
     }
@@ -217,7 +217,7 @@ int32_t nb_model_weights_compare(const nb_model *m, int32_t i, int32_t row, int3
     if (!mine)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a row of weights");
     for (uint32_t r = 0; r < (uint32_t)rows; r++, base += columns) {
-        take_row(m, &p, (uint32_t)row + r, mine + columns, mine);
+        read_row(m, &p, (uint32_t)row + r, mine + columns, mine);
         for (uint32_t c = 0; c < columns; c++) {
             double difference = (double)mine[c] - (double)base[c];
             squares[0] += difference * difference;

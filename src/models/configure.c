@@ -1,4 +1,4 @@
-/* The sizes, heads, norms and RoPE of a model, by the keys that most families share (keys.h). Defaults are
+/* Reads the sizes, heads, norms and RoPE of a model from the keys that most families share (keys.h). Defaults are
  * llama.cpp's. */
 #include "configure.h"
 
@@ -13,7 +13,7 @@ enum { MAX_SIDE = 1 << 24 }; /* sides beyond this are broken files; products of 
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
-/* 1 and the number; 0 if the key is absent or to be ignored. */
+/* Returns 1 and the number, or 0 if the key is absent or to be ignored. */
 static int32_t read(const nb_model *model, const char *suffix, nb_limits range, double *out, nb_error *err) {
     const nb_value *v = nb_model_value(model, suffix);
     const nb_key *line = nb_key_of(model->family->name, suffix);
@@ -76,7 +76,7 @@ int32_t nb_model_require(const nb_model *model, const char *suffix, nb_error *er
     return nb_model_value(model, suffix) ? NB_OK : refuse_missing(model, suffix, err);
 }
 
-/* A size that llama.cpp takes for some layers or for the output; only the model's own is supported. */
+/* A size that llama.cpp uses for some layers or for the output. Here it must be the model's own. */
 static int32_t require_same(const nb_model *model, const char *suffix, uint32_t size, nb_error *err) {
     double value = size;
     NB_TRY(read(model, suffix, (nb_limits){0, UINT32_MAX}, &value, err));
@@ -147,7 +147,7 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_float(model, "rope.scaling.attn_factor", 1, 1e-6, 1e6, &r->attention_factor, err));
     NB_TRY(nb_model_float(model, "rope.scale_linear", 1, 0, 1e6, &linear, err));
     NB_TRY(nb_model_float(model, "rope.scaling.factor", (double)linear, 0, 1e6, &r->factor, err));
-    if (r->factor == 0) /* llama.cpp takes it for absent */
+    if (r->factor == 0) /* to llama.cpp it means that there is none */
         r->factor = 1;
     if (r->factor < 1e-6f)
         return NB_FAIL(err, NB_ERR_FORMAT, "%s.rope.scaling.factor is %g, which scales nothing; the file is broken",
@@ -157,7 +157,7 @@ static int32_t configure_rope(nb_model *model, nb_error *err) {
 
 /* ---- the rest -------------------------------------------------------------------------------------------------- */
 
-/* Widths by default are what llama.cpp takes; they fit no tensor where a file has others. */
+/* Default widths are llama.cpp's. If they are wrong for a file, its tensors do not match. */
 static int32_t configure_experts(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     const char *name = model->family->name;
@@ -180,7 +180,7 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     NB_TRY(nb_model_size(model, "block_count", &s->layers, 0, 1024, err));
     NB_TRY(nb_model_size(model, "embedding_length", &s->width, 0, 1 << 20, err));
-    NB_TRY(nb_model_size(model, "context_length", &s->context, 0, NB_MOST_POSITIONS, err));
+    NB_TRY(nb_model_size(model, "context_length", &s->context, 0, NB_MAX_POSITIONS, err));
     bool experts_alone =
         nb_model_value(model, "expert_feed_forward_length") && !nb_model_value(model, "feed_forward_length");
     if (!experts_alone)
@@ -196,7 +196,7 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "%u query heads over %u KV heads of %u and %u elements are not supported", s->heads, s->kv_heads,
                        s->head_size, s->value_size);
-    double out = 0; /* as if it were absent */
+    double out = 0; /* the same as an absent key */
     NB_TRY(read(model, "embedding_length_out", (nb_limits){0, UINT32_MAX}, &out, err));
     return out == 0 ? NB_OK : require_same(model, "embedding_length_out", s->width, err);
 }
@@ -204,7 +204,7 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
 static int32_t configure(nb_model *model, const char *epsilon, nb_error *err) {
     nb_shape *s = &model->shape;
     const nb_tensor_info *embedding = nb_checkpoint_find_tensor(&model->checkpoint, "token_embd.weight");
-    if (!embedding && !model->part)
+    if (!embedding && !model->is_partial)
         return NB_FAIL(err, NB_ERR_FORMAT, "tensor token_embd.weight is missing; the file is not a whole %s model",
                        model->family->name);
     NB_TRY(nb_model_check_keys(model, err));
@@ -237,8 +237,8 @@ int32_t nb_model_configure_layer_norm(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-/* Layer i of a list has a window if its number is not 0; layers behind its end have none. *period: as nb_shape has
- * it. */
+/* A list has a number for each layer, which is 0 if it has no window; layers past the list's end have none. *period:
+ * window_period of nb_shape. false: the layers without a window are not periodic. */
 static bool find_period(const nb_checkpoint *c, const nb_value *list, uint32_t layers, uint32_t *period) {
     uint32_t full = 0;
     while (full < layers && full < list->count && nb_checkpoint_item(c, list, full) != 0)
@@ -276,16 +276,16 @@ int32_t nb_model_configure_window_rope(nb_model *model, float base, nb_error *er
     return nb_model_base(model, "rope.freq_base_swa", base, &s->ropes[1].base, err);
 }
 
-/* Where tokens see those that follow a window has two sides. For files of the converter its size is the greatest
- * distance on either side. llama.cpp's have none on the side that follows. */
+/* In a bidirectional model a window has two sides. In the converter's files its size is the largest distance on either
+ * side. In llama.cpp's it limits only how far back a token sees. */
 int32_t nb_model_configure_family(nb_model *model, nb_error *err) {
     nb_shape *s = &model->shape;
     NB_TRY(model->family->configure(model, err));
     bool causal, ours = nb_model_is_converted(model) || model->family == &nb_family_gemma_embedding;
     NB_TRY(nb_model_flag(model, "attention.causal", true, &causal, err));
-    s->both_ways |= !causal;
+    s->bidirectional |= !causal;
     s->window_after = ours ? s->window : UINT32_MAX;
-    if (s->both_ways && s->window && ours)
+    if (s->bidirectional && s->window && ours)
         s->window++; /* its own position counts */
     return NB_OK;
 }

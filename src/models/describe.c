@@ -39,7 +39,7 @@ static void write_key(nb_text key, char *out, size_t capacity) {
     out[n] = 0;
 }
 
-/* What sentence-transformers' files say of texts, which hosts heed. */
+/* What sentence-transformers' files say about texts. The host has to apply it. */
 static void write_embedding(nb_writer *w, const nb_model *model) {
     const nb_checkpoint *c = &model->checkpoint;
     const nb_value *names = nb_checkpoint_find(c, "nibble.embedding.prompt_names");
@@ -48,8 +48,8 @@ static void write_embedding(nb_writer *w, const nb_model *model) {
     double most = nb_checkpoint_number(c, "nibble.embedding.max_tokens", 0);
     nb_json_open(w, "embedding", '{');
     nb_json_number(w, "size", model->embedding_steps.size);
-    bool told = names && prompts && names->item_type == NB_VALUE_STRING && prompts->item_type == NB_VALUE_STRING;
-    if (told && names->count == prompts->count) {
+    bool strings = names && prompts && names->item_type == NB_VALUE_STRING && prompts->item_type == NB_VALUE_STRING;
+    if (strings && names->count == prompts->count) {
         uint64_t name_at = names->at, prompt_at = prompts->at;
         nb_json_open(w, "prompts", '{');
         for (uint64_t i = 0; i < names->count; i++) {
@@ -81,7 +81,7 @@ static void write_shape(nb_writer *w, const nb_model *model) {
     nb_json_number(w, "context", s->context);
     if (s->encoder)
         nb_json_bool(w, "encoder", true);
-    if (s->both_ways)
+    if (s->bidirectional)
         nb_json_bool(w, "causal", false);
     if (s->window)
         nb_json_number(w, "window", s->window);
@@ -105,7 +105,8 @@ static void write_integers(nb_writer *w, const nb_checkpoint *c) {
                        (nb_checkpoint_number(c, "integer.head_size", 0) + 8));
 }
 
-/* A header that was only inspected is tried as loading would, so that nothing is promised here which that refuses. */
+/* If only the header was read, the checks of loading are run on it, so that no model is described as supported that
+ * loading would refuse. */
 static void write_model(nb_writer *w, const nb_model *model) {
     if (model->family) {
         write_shape(w, model);

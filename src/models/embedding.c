@@ -12,7 +12,7 @@ static const char *const pooling_names[NB_MAX_POOLINGS] = {
     "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken",
 };
 
-/* PyTorch's, with the parameters that they have if nobody names any. */
+/* PyTorch's, with their default parameters. */
 enum { IDENTITY, TANH, RELU, GELU, SILU, SIGMOID, ELU, LEAKY_RELU, SOFTPLUS, MISH, ACTIVATIONS };
 static const char *const activation_names[ACTIVATIONS] = {
     "identity", "tanh", "relu", "gelu", "silu", "sigmoid", "elu", "leakyrelu", "softplus", "mish",
@@ -105,7 +105,7 @@ static int32_t add_word(nb_model *model, nb_text word, nb_error *err) {
     return add_step(model, NB_STEP_DENSE, activation, err);
 }
 
-/* What files mean that have no such value: one way to pool, and a vector of length 1. */
+/* For files without nibble.embedding: one pooling, and normalization to length 1. */
 static int32_t configure_plain(nb_model *model, nb_error *err) {
     static const nb_pooling of_file[] = {
         [NB_POOLING_MEAN] = NB_POOL_MEAN,
@@ -115,7 +115,7 @@ static int32_t configure_plain(nb_model *model, nb_error *err) {
     nb_embedding *e = &model->embedding_steps;
     uint32_t pooling = model->shape.pooling;
     if (pooling == NB_POOLING_FILE)
-        pooling = model->shape.both_ways ? NB_POOLING_MEAN : NB_POOLING_LAST;
+        pooling = model->shape.bidirectional ? NB_POOLING_MEAN : NB_POOLING_LAST;
     e->poolings[e->n_poolings++] = of_file[pooling];
     e->size = e->widest = model->shape.width;
     for (uint32_t i = 0;

@@ -1,10 +1,10 @@
-/* What becomes of the tokens' last hidden states when a text is embedded: they are pooled, and the result passes
- * through the steps that follow. A file of nibble's converter names all of this in one value, "nibble.embedding":
+/* How the tokens' last hidden states become a text's embedding: they are pooled, and the result passes through some
+ * steps. A file of nibble's converter names all of this in one value, "nibble.embedding":
  *
  *     mean cls dense/tanh layernorm normalize
  *
- * First the ways to pool, whose vectors are put one behind the other; then the steps, in order. Step N (from 0) has
- * the tensors embedding.N.weight and, where there is one, embedding.N.bias. The names are those of
+ * First the poolings, whose vectors are concatenated; then the steps, in order. Step N (from 0) has the tensors
+ * embedding.N.weight and, where there is one, embedding.N.bias. The names are those of
  * sentence-transformers' modules. EmbeddingGemma's files of llama.cpp have two such matrices without a bias,
  * dense_2.weight and dense_3.weight. */
 #ifndef NB_EMBEDDING_H
@@ -31,7 +31,7 @@ typedef enum nb_pooling {
 
 typedef struct nb_embedding_step {
     enum { NB_STEP_DENSE, NB_STEP_LAYER_NORM, NB_STEP_NORMALIZE } kind;
-    uint32_t activation;    /* of a dense step: index of nb_activation_names */
+    uint32_t activation;    /* of a dense step: index of activation_names (embedding.c) */
     uint32_t columns, rows; /* numbers in, numbers out */
     nb_matrix weight;       /* dense: [rows, columns] */
     float *scale, *bias;    /* layer norm: [rows]; bias: [rows], or NULL */
@@ -48,7 +48,7 @@ typedef struct nb_embedding {
 /* Fills model->embedding_steps once the family has filled the shape. */
 int32_t nb_embedding_configure(struct nb_model *model, nb_error *err);
 
-/* Where the tensor belongs, if it is of a step; *found says whether it is. */
+/* Binds the tensor if it belongs to a step; *found says whether it does. */
 int32_t nb_embedding_bind(struct nb_model *model, const nb_tensor_info *info, nb_text name, struct nb_destination *to,
                           bool *found, nb_error *err);
 

@@ -6,8 +6,7 @@
 
 struct nb_step; /* blocks.h */
 
-/* Where a tensor of the file belongs. */
-typedef enum nb_extent { /* a side of a tensor, in terms of the shape */
+typedef enum nb_extent { /* a side of a tensor, by its name in the shape */
                          NB_EXTENT_1,
                          NB_EXTENT_VOCABULARY,
                          NB_EXTENT_WIDTH,
@@ -18,7 +17,7 @@ typedef enum nb_extent { /* a side of a tensor, in terms of the shape */
                          NB_EXTENT_QUERIES,
                          NB_EXTENT_KEYS,
                          NB_EXTENT_VALUES,
-                         NB_EXTENT_MIXED /* heads * value_size */,
+                         NB_EXTENT_ATTENDED /* heads * value_size */,
                          NB_EXTENT_QKV,
                          NB_EXTENT_PAIRS,
                          NB_EXTENT_GATE_UP,
@@ -30,11 +29,13 @@ typedef enum nb_extent { /* a side of a tensor, in terms of the shape */
                          NB_EXTENT_EMBEDDING
 } nb_extent;
 
-/* Whether a file must have it: dense in layers without experts, mixture in layers with them. llama.cpp loads some
- * tensors where they are that the same family has always in transformers (NB_FOLDERS_MUST), or never (NB_GGUF_MAY). */
+/* Whether a file must have a tensor. NB_DENSE: layers without experts must; NB_MIXTURE: those with experts. Some
+ * tensors are optional in llama.cpp, while the same family always has them in transformers (NB_FOLDERS_MUST) or never
+ * (NB_GGUF_MAY). */
 typedef enum nb_need { NB_ALWAYS, NB_OPTIONAL, NB_DENSE, NB_MIXTURE, NB_FOLDERS_MUST, NB_GGUF_MAY } nb_need;
 
-typedef struct nb_slot {                             /* of small fields: there are many */
+/* Where a tensor of the file belongs. (The fields are small, as there are many slots.) */
+typedef struct nb_slot {
     const char *name;                                /* in a layer: what follows "blk.N." */
     uint16_t at;                                     /* offset of the nb_matrix or float * in nb_model or nb_layer */
     uint8_t need;                                    /* nb_need */
@@ -58,14 +59,14 @@ struct nb_family {
     void (*parts[NB_LAYER_PARTS])(struct nb_step *step);
 };
 
-/* Whether both blocks of a layer are given the same residual stream, side by side: the file says so (nb_shape), or
- * nothing norms the stream between them. Then the first part leaves what the second one is given in session->normed, so
- * nothing may come between the parts. */
+/* Whether attention and the feed-forward network get the same residual stream (a parallel layer): the file says so
+ * (nb_shape), or there is no norm between them. Then the first part leaves the input of the second one in
+ * session->normed, so nothing else may run between them. */
 bool nb_layer_is_parallel(const nb_model *model, uint32_t layer);
 
 extern const nb_family *const nb_families[]; /* ends with NULL; families/families.c */
 
-/* The family of that architecture (general.architecture); NULL, with a list of those that there are. */
+/* The family of the file's architecture (general.architecture); NULL, and an error that lists the supported ones. */
 const nb_family *nb_family_find(const nb_checkpoint *c, nb_error *err);
 
 #endif

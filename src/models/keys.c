@@ -7,9 +7,9 @@
     "llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gemma-embedding smollm3 olmo2 granite qwen2moe qwen3moe deepseek"
 #define LAYER_NORMED "gpt2 stablelm phi2 gptneox falcon bert nomic-bert"
 
-/* The first line that fits counts. */
+/* The first line that matches counts. */
 const nb_key nb_gguf_keys[] = {
-    /* what one architecture has, or has otherwise than the rest */
+    /* keys of some architectures, or with another rule there */
     {"granite", "rope.scaling.finetuned", NB_KEY_HEEDED, 0, 0}, /* false: nothing is rotated */
     {"granite", "logit_scale", NB_KEY_HEEDED, 0, 0},
     {"granite", "residual_scale", NB_KEY_HEEDED, 0, 0},
@@ -87,7 +87,7 @@ const nb_key nb_gguf_keys[] = {
     {NULL, "rope.scaling.alpha", NB_KEY_HARMLESS, 0, 0}, /* Hunyuan's */
     {NULL, "rope.scaling.attn_factor", NB_KEY_HEEDED, 0, 0},
     {NULL, "rope.scaling.original_context_length", NB_KEY_HEEDED, 0, 0},
-    {NULL, "rope.scaling.finetuned", NB_KEY_HARMLESS, 0, 0}, /* only told */
+    {NULL, "rope.scaling.finetuned", NB_KEY_HARMLESS, 0, 0}, /* llama.cpp only prints it */
     {0},
 };
 
@@ -130,7 +130,7 @@ static int32_t refuse_value(const char *architecture, const nb_key *key, const c
                    key->suffix, value, architecture, key->least < key->most ? "up to " : "", (int32_t)key->most);
 }
 
-/* Every number that the value holds must be a whole one from least to most. */
+/* Every number of the value must be an integer from least to most. */
 static int32_t check_limits(const nb_model *model, const nb_value *v, const nb_key *key, nb_error *err) {
     const nb_checkpoint *c = &model->checkpoint;
     bool is_list = v->type == NB_VALUE_ARRAY;

@@ -7,14 +7,13 @@
 #include "model.h"
 
 typedef enum nb_key_rule {
-    NB_KEY_HEEDED,   /* configure reads it */
-    NB_KEY_BY_LAYER, /* the same; it may be a list of one number for each layer, which must be equal */
-    NB_KEY_OURS,     /* configure reads it, though llama.cpp does not: the comment says why */
-    /* llama.cpp does not read it, but other numbers ask for another computation; or, where it does: */
-    NB_KEY_OURS_LIMITED,
-    NB_KEY_LIMITED, /* only whole numbers from `least` to `most` are supported: others ask for another computation */
-    NB_KEY_SAME,    /* configure reads it; another number than that of other keys is refused */
-    NB_KEY_HARMLESS /* llama.cpp reads it, and it changes nothing for this architecture */
+    NB_KEY_HEEDED,       /* configure reads it */
+    NB_KEY_BY_LAYER,     /* the same; it may be a list of one number for each layer, which must be equal */
+    NB_KEY_OURS,         /* configure reads it, though llama.cpp does not: the comment says why */
+    NB_KEY_OURS_LIMITED, /* as NB_KEY_LIMITED, though llama.cpp does not read it */
+    NB_KEY_LIMITED,      /* only integers from `least` to `most` are supported; others would need another computation */
+    NB_KEY_SAME,         /* configure reads it, and refuses a number that differs from that of a related key */
+    NB_KEY_HARMLESS      /* llama.cpp reads it, and it changes nothing for this architecture */
 } nb_key_rule;
 
 typedef struct nb_key {
@@ -35,7 +34,7 @@ bool nb_model_is_converted(const nb_model *model);
 /* What the file says under "<architecture>.<suffix>"; NULL if that is absent, or to be ignored. */
 const nb_value *nb_model_value(const nb_model *model, const char *suffix);
 
-/* NB_ERR_UNSUPPORTED if a key asks for what is not supported. */
+/* NB_ERR_UNSUPPORTED if a key has a number that is not supported. */
 int32_t nb_model_check_keys(const nb_model *model, nb_error *err);
 
 #endif

@@ -1,7 +1,7 @@
-/* Bytes in, model out. The header is gathered in one growing buffer; as soon as it is whole, everything that can be
- * wrong with the model is known (architecture, tokenizer, shapes, memory) and said, before the weights are fetched.
- * From then on each piece lands in a staging buffer, whole groups of rows are packed straight into their places, and
- * what is left of a group waits for the next piece. */
+/* Bytes in, model out. The header is collected in a growing buffer. As soon as it is complete, everything that it can
+ * show is checked (architecture, tokenizer, shapes, memory), before the weights are fetched. From then on each piece
+ * goes to a staging buffer: complete groups of rows are packed into their places, and an incomplete one waits for the
+ * next piece. */
 #include "../base/cursor.h"
 #include "../base/numbers.h"
 #include "../base/writer.h"
@@ -16,19 +16,19 @@
 enum { FIRST_HEADER = 1 << 20, STAGING = 1 << 20 };
 
 struct nb_loader {
-    nb_model *model; /* until it is taken by nb_loader_finish */
+    nb_model *model; /* NULL after nb_loader_finish */
     nb_gguf gguf;
     uint32_t flags;
-    double told; /* the file's size; 0: not known */
+    double announced; /* the file's size, as the caller says; 0: unknown */
     enum { HEADER, WEIGHTS, COMPLETE, FAILED } stage;
     uint8_t *buffer; /* HEADER: the file so far; WEIGHTS: what is not packed yet */
     size_t capacity, filled;
     uint64_t file_at;             /* WEIGHTS: offset in the file of buffer[0] */
     nb_destination *destinations; /* [n_tensors] */
     uint64_t tensor;              /* being filled */
-    bool begun;                   /* the header is whole, and all that it says is in order: tensors are filled */
-    uint64_t rows_done;           /* of it */
-    struct {                      /* the session that is to follow */
+    bool begun;                   /* the header is complete and has passed all checks: tensors are being filled */
+    uint64_t rows_done;           /* of that tensor */
+    struct {                      /* the session that the caller will create */
         bool known, at_most;
         nb_pool *pool;
         uint32_t context, kv_type;
@@ -48,7 +48,7 @@ nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err) {
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory to begin loading");
     }
     *m = (nb_model){0};
-    *l = (nb_loader){.model = m, .flags = flags, .told = total_bytes, .buffer = buffer, .capacity = FIRST_HEADER};
+    *l = (nb_loader){.model = m, .flags = flags, .announced = total_bytes, .buffer = buffer, .capacity = FIRST_HEADER};
     /* A file that is only inspected may be cut off after its header. */
     l->gguf.file_bytes = flags & NB_LOAD_HEADER ? 0 : (uint64_t)total_bytes;
     return l;
@@ -74,7 +74,8 @@ size_t nb_loader_tensor(const nb_loader *l, char *out, size_t capacity) {
 }
 
 double nb_loader_total(const nb_loader *l) {
-    return l->told > 0 || l->stage == HEADER || !l->model ? l->told : (double)l->model->checkpoint.total_bytes;
+    return l->announced > 0 || l->stage == HEADER || !l->model ? l->announced
+                                                               : (double)l->model->checkpoint.total_bytes;
 }
 
 void nb_loader_expect(nb_loader *l, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type) {
@@ -128,7 +129,7 @@ static int32_t fill_order(const nb_loader *l, const nb_tensor_info *info, const 
     return NB_OK;
 }
 
-/* A tensor that nothing is computed with: zeros would change nothing, other numbers would. */
+/* A tensor that nibble does not use may only hold zeros, which would change nothing. */
 static int32_t check_zeros(const nb_loader *l, const nb_tensor_info *info, const uint8_t *bytes, nb_error *err) {
     uint64_t n = info->shape[0] * info->shape[1] * info->shape[2] * info->shape[3], rest = 0;
     float *numbers = nb_alloc_items(n, sizeof *numbers);
@@ -209,15 +210,15 @@ static int32_t fill(nb_loader *l, nb_error *err) {
     return NB_OK;
 }
 
-/* The checkpoint is whole: everything that is not bulk happens here. */
+/* The header is complete: everything but the weights is loaded here. */
 static int32_t open_model(nb_loader *l, nb_error *err) {
     nb_model *m = l->model;
     nb_checkpoint *c = &m->checkpoint;
     nb_error vocabulary_error = {0};
-    m->part = l->flags & NB_LOAD_PART;
-    if (!m->part || nb_checkpoint_find_tensor(c, "token_embd.weight"))
+    m->is_partial = l->flags & NB_LOAD_PART;
+    if (!m->is_partial || nb_checkpoint_find_tensor(c, "token_embd.weight"))
         m->tokenizer = nb_tokenizer_new(c, &vocabulary_error);
-    /* a header is worth showing without it */
+    /* a header can be shown without a tokenizer */
     bool goes_on = l->flags & NB_LOAD_HEADER && vocabulary_error.code != NB_ERR_MEMORY;
     m->tokenizer_error = vocabulary_error;
     if (vocabulary_error.code && !goes_on) {
@@ -233,8 +234,8 @@ static int32_t open_model(nb_loader *l, nb_error *err) {
     if (!l->destinations)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %l tensors", c->n_tensors);
     memset(l->destinations, 0, (size_t)c->n_tensors * sizeof *l->destinations);
-    NB_TRY(nb_model_plan(m, l->destinations, err));
-    /* staging: room for the largest unit besides a piece of the file, and for what the header's buffer holds already */
+    NB_TRY(nb_model_bind(m, l->destinations, err));
+    /* The staging buffer holds a piece of the file and the largest unit, or the data that came with the header. */
     uint64_t rest = l->filled - c->header_size, largest = 0;
     for (uint64_t i = 0; i < c->n_tensors; i++)
         largest = NB_MAX(largest, unit_bytes(l, i));
@@ -309,7 +310,7 @@ int32_t nb_loader_commit(nb_loader *l, size_t n, nb_error *err) {
 
 nb_model *nb_loader_finish(nb_loader *l, nb_error *err) {
     if (l->stage == HEADER) {
-        /* the parser says best what is missing once it knows that nothing follows */
+        /* once it knows that nothing follows, the parser says what is missing */
         l->gguf.file_bytes = l->filled;
         if (l->filled && nb_gguf_parse(&l->gguf, &l->model->checkpoint, l->buffer, l->filled, err) < 0)
             return NULL;

@@ -1,10 +1,10 @@
-/* The one door to products with a model's matrices. */
+/* All products with a model's matrices. */
 #include "session.h"
 
 #include "../kernels/matmul.h"
 #include "../kernels/ops.h"
 
-/* The numbers of x [n, columns] that a matrix wants, in its order (nb_matrix): [n, wanted]. */
+/* Gathers the numbers of x [n, columns] that a matrix needs, in its order (nb_matrix): [n, wanted]. */
 static const float *ordered(nb_session *s, const float *x, uint32_t n, uint32_t columns, const int32_t *order,
                             uint32_t wanted) {
     if (!order)
@@ -15,7 +15,7 @@ static const float *ordered(nb_session *s, const float *x, uint32_t n, uint32_t 
     return s->ordered;
 }
 
-/* Whether matrices are multiplied with the same numbers: they have one order, and the same columns are kept apart. */
+/* Whether two matrices have the same inputs: they have the same order and the same columns of outliers. */
 static bool share_inputs(const nb_matrix *a, const nb_matrix *b) {
     const nb_matrix *p = a->outliers, *q = b->outliers;
     if (a->order != b->order || !p != !q || (p && p->columns != q->columns))
@@ -23,7 +23,7 @@ static bool share_inputs(const nb_matrix *a, const nb_matrix *b) {
     return !p || nb_compare(p->order, q->order, p->columns * sizeof *p->order) == 0;
 }
 
-/* x with zeros in columns that are kept apart. So the other inputs, which are smaller, are rounded in finer steps. */
+/* x with zeros in the columns of outliers, so that the other inputs, which are smaller, are rounded in finer steps. */
 static const float *without_outliers(nb_session *s, const float *x, uint32_t n, uint32_t columns,
                                      const nb_matrix *outliers) {
     if (!outliers)
@@ -35,7 +35,7 @@ static const float *without_outliers(nb_session *s, const float *x, uint32_t n, 
     return s->ordered;
 }
 
-/* Adds the products with the columns that are kept apart (outliers.h). Their inputs stay F32. */
+/* Adds the products with the outliers (outliers.h). Their inputs stay F32. */
 static void add_outliers(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *job) {
     nb_matrix part = nb_matrix_view(job->w->outliers, job->w->first, job->w->rows);
     part.scales = job->w->scales;

@@ -6,13 +6,13 @@
 
 #include <math.h>
 
-/* A text on its way to its embedding. */
+/* A text that is being embedded. */
 typedef struct embedded {
     const nb_embedding *steps;
     uint32_t n, from; /* tokens [from, n) are pooled */
 } embedded;
 
-/* out: what the tokens before gave; row: of token t. */
+/* Adds row, token t's hidden state, to out, the pooled vector so far. */
 static void pool_row(nb_pooling pooling, const embedded *e, uint32_t t, const float *row, float *out, uint32_t width) {
     bool alone = (pooling == NB_POOL_CLS && t == e->from) || (pooling == NB_POOL_LAST && t == e->n - 1);
     if (alone || (pooling == NB_POOL_MAX && t == e->from)) {
@@ -28,7 +28,7 @@ static void pool_row(nb_pooling pooling, const embedded *e, uint32_t t, const fl
     }
 }
 
-/* Of the rows of x, which begin with token `first`, what belongs to each way to pool. */
+/* Pools the rows of x, which begin with token `first`, in each way. */
 static int32_t pool_rows(nb_session *s, const embedded *e, uint32_t first, uint32_t rows, nb_error *err) {
     const nb_shape *m = &s->model->shape;
     for (uint32_t t = NB_MAX(first, e->from); t < first + rows; t++) {
@@ -62,7 +62,7 @@ static void end_pooling(nb_session *s, const embedded *e) {
     }
 }
 
-/* x: [n], becomes of length 1, if it has one. */
+/* Scales x, [n], to length 1, unless it is all zeros. */
 static void normalize(float *x, uint32_t n) {
     double squares = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -71,7 +71,7 @@ static void normalize(float *x, uint32_t n) {
         nb_scale(x, (float)(1 / sqrt(squares)), n);
 }
 
-/* The steps behind pooling; returns where the result is. */
+/* The steps after pooling; returns where the result is. */
 static const float *run_steps(nb_session *s, const nb_embedding *e) {
     float *x = s->pooled, *y = x + s->model->embedding_steps.widest;
     for (const nb_embedding_step *step = e->steps; step < e->steps + e->n_steps; step++)
@@ -140,7 +140,7 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_
     int32_t code = nb_session_evaluate(s, tokens, first, rows, err);
     if (code == NB_OK)
         code = pool_rows(s, &e, first, rows, err);
-    if (m->shape.both_ways)
+    if (m->shape.bidirectional)
         s->held = 0;
     if (code == NB_OK && first + rows == (uint32_t)n)
         code = finish(s, &e, out, err);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* The (fractional) pair that turns `turns` times over the original context. */
+/* The pair, as a fraction, that makes so many turns over the original context (YaRN's find_correction_dim). */
 static float pair_turning(const nb_rope *r, float turns) {
     return (float)r->pairs * logf(r->original_context / (turns * 6.2831853f)) / logf(r->base);
 }
@@ -41,11 +41,11 @@ void nb_rope_frequencies(const nb_rope *r, uint32_t context, float *frequencies,
     }
 }
 
-/* By quarter turns, in double precision, and Taylor's polynomials within an eighth of a turn (remainders below
- * 1e-12): what the C library computes, in a tenth of the code. Its part that reduces angles beyond 2^28 is 4 KB
- * long. */
-static void turn(float angle, float *cosine, float *sine) {
-    if (!(angle >= 0 && angle < 0x1p28f)) /* of a broken file */
+/* Subtracts quarter turns in double precision, then uses Taylor polynomials within an eighth of a turn (remainders
+ * below 1e-12). The results are those of the C library, in a tenth of the code: its reduction of angles beyond 2^28
+ * alone is 4 KB long. */
+static void cosine_and_sine(float angle, float *cosine, float *sine) {
+    if (!(angle >= 0 && angle < 0x1p28f)) /* only in a broken file */
         angle = 0;
     int32_t quarters = (int32_t)((double)angle * 0.63661977236758134 + 0.5);
     /* pi / 2 in two parts, the first of so few bits that the product is exact */
@@ -65,7 +65,7 @@ void nb_rope_angles(const float *frequencies, float magnitude, uint32_t pairs, u
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t i = 0; i < pairs; i++) {
             float angle = (float)(first + t) * frequencies[i];
-            turn(angle, &cosines[(size_t)t * pairs + i], &sines[(size_t)t * pairs + i]);
+            cosine_and_sine(angle, &cosines[(size_t)t * pairs + i], &sines[(size_t)t * pairs + i]);
             cosines[(size_t)t * pairs + i] *= magnitude;
             sines[(size_t)t * pairs + i] *= magnitude;
         }

@@ -4,7 +4,7 @@
 
 #include "shape.h"
 
-/* frequencies: [pairs], for a session of that context. Position p turns pair i by p * frequencies[i].
+/* frequencies: [pairs], for a session of that context. Position p rotates pair i by p * frequencies[i].
  *   none     base^(-i / pairs), divided by factors[i] if there are any: Llama 3's scaling comes as such a tensor,
  *            LongRoPE (Ding et al. 2024) as two, one for sessions with a context beyond the original one
  *   linear   that / factor (Chen et al. 2023)

@@ -6,7 +6,7 @@
 #include "session.h"
 
 static int32_t check(const nb_session *s, const int32_t *tokens, int32_t n, int32_t done, int32_t from, nb_error *err) {
-    if (s->model->shape.encoder || s->model->shape.both_ways)
+    if (s->model->shape.encoder || s->model->shape.bidirectional)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this %s model is not causal: its tokens see those that follow, so it cannot tell how likely a "
                        "text is",
@@ -20,8 +20,8 @@ static int32_t check(const nb_session *s, const int32_t *tokens, int32_t n, int3
     return nb_session_check_tokens(s, tokens, 0, (uint32_t)n, err);
 }
 
-/* Scores of the tokens [from, to], the logits before each of which come from the residual stream, whose first row is
- * that of token `first`. */
+/* Scores tokens [from, to]. The logits for a token come from the row of the token before it; the residual stream's
+ * first row is that of token `first`. */
 static int32_t score_rows(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t from, uint32_t to,
                           float *scores, nb_error *err) {
     uint32_t vocabulary = s->model->shape.vocabulary;
@@ -43,7 +43,7 @@ int32_t nb_session_score(nb_session *s, const int32_t *tokens, int32_t n, int32_
     uint32_t first = (uint32_t)done, rows = NB_MIN((uint32_t)n - first, s->batch);
     nb_forbid_allocation(true);
     int32_t code = nb_session_evaluate(s, tokens, first, rows, err);
-    if (code == NB_OK) /* the last row's logits are those of a token that is not there */
+    if (code == NB_OK) /* the row of the last token predicts one past the end */
         code = score_rows(s, tokens, first, NB_MAX((uint32_t)from, first + 1), NB_MIN(first + rows, (uint32_t)n - 1),
                           scores, err);
     s->logits_rows = 0;

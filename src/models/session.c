@@ -19,8 +19,8 @@ static float *take_floats(nb_arena *a, uint64_t rows, uint64_t columns) {
     return nb_arena_take(a, nb_times(rows, columns), sizeof(float));
 }
 
-/* Cuts the session's arena; run twice, to measure and to take. */
-static void take(nb_session *s) {
+/* Gives the session's buffers their memory; run twice, to measure the arena and to use it. */
+static void allocate_buffers(nb_session *s) {
     const nb_shape *m = &s->model->shape;
     nb_arena *a = &s->arena;
     uint64_t batch = s->batch, threads = (uint64_t)nb_pool_threads(s->pool);
@@ -39,24 +39,24 @@ static void take(nb_session *s) {
     s->y = take_floats(a, batch, m->width);
     s->normed = take_floats(a, batch, m->width);
     s->q = take_floats(a, batch, (uint64_t)m->heads * m->head_size);
-    s->mixed = take_floats(a, batch, (uint64_t)m->heads * m->value_size);
+    s->attended = take_floats(a, batch, (uint64_t)m->heads * m->value_size);
     bool padded = s->cache.head_size != m->head_size || s->cache.value_size != m->value_size;
     s->padded_q = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.head_size);
-    s->padded_mixed = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.value_size);
+    s->padded_attended = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.value_size);
     s->padded = padded;
     uint64_t qkv = (uint64_t)(m->heads + m->kv_heads) * m->head_size + (uint64_t)m->kv_heads * m->value_size;
     s->merged = take_floats(a, s->model->qkv_whole || s->walks ? batch : 0, qkv);
     s->new_k = take_floats(a, batch, (uint64_t)m->kv_heads * m->head_size);
     s->new_v = take_floats(a, batch, (uint64_t)m->kv_heads * m->value_size);
     uint32_t inner = NB_MAX(m->feed_forward, NB_MAX(m->expert_width, m->shared_width));
-    uint64_t gathered = m->experts ? batch : 0;
+    uint64_t expert_in = m->experts ? batch : 0;
     s->gate = take_floats(a, batch, inner);
     s->up = take_floats(a, batch, inner);
     s->scores = take_floats(a, batch, m->experts);
     s->choices = nb_arena_take(a, nb_times(batch, m->experts_used), sizeof(nb_choice));
-    s->members = nb_arena_take(a, gathered, sizeof(nb_choice));
-    s->gathered = take_floats(a, gathered, m->width);
-    s->scattered = take_floats(a, gathered, m->width);
+    s->members = nb_arena_take(a, expert_in, sizeof(nb_choice));
+    s->expert_in = take_floats(a, expert_in, m->width);
+    s->expert_out = take_floats(a, expert_in, m->width);
     s->logits = take_floats(a, s->logits_capacity, m->vocabulary);
     uint32_t columns = NB_MAX(NB_MAX(m->width, inner), m->heads * m->value_size),
              widest = s->model->embedding_steps.widest;
@@ -78,15 +78,15 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
     if (!model->family)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "the file holds a vocabulary but no weights; it can tokenize, not generate");
-    if (model->part && !walks)
+    if (model->is_partial && !walks)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this model was loaded as a part, which may lack tensors; only nb_walk computes with it");
     if (!nb_cache_supports(kv_type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are", kv_type);
-    if (context > NB_MOST_POSITIONS)
+    if (context > NB_MAX_POSITIONS)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a context of %u tokens is too large; choose %u or less", context,
-                       (uint32_t)NB_MOST_POSITIONS);
+                       (uint32_t)NB_MAX_POSITIONS);
     if (model->positions.rows && context > model->positions.rows)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "this model has learned %u positions, so its context cannot be %u; choose %u or less",
@@ -94,14 +94,14 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
     *s = (nb_session){.model = model, .pool = pool, .walks = walks};
     s->cache = nb_cache_of(kv_type, model->shape.head_size, model->shape.value_size);
     s->context = context ? context : model->shape.context;
-    /* where tokens see those that follow, a text is one batch */
-    s->batch = model->shape.both_ways ? s->context : NB_MIN(batch ? batch : BATCH, s->context);
+    /* a bidirectional model evaluates a text as one batch */
+    s->batch = model->shape.bidirectional ? s->context : NB_MIN(batch ? batch : BATCH, s->context);
     s->logits_capacity = walks ? 0 : NB_MIN(s->batch, LOGITS_ROWS);
-    take(s);
+    allocate_buffers(s);
     return NB_OK;
 }
 
-/* The memory of a session that was prepared. */
+/* Allocates a session that was prepared. */
 static int32_t allocate(nb_session measured, nb_session **out, nb_error *err) {
     NB_TRY(nb_arena_reserve(&measured.arena, "the session (KV cache and buffers)", err));
     nb_session *s = *out = nb_alloc(sizeof *s);
@@ -110,9 +110,9 @@ static int32_t allocate(nb_session measured, nb_session **out, nb_error *err) {
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a session");
     }
     *s = measured;
-    take(s);
-    /* The KV cache, which comes first, is written before it is read. Of the rest, vectors' lanes that nobody needs are
-     * computed too: from zeros, for what lies in memory may be subnormal, which is slow. */
+    allocate_buffers(s);
+    /* The KV cache, which comes first, is written before it is read. The other buffers are zeroed, as unused lanes of
+     * vectors are computed too, and old memory may hold subnormal numbers, which are slow. */
     uint8_t *rest = (uint8_t *)s->tokens;
     memset(rest, 0, (size_t)(s->arena.base + s->arena.size - rest));
     for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
@@ -183,11 +183,11 @@ int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context,
     nb_session measured;
     NB_TRY(prepare(&measured, model, pool, context, 0, kv_type, false, err));
     uint64_t bytes = measured.arena.failed ? UINT64_MAX : measured.arena.used, left = nb_memory_left();
-    /* It is taken and given back: the engine may give less than there are addresses for, and what it gave stays
-     * nibble's. */
-    void *taken = nb_alloc_items(bytes, 1);
-    nb_free(taken);
-    if (taken)
+    /* Allocates and frees the memory: the engine may grant less than there are addresses for, and what it has granted
+     * stays nibble's. */
+    void *memory = nb_alloc_items(bytes, 1);
+    nb_free(memory);
+    if (memory)
         return NB_OK;
     uint32_t fits = fitting_context(model, pool, measured.context, kv_type, NB_MIN(bytes - 1, left));
     fits = fits >= 256 ? fits / 256 * 256 : fits;
@@ -253,7 +253,7 @@ void nb_session_begin(nb_session *s, const int32_t *tokens, uint32_t first, uint
         m->family->begin(s, first, rows);
 }
 
-void nb_session_turn(nb_session *s, uint32_t first, uint32_t rows) {
+void nb_session_compute_angles(nb_session *s, uint32_t first, uint32_t rows) {
     for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++)
         nb_rope_angles(r->frequencies, r->magnitude, r->rope->pairs, first, rows, r->cosines, r->sines);
 }
@@ -283,7 +283,7 @@ int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first
     memcpy(s->tokens + first, tokens + first, rows * sizeof *tokens);
     s->held = first + rows;
     nb_session_begin(s, tokens, first, rows);
-    nb_session_turn(s, first, rows);
+    nb_session_compute_angles(s, first, rows);
     return nb_session_layers(s, 0, s->model->shape.layers, first, rows, err);
 }
 
@@ -299,28 +299,27 @@ int32_t nb_session_holds(const nb_session *s, const int32_t *tokens, int32_t n) 
     return (int32_t)common_length(s, tokens, n);
 }
 
-/* Where tokens see those that follow, a text is evaluated as a whole, by the first call; its logits come some rows a
- * call. */
+/* A bidirectional model evaluates a text as a whole, in the first call. Each call computes some rows of its logits. */
 static int32_t advance_whole(nb_session *s, const int32_t *tokens, uint32_t n, uint32_t flags, nb_error *err) {
     if (!(flags & NB_LOGITS_ALL))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this %s model is not causal: its tokens see those that follow, so it cannot continue a text; "
                        "ask it for embeddings or logits",
                        s->model->family->name);
-    bool goes_on = s->told && s->told < n && s->held == n && common_length(s, tokens, (int32_t)n) == n;
+    bool goes_on = s->logits_done && s->logits_done < n && s->held == n && common_length(s, tokens, (int32_t)n) == n;
     int32_t code = NB_OK;
     NB_TRY(nb_session_check_tokens(s, tokens, 0, n, err));
     nb_forbid_allocation(true);
     if (!goes_on) {
-        s->told = 0;
+        s->logits_done = 0;
         code = nb_session_evaluate(s, tokens, 0, n, err);
     }
-    uint32_t rows = NB_MIN(n - s->told, s->logits_capacity);
+    uint32_t rows = NB_MIN(n - s->logits_done, s->logits_capacity);
     if (code == NB_OK)
-        code = nb_session_compute_logits(s, s->told, rows, err);
+        code = nb_session_compute_logits(s, s->logits_done, rows, err);
     nb_forbid_allocation(false);
     NB_TRY(code);
-    return (int32_t)(s->told += rows);
+    return (int32_t)(s->logits_done += rows);
 }
 
 int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err) {
@@ -330,11 +329,11 @@ int32_t nb_session_advance(nb_session *s, const int32_t *tokens, int32_t n, uint
                        "a %s model is an encoder, which cannot continue a text; ask it for embeddings",
                        s->model->family->name);
     NB_TRY(nb_session_check_length(s, n, err));
-    if (s->model->shape.both_ways)
+    if (s->model->shape.bidirectional)
         return advance_whole(s, tokens, (uint32_t)n, flags, err);
     uint32_t common = common_length(s, tokens, n);
     if (common == (uint32_t)n)
-        common--; /* its logits are wanted, and only evaluating yields them */
+        common--; /* the last token is evaluated again, for its logits */
     uint32_t rows = NB_MIN((uint32_t)n - common, flags & NB_LOGITS_ALL ? s->logits_capacity : s->batch);
     NB_TRY(nb_session_check_tokens(s, tokens, common, rows, err));
     nb_forbid_allocation(true);

@@ -12,7 +12,7 @@ typedef struct nb_rotation {
     const nb_rope *rope;
     float *frequencies;     /* [pairs] */
     float magnitude;        /* yarn: scales cosine and sine */
-    float *cosines, *sines; /* [batch, pairs], of the batch at hand */
+    float *cosines, *sines; /* [batch, pairs], of the current batch */
 } nb_rotation;
 
 /* An (index, weight) pair. In `choices`: an expert chosen for a token. In `members`: a token routed to this expert.
@@ -22,13 +22,13 @@ typedef struct nb_choice {
     float weight;
 } nb_choice;
 
-/* Calibration's hook. NULL in every normal run. It sees what matrices are about to be multiplied with: those of some
- * jobs, all with the same x, [n, columns], in the order of the file's columns. false: nobody needs the products, and
- * they are zeros. */
+/* Calibration's hook; see is NULL in normal runs. It is called before the matrices of some jobs are multiplied with the
+ * same x, [n, columns], in the order of the file's columns. If it returns false, nobody needs the products, and they
+ * become zeros. */
 typedef struct nb_observer {
     bool (*see)(void *context, const nb_matmul_job *jobs, uint32_t n_jobs, const float *x, uint32_t n);
     void *context;
-    bool sees_zeros; /* x is 0 in the columns that a matrix keeps apart (outliers.h); else it has their inputs, too */
+    bool sees_zeros; /* x is 0 in columns of outliers (outliers.h); else it has their inputs, too */
 } nb_observer;
 
 struct nb_session {
@@ -36,47 +36,46 @@ struct nb_session {
     nb_pool *pool;
     nb_arena arena; /* everything below */
     uint32_t context, batch;
-    bool walks;    /* it is nb_walk's: its cache has room for one layer, and it has no logits */
-    uint32_t held; /* positions of the cache that are filled */
-    /* of what is evaluated, a layer whose numbers are not finite, plus 1; 0: there is none */
-    uint32_t broken;
-    int32_t *tokens;                 /* [context]: what they hold */
-    nb_cache cache;                  /* the layout of: */
-    bool padded;                     /* its heads are larger than the model's */
-    uint8_t *tiles;                  /* [layers, kv_heads, nb_cache_tiles(context)] */
-    size_t layer_bytes;              /* of a layer's tiles */
-    nb_rotation rotations[NB_ROPES]; /* one for each of the shape's */
-    float *x, *y;                    /* [batch, width]: the residual stream; what a block adds to it */
-    float *normed;                   /* [batch, width] */
-    float *q, *mixed;                /* [batch, heads * head_size], [batch, heads * value_size] */
-    float *padded_q, *padded_mixed;  /* the same, where the cache's heads end in zeros */
-    float *merged;                   /* [batch, q, k and v], where a layer has them as one matrix that is not cut */
-    float *new_k, *new_v;            /* [batch, kv_heads * head_size], [... value_size] */
-    float *gate, *up;                /* [batch, feed_forward], or what an expert needs */
-    float *scores;                   /* [batch, experts]: the router's */
-    nb_choice *choices;              /* [batch, experts_used] */
-    nb_choice *members;              /* [batch]: tokens of the expert at hand */
-    float *gathered, *scattered;     /* [batch, width]: what it is given, what it makes of it */
-    float *logits;                   /* [logits_capacity, vocabulary] */
-    float *pooled;                   /* [2, widest]: an embedding between its steps */
+    bool walks;                        /* it is nb_walk's: its cache has room for one layer, and it has no logits */
+    uint32_t held;                     /* positions of the cache that are filled */
+    uint32_t broken;                   /* a layer that has computed numbers that are not finite, plus 1; 0: none */
+    int32_t *tokens;                   /* [context]: what they hold */
+    nb_cache cache;                    /* the layout of: */
+    bool padded;                       /* the cache's heads are larger than the model's */
+    uint8_t *tiles;                    /* [layers, kv_heads, nb_cache_tiles(context)] */
+    size_t layer_bytes;                /* of a layer's tiles */
+    nb_rotation rotations[NB_ROPES];   /* one for each of the shape's */
+    float *x, *y;                      /* [batch, width]: the residual stream; a block's output */
+    float *normed;                     /* [batch, width] */
+    float *q, *attended;               /* [batch, heads * head_size], [batch, heads * value_size] */
+    float *padded_q, *padded_attended; /* the same, where the cache's heads end in zeros */
+    float *merged;                     /* [batch, q, k and v], if a layer has them as one matrix (qkv_whole) */
+    float *new_k, *new_v;              /* [batch, kv_heads * head_size], [... value_size] */
+    float *gate, *up;                  /* [batch, feed_forward], or what an expert needs */
+    float *scores;                     /* [batch, experts]: the router's */
+    nb_choice *choices;                /* [batch, experts_used] */
+    nb_choice *members;                /* [batch]: tokens of the current expert */
+    float *expert_in, *expert_out;     /* [batch, width]: their rows of normed, gathered; the expert's output */
+    float *logits;                     /* [logits_capacity, vocabulary] */
+    float *pooled;                     /* [2, widest]: an embedding between its steps */
     uint32_t logits_capacity, logits_rows;
     /* x holds these tokens as the last layer left them; 0 rows: something else was computed since */
     uint32_t scored_first, scored_rows;
-    uint32_t told; /* both ways: rows of x whose logits were computed */
+    uint32_t logits_done; /* of a bidirectional model: rows of x whose logits were computed */
     nb_observer observer;
     nb_activations activations;
     float *ordered;     /* [batch, columns] in a matrix's own order, if any has one */
-    float *of_outliers; /* [batch, rows]: products with columns that are kept apart */
+    float *of_outliers; /* [batch, rows]: products with outliers */
     float *matmul_scratch, *attention_scratch;
 };
 
-/* out = x W^T for each job: of all products with the model's matrices, so that the observer sees them all.
- * x: [n, columns]; out: [n, rows]; NB_MATMUL_JOBS jobs at most, whose matrices have so many columns. Returns whether
- * it was computed: zeros are not, which an observer wants. */
+/* out = x W^T for each job. All products with the model's matrices go through here, so that the observer sees them.
+ * x: [n, columns]; out: [n, rows]; NB_MATMUL_JOBS jobs at most, whose matrices have so many columns. false: some
+ * products are zeros, as the observer does not need them. */
 bool nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *jobs,
                          uint32_t n_jobs);
 
-/* For nb_walk: of models that are parts, too. The cache is F32, and all layers use the same one. *out: NULL if it
+/* A session for nb_walk, also of partial models. The cache is F32, and all layers use the same one. *out: NULL if it
  * fails. */
 int32_t nb_session_new_walk(const nb_model *model, nb_pool *pool, uint32_t window, nb_session **out, nb_error *err);
 
@@ -88,7 +87,7 @@ int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint
 /* What precedes the layers: tokens [first, first + rows) of the prefix -> the residual stream in s->x; and the angles
  * by which the heads of these positions are rotated. */
 void nb_session_begin(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows);
-void nb_session_turn(nb_session *s, uint32_t first, uint32_t rows);
+void nb_session_compute_angles(nb_session *s, uint32_t first, uint32_t rows);
 
 /* The residual stream in s->x passes through parts [from, to) of a layer (nb_family); through layers [from, to). */
 int32_t nb_session_parts(nb_session *s, uint32_t layer, uint32_t from, uint32_t to, uint32_t first, uint32_t rows,
@@ -101,17 +100,17 @@ int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first
 /* Logits of rows [row, row + rows) of the residual stream, s->logits_capacity of them at most. */
 int32_t nb_session_compute_logits(nb_session *s, uint32_t row, uint32_t rows, nb_error *err);
 
-/* The embedding of a text of n tokens, as the file says it is made of their last hidden states, which are all in s->x.
+/* The embedding of a text of n tokens by the file's own steps. Their last hidden states are all in s->x.
  * out: [nb_model_embedding_size] */
 int32_t nb_session_pool(nb_session *s, uint32_t n, float *out, nb_error *err);
 
-/* Layer i of the model has come to numbers that are not finite; any thread may say so. */
+/* Notes that layer i has computed numbers that are not finite. Any thread may call it. */
 void nb_session_break(nb_session *s, uint32_t i);
 
 /* Refuses numbers that are not finite. Nothing that the session has computed stays. */
 int32_t nb_session_refuse_numbers(nb_session *s, const char *what, nb_error *err);
 
-/* NB_OK if such a session fits into the memory that is left; else what does not fit, and which context would. */
+/* NB_OK if such a session fits into the memory that is left; else the error says which context would fit. */
 int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, nb_error *err);
 
 #endif

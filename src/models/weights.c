@@ -32,8 +32,8 @@ void nb_replacements_free(nb_model *model) {
     model->replaced = NULL;
 }
 
-/* Memory of so many bytes for the matrix: its own of the arena if that is enough, else another block. NULL: there is
- * no memory, and the matrix is as it was. */
+/* Memory of so many bytes for the matrix: its own in the arena if that is enough, else another block. NULL: there is
+ * none, and the matrix is unchanged. */
 static uint8_t *room_for(nb_model *model, const nb_matrix *m, uint64_t bytes) {
     uint32_t loaded = model->checkpoint.tensors[m->tensor].type;
     nb_replacement *r = model->replaced;
@@ -67,13 +67,13 @@ static int32_t replace_matrix(nb_model *model, nb_matrix *m, uint32_t type, cons
     uint32_t group = nb_group_rows(type);
     for (uint32_t row = 0; row < m->rows; row += group)
         nb_matrix_pack(m, row, bytes + (size_t)row * row_bytes);
-    nb_model_take_apart(model);
+    nb_model_split_merged(model);
     if (is_tied)
         model->output = *m;
     return NB_OK;
 }
 
-/* "blk.3.attn_q.weight" of layer 3, or "output.weight" of no layer -> its slot; NULL: it is none. */
+/* "blk.3.attn_q.weight" of layer 3, or "output.weight" of no layer -> its slot; NULL: there is none. */
 static const nb_slot *slot_of(const nb_model *model, uint32_t layer, nb_text name) {
     uint32_t number;
     if (layer == NB_NO_LAYER)
@@ -89,11 +89,11 @@ int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t
     void *place = slot ? owner + slot->at : NULL;
     nb_matrix *m = slot && slot->is_matrix ? place : NULL;
     float *vector = slot && !slot->is_matrix ? *(float **)place : NULL;
-    /* What is cut out of another tensor has no file's tensor of its own. */
-    bool cut =
+    /* A view of a merged tensor, such as q of attn_qkv, has no tensor of its own in the file. */
+    bool is_view =
         m && m->rows && !slot->by_expert &&
         !nb_text_equal(nb_checkpoint_tensor_name(&model->checkpoint, &model->checkpoint.tensors[m->tensor]), name);
-    if ((!m || !m->rows || cut) && !vector)
+    if ((!m || !m->rows || is_view) && !vector)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "%s has no tensor %t whose weights could be replaced",
                        layer == NB_NO_LAYER ? "the model" : "the layer", name);
     uint64_t columns = nb_extent_of(&model->shape, slot->columns);
@@ -106,7 +106,7 @@ int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t
         wanted != size)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %t has %l rows of %l numbers; of type %s these are not %z bytes",
                        name, rows, columns, t->name, size);
-    NB_TRY(nb_slot_check_parts(model, slot, type, name, err));
+    NB_TRY(nb_slot_check_split(model, slot, type, name, err));
     if (!nb_blocks_are_finite(type, bytes, size))
         return NB_FAIL(err, NB_ERR_FORMAT, "what should replace tensor %t has infinities or NaN", name);
     if (!m)

@@ -14,7 +14,7 @@ int32_t nb_vector_fill(uint32_t type, const uint8_t *bytes, size_t size, float *
 int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t type, const uint8_t *bytes,
                          size_t size, nb_error *err);
 
-/* Weights that need more memory than those before. Of each matrix there is one such at most. */
+/* Memory of weights that need more than those before: one for each matrix at most. */
 typedef struct nb_replacement nb_replacement;
 void nb_replacements_free(nb_model *model);
 

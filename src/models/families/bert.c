@@ -1,6 +1,5 @@
-/* Encoders: BERT (Devlin et al. 2019), as MiniLM, BGE and E5 have it, and Nomic's (Nussbaum et al. 2024), which is
- * rotated and gated. Norms come last: of the embeddings, and of what the residual stream has become after each
- * block. */
+/* Encoders: BERT (Devlin et al. 2019), which MiniLM, BGE and E5 are, too, and Nomic's (Nussbaum et al. 2024), with RoPE
+ * and a gate. Post-norm: the stream is normalized after each block instead of before, and so are the embeddings. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"
@@ -34,7 +33,7 @@ static const nb_slot NOMIC[] = {
 static int32_t configure(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_configure_layer_norm(model, err));
     nb_shape *s = &model->shape;
-    s->encoder = s->both_ways = true;
+    s->encoder = s->bidirectional = true;
     s->window = 0;
     double types = 0;
     NB_TRY(nb_checkpoint_read(&model->checkpoint, "tokenizer.ggml.token_type_count", (nb_limits){0, 1 << 20}, &types,
@@ -56,7 +55,7 @@ static void begin(nb_session *s, uint32_t first, uint32_t n) {
     nb_renorm_block(&(nb_step){.s = s, .first = first, .n = n}, &s->model->embedding_norm);
 }
 
-/* Each block is given the residual stream, which the norm before has normed already. */
+/* A block's input is the residual stream itself, as it is already normalized. */
 static void attention(nb_step *p) {
     nb_norm_block(p, NULL);
     nb_attention_block(p);

@@ -1,5 +1,5 @@
-/* Falcon (Almazrouei et al. 2023): layer norms, no other biases, both blocks side by side; the larger models give
- * attention a norm of its own. */
+/* Falcon (Almazrouei et al. 2023): layer norms, no other biases, attention and feed-forward network in parallel; in the
+ * larger models attention has a norm of its own. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"

@@ -17,7 +17,7 @@ extern const nb_family nb_family_olmo2;
 extern const nb_family nb_family_falcon;
 extern const nb_family nb_family_bert, nb_family_nomic_bert; /* bert.c */
 
-/* Llama's layer: a norm before each part, gates of SiLU, or experts of that kind. Other families have it too. */
+/* Llama's layer: pre-norm, and a feed-forward network with a SiLU gate, or experts of that kind. */
 void nb_llama_feed_forward(nb_step *p);
 #define NB_LLAMA_LAYER {nb_usual_attention, nb_llama_feed_forward}
 

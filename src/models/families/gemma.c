@@ -1,5 +1,5 @@
-/* Gemma 1, 2 and 3, text (Gemma Team 2024, 2024, 2025): scaled embeddings and gates of GELU; from version 2 on norms of
- * what the blocks add and windows; version 2 has caps, version 3 norms of heads and two rotations. */
+/* Gemma 1, 2 and 3, text (Gemma Team 2024, 2024, 2025): scaled embeddings and GELU gates; from version 2 on windows,
+ * and norms also of the blocks' outputs; version 2 has caps, version 3 norms of heads and two RoPEs. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"
@@ -43,11 +43,11 @@ static const nb_slot GEMMA3[] = {
     {0},
 };
 
-/* Layers with a window have a RoPE of their own, the second: in version 3 of a smaller base, and never scaled. */
+/* Layers with a window have a RoPE of their own, ropes[1]: in version 3 it has a smaller base, and is never scaled. */
 enum { GLOBAL = 0, LOCAL = 1 };
 
-/* The largest model of versions 2 and 3 scales its queries otherwise; in GGUF no key says so, its number of layers
- * does. */
+/* The largest model of versions 2 and 3 scales its queries differently. GGUF has no key for it: its number of layers
+ * shows it. */
 static int32_t configure_scale(nb_model *model, uint32_t layers_27b, nb_error *err) {
     nb_shape *s = &model->shape;
     uint32_t head = s->width / s->heads;
@@ -72,7 +72,7 @@ static int32_t configure_gemma2(nb_model *model, nb_error *err) {
     return configure_scale(model, 46, err);
 }
 
-/* Ollama's files, which tell by the names of their bases, leave out what its loader then adds (handle_gemma3 in
+/* Ollama's files, recognized by their keys for RoPE's bases, lack values that Ollama's loader adds (handle_gemma3 in
  * ollama/ollama, llama/compat/llama-ollama-compat.cpp). */
 static void add_ollamas_defaults(nb_model *model) {
     nb_rope *r = &model->shape.ropes[GLOBAL];
@@ -102,8 +102,8 @@ static int32_t configure_gemma3(nb_model *model, nb_error *err) {
     return configure_scale(model, 62, err);
 }
 
-/* EmbeddingGemma's (Vera et al. 2025): version 3, whose tokens see both ways. Its window is as wide as the key says,
- * half of it on either side. */
+/* EmbeddingGemma (Vera et al. 2025): version 3 as a bidirectional model. Half of the window that the key says lies on
+ * either side of a token. */
 static int32_t configure_embedding(nb_model *model, nb_error *err) {
     NB_TRY(configure_gemma3(model, err));
     nb_shape *s = &model->shape;
@@ -112,7 +112,7 @@ static int32_t configure_embedding(nb_model *model, nb_error *err) {
                        "gemma-embedding.attention.sliding_window is %u, which is no window; the file is broken",
                        s->window);
     s->window /= 2;
-    s->encoder = s->both_ways = true;
+    s->encoder = s->bidirectional = true;
     return NB_OK;
 }
 

@@ -1,4 +1,4 @@
-/* GPT-2 (Radford et al. 2019): layer norms, learned positions, a plain feed-forward network. */
+/* GPT-2 (Radford et al. 2019): layer norms, learned positions, a feed-forward network without a gate. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"

@@ -1,5 +1,6 @@
-/* GPT-NeoX and Pythia (Black et al. 2022): layer norms, a part of each head rotated, a plain feed-forward network, and
- * both blocks side by side, each after a norm of its own; or, if the file says so, one after the other. */
+/* GPT-NeoX and Pythia (Black et al. 2022): layer norms, RoPE on a part of each head, a feed-forward network without a
+ * gate. Attention and feed-forward network run in parallel, each after a norm of its own; or, if the file says so, one
+ * after the other. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"

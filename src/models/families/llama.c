@@ -52,7 +52,7 @@ const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, NULL, 
 
 /* ---- granite: four multipliers ---- */
 
-/* llama.cpp takes 0 for absent. */
+/* To llama.cpp 0 means that the key is absent. */
 static int32_t read_scale(const nb_model *model, const char *suffix, float *out, nb_error *err) {
     NB_TRY(nb_model_float(model, suffix, 1, 0, 1e6, out, err));
     *out = *out == 0 ? 1 : *out;

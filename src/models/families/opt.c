@@ -1,6 +1,6 @@
-/* OPT (Zhang et al. 2022): GPT-2's layer with ReLU. The model of 350M has its norms behind the sums, none at the end,
- * and embeddings narrower than the rest, projected on the way in and out. llama.cpp has no such architecture: names and
- * keys are nibble's own, from folders. */
+/* OPT (Zhang et al. 2022): GPT-2's layer with ReLU. The model of 350M is post-norm, has no norm at the end, and has
+ * embeddings that are narrower than the stream and projected on the way in and out. llama.cpp does not have this
+ * architecture: names and keys are nibble's own, for converted folders. */
 #include "../../base/numbers.h"
 #include "../../kernels/ops.h"
 #include "../blocks.h"
@@ -33,9 +33,9 @@ static int32_t configure(nb_model *model, nb_error *err) {
     s->ropes[0].pairs = 0;
     bool before;
     NB_TRY(nb_model_flag(model, "do_layer_norm_before", true, &before, err));
-    s->norms_last = !before;
+    s->post_norm = !before;
     s->embedding_width = s->width;
-    if (is_absent(model, "token_embd.weight")) /* of a part without the ends */
+    if (is_absent(model, "token_embd.weight")) /* a partial model */
         return NB_OK;
     uint64_t columns = nb_checkpoint_find_tensor(&model->checkpoint, "token_embd.weight")->shape[0];
     s->embedding_width = (uint32_t)NB_MIN(columns, UINT32_MAX);
@@ -45,7 +45,7 @@ static int32_t configure(nb_model *model, nb_error *err) {
                        "token_embd.weight has %u columns, but opt.embedding_length is %u, and there are no "
                        "project_in.weight and project_out.weight; the file is not whole",
                        s->embedding_width, s->width);
-    if (!s->norms_last && (is_absent(model, "output_norm.weight") || is_absent(model, "output_norm.bias")))
+    if (!s->post_norm && (is_absent(model, "output_norm.weight") || is_absent(model, "output_norm.bias")))
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor output_norm.weight or output_norm.bias is missing; the file is not whole");
     return NB_OK;
@@ -57,7 +57,7 @@ static void begin(nb_session *s, uint32_t first, uint32_t n) {
 }
 
 static void attention(nb_step *p) {
-    bool last = p->s->model->shape.norms_last;
+    bool last = p->s->model->shape.post_norm;
     nb_norm_block(p, last ? NULL : &p->layer->attention_norm);
     nb_attention_block(p);
     nb_add_block(p, p->layer->o_bias, NULL);
@@ -66,7 +66,7 @@ static void attention(nb_step *p) {
 }
 
 static void feed_forward(nb_step *p) {
-    bool last = p->s->model->shape.norms_last;
+    bool last = p->s->model->shape.post_norm;
     nb_norm_block(p, last ? NULL : &p->layer->feed_forward_norm);
     nb_plain_feed_forward_block(p, nb_relu);
     nb_add_block(p, p->layer->down_bias, NULL);

@@ -3,7 +3,7 @@
 #include "families.h"
 #include "slots.h"
 
-/* ---- phi2: layer norms, a part of each head rotated, both blocks side by side after one norm (Li et al. 2023) ---- */
+/* ---- phi2 (Li et al. 2023): layer norms, RoPE on a part of each head, parallel blocks after one norm ---- */
 
 static const nb_slot PHI2[] = {
     NB_SLOTS_ENDS,
@@ -26,7 +26,7 @@ const nb_family nb_family_phi2 = {"phi2",
                                   NULL,
                                   {nb_usual_attention, feed_forward_phi2}};
 
-/* ---- phi3: Phi 3, 3.5 and 4 (Abdin et al. 2024): Llama's layer, its tensors merged, LongRoPE ---- */
+/* ---- phi3: Phi 3, 3.5 and 4 (Abdin et al. 2024): Llama's layer with merged tensors, LongRoPE ---- */
 
 static const nb_slot PHI3[] = {
     NB_SLOTS_ENDS,

@@ -1,4 +1,5 @@
-/* Writes a family's table of tensors: one line a tensor, an nb_slot; and the lines that many families have. */
+/* Macros for a family's table of tensors: one for each kind of nb_slot, and some for the slots that many families
+ * have. */
 #ifndef NB_SLOTS_H
 #define NB_SLOTS_H
 
@@ -16,7 +17,7 @@
             NB_SIDES(rows, columns))
 #define NB_LAYER_VECTOR(name, member, columns, need) \
     NB_SLOT(nb_layer, name, member, need, .in_layer = true, NB_SIDES(1, columns))
-#define NB_LAYER_NORMS(name, member, heads) /* of each head its own */ \
+#define NB_LAYER_NORMS(name, member, heads) /* one for each head */ \
     NB_SLOT(nb_layer, name, member, NB_OPTIONAL, .in_layer = true, NB_SIDES(heads, HEAD))
 
 /* The ends: embedding, last norm, output. */
@@ -25,23 +26,23 @@
         NB_MODEL_MATRIX("output.weight", output, VOCABULARY, WIDTH, NB_OPTIONAL),  \
         NB_MODEL_VECTOR("output_norm.weight", output_norm.weight, WIDTH, NB_ALWAYS)
 
-/* Norms of what the blocks are given. */
+/* Norms before the blocks. */
 #define NB_SLOTS_NORMS                                                            \
     NB_LAYER_VECTOR("attn_norm.weight", attention_norm.weight, WIDTH, NB_ALWAYS), \
         NB_LAYER_VECTOR("ffn_norm.weight", feed_forward_norm.weight, WIDTH, NB_ALWAYS)
 
-/* The same, and the last one, with what layer norms have besides. */
+/* Biases of layer norms: the last one, and the one before attention. */
 #define NB_SLOTS_NORM_BIASES                                                 \
     NB_MODEL_VECTOR("output_norm.bias", output_norm.bias, WIDTH, NB_ALWAYS), \
         NB_LAYER_VECTOR("attn_norm.bias", attention_norm.bias, WIDTH, NB_ALWAYS)
 
-/* Projections of attention. Files may have q, k and v as one, which then fills the places of all three. */
+/* Projections of attention. Files may have q, k and v merged, which then fills the slots of all three. */
 #define NB_SLOTS_ATTENTION                                              \
     NB_LAYER_MATRIX("attn_qkv.weight", qkv, QKV, WIDTH, NB_OPTIONAL),   \
         NB_LAYER_MATRIX("attn_q.weight", q, QUERIES, WIDTH, NB_ALWAYS), \
         NB_LAYER_MATRIX("attn_k.weight", k, KEYS, WIDTH, NB_ALWAYS),    \
         NB_LAYER_MATRIX("attn_v.weight", v, VALUES, WIDTH, NB_ALWAYS),  \
-        NB_LAYER_MATRIX("attn_output.weight", o, WIDTH, MIXED, NB_ALWAYS)
+        NB_LAYER_MATRIX("attn_output.weight", o, WIDTH, ATTENDED, NB_ALWAYS)
 
 #define NB_SLOTS_ATTENTION_BIASES(need)                                                                            \
     NB_LAYER_VECTOR("attn_qkv.bias", qkv_bias, QKV, (need) == NB_GGUF_MAY ? NB_GGUF_MAY : NB_OPTIONAL),            \

@@ -1,5 +1,5 @@
-/* StableLM 3B and 2 (Bellagente et al. 2024): Llama's layer with layer norms, a part of each head rotated; the 12B
- * model has norms of heads, and both blocks side by side after one norm. */
+/* StableLM 3B and 2 (Bellagente et al. 2024): Llama's layer with layer norms, and RoPE on a part of each head. The 12B
+ * model has norms of heads, and parallel blocks after one norm. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"
