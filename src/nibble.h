@@ -2,17 +2,18 @@
  *
  * The object model
  *
- *   nb_loader     takes a GGUF file's bytes in pieces, in order (nibble_convert.h makes one of others), and becomes
- *   nb_model      what the file said: hyper-parameters, vocabulary, weights. Immutable, shared by any number of
- *   nb_session    one timeline: a KV cache and how many tokens of it are filled. The caller always passes the whole
- *                 token prefix; the session evaluates only what its cache does not hold yet, and yields logits.
- *   nb_collector  watches a session, and becomes an importance matrix, which quantizers need.
+ *   nb_loader     reads a GGUF file, whose bytes arrive in order and in pieces, into a model. (nibble_convert.h makes
+ *                 GGUF of other formats.)
+ *   nb_model      what the file has: hyper-parameters, vocabulary, weights. Immutable; any number of sessions share it.
+ *   nb_session    one timeline: a KV cache, and which tokens it holds. The caller always passes the whole token prefix;
+ *                 the session evaluates only the tokens that its cache does not hold yet, and computes logits.
+ *   nb_collector  watches a session, and collects an importance matrix for quantizers.
  *   nb_walk       takes texts through a model layer by layer, with one layer's weights in memory, for quantizers.
  *   nb_sampler    logits -> one token, seeded and reproducible.
  *   nb_detokenizer  tokens -> text that is always whole UTF-8.
  *   nb_pool       the threads that a session computes with.
  *
- * The way of the data: bytes -> nb_loader -> nb_model; text -> nb_tokenize -> nb_session_advance -> nb_session_generate
+ * The data flow: bytes -> nb_loader -> nb_model; text -> nb_tokenize -> nb_session_advance -> nb_session_generate
  * (nb_session_logits, nb_sampler_next) -> nb_detokenizer_push -> text.
  *
  * Rules that hold everywhere
@@ -29,15 +30,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#pragma GCC visibility push(default) /* all else is hidden: what stands here is what the builds export */
+#pragma GCC visibility push(default) /* everything else is hidden: the builds export what this header declares */
 
 /* ---- errors ------------------------------------------------------------------------------------------------ */
 
 enum {
     NB_OK = 0,
     NB_ERR_TRUNCATED = -1,   /* the bytes end before what they promise */
-    NB_ERR_FORMAT = -2,      /* the bytes contradict their format */
-    NB_ERR_UNSUPPORTED = -3, /* well-formed, but nibble does not know this type, architecture, tokenizer, ... */
+    NB_ERR_FORMAT = -2,      /* the bytes violate their format */
+    NB_ERR_UNSUPPORTED = -3, /* well-formed, but nibble does not support this type, architecture, tokenizer, ... */
     NB_ERR_MEMORY = -4,      /* an allocation failed, or a size does not fit the address space */
     NB_ERR_ARGUMENT = -5,    /* the caller passed something out of range */
     NB_ERR_CONTEXT = -6,     /* more tokens than the session's context holds */
@@ -69,9 +70,9 @@ void nb_pool_work(nb_pool *pool, int32_t worker);
 void nb_pool_stop(nb_pool *pool); /* ends the workers; the pool may then be freed */
 void nb_pool_free(nb_pool *pool); /* NULL is fine */
 
-/* 1 if the relaxed dot product of this engine gives, in the tier that runs now, the sums that the relaxed kernels
- * rely on; 0 if not, or if this is not a relaxed build. Cheap; ask after a few thousand calls, to reach the top
- * tier. */
+/* 1 if this engine's relaxed dot product, as its current compiler tier computes it, gives the sums that the relaxed
+ * kernels rely on; 0 if not, or if this is not a relaxed build. Cheap: call it a few thousand times, so that the top
+ * tier is tested. */
 int32_t nb_probe_relaxed(void);
 
 /* ---- loading ----------------------------------------------------------------------------------------------- */
@@ -82,34 +83,34 @@ typedef struct nb_model nb_model;
 enum {
     NB_LOAD_ALL = 0,
     NB_LOAD_HEADER = 1, /* stop after the header: enough to inspect a file and to tokenize with it */
-    /* The file may lack tensors. Only nb_walk takes such a model. It has a tokenizer if it has token_embd.weight. */
-    NB_LOAD_PART = 2 /* both: the header of such a file */
+    /* The file may lack tensors. Only nb_walk accepts such a model. It has a tokenizer if it has token_embd.weight. */
+    NB_LOAD_PART = 2 /* both flags: only the header of such a file */
 };
 
 /* total_bytes: the file's size if known, else 0 (a double, exact to 2^53, so that JavaScript can pass it). */
 nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err);
 
-/* Also checks, once the header is there and before any weights are wanted, that a session of this pool, context and
- * kv_type (nb_session_new) fits beside the weights; if not, the error says which context would. at_most: the context
- * is the model's own if that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
+/* Makes loading check, after the header and before the weights, that a session of this pool, context and kv_type
+ * (nb_session_new) fits beside the weights. If not, the error says which context would fit. at_most: use the model's
+ * own context if that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
 void nb_loader_expect(nb_loader *loader, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type);
 
-/* Where the file's next bytes go, and how many fit. *capacity = 0 says that the loader needs no more bytes.
+/* Where the file's next bytes go, and how many fit. *capacity = 0: the loader needs no more bytes.
  * The address is good until the next nb_loader_commit. */
 uint8_t *nb_loader_space(nb_loader *loader, size_t *capacity);
 
-/* Takes the n <= capacity bytes that were written there. */
+/* Processes the n <= capacity bytes that were written there. */
 int32_t nb_loader_commit(nb_loader *loader, size_t n, nb_error *err);
 
-/* Bytes of the whole file: as told, or as its header implies; 0 while neither is known. */
+/* Bytes of the whole file: total_bytes, or if that is 0, what the header implies; 0 while neither is known. */
 double nb_loader_total(const nb_loader *loader);
 
-/* The name of the tensor whose bytes are wanted now, or with which loading failed; nothing before the header is
- * whole and found to be in order, and at the end. Writes at most capacity bytes, zero-terminated; returns the name's
+/* The name of the tensor whose bytes come next, or at which loading failed. It is empty before the header is complete
+ * and has passed all checks, and at the end. Writes at most capacity bytes, zero-terminated; returns the name's
  * length. */
 size_t nb_loader_tensor(const nb_loader *loader, char *out, size_t capacity);
 
-/* The model; the loader stays to be freed. NB_ERR_TRUNCATED if bytes are missing. */
+/* Returns the model; the loader must still be freed. NB_ERR_TRUNCATED if bytes are missing. */
 nb_model *nb_loader_finish(nb_loader *loader, nb_error *err);
 void nb_loader_free(nb_loader *loader); /* NULL is fine */
 
@@ -119,21 +120,21 @@ void nb_model_free(nb_model *model); /* NULL is fine; its sessions must be gone 
  * Writes at most capacity bytes, zero-terminated; returns the length of the whole text, as snprintf does. */
 size_t nb_model_describe(const nb_model *model, char *out, size_t capacity);
 
-/* How many tokens can be evaluated, and have a logit. A tokenizer may know more, as those of fine-tunes do: such a
- * token is an error where it is evaluated, and is never sampled. */
+/* How many tokens can be evaluated, and have a logit. A tokenizer may have more, as with some fine-tunes: evaluating
+ * such a token is an error, and it is never sampled. */
 int32_t nb_model_vocabulary(const nb_model *model);
 int32_t nb_model_context(const nb_model *model);               /* context length that the model was trained for */
 int32_t nb_model_width(const nb_model *model);                 /* numbers in a token's vector */
 int32_t nb_model_embedding_size(const nb_model *model);        /* numbers in an embedding, by the file's own pooling */
 int32_t nb_model_is_end(const nb_model *model, int32_t token); /* 1 if the token ends a generation (EOS, EOT, ...) */
-/* GGUF's number, 4: user-defined; 0: no such token */
+/* the type's number in GGUF, such as 4 for user-defined; 0: no such token */
 int32_t nb_model_token_type(const nb_model *model, int32_t token);
 
 /* ---- text -------------------------------------------------------------------------------------------------- */
 
 enum {
     NB_TOKENIZE_BARE = 0,
-    NB_TOKENIZE_ADD_SPECIAL = 1,  /* add the beginning and end tokens that the model would be fed */
+    NB_TOKENIZE_ADD_SPECIAL = 1,  /* add the beginning and end tokens that the model expects */
     NB_TOKENIZE_PARSE_SPECIAL = 2 /* special tokens written in the text become those tokens; else they are text */
 };
 
@@ -143,21 +144,21 @@ enum {
 int32_t nb_tokenize(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,
                     int32_t capacity, nb_error *err);
 
-/* A stretch of a text whose author may not write special tokens, such as a message within a chat's prompt. */
+/* A span of a text whose author may not write special tokens, such as a message within a chat's prompt. */
 typedef struct nb_quote {
     uint32_t from, to; /* bytes [from, to) */
     uint32_t kind;     /* 0 to 31, for nb_plain */
 } nb_quote;
 
-/* A user-defined token that is text, too, within quotes of some kinds. */
+/* A user-defined token that also counts as text within quotes of some kinds. */
 typedef struct nb_plain {
     int32_t token;
     uint32_t kinds; /* bits 1 << kind */
 } nb_plain;
 
-/* As nb_tokenize, of a text with quotes, which are in ascending order and do not overlap. Where a quote touches the
- * name of a special token, the name is text: that of a control token always, that of a user-defined one if `plain`
- * says so. */
+/* As nb_tokenize, for a text with quotes, which are in ascending order and do not overlap. If a quote overlaps the name
+ * of a special token in the text, the name is text: that of a control token always, that of a user-defined token if
+ * `plain` says so. */
 int32_t nb_tokenize_quoted(const nb_model *model, const char *text, size_t text_bytes, uint32_t flags,
                            const nb_quote *quotes, size_t n_quotes, const nb_plain *plain, size_t n_plain,
                            int32_t *tokens, int32_t capacity, nb_error *err);
@@ -167,21 +168,21 @@ typedef struct nb_detokenizer nb_detokenizer;
 enum {
     NB_DETOKENIZE_TEXT = 0,    /* special tokens give no text */
     NB_DETOKENIZE_SPECIAL = 1, /* special tokens give their names */
-    NB_DETOKENIZE_WHOLE =
-        2 /* the tokens are a whole text, and no part of one that goes on: the space that the tokenizer
-                                * puts before a text goes, and all is as the decoders of a tokenizer.json have it.
-                                * (Where the model's description says cleansUp, the reference would take spaces before
-                                * punctuation away, too: that is left to the caller.) */
+    /* The tokens are a whole text, not a piece of a stream: the space that the tokenizer puts before a text is removed,
+     * and the result is what the decoders of a tokenizer.json give. (If the model's description says cleansUp, the
+     * reference also removes spaces before punctuation: that is left to the caller.) */
+    NB_DETOKENIZE_WHOLE = 2
 };
 
-/* A streaming decoder: the bytes of a character that is not complete yet are kept back. */
+/* A streaming decoder: it keeps the bytes of an incomplete character back. */
 nb_detokenizer *nb_detokenizer_new(const nb_model *model, uint32_t flags, nb_error *err);
 /* The text that this token completes: writes at most capacity bytes of whole UTF-8 (not zero-terminated), returns its
  * length, which may be 0; if that is more than capacity nothing was consumed: repeat with that capacity. Invalid bytes
  * come out as U+FFFD. A token that the tokenizer does not know has no text: many models have more rows in their
  * embedding than their tokenizer has tokens. */
 int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t capacity, nb_error *err);
-/* What is still kept back, an incomplete character as U+FFFD, and a fresh start. Returns as nb_detokenizer_push. */
+/* Ends the text: gives what is still kept back, an incomplete character as U+FFFD, and starts anew. Returns as
+ * nb_detokenizer_push. */
 int32_t nb_detokenizer_flush(nb_detokenizer *d, char *out, int32_t capacity);
 void nb_detokenizer_free(nb_detokenizer *d); /* NULL is fine */
 
@@ -189,19 +190,19 @@ void nb_detokenizer_free(nb_detokenizer *d); /* NULL is fine */
 
 typedef struct nb_session nb_session;
 
-/* How finely activations are rounded before they meet quantized weights. */
+/* How finely activations are rounded before they are multiplied with quantized weights. */
 enum {
     NB_PRECISION_EXACT = 0, /* 16 bits: logits within about 1e-2 of what the weights say */
     NB_PRECISION_FAST = 1   /* 8 bits where that is faster (relaxed builds), as llama.cpp does */
 };
 
 /* context: tokens that the KV cache holds (0: the model's own). batch: tokens evaluated together in a prompt, at most
- * (0: a good default). kv_type: NB_TYPE_I16 (25), which is fast, NB_TYPE_Q8_0 (8),
- * half as large, NB_TYPE_F16 (1) or NB_TYPE_F32 (0): kernels/kv_cache.h. The pool must outlive the session. */
+ * (0: a good default). kv_type: NB_TYPE_I16 (25), which is fast, NB_TYPE_Q8_0 (8), half as large, NB_TYPE_F16 (1) or
+ * NB_TYPE_F32 (0): kernels/kv_cache.h. The pool must outlive the session. */
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                            uint32_t precision, nb_error *err);
 void nb_session_free(nb_session *session); /* NULL is fine */
-/* memory it takes */
+/* bytes of memory that it needs */
 double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type);
 
 enum {
@@ -211,9 +212,9 @@ enum {
 
 /* tokens[n]: the whole prefix. Keeps the part that the cache holds already, evaluates at most one batch of the rest,
  * and returns how many tokens of the prefix the cache holds now: repeat until that is n. At least the last token is
- * evaluated anew, so that its logits exist. Where tokens see those that follow (attention.causal is false) the first
- * call evaluates all of the prefix; only NB_LOGITS_ALL is possible, and the result says how many tokens' logits
- * there have been. */
+ * evaluated anew, so that its logits exist. A bidirectional model (attention.causal is false) evaluates all of the
+ * prefix in the first call; only NB_LOGITS_ALL is possible, and the result says how many tokens' logits there have
+ * been. */
 int32_t nb_session_advance(nb_session *session, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err);
 
 /* How many of tokens[n], from the first on, the cache holds. */
@@ -223,7 +224,7 @@ int32_t nb_session_holds(const nb_session *session, const int32_t *tokens, int32
  * ALL: one row for each token that the call evaluated. */
 float *nb_session_logits(nb_session *session, int32_t *rows);
 
-/* What becomes of the tokens' vectors: GGUF's numbers. */
+/* How the tokens' vectors are pooled: GGUF's numbers. */
 enum {
     /* What the file says (models/embedding.h). Where it says nothing: the mean, or the last token if attention is
      * causal. */
@@ -233,13 +234,12 @@ enum {
     NB_POOLING_LAST = 3
 };
 
-/* A text's embedding: the tokens' last hidden states, pooled. The first `unpooled` tokens, a prompt's, are left out
- * of that.
+/* A text's embedding: the tokens' last hidden states, pooled without the first `unpooled` tokens, such as a prompt.
  *   NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
  *   Others: the result is scaled to length 1. out: [nb_model_width].
  * Evaluates one batch and returns how many tokens are done. Repeat with that as `done`, which is 0 at first, until
- * it is n: only then is `out` written. In between the session must not be used for anything else. The session holds
- * these tokens afterwards, or, where tokens see those that follow, none. */
+ * it is n: only then is `out` written. In between the session must not be used for anything else. Afterwards the
+ * session holds these tokens, or none if the model is bidirectional. */
 int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled,
                          uint32_t pooling, float *out, nb_error *err);
 
@@ -252,11 +252,11 @@ int32_t nb_session_score(nb_session *session, const int32_t *tokens, int32_t n, 
 
 /* ---- comparing two models ----------------------------------------------------------------------------------- */
 
-/* Logits of tokens [first, first + rows) of the batch that nb_session_score evaluated last, or of as many of them as
- * fit: returns how many. nb_session_logits has them. */
+/* Computes logits of tokens [first, first + rows) of the batch that nb_session_score evaluated last, or of as many of
+ * them as fit; returns how many. nb_session_logits has them. */
 int32_t nb_session_project(nb_session *session, int32_t first, int32_t rows, nb_error *err);
 
-/* What is told of each token that is compared, as doubles. */
+/* The numbers for each token that is compared, as doubles. */
 enum {
     NB_COMPARED_BASE = 0,       /* -ln p(next token), by the base */
     NB_COMPARED_OTHER = 1,      /* the same by this session's model */
@@ -271,7 +271,7 @@ enum {
 int32_t nb_session_compare(nb_session *session, int32_t first, int32_t rows, const float *base, const int32_t *next,
                            double *out, nb_error *err);
 
-/* How many matrices the model has. Those that are one in the file and several in the model count as several. */
+/* How many matrices the model has. A merged matrix of the file that the model splits counts as several. */
 int32_t nb_model_matrices(const nb_model *model);
 
 typedef struct nb_matrix_facts {
@@ -301,20 +301,19 @@ typedef struct nb_collector nb_collector;
 
 enum { NB_IMATRIX_DAT = 0, NB_IMATRIX_GGUF = 1 }; /* file formats of llama.cpp's tools/imatrix: quant/imatrix.h */
 
-/* From now on adds up, for each matrix of the model's layers, the squares of what its columns are multiplied with as
- * the session evaluates tokens: an importance matrix. Free the session first. */
+/* Collects an importance matrix: from now on, as the session evaluates tokens, it adds up the squares of the inputs of
+ * each column of each matrix of the layers. Free the session first. */
 nb_collector *nb_collector_new(nb_session *session, nb_error *err);
 
-/* The file of what was collected. chunk_size: tokens of a window, by which the file counts them; text: what the
- * tokens are of, a name. Returns the file's size; if capacity is not more than that, nothing of it is of use: repeat
- * with one more. */
+/* Writes what was collected as a file. chunk_size: tokens of a window, by which the file counts them; text: a name of
+ * the text. Returns the file's size; if capacity is not more than that, `out` is of no use: repeat with size + 1. */
 int32_t nb_collector_write(const nb_collector *collector, uint32_t format, uint32_t chunk_size, const char *text,
                            size_t text_bytes, uint8_t *out, size_t capacity, nb_error *err);
 void nb_collector_free(nb_collector *collector); /* NULL is fine */
 
 /* A walk takes texts through a model one layer at a time. Between layers it keeps the residual stream of every token,
- * so only the weights of one layer have to be in memory. It tells what a quantizer asks of the calibration data, and
- * takes the quantized weights back, so that what follows is computed with them:
+ * so only the weights of one layer have to be in memory. It gives quantizers the statistics that they need, and takes
+ * the quantized weights back, so that the following layers are computed with them:
  *
  *     walk = nb_walk_new(pool, tokens, windows, window)
  *     nb_walk_begin(walk, ends)                    ends: a model that has the tensors outside the layers
@@ -330,8 +329,8 @@ void nb_collector_free(nb_collector *collector); /* NULL is fine */
  * A group is the matrices that are multiplied with the same vectors: q, k and v; o; gate and up; down. A router is a
  * group of its own. Groups are in the order in which they are computed, so a later one sees what an earlier one was
  * replaced by. Matrices of experts hold all experts of a layer; each expert has its own vectors and its own statistics.
- * The models may be parts (NB_LOAD_PART) or whole. A part with a layer also needs the factors of RoPE (rope_freqs,
- * rope_factors_*), if the model has any. */
+ * The models may be partial (NB_LOAD_PART) or whole. A partial model with a layer also needs the factors of RoPE
+ * (rope_freqs, rope_factors_*), if the model has any. */
 typedef struct nb_walk nb_walk;
 
 /* tokens: [windows, window]; each window is a text of its own, and as long as the context. The streams take
@@ -348,7 +347,7 @@ int32_t nb_walk_layer(nb_walk *walk, nb_model *model, uint32_t layer, nb_error *
 
 /* Matrix i of a group: writes its tensor's name, zero-terminated, at most capacity bytes of it. Returns the name's
  * length, or 0 if there is no such group or matrix. sides[4]: columns, rows, how many experts have a matrix of so many
- * rows each (1: it is no matrix of experts), and the part of the layer, 0 or 1. Matrices that the file has as one
+ * rows each (1: it is not a matrix of experts), and the part of the layer, 0 or 1. Matrices that the file has as one
  * tensor (attn_qkv) are one. Experts that it has one by one (blk.0.ffn_gate.3.weight) are one matrix, too, with the
  * name of a stack (blk.0.ffn_gate_exps.weight). */
 size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[4], char *name, size_t capacity);
@@ -360,15 +359,15 @@ enum {
     NB_WALK_ALL = -1      /* as a group: all groups of the layer */
 };
 
-/* Sums up the vectors x that the matrices of a group are multiplied with. x is 0 in columns whose weights are kept
- * apart (X.outliers): so a quantizer moves no error there, where a weight counts for nothing. The streams stay as they
- * are. What the group does not depend on is not computed. Evaluates one batch of tokens, and returns how many tokens
- * are done. Repeat with that as `done`, which is 0 at first, until it is windows * window: only then there are
+/* Computes statistics of the vectors x that the matrices of a group are multiplied with. x is 0 in columns of outliers
+ * (X.outliers), so that a quantizer moves no error there, where the matrix's own weights are ignored. The streams stay
+ * as they are, and only what the group depends on is computed. Evaluates one batch of tokens, and returns how many
+ * tokens are done. Repeat with that as `done`, which is 0 at first, until it is windows * window: only then there are
  * results. 0 begins anew, and frees the results of the last time. Until then nb_walk_replace, nb_walk_note and
  * nb_walk_change are errors. */
 int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t done, nb_error *err);
 
-/* What was observed of a group, of one of its experts (0: it has none). NULL if it was not. Columns are those of the
+/* The statistics of a group, of one of its experts (0: it has none). NULL if there are none. Columns are those of the
  * file's tensors. They stay until the next nb_walk_observe, nb_walk_pass or nb_walk_layer.
  *   _hessian: the sum of x x^T over all vectors, [columns, columns], symmetric. GPTQ's H is 2 / count times that.
  *   _mean: mean |x| of each column, [columns]; 0 if there was no vector.
@@ -382,16 +381,16 @@ int32_t nb_walk_count(const nb_walk *walk, uint32_t group, uint32_t expert);
 enum { NB_RANGE_BYTES = 32808 };
 const void *nb_walk_range(const nb_walk *walk, uint32_t group, uint32_t expert);
 
-/* From now on the weights of a tensor of this layer are these `size` bytes: blocks of a type, as a GGUF file has them.
+/* Replaces the weights of a tensor of this layer by these `size` bytes: blocks of a type, as a GGUF file has them.
  * name: as nb_walk_matrix gives it, or a vector's ("blk.0.attn_norm.weight"). Matrices of experts are replaced
  * together. Order of columns and scale of the tensor stay (nb_matrix). */
 int32_t nb_walk_replace(nb_walk *walk, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
                         size_t size, nb_error *err);
 
-/* Whether weights that were replaced compute the same, which folding must: nb_walk_note notes what the layer, as it is
- * now, puts out for the first tokens. nb_walk_change tells how far its outputs are from these now: the root of the sum
- * of squared differences, over that of what the layer had added to the streams. Infinity or NaN if they are not finite;
- * a negative code if it fails. The streams stay as they are. */
+/* Whether a layer still computes the same after its weights were replaced, as it must after folding. nb_walk_note
+ * stores the layer's outputs for the first tokens. nb_walk_change returns how far they are from these now: the norm of
+ * the difference, divided by the norm of what the layer had added to the streams. Infinity or NaN if outputs are not
+ * finite; a negative code if it fails. The streams stay as they are. */
 int32_t nb_walk_note(nb_walk *walk, nb_error *err);
 double nb_walk_change(nb_walk *walk, nb_error *err);
 
@@ -399,19 +398,19 @@ double nb_walk_change(nb_walk *walk, nb_error *err);
  * that comes the next layer. */
 int32_t nb_walk_pass(nb_walk *walk, int32_t done, nb_error *err);
 
-/* The same for the layer's first part, which is attention, when all its matrices are what they shall be: what follows
- * need not compute it again. Groups of that part cannot be observed any more. Where attention and the feed-forward
- * network are given the same streams, side by side, all groups are in part 0, and this is an error: no observation
- * computes the other block. */
+/* The same for the layer's first part, which is attention, after all its matrices have their final weights: it need not
+ * be computed again for the second part. Groups of the first part cannot be observed any more. If attention and the
+ * feed-forward network are parallel, all groups are in part 0, and this is an error: no observation computes the other
+ * block. */
 int32_t nb_walk_pass_part(nb_walk *walk, int32_t done, nb_error *err);
 
 /* The residual streams now: [windows * window, width]. NULL before nb_walk_begin. */
 const float *nb_walk_streams(const nb_walk *walk);
 
-/* A probe tells how much the model's output changes if a tensor is replaced: the KL divergence from what it was, over
- * some tokens; of an encoder, 1 - the cosine between a window's embedding and what it was. It keeps the outputs of the
- * model as it is, windows * window * nb_model_vocabulary floats (windows * nb_model_embedding_size), and the residual
- * streams that the layer at hand is given, so that the layers before it need not be computed again:
+/* A probe measures how much the model's output changes if a tensor is replaced: the KL divergence from the original
+ * output over some tokens; of an encoder, 1 - the cosine of a window's embedding and the original one. It stores the
+ * original outputs, windows * window * nb_model_vocabulary floats (windows * nb_model_embedding_size), and the residual
+ * streams before the current layer, so that earlier layers need not be computed again:
  *
  *     probe = nb_probe_new(model, pool, tokens, windows, window)
  *     nb_probe_run(probe, NB_PROBE_BASE, ...) until all tokens are done
@@ -428,10 +427,10 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
 void nb_probe_free(nb_probe *probe); /* NULL is fine */
 
 enum {
-    NB_PROBE_BASE = 0,  /* keeps the outputs. Before all else */
-    NB_PROBE_WHOLE = 1, /* compares what all layers make of the tokens */
-    NB_PROBE_REST = 2,  /* compares what the layer at hand and those behind it make of its streams */
-    NB_PROBE_NEXT = 3   /* the streams pass through the layer at hand, and the next one is at hand */
+    NB_PROBE_BASE = 0,  /* stores the original outputs: the first run of all */
+    NB_PROBE_WHOLE = 1, /* computes all layers, and compares */
+    NB_PROBE_REST = 2,  /* computes the current layer and those after it, and compares */
+    NB_PROBE_NEXT = 3   /* the streams pass through the current layer, and the next layer becomes the current one */
 };
 
 /* Evaluates one batch of tokens, and returns how many are done: repeat with that as `done`, which is 0 at first, until
@@ -439,7 +438,7 @@ enum {
  * token of a window counts as much as its embedding has changed. */
 int32_t nb_probe_run(nb_probe *probe, uint32_t what, int32_t done, double *sum, nb_error *err);
 
-/* Replaces a tensor of the layer at hand, or one outside the layers, as nb_walk_replace does. */
+/* Replaces a tensor of the current layer, or one outside the layers, as nb_walk_replace does. */
 int32_t nb_probe_replace(nb_probe *probe, const char *name, size_t name_bytes, uint32_t type, const uint8_t *bytes,
                          size_t size, nb_error *err);
 
@@ -461,7 +460,7 @@ typedef struct nb_sampler_params {
     uint32_t seed;
 } nb_sampler_params; /* 9 words of 32 bits */
 
-/* What is added to the logit of a token. */
+/* A number that is added to the logit of a token. */
 typedef struct nb_bias {
     int32_t token;
     float bias;
@@ -474,10 +473,10 @@ nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *param
 int32_t nb_sampler_next(nb_sampler *sampler, float *logits, const int32_t *tokens, int32_t n);
 void nb_sampler_free(nb_sampler *sampler); /* NULL is fine */
 
-/* Writes the tokens that follow tokens[n]: `count` of them, or fewer where one ends a generation and past_end is 0.
- * Room for n + count; n + count - 1 <= the context. Returns how many. The last of them is not evaluated: the next
- * call does that. A prompt is evaluated here too, but in one go: with nb_session_advance before it, others get a
- * turn. No logits are left: the sampler has changed them. */
+/* Writes the tokens that follow tokens[n]: `count` of them, or fewer if one ends the generation and past_end is 0.
+ * tokens has room for n + count; n + count - 1 <= the context. Returns how many. The last one is not evaluated: the
+ * next call does that. A long prompt should go through nb_session_advance first, which works batch by batch; here it is
+ * evaluated in one call. Afterwards nb_session_logits returns 0 rows: sampling has overwritten them. */
 int32_t nb_session_generate(nb_session *session, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count,
                             uint32_t past_end, nb_error *err);
 
