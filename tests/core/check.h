@@ -11,7 +11,7 @@
  * base/writer.h does and evaluated only then. Yields whether the condition holds:
  *     CHECK(n == 3, "%d tokens", n);
  *     if (!CHECK(model, "%s", err.message)) return; */
-#ifdef __clang_analyzer__ /* it sees one file at a time, and should know what a CHECK tells */
+#ifdef __clang_analyzer__ /* it sees one file at a time, so it does not know what test_check returns */
 #define CHECK(condition, ...) ((condition) ? true : (test_fail(__FILE__, __LINE__, #condition, __VA_ARGS__), false))
 #else
 #define CHECK(condition, ...) \
@@ -21,10 +21,10 @@
 bool test_check(bool holds);
 void test_fail(const char *file, int32_t line, const char *condition, const char *format, ...);
 
-/* Whether a part of the text is `part`: of a message, say. */
+/* Whether the text, such as a message, contains `part`. */
 bool test_contains(const char *text, const char *part);
 
-/* A pool with its workers running, in any build (one without threads gives a pool of one); and its end. */
+/* Makes a pool with its workers running, and ends it, in any build. (Without threads, it is a pool of one.) */
 nb_pool *test_pool_new(int32_t n_threads);
 void test_pool_free(nb_pool *pool);
 
@@ -44,8 +44,8 @@ uint8_t *test_read_all(const char *path, size_t *size);
 TEST_HOST(test_read) size_t test_read(const char *path, void *out, size_t capacity);
 TEST_HOST(test_print) void test_print(const char *text, size_t size);
 
-/* In WebAssembly these let workers 1 ... n_threads-1 (of 8 at most) work for the pool, and wait until they have left a
- * stopped one; the native pool does both itself. One pool at a time. Use test_pool_new and test_pool_free. */
+/* In WebAssembly these make workers 1 ... n_threads-1 (of 8 at most) work for the pool, and wait until they have left a
+ * stopped pool; the native pool does both itself. One pool at a time. Use test_pool_new and test_pool_free. */
 TEST_HOST(test_start_workers) void test_start_workers(nb_pool *pool, int32_t n_threads);
 TEST_HOST(test_join_workers) void test_join_workers(void);
 

@@ -5,7 +5,7 @@
 #include "../../src/base/numbers.h"
 #include "../../src/nibble_convert.h"
 
-/* What the converter has ready goes to the loader. NB_OK, or the first code of either that is another. */
+/* Passes what the converter has ready to the loader. NB_OK, or the first other code of either. */
 static inline int32_t test_drain(nb_converter *x, nb_loader *l, nb_error *err) {
     const uint8_t *bytes;
     int32_t n;

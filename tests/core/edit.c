@@ -13,7 +13,7 @@ typedef struct editor {
     const test_edit *edits;
     size_t n_edits;
     nb_gguf_writer out;
-    uint64_t n_values, n_tensors, data_at; /* of what is written; the last one relative to the data */
+    uint64_t n_values, n_tensors, data_at; /* of the new file; data_at: of the next tensor, from the data's start */
 } editor;
 
 static void put_number(editor *e, uint32_t type, double x) {
@@ -84,7 +84,7 @@ static bool is_reshaped(const test_edit *edit) {
     return edit && (edit->what == TEST_RESHAPE || edit->what == TEST_ADD);
 }
 
-/* The type of values that is as large as the tensor type's numbers. Those of F16 are given as bits. */
+/* The type of values that is as large as the tensor type's numbers. Numbers of F16 are given as bits. */
 static uint32_t value_type_of(uint32_t type) {
     return type == NB_TYPE_F32 ? NB_VALUE_F32
          : type == NB_TYPE_I32 ? NB_VALUE_I32

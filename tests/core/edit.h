@@ -1,4 +1,4 @@
-/* A GGUF file with some things changed, for tests of what a loader must refuse or take. */
+/* A GGUF file with some things changed, for tests of what a loader must refuse or accept. */
 #ifndef NB_EDIT_H
 #define NB_EDIT_H
 

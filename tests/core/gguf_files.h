@@ -1,5 +1,5 @@
-/* GGUF files that a test writes, and how the parser takes them. The layout comes from the format's description
- * (ggml-org/ggml, docs/gguf.md). */
+/* A writer of GGUF files for tests, and a function that gives them to the parser. The layout comes from the format's
+ * description (ggml-org/ggml, docs/gguf.md). */
 #ifndef NB_GGUF_FILES_H
 #define NB_GGUF_FILES_H
 
@@ -80,9 +80,9 @@ static const uint64_t FLAT[] = {64}; /* the shape of a tensor */
 
 /* ---- parsing --------------------------------------------------------------------------------------------------- */
 
-/* Feeds the first `size` bytes in pieces. Each piece comes in a block of its own that ends where the bytes end, so
- * that a sanitizer sees any read past them, and so that an address kept from an earlier piece is noticed. On
- * NB_GGUF_DONE *c owns the last block. */
+/* Feeds the first `size` bytes in pieces. Each call gets a block of its own that ends where the bytes end, so that the
+ * sanitizer notices a read past them, or an address kept from an earlier call. On NB_GGUF_DONE *c owns the last
+ * block. */
 static inline int32_t parse(const uint8_t *data, size_t size, size_t piece, uint64_t file_bytes, nb_checkpoint *c,
                             nb_error *err) {
     nb_gguf g = {.file_bytes = file_bytes};

@@ -1,4 +1,4 @@
-/* Two models, row by row: what nb_session_compare tells of logits, nb_model_weights of weights, and what they refuse.
+/* Comparing two models: nb_session_compare for logits, nb_model_weights for weights, and what they refuse.
  * (tests/js/compare.test.js compares the figures with the reference's.) */
 #include "../../src/base/memory.h"
 #include "../../src/models/session.h"
@@ -23,7 +23,7 @@ static nb_model *load(const char *path, nb_error *err) {
     return m;
 }
 
-/* With itself a model agrees in all; of logits that say "token 5 for certain" the divergence is -ln q(5). */
+/* A model agrees with itself. If the base's logits say "token 5 for certain", the divergence is -ln q(5). */
 static void check_logits(void) {
     nb_error err = {0};
     nb_model *m = load("tests/fixtures/models/gemma2.gguf", &err);

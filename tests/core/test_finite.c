@@ -1,4 +1,4 @@
-/* Numbers that are not finite, of weights that are or are not: nothing breaks. */
+/* Numbers that are not finite, in weights or computed from finite weights, are errors, and nothing crashes. */
 #include "../../src/base/text.h"
 #include "../../src/types/finite.h"
 #include "../../src/types/traits.h"
@@ -33,7 +33,7 @@ static void fill_vector(const char *name, float x) {
     nb_model_free(m);
 }
 
-/* Scores of experts that overflow: of a sum of infinities, and of differences of them. */
+/* Experts' scores that overflow: sums and differences of infinities. */
 static void check_experts(float norm) {
     nb_error err = {0};
     open_file("tests/fixtures/models/qwen2moe.gguf");
@@ -65,7 +65,7 @@ static void check_experts(float norm) {
     nb_model_free(m);
 }
 
-/* A tensor's block i (of a vector, element) becomes what is not finite, at byte `at` of it. */
+/* Bytes that make a tensor's number not finite; at: from its end. */
 typedef struct harm {
     const char *file, *tensor;
     size_t at, size;
@@ -79,7 +79,7 @@ static bool says(const nb_error *err, const char *part) {
     return false;
 }
 
-/* What is damaged is found while it is loaded. */
+/* Damage is found while the file is loaded. */
 static void check_harm(const harm *h) {
     nb_error err = {0};
     open_file(h->file);
@@ -94,7 +94,7 @@ static void check_harm(const harm *h) {
     nb_model_free(m);
 }
 
-/* Weights that are finite, and what comes of them is not: generation and embeddings tell. */
+/* The weights are finite, but what is computed with them is not: generation and embeddings are errors. */
 static void check_overflow(const char *path, const char *tensor, uint32_t cache) {
     nb_error err = {0};
     open_file(path);
@@ -121,7 +121,7 @@ static void check_overflow(const char *path, const char *tensor, uint32_t cache)
     nb_free(out);
 }
 
-/* Every type whose blocks have a place for infinities. */
+/* Every type whose blocks can hold infinities. */
 static void check_blocks(void) {
     static const struct {
         uint32_t type, size;

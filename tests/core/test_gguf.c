@@ -253,7 +253,7 @@ static void test_many(file *f) {
 
 /* ---- damage ---------------------------------------------------------------------------------------------------- */
 
-/* Whatever was accepted holds what checkpoint.h promises. */
+/* A checkpoint that was accepted has the properties that checkpoint.h promises. */
 static void check_promises(const nb_checkpoint *c, uint64_t file_bytes) {
     uint64_t end = c->data_at;
     for (uint64_t i = 0; i < c->n_values; i++) {

@@ -1,4 +1,4 @@
-/* GGUF files that are something else, or contradict themselves, in every way that the parser names. */
+/* Files that are not GGUF, or violate the format, in every way for which the parser has a message. */
 #include "../../src/types/types.h"
 #include "check.h"
 #include "gguf_files.h"

@@ -12,7 +12,7 @@
 
 enum { MAX_COLUMNS = 768, MAX_TOKENS = 9 };
 
-/* x -> what its quantized form stands for. */
+/* x -> the numbers that its quantized form stands for. */
 static void quantized(const float *x, double *out, uint32_t columns, float most) {
     for (uint32_t b = 0; b < columns; b += 32) {
         float max = 0;
@@ -45,7 +45,7 @@ static size_t half_at(uint32_t type) {
     }
 }
 
-/* One random block, as a file holds it; huge: its scale is the largest of halves, or as large. */
+/* One random block, as a file holds it. huge: its scale is about the largest number of binary16. */
 static void fill_block(uint8_t *block, uint32_t type, bool huge, uint32_t *seed) {
     for (size_t i = 0; i < nb_traits_of(type)->block_bytes; i++)
         block[i] = (uint8_t)test_random(seed);
@@ -84,8 +84,7 @@ static void fill_rows(uint8_t *file, uint32_t type, size_t bytes, uint32_t *seed
         fill_block(file + i, type, false, seed);
 }
 
-/* Four rows such as pruned and damaged models have: of zeros; of zeros but for one block; of one block over and
- * over; huge. */
+/* Four rows as pruned and damaged models have them: zeros; zeros but one block; the same block repeated; huge. */
 static void fill_odd_rows(uint8_t *file, uint32_t type, size_t row_bytes, uint32_t *seed) {
     size_t block = nb_traits_of(type)->block_bytes;
     memset(file, 0, 2 * row_bytes);
@@ -109,7 +108,7 @@ static void fill_odd_tokens(float *x, uint32_t columns, uint32_t tokens) {
                                                   : 0;
 }
 
-/* A number that is none makes a token's results none, whatever the weights are, and leaves other tokens as they are. */
+/* NaN or infinity makes all results of its token not finite, whatever the weights are, and does not affect others. */
 static void check_not_finite(const nb_matmul_kernel *kernel, nb_matmul_task task, const float *x, uint32_t *seed) {
     uint32_t columns = task.w->columns, rows = task.w->rows, tokens = task.x->n, odd = test_random(seed) % tokens;
     const float kinds[] = {NAN, INFINITY, -INFINITY};
@@ -280,8 +279,8 @@ void test_kernels(void) {
     CHECK(kernels >= 10, "only %u kernels are listed", kernels);
 }
 
-/* The driver: several matrices at once, every way to cut them, with and without threads: enough for four to share a
- * lone token. */
+/* The driver: several matrices at once, with and without threads. The largest is enough work for four threads to share
+ * a single token. */
 void test_matmul(void) {
     enum { COLUMNS = 64, TOKENS = 6 };
     static const uint32_t rows[] = {5, 40, 1, 2050};

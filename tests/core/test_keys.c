@@ -38,7 +38,7 @@ static bool is_ours(const nb_key *line) {
     return line->rule == NB_KEY_OURS || line->rule == NB_KEY_OURS_LIMITED;
 }
 
-/* Tensors of llama.cpp's that are refused by name. */
+/* Tensors that llama.cpp loads and nibble refuses by their names. */
 static const struct {
     const char *architectures, *tensors;
 } refused[] = {
@@ -64,7 +64,7 @@ static bool is_refused(nb_text architecture, nb_text tensor) {
     return false;
 }
 
-/* What llama.cpp loads a family loads, too; and what it does without, a GGUF may do without here. */
+/* A family loads what llama.cpp loads for it. What is optional for llama.cpp is optional here in a GGUF. */
 static void check_tensor(const nb_family *family, nb_text tensor, bool optional) {
     nb_text name = tensor;
     bool in_layer = nb_text_take(&name, "blk.*.");

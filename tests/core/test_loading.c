@@ -1,5 +1,5 @@
-/* What a GGUF file may say and what must be refused: each case is a good file with one thing changed. What is right
- * in the accepted ones is checked against oracles elsewhere; here, that the message names what is wrong. */
+/* What a GGUF file may say and what must be refused: each case is a good file with one thing changed. Other tests
+ * compare the accepted ones with oracles; here, the message must name what is wrong. */
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
 #include "../../src/formats/gguf.h"
@@ -18,13 +18,13 @@ typedef struct change {
     const char *message; /* a part of it; NULL: such a file is loaded */
 } change;
 
-/* What only the weights show: not what a header could tell. */
+/* Whether the error is about weights, so that a header alone cannot show it. */
 static bool is_of_weights(const char *message) {
     return test_contains(message, "not finite") || test_contains(message, "no factor of RoPE") ||
            test_contains(message, "names column") || test_contains(message, "not all of it is zero");
 }
 
-/* `inspect` says of a header that it cannot be loaded where loading refuses it, and only there. */
+/* From a header, `inspect` reports a model as unsupported if and only if loading refuses it. */
 static void check_inspected(const change *c, const uint8_t *bytes, size_t size, bool loaded, const char *message) {
     nb_error err = {0};
     nb_model *m = test_load_as(NB_LOAD_HEADER, bytes, size, (double)size, size, &err);
@@ -102,7 +102,7 @@ static void test_places(void) {
     check_changes(changes, sizeof changes / sizeof *changes);
 }
 
-/* Vectors beside a matrix. Each has as many numbers as its matrix asks for, also where nothing is computed with it. */
+/* Vectors that accompany a matrix. Each must have as many numbers as its matrix requires, also if it is not used. */
 static void test_companions(void) {
     static const change changes[] = {
         {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.bias", F32, 32)}, NULL},
@@ -123,7 +123,7 @@ static void test_companions(void) {
     check_changes(changes, sizeof changes / sizeof *changes);
 }
 
-/* Numbers that are computed with: what is not finite, or of no use, is refused by its key. */
+/* Numbers that the model computes with: one that is not finite or makes no sense is refused, with its key's name. */
 static void test_numbers(void) {
     static const struct {
         const char *path, *key;
@@ -255,8 +255,7 @@ static void test_keys(void) {
     check_changes(changes, sizeof changes / sizeof *changes);
 }
 
-/* Takes bytes[from .. to) in pieces, and checks the tensor at hand after each: a name of the file's, in the file's
- * order. */
+/* Feeds bytes[0 ... to) in pieces, and checks nb_loader_tensor after each: the names come in the file's order. */
 static size_t feed(nb_loader *l, const uint8_t *bytes, size_t to, const nb_checkpoint *c) {
     nb_error err;
     uint64_t at_hand = 0;
@@ -279,7 +278,7 @@ static size_t feed(nb_loader *l, const uint8_t *bytes, size_t to, const nb_check
     return seen;
 }
 
-/* The tensor whose bytes are wanted. */
+/* nb_loader_tensor: the tensor whose bytes come next. */
 static void test_tensor_at_hand(void) {
     size_t size;
     nb_error err;

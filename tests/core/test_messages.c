@@ -1,4 +1,4 @@
-/* Messages that say what there is name all of it: no list is cut, neither in its own room nor in the message's. */
+/* Messages that list what is supported list all of it: no list is cut, neither in its own buffer nor in the message. */
 #include "../../src/base/text.h"
 #include "../../src/base/writer.h"
 #include "../../src/convert/huggingface_families.h"

@@ -1,7 +1,6 @@
-/* A whole model file through the loader and sessions: a Llama, and what is left of it after harm; other families.
- * That the numbers are right is checked against oracles elsewhere (greedy.test.js, logits.test.js); here, that they
- * do not depend on how the bytes arrived, on batches, threads, or what the cache held before; and that nothing
- * breaks. */
+/* Whole model files through the loader and sessions: a Llama, damaged copies of it, other families. greedy.test.js and
+ * logits.test.js compare the numbers with oracles. Here they must not depend on how the bytes arrived, on batches,
+ * threads, or what the cache held before; and damage must not crash anything. */
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"
 #include "../../src/models/rope.h"
@@ -106,7 +105,7 @@ static void check_misuse(const nb_model *m, const int32_t *tokens) {
     test_pool_free(pool);
 }
 
-/* Tokens behind a prompt of 8, so many a call: those that advancing and drawing one by one yields. */
+/* nb_session_generate after a prompt of 8, some tokens a call: the same tokens as advancing and sampling one by one. */
 static void check_generation(const nb_model *m, const int32_t *prompt) {
     enum { N = 8, ALL = 25, ROOM = N + ALL - 1 };
     static const int32_t counts[] = {1, 3, ALL};
@@ -157,7 +156,7 @@ static void check_generation(const nb_model *m, const int32_t *prompt) {
 
 static void check_cut(void) {
     uint32_t seed = 77;
-    /* every kilobyte or so, and the last bytes; with the size told or not */
+    /* every kilobyte or so, and the last bytes; with the size announced or not */
     for (size_t size = 0, step; size < file_size; size += step) {
         step = size > file_size - 8 ? 1 : NB_MIN(1 + test_random(&seed) % 2000, file_size - 7 - size);
         nb_error err = {0};
@@ -202,7 +201,7 @@ static void check_contradictions(const contradiction *cases, size_t n) {
     nb_free(copy);
 }
 
-/* Random harm within the header: an error or a model that computes something, never a crash. */
+/* Random damage in the header: an error, or a model that computes something, but never a crash. */
 static void check_harm(size_t header, int rounds) {
     uint8_t *copy = nb_alloc(file_size);
     uint32_t seed = 31, refused = 0;
@@ -234,7 +233,7 @@ static void open_file(const char *path) {
     test_read(path, file, file_size);
 }
 
-/* What such a file computes depends on no batch and no thread, and its contradictions are refused. */
+/* The results depend neither on batches nor on threads, and contradictions in the file are refused. */
 static void check_family(const char *path, const contradiction *cases, size_t n_cases) {
     nb_error err = {0};
     open_file(path);
@@ -275,7 +274,7 @@ static void check_angles(void) {
     CHECK(cosine == 1 && sine == 0, "an angle of no meaning: %g, %g", (double)cosine, (double)sine);
 }
 
-/* Learned positions end where they end. */
+/* A context cannot be longer than the learned positions. */
 static void check_positions(void) {
     nb_error err = {0};
     open_file("tests/fixtures/models/gpt2.gguf");

@@ -1,7 +1,6 @@
-/* Where memory ends: of all allocations that loading and answering ask for, one after the other is refused. Each
- * time there is either an error that says so or, where the memory was a luxury, the usual result; nothing leaks and
- * nothing is read or written that is not there (the sanitizers watch). Native builds only: WebAssembly's allocator
- * is another. */
+/* Running out of memory: each allocation of loading and answering fails once, one after the other. Then there is either
+ * an error that says so or, if the memory was not essential, the usual result; the sanitizers check that nothing leaks
+ * and no access is out of bounds. Native builds only, as WebAssembly has an allocator of its own. */
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/base/text.h"

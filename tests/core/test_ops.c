@@ -180,8 +180,8 @@ static void check_odd_rows(void) {
     CHECK(isnan(wasm_f32x4_extract_lane(nb_exp_f32x4(wasm_f32x4_splat(NAN), &c), 0)), "what is no number stays none");
 }
 
-/* A number that is none stays none, and leaves the others as they are: models are told to be broken by what comes
- * out of the last of these. Norms spread it. */
+/* NaN and infinity stay not finite and do not affect the other elements: a broken model is recognized by the last
+ * results. Norms spread them over the row. */
 static void check_not_finite(void) {
     enum { N = 11 };
     static const float kinds[] = {NAN, INFINITY, -INFINITY};
@@ -313,7 +313,7 @@ static float element_at(const nb_cache *c, const uint8_t *p) {
                                   : (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
 }
 
-/* What place `at` of a tile holds of element i: as kv_cache.h says. */
+/* Element i of the key at position `at` of a tile, by the layout in kv_cache.h. */
 static float key_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
     const float *scales = (const float *)tile;
     size_t place = nb_cache_of_integers(c) ? (((size_t)at / 8 * c->head_size / 2 + i / 2) * 8 + at % 8) * 2 + i % 2
@@ -332,7 +332,7 @@ static float value_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint3
     return scale * element_at(c, p);
 }
 
-/* Rows as they come, and such as a damaged or an odd model makes. */
+/* Usual rows, and rows that a damaged or an odd model makes. */
 typedef enum rows { RANDOM, ZERO, SOME_ZERO, CONSTANT, SUBNORMAL, LONE, HUGE, ROW_KINDS } rows;
 
 /* Element i of row r. */
@@ -348,8 +348,8 @@ static float element_of(rows kind, uint32_t r, uint32_t i, uint32_t *seed) {
     }
 }
 
-/* Keys and values of [heads, CONTEXT] in a cache, and what they stand for there. Memory that nobody wrote holds what
- * would be NaN. HUGE ones are up to 1024. */
+/* A cache with keys and values of [heads, CONTEXT]; k and v get the numbers that it stands for. Memory that was not
+ * written holds bits that would be NaN. HUGE numbers are up to 1024. */
 static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written, rows of_keys, rows of_values,
                              float *k, float *v, uint32_t *seed) {
     size_t bytes = (size_t)heads * nb_cache_tiles(CONTEXT) * c->tile_bytes;
@@ -384,7 +384,7 @@ static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written
     return tiles;
 }
 
-/* Halves are those of base/numbers.h, where they are normal. */
+/* F16 is rounded as in base/numbers.h, if the result is normal. */
 static void check_halves(void) {
     static const float x[] = {
         0,     -0.0f,  1,        -1.5f,       0x1p-14f, 0x1.ffcp-14f, 0x1.002p0f, 0x1.006p0f, -0x1.0021p0f,
@@ -402,7 +402,7 @@ static void check_halves(void) {
     nb_free(tile);
 }
 
-/* The scales of Q8_0 are those of its blocks, and its integers, too (types/dequantize.c has the formula). */
+/* A Q8_0 cache has the scales and integers of Q8_0's blocks (types/dequantize.c has the formula). */
 static void check_bytes(uint32_t *seed) {
     nb_cache c = nb_cache_of(NB_TYPE_Q8_0, 64, 32);
     uint8_t *tile = nb_alloc(c.tile_bytes);
@@ -426,7 +426,7 @@ static void check_bytes(uint32_t *seed) {
     nb_free(tile);
 }
 
-/* The largest sums of products that integers can come to: two positions with much the same keys. */
+/* The largest sums of products that integers can reach: two positions with almost the same keys. */
 static void check_extremes(uint32_t type, float sign) {
     nb_cache c = nb_cache_of(type, 64, 32);
     uint8_t *tile = nb_alloc(c.tile_bytes);

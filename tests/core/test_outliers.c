@@ -1,5 +1,5 @@
-/* Columns in 16 bits beside a matrix (models/outliers.h): the product is that of the formula, and what such tensors may
- * be. (Logits of whole models of tests/oracles/outlier_models.py: tests/js/logits.test.js.) */
+/* Outliers, columns in 16 bits beside a matrix (models/outliers.h): products follow the formula, and bad tensors are
+ * refused. (tests/js/logits.test.js has logits of whole models, from tests/oracles/outlier_models.py.) */
 #include "../../src/models/outliers.h"
 #include "../../src/models/session.h"
 #include "check.h"
@@ -34,7 +34,7 @@ static bool is_kept(const nb_matrix *w, uint32_t column) {
     return false;
 }
 
-/* Of the numbers that W is multiplied with. */
+/* The largest input in i's block of 32 columns, without those of outliers. */
 static float largest_in_block(const nb_matrix *w, const float *x, uint32_t i) {
     float most = 0;
     for (uint32_t k = i / 32 * 32; k < NB_MIN(w->columns, i / 32 * 32 + 32); k++)
@@ -119,7 +119,7 @@ static void check_products(const char *path, int32_t threads, uint32_t precision
     nb_model_free(m);
 }
 
-/* What comparisons are told of the weights is s (W + O). */
+/* Comparisons get the weights s (W + O). */
 static void check_weights(const char *path) {
     nb_error err = {0};
     nb_model *m = load(path);

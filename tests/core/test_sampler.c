@@ -1,5 +1,5 @@
 /* Samplers: each formula by hand on small logits, draws against the softmax by chi-square, the published numbers of the
- * generator. Logits are logarithms of probabilities, so that what is left of them after a filter is plain to see. */
+ * generator. Logits are logarithms of probabilities, so that the effect of a filter is easy to see. */
 #include "check.h"
 
 #include "../../src/base/memory.h"
@@ -287,8 +287,8 @@ static void check_large(nb_sampler_params params) {
 
 enum { MOST = 16 };
 
-/* p[n]: the probabilities, by the definitions in nibble.h; what is NaN or minus infinity counts as the lowest
- * number. Whether anything in the way is too near to tell is left to rows whose numbers are equal or far apart. */
+/* p[n]: the probabilities, by the definitions in nibble.h; NaN and minus infinity count as the lowest number. The rows
+ * have numbers that are equal or far apart, so that rounding does not matter. */
 static void define(const nb_sampler_params *q, const float *logits, int32_t n, double *p) {
     double x[MOST], total = 0, sum = 0;
     int32_t order[MOST], kept = n;
@@ -342,7 +342,7 @@ static void check_degenerate(const float *logits, int32_t n, nb_sampler_params p
     nb_sampler_free(s);
 }
 
-/* Rows such as damaged, untrained and very sure models make, through all filters together. */
+/* Rows that damaged, untrained and very confident models make, through all filters together. */
 static void check_degenerate_rows(void) {
     enum { ROWS = 14 };
     static const float pairs[ROWS][2] = {

@@ -1,4 +1,4 @@
-/* Sizes that are products: what does not fit is refused, also where a size_t has 32 bits. */
+/* Sizes that are products: one that does not fit is refused, also if size_t has 32 bits. */
 #include "../../src/base/memory.h"
 #include "../../src/base/numbers.h"
 #include "../../src/kernels/attention.h"
@@ -29,8 +29,8 @@ static void check_arithmetic(void) {
         CHECK(nb_arena_reserve(&a, "a test", &err) == NB_ERR_MEMORY, "a terabyte");
 }
 
-/* 4096 heads of 4 elements over one KV head, and 13 million positions: a lone token's parts of attention alone are 17
- * GB. */
+/* 4096 heads of 4 elements over one KV head, and 13 million positions: attention's partial results for a single token
+ * are 17 GB. */
 static void check_attention(void) {
     enum { HEADS = 4096, POSITIONS = 13421441 };
     nb_cache cache = nb_cache_of(NB_TYPE_I16, 4, 4);

@@ -1,5 +1,5 @@
-/* The pool: every chunk runs exactly once, on a thread that exists, before nb_parallel returns; who was better off
- * alone is helped again. */
+/* The pool: every chunk runs exactly once, on a thread that exists, before nb_parallel returns; after a time of running
+ * jobs serially, the caller shares them again. */
 #include "check.h"
 
 #include "../../src/base/threads.h"
@@ -80,7 +80,7 @@ static void run_hoping(void *context, uint64_t index, uint64_t count, int32_t th
         ;
 }
 
-/* Empty jobs are over before a worker comes, so the caller learns to run them alone. */
+/* Empty jobs are over before a worker wakes, so the caller soon runs them serially. */
 static void check_help(void) {
     nb_pool *pool = test_pool_new(2);
     if (!pool || nb_pool_threads(pool) == 1) {
