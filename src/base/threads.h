@@ -17,7 +17,7 @@ enum { NB_MAX_THREADS = 64, NB_MAX_CHUNKS = (1 << 20) - 1 };
  * the cores, sharing such a loop can take longer than running it serially. pool = NULL: the caller runs all chunks. */
 void nb_parallel(nb_pool *pool, uint64_t count, bool is_short, nb_chunk_function f, void *context);
 
-/* Where share `index` of n items begins, if they are cut into `count` of them; share `count` begins at n. */
+/* Where share `index` begins if n items are divided into `count` shares; share `count` begins at n. */
 static inline uint32_t nb_share(uint32_t n, uint64_t index, uint64_t count) {
     return (uint32_t)(n * index / count);
 }

@@ -20,7 +20,7 @@ const nb_key nb_gguf_keys[] = {
     {"gptneox", "use_parallel_residual", NB_KEY_HEEDED, 0, 0},
     {"deepseek", "leading_dense_block_count", NB_KEY_HEEDED, 0, 0},
     {"deepseek", "expert_shared_count", NB_KEY_HEEDED, 0, 0},
-    {"deepseek", "expert_weights_scale", NB_KEY_LIMITED, 0, 1}, /* llama.cpp takes 0 for 1 */
+    {"deepseek", "expert_weights_scale", NB_KEY_LIMITED, 0, 1}, /* to llama.cpp 0 means 1 */
     {"qwen2moe qwen3moe deepseek", "expert_feed_forward_length", NB_KEY_BY_LAYER, 0, 0},
     {"qwen2moe", "expert_shared_feed_forward_length", NB_KEY_HEEDED, 0, 0},
     {"gemma2 gemma3 gemma-embedding olmo2", "attention.sliding_window", NB_KEY_HEEDED, 0, 0},

@@ -37,12 +37,12 @@ static const float *without_outliers(nb_session *s, const float *x, uint32_t n, 
 
 /* Adds the products with the outliers (outliers.h). Their inputs stay F32. */
 static void add_outliers(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *job) {
-    nb_matrix part = nb_matrix_view(job->w->outliers, job->w->first, job->w->rows);
-    part.scales = job->w->scales;
-    const float *in = ordered(s, x, n, columns, part.order, part.columns); /* [n, part.columns] */
-    nb_activations_set(&s->activations, in, n, part.columns);
-    nb_matmul(s->pool, &s->activations, &(nb_matmul_job){&part, s->of_outliers}, 1, s->matmul_scratch);
-    nb_add_to(job->out, s->of_outliers, (size_t)n * part.rows);
+    nb_matrix outliers = nb_matrix_view(job->w->outliers, job->w->first, job->w->rows);
+    outliers.scales = job->w->scales;
+    const float *in = ordered(s, x, n, columns, outliers.order, outliers.columns); /* [n, outliers.columns] */
+    nb_activations_set(&s->activations, in, n, outliers.columns);
+    nb_matmul(s->pool, &s->activations, &(nb_matmul_job){&outliers, s->of_outliers}, 1, s->matmul_scratch);
+    nb_add_to(job->out, s->of_outliers, (size_t)n * outliers.rows);
 }
 
 static void clear(const nb_matmul_job *jobs, uint32_t n_jobs, uint32_t n) {

@@ -48,7 +48,7 @@ typedef struct nb_shape {
     bool bidirectional;                  /* tokens also see those that follow: a text is evaluated as a whole */
     bool encoder;                        /* bidirectional, with embeddings but no logits */
     uint32_t token_types;                /* kinds of tokens that its embeddings tell apart */
-    uint32_t pooling;                    /* NB_POOLING_...: what the file wants */
+    uint32_t pooling;                    /* NB_POOLING_...: what the file says */
     bool parallel;                       /* attention and feed-forward in parallel, if a family has both kinds */
     bool post_norm;                      /* the stream is normalized after each block instead of before, likewise */
     bool layer_norm;                     /* norms are layer norms (Ba et al. 2016), else RMS norms */
