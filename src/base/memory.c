@@ -172,12 +172,12 @@ int32_t nb_memory_refuse(const char *what, uint64_t bytes, nb_error *err) {
     uint64_t left = nb_memory_left();
     if (bytes > left)
         return NB_FAIL(err, NB_ERR_MEMORY,
-                       "%s: %u MB are needed, and %u MB are left of the %u MB that WebAssembly can address; take a "
-                       "smaller model, one of fewer bits, or a smaller context",
+                       "%s: %u MB are needed, and %u MB are left of the %u MB that WebAssembly can address; use a "
+                       "smaller model, one with fewer bits, or a smaller context",
                        what, nb_megabytes(bytes), nb_megabytes(left), nb_megabytes(MAX_BYTES));
     return NB_FAIL(err, NB_ERR_MEMORY,
-                   "%s: %u MB are needed, and this engine or device gives no more memory; close what else is open, or "
-                   "take a smaller model, one of fewer bits, or a smaller context",
+                   "%s: %u MB are needed, and this engine or device gives no more memory; close other pages and "
+                   "programs, or use a smaller model, one with fewer bits, or a smaller context",
                    what, nb_megabytes(bytes));
 }
 

@@ -260,11 +260,11 @@ static void *native_worker(void *argument) {
 
 nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
     if (n_threads < 1 || n_threads > NB_MAX_THREADS)
-        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads asked for; take 1 to %d", n_threads,
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads were asked for; use 1 to %d", n_threads,
                             (int32_t)NB_MAX_THREADS);
 #ifndef NB_THREADS
     if (n_threads > 1)
-        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads asked for, but this build has one", n_threads);
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "%d threads were asked for, but this build has one", n_threads);
 #endif
     size_t stacks = (size_t)(n_threads - 1) * STACK_BYTES;
     nb_pool *pool = nb_alloc(sizeof *pool);

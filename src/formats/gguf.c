@@ -80,7 +80,7 @@ static int32_t refuse_magic(const uint8_t *data, size_t size, nb_error *err) {
     uint8_t head[4] = {0};
     memcpy(head, data, NB_MIN(size, sizeof head));
     return NB_FAIL(err, NB_ERR_FORMAT,
-                   "not a GGUF file: at byte 0 stand %x %x %x %x (hex), not \"GGUF\"; pass a model in GGUF format",
+                   "not a GGUF file: it begins with %x %x %x %x (hex), not \"GGUF\"; pass a model in GGUF format",
                    head[0], head[1], head[2], head[3]);
 }
 

@@ -118,8 +118,8 @@ static int32_t check_experts(const nb_model *model, nb_error *err) {
             uint32_t rows = ((const nb_matrix *)((const uint8_t *)&model->layers[i] + s->at))->rows;
             if (rows && rows != nb_extent_of(&model->shape, s->rows) * model->shape.experts)
                 return NB_FAIL(err, NB_ERR_FORMAT,
-                               "of blk.%u.%s there are not the tensors of %u experts, each once; the file is not whole",
-                               i, s->name, model->shape.experts);
+                               "blk.%u.%s does not have the tensors of %u experts, each once; the file is not whole", i,
+                               s->name, model->shape.experts);
         }
     return NB_OK;
 }
@@ -172,7 +172,7 @@ static int32_t bind_companion(nb_model *model, const nb_tensor_info *info, nb_te
                        "tensor %t has shape [%l, %l, %l, %l], but its matrix asks for [%u]; the file is broken", name,
                        info->shape[0], info->shape[1], info->shape[2], info->shape[3], numbers);
     if (order && (slot->by_expert || layer < 0 || info->type != NB_TYPE_I32))
-        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is no order of the columns of a matrix; the file is broken",
+        return NB_FAIL(err, NB_ERR_FORMAT, "tensor %t cannot be the order of a matrix's columns; the file is broken",
                        name);
     if (scale && (m == &model->embedding || m == &model->positions || m == &model->token_types))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED, "tensor %t scales embeddings, which is not supported", name);
@@ -200,8 +200,8 @@ static int32_t check_companions(const nb_model *model, nb_error *err) {
                                "there is a scale of %s (layer %u), but no such tensor; the file is broken", s->name, i);
             if (m->outliers && (!m->rows || !m->outliers->rows || !m->outliers->order))
                 return NB_FAIL(err, NB_ERR_FORMAT,
-                               "of %s (layer %u) there are not all three: the matrix, .outliers and .outlier_columns; "
-                               "the file is not whole",
+                               "%s (layer %u) needs all three: the matrix, .outliers and .outlier_columns; the file is "
+                               "not whole",
                                s->name, i);
             if (m->outliers && m->order)
                 return NB_FAIL(err, NB_ERR_UNSUPPORTED,

@@ -73,8 +73,8 @@ static int32_t add_step(nb_model *model, uint32_t kind, uint32_t activation, nb_
         const nb_tensor_info *t = tensor_of(model, e->n_steps, "weight");
         if (!t || t->n_dimensions != 2 || t->shape[0] != e->size || t->shape[1] > 1 << 20)
             return NB_FAIL(err, NB_ERR_FORMAT,
-                           "step %u of the embedding needs a matrix of %u columns, which the file has not", e->n_steps,
-                           e->size);
+                           "step %u of the embedding needs a matrix of %u columns, which the file does not have",
+                           e->n_steps, e->size);
         step->rows = (uint32_t)t->shape[1];
     }
     e->size = step->rows;
@@ -100,7 +100,7 @@ static int32_t add_word(nb_model *model, nb_text word, nb_error *err) {
                             ? find_name(activation_names, ACTIVATIONS, (nb_text){word.data + skip, word.size - skip})
                             : ACTIVATIONS;
     if (activation == ACTIVATIONS || !e->n_poolings)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble.embedding has the step \"%t\" where none such is supported",
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "nibble.embedding has the step \"%t\", which is not supported there",
                        word);
     return add_step(model, NB_STEP_DENSE, activation, err);
 }
@@ -138,11 +138,11 @@ int32_t nb_embedding_configure(nb_model *model, nb_error *err) {
         NB_TRY(add_word(model, (nb_text){words.data + at, end - at}, err));
     }
     if (!e->n_poolings)
-        return NB_FAIL(err, NB_ERR_FORMAT, "nibble.embedding names no way to pool; the file is broken");
+        return NB_FAIL(err, NB_ERR_FORMAT, "nibble.embedding names no pooling; the file is broken");
     double size = nb_checkpoint_number(&model->checkpoint, "nibble.embedding.truncate_dim", e->size);
     if (!(size >= 1))
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "nibble.embedding.truncate_dim is %g, but an embedding has a number at least", size);
+                       "nibble.embedding.truncate_dim is %g, but must be at least 1; the file is broken", size);
     e->size = size < e->size ? (uint32_t)size : e->size;
     return NB_OK;
 }

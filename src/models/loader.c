@@ -320,7 +320,7 @@ nb_model *nb_loader_finish(nb_loader *l, nb_error *err) {
     if (l->stage == WEIGHTS)
         return cut_off(l, err), NULL;
     if (l->stage == FAILED || !l->model)
-        return NB_FAIL_NULL(err, NB_ERR_STATE, l->model ? "loading failed before" : "the model was taken before");
+        return NB_FAIL_NULL(err, NB_ERR_STATE, l->model ? "loading has failed" : "the model was returned before");
     nb_model *m = l->model;
     l->model = NULL;
     return m;

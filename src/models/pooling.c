@@ -116,13 +116,14 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_
     const nb_model *m = s->model;
     s->logits_rows = 0;
     if (pooling > NB_POOLING_LAST)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "pooling %u is none of the file's (0), mean (1), first (2) and last (3)",
-                       pooling);
+        return NB_FAIL(err, NB_ERR_ARGUMENT,
+                       "pooling %u is unknown; use the file's (0), mean (1), first (2) or last (3)", pooling);
     NB_TRY(nb_session_check_length(s, n, err));
     if (unpooled >= (uint32_t)n)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "of %d tokens %u are not to be pooled, which leaves none", n, unpooled);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "of %d tokens %u are left out of pooling, but one must remain", n,
+                       unpooled);
     if (done < 0 || done >= n || (done && s->held != (uint32_t)done))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "%d of %d tokens are not what the last call of nb_session_embed returned",
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "done is %d of %d tokens, but must be what nb_session_embed returned last",
                        done, n);
     NB_TRY(nb_session_check_tokens(s, tokens, 0, (uint32_t)n, err));
     const nb_embedding plain = {

@@ -237,7 +237,7 @@ int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint
 
 int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err) {
     if (n < 1)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no tokens to evaluate; a prompt needs one at least");
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "there are no tokens to evaluate; a prompt needs at least one");
     if ((uint32_t)n > s->context)
         return NB_FAIL(err, NB_ERR_CONTEXT,
                        "%d tokens do not fit the context of %u; shorten the text or load the model with a larger one",

@@ -108,7 +108,7 @@ int32_t nb_model_replace(nb_model *model, uint32_t layer, nb_text name, uint32_t
                        name, rows, columns, t->name, size);
     NB_TRY(nb_slot_check_split(model, slot, type, name, err));
     if (!nb_blocks_are_finite(type, bytes, size))
-        return NB_FAIL(err, NB_ERR_FORMAT, "what should replace tensor %t has infinities or NaN", name);
+        return NB_FAIL(err, NB_ERR_FORMAT, "the new weights of tensor %t have infinities or NaN", name);
     if (!m)
         return nb_vector_fill(type, bytes, size, vector, (size_t)(rows * columns), err);
     return replace_matrix(model, m, type, bytes, size / m->rows, err);

@@ -68,7 +68,7 @@ nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, 
     if (check_params(params, err) < 0)
         return NULL;
     if (vocabulary < 1 || n_biases < 0)
-        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a vocabulary of %d and %d biases make no sampler", vocabulary,
+        return NB_FAIL_NULL(err, NB_ERR_ARGUMENT, "a sampler cannot have a vocabulary of %d and %d biases", vocabulary,
                             n_biases);
     nb_sampler measured = {.params = *params, .vocabulary = vocabulary, .n_biases = n_biases}, *s = NULL;
     for (int pass = 0; pass < 2; pass++) {

@@ -35,7 +35,7 @@ static void test_start(file *f) {
         {"FUGG\0\0\0\3\0\0\0\0\0\0\0\1", 16, "big-endian"},
         {"tjggaaaaaaaaaaaaaaaa", 20, "older than GGUF"},
         {"\x1f\x8b\x08 aaaaaaaaaaaaaaa", 18, "gzip"},
-        {"GGUG0123456789abcdef", 20, "not a GGUF file: at byte 0 stand 47 47 55 47"},
+        {"GGUG0123456789abcdef", 20, "not a GGUF file: it begins with 47 47 55 47"},
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         f->size = 0;

@@ -96,7 +96,7 @@ static void test_places(void) {
         {MODELS "mixtral.gguf", {PART("blk.1.ffn_up_exps.weight", 2, "blk.1.ffn_up.2.weight")}, "are the same part"},
         {MODELS "mixtral.gguf",
          {PART("blk.1.ffn_up_exps.weight", 2, "blk.1.ffn_up.2.weight"), OMIT("blk.1.ffn_up_exps.weight")},
-         "not the tensors of 5 experts"},
+         "not have the tensors of 5 experts"},
         {MODELS "qwen2.gguf", {RESHAPE("blk.0.attn_norm.weight", F32, 3, 1, 2, 3)}, "has shape [3, 1, 1, 1]"},
     };
     check_changes(changes, sizeof changes / sizeof *changes);
@@ -117,7 +117,7 @@ static void test_companions(void) {
          {ADD("blk.0.attn_output.input_scale", F32, 2)},
          "blk.0.attn_output.input_scale has shape [2"},
         /* it is F32 */
-        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.order", F32, 48)}, "blk.0.attn_output.order is no order"},
+        {MODELS "qwen3.gguf", {ADD("blk.0.attn_output.order", F32, 48)}, "blk.0.attn_output.order cannot be the order"},
         {MODELS "qwen3.gguf", {ADD("token_embd.scale", F32, 1)}, "token_embd.scale scales embeddings"},
     };
     check_changes(changes, sizeof changes / sizeof *changes);
