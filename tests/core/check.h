@@ -31,7 +31,7 @@ void test_pool_free(nb_pool *pool);
 /* A whole file, to be freed with nb_free; *size = 0, and a failed check, if there is none. */
 uint8_t *test_read_all(const char *path, size_t *size);
 
-/* ---- what the host gives: host_native.c, or run.js for WebAssembly ---- */
+/* ---- what the host provides: host_native.c, or run.js for WebAssembly ---- */
 
 #ifdef __wasm__
 #define TEST_HOST(name) __attribute__((import_module("env"), import_name(#name)))

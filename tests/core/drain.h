@@ -1,4 +1,4 @@
-/* From the converter to the loader, as the tests and the fuzz target need it. */
+/* Passes bytes from the converter to the loader, for tests and the fuzz target. */
 #ifndef NB_DRAIN_H
 #define NB_DRAIN_H
 

@@ -19,7 +19,7 @@ size_t test_read(const char *path, void *out, size_t capacity) {
 
 void test_print(const char *text, size_t size) {
     if (fwrite(text, 1, size, stdout) < size || fflush(stdout))
-        abort(); /* nobody would hear of a failure */
+        abort(); /* failures could not be reported */
 }
 
 /* The native pool starts and joins its own threads. */

@@ -1,4 +1,4 @@
-/* Model files through the loader, as the tests need it. */
+/* Loads model files, for tests. */
 #ifndef NB_LOAD_H
 #define NB_LOAD_H
 
@@ -7,10 +7,10 @@
 #include "random.h"
 
 /* Feeds `size` of the file's bytes in pieces; NULL and *err if it is refused. piece = 0: random sizes. */
-static inline nb_model *test_load_as(uint32_t flags, const uint8_t *bytes, size_t size, double told, size_t piece,
+static inline nb_model *test_load_as(uint32_t flags, const uint8_t *bytes, size_t size, double announced, size_t piece,
                                      nb_error *err) {
     uint32_t seed = 5;
-    nb_loader *l = nb_loader_new(told, flags, err);
+    nb_loader *l = nb_loader_new(announced, flags, err);
     size_t at = 0;
     while (at < size) {
         size_t capacity, n = piece ? piece : 1 + test_random(&seed) % 70000;
@@ -30,8 +30,8 @@ static inline nb_model *test_load_as(uint32_t flags, const uint8_t *bytes, size_
     return m;
 }
 
-static inline nb_model *test_load(const uint8_t *bytes, size_t size, double told, size_t piece, nb_error *err) {
-    return test_load_as(NB_LOAD_ALL, bytes, size, told, piece, err);
+static inline nb_model *test_load(const uint8_t *bytes, size_t size, double announced, size_t piece, nb_error *err) {
+    return test_load_as(NB_LOAD_ALL, bytes, size, announced, piece, err);
 }
 
 #endif

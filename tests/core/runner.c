@@ -160,8 +160,8 @@ static void fails_on_purpose(void) {
 
 static void makes_no_check(void) {}
 
-void print_lists(void);       /* lists.c: so too */
-void print_folder_keys(void); /* folder_keys.c: so too */
+void print_lists(void);       /* lists.c: also only by its full name */
+void print_folder_keys(void); /* folder_keys.c: likewise */
 
 /* Returns whether the test passed. */
 static bool run(const char *name, void (*test)(void)) {

@@ -29,7 +29,7 @@ static bool test_type(nb_cursor *in) {
     if (!CHECK(n % traits->block_weights == 0 && n / traits->block_weights * traits->block_bytes == n_bytes,
                "%s: %u bytes are not %u weights", traits->name, n_bytes, n))
         return false;
-    float *out = nb_alloc((size_t)n * 4); /* exactly: the sanitizer sees a write past it */
+    float *out = nb_alloc((size_t)n * 4); /* exactly as large, so that the sanitizer sees a write past it */
     uint8_t *in_place = nb_alloc(n_bytes);
     memcpy(in_place, blocks, n_bytes);
     traits->dequantize(in_place, out, n);
@@ -50,7 +50,7 @@ static void test_traits(void) {
     uint32_t known = 0;
     for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
         known += nb_traits_of(type) != NULL;
-    CHECK(known == 39, "%u types", known); /* four of them not GGUF's: test_safetensors.c, test_quantize.c */
+    CHECK(known == 39, "%u types", known); /* four are not GGUF's: test_safetensors.c, test_quantize.c have these */
     CHECK(!nb_traits_of(NB_TYPE_LIMIT) && !nb_traits_of(UINT32_MAX), "types past the table");
     CHECK(nb_traits_of(NB_TYPE_Q4_K) && nb_text_is(nb_text_of(nb_traits_of(NB_TYPE_Q4_K)->name), "Q4_K"), "a name");
 }

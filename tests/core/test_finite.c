@@ -172,7 +172,7 @@ static void check_blocks(void) {
         size_t block = traits->block_bytes;
         uint8_t *bytes = nb_alloc(1 + BLOCKS * block); /* at an odd address */
         for (uint32_t b = 0; b < BLOCKS; b++) {
-            for (size_t k = 0; k < BLOCKS * block; k++) /* bits that make nothing large */
+            for (size_t k = 0; k < BLOCKS * block; k++) /* bits that make no number large */
                 bytes[1 + k] = (uint8_t)(test_random(&seed) & 0x0f);
             CHECK(nb_blocks_are_finite(cases[i].type, bytes + 1, BLOCKS * block), "%s: finite", traits->name);
             memcpy(bytes + 1 + b * block + cases[i].at, cases[i].bytes, cases[i].size);
@@ -211,7 +211,7 @@ void test_finite(void) {
         check_overflow("tests/fixtures/models/qwen2.gguf", "blk.1.ffn_norm.weight", caches[i]);
         check_overflow("tests/fixtures/models/qwen2moe.gguf", "blk.1.ffn_norm.weight", caches[i]);
         check_overflow("tests/fixtures/models/gpt2.gguf", "blk.1.attn_norm.bias", caches[i]);
-        /* behind it a cap of logits */
+        /* here a cap of the logits follows */
         check_overflow("tests/fixtures/models/gemma2.gguf", "blk.3.ffn_norm.weight", caches[i]);
     }
     check_experts(0);

@@ -28,12 +28,12 @@ static void quantized(const float *x, double *out, uint32_t columns, float most)
     }
 }
 
-/* A random half of sane size and either sign. */
+/* A random binary16 number within -size ... size. */
 static uint16_t random_half(float size, uint32_t *seed) {
     return nb_f32_to_f16(size * test_random_float(seed));
 }
 
-/* Where a block has the half that scales it. */
+/* The offset of a block's binary16 scale. */
 static size_t half_at(uint32_t type) {
     switch (type) {
     case NB_TYPE_Q2_K: return offsetof(nb_block_q2_k, d);
@@ -97,7 +97,8 @@ static void fill_odd_rows(uint8_t *file, uint32_t type, size_t row_bytes, uint32
     }
 }
 
-/* Tokens of zeros, of one number each: plain, huge, subnormal; with one number alone; huge and of changing signs. */
+/* Odd tokens: the same number in all columns (0, usual, huge, subnormal); one number among zeros; huge numbers whose
+ * signs alternate. */
 static void fill_odd_tokens(float *x, uint32_t columns, uint32_t tokens) {
     static const float fills[] = {0, 1.5f, 1e12f, 1e-42f}, lone[] = {1, -1e12f};
     for (uint32_t t = 2; t < tokens; t++)
@@ -156,7 +157,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     const nb_traits *traits = nb_traits_of(type);
     size_t bytes = (size_t)rows * columns / traits->block_weights * traits->block_bytes;
     uint8_t *file = nb_alloc(bytes), *form = nb_alloc(tokens * nb_form_token_bytes(kernel->form, columns));
-    float *out = nb_alloc(tokens * rows * sizeof *out); /* exactly: an overrun is seen */
+    float *out = nb_alloc(tokens * rows * sizeof *out); /* exactly as large, so that the sanitizer sees an overrun */
     float *weights = nb_alloc(rows * columns * sizeof *weights);
     fill_rows(file, type, bytes, seed);
     if (rows > 8)
@@ -190,7 +191,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     kernel->run(&task);
     for (uint32_t t = 0; t < tokens; t++)
         for (uint32_t r = 0; r < rows; r++) {
-            double sum = 0, size = 0, rounding = 0; /* the last: of the numbers of NF4 and FP4 */
+            double sum = 0, size = 0, rounding = 0; /* rounding: of the codebooks of NF4 and FP4 */
             for (uint32_t i = 0; i < columns; i++) {
                 double w = (double)weights[r * columns + i], largest = fabs(w), v = meant[t * columns + i];
                 sum += w * v;
@@ -221,7 +222,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     nb_free(file);
 }
 
-/* Packed and taken back, a row is bit for bit what its dequantizer makes of it. */
+/* After packing, nb_matrix_row gives bit for bit what the type's dequantizer gives. */
 static void check_packing(uint32_t type, uint32_t *seed) {
     enum { ROWS = 6, COLUMNS = 512 };
     static float meant[COLUMNS], got[COLUMNS];

@@ -45,8 +45,8 @@ static const struct {
     {"qwen3 bert", "cls.weight cls.bias cls.output.weight cls.output.bias"},              /* of rerankers */
     {"llama granite", "ffn_gate_shexp.weight ffn_up_shexp.weight ffn_down_shexp.weight"}, /* of Granite's mixtures */
     {"llama granite", "ffn_gate_exps.weight"},   /* llama.cpp has experts without */
-    {"gemma3", "dense_2.weight dense_3.weight"}, /* those of gemma-embedding are taken */
-    {"nomic-bert", "ffn_up.bias ffn_down.bias"}, /* llama.cpp loads them, and leaves them out */
+    {"gemma3", "dense_2.weight dense_3.weight"}, /* those of gemma-embedding are loaded */
+    {"nomic-bert", "ffn_up.bias ffn_down.bias"}, /* llama.cpp loads them, but does not use them */
 };
 
 static bool has_word(const char *words, nb_text word) {

@@ -67,7 +67,7 @@ static void check_changes(const change *changes, size_t n) {
     }
 }
 
-/* Two names for one place. */
+/* Tensors whose names mean the same place in the model. */
 static void test_places(void) {
 #define PARTS(layer, a, b, c, d, e)                                                                              \
     OMIT("blk.1.ffn_up_exps.weight"), PART("blk.1.ffn_up_exps.weight", 0, "blk." #layer ".ffn_up." a ".weight"), \

@@ -30,7 +30,7 @@ static void test_architectures(void) {
     nb_free(file);
 }
 
-/* A folder of this config.json, whose weights are nothing. */
+/* A folder with this config.json and no weights. */
 static nb_error refusal_of_folder(const char *config) {
     static const uint8_t weights[] = {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
     const struct {

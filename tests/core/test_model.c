@@ -255,7 +255,7 @@ static void check_family(const char *path, const contradiction *cases, size_t n_
     nb_model_free(m);
 }
 
-/* Cosine and sine of positions far out, to half a last place. */
+/* Cosine and sine, also of large positions, to half a unit in the last place. */
 static void check_angles(void) {
     const float frequencies[] = {1, 0.7f, 0.31f, 1e-3f, 2.5f};
     static const uint32_t positions[] = {0, 1, 2, 3, 5, 100, 4095, 131071, 1000003, 16777216};

@@ -13,7 +13,7 @@
 enum { MOST_FILES = 6, MOST_ALLOCATIONS = 4000 };
 
 typedef struct model_files {
-    const char *folder, *names[MOST_FILES]; /* NULL behind the last */
+    const char *folder, *names[MOST_FILES]; /* NULL after the last */
     const char *preset;                     /* what the weights are quantized to; NULL: nothing */
     uint32_t flags;                         /* for the loader */
 } model_files;
@@ -176,7 +176,7 @@ static void check_case(const model_files *f) {
     contents c = read_files(f);
     int32_t right = -1;
     uint64_t nth = 0, left = 0;
-    do { /* the first time none is refused */
+    do { /* the first time none fails */
         nb_error err = {0};
         int32_t chosen = -1;
         nb_refuse_allocation(nth);

@@ -134,7 +134,7 @@ static void check_rows(uint32_t n, uint32_t *seed) {
     }
 }
 
-/* Rows of zeros, of one number, huge and subnormal ones: what double arithmetic makes of them. */
+/* Rows of the same number everywhere (0, huge, subnormal, ...), against double arithmetic. */
 static void check_odd_rows(void) {
     enum { N = 37 };
     static const float fills[] = {0, -0.0f, 1, -3.5f, 1e15f, -1e15f, 1e-30f, 1e-42f};
@@ -150,7 +150,7 @@ static void check_odd_rows(void) {
             CHECK(fabs(out[i] - norm * (double)weight[i]) <= 4e-7 * fabs(norm) + 1e-44, "norm of %g: %g", fill,
                   (double)out[i]);
         nb_layer_norm(out, x, weight, weight, N, 1e-5f);
-        /* nothing deviates from the mean, but for what the mean's rounding makes of huge numbers */
+        /* no number deviates from the mean, except by the rounding of the mean if numbers are huge */
         for (uint32_t i = 0; i < N; i++)
             CHECK(fabs(fill) > 1e6 ? isfinite(out[i]) : fabs((double)(out[i] - weight[i])) <= 1e-4,
                   "layer norm of %g: %g", fill, (double)out[i]);
@@ -205,7 +205,7 @@ static void check_not_finite(void) {
             }
             for (uint32_t op = 0; op < 8; op++)
                 for (uint32_t i = 0; i < N; i++) {
-                    /* minus infinity is 0 to an activation, and a cap takes either */
+                    /* activations make minus infinity 0, and a cap makes either infinity finite */
                     bool vanishes = (kinds[k] < 0 && op < 5) || (isinf(kinds[k]) && op == 6);
                     CHECK(i == at ? vanishes || !isfinite(x[op][i]) : x[op][i] == plain[op][i],
                           "operation %u of %g at %u: element %u is %g", op, (double)kinds[k], at, i, (double)x[op][i]);
@@ -219,7 +219,7 @@ static void check_not_finite(void) {
         }
 }
 
-/* One number among zeros, up to where its square leaves the range of floats. */
+/* One number among zeros, up to the largest whose square is a float. */
 static void check_lone(void) {
     enum { N = 23 };
     static const float numbers[] = {1, -3, 1e15f, 1e-12f, 1e-42f};
@@ -355,7 +355,7 @@ static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written
     size_t bytes = (size_t)heads * nb_cache_tiles(CONTEXT) * c->tile_bytes;
     uint8_t *tiles = nb_alloc(bytes);
     memset(tiles, 255, bytes);
-    /* half a step, of numbers within 1; 2^-14, which a half may lose, is less than its own */
+    /* half a step of quantization, for numbers within 1; that of F16 also covers numbers below 2^-14, which become 0 */
     double key_step = c->type == NB_TYPE_F32 ? 0
                     : c->type == NB_TYPE_F16 ? 0x1p-12
                                              : 0.51 / (c->type == NB_TYPE_I16 ? 16383 : 127);
@@ -513,7 +513,7 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
         a.first = s->first + t;
         nb_attend(pool, &a);
         uint32_t other = 0;
-        /* not by bits: a sum of subnormal numbers may be either zero */
+        /* not bit by bit: a sum of subnormal numbers may be +0 or -0 */
         for (uint32_t i = 0; i < s->heads * s->value_size; i++)
             other += alone[i] != out[t * s->heads * s->value_size + i];
         CHECK(other == 0, "kinds %u %u %u type %u, n %u, first %u: token %u alone differs from itself in a batch",

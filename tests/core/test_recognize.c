@@ -1,11 +1,11 @@
-/* Files that are no model, by their first bytes. tests/js/other-files.test.js has files that other libraries wrote. */
+/* Files that are not models, by their first bytes. tests/js/other-files.test.js has files of other libraries. */
 #include "check.h"
 
 #include "../../src/formats/recognize.h"
 
 enum { ALL = 7, WEIGHTS = 1 << NB_EXPECT_WEIGHTS, JSON = 1 << NB_EXPECT_JSON, TEXT = 1 << NB_EXPECT_TEXT };
 
-/* refused: by whom; words: what the error says. */
+/* refused: if one of these is expected; words: what the error says. */
 static const struct {
     const char *start;
     size_t size;
