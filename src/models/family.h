@@ -6,27 +6,28 @@
 
 struct nb_step; /* blocks.h */
 
-typedef enum nb_extent { /* a side of a tensor, by its name in the shape */
-                         NB_EXTENT_1,
-                         NB_EXTENT_VOCABULARY,
-                         NB_EXTENT_WIDTH,
-                         NB_EXTENT_FEED_FORWARD,
-                         NB_EXTENT_HEAD,
-                         NB_EXTENT_HEADS,
-                         NB_EXTENT_KV_HEADS,
-                         NB_EXTENT_QUERIES,
-                         NB_EXTENT_KEYS,
-                         NB_EXTENT_VALUES,
-                         NB_EXTENT_ATTENDED /* heads * value_size */,
-                         NB_EXTENT_QKV,
-                         NB_EXTENT_PAIRS,
-                         NB_EXTENT_GATE_UP,
-                         NB_EXTENT_CONTEXT,
-                         NB_EXTENT_TYPES,
-                         NB_EXTENT_EXPERTS,
-                         NB_EXTENT_EXPERT /* inner width of one */,
-                         NB_EXTENT_SHARED,
-                         NB_EXTENT_EMBEDDING
+/* The sides that tensors can have. nb_extent_of (bind.c) says how each follows from the shape. */
+typedef enum nb_extent {
+    NB_EXTENT_1,
+    NB_EXTENT_VOCABULARY,
+    NB_EXTENT_WIDTH,
+    NB_EXTENT_FEED_FORWARD,
+    NB_EXTENT_HEAD,
+    NB_EXTENT_HEADS,
+    NB_EXTENT_KV_HEADS,
+    NB_EXTENT_QUERIES,
+    NB_EXTENT_KEYS,
+    NB_EXTENT_VALUES,
+    NB_EXTENT_ATTENDED, /* attention's output */
+    NB_EXTENT_QKV,
+    NB_EXTENT_PAIRS,
+    NB_EXTENT_GATE_UP,
+    NB_EXTENT_CONTEXT,
+    NB_EXTENT_TYPES,
+    NB_EXTENT_EXPERTS,
+    NB_EXTENT_EXPERT, /* inner width of one expert */
+    NB_EXTENT_SHARED, /* inner width of the shared experts */
+    NB_EXTENT_EMBEDDING
 } nb_extent;
 
 /* Whether a file must have a tensor. NB_DENSE: layers without experts must; NB_MIXTURE: those with experts. Some

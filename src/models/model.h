@@ -46,14 +46,14 @@ struct nb_model {
     nb_shape shape;
     nb_layer *layers;                  /* [shape.layers] */
     nb_arena vectors, matrices;        /* the weights: */
-    nb_matrix *outliers;               /* [n_outliers]: columns of some matrices, kept apart (outliers.h) */
+    nb_matrix *outliers;               /* [n_outliers]: columns of some matrices in 16 bits (outliers.h) */
     uint32_t n_outliers, outlier_rows; /* the latter: of the one with most rows */
     struct nb_replacement *replaced;   /* memory of matrices that were replaced (weights.h) */
     nb_matrix embedding;               /* [vocabulary, width] */
     nb_matrix positions;               /* [context, width]: learned ones, added to the embeddings */
     nb_matrix token_types;             /* [token_types, width]: the first is added too */
     nb_norm embedding_norm;            /* [width]: of the sum of these three, in encoders */
-    nb_matrix project_in, project_out; /* [width, embedding_width], [embedding_width, width]: absent if these are one */
+    nb_matrix project_in, project_out; /* [width, embedding_width] and back; absent if these are equal */
     nb_matrix output;                  /* [vocabulary, width]; the embedding again if the file has none */
     nb_norm output_norm;               /* [width] */
     float *output_bias;                /* [vocabulary] */

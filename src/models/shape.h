@@ -41,10 +41,10 @@ typedef struct nb_shape {
     uint32_t window_period;              /* every window_period-th layer has no window; 0: all have it */
     uint32_t unrotated_period;           /* every unrotated_period-th layer uses ropes[1]; 0: none */
     bool window_has_rope;                /* layers with a window use ropes[1] */
-    uint32_t experts, experts_used;      /* of a mixture: in a layer, and of those for one token; 0: no mixture */
+    uint32_t experts, experts_used;      /* experts of a layer, and how many a token uses; 0: no mixture */
     uint32_t dense_layers;               /* layers before those with experts; UINT32_MAX: the file does not say */
-    uint32_t expert_width, shared_width; /* inner widths: of an expert; of those that see all tokens, together */
-    bool experts_sum_to_1;               /* the chosen experts' weights are scaled so */
+    uint32_t expert_width, shared_width; /* inner widths: of an expert; of all shared experts together */
+    bool experts_sum_to_1;               /* the chosen experts' weights are scaled to a sum of 1 */
     bool bidirectional;                  /* tokens also see those that follow: a text is evaluated as a whole */
     bool encoder;                        /* bidirectional, with embeddings but no logits */
     uint32_t token_types;                /* kinds of tokens that its embeddings tell apart */
