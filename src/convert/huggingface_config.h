@@ -20,7 +20,7 @@ typedef struct nb_hf_model {
 
 /* Writes the values of config.json. */
 int32_t nb_hf_compose_config(const nb_hf_model *p);
-int32_t nb_hf_compose_rope(const nb_hf_model *p); /* only those of RoPE (huggingface_rope.c) */
+int32_t nb_hf_compose_rope(const nb_hf_model *p); /* those for RoPE (huggingface_rope.c) */
 
 /* The value of a key of config.json, or the default of transformers' class. name: the first name in a row of the
  * family's table. No value: there is no default either, config.json says null, or the family has no such row. */

@@ -18,7 +18,7 @@ typedef struct nb_node {
 /* *root becomes the text's value. what: the text's name for messages, which also give the offset. */
 int32_t nb_json_check(const uint8_t *text, size_t size, const char *what, nb_node *root, nb_error *err);
 
-/* All functions below accept a node that is no value. */
+/* All functions below accept a node without a value (at = NULL). */
 static inline uint8_t nb_node_first(nb_node n) {
     return n.at && n.at < n.end ? *n.at : 0; /* '{' '[' '"', t, f, n, or a number's first character; 0: none */
 }

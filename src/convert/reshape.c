@@ -133,6 +133,6 @@ void nb_reshape_rows(const nb_plan *plan, uint32_t target, uint64_t first, uint6
     case NB_AS_PERMUTED: put_reordered(plan, target, first, rows, out); break;
     case NB_AS_NUMBERS: memcpy(out, t->numbers, (size_t)plan->out.tensors[target].bytes); break;
     case NB_AS_STACKED: put_stacked(plan, target, first, rows, out); break;
-    default: __builtin_trap(); /* the others are no reshaping (reshape.h) */
+    default: __builtin_trap(); /* no other arrangement is reshaped */
     }
 }

@@ -117,7 +117,7 @@ static int32_t collect_vocabulary(composition *p) {
     return NB_OK;
 }
 
-/* Makes the entry that of an added token, by its object. special: it is special even if the object does not say so. */
+/* Turns the entry into an added token, by the object `token`. special: it is special even if that does not say so. */
 static void set_added(nb_entry *e, nb_node name, nb_node token, bool special) {
     special |= nb_node_is_set(token, "special", false);
     uint32_t flags = NB_ADDED;

@@ -8,7 +8,7 @@
 
 enum { NB_MOST_STEPS = 12 };
 
-/* The steps of one kind: a single one, or those of a Sequence. */
+/* All normalizers, pre-tokenizers or decoders: a single one, or those of a Sequence. */
 typedef struct nb_steps {
     nb_node step[NB_MOST_STEPS];
     uint32_t n;

@@ -143,7 +143,7 @@ static int32_t encode_bytes(nb_encode_call *e, const uint8_t *word, size_t n) {
     return NB_OK;
 }
 
-/* For names in plain UTF-8. What is no token is written byte by byte. */
+/* For names in plain UTF-8. A symbol that is no token is written byte by byte. */
 static int32_t encode_characters(nb_encode_call *e, const uint8_t *word, size_t size) {
     uint32_t n;
     NB_TRY(nb_symbols_of(e, word, size, &n));
