@@ -425,6 +425,8 @@ int32_t nb_hf_compose_config(const nb_hf_model *p) {
         nb_hf_put(p, "attention.layer_norm_epsilon", 1e-5);
     if (nb_hf_has(p, NB_HF_ENCODER))
         nb_compose_number(p->x, "tokenizer.ggml.token_type_count", nb_hf_number(p, "type_vocab_size", 0));
+    if (nb_hf_number(p, "use_bias", 0) != 0)
+        nb_compose_only_nibble(p->x, "llama.cpp does not know all biases of ERNIE 4.5");
     if (nb_hf_has(p, NB_HF_EVERY_4TH_UNROTATED))
         NB_TRY(check_unrotated(p));
     NB_TRY(compose_attention(p));

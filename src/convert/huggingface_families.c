@@ -34,6 +34,7 @@ const nb_hf_family nb_hf_families[] = {
     {"deepseek", "deepseek", LLAMA | NB_HF_LINEAR_ROPE, NULL, nb_hf_deepseek_keys},
     {"smollm3", "smollm3", LLAMA | NB_HF_EVERY_4TH_UNROTATED, NULL, nb_hf_smollm3_keys},
     {"granite", "granite", LLAMA, NULL, nb_hf_granite_keys},
+    {"ernie4_5", "ernie4_5", 0, NULL, nb_hf_ernie4_5_keys},
     {"olmo2", "olmo2", 0, olmo_norms, nb_hf_olmo2_keys},
     {"olmo3", "olmo2", OLMO_3, olmo_norms, nb_hf_olmo3_keys},
     {"phi3", "phi3", NB_HF_LONGROPE | NB_HF_PARTLY_ROTATED, NULL, nb_hf_phi3_keys},

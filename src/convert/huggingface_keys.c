@@ -127,6 +127,11 @@ const nb_hf_key nb_hf_granite_keys[] = {
     NUMBER("attention_multiplier", 1, "attention.scale"), NUMBER("embedding_multiplier", 1, "embedding_scale"),
     NUMBER("residual_multiplier", 1, "residual_scale"), NUMBER("logits_scaling", 1, "logit_scale"), {0}};
 
+const nb_hf_key nb_hf_ernie4_5_keys[] = {
+    LAYERS(1024, 18, 16, 3072, 131072),
+    KV_HEADS(2), HEAD_SIZE(128), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(true), ROPE(500000),
+    PART(null), CAUSAL, USED("use_bias", false), {0}};
+
 const nb_hf_key nb_hf_olmo2_keys[] = {
     LAYERS(4096, 32, 32, 11008, 2048),
     KV_HEADS(null), HEAD_SIZE(null), RMS(1e-5), MUST("hidden_act", "silu", SILU), TIED(false), ROPE(10000),

@@ -13,10 +13,10 @@ typedef struct nb_hf_key {
 /* The list for all families, and the lists of each (nb_hf_family). */
 extern const nb_hf_key nb_hf_everywhere[], nb_hf_llama_keys[], nb_hf_mistral_keys[], nb_hf_mixtral_keys[],
     nb_hf_qwen2_keys[], nb_hf_qwen3_keys[], nb_hf_qwen2_moe_keys[], nb_hf_qwen3_moe_keys[], nb_hf_deepseek_keys[],
-    nb_hf_smollm3_keys[], nb_hf_granite_keys[], nb_hf_olmo2_keys[], nb_hf_olmo3_keys[], nb_hf_phi3_keys[],
-    nb_hf_gemma_keys[], nb_hf_gemma2_keys[], nb_hf_gemma3_keys[], nb_hf_phi_keys[], nb_hf_stablelm_keys[],
-    nb_hf_gpt_neox_keys[], nb_hf_falcon_keys[], nb_hf_gpt2_keys[], nb_hf_opt_keys[], nb_hf_bert_keys[],
-    nb_hf_roberta_keys[], nb_hf_nomic_keys[];
+    nb_hf_smollm3_keys[], nb_hf_granite_keys[], nb_hf_ernie4_5_keys[], nb_hf_olmo2_keys[], nb_hf_olmo3_keys[],
+    nb_hf_phi3_keys[], nb_hf_gemma_keys[], nb_hf_gemma2_keys[], nb_hf_gemma3_keys[], nb_hf_phi_keys[],
+    nb_hf_stablelm_keys[], nb_hf_gpt_neox_keys[], nb_hf_falcon_keys[], nb_hf_gpt2_keys[], nb_hf_opt_keys[],
+    nb_hf_bert_keys[], nb_hf_roberta_keys[], nb_hf_nomic_keys[];
 
 /* The keys of rope_parameters by rope_type. */
 typedef struct nb_hf_rope_type {

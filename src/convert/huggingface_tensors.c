@@ -161,12 +161,15 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
 
 /* Biases that the engine would add. transformers ignores them if the key says that the modules have none. */
 #define QKV_BIASES "self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"
+#define MLP_BIASES "mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias"
 static const struct {
     const char *key, *names[4];
 } biases[] = {
     {"attention_bias", {QKV_BIASES, "self_attn.o_proj.bias"}},
     {"use_qkv_bias", {QKV_BIASES, NULL}},
-    {"mlp_bias", {"mlp.gate_proj.bias", "mlp.up_proj.bias", "mlp.down_proj.bias", NULL}},
+    {"mlp_bias", {MLP_BIASES, NULL}},
+    {"use_bias", {QKV_BIASES, "self_attn.o_proj.bias"}},
+    {"use_bias", {MLP_BIASES, NULL}},
 };
 
 enum { BIASES = sizeof biases / sizeof *biases };

@@ -29,6 +29,7 @@ static const struct {
     {"olmo2", ""},
     {"olmo3", ""},
     {"granite", ""},
+    {"ernie4_5", ""},
 };
 
 static const struct {

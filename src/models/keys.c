@@ -3,8 +3,9 @@
 #include "../base/writer.h"
 #include "family.h"
 
-#define RMS_NORMED \
-    "llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gemma-embedding smollm3 olmo2 granite qwen2moe qwen3moe deepseek"
+#define RMS_NORMED                                                                                                 \
+    "llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gemma-embedding smollm3 olmo2 granite qwen2moe qwen3moe deepseek " \
+    "ernie4_5"
 #define LAYER_NORMED "gpt2 stablelm phi2 gptneox falcon bert nomic-bert"
 
 /* The first line that matches counts. */
@@ -26,7 +27,8 @@ const nb_key nb_gguf_keys[] = {
     {"gemma2 gemma3 gemma-embedding olmo2", "attention.sliding_window", NB_KEY_HEEDED, 0, 0},
     {"gemma2 gemma3 gemma-embedding olmo2", "attention.sliding_window_pattern", NB_KEY_HEEDED, 0, 0},
     {"gemma2 gemma3 gemma-embedding", "rope.freq_base_swa", NB_KEY_HEEDED, 0, 0},
-    {"olmo2", "rope.freq_base_swa", NB_KEY_HARMLESS, 0, 0}, /* llama.cpp rotates all layers by rope.freq_base */
+    {"olmo2", "rope.freq_base_swa", NB_KEY_HARMLESS, 0, 0},         /* llama.cpp rotates all layers by rope.freq_base */
+    {"ernie4_5", "rope.dimension_sections", NB_KEY_HARMLESS, 0, 0}, /* of PaddleOCR, which shares the code */
     {"gemma2", "attn_logit_softcapping", NB_KEY_HEEDED, 0, 0},
     {"gemma2 gemma3", "final_logit_softcapping", NB_KEY_HEEDED, 0, 0},
     {"gemma-embedding", "dense_2_feat_in", NB_KEY_HARMLESS, 0, 0}, /* the tensors' shapes say it too */

@@ -67,7 +67,10 @@ for (const [name, { keys, tensors }] of Object.entries(folders))
 
 test('a folder that llama.cpp would compute otherwise says why', async () => {
     /** Folder, what config.json gets, the reason. @type {[string, object, RegExp][]} */
-    const cases = [['olmo3', { rope_theta: 300 }, /llama\.cpp rotates all layers of such models by one rope_theta/]];
+    const cases = [
+        ['olmo3', { rope_theta: 300 }, /llama\.cpp rotates all layers of such models by one rope_theta/],
+        ['ernie4_5-biases', {}, /llama\.cpp does not know all biases/],
+    ];
     const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
     try {
         for (const [name, set, reason] of cases) {

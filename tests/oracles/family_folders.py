@@ -71,10 +71,15 @@ FOLDERS = {
     "nomic-bert": ("NomicBert", {}, F16, False),
     "roberta": ("Roberta", dict(max_position_embeddings=62, type_vocab_size=1), F16, False),
     "olmo3": ("olmo3", dict(rope_parameters=two_ropes(500000.0)), BF16, False),
+    "ernie4_5": ("ernie4_5", {}, BF16, False),
+    "ernie4_5-biases": ("ernie4_5", dict(use_bias=True, tie_word_embeddings=False), BF16, True),
 }
 
 
 ENCODERS = {"Bert": "bert", "Roberta": "bert", "NomicBert": "nomic-bert"}
+
+# Folders that llama.cpp cannot load as GGUF: it has no OPT, and of ERNIE 4.5's biases only those of attention.
+UNKNOWN_TO_LLAMACPP = ("opt", "opt-350m", "ernie4_5-biases")
 
 # Keys that family_models.py sets in configurations that do not have them.
 STRAY = {"falcon": ("intermediate_size", "num_key_value_heads"), "gpt_neox": ("num_key_value_heads",)}
@@ -304,6 +309,7 @@ def main():
         if architecture != "opt":
             module = encoder_models if encoder else family_models
             keys, tensors = check_mapping(name, folder, held, architecture, module)
+        if name not in UNKNOWN_TO_LLAMACPP:
             path = os.path.join(tempfile.mkdtemp(), "converted.gguf")
             gguf_of(architecture, keys, tensors, path)
             if encoder:

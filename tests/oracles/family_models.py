@@ -84,6 +84,7 @@ MODELS = {
     "deepseek": ("deepseek", "Qwen2Moe", dict(MIXTURE, shared_expert_intermediate_size=40, mlp_only_layers=[0])),
     "olmo3": ("olmo2", "Olmo3", dict(SIZES, num_hidden_layers=4, intermediate_size=20, sliding_window=11,
                                      rope_parameters=two_ropes(100.0))),
+    "ernie4_5": ("ernie4_5", "Ernie4_5", dict(SIZES, intermediate_size=20, head_dim=12, tie_word_embeddings=True)),
 }
 
 # transformers' names of modules: names in files. The first that fits counts.

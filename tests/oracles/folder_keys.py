@@ -41,6 +41,7 @@ FAMILIES = {
     "qwen3": dict(HEADS, sliding_window=3, max_window_layers=2),
     "qwen2_moe": dict(SIZES, **EXPERTS, shared_expert_intermediate_size=12, sliding_window=3, max_window_layers=2),
     "qwen3_moe": dict(HEADS, **EXPERTS, sliding_window=3), "smollm3": dict(SIZES, sliding_window=3), "granite": SIZES,
+    "ernie4_5": HEADS,
     "olmo2": SIZES, "olmo3": dict(SIZES, sliding_window=3, layer_types=LAYERS), "phi3": SIZES, "gemma": HEADS, "gemma2": dict(HEADS, sliding_window=3),
     "gemma3_text": dict(HEADS, sliding_window=3, layer_types=LAYERS), "phi": SIZES, "stablelm": ALL_HEADS,
     "gpt_neox": ALL_HEADS,

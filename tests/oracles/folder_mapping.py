@@ -135,6 +135,8 @@ FAMILIES = {
                                               max_position_embeddings=32768),
                       fits=dict(no_rope_layer_interval=4)),
     "granite": Family("granite", "silu", dict(RMS, max_position_embeddings=2048, attention_multiplier=1.0)),
+    "ernie4_5": Family("ernie4_5", "silu", dict(RMS, rms_norm_eps=1e-5, tie_word_embeddings=True, rope_theta=500000.0,
+                                                num_key_value_heads=2, head_dim=128, max_position_embeddings=131072)),
     "olmo2": Family("olmo2", "silu", dict(RMS, rms_norm_eps=1e-5, max_position_embeddings=2048), OLMO_NORMS,
                     fits=dict(attention_bias=False)),
     "olmo3": Family("olmo2", "silu", dict(RMS, rms_norm_eps=1e-5, rope_theta=500000.0, max_position_embeddings=2048,

@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 FIXTURES = os.path.join(ROOT, "tests", "fixtures")
 PACKAGE = "llama-cpp-python==0.3.36"
 ARCHITECTURES = ("llama qwen2 qwen3 phi3 gemma gemma2 gemma3 gpt2 smollm3 stablelm phi2 gptneox olmo2 granite falcon "
-                 "qwen2moe qwen3moe deepseek bert nomic-bert gemma-embedding").split()
+                 "qwen2moe qwen3moe deepseek bert nomic-bert gemma-embedding ernie4_5").split()
 TOKENS = [(7 * i) % 60 + 3 for i in range(20)]
 ENTRIES = list(range(0, 88, 8))
 
@@ -55,13 +55,20 @@ def body(text, start):
 
 def without_other_architectures(text):
     """Removes blocks that run for a single architecture, which is never one of nibble's."""
-    found = re.search(r"if \((arch == LLM_ARCH_[A-Z0-9_]+( \|\| )?)+\)", text)
+    found = re.search(r"if \((arch == LLM_ARCH_[A-Z0-9_]+( \|\| )?)+(\)| &&)", text)
     if not found:
         return text
-    names = [name.lower().replace("_", "-") for name in re.findall(r"LLM_ARCH_([A-Z0-9_]+)", found.group())]
+    names = re.findall(r"LLM_ARCH_([A-Z0-9_]+)", found.group())
     block = body(text, found.end())
     rest = without_other_architectures(text[text.index(block, found.end()) + len(block):])
-    return text[:found.start()] + (block if set(names) & set(ARCHITECTURES) else "") + rest
+    ours = {re.sub("[-_]", "", name) for name in ARCHITECTURES}
+    is_ours = any(name.lower().replace("_", "") in ours for name in names)
+    return text[:found.start()] + (block if is_ours else "") + rest
+
+
+def source_of(files, architecture):
+    """The architecture's own file, which has dashes where some names have underscores."""
+    return files[f"models/{architecture.replace('_', '-')}.cpp"]
 
 
 def write_keys(files):
@@ -71,8 +78,8 @@ def write_keys(files):
     pattern = body(model, model.index("void llama_model_base::load_swa_pattern("))
     lines = []
     for architecture in ARCHITECTURES:
-        text = files[f"models/{architecture}.cpp"]
-        own = body(text, text.index("::load_arch_hparams("))
+        text = source_of(files, architecture)
+        own = without_other_architectures(body(text, text.index("::load_arch_hparams(")))
         read = common + own + (pattern if "load_swa_pattern" in own else "")
         keys = {names[key] for key in re.findall(r"\b(LLM_KV_\w+)\b", read)}
         lines += [f"{architecture} {key[3:]}\n" for key in sorted(keys) if key.startswith("%s.")]
@@ -166,6 +173,10 @@ def cases():
                   {rope + "type": (TEXT, "none")}, {rope + "attn_factor": (F32, 1.5)},
                   {rope + "yarn_attn_factor": (F32, 1.5), rope + "yarn_beta_fast": (F32, 4.0)},
                   {rope + "yarn_ext_factor": (F32, 0.0)}, {rope + "original_context_length": None})
+    yield from of("models/ernie4_5.gguf", {}, {"attention.key_length": None, "attention.value_length": None},
+                  {"rope.freq_base": None}, {**factor, rope + "type": (TEXT, "yarn")}, factor,
+                  {"rope.dimension_sections": (I32, [2, 2, 2, 0])}, {"attention.sliding_window": (U32, 4)},
+                  {"rope.dimension_count": (U32, 6)}, {"attention.scale": (F32, 0.1)})
     yield from of("models/smollm3.gguf", {"attention.layer_norm_rms_epsilon": None},
                   {rope + "finetuned": (BOOL, False)})
     yield from of("models/phi2.gguf", {"rope.dimension_count": None}, {"attention.layer_norm_epsilon": None})

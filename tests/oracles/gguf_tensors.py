@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-from gguf_keys import ARCHITECTURES, ENTRIES, FIXTURES, PACKAGE, TOKENS, body, sources
+from gguf_keys import (ARCHITECTURES, ENTRIES, FIXTURES, PACKAGE, TOKENS, body, source_of, sources,
+                       without_other_architectures)
 
 # ---- tensors from the source ------------------------------------------------------------------------------------
 
@@ -33,8 +34,8 @@ def write_tensors(files):
     merged = merged.replace(body(merged, merged.index("if (flags & TENSOR_SKIP)")), "").replace(", flags)", ", 0)")
     lines = []
     for architecture in ARCHITECTURES:
-        text = files[f"models/{architecture}.cpp"]
-        own = body(text, text.index("::load_arch_tensors("))
+        text = source_of(files, architecture)
+        own = without_other_architectures(body(text, text.index("::load_arch_tensors(")))
         qkv = list(calls(merged)) if "create_tensor_qkv" in own else []
         needs = {}
         for tensor, suffix, flags in list(calls(own)) + qkv:
@@ -59,7 +60,7 @@ QKV = [f"attn_{x}" for x in "qkv"]
 def cases():
     """(file, tensors to add, of each layer or of the whole model, tensors to leave out, keys). A bias has one number
     for each row of its matrix."""
-    for name in ("qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "deepseek"):
+    for name in ("qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "deepseek", "ernie4_5"):
         yield f"models/{name}.gguf", [f"{x}.bias" for x in QKV], [], {}
     # OLMo 2's biases are not tested: cyllama's llama.cpp loads them and ignores them, the one of PACKAGE adds them,
     # like transformers. Phi 3 has no window here, because llama.cpp has none for it.

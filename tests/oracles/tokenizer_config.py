@@ -169,6 +169,7 @@ CASES = [  # of, model_type, tokenizer_config.json, special_tokens_map.json
         {}, {"legacy": True}, {"add_prefix_space": False}, {"add_prefix_space": True, "legacy": True},
         {"legacy": None})),
     ("llama2", "mistral", {"tokenizer_class": "LlamaTokenizer", **ENDS}),
+    ("llama2", "ernie4_5", {"tokenizer_class": "LlamaTokenizer", "add_prefix_space": False, **ENDS}),
     ("phi3", "phi3", {"tokenizer_class": "LlamaTokenizer", "legacy": False, "bos_token": "<s>",
                       "eos_token": "<|end|>"}),
     ("gpt2", "llama", {"tokenizer_class": "LlamaTokenizerFast", **BYTES}),

@@ -3,29 +3,12 @@
 #include "../../base/writer.h"
 
 const nb_family *const nb_families[] = {
-    &nb_family_llama,
-    &nb_family_qwen2,
-    &nb_family_qwen3,
-    &nb_family_phi3,
-    &nb_family_gemma,
-    &nb_family_gemma2,
-    &nb_family_gemma3,
-    &nb_family_gpt2,
-    &nb_family_smollm3,
-    &nb_family_stablelm,
-    &nb_family_phi2,
-    &nb_family_gptneox,
-    &nb_family_olmo2,
-    &nb_family_granite,
-    &nb_family_falcon,
-    &nb_family_qwen2moe,
-    &nb_family_qwen3moe,
-    &nb_family_deepseek,
-    &nb_family_bert,
-    &nb_family_nomic_bert,
-    &nb_family_gemma_embedding,
-    &nb_family_opt,
-    NULL,
+    &nb_family_llama,      &nb_family_qwen2,           &nb_family_qwen3,    &nb_family_phi3,
+    &nb_family_gemma,      &nb_family_gemma2,          &nb_family_gemma3,   &nb_family_gpt2,
+    &nb_family_smollm3,    &nb_family_stablelm,        &nb_family_phi2,     &nb_family_gptneox,
+    &nb_family_olmo2,      &nb_family_granite,         &nb_family_ernie4_5, &nb_family_falcon,
+    &nb_family_qwen2moe,   &nb_family_qwen3moe,        &nb_family_deepseek, &nb_family_bert,
+    &nb_family_nomic_bert, &nb_family_gemma_embedding, &nb_family_opt,      NULL,
 };
 
 const nb_family *nb_family_find(const nb_checkpoint *c, nb_error *err) {

@@ -6,6 +6,7 @@
 #include "../family.h"
 
 extern const nb_family nb_family_llama, nb_family_smollm3, nb_family_granite, nb_family_deepseek;      /* llama.c */
+extern const nb_family nb_family_ernie4_5;                                                             /* llama.c */
 extern const nb_family nb_family_qwen2, nb_family_qwen3, nb_family_qwen2moe, nb_family_qwen3moe;       /* qwen.c */
 extern const nb_family nb_family_phi2, nb_family_phi3;                                                 /* phi.c */
 extern const nb_family nb_family_gemma, nb_family_gemma2, nb_family_gemma3, nb_family_gemma_embedding; /* gemma.c */

@@ -50,6 +50,11 @@ static int32_t configure_smollm3(nb_model *model, nb_error *err) {
 
 const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, NULL, NB_LLAMA_LAYER};
 
+/* ---- ernie4_5: the dense models of ERNIE 4.5 (Baidu 2025). Their own files rotate neighbours, too, so nothing is
+ * permuted ---- */
+
+const nb_family nb_family_ernie4_5 = {"ernie4_5", LLAMA, configure_llama, NULL, NB_LLAMA_LAYER};
+
 /* ---- granite: four multipliers ---- */
 
 /* To llama.cpp 0 means that the key is absent. */
