@@ -1,8 +1,8 @@
 # Every goal does its own set-up first, and is quick if there is nothing to do.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test run build docs format lint analyze analyzers bench bench-kernels quality quality-mix \
-    quality-grids quality-groups quality-qat bundlers common-bundlers fuzz oracle oracles tables gemma minilm \
-    vocabularies clean checked compilers model peers
+    quality-grids quality-groups quality-qat quality-headline bundlers common-bundlers fuzz oracle oracles \
+    tables gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,7 +11,7 @@ SHELL := /bin/bash
 REAL_MODEL := build/models/SmolLM2-135M-Instruct.Q4_1.gguf
 GEMMA := build/models/gemma-3-270m.Q4_K_M.gguf
 MINILM := build/models/all-MiniLM-L6-v2
-MODEL = $(firstword $(wildcard $(REAL_MODEL)) demo/tiny.gguf)
+MODEL = $(firstword $(wildcard $(REAL_MODEL)) demo/stories.gguf)
 PORT ?= 8080
 SECONDS_EACH ?= 60
 PROMPT ?= What is gravity?
@@ -75,6 +75,9 @@ quality-groups: build ## measure what calibration gains at the same bits and gro
 quality-qat: build ## measure what quantization-aware training gains (variables: CONTRIBUTING.md)
 	@exec node tests/quality/qat.js $(WAYS)
 
+quality-headline: build ## measure what each number of bits costs by each method (variables: CONTRIBUTING.md)
+	@exec node tests/quality/headline.js $(METHODS)
+
 quality-grids: build ## measure what simulated grids and codebooks cost (variables: CONTRIBUTING.md)
 	@exec node tests/quality/grids.js
 
@@ -126,7 +129,7 @@ oracles: model gemma minilm vocabularies ## write all tests/fixtures anew, from 
 	   ../../build/venv/bin/python logits_vectors.py ../../$(GEMMA) ../fixtures/llamacpp/gemma3-logits.json --skip 384
 	 }
 	@[ ! -e ../../$(MINILM) ] || ../../build/venv/bin/python minilm_vectors.py ../../$(MINILM)
-	@for model in smollm2=../../$(REAL_MODEL) tiny=../../demo/tiny.gguf; do
+	@for model in smollm2=../../$(REAL_MODEL) tiny=../fixtures/tiny.gguf; do
 	   name=$${model%%=*} file=$${model#*=}
 	   ../../build/venv/bin/python greedy_vectors.py $$file ../fixtures/llamacpp/$$name-greedy.json
 	   ../../build/venv/bin/python logits_vectors.py $$file ../fixtures/llamacpp/$$name-logits.json \

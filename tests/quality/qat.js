@@ -6,10 +6,10 @@
 // sets the number of steps, NIBBLE_RATE=R the learning rate, NIBBLE_BATCH=N the sequences of a batch, NIBBLE_LENGTH=N
 // the tokens of a sequence, and NIBBLE_THREADS=N the number of threads.
 // Trained models stay in build/qat until all are done, so the same command continues an interrupted run.
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
-import { nibble, root, textOf } from './command.js';
+import { nibble, once, root, textOf } from './command.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /** A trained or rounded model. out: its file. held: the loss of the held-out part of the training text.
@@ -34,24 +34,6 @@ const IN_8_BITS = [
     ['trained, inputs in 8 bits', ['--qat', 'q8_0', '--qat-activations', '8']],
     ['trained, inputs and gradients in 8 bits', ['--qat', 'q8_0', '--qat-activations', '8', '--qat-gradients', '8']],
 ];
-
-/**
- * Runs nibble, or returns the result of an earlier run of the same command.
- * @param {string} out
- * @param {string[]} args
- */
-function once(out, args) {
-    const record = `${out}.json`,
-        key = JSON.stringify(args);
-    if (existsSync(out) && existsSync(record)) {
-        const { key: other, ...told } = JSON.parse(readFileSync(record, 'utf8'));
-        if (other === key) return told;
-    }
-    rmSync(out, { force: true });
-    const told = nibble(...args);
-    writeFileSync(record, JSON.stringify({ ...told, key }));
-    return told;
-}
 
 /**
  * @param {string} folder

@@ -1,0 +1,234 @@
+// What each number of bits costs by each method: `make quality-headline` quantizes a floating-point model in every way,
+// lets scales learn, trains for the types, compares all of them with the model in 16 bits, and writes
+// build/headline.json and the model's part of docs/headline.md.
+//     NIBBLE_BASE=MODEL NIBBLE_TRAINING=FILE NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE
+//         node tests/quality/headline.js [METHOD ...]
+// The calibration text may be a part of the training text; the evaluation text must be another. METHOD: some of the
+// words in METHODS below, such as gptq; all of them, if none is named. NIBBLE_NAME=NAME names the model on the page.
+// NIBBLE_STEPS=N trains so many steps (and lets scales learn for so many), NIBBLE_BATCH=N and NIBBLE_LENGTH=N in batches
+// of so many sequences of so many tokens, NIBBLE_RATE=R with this learning rate. NIBBLE_SAMPLES=N calibrates with so
+// many windows. NIBBLE_THREADS=N computes with so many threads.
+// What was made stays in build/headline until all is done: a run that was broken off goes on with the same command.
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { withError } from '../../web/report/with-error.js';
+import { nibble, once, root, textOf } from './command.js';
+import { ratesOf } from './rates-in-page.js';
+
+/** @typedef {{ mean: number, standardError: number }} Mean */
+/** A model that was made. @typedef {{ bits: string, type: string, method: string, out: string, bytes: number }} Made */
+/** @typedef {Made & { perplexity: number, logRatio: Mean, divergence: Mean, sameTop: number, prompt: number,
+ *     generate: number }} Row */
+
+const COMMAND =
+        'make quality-headline NIBBLE_BASE=MODEL NIBBLE_TRAINING=FILE NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE',
+    KEYS = ['STEPS', 'BATCH', 'LENGTH', 'RATE', 'SAMPLES', 'NAME'].map((key) => `NIBBLE_${key}`),
+    { NIBBLE_STEPS: STEPS = '300', NIBBLE_BATCH: BATCH = '8', NIBBLE_LENGTH: LENGTH = '256' } = process.env,
+    { NIBBLE_RATE: RATE = '0.0003', NIBBLE_SAMPLES: SAMPLES = '128' } = process.env;
+
+/** Of the layers' matrices; the token embedding and the output are Q8_0 in all files. */
+const TYPES = [
+    { bits: 'INT8', type: 'q8_0' },
+    { bits: 'INT4', type: 'q4_0' },
+    { bits: 'INT4', type: 'q4_k' },
+    { bits: 'INT3', type: 'q3_k' },
+    { bits: 'INT2', type: 'q2_k' },
+    { bits: 'ternary', type: 'tq2_0' },
+];
+
+/** Names of the methods in the order of the table; the keys are how a command names them. @type {Record<string, string>} */
+const METHODS = {
+    rtn: 'round to nearest',
+    search: 'best search',
+    awq: 'AWQ',
+    gptq: 'GPTQ',
+    autoround: 'AutoRound',
+    'tuned-rtn': 'round to nearest, scales tuned',
+    'tuned-gptq': 'GPTQ, scales tuned',
+    qat: 'trained for it',
+    'qat-teacher': 'trained for it, by the base as a teacher',
+};
+/** Refusals of a type by a method: such a line is left out, and the page says so. */
+const REFUSED = /cannot be|not whole blocks|no such|is not a type|are not|does not|needs/;
+
+/**
+ * @param {string} base
+ * @param {{ training: string, calibration: string }} texts paths
+ * @param {string} folder for what is made
+ */
+function maker(base, { training, calibration }, folder) {
+    const text = ['--calibration', calibration, '--samples', SAMPLES],
+        learn = [
+            '--data',
+            training,
+            '--special',
+            '--steps',
+            STEPS,
+            '--batch',
+            BATCH,
+            '--length',
+            LENGTH,
+            '--seed',
+            '1',
+        ],
+        file = (/** @type {string} */ type, /** @type {string} */ method) => join(folder, `${type}-${method}.gguf`);
+    const quantize = (/** @type {string} */ type, /** @type {string} */ out, /** @type {string[]} */ ...more) =>
+        once(out, ['quantize', base, out, '--type', 'q8_0', '--tensor', `blk\\.=${type}`, ...more]);
+    const train = (/** @type {string} */ out, /** @type {string[]} */ ...more) =>
+        once(out, ['train', '--init', base, '-o', out, ...learn, '--rate', RATE, ...more]);
+    /** @type {Record<string, (type: string, out: string) => any>} */
+    const ways = {
+        rtn: (type, out) => quantize(type, out),
+        search: (type, out) => quantize(type, out, '--search', 'best'),
+        awq: (type, out) => quantize(type, out, '--method', 'awq', ...text),
+        gptq: (type, out) => quantize(type, out, '--method', 'gptq', ...text),
+        autoround: (type, out) => quantize(type, out, '--method', 'autoround', ...text),
+        'tuned-rtn': (type, out) => once(out, ['tune', file(type, 'rtn'), '--teacher', base, '-o', out, ...learn]),
+        'tuned-gptq': (type, out) => once(out, ['tune', file(type, 'gptq'), '--teacher', base, '-o', out, ...learn]),
+        qat: (type, out) => train(out, '--qat', type),
+        'qat-teacher': (type, out) => train(out, '--qat', type, '--teacher', base),
+    };
+    /** @param {{ bits: string, type: string }} what @param {string} method @returns {Made | string} or why not */
+    const make = ({ bits, type }, method) => {
+        const out = file(type, method);
+        try {
+            const { seconds } = ways[method](type, out);
+            console.log(`${type}, ${METHODS[method]}: ${seconds} s`);
+            return { bits, type, method, out, bytes: statSync(out).size };
+        } catch (error) {
+            const told = String(error).trim().split('\n').at(-1) ?? '';
+            if (!REFUSED.test(told)) throw error;
+            console.log(`${type}, ${METHODS[method]}: left out, ${told}`);
+            return `${type}, ${METHODS[method]}: ${told.replace(/^nibble: /, '')}`;
+        }
+    };
+    const half = join(folder, 'f16.gguf'),
+        longer = join(folder, 'trained.gguf');
+    return {
+        make,
+        /** The base in 16 bits, whose size and speed are those to compare with. @returns {Made} */
+        half: () => {
+            once(half, ['quantize', base, half, '--type', 'f16']);
+            return { bits: 'FP16', type: 'f16', method: '', out: half, bytes: statSync(half).size };
+        },
+        /** The fair baseline of those that are trained: as long, without any rounding. @returns {Made} */
+        longer: () => {
+            train(longer);
+            return { bits: 'F32', type: 'f32', method: 'trained as long', out: longer, bytes: statSync(longer).size };
+        },
+    };
+}
+
+/**
+ * @param {Made[]} made
+ * @param {string} base
+ * @param {string} evaluation
+ */
+async function measure(made, base, evaluation) {
+    const outs = made.map(({ out }) => out),
+        found = nibble('compare', base, ...outs, '--file', evaluation, '--no-speed', '--no-weights'),
+        rates = await ratesOf(outs);
+    /** @type {Row[]} */
+    const rows = made.map((row, i) => {
+        const { perplexity, logRatio, divergence, sameTop } = found.models[i];
+        return { ...row, perplexity, logRatio, divergence, sameTop: sameTop.mean, ...rates[i] };
+    });
+    return { rows, tokens: found.tokens, base: found.base };
+}
+
+/** A ratio of perplexities in percent. @param {Mean} of a logarithm */
+const percent = ({ mean, standardError }) =>
+    `${(100 * Math.expm1(mean)).toFixed(2)} ± ${(100 * standardError * Math.exp(mean)).toFixed(2)}`;
+
+/** @param {Row} row @param {Row} half @param {number} parameters */
+const line = (row, half, parameters) =>
+    `| ${[
+        row.bits,
+        row.type,
+        METHODS[row.method] ?? row.method,
+        row.bytes.toLocaleString('en'),
+        ((8 * row.bytes) / parameters).toFixed(2),
+        row.perplexity.toFixed(3),
+        percent(row.logRatio),
+        withError(row.divergence.mean, row.divergence.standardError),
+        (100 * row.sameTop).toFixed(1),
+        (row.prompt / half.prompt).toFixed(2),
+        (row.generate / half.generate).toFixed(2),
+    ].join(' | ')} |`;
+
+const HEAD = `# What each number of bits costs
+
+Written by tests/quality/headline.js; do not edit it. In each file the layers' matrices are of the type that is named,
+and the token embedding and the output are Q8_0. Size and bits per weight are those of the whole file. "Above the base"
+is the perplexity over that of the floating-point model, on a text that no method has seen; ± is one standard error,
+paired over the windows of the text. KL is the divergence from the base, in nats, and "same top" how often the
+likeliest token is the same. Speed is that of a prompt of 128 tokens, and of generation, in Chromium with one thread,
+over that of the same model in FP16. "Scales tuned" is \`nibble tune\` with the base as the teacher, "trained for it"
+\`nibble train --qat TYPE\`, and "trained as long" the base after as many steps without rounding: what the same time of
+training gives a model in floating point.
+`;
+
+/**
+ * The part of one model.
+ * @param {{ name: string, command: string, parameters: number, lengths: Record<string, number>,
+ *     refused: string[] }} about lengths: of the texts, in characters
+ * @param {Awaited<ReturnType<typeof measure>>} found
+ */
+const section = ({ name, command, parameters, lengths, refused }, { rows, tokens, base }) => `
+## ${name}
+
+    ${command}
+
+${parameters.toLocaleString('en')} parameters; perplexity ${base.perplexity.toFixed(3)} ± ${base.standardError.toFixed(3)}
+over ${tokens.toLocaleString('en')} tokens (${lengths.evaluation.toLocaleString('en')} characters). Trained and tuned for ${STEPS} steps of
+${BATCH} sequences of ${LENGTH} tokens, of a text of ${lengths.training.toLocaleString('en')} characters; calibrated with ${SAMPLES} windows of one of
+${lengths.calibration.toLocaleString('en')}.
+
+| bits | type | method | bytes | bits per weight | perplexity | above the base, % | mean KL | same top, % | prompt | generation |
+|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|
+${rows.map((row) => line(row, rows[0], parameters)).join('\n')}
+${refused.length > 0 ? `\nLeft out:\n\n${refused.map((told) => `- ${told}`).join('\n')}\n` : ''}`;
+
+/** @param {string[]} wanted methods */
+async function main(wanted) {
+    const [training, calibration, evaluation] = ['TRAINING', 'CALIBRATION', 'EVALUATION'].map((name) =>
+            textOf(`NIBBLE_${name}`, COMMAND),
+        ),
+        base = process.env.NIBBLE_BASE;
+    if ([training.text, calibration.text].includes(evaluation.text))
+        throw new Error('the evaluation text must be another than those that models learn from');
+    if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. ${COMMAND}`);
+    for (const method of wanted)
+        if (!(method in METHODS)) throw new Error(`${method} is none of ${Object.keys(METHODS).join(', ')}`);
+    const methods = Object.keys(METHODS).filter((method) => wanted.length === 0 || wanted.includes(method)),
+        folder = `${root}build/headline`,
+        target = `${root}docs/headline.md`,
+        name = process.env.NIBBLE_NAME ?? basename(base);
+    mkdirSync(folder, { recursive: true });
+    const { half, longer, make } = maker(base, { training: training.path, calibration: calibration.path }, folder),
+        all = TYPES.flatMap((type) => methods.map((method) => make(type, method))),
+        refused = all.filter((made) => typeof made === 'string'),
+        made = [half(), ...(methods.some((method) => method.startsWith('qat')) ? [longer()] : [])];
+    made.push(...all.filter((made) => typeof made !== 'string'));
+    const found = await measure(made, base, evaluation.path),
+        { parameters } = nibble('inspect', base),
+        given = KEYS.flatMap((key) => (process.env[key] ? [` ${key}=${process.env[key]}`] : [])).join(''),
+        command = `${COMMAND}${given}${wanted.length > 0 ? ` METHODS="${wanted.join(' ')}"` : ''}`,
+        lengths = {
+            training: training.text.length,
+            calibration: calibration.text.length,
+            evaluation: evaluation.text.length,
+        };
+    writeFileSync(`${root}build/headline.json`, `${JSON.stringify({ name, command, ...found }, null, 1)}\n`);
+    const others = (existsSync(target) ? readFileSync(target, 'utf8') : '')
+        .split(/^(?=## )/m)
+        .slice(1)
+        .filter((part) => !part.startsWith(`## ${name}\n`))
+        .map((part) => `\n${part.trimEnd()}\n`);
+    const own = section({ name, command, parameters, lengths, refused }, found);
+    writeFileSync(target, `${HEAD}${[...others, own].join('')}`);
+    rmSync(folder, { recursive: true });
+    console.log('docs/headline.md is written');
+}
+
+await main(process.argv.slice(2));
