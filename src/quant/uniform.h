@@ -18,12 +18,11 @@
 typedef struct nb_uniform {
     uint32_t bits; /* 2 ... 8 */
     bool is_symmetric;
-    bool is_signed;     /* codes from -2^(bits-1) to 2^(bits-1) - 1, else from 0 to 2^bits - 1 */
-    bool is_narrow;     /* of a symmetric grid: the lowest code is not used, so there are as many below z as above */
-    bool is_stochastic; /* rounds up with the probability of the fraction, which has no bias (Gupta et al. 2015) */
-    uint64_t seed;      /* of the stochastic rounding: the same seed gives the same codes */
-    uint32_t
-        scale_type; /* NB_TYPE_F32, NB_TYPE_F16 or NB_TYPE_BF16: scales are rounded to it before codes are chosen */
+    bool is_signed;      /* codes from -2^(bits-1) to 2^(bits-1) - 1, else from 0 to 2^bits - 1 */
+    bool is_narrow;      /* of a symmetric grid: the lowest code is not used, so there are as many below z as above */
+    bool is_stochastic;  /* rounds up with the probability of the fraction, which has no bias (Gupta et al. 2015) */
+    uint64_t seed;       /* of the stochastic rounding: the same seed gives the same codes */
+    uint32_t scale_type; /* NB_TYPE_F32, F16 or BF16: scales are rounded to it before codes are chosen */
 } nb_uniform;
 
 typedef struct nb_uniform_step {
