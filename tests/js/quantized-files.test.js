@@ -299,7 +299,7 @@ test('the first pattern that matches a name counts; tensors that cannot be quant
     let plan = [];
     await bytesOf(gguf(models.narrow), {
         type: 'q4_0',
-        tensors: { 'blk\\.0\\..*_q': 'f16', attn: 'q8_0', norm: 'q8_0', ffn_up: 'q6_k' },
+        tensors: { 'blk\\.0\\..*_q': 'f16', attn: 'q8_0', ffn_up: 'q6_k' },
         onPlan: (tensors) => {
             plan = tensors;
         },
