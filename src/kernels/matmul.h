@@ -39,7 +39,7 @@ typedef struct nb_matmul_kernel {
 } nb_matmul_kernel;
 
 /* All kernels, the best last: declarations, the table, tests and benches are made from these lists. Kernels with 8-bit
- * activations need codes of at most 7 bits; Q5_1, which is rare, has none to save code. */
+ * activations need codes of at most 7 bits; Q5_1, Q2_0 and TQ2_0, which are rare, have none to save code. */
 #define NB_MATMUL_Q8_TYPES(X, form, FORM, isa) \
     X(q4_0, Q4_0, form, FORM, isa)             \
     X(q4_1, Q4_1, form, FORM, isa)             \
@@ -56,7 +56,9 @@ typedef struct nb_matmul_kernel {
     X(iq4_nl, IQ4_NL, form, FORM, isa)          \
     X(iq4_xs, IQ4_XS, form, FORM, isa)          \
     X(nf4, NF4, form, FORM, isa)                \
-    X(fp4, FP4, form, FORM, isa)
+    X(fp4, FP4, form, FORM, isa)                \
+    X(q2_0, Q2_0, form, FORM, isa)              \
+    X(tq2_0, TQ2_0, form, FORM, isa)
 
 #define NB_MATMUL_KERNELS_SCALAR(X)       \
     X(any, ANY, f32, F32, scalar)         \

@@ -95,7 +95,7 @@ INLINE bool has_offset(const uint32_t type) { /* is there an m? */
     return nb_layout_of(type).minimum || nb_layout_of(type).zero;
 }
 
-/* Loads d[4] and the negated m[4] that precede a K type's 256 columns; for NF4 and FP4, d[4] / NB_NUMBER_UNITS. */
+/* Loads d[4] and the negated m[4] of a head; for NF4 and FP4, d[4] / NB_NUMBER_UNITS. */
 INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v128_t *d, v128_t *m) {
     if (nb_layout_of(type).float_codebook) {
         *d = wasm_f32x4_mul(wasm_v128_load(head), wasm_f32x4_splat(1.0f / NB_NUMBER_UNITS));
@@ -110,11 +110,9 @@ INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v12
 INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v128_t m, constants c) {
     const nb_layout l = nb_layout_of(type);
     scales out = {0};
-    if (l.float_codebook) {
+    if (!l.scales) {
         out.ds[0] = out.ds[1] = d;
-        return out;
-    }
-    if (type == NB_TYPE_IQ4_XS) {
+    } else if (type == NB_TYPE_IQ4_XS) {
         v128_t s = wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(tile)));
         out.ds[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(s), d);
     } else if (l.tiles == 1) {

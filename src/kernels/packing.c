@@ -56,6 +56,15 @@ INLINE v128_t field(const uint8_t *bytes, uint32_t from, uint32_t n, uint32_t to
     return moved(wasm_v128_load(bytes), from, n, to);
 }
 
+/* Two bits each of 4 bytes, from the lowest on -> 16 bytes. */
+INLINE v128_t quarters(const uint8_t *bytes) {
+    v128_t each = wasm_v128_load32_zero(bytes), out = wasm_i8x16_splat(0);
+    each = wasm_i8x16_shuffle(each, each, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    for (uint32_t i = 0; i < 4; i++)
+        out = wasm_v128_or(out, wasm_v128_and(moved(each, 2 * i, 2, 0), wasm_i32x4_splat((int32_t)(255u << (8 * i)))));
+    return out;
+}
+
 /* The codes of columns 16n ... 16n+15 of a tile, which is the tile-th 32 columns of a block of the file (types.h has
  * its layout). Not for types that have pairs_at. */
 INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile, uint32_t n) {
@@ -68,6 +77,8 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
         return wasm_v128_or(field(block + offsetof(nb_block_q5_1, q), 4 * n, 4, 0),
                             wasm_i16x8_shl(spread(block + offsetof(nb_block_q5_1, high) + 2 * n), 4));
     case NB_TYPE_Q2_K: return field(block + offsetof(nb_block_q2_k, q) + 32 * half + 16 * n, 2 * r, 2, 0);
+    case NB_TYPE_TQ2_0: return field(block + offsetof(nb_block_tq2_0, q) + 32 * half + 16 * n, 2 * r, 2, 0);
+    case NB_TYPE_Q2_0: return quarters(block + offsetof(nb_block_q2_0, q) + 8 * tile + 4 * n);
     case NB_TYPE_Q3_K:
         return wasm_v128_or(field(block + offsetof(nb_block_q3_k, q) + 32 * half + 16 * n, 2 * r, 2, 0),
                             field(block + offsetof(nb_block_q3_k, high) + 16 * n, tile, 1, 2));
@@ -143,10 +154,11 @@ static __attribute__((noinline)) void place_codes(uint8_t *out, v128_t *first, v
 
 /* Where a block of the file has its d; m follows. */
 INLINE size_t d_at(const uint32_t type) {
-    return type == NB_TYPE_Q2_K ? offsetof(nb_block_q2_k, d)
-         : type == NB_TYPE_Q3_K ? offsetof(nb_block_q3_k, d)
-         : type == NB_TYPE_Q6_K ? offsetof(nb_block_q6_k, d)
-                                : 0;
+    return type == NB_TYPE_Q2_K  ? offsetof(nb_block_q2_k, d)
+         : type == NB_TYPE_Q3_K  ? offsetof(nb_block_q3_k, d)
+         : type == NB_TYPE_Q6_K  ? offsetof(nb_block_q6_k, d)
+         : type == NB_TYPE_TQ2_0 ? offsetof(nb_block_tq2_0, d)
+                                 : 0;
 }
 
 /* What scales all of a block, d and m of the four rows. */
@@ -294,7 +306,7 @@ void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
                     continue;
                 }
                 float code = (float)(l.codebook ? l.codebook[q] : q - l.zero), s, z;
-                if (l.tiles == 1) {
+                if (l.tiles == 1 || !l.scales) {
                     *out++ = l.minimum ? d * code + low : d * code;
                     continue;
                 }

@@ -28,12 +28,12 @@
  *     uint8_t sz[2][4]                            Q2_K: scales in the low four bits, minima in the high ones
  *     int8_t s[4]                                 IQ4_XS
  *     uint8_t bit[16]                             codes of 3 and 5 bits
- *     uint8_t pair[2][16]                         codes of 2, 3 and 6 bits
+ *     uint8_t pair[2][16]                         codes of 2, 3 and 6 bits; all of a tile of Q2_0 and TQ2_0
  *     uint8_t half[4][4 rows][4]                  codes of 4, 5 and 6 bits
  *     uint8_t whole[8][4 rows][4]                 codes of 8 bits
  *
- * The head is half d[4], half m[4] (with a minimum) for each 256 columns of the K types and IQ4_XS, and float d[4] for
- * each 64 columns of NF4 and FP4.
+ * The head is half d[4], half m[4] (with a minimum) for each 256 columns of the K types, IQ4_XS and TQ2_0, half d[4]
+ * for each 64 columns of Q2_0, and float d[4] for each 64 columns of NF4 and FP4.
  *
  * A code is an unsigned number (of Q8_0 the file's number plus 128, with a codebook an index). v[2j] are the 16 codes
  * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. From the lowest bit on: if
@@ -57,7 +57,7 @@ typedef struct nb_layout {
     uint32_t bits;    /* of a code; 0: the type keeps the file's rows */
     uint32_t columns; /* that one scale serves: 16 or 32 */
     uint32_t tiles;   /* that one d serves: 1, or 8 of a K type, or 2 of NF4 and FP4 */
-    uint32_t scales;  /* bytes of a tile's scales */
+    uint32_t scales;  /* bytes of a tile's scales; 0: it has none, and d is the scale */
     bool minimum;     /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
     int32_t zero;
     const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply with codebook + zero, unsigned */
@@ -69,8 +69,10 @@ typedef struct nb_layout {
 enum { NB_NUMBER_UNITS = 4095 };
 
 /* The types that are packed. */
-#define NB_PACKED_TYPES(X) \
-    X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(NF4) X(FP4)
+#define NB_PACKED_TYPES(X)                                                                                            \
+    X(Q4_0)                                                                                                           \
+    X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(NF4) X(FP4) X(Q2_0) \
+        X(TQ2_0)
 
 /* A function, not a table: kernels are compiled for one type each, and everything here folds into constants. */
 static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t type) {
@@ -89,6 +91,8 @@ static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t typ
         return (nb_layout){.bits = 4, .columns = 32, .tiles = 1, .scales = 8, .zero = 127, .codebook = nb_iq4_codebook};
     case NB_TYPE_IQ4_XS:
         return (nb_layout){.bits = 4, .columns = 32, .tiles = 8, .scales = 4, .zero = 127, .codebook = nb_iq4_codebook};
+    case NB_TYPE_Q2_0: return (nb_layout){.bits = 2, .columns = 32, .tiles = 2, .zero = 1};
+    case NB_TYPE_TQ2_0: return (nb_layout){.bits = 2, .columns = 32, .tiles = 8, .zero = 1};
     case NB_TYPE_NF4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .float_codebook = nb_nf4_codebook};
     case NB_TYPE_FP4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .float_codebook = nb_fp4_codebook};
     default: return (nb_layout){0};
