@@ -69,10 +69,11 @@ typedef struct nb_layout {
 enum { NB_NUMBER_UNITS = 4095 };
 
 /* The types that are packed. */
-#define NB_PACKED_TYPES(X)                                                                                            \
-    X(Q4_0)                                                                                                           \
-    X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(NF4) X(FP4) X(Q2_0) \
-        X(TQ2_0)
+// clang-format off: it would break each name into a line
+#define NB_PACKED_TYPES(X) \
+    X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(NF4) X(FP4) \
+    X(Q2_0) X(TQ2_0)
+// clang-format on
 
 /* A function, not a table: kernels are compiled for one type each, and everything here folds into constants. */
 static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t type) {
