@@ -215,7 +215,7 @@ describe('the quantization lab', { skip }, () => {
             });
             await page.reload();
             await page.waitForSelector(CHOSEN);
-            await page.locator('#memory-note', { hasText: 'stays in memory' }).waitFor();
+            await page.locator('#memory-note', { hasText: 'stay in memory' }).waitFor();
             await page.fill('#text', SAMPLE);
             await onlyMake(page, ['Q8_0']);
             await run(page);
