@@ -1,5 +1,5 @@
-// Stores the files that the lab makes in the browser's private file system, so that they take no memory of the page. If
-// the browser lets the page write no files, they are kept in memory.
+// Keeps the files that the lab makes. They go to the browser's origin private file system, so that they take no memory
+// of the page; if that fails, they are kept in memory.
 
 const PREFIX = 'nibble-lab-';
 
@@ -10,7 +10,7 @@ export async function openStore() {
     const folder = await ownFolder().catch(() => null);
     let count = 0;
     return {
-        /** Whether the files are kept in memory, which the page must say. */
+        /** Whether the files are kept in memory. If so, the page must tell its user. */
         inMemory: folder === null,
 
         /**

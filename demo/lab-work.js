@@ -16,11 +16,17 @@ import { tuneFile } from './lab-tune.js';
  * @typedef {{ begin: () => void, progress: (share: number | null, secondsLeft?: number | null) => void,
  *     end: (note: string) => void, fail: (error: unknown) => void }} Step */
 
-/** Lengths of windows, in tokens. A run takes the longest of which both halves have at least FEWEST. */
+/**
+ * Lengths of windows, in tokens. A run takes the longest that fits into the model's context and gives at least
+ * FEWEST_WINDOWS windows in each half of the text, after the limits have cut it.
+ */
 const WINDOWS = [512, 256, 128, 64, 32];
-const FEWEST = 4;
+const FEWEST_WINDOWS = 4;
 
-/** The model or the text cannot be used. The message is shown on the page. */
+/**
+ * A step cannot be done: the model or the text does not fit, or a step before it gave nothing. The message is shown on
+ * the page.
+ */
 export class Unfit extends Error {}
 
 /**
@@ -39,14 +45,17 @@ async function tokensOf({ source }, text, limits, signal) {
         const calibration = await tokens(parts.calibration, limits.calibrationTokens);
         const evaluation = await tokens(parts.evaluation, limits.evaluationTokens);
         const least = Math.min(calibration.length, evaluation.length),
-            most = model.info.context || Infinity;
-        const window = WINDOWS.find((size) => size <= most && size * FEWEST <= least);
+            context = model.info.context || Infinity,
+            shortest = Math.min(...WINDOWS);
+        if (context < shortest)
+            throw new Unfit(`The model's context of ${context} tokens is too short: at least ${shortest} are needed.`);
+        const window = WINDOWS.find((size) => size <= context && size * FEWEST_WINDOWS <= least);
         if (!window)
             throw new Unfit(
                 `The text is too short: a half has only ${least} tokens for this model, and at least ` +
-                    `${FEWEST * Math.min(...WINDOWS)} are needed.`,
+                    `${FEWEST_WINDOWS * shortest} are needed.`,
             );
-        return { calibration, evaluation, window, learned: parts.calibration };
+        return { calibration, evaluation, window, calibrationText: parts.calibration };
     } finally {
         await model.dispose();
     }
@@ -88,8 +97,8 @@ export const keepCopy = (original, copy) => void Object.assign(original, { sourc
  * @param {(made: Made, base?: Facts) => void} onMade called when a file is made, and again when it is measured
  */
 export async function runLab({ original, text, recipes, limits, store, signal }, addStep, onMade) {
-    const { source: address } = original;
-    const fetching = typeof address === 'string' ? addStep('Download the model') : null;
+    const { source } = original;
+    const fetching = typeof source === 'string' ? addStep('Download the model') : null;
     const reading = addStep('Read the text'),
         learns = recipes.some((recipe) => recipe.imatrix || recipe.tuned || calibrates(recipe)),
         wantsMatrix = recipes.some(({ imatrix }) => imatrix);
@@ -119,7 +128,7 @@ export async function runLab({ original, text, recipes, limits, store, signal },
 
     if (fetching) {
         const copy = await doing(fetching, async () => [
-            await fetchModel(String(address), store, fetching.progress, signal),
+            await fetchModel(String(source), store, fetching.progress, signal),
             '',
         ]);
         if (!copy) return;
@@ -135,7 +144,7 @@ export async function runLab({ original, text, recipes, limits, store, signal },
         ];
     });
     if (!tokens) return;
-    const { calibration, evaluation, window, learned } = tokens;
+    const { calibration, evaluation, window, calibrationText } = tokens;
     const matrix =
         collecting &&
         (await doing(collecting, async () => [
@@ -159,7 +168,7 @@ export async function runLab({ original, text, recipes, limits, store, signal },
                 ...(calibrates(recipe)
                     ? {
                           method: recipe.method,
-                          calibration: learned,
+                          calibration: calibrationText,
                           context: window,
                           samples: Math.ceil(calibration.length / window),
                       }
@@ -181,7 +190,7 @@ export async function runLab({ original, text, recipes, limits, store, signal },
                     original,
                     file: untuned,
                     name: file,
-                    text: learned,
+                    text: calibrationText,
                     tokens: calibration.length,
                     window,
                     steps,

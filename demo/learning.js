@@ -6,25 +6,32 @@ import { formatDuration } from './format.js';
 /** @typedef {import('../web/index.js').Training} Training */
 /** @typedef {import('../web/index.js').TrainStep} TrainStep */
 
-/** How many times a run measures the held-out text, and lets the model write. */
+/**
+ * A run is divided into about so many parts (sampleEvery). After each the model writes, and callers measure the
+ * held-out text.
+ */
 const SAMPLES = 10;
-/** Larger models, in parameters, write only at the end: loading them each time would take longer than the training. */
-const MOST_SAMPLED = 20e6;
+/**
+ * Models with more parameters than this write only at the end: loading them for each sample would take longer than the
+ * training.
+ */
+const MAX_SAMPLED_PARAMETERS = 20e6;
 export const PROMPT = 'Once upon a time';
 
 /** The number of steps between two samples, for a run of so many steps. @param {number} steps */
 export const sampleEvery = (steps) => Math.max(1, Math.floor(steps / SAMPLES));
 
 /**
- * The share of sequences to hold out, so that none of the others has a token of the second half. train() takes at most
- * 0.9.
- * @param {number} learned tokens of the first half
- * @param {number} all tokens
+ * The share of a text's sequences, at its end, to hold out (`validation` of train()), so that no token of the text's
+ * second half is learned from. It is at most 0.9, as train() demands: if the first half has less than a tenth of the
+ * sequences, some of the second half is learned from.
+ * @param {number} firstHalf tokens of the first half
+ * @param {number} whole tokens of the whole text
  * @param {number} length of a sequence; the token after it is a target, too
  */
-export function shareHeldOut(learned, all, length) {
+export function shareHeldOut(firstHalf, whole, length) {
     const sequences = (/** @type {number} */ tokens) => Math.max(0, Math.floor((tokens - 1) / length));
-    return Math.min(0.9, 1 - sequences(learned) / Math.max(1, sequences(all)));
+    return Math.min(0.9, 1 - sequences(firstHalf) / Math.max(1, sequences(whole)));
 }
 
 /**
@@ -46,16 +53,18 @@ export async function beginTraining(source, options, signal) {
 }
 
 /**
- * Runs all steps, or until the signal stops them.
+ * Runs steps until all are done or the signal is aborted, which is looked at after each step. Then the model writes
+ * once more.
  * @param {Training} training
  * @param {AbortSignal} signal
  * @param {(step: TrainStep) => void} onStep
- * @param {(text: string) => void} onText what the model writes before the first step, now and then, and at the end
+ * @param {(text: string) => void} onText gets what the model writes: before the first step, after every
+ *     sampleEvery(steps) steps, and at the end; from a model with more than MAX_SAMPLED_PARAMETERS, only at the end
  */
 export async function learn(training, signal, onStep, onText) {
     const { steps, parameters } = training.info,
         every = sampleEvery(steps),
-        isSampled = parameters <= MOST_SAMPLED;
+        isSampled = parameters <= MAX_SAMPLED_PARAMETERS;
     if (isSampled) onText(await sampleOf(training));
     for await (const step of training) {
         onStep(step);
@@ -82,15 +91,15 @@ export const whenOf = ({ step, info }) =>
  */
 async function sampleOf(training) {
     try {
-        return await written(training);
+        return await writeSample(training);
     } catch (error) {
         const { title, remedy } = explain(error);
         return `There is no sample. ${title.replace(/\.?$/, '.')} ${remedy}`;
     }
 }
 
-/** @param {Training} training */
-async function written(training) {
+/** Loads the model as it is now, and lets it go on from PROMPT. @param {Training} training */
+async function writeSample(training) {
     const bytes = new Uint8Array(await new Response(/** @type {any} */ (training.model())).arrayBuffer()),
         model = await load(bytes, { contextLength: 128 });
     try {

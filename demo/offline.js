@@ -2,7 +2,10 @@
 
 const PATIENCE = 1500; // ms to wait for the service worker on the first visit, so that the model is fetched through it
 
-/** @returns {Promise<boolean>} whether files that the page loads from now on are cached */
+/**
+ * @returns {Promise<boolean>} whether a service worker controls the page, so that it can cache what the page loads from
+ *     now on; false also if it was not ready in time
+ */
 export async function startOffline() {
     if (!('serviceWorker' in navigator) || !isSecureContext) return false;
     if (navigator.serviceWorker.controller) return true; // the browser itself checks for a newer one

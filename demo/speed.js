@@ -14,11 +14,12 @@ export function createSpeed() {
     let plot = null;
     /** @type {[number[], number[]]} seconds since the first token, tokens per second */
     let points = [[], []];
-    /** @type {{ time: number, tokens: number }[]} the number of tokens at times within the window */
+    /** @type {{ time: number, tokens: number }[]} how many tokens the answer had at each tick of the last WINDOW ms */
     let recent = [];
+    // ms of performance.now(); 0: not yet
     let began = 0;
-    let first = 0;
-    let drawn = 0;
+    let firstAt = 0;
+    let drawnAt = 0;
 
     const note = (/** @type {string} */ text) => box.replaceChildren(make('div', { class: 'plot-empty' }, text));
 
@@ -71,8 +72,8 @@ export function createSpeed() {
         begin() {
             points = [[], []];
             recent = [];
-            first = 0;
-            drawn = 0;
+            firstAt = 0;
+            drawnAt = 0;
             began = performance.now();
             rateText.textContent = '–';
             firstText.textContent = '–';
@@ -82,17 +83,17 @@ export function createSpeed() {
         /** @param {number} tokens of the answer so far */
         tick(tokens) {
             const now = performance.now();
-            if (!first) {
-                first = now;
+            if (!firstAt) {
+                firstAt = now;
                 firstText.textContent = formatDuration((now - began) / 1000);
             }
             recent.push({ time: now, tokens });
             while (now - recent[0].time > WINDOW) recent.shift();
             const [{ time, tokens: before }] = recent;
-            if (now - time < 50 || now - drawn < 100) return;
-            drawn = now;
+            if (now - time < 50 || now - drawnAt < 100) return;
+            drawnAt = now;
             const rate = ((tokens - before) / (now - time)) * 1000;
-            points[0].push((now - first) / 1000);
+            points[0].push((now - firstAt) / 1000);
             points[1].push(rate);
             rateText.textContent = formatRate(rate);
             if (plot) plot.setData(points);
@@ -104,7 +105,7 @@ export function createSpeed() {
             if (rate && points[0].length < 2) {
                 // the answer was too short for a moving rate: draw its mean
                 points = [
-                    [0, Math.max(0.001, (performance.now() - first) / 1000)],
+                    [0, Math.max(0.001, (performance.now() - firstAt) / 1000)],
                     [rate, rate],
                 ];
                 build();
@@ -120,6 +121,6 @@ export function createSpeed() {
         },
 
         /** Seconds from asking to the first token; 0 if none came. */
-        firstToken: () => (first ? (first - began) / 1000 : 0),
+        firstToken: () => (firstAt ? (firstAt - began) / 1000 : 0),
     };
 }
