@@ -7,11 +7,11 @@
 import { NB_FORMAT_AWQ } from '../../abi.js';
 import { BYTES, codedFormat, groupsOf } from './coded.js';
 
-const coded = codedFormat(NB_FORMAT_AWQ);
+const base = codedFormat(NB_FORMAT_AWQ);
 
 /** @type {import('./folder-formats.js').FolderFormat} */
 export const AWQ = {
-    ...coded,
+    ...base,
 
     config(_, { bits, group }, ignore) {
         const others = ignore.filter((module) => module !== 'lm_head'); // readers never expect it quantized
@@ -25,13 +25,13 @@ export const AWQ = {
         };
     },
 
-    refusal: (coding, folder) =>
+    refusal: (coding, settings) =>
         coding.isTransposed
-            ? 'it is stored transposed (Conv1D), which AWQ cannot express; take gptq'
-            : coded.refusal(coding, folder),
+            ? 'it is stored transposed (Conv1D), which AWQ cannot express; use --format gptq'
+            : base.refusal(coding, settings),
 
-    parts({ tensor: { rows, columns } }, folder) {
-        const groups = groupsOf(columns, folder);
+    parts({ tensor: { rows, columns } }, settings) {
+        const groups = groupsOf(columns, settings);
         return [
             { name: 'qweight', dtype: 'I32', shape: [columns, rows / 8], bytes: BYTES.codes },
             { name: 'qzeros', dtype: 'I32', shape: [groups, rows / 8], bytes: BYTES.zeros },

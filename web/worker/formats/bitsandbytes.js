@@ -77,7 +77,7 @@ const mapOf = (core, type) =>
 /**
  * QuantState's numbers as JSON, as json.dumps() writes them, filled up with spaces.
  * @param {Coding} coding
- * @param {CheckedFolder} folder
+ * @param {CheckedFolder} settings
  * @param {number} offset the mean of the scales, in double quantization
  * @param {number} length of the result; 0: no spaces
  */
@@ -97,18 +97,18 @@ const made =
 
 /**
  * @param {Coding} coding
- * @param {CheckedFolder} folder
+ * @param {CheckedFolder} settings
  * @returns {Part[]}
  */
-function partsOf4Bits(coding, folder) {
+function partsOf4Bits(coding, settings) {
     const { rows, columns } = coding.tensor,
         codes = Math.ceil((rows * columns) / 2),
-        blocks = Math.ceil((rows * columns) / folder.block);
+        blocks = Math.ceil((rows * columns) / settings.block);
     const part = (/** @type {string} */ name, /** @type {string} */ dtype, /** @type {number[]} */ ...shape) => ({
         ...{ name, dtype, shape },
         bytes: made(name),
     });
-    const numbers = folder.doubleQuant
+    const numbers = settings.doubleQuant
         ? [
               part('weight.nested_absmax', 'F32', Math.ceil(blocks / NESTED_BLOCK)),
               part('weight.nested_quant_map', 'F32', 256),
@@ -117,13 +117,13 @@ function partsOf4Bits(coding, folder) {
         : [part('weight.absmax', 'F32', blocks), part('weight.quant_map', 'F32', 16)];
     const bytes = [
         part('weight', 'U8', codes, 1),
-        ...(folder.doubleQuant ? [part('weight.absmax', 'U8', blocks)] : []),
+        ...(settings.doubleQuant ? [part('weight.absmax', 'U8', blocks)] : []),
     ];
     const before =
         numbers.reduce((sum, { shape }) => sum + 4 * shape[0], 0) + bytes.reduce((sum, { shape }) => sum + shape[0], 0);
-    const state = stateOf(coding, folder, 0, 0).length,
+    const state = stateOf(coding, settings, 0, 0).length,
         end = Math.ceil((before + state) / ALIGNMENT) * ALIGNMENT;
-    return [...numbers, ...bytes, part(`weight.quant_state.bitsandbytes__${folder.type}`, 'U8', end - before)];
+    return [...numbers, ...bytes, part(`weight.quant_state.bitsandbytes__${settings.type}`, 'U8', end - before)];
 }
 
 /**
@@ -141,12 +141,12 @@ const partsOf8Bits = ({ tensor: { rows, columns } }) => [
  * @param {Core} core
  * @param {Coding} coding
  * @param {Weights} weights
- * @param {CheckedFolder} folder
+ * @param {CheckedFolder} settings
  * @param {Record<string, Uint8Array>} parts which get the bytes
  */
-async function roundTo4Bits(core, coding, weights, folder, parts) {
+async function roundTo4Bits(core, coding, weights, settings, parts) {
     const { rows, columns } = coding.tensor,
-        { type = 'nf4', block } = folder,
+        { type = 'nf4', block } = settings,
         n = rows * columns,
         source = inFiles(coding, weights),
         size = source.length / n;
@@ -166,11 +166,11 @@ async function roundTo4Bits(core, coding, weights, folder, parts) {
     }
     parts.weight = codes;
     parts['weight.quant_map'] = bytesOf(mapOf(core, type));
-    const state = partsOf4Bits(coding, folder)[folder.doubleQuant ? 5 : 3];
+    const state = partsOf4Bits(coding, settings)[settings.doubleQuant ? 5 : 3];
     let offset = 0;
-    if (folder.doubleQuant) offset = nest(core, absmax, parts);
+    if (settings.doubleQuant) offset = nest(core, absmax, parts);
     else parts['weight.absmax'] = bytesOf(absmax);
-    parts[state.name] = stateOf(coding, folder, offset, state.shape[0]);
+    parts[state.name] = stateOf(coding, settings, offset, state.shape[0]);
 }
 
 /**
@@ -243,12 +243,12 @@ export const BITSANDBYTES = {
         if (!TORCH[from]) return `its weights are ${from}; F32, F16 and BF16 can be quantized`;
     },
 
-    parts: (coding, folder) => (folder.type === 'int8' ? partsOf8Bits(coding) : partsOf4Bits(coding, folder)),
+    parts: (coding, settings) => (settings.type === 'int8' ? partsOf8Bits(coding) : partsOf4Bits(coding, settings)),
 
     room: () => ({ to: 'f32', blocks: new Uint8Array(0), bytes: {} }),
 
-    round: ({ core }, coding, weights, { bytes = {} }, folder) =>
-        folder.type === 'int8'
+    round: ({ core }, coding, weights, { bytes = {} }, settings) =>
+        settings.type === 'int8'
             ? roundTo8Bits(core, coding, weights, bytes)
-            : roundTo4Bits(core, coding, weights, folder, bytes),
+            : roundTo4Bits(core, coding, weights, settings, bytes),
 };

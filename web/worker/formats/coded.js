@@ -10,12 +10,12 @@ import { NB_PART_CODES, NB_PART_SCALES, NB_PART_ZEROS, TYPES } from '../../abi.j
 /** GPTQModel's exponent of the error when scales are searched for (search 'best'). */
 const SEARCH = 2.4;
 
-/** Groups of a row. @param {number} columns @param {CheckedFolder} folder */
+/** Groups of a row. @param {number} columns @param {CheckedFolder} settings */
 export const groupsOf = (columns, { group }) => (group > 0 ? columns / group : 1);
 
 /** Whether the columns of a group are not side by side, so that the group of each column has to be written.
- * @param {CheckedFolder} folder */
-export const isOrdered = ({ order, group }) => order === 'activation' && group > 0;
+ * @param {CheckedFolder} settings */
+export const needsGroupIndex = ({ order, group }) => order === 'activation' && group > 0;
 
 /** @param {Room} made */
 const codedOf = ({ coded }) => /** @type {Coded} */ (coded);
@@ -56,9 +56,9 @@ export const codedFormat = (format) => ({
             return `groups of ${group} do not divide its ${columns} columns; take another group (--group)`;
     },
 
-    room({ tensor: { rows, columns }, order }, folder) {
-        const { bits, group, symmetric, search } = folder,
-            groups = groupsOf(columns, folder);
+    room({ tensor: { rows, columns }, order }, settings) {
+        const { bits, group, symmetric, search } = settings,
+            groups = groupsOf(columns, settings);
         return {
             to: 'f32',
             blocks: new Uint8Array(0),

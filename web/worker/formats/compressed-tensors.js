@@ -3,12 +3,12 @@
  * vLLM's CompressedTensorsWNA16 reads them (vllm/model_executor/layers/quantization/compressed_tensors).
  */
 import { NB_FORMAT_COMPRESSED } from '../../abi.js';
-import { BYTES, bytesOf, codedFormat, groupsOf, isOrdered } from './coded.js';
+import { BYTES, bytesOf, codedFormat, groupsOf, needsGroupIndex } from './coded.js';
 
-const coded = codedFormat(NB_FORMAT_COMPRESSED);
+const base = codedFormat(NB_FORMAT_COMPRESSED);
 
 /**
- * A QuantizationConfig with one scheme for all matrices.
+ * A QuantizationConfig of any of compressed-tensors' formats, with one scheme for all matrices but those of `ignore`.
  * @param {string} format
  * @param {string[]} ignore modules with matrices that stay as they are
  * @param {object} weights QuantizationArgs
@@ -26,28 +26,28 @@ export const configOf = (format, ignore, weights, inputs = null) => ({
 
 /** @type {import('./folder-formats.js').FolderFormat} */
 export const COMPRESSED_TENSORS = {
-    ...coded,
+    ...base,
 
-    config: (_, folder, ignore) =>
+    config: (_, settings, ignore) =>
         configOf('pack-quantized', ignore, {
-            num_bits: folder.bits,
+            num_bits: settings.bits,
             type: 'int',
-            symmetric: folder.symmetric,
-            strategy: folder.group > 0 ? 'group' : 'channel',
-            group_size: folder.group > 0 ? folder.group : null,
-            actorder: isOrdered(folder) ? 'group' : null,
+            symmetric: settings.symmetric,
+            strategy: settings.group > 0 ? 'group' : 'channel',
+            group_size: settings.group > 0 ? settings.group : null,
+            actorder: needsGroupIndex(settings) ? 'group' : null,
             dynamic: false,
             observer: 'minmax',
         }),
 
-    refusal: (coding, folder) =>
+    refusal: (coding, settings) =>
         coding.isTransposed
-            ? 'it is stored transposed (Conv1D), which compressed-tensors cannot express; take gptq'
-            : coded.refusal(coding, folder),
+            ? 'it is stored transposed (Conv1D), which compressed-tensors cannot express; use --format gptq'
+            : base.refusal(coding, settings),
 
-    parts({ tensor: { rows, columns } }, folder) {
-        const { bits, symmetric } = folder,
-            groups = groupsOf(columns, folder),
+    parts({ tensor: { rows, columns } }, settings) {
+        const { bits, symmetric } = settings,
+            groups = groupsOf(columns, settings),
             shape = bytesOf(BigInt64Array.of(BigInt(rows), BigInt(columns)));
         const parts = [
             { name: 'weight_g_idx', dtype: 'I32', shape: [columns], bytes: BYTES.groups },
@@ -57,7 +57,7 @@ export const COMPRESSED_TENSORS = {
             { name: 'weight_zero_point', dtype: 'I32', shape: [(rows / 32) * bits, groups], bytes: BYTES.zeros },
         ];
         const has = (/** @type {string} */ name) =>
-            name === 'weight_g_idx' ? isOrdered(folder) : name !== 'weight_zero_point' || !symmetric;
+            name === 'weight_g_idx' ? needsGroupIndex(settings) : name !== 'weight_zero_point' || !symmetric;
         return parts.filter(({ name }) => has(name));
     },
 };

@@ -25,17 +25,20 @@ import { INT_QUANTIZED } from './int-quantized.js';
 /**
  * A format.
  * @typedef {object} FolderFormat
- * @property {(options: import('../../protocol.js').QuantizeOptions, folder: CheckedFolder, ignore: string[]) => object}
- *     config config.json's quantization_config. ignore: modules with matrices that stay as they are
+ * @property {(options: import('../../protocol.js').QuantizeOptions, settings: CheckedFolder, ignore: string[]) =>
+ *     object} config config.json's quantization_config. ignore: modules with matrices that stay as they are
  * @property {string} [configFile] a file that holds the same, for libraries that look there
- * @property {(coding: Coding, folder: CheckedFolder) => string | undefined} refusal why a matrix cannot have the format
- * @property {(coding: Coding, folder: CheckedFolder) => Part[]} parts what a matrix becomes, in the order of the names
- * @property {(coding: Coding, folder: CheckedFolder) => import('../inputs.js').Room} room memory that the quantizer fills
+ * @property {(coding: Coding, settings: CheckedFolder) => string | undefined} refusal why a matrix cannot have the
+ *     format
+ * @property {(coding: Coding, settings: CheckedFolder) => Part[]} parts what a matrix becomes, in the order of the
+ *     names
+ * @property {(coding: Coding, settings: CheckedFolder) => import('../inputs.js').Room} room memory that the quantizer
+ *     fills
  * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} [values] for a
  *     format that is calibrated: the matrix's rounded weights, as blocks of a GGUF type. The layers behind it are
  *     calibrated with them
  * @property {(quantizer: import('../quantizer.js').Quantizer, coding: Coding, weights: { from: string, weights:
- *     Uint8Array }, made: import('../inputs.js').Room, folder: CheckedFolder) => Promise<void>} [round]
+ *     Uint8Array }, made: import('../inputs.js').Room, settings: CheckedFolder) => Promise<void>} [round]
  *     for a format that is made without calibration: fills the room. The weights' rows are in the order of a GGUF
  */
 
@@ -48,5 +51,5 @@ const FOLDER_FORMATS = {
     bitsandbytes: BITSANDBYTES,
 };
 
-/** @param {CheckedFolder} folder */
+/** @param {CheckedFolder} settings */
 export const formatOf = ({ format, activations }) => (activations ? INT_QUANTIZED : FOLDER_FORMATS[format]);

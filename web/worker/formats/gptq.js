@@ -4,32 +4,32 @@
  * for bits, group_size, desc_act and sym, and use lm_head and checkpoint_format.
  */
 import { NB_FORMAT_GPTQ, NB_FORMAT_GPTQ_V2 } from '../../abi.js';
-import { BYTES, codedFormat, groupsOf, isOrdered } from './coded.js';
+import { BYTES, codedFormat, groupsOf, needsGroupIndex } from './coded.js';
 
 /** @typedef {import('./folder-formats.js').FolderFormat} FolderFormat */
 
 /** @type {Pick<FolderFormat, 'config' | 'configFile' | 'parts'>} */
 const BOTH = {
-    config: ({ damping, trueSequential }, folder) => ({
+    config: ({ damping, trueSequential }, settings) => ({
         quant_method: 'gptq',
-        bits: folder.bits,
-        group_size: folder.group || -1,
-        desc_act: isOrdered(folder),
-        static_groups: folder.order === 'static',
-        sym: folder.symmetric,
+        bits: settings.bits,
+        group_size: settings.group || -1,
+        desc_act: needsGroupIndex(settings),
+        static_groups: settings.order === 'static',
+        sym: settings.symmetric,
         lm_head: false,
         damp_percent: damping,
         true_sequential: trueSequential,
-        checkpoint_format: folder.format,
+        checkpoint_format: settings.format,
         pack_dtype: 'int32',
         meta: { quantizer: ['nibble'] },
     }),
 
     configFile: 'quantize_config.json',
 
-    parts({ tensor: { rows, columns } }, folder) {
-        const { bits } = folder,
-            groups = groupsOf(columns, folder);
+    parts({ tensor: { rows, columns } }, settings) {
+        const { bits } = settings,
+            groups = groupsOf(columns, settings);
         return [
             { name: 'g_idx', dtype: 'I32', shape: [columns], bytes: BYTES.groups },
             { name: 'qweight', dtype: 'I32', shape: [(columns / 32) * bits, rows], bytes: BYTES.codes },

@@ -12,7 +12,7 @@ import { configOf } from './compressed-tensors.js';
 /** @typedef {import('../inputs.js').Room} Room */
 /** @typedef {import('../inputs.js').Input} Input */
 
-const coded = codedFormat(NB_FORMAT_INT8);
+const base = codedFormat(NB_FORMAT_INT8);
 
 /** Types as safetensors names them. @type {Record<string, string>} */
 const DTYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
@@ -34,7 +34,7 @@ const inputZero = (_, made) => bytesOf(Int8Array.of(inputOf(made).found?.zero ??
 
 /** @type {import('./folder-formats.js').FolderFormat} */
 export const INT_QUANTIZED = {
-    values: coded.values,
+    values: base.values,
 
     config: (_, { symmetric, activations, ranges }, ignore) =>
         configOf(
@@ -89,10 +89,10 @@ export const INT_QUANTIZED = {
         return parts.filter(({ name }) => has(name));
     },
 
-    room(coding, folder) {
+    room(coding, settings) {
         const { from, rows } = coding.tensor,
-            { activations, symmetric, ranges, percentile } = folder,
-            room = coded.room(coding, { ...folder, symmetric: true, group: 0 }),
+            { activations, symmetric, ranges, percentile } = settings,
+            room = base.room(coding, { ...settings, symmetric: true, group: 0 }),
             made = /** @type {import('../inputs.js').Coded} */ (room.coded),
             dtype = /** @type {Input['settings']['dtype']} */ (from);
         return {
