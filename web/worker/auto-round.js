@@ -210,7 +210,7 @@ export class AutoRound {
             given = !coded && this.needsBlocks(to) ? blocks : new Uint8Array(0);
         try {
             core.borrow(nb_auto_round_grid.size, (at) =>
-                core.borrowUtf8(given, (bytes) => {
+                core.borrowBytes(given, (bytes) => {
                     writeStructs(core.memory, at, nb_auto_round_grid, [grid]);
                     const of = given.length > 0 ? bytes : 0;
                     core.count('nb_auto_round_choose', this.#handle, this.#place(tensor.name), at, of);

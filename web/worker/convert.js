@@ -306,7 +306,7 @@ export function giveRecipe(core, converter, { type, search, requantize, doubleQu
  */
 export const giveImportance = (core, converter, imatrix, caller) =>
     namingImatrix(caller, () =>
-        core.borrowUtf8(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length)),
+        core.borrowBytes(imatrix, (at, length) => core.count('nb_converter_importance', converter, at, length)),
     );
 
 /**

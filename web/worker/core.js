@@ -154,19 +154,20 @@ export class Core {
      * @returns {T}
      */
     borrowText(text, f) {
-        return this.borrowUtf8(new TextEncoder().encode(text), f);
+        return this.borrowBytes(new TextEncoder().encode(text), f);
     }
 
     /**
+     * A copy of the bytes in memory for as long as f runs.
      * @template T
-     * @param {Uint8Array} utf8
+     * @param {Uint8Array} bytes
      * @param {(address: number, length: number) => T} f
      * @returns {T}
      */
-    borrowUtf8(utf8, f) {
-        return this.borrow(utf8.length + 1, (address) => {
-            this.bytes(address, utf8.length).set(utf8);
-            return f(address, utf8.length);
+    borrowBytes(bytes, f) {
+        return this.borrow(bytes.length + 1, (address) => {
+            this.bytes(address, bytes.length).set(bytes);
+            return f(address, bytes.length);
         });
     }
 }

@@ -206,7 +206,7 @@ export class Engine {
         const { utf8, quotes } = encodeQuotes(text, marks);
         const bytes = quotes.length * nb_quote.size + plain.length * nb_plain.size;
         return core.borrow(bytes, (rules) =>
-            core.borrowUtf8(utf8, (at, length) => {
+            core.borrowBytes(utf8, (at, length) => {
                 const behind = writeStructs(core.memory, rules, nb_quote, quotes);
                 writeStructs(core.memory, behind, nb_plain, plain);
                 // a token a byte is always enough, and one for two bytes mostly is; a second try costs a long text more

@@ -1,4 +1,4 @@
-/** The observed inputs of some matrices (nb_quantizer), by which these are quantized. */
+/** What was observed of the inputs that some matrices share (nb_quantizer): with it these matrices are quantized. */
 import {
     NB_AWQ_STEPS,
     NB_ORDER_ACTIVATION,
@@ -27,15 +27,16 @@ import { writeStructs } from './structs.js';
 /** @typedef {import('./walk.js').Tick} Tick */
 
 /**
- * Rows of weights that share their inputs: `weights` are of the type `from`, and the room is filled. firstRow: of the
- * tensor, for messages. clips: whether AWQ clips the weights.
+ * Rows of weights that share their inputs. weights: of the type `from`. quantize() writes the result into the Room.
+ * firstRow: where in its tensor the first of these rows is, for messages. clips: whether AWQ clips the weights.
  * @typedef {{ name: string, from: string, rows: number, firstRow: number, clips: boolean, weights: Uint8Array } & Room}
  *     Rows
  */
 
 /**
- * Memory for the result: blocks of the type `to`, or codes. parts: one for each expert, which is used instead. input:
- * of static activations. split: of LLM.int8()'s outliers. bytes: of a folder's tensors, by their names.
+ * Memory for the result. blocks: of the type `to`. coded: if set, codes are made instead. split: if set, the rows are
+ * split as LLM.int8() does. parts: for a tensor of experts, a Room for each, used instead of this one. input: the range
+ * of static activations. bytes: the tensors of a folder, by their names.
  * @typedef {{ to: string, blocks: Uint8Array, coded?: Coded, bytes?: Record<string, Uint8Array>, parts?: Room[],
  *     input?: Input, split?: import('./split-rows.js').Split }} Room
  */
@@ -44,37 +45,39 @@ import { writeStructs } from './structs.js';
  * @typedef {{ ranges: keyof typeof RANGES, percentile: number, symmetric: boolean, dtype: 'f32' | 'f16' | 'bf16' }}
  *     InputSettings */
 
-/** found: what nb_quantizer_input returns. @typedef {{ settings: InputSettings, found?: { low: number, high: number,
- *     clipped: number, scale: number, zero: number } }} Input */
+/** found: what nb_quantizer_input writes (nb_input_found).
+ * @typedef {{ settings: InputSettings, found?: { low: number, high: number, clipped: number, scale: number,
+ *     zero: number } }} Input */
 
 /**
- * Codes [rows, columns], scales [rows, groups] in binary16 and zero points [rows, groups], with the rows in the order
- * of the files: row i of the weights is row order[i] of them. values: what the codes stand for, F32 [rows, columns]
+ * Codes [rows, columns], scales [rows, groups] and zero points [rows, groups], in the order that the files have: row i
+ * of the weights becomes row order[i] of codes, scales and zeros. values: what the codes stand for, F32 [rows, columns]
  * in the order of the weights. groups: the group of each column.
  * @typedef {{ format: CodeFormat, order: Uint32Array, codes: Uint8Array, scales: Uint8Array, zeros: Uint8Array,
  *     values: Uint8Array, groups: Int32Array }} Coded
  */
 
-/** nb_code_format. @typedef {{ format: number, bits: number, group: number, symmetric: number, search: number,
- *     scale_type: number }} CodeFormat */
+/** search: an exponent, as in nb_code_format.
+ * @typedef {{ format: number, bits: number, group: number, symmetric: number, search: number, scale_type: number }}
+ *     CodeFormat */
 
 /**
- * What AWQ's searches round to: blocks of a GGUF type, or codes of some bits (nb_awq_settings). search: of codes'
- * scales.
+ * What AWQ's searches round to: blocks of a GGUF type, or codes of some bits (nb_awq_settings). search: how scales are
+ * chosen; absent: as in Settings.
  * @typedef {{ type: number, bits: number, group: number, symmetric: number, search?: 'reference' | 'best' }} Grid
  */
 
-/** The other fields of a Grid, if it is one of blocks. */
+/** A Grid that stands for a GGUF type consists of `type` and these fields. */
 export const NO_CODES = { bits: 0, group: 0, symmetric: 0 };
 
 /** @typedef {{ method: string, search: 'reference' | 'best', damping: number, order: keyof typeof ORDERS }} Settings */
 
 /**
- * Numbers of attention heads and of value heads, if columns are outputs of heads.
+ * Numbers of attention heads and of value heads, if the inputs are the outputs of heads (attn_output); else both are 0.
  * @typedef {{ heads: number, kv_heads: number }} Heads
  */
 
-/** Observers of activations' ranges. */
+/** Ways to choose the range of static activations (InputSettings.ranges). */
 export const RANGES = {
     minmax: NB_RANGE_MIN_MAX,
     'moving-average': NB_RANGE_MOVING,
@@ -90,7 +93,10 @@ const ORDERS = {
     'group-aware': NB_ORDER_GROUP_AWARE,
 };
 
-/** Bytes of weights that are quantized in one call. Between two calls the progress is reported. */
+/**
+ * At most so many bytes of weights, counted as F32, are quantized in one call, but at least SLAB rows for each thread
+ * (or all rows, if there are fewer). Between two calls the progress is reported.
+ */
 const BYTES_AT_ONCE = 1 << 20;
 /** Rows that a thread claims at once (src/quant/gptq_feed.c). */
 const SLAB = 32;
@@ -118,6 +124,8 @@ export class Inputs {
     }
 
     /**
+     * Quantizes the matrices into their rooms. They are sorted by #block, so that nb_quantizer_prepare is called once
+     * for each size.
      * @param {Rows[]} matrices
      * @param {Tick} tick
      */
@@ -126,14 +134,14 @@ export class Inputs {
         let done = 0,
             group = 0;
         for (const matrix of [...matrices].sort((a, b) => this.#block(a) - this.#block(b))) {
-            const share = (/** @type {number} */ rows) => tick((done + rows) / total);
+            const report = (/** @type {number} */ rows) => tick((done + rows) / total);
             try {
                 if (!matrix.split && this.#block(matrix) !== group) {
                     group = this.#block(matrix);
-                    await this.#prepare(group, () => share(0));
+                    await this.#prepare(group, () => report(0));
                 }
-                if (matrix.split) await this.#split(matrix, matrix.split, share);
-                else await (matrix.coded ? this.#codes(matrix, matrix.coded, share) : this.#rows(matrix, share));
+                if (matrix.split) await this.#split(matrix, matrix.split, report);
+                else await (matrix.coded ? this.#codes(matrix, matrix.coded, report) : this.#rows(matrix, report));
             } catch (error) {
                 throw withName(error, matrix.name);
             }
@@ -141,7 +149,10 @@ export class Inputs {
         }
     }
 
-    /** Weights in a block, or columns of a group, of the type that a matrix gets. @param {Rows} matrix */
+    /**
+     * Weights in a block of the type `to`, or columns in a group of the codes (all columns, if groups are whole rows).
+     * @param {Rows} matrix
+     */
     #block({ to, coded }) {
         if (coded) return coded.format.group || this.columns;
         return this.core.exports.nb_quantizer_block(TYPES[to]);
@@ -219,20 +230,21 @@ export class Inputs {
             { bits, group, symmetric, search } = coded.format,
             grid = /** @type {Grid} */ ({ type: 0, bits, group, symmetric, search: search > 0 ? 'best' : 'reference' }),
             most = this.#rowsAtOnce(rows);
-        // bytes of a row of each array
+        // One allocation: nb_code_format in the first 64 bytes, then an array for each of these. Names with _ are
+        // addresses in it. sizes: bytes of a row of each array.
         const sizes = [weights, values, codes, scales, zeros].map((array) => array.length / rows).concat(4 * columns),
             starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + aligned(most * size), 64));
-        const format = core.allocate(starts[5] + (clips ? most * sizes[5] : 0), 'rows of weights'),
-            [from_, values_, codes_, scales_, zeros_, clipped] = starts.map((start) => format + start);
+        const formatAt = core.allocate(starts[5] + (clips ? most * sizes[5] : 0), 'rows of weights'),
+            [from_, values_, codes_, scales_, zeros_, clipped] = starts.map((start) => formatAt + start);
         try {
-            writeStructs(core.memory, format, nb_code_format, [coded.format]);
+            writeStructs(core.memory, formatAt, nb_code_format, [coded.format]);
             for (let row = 0; row < rows; row += most) {
                 const n = Math.min(most, rows - row);
                 core.bytes(from_, n * sizes[0]).set(weights.subarray(row * sizes[0], (row + n) * sizes[0]));
                 const source = clips ? [TYPES.f32, clipped] : [TYPES[from], from_],
                     flags = this.#feeds ? 0 : NB_ROWS_NEAREST;
                 if (clips) this.#clip(grid, TYPES[from], from_, firstRow + row, n, clipped);
-                const args = [format, flags, ...source, firstRow + row, n, codes_, scales_, zeros_, values_];
+                const args = [formatAt, flags, ...source, firstRow + row, n, codes_, scales_, zeros_, values_];
                 core.count('nb_quantizer_codes', handle, ...args);
                 values.set(core.bytes(values_, n * sizes[1]), row * sizes[1]);
                 for (const [at, size, out] of /** @type {[number, number, Uint8Array][]} */ ([
@@ -244,15 +256,16 @@ export class Inputs {
                 await tick(row + n);
             }
             core.borrow(4 * columns, (at) => {
-                core.count('nb_quantizer_groups', handle, format, at);
+                core.count('nb_quantizer_groups', handle, formatAt, at);
                 coded.groups.set(core.ints(at, columns));
             });
         } finally {
-            core.exports.nb_free(format);
+            core.exports.nb_free(formatAt);
         }
     }
 
     /**
+     * Converts rows (type `from`, at the address `weights`) to F32 at the address `out`, and clips them there.
      * @param {Grid} grid
      * @param {number} from
      * @param {number} weights
@@ -287,7 +300,7 @@ export class Inputs {
      * @param {Grid & Heads} settings
      * @param {Float32Array} weights
      * @param {Tick} tick
-     * @returns {Promise<Float32Array | null>} scales of the columns; null: none are better
+     * @returns {Promise<Float32Array | null>} scales of the columns; null: the error is least without scales
      */
     async searchScales(settings, weights, tick) {
         const { core, handle, columns } = this,
@@ -322,7 +335,7 @@ export class Inputs {
      */
     floats(from, weights, rows) {
         const { core, handle, columns } = this;
-        return core.borrowUtf8(weights, (at) =>
+        return core.borrowBytes(weights, (at) =>
             core.borrow(4 * rows * columns, (out) => {
                 core.count('nb_quantizer_floats', handle, TYPES[from], at, 0, rows, out);
                 return core.floats(out, rows * columns).slice();
@@ -359,43 +372,44 @@ export class Inputs {
      * @param {Float32Array} scales
      */
     fitScales({ dtype, less }, norm, scales) {
-        this.#inMemory(scales, norm, (factors, at) =>
+        this.#inLinearMemory(scales, norm, (factors, at) =>
             this.core.count('nb_quantizer_fit_scales', TYPES[dtype], less, at, norm.length, factors),
         );
     }
 
     /**
-     * Columns times scales.
+     * Multiplies the columns of the weights by the scales, in place.
      * @param {Float32Array} weights
      * @param {Float32Array} scales
      */
     foldColumns(weights, scales) {
         const { core, handle, columns } = this;
-        this.#inMemory(weights, scales, (at, factors) =>
+        this.#inLinearMemory(weights, scales, (at, factors) =>
             core.exports.nb_quantizer_fold_columns(handle, at, weights.length / columns, factors),
         );
     }
 
     /**
-     * Rows of the tensor that makes these inputs, divided by scales.
+     * Divides the tensor that makes these inputs by the scales, in place, from row `first` on.
      * @param {Float32Array} weights
-     * @param {number} first of its rows
-     * @param {number} columns of its own; 1 of a vector
+     * @param {number} first
+     * @param {number} columns those of that tensor; 1 for a vector
      * @param {Heads} heads
      * @param {Float32Array} scales
      */
     foldRows(weights, first, columns, { heads, kv_heads }, scales) {
-        this.#inMemory(weights, scales, (at, factors) =>
+        this.#inLinearMemory(weights, scales, (at, factors) =>
             this.core.count('nb_quantizer_fold_rows', this.handle, at, first, columns, heads, kv_heads, factors),
         );
     }
 
     /**
+     * Copies both arrays into linear memory, calls run() with their addresses, and copies the weights back.
      * @param {Float32Array} weights which run() changes
      * @param {Float32Array} scales
      * @param {(weights: number, scales: number) => void} run
      */
-    #inMemory(weights, scales, run) {
+    #inLinearMemory(weights, scales, run) {
         const { core } = this;
         core.borrow(4 * (weights.length + scales.length), (at) => {
             const behind = at + 4 * weights.length;

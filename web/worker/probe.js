@@ -64,7 +64,7 @@ export class Probe {
     replace(name, type, blocks) {
         const { core, handle } = this;
         core.borrowText(name, (at, length) =>
-            core.borrowUtf8(blocks, (bytes, size) =>
+            core.borrowBytes(blocks, (bytes, size) =>
                 core.count('nb_probe_replace', handle, at, length, TYPES[type], bytes, size),
             ),
         );

@@ -109,7 +109,7 @@ export class Quantizer {
         return core.borrow(nb_code_format.size, (at) => {
             writeStructs(core.memory, at, nb_code_format, [format]);
             const size = core.exports.nb_quantizer_part_bytes(at, part, rows, columns);
-            return core.borrowUtf8(values, (from) =>
+            return core.borrowBytes(values, (from) =>
                 core.borrow(Math.max(1, size), (to) => {
                     core.count('nb_quantizer_pack', at, part, from, rows, columns, to);
                     return core.bytes(to, size).slice();

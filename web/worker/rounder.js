@@ -49,7 +49,7 @@ export class Rounder {
     useImportance(imatrix) {
         const { core, handle } = this;
         namingImatrix('quantize()', () =>
-            core.borrowUtf8(imatrix, (at, size) => core.count('nb_rounder_importance', handle, at, size)),
+            core.borrowBytes(imatrix, (at, size) => core.count('nb_rounder_importance', handle, at, size)),
         );
     }
 

@@ -130,7 +130,7 @@ export class Simulation {
         const { core, pool } = this,
             n = rows.length / columns / (type === 'f32' ? 4 : 2);
         try {
-            core.borrowUtf8(rows, (at) =>
+            core.borrowBytes(rows, (at) =>
                 this.#withGrid((grid, clipped) => {
                     core.count('nb_simulate_rows', pool, grid, i, TYPES[type], at, first, n, columns, clipped);
                     rows.set(core.bytes(at, rows.length));

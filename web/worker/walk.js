@@ -142,7 +142,7 @@ export class Walk {
     replace(name, type, blocks) {
         const { core, walk } = this;
         core.borrowText(name, (at, length) =>
-            core.borrowUtf8(blocks, (bytes, size) =>
+            core.borrowBytes(blocks, (bytes, size) =>
                 core.count('nb_walk_replace', walk, at, length, type, bytes, size),
             ),
         );
