@@ -3,8 +3,10 @@
 are there. llama.cpp's converter of Hugging Face folders goes to build/llama.cpp, for tests/oracles/llamacpp_folders.py.
 
 They are in the source package of llama-cpp-python 0.3.36 (MIT, 77 MB, pinned by its SHA-256), which has llama.cpp's
-models/: vocabularies without weights, hard texts with their tokens for most of them, and chat templates. Nothing of the
-package is run but the converter. If the download fails, this says so and exits with 0: the tests are skipped then.
+models/: vocabularies without weights; for most of these, texts that are hard to tokenize, with the expected tokens; and
+chat templates. Of the package's code only the converter is ever run, by tests/oracles/llamacpp_folders.py (pip also
+runs the build backend that the package names, to read its metadata). If the download fails, this says so and exits
+with 0. Tests that need the vocabularies are then skipped.
 """
 import os
 import subprocess
@@ -16,7 +18,7 @@ from model import ROOT, pip
 FOLDER = os.path.join(ROOT, "build", "vocabularies")
 PACKAGE = ("llama-cpp-python==0.3.36 "
            "--hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e")
-INSIDE = "/vendor/llama.cpp/"
+LLAMA_CPP = "/vendor/llama.cpp/"  # the folder of llama.cpp within the package
 MODELS, CONVERTER = "models/", ("conversion/", "gguf-py/gguf/")
 
 
@@ -46,12 +48,13 @@ def main():
     os.remove(requirements)
     archive = os.path.join(FOLDER, "llama_cpp_python-0.3.36.tar.gz")
     if result.returncode or not os.path.exists(archive):
-        words = [line for line in result.stdout.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        print(f"vocabularies: the download failed ({words[-1]}); their tests are skipped. Try again: make vocabularies")
+        errors = [line for line in result.stdout.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        print(f"vocabularies: the download failed ({errors[-1]}); tests that need them are skipped. "
+              "Try again: make vocabularies")
         sys.exit(0)
     with tarfile.open(archive) as source:
         for member in source:
-            _, _, name = member.name.partition(INSIDE)
+            _, _, name = member.name.partition(LLAMA_CPP)
             path = place(name) if member.isfile() else None
             if not path:
                 continue
