@@ -116,17 +116,13 @@ export class Core {
     /**
      * @param {number} size in bytes
      * @param {string} what it is for
+     * @param {string} [advice]
      * @returns {number} the address; the caller gives it back with nb_free
      */
-    allocate(size, what) {
+    allocate(size, what, advice = 'dispose of other models, or load a smaller one, or with a smaller contextLength') {
         // WebAssembly would take the size modulo 2^32
         const address = size < 2 ** 32 ? this.exports.nb_alloc(size) >>> 0 : 0;
-        if (!address)
-            throw new NibbleError(
-                'NB_ERR_MEMORY',
-                `no memory for ${what} (${size} bytes): dispose of other models, or load a ` +
-                    'smaller one, or with a smaller contextLength',
-            );
+        if (!address) throw new NibbleError('NB_ERR_MEMORY', `no memory for ${what} (${size} bytes): ${advice}`);
         return address;
     }
 

@@ -14,7 +14,7 @@ import { Pieces } from './pieces.js';
 import { planned, plannedTensors } from './planned.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
-/** @typedef {import('./trainer.js').Trained} Trained */
+/** @typedef {import('./trainer.js').TrainerTensor} TrainerTensor */
 
 /** For sources that can be read only once. They were refused before. */
 const nothing = async () => null;
@@ -204,7 +204,7 @@ function checkTensors(plan, keepsTypes) {
 
 /**
  * The trainer's tensors and where the plan has them.
- * @param {Trained[]} tensors
+ * @param {TrainerTensor[]} tensors
  * @param {Planned[]} plan
  */
 const pairs = (tensors, plan) =>

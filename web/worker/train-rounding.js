@@ -47,7 +47,7 @@ function typeOf({ type, tensors }, { name, columns }) {
 /**
  * The rounding of each tensor. A pattern that no matrix's name matches is refused, as it is a typing mistake.
  * @param {FullQat} qat
- * @param {import('./trainer.js').Trained[]} tensors
+ * @param {import('./trainer.js').TrainerTensor[]} tensors
  */
 export function roundingsOf(qat, tensors) {
     const names = tensors.filter(({ isMatrix }) => isMatrix).map(({ name }) => name),
@@ -65,7 +65,7 @@ export function roundingsOf(qat, tensors) {
 
 /**
  * @param {FullQat} qat
- * @param {import('./trainer.js').Trained} tensor
+ * @param {import('./trainer.js').TrainerTensor} tensor
  * @returns {Rounding}
  */
 function roundingOf(qat, tensor) {

@@ -1,4 +1,4 @@
-/** The trainer (src/nibble_train.h): a core of its own with a pool of its own, and one trainer in it. */
+/** A trainer (src/nibble_train.h). start() gives it a core with a pool; a teacher's shares those of its pupil. */
 import {
     NB_TRAIN_LEARNS,
     nb_train_loss,
@@ -18,27 +18,31 @@ import { roundingsOf, signalsOf } from './train-rounding.js';
 /** nb_train_shape. @typedef {Record<keyof typeof nb_train_shape.fields, number>} Shape */
 /** nb_train_optimizer. @typedef {Record<keyof typeof nb_train_optimizer.fields, number>} Optimizer */
 
-/** A tensor. first: where its floats begin in the arrays. isMatrix: it is no norm.
- * @typedef {{ name: string, first: number, rows: number, columns: number, isMatrix: boolean }} Trained */
+/** A tensor. first: the index of its first float in the arrays. isMatrix: a matrix, not the weights of a norm.
+ * @typedef {{ name: string, first: number, rows: number, columns: number, isMatrix: boolean }} TrainerTensor */
 
 /** What is rounded in each pass. seed: of the random numbers by which gradients are rounded.
  * @typedef {{ qat: import('../qat-options.js').FullQat, seed: number }} Rounded */
 
 /** The types of a quantized model's tensors. @typedef {{ name: string, type: string }[]} Types */
 
-/** The arrays of the trainer that a checkpoint has, too. @typedef {'weights' | 'moments'} Numbers */
+/** The two arrays that a checkpoint keeps. @typedef {'weights' | 'moments'} ArrayName */
+
+const LESS_MEMORY = 'dispose of other models, or take a smaller model, length or part';
 
 export class Trainer {
-    /** @type {Trained[]} */
+    /** @type {TrainerTensor[]} */
     tensors = [];
     #handle = 0;
-    /** Memory for the tokens and targets of a part, and for two doubles. */
+    /** Memory for the tokens and targets of a part of a batch, and behind them the sum of the losses. step() puts the
+     * gradient's norm at the beginning. */
     #room = 0;
     /** Memory for a part's logits, if they were asked for. */
     #logits = 0;
-    /** Memory for the blocks of one rounded tensor; 0: none is rounded. #blocksOf: the tensor that it holds now. */
+    /** Memory for the blocks of one rounded tensor; 0: no tensor is rounded to a type of GGUF. #blocksOf: the tensor
+     * whose blocks are in it. */
     #blocks = 0;
-    /** @type {Trained | undefined} */
+    /** @type {TrainerTensor | undefined} */
     #blocksOf;
 
     /**
@@ -64,10 +68,11 @@ export class Trainer {
 
     /**
      * @param {Shape} shape
-     * @param {number} sequences at most of a call
-     * @param {number} length of each
-     * @param {{ learns?: number, types?: Types, rounded?: Rounded }} [how] learns: NB_TRAIN_... types: of a quantized
-     *     model, whose codes stay and whose scales learn
+     * @param {number} sequences the most sequences of one call
+     * @param {number} length tokens of each sequence
+     * @param {{ learns?: number, types?: Types, rounded?: Rounded }} [how] learns: NB_TRAIN_EVALUATES, _LEARNS or
+     *     _LEARNS_IN_8_BITS; not used with `types`. types: makes it a trainer that tunes a quantized model, whose codes
+     *     stay and whose scales learn. rounded: what is rounded in each pass; not used with `types`
      */
     open(shape, sequences, length, { learns = NB_TRAIN_LEARNS, types, rounded } = {}) {
         const { core, pool } = this;
@@ -83,7 +88,7 @@ export class Trainer {
                 );
             return core.object('nb_trainer_new', pool, at, sequences, length, learns);
         });
-        this.#room = core.allocate(8 * sequences * length + 16, 'a batch of tokens');
+        this.#room = core.allocate(8 * sequences * length + 16, 'a batch of tokens', LESS_MEMORY);
         this.sequences = sequences;
         this.length = length;
         this.tensors = this.#describe(core.exports.nb_trainer_tensors(this.#handle), (i, at) => {
@@ -91,7 +96,7 @@ export class Trainer {
         });
         // allocated now: at the end of a long training there may be no memory left
         const most = Math.max(0, ...this.tensors.map((tensor) => this.#exported(tensor)?.bytes ?? 0));
-        if (most > 0) this.#blocks = core.allocate(most, 'the blocks of a rounded matrix');
+        if (most > 0) this.#blocks = core.allocate(most, 'the blocks of a rounded matrix', LESS_MEMORY);
     }
 
     close() {
@@ -104,7 +109,7 @@ export class Trainer {
     }
 
     /**
-     * nb_train_type of each tensor, for as long as f runs.
+     * Writes an nb_train_type for each tensor into borrowed memory, and calls f with its address.
      * @param {Types} types
      * @param {(at: number) => number} f
      */
@@ -115,6 +120,7 @@ export class Trainer {
             core.bytes(at, size * types.length).fill(0);
             const encoder = new TextEncoder(),
                 view = new DataView(core.memory.buffer, at, size * types.length);
+            // a name's last byte stays 0, which ends it
             for (const [i, { name, type }] of types.entries()) {
                 core.bytes(at + i * size + fields.name.at, fields.type.at - 1).set(
                     encoder.encode(name).subarray(0, fields.type.at - 1),
@@ -126,16 +132,16 @@ export class Trainer {
     }
 
     /**
-     * nb_train_rounding of each tensor, and nb_train_signals, for as long as f runs.
-     * @param {number} shape where it is
+     * Writes an nb_train_rounding for each tensor, and behind them an nb_train_signals, into borrowed memory, and calls
+     * f with both addresses.
+     * @param {number} shape its address
      * @param {Rounded} rounded
      * @param {(roundings: number, signals: number) => number} f
      */
     #rounded(shape, { qat, seed }, f) {
         const { core } = this,
-            tensors = this.#describe(core.object('nb_train_tensors_of', shape), (i, at) =>
-                core.count('nb_train_tensor_of', shape, i, at),
-            ),
+            count = core.object('nb_train_tensors_of', shape), // not an object: the number of tensors; 0: an error
+            tensors = this.#describe(count, (i, at) => core.count('nb_train_tensor_of', shape, i, at)),
             roundings = roundingsOf(qat, tensors);
         return core.borrow(nb_train_rounding.size * tensors.length + nb_train_signals.size, (at) => {
             const signals = writeStructs(core.memory, at, nb_train_rounding, roundings);
@@ -146,8 +152,8 @@ export class Trainer {
 
     /**
      * @param {number} n
-     * @param {(i: number, at: number) => void} write nb_train_tensor of the tensor i
-     * @returns {Trained[]}
+     * @param {(i: number, at: number) => void} write writes the nb_train_tensor of tensor i to the address `at`
+     * @returns {TrainerTensor[]}
      */
     #describe(n, write) {
         const { core } = this,
@@ -163,12 +169,12 @@ export class Trainer {
         );
     }
 
-    /** Floats of each array. */
+    /** The number of floats in the array of weights. */
     get floats() {
         return this.core.exports.nb_trainer_floats(this.#handle) >>> 0;
     }
 
-    /** Valid until the core allocates. @param {Numbers} what */
+    /** The bytes of an array: a view that is valid until the core allocates. @param {ArrayName} what */
     bytes(what) {
         const { exports } = this.core,
             at = exports[`nb_trainer_${what}`](this.#handle) >>> 0;
@@ -178,15 +184,15 @@ export class Trainer {
         );
     }
 
-    /** A tensor's weights, valid until the core allocates. @param {Trained} tensor */
+    /** A tensor's weights, valid until the core allocates. @param {TrainerTensor} tensor */
     weights({ first, rows, columns }) {
         return this.bytes('weights').subarray(4 * first, 4 * (first + rows * columns));
     }
 
     /**
-     * A tensor as the model's file has it: its weights, or the blocks whose scales learn. Valid until the
-     * core allocates.
-     * @param {Trained} tensor
+     * A tensor as the model's file has it: its weights; or, if a quantized model is tuned, its blocks (of all tensors
+     * but norms in F32). Valid until the core allocates.
+     * @param {TrainerTensor} tensor
      */
     stored(tensor) {
         const { exports } = this.core,
@@ -198,7 +204,7 @@ export class Trainer {
 
     /**
      * What a rounded tensor is written as.
-     * @param {Trained} tensor
+     * @param {TrainerTensor} tensor
      * @returns {{ index: number, type: number, bytes: number } | null} null: it is written as it is stored
      */
     #exported(tensor) {
@@ -208,15 +214,15 @@ export class Trainer {
         return type === TYPES.f32 ? null : { index, type, bytes: exports.nb_trainer_export_bytes(this.#handle, index) };
     }
 
-    /** The type of a rounded tensor's blocks; undefined: it has none. @param {Trained} tensor */
+    /** The type of a rounded tensor's blocks; undefined: it has none. @param {TrainerTensor} tensor */
     exportType(tensor) {
         return this.#exported(tensor)?.type;
     }
 
     /**
-     * A tensor as it is to be written: its weights, or the blocks of what they are rounded to. Valid until the core
-     * allocates.
-     * @param {Trained} tensor
+     * A tensor's bytes for the output file: if its weights are rounded to a type of GGUF, blocks of that type; else
+     * what stored() returns. Valid until the core allocates.
+     * @param {TrainerTensor} tensor
      */
     written(tensor) {
         const { core } = this,
@@ -227,7 +233,7 @@ export class Trainer {
         return core.bytes(this.#blocks, exported.bytes);
     }
 
-    /** Fits the steps of the grids to the weights that training begins with. Call it once those are in place. */
+    /** Fits the steps of the grids to the weights that training begins with. Call it after these were written. */
     fitSteps() {
         this.core.count('nb_trainer_fit_steps', this.#handle);
     }
@@ -237,7 +243,7 @@ export class Trainer {
         return this.core.exports.nb_train_tunes(TYPES[/** @type {keyof typeof TYPES} */ (type)]) !== 0;
     }
 
-    /** Makes the scales of a quantized model's blocks the parameters. Call it once the blocks are in place. */
+    /** Makes the scales of a quantized model's blocks the parameters. Call it after the blocks were written. */
     beginTuning() {
         this.core.count('nb_trainer_begin_tuning', this.#handle);
     }
@@ -256,10 +262,11 @@ export class Trainer {
         });
     }
 
-    /** Memory for logits(), of parts of the size given to open(). @param {number} vocabulary */
+    /** Allocates the memory in which logits() puts its result, for as many sequences as open() was given.
+     * @param {number} vocabulary */
     openLogits(vocabulary) {
         const { sequences = 1, length = 1 } = this;
-        this.#logits = this.core.allocate(4 * sequences * length * vocabulary, "a teacher's logits");
+        this.#logits = this.core.allocate(4 * sequences * length * vocabulary, "a teacher's logits", LESS_MEMORY);
     }
 
     /** The logits of some sequences. @param {Int32Array} tokens @returns {number} their address, until the next call */
@@ -302,19 +309,12 @@ export class Trainer {
         const { core } = this,
             { length = 1 } = this,
             at = this.#room,
-            numbers = at + 8 * tokens.length;
+            sumAt = at + 8 * tokens.length;
         core.ints(at, tokens.length).set(tokens);
         core.ints(at + 4 * tokens.length, targets.length).set(targets);
-        const args = [
-            at,
-            at + 4 * tokens.length,
-            teacher?.logits(tokens) ?? 0,
-            tokens.length / length,
-            length,
-            numbers,
-        ];
+        const args = [at, at + 4 * tokens.length, teacher?.logits(tokens) ?? 0, tokens.length / length, length, sumAt];
         const counted = core.count(`nb_trainer_${what}`, this.#handle, ...args);
-        return { sum: this.#double(numbers), counted };
+        return { sum: this.#double(sumAt), counted };
     }
 
     /** One step with what was accumulated. @returns {number} the gradient's norm */
