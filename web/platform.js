@@ -1,9 +1,9 @@
 /** The few things that a page and Node spell differently. Everything else in web/ is the same code in both. */
 
 /**
- * Whether this is Node, or what is like it (Deno, Bun). A property of `process` alone does not tell: pages have
- * shims of it, and a window of Electron or NW.js has Node's own process, but the scripts, workers and addresses of
- * a page.
+ * Whether this is Node, or what is like it (Deno, Bun). A property of `process` alone does not tell: some pages have
+ * a shim of `process`. A window of Electron or NW.js has Node's own `process`, but its scripts, workers and addresses
+ * are a page's, so it counts as a page.
  */
 export const isNode = (() => {
     const { process } = /** @type {any} */ (globalThis);
@@ -39,14 +39,15 @@ export async function nodeModule(name) {
  */
 
 /**
- * Within a worker: listens to the thread that started it, and returns a function that answers. The listener is in place
- * before the first message can arrive: in a page because nothing is awaited, in Node because the port queues.
+ * Within a worker: listens to the thread that started it, and returns a function that answers. No message is lost: in
+ * a page the listener is set before anything is awaited; in Node the port queues messages until there is a listener.
  * The first message, 'started', tells the other side which script runs.
  * @template Received
  * @template Sent
- * @param {import('./protocol.js').Script} script this one's name
+ * @param {import('./protocol.js').Script} script the name of this worker's script
  * @param {(message: Received) => void} onMessage
- * @param {(error: unknown) => void} onFailure called for errors that nothing caught, and for messages that cannot be read
+ * @param {(error: unknown) => void} onFailure called for messages that cannot be read, and in a page for promises whose
+ *     rejection nothing handles. Other uncaught errors reach whoever started the worker, as its event `error`
  * @returns {(message: Sent, transfer?: Transferable[]) => void}
  */
 export function listen(script, onMessage, onFailure) {
@@ -56,7 +57,7 @@ export function listen(script, onMessage, onFailure) {
         const scope = /** @type {Worker} */ (/** @type {unknown} */ (globalThis));
         scope.onmessage = (event) => onMessage(event.data);
         scope.onmessageerror = unreadable;
-        // a page gets no event for these
+        // a rejection in a worker raises no event `error` in the page that started it
         globalThis.addEventListener('unhandledrejection', (event) => onFailure(event.reason));
         scope.postMessage(started);
         return (message, transfer = []) => scope.postMessage(message, transfer);
@@ -78,8 +79,8 @@ let channel;
 const waiting = [];
 
 /**
- * Lets the event loop take the messages that have arrived: an "abort" must be seen between two tokens. A timer would
- * cost 4 ms in a page; a message to oneself costs microseconds, and queues behind those that came before it.
+ * Lets the event loop take the messages that have arrived: a "stop" must be seen while a request is computed. A timer
+ * would cost 4 ms in a page; a message to oneself costs microseconds, and queues behind those that came before it.
  * @returns {Promise<void>}
  */
 export function yieldToEvents() {
@@ -96,9 +97,9 @@ export function yieldToEvents() {
 }
 
 /**
- * Threads to use: as many as were asked for, but never more than cores, because threads that share a core wait for
- * each other. By default about the number of real cores: hyper-threads and efficiency cores make a barrier slower,
- * and beyond 8 threads the memory is the limit.
+ * Threads to use: as many as were asked for, but at most one for each logical processor. By default half of the
+ * logical processors (all, if there are at most 4), and at most 8: threads on hyper-threads and efficiency cores are
+ * slower, and the others would have to wait for them at the end of a job; beyond 8 threads memory is the limit.
  * @param {number} [asked]
  * @returns {Promise<number>}
  */
@@ -109,10 +110,11 @@ export async function usefulThreads(asked) {
 }
 
 /**
- * Runs one of nibble's scripts once, and returns what it leaves in a global. The script is not a module: bundlers
- * drop exports that nobody imports, and Node takes a bundler's copy for CommonJS.
+ * Runs one of nibble's scripts (import() runs each address only once), and returns what it leaves in a global. The
+ * script has no exports: a bundler would drop them, as nothing imports them by name, and Node may take the copy that a
+ * bundler made for CommonJS.
  * @param {string} url
- * @param {string} name see tools/bundle.js
+ * @param {string} name the script's, without ".js"; the global is Symbol.for('nibble-llm/NAME') (tools/bundle.js)
  * @returns {Promise<any>}
  */
 export async function importOwn(url, name) {
@@ -123,7 +125,8 @@ export async function importOwn(url, name) {
 }
 
 /**
- * @param {string | URL} url of a file that belongs to nibble
+ * Fetches a file of nibble. In Node, a file: URL is read as a Uint8Array, because fetch() does not open such URLs.
+ * @param {string | URL} url
  * @returns {Promise<Response | Uint8Array>}
  */
 export async function fetchOwn(url) {
