@@ -286,11 +286,11 @@ export interface QuantizeOptions {
     /** With type 'nf4' or 'fp4': quantize the scales, too. Default: false. */
     doubleQuant?: boolean;
     /**
-     * With type 'int8' and a calibration text: columns that meet inputs of at least this size in the text keep weights
-     * of 16 bits, as the paper of LLM.int8() has it (Dettmers et al. 2022), whose threshold is 6. They stand beside
-     * each matrix of a layer, in tensors X.outliers and X.outlier_columns (ModelInfo.tensors lists them); experts have
-     * none. Only nibble reads such a file; llama.cpp refuses it. load() with `quantize: 'int8'` has no text, and keeps
-     * no column apart.
+     * With type 'int8' and a calibration text: columns that have inputs of at least this magnitude in the text keep
+     * weights of 16 bits, as the paper of LLM.int8() has it (Dettmers et al. 2022), whose threshold is 6. They stand
+     * beside each matrix of a layer, in tensors X.outliers and X.outlier_columns (ModelInfo.tensors lists them);
+     * experts have none. Only nibble reads such a file; llama.cpp refuses it. load() with `quantize: 'int8'` has no
+     * text, and keeps no column apart.
      */
     outliers?: number;
     /**

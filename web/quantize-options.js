@@ -202,8 +202,8 @@ export const QUANTIZE_OPTIONS = {
         max: 1e6,
         value: 'X',
         help:
-            'with --type int8 and --calibration: columns that meet inputs of at least X in the text stay in 16 bits, ' +
-            'as LLM.int8() has it (its paper takes 6). Only nibble reads the file then',
+            'with --type int8 and --calibration: columns that have inputs of magnitude X or more in the text stay in ' +
+            '16 bits, as LLM.int8() has it (its paper takes 6). Only nibble reads the file then',
     },
     ...CALIBRATION_OPTIONS,
     resume: {

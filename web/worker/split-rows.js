@@ -2,9 +2,9 @@
 import { TYPES } from '../abi.js';
 
 /**
- * How a matrix is split: columns that meet inputs of at least `threshold` stay in 16 bits. columns, kept: set by
- * splitRows(), the numbers of these columns and their weights [rows, columns]. values: the weights after the split and
- * rounding, F32.
+ * How a matrix is split: columns that have inputs of magnitude `threshold` or more stay in 16 bits. columns, kept: set
+ * by splitRows(), the numbers of these columns and their weights [rows, columns]. values: the weights after the split
+ * and rounding, F32.
  * @typedef {{ threshold: number, values: Uint8Array, columns: Int32Array, kept: Uint8Array }} Split
  */
 
