@@ -7,7 +7,7 @@
  */
 export function byId(id) {
     const element = document.getElementById(id);
-    if (!element) throw new Error(`index.html has no element #${id}`);
+    if (!element) throw new Error(`the page has no element #${id}`);
     return /** @type {T} */ (element);
 }
 
@@ -28,7 +28,7 @@ export function make(tag, attributes = {}, ...children) {
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
- * @param {string} name a symbol of index.html's sprite, without its "i-"
+ * @param {string} name a symbol of the page's sprite, without its "i-"
  * @param {string} [className]
  */
 export function icon(name, className = 'icon') {

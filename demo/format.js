@@ -1,4 +1,4 @@
-// Numbers for people. Sizes are decimal (1 MB = 10^6 bytes), as in file managers and networks.
+// Numbers for people. Sizes are decimal: 1 MB = 10^6 bytes.
 
 /** @param {number} bytes */
 export function formatBytes(bytes) {
@@ -15,7 +15,7 @@ export function formatPart(part, whole) {
     return `${partNumber}${partUnit === wholeUnit ? '' : ` ${partUnit}`} of ${wholeNumber} ${wholeUnit}`;
 }
 
-/** @param {number | null} perSecond null if there was nothing to measure */
+/** null, 0 and numbers that are not finite are shown as –. @param {number | null} perSecond */
 export function formatRate(perSecond) {
     if (!perSecond || !Number.isFinite(perSecond)) return '–';
     return perSecond >= 100 ? perSecond.toFixed(0) : perSecond.toFixed(1);
@@ -30,7 +30,7 @@ export function formatDuration(seconds) {
     return `${Math.round(seconds / 60)} min`;
 }
 
-/** @param {number} n */
+/** With narrow no-break spaces between thousands. @param {number} n */
 export function formatCount(n) {
     return n.toLocaleString('en').replaceAll(',', '\u202f');
 }

@@ -61,8 +61,8 @@ export function createStepsView() {
             };
         },
 
-        /** Marks the steps that never began. */
-        end() {
+        /** After a run: marks the steps that never began as not done. */
+        endRun() {
             for (const item of list.querySelectorAll('[data-state=waiting]')) {
                 item.setAttribute('data-state', 'skipped');
                 const note = item.querySelector('.step-note');

@@ -227,7 +227,7 @@ async function start() {
         else announce('Stopped.');
     } finally {
         running = null;
-        steps.end();
+        steps.endRun();
         setRunning(false);
         await chat.lock(false);
         byId('start').focus();

@@ -8,7 +8,8 @@ import { acceptChoice, acceptDrops } from './drop.js';
 /**
  * @param {Candidate[]} builtIn
  * @param {(candidate: Candidate) => void} onOpen
- * @param {(given: import('./drop.js').Given) => void} [onDrop] called with dropped files, which are opened by default
+ * @param {(given: import('./drop.js').Given) => void} [onDrop] called with dropped files. Without it they are opened
+ *     like chosen ones
  */
 export function createOpenView(builtIn, onOpen, onDrop) {
     /** @type {HTMLDialogElement} */
@@ -25,7 +26,8 @@ export function createOpenView(builtIn, onOpen, onDrop) {
     byId('open-close').addEventListener('click', () => dialog.close());
     acceptChoice(byId('files'), byId('pick-files'), openFiles);
     acceptChoice(byId('folder'), byId('pick-folder'), openFiles);
-    byId('pick-folder').hidden = !('webkitdirectory' in HTMLInputElement.prototype); // some phones choose files only
+    // browsers on some phones cannot choose a folder
+    byId('pick-folder').hidden = !('webkitdirectory' in HTMLInputElement.prototype);
     byId('url-form').addEventListener('submit', (event) => {
         event.preventDefault();
         open(candidateAt(url.value, builtIn));
@@ -65,13 +67,15 @@ export function candidateAt(address, known) {
 /** The model of the files that were given: one file, or several that belong together.
  * @param {import('./drop.js').Given} given @returns {Candidate} */
 export function candidateOf({ files, folder }) {
-    const [weights = files[0]?.name] = allWeights(files.map((file) => file.name));
-    const name = folder ?? (weights === undefined ? 'no file' : withoutEnding(weights));
+    // the first file of weights; if there is none, the first file
+    const [first = files[0]?.name] = allWeights(files.map((file) => file.name));
+    const name = folder ?? (first === undefined ? 'no file' : withoutEnding(first));
     return { name, source: files.length === 1 && folder === undefined ? files[0] : files };
 }
 
 /**
- * A short name for a model: the last part of its address, without the extension; on the hub, the repository's name.
+ * A short name for a model: the last part of its address, without the extension. For the root of a repository on the
+ * hub (.../REPOSITORY/resolve/REVISION/) it is the repository's name.
  * @param {string} address
  */
 function nameOf(address) {
@@ -84,5 +88,6 @@ function nameOf(address) {
     }
 }
 
-/** A file's name without its extension, and without the number of a part of a split file. @param {string} name */
+/** A file's name without its extension, without a part's number ("-00001-of-00003"), and without the number that a
+ * browser adds to a repeated download (" (1)"). @param {string} name */
 const withoutEnding = (name) => name.replace(/(-\d{5}-of-\d{5})?( ?\(\d+\))?\.(gguf|safetensors)$/i, '');
