@@ -1,5 +1,5 @@
-// Models of several files: Hugging Face folders and split GGUF files, from all kinds of sources; logits are
-// transformers' within 1e-3.
+// Models of several files: Hugging Face folders and split GGUF files, from all kinds of sources. Logits are
+// transformers' within 1e-3 (more if weights are quantized: see tolerance), embeddings within 1e-5.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { openAsBlob } from 'node:fs';
@@ -23,7 +23,8 @@ const names = (await readdir(folder)).filter((file) => file.endsWith('.json')).m
 const sharded = `${folder}llama-sharded`,
     whole = `${folder}llama-f32`,
     split = `${folder}split/one-kv-head-00001-of-00003.gguf`;
-const ONE = { threads: 1, kvType: /** @type {'f32'} */ ('f32') };
+/** One thread, and a KV cache in F32. */
+const ONE_THREAD = { threads: 1, kvType: /** @type {'f32'} */ ('f32') };
 
 /** With quantized weights, activations have 16 bits, minima and scales are in half precision, and the values of NF4 and
  * FP4 have 13 bits. The errors from this are several times smaller than these tolerances.
@@ -35,7 +36,7 @@ const tolerance = (name) => (/gptq|awq|packed|int8/.test(name) ? 2e-2 : /bnb/.te
  * @param {string} vectors within tests/fixtures
  * @param {import('../../web/index.js').LoadOptions} [options]
  */
-async function compare(source, vectors, options = ONE) {
+async function compare(source, vectors, options = ONE_THREAD) {
     const expected = logitsVectors(vectors);
     const model = await load(source, options);
     try {
@@ -91,7 +92,7 @@ test('the fixtures of the oracles are there', () => {
 const CONTEXTS = { 'phi3-short': 512 };
 
 for (const { build, threads } of configurations())
-    comparison(`folders, ${build}, ${threads} threads: logits are transformers'`, { timeout: 120_000 }, async (t) => {
+    comparison(`folders, ${build}, ${threads} threads: outputs are transformers'`, { timeout: 120_000 }, async (t) => {
         for (const name of names)
             await t.test(name, async () => {
                 const options = { build, threads, kvType: /** @type {'f32'} */ ('f32'), contextLength: CONTEXTS[name] };
@@ -147,7 +148,7 @@ const asFiles = (paths) =>
         paths.map(async (path) => new File([await readFile(path)], /** @type {string} */ (path.split('/').pop()))),
     );
 
-test('a sharded model comes from a base URL, each shard by its header and then by its weights', async () => {
+test('a sharded model comes from a base URL, each shard in two requests: its header, then its weights', async () => {
     asked.length = 0;
     await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json');
     assert.deepEqual(asked.filter((what) => what.includes('00002-of')).length, 2);
@@ -200,11 +201,11 @@ test('a list of Files, of paths and of URLs, in any order', async () => {
     );
 });
 
-test('progress reaches the whole', async () => {
+test('the last progress says that all bytes are loaded', async () => {
     /** @type {import('../../web/index.js').Progress[]} */
     const seen = [];
     await compare(`${address}models/llama-sharded/`, 'safetensors/llama-sharded.json', {
-        ...ONE,
+        ...ONE_THREAD,
         onProgress: (progress) => seen.push(progress),
     });
     const last = seen.at(-1);
@@ -212,9 +213,9 @@ test('progress reaches the whole', async () => {
 });
 
 test('tokenizer, chat template and end tokens come from the folder', async () => {
-    const model = await load(whole, { ...ONE, headerOnly: true });
+    const model = await load(whole, { ...ONE_THREAD, headerOnly: true });
     try {
-        // transformers' AutoTokenizer ignores add_bos_token if there is a tokenizer.json; this one adds nothing
+        // transformers' AutoTokenizer ignores add_bos_token if there is a tokenizer.json; this folder's adds nothing
         assert.deepEqual(await model.tokenize('the in'), await model.tokenize('the in', { bare: true }));
         assert.equal(await model.detokenize(await model.tokenize('the in\u00e9\u{1f600}')), 'the in\u00e9\u{1f600}');
         assert.equal(model.info.chatTemplate, '{{ messages[0].content }}');
@@ -271,7 +272,7 @@ test('addresses of the hub', () => {
 const changed = (from, change) => changedCopy(temporary, [from], change);
 
 /** Moves the first column of a matrix into its second group. @param {string} path */
-async function swapColumns(path) {
+async function moveColumn(path) {
     const bytes = await readFile(path),
         header = 8 + Number(bytes.readBigUInt64LE(0));
     const tensors = JSON.parse(bytes.toString('utf8', 8, header));
@@ -280,11 +281,12 @@ async function swapColumns(path) {
     await writeFile(path, bytes);
 }
 
-/** @type {[string, string, (path: string) => Promise<unknown>, string, RegExp][]} */
+/** What is wrong, the folder, how its copy is changed, the error's code (a regular expression), its message.
+ * @type {[string, string, (path: string) => Promise<unknown>, string, RegExp][]} */
 const wrong = [
     ['no config.json', whole, (path) => rm(`${path}/config.json`), 'NB_ERR_FILE', /config\.json is missing in/],
     [
-        'a shard less',
+        'a missing shard',
         sharded,
         (path) => rm(`${path}/model-00003-of-00004.safetensors`),
         'NB_ERR_FILE',
@@ -357,7 +359,7 @@ const wrong = [
         /dynamic.*yarn/,
     ],
     [
-        'other sizes',
+        "an intermediate_size that is not the tensors'",
         whole,
         (path) =>
             editJson(`${path}/config.json`, (config) => {
@@ -367,7 +369,7 @@ const wrong = [
         /ffn_.*shape/,
     ],
     ...[
-        // configurations that need another computation: folder, key, value, what it should be
+        // configurations that need a computation that nibble does not have: folder, key, value, what it should be
         ['qwen3-moe', 'norm_topk_prob', undefined, 'true'],
         ['qwen2-moe', 'norm_topk_prob', true, 'false'],
         ['qwen3', 'attention_bias', true, 'false'],
@@ -412,7 +414,7 @@ const wrong = [
             ]),
     ),
     ...[
-        // and those that depend on several keys: folder, changes, what the message must contain
+        // and other configurations: folder, changes of config.json, what the message must contain
         ['llama-f32', { is_causal: null }, /is_causal is null/],
         ['llama-f32', { rms_norm_eps: '1e-5' }, /rms_norm_eps is 1e-5, which is no number/],
         ['llama-f32', { hidden_size: [32] }, /hidden_size .*no number/],
@@ -499,7 +501,7 @@ const wrong = [
         /written with escapes/,
     ],
     [
-        'layers that are not rotated, elsewhere',
+        'layers without RoPE that are not every fourth one',
         `${folder}smollm3`,
         (path) =>
             editJson(`${path}/config.json`, (config) => {
@@ -533,7 +535,7 @@ const wrong = [
         /sliding_window is 9 in some layers only \(layer_types\)/,
     ],
     [
-        "Phi 3's RoPE elsewhere",
+        "Phi 3's RoPE in a Llama",
         whole,
         (path) =>
             editJson(`${path}/config.json`, (config) => {
@@ -553,7 +555,7 @@ const wrong = [
         /no short_factor/,
     ],
     [
-        'other factors',
+        'one long factor too few',
         `${folder}phi3-long`,
         (path) =>
             editJson(`${path}/config.json`, (config) => {
@@ -563,7 +565,7 @@ const wrong = [
         /rope_factors_long.*shape/,
     ],
     [
-        'narrow embeddings alone',
+        'narrow embeddings without project_out',
         `${folder}opt-350m`,
         (path) =>
             editTensors(`${path}/model.safetensors`, (tensors) => {
@@ -573,7 +575,7 @@ const wrong = [
         /token_embd\.weight has 16 columns.*project_out/,
     ],
     [
-        'no last norm',
+        'no bias of the last norm',
         `${folder}opt`,
         (path) =>
             editTensors(`${path}/model.safetensors`, (tensors) => {
@@ -583,7 +585,7 @@ const wrong = [
         /output_norm\.bias is missing/,
     ],
     [
-        'an expert less',
+        'a missing expert',
         `${folder}mixtral`,
         (path) =>
             editTensors(`${path}/model.safetensors`, (tensors) => {
@@ -603,7 +605,7 @@ const wrong = [
         /experts\.2\.w1\.weight is one of 4 that are stacked, but does not fit the others/,
     ],
     [
-        'an expert too much',
+        'one expert too many',
         `${folder}mixtral`,
         (path) =>
             editTensors(`${path}/model.safetensors`, (tensors) => {
@@ -617,7 +619,7 @@ const wrong = [
         /./,
     ],
     [
-        "a head's norm less",
+        'the norm of one head is missing',
         `${folder}stablelm-12b`,
         (path) =>
             editTensors(`${path}/model.safetensors`, (tensors) => {
@@ -627,7 +629,7 @@ const wrong = [
         /norms\.3\.weight is one of 3/,
     ],
     [
-        'groups that are none',
+        'rows that are no whole groups of heads',
         `${folder}gpt-neox`,
         (path) =>
             editTensors(`${path}/model.safetensors`, (tensors) => {
@@ -639,7 +641,7 @@ const wrong = [
         /95 rows, which are not 4 groups of 3 heads/,
     ],
     [
-        'quantized rows in another order',
+        'quantized rows that would have to be regrouped',
         `${folder}gpt-neox`,
         async (path) => {
             await editJson(`${path}/config.json`, (config) => {
@@ -657,7 +659,7 @@ const wrong = [
         /attn_qkv.*regrouped/,
     ],
     [
-        'quantized weights',
+        'an unknown quantization method',
         whole,
         (path) =>
             editJson(`${path}/config.json`, (config) => {
@@ -667,9 +669,9 @@ const wrong = [
         /"hqq" .*is not supported/,
     ],
     [
-        'columns in another order, which nobody told',
+        'columns in another order although desc_act is false',
         `${folder}gptq`,
-        (path) => swapColumns(`${path}/model.safetensors`),
+        (path) => moveColumn(`${path}/model.safetensors`),
         'NB_ERR_FORMAT',
         /desc_act/,
     ],
@@ -677,7 +679,7 @@ const wrong = [
         'groups of unequal size',
         `${folder}gptq`,
         async (path) => {
-            await swapColumns(`${path}/model.safetensors`);
+            await moveColumn(`${path}/model.safetensors`);
             await editJson(`${path}/config.json`, (config) => {
                 config.quantization_config.desc_act = true;
             });
@@ -686,7 +688,7 @@ const wrong = [
         /g_idx.*unequal/,
     ],
     [
-        'five bits',
+        'GPTQ with 5 bits',
         `${folder}gptq`,
         (path) =>
             editJson(`${path}/config.json`, (config) => {
@@ -696,7 +698,7 @@ const wrong = [
         /gptq of 5 bits in groups of 32/,
     ],
     [
-        'other groups',
+        "a group_size that is not the tensors'",
         `${folder}gptq`,
         (path) =>
             editJson(`${path}/config.json`, (config) => {
@@ -706,7 +708,7 @@ const wrong = [
         /./,
     ],
     [
-        'zeros that differ',
+        'zero points that are not 8, though config.json says symmetric',
         `${folder}gptq-zeros`,
         (path) =>
             editJson(`${path}/config.json`, (config) => {
@@ -736,14 +738,14 @@ const wrong = [
         /pre_tokenizer/,
     ],
     [
-        'a part less of a split file',
+        'a missing part of a split file',
         `${folder}split`,
         (path) => rm(`${path}/one-kv-head-00002-of-00003.gguf`),
         'NB_ERR_FILE',
         /00002-of-00003\.gguf is missing/,
     ],
     [
-        'parts in the wrong order',
+        'part 3 under the name of part 2',
         `${folder}split`,
         async (path) => {
             await copyFile(`${folder}split/one-kv-head-00003-of-00003.gguf`, `${path}/one-kv-head-00002-of-00003.gguf`);
@@ -754,7 +756,7 @@ const wrong = [
 ];
 for (const [what, from, change, code, message] of wrong)
     test(`refused: ${what}`, async () => {
-        await assert.rejects(load(await changed(from, change), ONE), (error) => {
+        await assert.rejects(load(await changed(from, change), ONE_THREAD), (error) => {
             assert.match(/** @type {any} */ (error).code, new RegExp(`^${code}$`), String(error));
             assert.match(String(error), message);
             return true;
@@ -773,7 +775,7 @@ test("Qwen's sliding window", async () => {
                 Object.assign(config, { use_sliding_window: true, sliding_window: 9, max_window_layers });
             }),
         );
-        const model = await load(path, { ...ONE, headerOnly: true });
+        const model = await load(path, { ...ONE_THREAD, headerOnly: true });
         assert.equal(model.info.window, window);
         await model.dispose();
     }
@@ -790,13 +792,13 @@ test('null means "none", not the default', async () => {
                     config[key] = given;
                 }),
             );
-            const model = await load(path, { ...ONE, headerOnly: true });
+            const model = await load(path, { ...ONE_THREAD, headerOnly: true });
             assert.equal(model.info.metadata[inFile], given !== null ? value : name === 'gemma2' ? 0 : undefined);
             await model.dispose();
         }
 });
 
-test('names of the first BERTs', async () => {
+test('tensor names of early BERT files (bert., gamma, beta)', async () => {
     const path = await changed(`${folder}bert`, (to) =>
         editTensors(`${to}/model.safetensors`, (tensors) => {
             for (const name of Object.keys(tensors).filter((key) => key !== '__metadata__')) {
@@ -808,7 +810,7 @@ test('names of the first BERTs', async () => {
             }
         }),
     );
-    await compareEmbeddings(path, 'safetensors/bert.json', ONE);
+    await compareEmbeddings(path, 'safetensors/bert.json', ONE_THREAD);
 });
 
 test("missing keys have the defaults of transformers' classes", async () => {
@@ -821,14 +823,15 @@ test("missing keys have the defaults of transformers' classes", async () => {
     );
     for (const [model_type, { keys, tied }] of Object.entries(classes)) {
         const path = await changed(`${folder}llama-f32`, async (to) => {
-            const asked = model_type === 'qwen3_moe' && { norm_topk_prob: true }; // the class's default is refused
-            await writeFile(`${to}/config.json`, JSON.stringify({ model_type, ...asked }));
+            const extra = model_type === 'qwen3_moe' && { norm_topk_prob: true }; // the class's default is refused
+            await writeFile(`${to}/config.json`, JSON.stringify({ model_type, ...extra }));
+            // a tensor named lm_head.weight: it becomes output.weight unless the default ties it
             await editTensors(`${to}/model.safetensors`, (tensors) => {
                 tensors['lm_head.weight'] = tensors['model.norm.weight'];
                 delete tensors['model.norm.weight'];
             });
         });
-        const model = await load(path, { ...ONE, headerOnly: true }),
+        const model = await load(path, { ...ONE_THREAD, headerOnly: true }),
             { info } = model;
         for (const [key, value] of /** @type {[string, number][]} */ (Object.entries(keys)))
             assert.ok(
@@ -844,7 +847,7 @@ test("missing keys have the defaults of transformers' classes", async () => {
     }
 });
 
-test('XLM-RoBERTa is RoBERTa, with its head or without', async () => {
+test('XLM-RoBERTa is RoBERTa; a language model head and the prefix "roberta." do not matter', async () => {
     const path = await changed(`${folder}roberta`, async (to) => {
         await editJson(`${to}/config.json`, (config) => {
             config.model_type = 'xlm-roberta';
@@ -856,12 +859,13 @@ test('XLM-RoBERTa is RoBERTa, with its head or without', async () => {
             delete tensors['pooler.dense.weight'];
         });
     });
-    assert.equal((await compareEmbeddings(path, 'safetensors/roberta.json', ONE)).context, 61);
+    assert.equal((await compareEmbeddings(path, 'safetensors/roberta.json', ONE_THREAD)).context, 61);
 });
 
 test('1_Pooling/config.json says how to pool', async () => {
     const [{ tokens, cls, mean }] = embeddingVectors('safetensors/bert.json');
     const path = await changed(`${folder}bert`, async (to) => {
+        // a config.json in a subfolder, which must not be taken for the model's
         await mkdir(`${to}/onnx`);
         await copyFile(`${to}/config.json`, `${to}/onnx/config.json`);
     });
@@ -879,6 +883,7 @@ test('1_Pooling/config.json says how to pool', async () => {
             }),
         ),
     );
+    // without 1_Pooling/config.json: mean is the default
     const apart = inside.slice(0, 3);
     /** @type {[Source, number[]][]} */
     const sources = [
@@ -890,13 +895,13 @@ test('1_Pooling/config.json says how to pool', async () => {
         [await asFiles(apart), mean],
     ];
     for (const [source, expected] of sources) {
-        const model = await load(source, ONE);
+        const model = await load(source, ONE_THREAD);
         assert.ok(maxDistance(await model.embed(tokens), expected) < 1e-5, String(source));
         await model.dispose();
     }
 });
 
-test('refused: one file of several', async () => {
+test('refused: incomplete or ambiguous sources', async () => {
     await assert.rejects(load(`${whole}/model.safetensors`), /safetensors file.*whole folder/);
     await assert.rejects(load(await openAsBlob(split)), /part 1 of a model in 3 files/);
     await assert.rejects(load(`${address}models/nothing/`), /nothing\/config\.json answered 404/);
