@@ -66,8 +66,8 @@ bench: build model gemma peers ## measure speed beside wllama and native llama.c
 quality: build model ## measure what each type and method of quantizing loses (variables: CONTRIBUTING.md)
 	@exec node tests/quality/run.js $(MODELS)
 
-quality-mix: build ## measure what the automatic mix gains over recipes of the same size (variables: CONTRIBUTING.md)
-	@exec node tests/quality/mixes.js $(RECIPES)
+quality-mix: build ## measure what the automatic mix gains over presets of the same size (variables: CONTRIBUTING.md)
+	@exec node tests/quality/mixes.js $(PRESETS)
 
 quality-groups: build ## measure what calibration gains at the same bits and group (variables: CONTRIBUTING.md)
 	@exec node tests/quality/groups.js

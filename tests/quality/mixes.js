@@ -1,7 +1,7 @@
-// Measures what the automatic mix of types gains at the size of a recipe. `make quality-mix` quantizes a model by
-// llama.cpp's recipes, and with the same number of bytes by nibble's mix, with and without measured curvatures. It
+// Measures what the automatic mix of types gains at the size of a preset. `make quality-mix` quantizes a model by
+// llama.cpp's presets, and with the same number of bytes by nibble's mix, with and without measured curvatures. It
 // compares all of them with the floating-point model, and writes build/mix.json and docs/mix.md.
-//     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/mixes.js [RECIPE ...]
+//     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL node tests/quality/mixes.js [PRESET ...]
 // The two texts must differ. NIBBLE_THREADS=N sets the number of threads.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,14 +10,14 @@ import { withError } from '../../web/report/with-error.js';
 import { nibble, root, twoTexts } from './command.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
-/** @typedef {{ recipe: string, bits: number, bytes: number, divergences: Mean[], predicted: number }} Row */
+/** @typedef {{ preset: string, bits: number, bytes: number, divergences: Mean[], predicted: number }} Row */
 
 const COMMAND = 'make quality-mix NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=MODEL';
 
-/** Recipes whose layers have about 2.5, 3.5, 4.5 and 5.5 bits a weight in a model like Llama. */
-const RECIPES = ['iq2_s', 'iq2_m', 'iq3_s', 'q3_k_s', 'q4_k_s', 'q5_k_s'];
+/** Presets whose layers have about 2.5, 3.5, 4.5 and 5.5 bits a weight in a model like Llama. */
+const PRESETS = ['iq2_s', 'iq2_m', 'iq3_s', 'q3_k_s', 'q4_k_s', 'q5_k_s'];
 
-/** The type of the token embedding, for recipes and mixes alike, so that all the difference is in the layers. In a
+/** The type of the token embedding, for presets and mixes alike, so that all the difference is in the layers. In a
  * small model a large part of the weights is in the embedding. */
 const EMBEDDING = 'q8_0';
 
@@ -32,26 +32,26 @@ async function bitsOfLayers(path) {
 
 /**
  * @param {string} base
- * @param {string[]} recipes
+ * @param {string[]} presets
  * @param {ReturnType<typeof twoTexts>} texts
  * @param {string} folder for what is made
  * @returns {Promise<{ rows: Row[], tokens: number, perplexity: number }>}
  */
-async function measure(base, recipes, { calibration, evaluation }, folder) {
+async function measure(base, presets, { calibration, evaluation }, folder) {
     const imatrix = join(folder, 'imatrix.gguf'),
         common = ['--imatrix', imatrix, '--token-embedding-type', EMBEDDING];
     nibble('imatrix', base, '--file', calibration.path, '-o', imatrix);
     const rows = [],
         paths = [];
-    for (const recipe of recipes) {
-        const [fixed, plain, mixed] = ['recipe', 'plain', 'mix'].map((kind) => join(folder, `${recipe}-${kind}.gguf`)),
-            { bytes } = nibble('quantize', base, fixed, '--type', recipe, ...common),
+    for (const preset of presets) {
+        const [fixed, plain, mixed] = ['preset', 'plain', 'mix'].map((kind) => join(folder, `${preset}-${kind}.gguf`)),
+            { bytes } = nibble('quantize', base, fixed, '--type', preset, ...common),
             size = ['--size', String(bytes)];
         nibble('quantize', base, plain, ...size, ...common);
         const { divergence } = nibble('quantize', base, mixed, ...size, ...common, '--calibration', calibration.path);
         const bits = await bitsOfLayers(fixed);
-        console.log(`${recipe}: ${bits.toFixed(2)} bits a weight of the layers, ${bytes} bytes`);
-        rows.push({ recipe, bits, bytes, predicted: divergence });
+        console.log(`${preset}: ${bits.toFixed(2)} bits a weight of the layers, ${bytes} bytes`);
+        rows.push({ preset, bits, bytes, predicted: divergence });
         paths.push(fixed, plain, mixed);
     }
     const compared = nibble('compare', base, ...paths, '--file', evaluation.path, '--no-speed', '--no-weights');
@@ -85,25 +85,27 @@ Written by tests/quality/mixes.js; do not edit it. The command was
 
     ${command}
 
-Each row compares three files of the same size (the mixes take no more bytes than the recipe):
+Each row compares three files. The size of the first is the budget of the two mixes, so they take at most as many
+bytes:
 
-- llama.cpp's recipe;
+- llama.cpp's preset;
 - nibble's mix by the error of the rounded weights alone (\`--size\` with \`--imatrix\`);
 - nibble's mix with measured curvatures (\`--size\` with \`--calibration\`).
 
-All have the same importance matrix, of ${count(characters.calibration)} characters, and the token embedding as
-${EMBEDDING}. "Bits" are bits per weight in the matrices of layers. KL is the divergence from the floating-point model,
-in nats, on another text of ${count(characters.evaluation)} characters (${count(tokens)} tokens are scored; the model's
-perplexity is ${perplexity.toFixed(2)}); ± is one standard error. "Predicted" is the divergence that
-\`nibble quantize\` predicts from 1,024 tokens of the calibration text, by rounding one matrix at a time.
+All three use the same importance matrix, which was computed from a calibration text of ${count(characters.calibration)}
+characters, and keep the token embedding as ${EMBEDDING}. "Bits" are bits per weight in the matrices of layers. KL is
+the divergence from the floating-point model, in nats, on another text of ${count(characters.evaluation)} characters
+(${count(tokens)} tokens are scored; the model's perplexity is ${perplexity.toFixed(2)}); ± is one standard error.
+"Predicted" is the divergence that \`nibble quantize\` predicts from 1,024 tokens of the calibration text, by rounding
+one matrix at a time.
 
-| recipe | bits | KL, recipe | KL, mix by error alone | KL, mix | mix / recipe | predicted |
+| preset | bits | KL, preset | KL, mix by error alone | KL, mix | mix / preset | predicted |
 |---|---:|---:|---:|---:|---:|---:|
 ${rows
     .map(
-        ({ recipe, bits, divergences, predicted }) =>
+        ({ preset, bits, divergences, predicted }) =>
             `| ${[
-                recipe,
+                preset,
                 bits.toFixed(2),
                 ...divergences.map(({ mean, standardError }) => withError(mean, standardError)),
                 (divergences[2].mean / divergences[0].mean).toFixed(2),
@@ -111,10 +113,10 @@ ${rows
             ].join(' | ')} |\n`,
     )
     .join('')}
-The mix by error alone stands in for llama-quantize's proposed \`--target-bpw\`, which no released llama.cpp has. That,
-too, weighs the error of sampled rows of each tensor by an importance matrix, and chooses types under a budget, without
-measuring how the error of a tensor changes the model's output. It differs in the weight of a row: the error is divided
-by the size of the row's output.
+The mix by error alone stands in for llama-quantize's proposed \`--target-bpw\`, which no released llama.cpp has. Like
+this mix, \`--target-bpw\` weighs the error of sampled rows of each tensor by an importance matrix, and chooses types
+under a budget, without measuring how the error of a tensor changes the model's output. It differs in the weight of a
+row: it divides the error of a row by the size of the row's output.
 `;
 
 /** @param {string[]} wanted */
@@ -126,8 +128,8 @@ async function main(wanted) {
     mkdirSync(`${root}build`, { recursive: true });
     const folder = mkdtempSync(`${root}build/quality-`);
     try {
-        const found = await measure(base, wanted.length > 0 ? wanted : RECIPES, texts, folder),
-            command = wanted.length > 0 ? `${COMMAND} RECIPES="${wanted.join(' ')}"` : COMMAND;
+        const found = await measure(base, wanted.length > 0 ? wanted : PRESETS, texts, folder),
+            command = wanted.length > 0 ? `${COMMAND} PRESETS="${wanted.join(' ')}"` : COMMAND;
         const characters = { calibration: texts.calibration.text.length, evaluation: texts.evaluation.text.length };
         writeFileSync(`${root}build/mix.json`, `${JSON.stringify({ command, characters, ...found }, null, 1)}\n`);
         writeFileSync(`${root}docs/mix.md`, page(command, characters, found));
