@@ -18,8 +18,8 @@ const TEXT =
     'exception since antiquity, and nobody remembers who began. In English the names of the days are ' +
     'Monday, Tuesday, Wednesday,';
 
-/** About 134 tokens whose end every engine continues in the same way, which shows that it computes correctly. They
- * begin differently in each repetition, so that no engine finds them in its cache.
+/** A prompt of about 134 tokens. Its end has one obvious continuation, so an engine that continues it differently does
+ * not compute correctly. Its first word differs in each repetition, so that no engine finds the prompt in its cache.
  * @param {number} repetition */
 export const prompt = (repetition) => `${NUMBERS[repetition % NUMBERS.length]} ${TEXT}`;
 
@@ -63,24 +63,24 @@ export const summarize = (measures) => ({
 
 /** How a model can be run. @typedef {{ threads?: number, precision?: 'fast', build?: 'simd128' }} Configuration */
 /**
- * @typedef {object} Outcome of one configuration; speeds in tokens per second
+ * @typedef {object} Outcome of one configuration
  * @property {string} label
  * @property {import('../web/index.js').ModelInfo} info
  * @property {number} promptTokens
- * @property {number} prompt
- * @property {number} generate
- * @property {number} firstMs
+ * @property {number} prompt tokens per second
+ * @property {number} generate tokens per second
+ * @property {number} firstMs to the first piece of text
  */
 
 /** The configurations to measure: one thread first, then load()'s default number of threads.
  * @returns {Configuration[]} */
 export function configurations() {
-    const threads = globalThis.crossOriginIsolated && navigator.hardwareConcurrency > 1;
+    const hasThreads = globalThis.crossOriginIsolated && navigator.hardwareConcurrency > 1;
     return [
         { threads: 1 },
         { threads: 1, precision: 'fast' },
         { threads: 1, build: 'simd128' },
-        ...(threads ? /** @type {Configuration[]} */ ([{}, { precision: 'fast' }]) : []),
+        ...(hasThreads ? /** @type {Configuration[]} */ ([{}, { precision: 'fast' }]) : []),
     ];
 }
 
@@ -92,8 +92,8 @@ export async function runConfiguration(source, configuration, signal, onStep) {
     const model = await load(source, { ...configuration, contextLength: CONTEXT, signal });
     try {
         const { info } = model;
-        const threads = `${info.threads} thread${info.threads === 1 ? '' : 's'}`;
-        const label = [threads, configuration.precision, configuration.build].filter(Boolean).join(', ');
+        const threadsLabel = `${info.threads} thread${info.threads === 1 ? '' : 's'}`;
+        const label = [threadsLabel, configuration.precision, configuration.build].filter(Boolean).join(', ');
         const measures = [];
         for (let i = 0; i <= REPETITIONS; i++) {
             onStep(i === 0 ? 'warming up' : `${i} of ${REPETITIONS}`);

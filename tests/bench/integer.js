@@ -1,8 +1,8 @@
 // Measures the speed of a model of integers (docs/integer.md): node tests/bench/integer.js [MODEL] [THREADS]
 //
 // It prints tokens per second of a Llama converted to integers, and of the same Llama in Q8_0, which takes as much
-// memory, with activations of 16 bits (exact) and of 8 bits (fast). They take turns, and the figures are medians. No
-// prompt is in the cache already.
+// memory, with activations of 16 bits (exact) and of 8 bits (fast). They take turns, and the figures are medians.
+// Each round has a prompt of its own, so that nothing of it is in the KV cache already.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,12 +35,12 @@ try {
         return path;
     };
     const integers = await write('integers.gguf', { method: 'integer' }),
-        floats = await write('q8_0.gguf', { type: 'q8_0', requantize: true });
+        q8_0 = await write('q8_0.gguf', { type: 'q8_0', requantize: true });
     const settings = { threads: Number(threads), contextLength: PROMPT + GENERATED };
     const rows = [
         { name: 'integers', model: await load(integers, settings) },
-        { name: 'Q8_0, exact', model: await load(floats, { ...settings, precision: 'exact' }) },
-        { name: 'Q8_0, fast', model: await load(floats, { ...settings, precision: 'fast' }) },
+        { name: 'Q8_0, exact', model: await load(q8_0, { ...settings, precision: 'exact' }) },
+        { name: 'Q8_0, fast', model: await load(q8_0, { ...settings, precision: 'fast' }) },
     ].map((row) => ({ ...row, rates: /** @type {Awaited<ReturnType<typeof measure>>[]} */ ([]) }));
     for (let round = 0; round <= ROUNDS; round++)
         for (const { model, rates } of rows) {

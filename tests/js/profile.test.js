@@ -1,4 +1,5 @@
-// bench --profile: every sample belongs to one phase, and the phases add up to the time that passed.
+// bench --profile: each sample between the first and the last function belongs to one phase, and the phases add up to
+// about the time that passed.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -30,8 +31,8 @@ test("a sample's phase is that of its innermost function that has one", () => {
     const layers = 'engine.advance nb_session_advance forward';
     const phases = phasesOf(
         profileOf(
-            '(program)',
-            'engine.generate', // the first sample only marks the beginning
+            '(program)', // before the first function: not counted
+            'engine.generate', // the first function: it only marks the beginning
             `${layers} nb_matmul nb_parallel run_chunk nb_matmul_q4_1_q16__simd128`,
             `${layers} nb_matmul nb_parallel run_chunk nb_matmul_q6_k_q16__relaxed`,
             `${layers} nb_matmul nb_parallel run_chunk nb_matmul_any_f32__relaxed nb_dequantize_bf16`,
@@ -39,13 +40,13 @@ test("a sample's phase is that of its innermost function that has one", () => {
             `${layers} nb_matmul nb_parallel`, // in nb_parallel itself, the thread waits
             `${layers} nb_attend nb_parallel sleep_while`,
             `${layers} nb_attend nb_parallel attend_span attend_segment`,
-            `${layers} nb_parallel attend_alone`, // V8 inlines callers
+            `${layers} nb_parallel attend_alone`, // V8 inlined the caller, nb_attend
             `${layers} nb_parallel run_tokens gate nb_silu_multiply`,
             `${layers} nb_parallel quantize_chunk`,
             'engine.generate nb_session_generate nb_sampler_next expf',
             'engine.push nb_detokenizer_push',
             'engine.advance nb_integer_session_advance nb_integer_multiply nb_parallel run_rows',
-            'engine.advance nb_integer_session_advance nb_parallel run_rows', // V8 inlined the caller
+            'engine.advance nb_integer_session_advance nb_parallel run_rows', // the same without nb_integer_multiply
             'engine.advance nb_integer_session_advance nb_parallel chunk nb_integer_attend',
             'engine.advance nb_integer_session_advance nb_parallel chunk nb_integer_norm',
             'engine.advance nb_integer_session_advance nb_parallel chunk nb_integer_codes_of',
@@ -53,7 +54,7 @@ test("a sample's phase is that of its innermost function that has one", () => {
             'engine.load nb_loader_push',
             'engine.push (program)',
             'engine.yieldToEvents',
-            '(idle)',
+            '(idle)', // behind the last function: not counted
             '(program)',
         ),
     );
@@ -86,9 +87,9 @@ test('the builds of the integer engine keep the names that tell its phases apart
     }
 });
 
-/** @typedef {import('../../web/cli/profile.js').Budget} Budget */
+/** @typedef {import('../../web/cli/profile.js').TimeSpent} TimeSpent */
 
-/** @param {string[]} args @returns {Record<'prompt' | 'generate', Budget>} */
+/** @param {string[]} args @returns {Record<'prompt' | 'generate', TimeSpent>} */
 function profile(...args) {
     const command = [`${root}web/cli.js`, 'bench', ...args, '--profile', '--json'];
     const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
@@ -97,7 +98,7 @@ function profile(...args) {
 }
 
 /** The phases without waiting. With threads, waiting depends on other programs.
- * @param {Budget} budget */
+ * @param {TimeSpent} spent */
 const working = ({ phases }) => phases.filter(({ phase }) => phase !== 'waiting for threads');
 
 /** @param {import('../../web/cli/profile.js').Phase[]} phases */
@@ -107,7 +108,7 @@ for (const { name, threads } of builds.filter(({ supported }) => supported))
     test(`${name}: matrix products are most of the real model's work, and the phases add up`, {
         skip: missing(models.realMissing),
     }, () => {
-        const budgets = profile(
+        const times = profile(
             models.real,
             '--build',
             name,
@@ -120,14 +121,15 @@ for (const { name, threads } of builds.filter(({ supported }) => supported))
             '--repetitions',
             '1',
         );
-        for (const [part, budget] of Object.entries(budgets)) {
+        for (const [part, spent] of Object.entries(times)) {
             // the clock includes the messages to the engine's thread and back, which a busy machine delays
-            const all = sum(budget.phases),
-                told = `${part}: phases of ${all} ms in ${budget.ms} ms`;
-            assert.ok(all < 1.05 * budget.ms + 1 && all > 0.75 * budget.ms - 20, told);
-            const work = working(budget),
+            const all = sum(spent.phases),
+                told = `${part}: phases of ${all} ms in ${spent.ms} ms`;
+            assert.ok(all < 1.05 * spent.ms + 1 && all > 0.75 * spent.ms - 20, told);
+            const work = working(spent),
                 names = work.map(({ phase }) => phase);
-            // in a few milliseconds the profiler may take no sample at all
+            // while it generates, attention and norms may take so little time that no sample falls into them, so they
+            // are only expected in the prompt
             for (const phase of part === 'prompt' ? [/^attention$/, /^norms/] : [])
                 assert.ok(
                     names.some((name) => phase.test(name)),
@@ -137,10 +139,10 @@ for (const { name, threads } of builds.filter(({ supported }) => supported))
             const share = sum(work.filter(({ phase }) => phase.startsWith('matmul '))) / sum(work);
             assert.ok(share > 0.5, `${part}: matrix products are ${share} of ${JSON.stringify(work)}`);
         }
-        assert.equal(working(budgets.prompt)[0].phase, 'matmul q4_1');
+        assert.equal(working(times.prompt)[0].phase, 'matmul q4_1');
     });
 
-test('the tiny model: the table is for people', () => {
+test('the tiny model: without --json, a table has the time and share of each phase, and at its end the whole', () => {
     const command = [`${root}web/cli.js`, 'bench', models.tiny, '--profile', '--repetitions', '10'];
     const { stdout } = spawnSync(process.execPath, command, { encoding: 'utf8' });
     const [all] = stdout.split('\n').slice(-2);

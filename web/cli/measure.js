@@ -1,7 +1,7 @@
 /** `nibble bench`: how fast a model is, and where its time goes. */
 import { measureRates, promptMaker } from '../api/rates.js';
 import { open } from './open-model.js';
-import { meanBudget, openProfiler } from './profile.js';
+import { meanTime, openProfiler } from './profile.js';
 import { oneLine, write, writeJson } from './terminal.js';
 import { UsageError } from './usage.js';
 
@@ -23,9 +23,9 @@ export async function commandBench(args, signal) {
     const complete = (/** @type {number[]} */ prompt, /** @type {number} */ maxTokens) =>
         model.complete(prompt, { maxTokens, ignoreEnd: true, signal });
     const rates = await measureRates(model, newPrompt, { generateTokens, repetitions, signal });
-    const budgets =
+    const times =
         profile &&
-        (await profileBudgets(() => {
+        (await profileTimes(() => {
             const prompt = newPrompt();
             // the second finds the prompt cached
             return [() => complete(prompt, 1), () => complete(prompt, generateTokens)];
@@ -42,7 +42,7 @@ export async function commandBench(args, signal) {
         loadMs: info.loadMs,
         memoryBytes: info.memoryBytes,
         ...rates,
-        ...(budgets ? { profile: budgets } : {}),
+        ...(times ? { profile: times } : {}),
     };
     if (json) writeJson(result);
     else
@@ -50,7 +50,7 @@ export async function commandBench(args, signal) {
             `${oneLine(result.model)}, build ${result.build}, threads ${result.threads}\n` +
                 rateLine('prompt', result.promptTokensPerSecond, promptTokens, repetitions) +
                 rateLine('generate', result.generateTokensPerSecond, generateTokens, repetitions) +
-                (budgets ? profileTable(budgets) : ''),
+                (times ? profileTable(times) : ''),
         );
 }
 
@@ -65,15 +65,15 @@ const rateLine = (what, rate, tokens, repetitions) =>
 
 /**
  * Where the time of the engine's thread goes.
- * @typedef {Record<'prompt' | 'generate', import('./profile.js').Budget>} Budgets
+ * @typedef {Record<'prompt' | 'generate', import('./profile.js').TimeSpent>} Times
  */
 
 /**
  * @param {() => (() => Promise<unknown>)[]} newWork a prompt to evaluate, and what to generate after it
  * @param {number} repetitions
- * @returns {Promise<Budgets>}
+ * @returns {Promise<Times>}
  */
-async function profileBudgets(newWork, repetitions) {
+async function profileTimes(newWork, repetitions) {
     const profile = await openProfiler();
     const prompts = [],
         generations = [];
@@ -82,10 +82,10 @@ async function profileBudgets(newWork, repetitions) {
         prompts.push(await profile(prompt));
         generations.push(await profile(generate));
     }
-    return { prompt: meanBudget(prompts), generate: meanBudget(generations) };
+    return { prompt: meanTime(prompts), generate: meanTime(generations) };
 }
 
-/** @param {Budgets} budgets */
+/** @param {Times} times */
 function profileTable({ prompt, generate }) {
     /** @typedef {{ ms: number, share: number }} Cell */
     const numbers = (/** @type {Cell} */ { ms, share }) =>

@@ -8,7 +8,7 @@ import { Session } from 'node:inspector';
 /** @typedef {{ phase: string, ms: number }} Phase */
 /**
  * ms is by the clock; the phases add up to about that.
- * @typedef {{ ms: number, phases: (Phase & { share: number })[] }} Budget
+ * @typedef {{ ms: number, phases: (Phase & { share: number })[] }} TimeSpent
  */
 /** @typedef {import('node:inspector').Profiler.Profile} Profile */
 /** @typedef {import('node:inspector').Profiler.ProfileNode} ProfileNode */
@@ -78,9 +78,9 @@ export function phasesOf({ nodes, samples = [], timeDeltas = [] }) {
 
 /**
  * @param {{ ms: number, phases: Phase[] }[]} runs of the same work
- * @returns {Budget} their means, the longest phase first
+ * @returns {TimeSpent} their means, the longest phase first
  */
-export function meanBudget(runs) {
+export function meanTime(runs) {
     /** @type {Map<string, number>} */
     const means = new Map();
     for (const { phase, ms } of runs.flatMap(({ phases }) => phases))

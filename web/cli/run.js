@@ -13,9 +13,9 @@ export async function commandRun(args, signal) {
     if (prompt !== undefined && chat !== undefined)
         throw new UsageError('--prompt and --chat exclude each other: one continues a text, the other answers it');
     if (prompt !== undefined && system !== undefined)
-        throw new UsageError('--system belongs to a chat; --prompt has none');
+        throw new UsageError('--system belongs to a chat, and --prompt is not one');
     if (prompt !== undefined && Object.keys(args.values.templateVariables).length > 0)
-        throw new UsageError("--variables are for a chat's template; --prompt has none");
+        throw new UsageError("--variables are for a chat's template, which --prompt does not use");
     if (prompt === undefined && args.values.special)
         throw new UsageError('--special belongs to --prompt: in a chat only the template writes special tokens');
     const interactive = prompt === undefined && chat === undefined;
