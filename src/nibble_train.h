@@ -377,7 +377,8 @@ int32_t nb_auto_round_choose(nb_auto_round *a, uint32_t i, const nb_auto_round_g
                              nb_error *err);
 
 /* Takes the next window of a batch forward and backward. After the last one of a batch the parameters are updated.
- * Returns how many windows are left in all steps. Results can be read before it is 0, but are not final. */
+ * Returns how many windows are left in all steps. Results can be read before it is 0, but are not final. After a loss
+ * that is not finite, this, nb_auto_round_pass and nb_auto_round_choose are errors: begin with a new object. */
 int32_t nb_auto_round_step(nb_auto_round *a, nb_error *err);
 
 /* L of the first step, which is that of rounding to nearest, and the least L. */

@@ -10,8 +10,8 @@ enum { FIRST_TENSOR = 1 }; /* of the layer; tensor 0 is the embedding */
 
 /* ---- the object -------------------------------------------------------------------------------------------------- */
 
-/* The layer's W are derived, so that the trainer keeps no parameters for them. AutoRound itself writes W and reads
- * dW. */
+/* The layer's matrices count as derived (derive.h), by functions that do nothing, so that the trainer keeps no
+ * parameters for them. AutoRound itself writes their weights W, and reads the gradients dW. */
 static void do_nothing(const nb_derivation *d, nb_pool *pool) {
     (void)d, (void)pool;
 }
@@ -20,7 +20,7 @@ static int32_t choose_derivations(nb_trainer *t, const void *context, nb_error *
     (void)context, (void)err;
     static const nb_derivation_kind kind = {do_nothing, do_nothing};
     for (uint32_t i = FIRST_TENSOR; i < FIRST_TENSOR + NB_LAYER_TENSORS; i++)
-        if (t->tensors[i].decays)
+        if (t->tensors[i].decays) /* it is a matrix; norms do not decay */
             t->derivations[i].kind = &kind;
     return NB_OK;
 }
@@ -29,7 +29,8 @@ static int32_t check_settings(const nb_auto_round_settings *s, nb_error *err) {
     uint64_t tokens = (uint64_t)s->windows * s->window;
     if (!tokens || tokens > INT32_MAX || !s->batch || !s->steps || (uint64_t)s->steps * s->batch > INT32_MAX)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "AutoRound cannot do %u steps with %u windows each, on a text of %u windows of %u tokens",
+                       "AutoRound cannot do %u steps with %u windows each, on a text of %u windows of %u tokens: none "
+                       "of these may be 0, and steps x windows each, and windows x tokens, may be 2147483647 at most",
                        s->steps, s->batch, s->windows, s->window);
     return NB_OK;
 }
@@ -123,7 +124,13 @@ static void forward(nb_auto_round *a, const float *streams) {
     nb_layer_forward(&t->pass, &t->layers[0], &t->traces[0], t->stream);
 }
 
+static int32_t refuse_failed(const nb_auto_round *a, nb_error *err) {
+    return a->has_failed ? NB_FAIL(err, NB_ERR_STATE, "AutoRound failed in an earlier step: begin with a new object")
+                         : NB_OK;
+}
+
 int32_t nb_auto_round_pass(nb_auto_round *a, nb_error *err) {
+    NB_TRY(refuse_failed(a, err));
     if (a->passed == a->settings.windows)
         return NB_FAIL(err, NB_ERR_STATE, "all windows have passed the layer; write the next layer's weights");
     float *exact = a->exact + a->passed * floats_of(a);
@@ -147,10 +154,13 @@ static nb_linear *linear_of(nb_auto_round *a, uint32_t i) {
 
 int32_t nb_auto_round_choose(nb_auto_round *a, uint32_t i, const nb_auto_round_grid *grid, const void *blocks,
                              nb_error *err) {
+    NB_TRY(refuse_failed(a, err));
     if (i >= NB_LAYER_TENSORS || !linear_of(a, i))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "tensor %u of a layer is not a matrix", i);
     if (a->passed < a->settings.windows || a->step || a->batch_done)
-        return NB_FAIL(err, NB_ERR_STATE, "a grid is chosen after nb_auto_round_pass, and before nb_auto_round_step");
+        return NB_FAIL(err, NB_ERR_STATE,
+                       "a grid is chosen after nb_auto_round_pass has returned 0, and before the first "
+                       "nb_auto_round_step");
     const nb_derivation *d = &a->layer->derivations[FIRST_TENSOR + i];
     const nb_train_tensor *tensor = &a->layer->tensors[FIRST_TENSOR + i];
     int32_t code = nb_rounded_matrix_begin(&a->matrices[i], grid, tensor, d->weights, blocks, err);
@@ -161,7 +171,8 @@ int32_t nb_auto_round_choose(nb_auto_round *a, uint32_t i, const nb_auto_round_g
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
-/* The next window, in a random order. When fewer windows are left than a batch needs, they are shuffled again. */
+/* The next window, in a random order. If fewer are left than a batch needs, those are skipped, and all windows are
+ * shuffled anew. So no batch has a window twice. */
 static uint32_t next_window(nb_auto_round *a) {
     uint32_t n = a->settings.windows;
     if (a->batch_done == 0 && (a->step == 0 || n - a->next < a->settings.batch)) {
@@ -191,7 +202,8 @@ static void begin_batch(nb_auto_round *a) {
     }
 }
 
-/* Only the signs of gradients matter, so half the gradient of the sum is passed back instead of that of the mean. */
+/* Passes back output - exact, which is half the gradient of the sum of squared errors. The loss is their mean, but its
+ * gradients have the same signs, and only the signs are used. */
 static void run_window(nb_auto_round *a, uint32_t window) {
     nb_trainer *t = a->layer;
     const float *exact = a->exact + window * floats_of(a);
@@ -207,7 +219,7 @@ static int32_t end_batch(nb_auto_round *a, nb_error *err) {
     nb_trainer *t = a->layer;
     double loss = a->sum / ((double)a->settings.batch * (double)floats_of(a));
     if (!isfinite(loss)) {
-        a->passed = 0; /* so that there are no more steps */
+        a->has_failed = true;
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "the outputs of the rounded layer are not finite in step %u; take a type of more bits, or GPTQ",
                        a->step);
@@ -230,10 +242,11 @@ static int32_t end_batch(nb_auto_round *a, nb_error *err) {
 }
 
 int32_t nb_auto_round_step(nb_auto_round *a, nb_error *err) {
+    NB_TRY(refuse_failed(a, err));
     const nb_auto_round_settings *s = &a->settings;
     if (a->passed < s->windows || a->step == s->steps)
         return NB_FAIL(err, NB_ERR_STATE, "%s",
-                       a->passed < s->windows ? "nb_auto_round_pass comes first" : "all steps are done");
+                       a->passed < s->windows ? "nb_auto_round_pass must return 0 first" : "all steps are done");
     if (a->batch_done == 0)
         begin_batch(a);
     run_window(a, next_window(a));

@@ -48,6 +48,7 @@ struct nb_auto_round {
     nb_rounded_matrix matrices[NB_LAYER_TENSORS];
     uint32_t passed;           /* windows of `exact` that have passed through the current layer */
     uint32_t step, batch_done; /* steps done; windows of the current batch that are done */
+    bool has_failed;           /* a loss was not finite; nothing more can be computed */
     uint64_t shuffles;         /* random numbers used for the order of the current layer */
     uint32_t next;             /* index into order */
     double sum, first, best; /* of squared errors in the current batch; losses of the first step and of the best one */

@@ -317,6 +317,23 @@ static void check_threads(nb_pool *pool, layer l) {
     nb_auto_round_free(b);
 }
 
+static bool says_failed(int32_t code, const nb_error *err) {
+    return code == NB_ERR_STATE && test_contains(err->message, "begin with a new object");
+}
+
+/* The exact streams have passed the layer already, so they must not pass another time. */
+static void check_failed(nb_auto_round *a, const nb_auto_round_grid *grid) {
+    nb_error err = {0};
+    nb_train_tensor tensor;
+    float first = nb_auto_round_exact(a)[0];
+    CHECK(says_failed(nb_auto_round_step(a, &err), &err), "a step after a failure: %s", err.message);
+    CHECK(says_failed(nb_auto_round_pass(a, &err), &err), "a pass after a failure: %s", err.message);
+    CHECK(says_failed(nb_auto_round_choose(a, 2, grid, NULL, &err), &err), "a grid after a failure: %s", err.message);
+    nb_auto_round_tensor(a, 1, &tensor);
+    CHECK(says_failed(nb_auto_round_pass(a, &err), &err), "another layer after a failure: %s", err.message);
+    CHECK(nb_auto_round_exact(a)[0] == first, "the exact streams changed after a failure");
+}
+
 static void check_refusals(layer l) {
     nb_error err = {0};
     nb_auto_round_grid grid = {.type = NB_TYPE_Q4_0}, no_type = {.type = NB_TYPE_IQ2_XXS}, k = {.type = NB_TYPE_Q4_K};
@@ -355,6 +372,7 @@ static void check_refusals(layer l) {
     for (uint32_t i = 0; i < l.settings.batch && code >= 0; i++)
         code = nb_auto_round_step(a, &err);
     CHECK(code == NB_ERR_FORMAT && nb_auto_round_step(a, &err) == NB_ERR_STATE, "a loss that is not finite");
+    check_failed(a, &grid);
     nb_auto_round_free(a);
 }
 
