@@ -1,5 +1,5 @@
-/* The steps come in this order: Unicode's NFC, SentencePiece's rules, BERT's cleaning, and what a tokenizer.json does
- * with spaces. tokenizer_steps.c refuses files with another order. */
+/* The steps come in this order: Unicode's NFC, SentencePiece's rules, BERT's normalization, and what a tokenizer.json
+ * does with spaces. tokenizer_steps.c refuses files with another order. */
 #include "normalize.h"
 
 #include "../base/memory.h"
@@ -7,7 +7,9 @@
 
 /* ---- NFC (The Unicode Standard, section 3.11) ------------------------------------------------------------------ */
 
-enum { BROKEN = 0x110000 }; /* a byte that is not UTF-8 becomes the code point BROKEN + byte, and that byte again */
+/* A byte that starts no whole UTF-8 sequence becomes BROKEN + byte among the code points, and is written as the same
+ * byte in the end. */
+enum { BROKEN = 0x110000 };
 
 /* Whether the text is certainly in NFC, as most are: characters below U+0300 never change, and their first bytes are
  * below 0xcc. */
@@ -61,8 +63,10 @@ static void order_marks(const nb_mappings *m, uint32_t *text, size_t n, uint32_t
 
 /* Composes in place; returns how many code points are left. */
 static size_t compose_all(const nb_mappings *m, uint32_t *text, size_t n) {
-    size_t out = 0, starter = SIZE_MAX; /* starter: the last character that marks may join */
-    uint32_t last = 0;                  /* the class of the last character after the starter */
+    /* starter: where the last character of class 0 is in the output. Marks, or the next character of class 0, may be
+     * composed with it. */
+    size_t out = 0, starter = SIZE_MAX;
+    uint32_t last = 0; /* the class of the last character after the starter */
     for (size_t i = 0; i < n; i++) {
         uint32_t class = nb_combining_class(m, text[i]);
         bool blocked = starter == SIZE_MAX || (starter + 1 < out && last >= class);
@@ -105,7 +109,8 @@ int32_t nb_nfc_text(const nb_mappings *m, const uint8_t *text, size_t size, nb_b
 
 /* ---- BERT (google-research/bert, tokenization.py) -------------------------------------------------------------- */
 
-/* The blocks of Unicode that BERT counts as Chinese. */
+/* The characters that Hugging Face's tokenizers count as Chinese for BERT. They leave out U+2B820 ... U+2B91F, which
+ * BERT's tokenization.py includes. */
 static bool is_chinese(uint32_t c) {
     return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
            (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
@@ -137,7 +142,9 @@ static bool clean(const nb_tokenizer *t, uint32_t *codepoint) {
     return true;
 }
 
-static int32_t normalize_words(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
+/* BERT's normalization: cleans, puts spaces around Chinese characters, strips accents, and writes lower case, each if
+ * the tokenizer does so. */
+static int32_t normalize_bert(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out, nb_error *err) {
     out->used = 0;
     for (size_t at = 0, length; at < size; at += length) {
         uint32_t codepoint = nb_utf8_decode(text + at, size - at, &length), parts[NB_MAX_DECOMPOSED];
@@ -161,13 +168,13 @@ static int32_t normalize_words(const nb_tokenizer *t, const uint8_t *text, size_
 
 /* ---- spaces ---------------------------------------------------------------------------------------------------- */
 
-/* Bytes of the white space that s[n] begins with, or 0. */
+/* Bytes of the white-space character at the beginning of s[n]; 0: none is there. */
 static size_t white_at(const nb_tokenizer *t, const uint8_t *s, size_t n) {
     size_t length;
     return n && nb_unicode_class(t->unicode, nb_utf8_decode(s, n, &length)) == NB_CLASS_SPACE ? length : 0;
 }
 
-/* Bytes of the white space that s[n] ends with, or 0. */
+/* Bytes of the white-space character at the end of s[n]; 0: none is there. */
 static size_t white_before(const nb_tokenizer *t, const uint8_t *s, size_t n) {
     size_t length = n ? 1 : 0;
     while (length < 4 && length < n && (s[n - length] & 0xc0) == 0x80)
@@ -211,8 +218,9 @@ static int32_t normalize_spaces(const nb_tokenizer *t, nb_workspace *w, const ui
     return NB_OK;
 }
 
-/* For a GGUF file of a unigram model, whose spaces are handled as in llama.cpp: each becomes ▁, one is added before the
- * text, and several in a row are joined if the file says so. */
+/* For a GGUF file of a unigram model: applies the charsmap, and handles spaces as llama.cpp does. If the file merges
+ * spaces, each word gets one ▁ before it, and all spaces are dropped. If not, each space becomes ▁, and if the file
+ * adds a space, one more ▁ stands before the first character that is not a space. Broken bytes become U+FFFD. */
 static int32_t normalize_unigram(const nb_tokenizer *t, const uint8_t *text, size_t size, nb_bytes *out,
                                  nb_error *err) {
     bool in_word = false, begun = false;
@@ -242,7 +250,7 @@ static int32_t normalize_unigram(const nb_tokenizer *t, const uint8_t *text, siz
 
 /* ---- all of them ----------------------------------------------------------------------------------------------- */
 
-enum { COMPOSE, REPLACE, CLEAN, SPACE, STEPS };
+enum { COMPOSE, REPLACE, BERT, SPACE, STEPS };
 
 int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **text, size_t *size, nb_error *err) {
     nb_bytes *out = &w->normal[0], *other = &w->normal[1];
@@ -251,7 +259,7 @@ int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **tex
     bool wanted[STEPS] = {
         [COMPOSE] = t->nfc,
         [REPLACE] = s->from_json ? t->charsmap.size : t->kind == NB_KIND_UNIGRAM,
-        [CLEAN] = t->kind == NB_KIND_WORDPIECE,
+        [BERT] = t->kind == NB_KIND_WORDPIECE,
         [SPACE] = spaces,
     };
     w->stripped = false;
@@ -259,7 +267,7 @@ int32_t nb_normalize(const nb_tokenizer *t, nb_workspace *w, const uint8_t **tex
         if (!wanted[step])
             continue;
         NB_TRY(step == COMPOSE ? nb_nfc_text(t->mappings, *text, *size, out, err)
-               : step == CLEAN ? normalize_words(t, *text, *size, out, err)
+               : step == BERT  ? normalize_bert(t, *text, *size, out, err)
                : step == SPACE ? normalize_spaces(t, w, *text, *size, out, err)
                : s->from_json  ? nb_charsmap_apply(t, *text, *size, out, err)
                                : normalize_unigram(t, *text, *size, out, err));

@@ -19,8 +19,8 @@ static size_t longest_at(const nb_encode_call *e, const nb_needles *set, const u
     return longest;
 }
 
-/* The token whose name is text[size], or -1. */
-static int32_t special_at(const nb_needles *set, const uint8_t *text, size_t size) {
+/* The token whose name is these `size` bytes. Callers pass exactly one name that was found, so it is never -1. */
+static int32_t token_named(const nb_needles *set, const uint8_t *text, size_t size) {
     const nb_needle *found = nb_needles_longest(set, text, size);
     return found && found->size == size ? found->token : -1;
 }
@@ -33,7 +33,7 @@ static void set_bit(uint8_t *bits, size_t i) {
     bits[i >> 3] |= (uint8_t)(1 << (i & 7));
 }
 
-static int32_t encode_segment(nb_encode_call *e, const uint8_t *text, size_t size) {
+static int32_t normalize_and_encode(nb_encode_call *e, const uint8_t *text, size_t size) {
     bool first = text == e->start;
     NB_TRY(nb_normalize(e->tokenizer, &e->workspace, &text, &size, e->err));
     return nb_encode_segment(e, text, size, first);
@@ -43,12 +43,12 @@ static bool is_space(uint8_t c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-typedef struct found_specials {
+typedef struct found_names {
     uint8_t *taken;  /* a bit for each byte of the text: it belongs to a name */
     uint8_t *starts; /* a bit for each byte of the text: a name starts there */
-} found_specials;
+} found_names;
 
-static void occupy(found_specials *found, size_t at, size_t length) {
+static void occupy(found_names *found, size_t at, size_t length) {
     set_bit(found->starts, at);
     for (size_t i = at; i < at + length; i++)
         set_bit(found->taken, i);
@@ -61,11 +61,12 @@ static uint64_t key_of(size_t at, size_t length) {
 /* Finds the names that a text holds. If names overlap, the longest is found first, as in llama.cpp, wherever it
  * stands. Names of one length are found from left to right (llama.cpp leaves their order to an unstable sort).
  *
- * A name that was found before is at least as long as the current one, so it cannot lie strictly within it. The two
- * overlap only if the first or the last byte of the current one is taken. If only the last is, a shorter name may fit
- * before the taken bytes. Each place of the text is examined once, and once more for each such overlap. */
-static int32_t find_specials(const nb_encode_call *e, const nb_needles *set, const uint8_t *text, size_t size,
-                             found_specials *found) {
+ * Every name found so far is at least as long as the current one, so none lies strictly inside the current one. So the
+ * current one overlaps another only if its first or its last byte is taken. If only its last byte is, a shorter name
+ * that starts at the same byte may fit before the taken bytes. Each place of the text is examined once, and once more
+ * for each such overlap. */
+static int32_t find_names(const nb_encode_call *e, const nb_needles *set, const uint8_t *text, size_t size,
+                          found_names *found) {
     size_t n = 0, most = 0;
     for (size_t at = 0; at < size; at++)
         most += nb_needle_may_start(set, text, at, size);
@@ -104,23 +105,24 @@ int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size,
     while (first < size && !nb_needle_may_start(set, text, first, size))
         first++;
     if (first == size)
-        return size ? encode_segment(e, text, size) : NB_OK;
+        return size ? normalize_and_encode(e, text, size) : NB_OK;
 
     size_t bytes = size / 8 + 1;
     uint8_t *bits = nb_alloc(2 * bytes);
     if (!bits)
         return NB_FAIL(e->err, NB_ERR_MEMORY, "no memory to tokenize %z bytes; pass less text at once", size);
-    found_specials found = {bits, bits + bytes};
+    found_names found = {bits, bits + bytes};
     memset(bits, 0, 2 * bytes);
-    int32_t code = find_specials(e, set, text, size, &found), before = -1; /* the special token before */
+    int32_t code = find_names(e, set, text, size, &found), before = -1;
+    /* before: the token of the name before; -1: none yet */
     for (size_t at = 0, end; at < size && code == NB_OK; at = end) {
-        bool special = get_bit(found.taken, at);
+        bool is_name = get_bit(found.taken, at);
         end = at + 1; /* of this name, or of the text up to the next name */
-        while (end < size && get_bit(found.taken, end) == special && !(special && get_bit(found.starts, end)))
-            end += !special && !(end % 8) && !found.taken[end / 8] ? 8 : 1;
+        while (end < size && get_bit(found.taken, end) == is_name && !(is_name && get_bit(found.starts, end)))
+            end += !is_name && !(end % 8) && !found.taken[end / 8] ? 8 : 1;
         end = NB_MIN(end, size);
-        if (special) {
-            before = special_at(set, text + at, end - at);
+        if (is_name) {
+            before = token_named(set, text + at, end - at);
             nb_token_append(&e->out, before);
             continue;
         }
@@ -132,12 +134,12 @@ int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size,
             size_t after = end + 1;
             while (after < size && get_bit(found.taken, after) && !get_bit(found.starts, after))
                 after++;
-            if (t->tokens[special_at(set, text + end, after - end)].flags & NB_STRIP_LEFT)
+            if (t->tokens[token_named(set, text + end, after - end)].flags & NB_STRIP_LEFT)
                 while (from < to && is_space(text[to - 1]))
                     to--;
         }
         if (from < to)
-            code = encode_segment(e, text + from, to - from);
+            code = normalize_and_encode(e, text + from, to - from);
     }
     nb_free(bits);
     return code;
