@@ -16,12 +16,13 @@ static void merge_pairs(uint64_t *bins) {
         bins[i] = i < NB_RANGE_BINS / 2 ? bins[2 * i] + bins[2 * i + 1] : 0;
 }
 
-double nb_range_width(const nb_range_observer *o) {
+double nb_range_bin_width(const nb_range_observer *o) {
     return (double)nb_power_of_two(o->exponent - BINS_EXPONENT);
 }
 
-static void cover(nb_range_observer *o, float size) {
-    while (size > nb_power_of_two(o->exponent)) {
+/* Doubles the range of the bins until it covers a number of this magnitude. */
+static void cover(nb_range_observer *o, float largest) {
+    while (largest > nb_power_of_two(o->exponent)) {
         o->exponent++;
         if (!o->count)
             continue;
@@ -37,7 +38,7 @@ void nb_range_add(nb_range_observer *o, const float *x, size_t n) {
         high = NB_MAX(high, x[i]);
     }
     cover(o, NB_MAX(-low, high));
-    double scale = 1 / nb_range_width(o);
+    double scale = 1 / nb_range_bin_width(o);
     for (size_t i = 0; i < n; i++) {
         double at = (double)x[i] * scale; /* exact */
         uint64_t *bins = at < 0 ? o->below : o->above;

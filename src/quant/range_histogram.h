@@ -30,7 +30,7 @@ void nb_range_begin(nb_range_observer *o, float rate);
 /* Adds a piece: n numbers, n > 0, all finite. */
 void nb_range_add(nb_range_observer *o, const float *x, size_t n);
 
-/* The width of a bin: a power of two. */
-double nb_range_width(const nb_range_observer *o);
+/* A power of two. */
+double nb_range_bin_width(const nb_range_observer *o);
 
 #endif

@@ -32,14 +32,16 @@ int32_t nb_range_check(const nb_range_observer *o, nb_error *err) {
     bool is_good = nb_are_finite(ends, 4) && o->low <= o->high && o->exponent >= NB_RANGE_LEAST_EXPONENT &&
                    o->exponent <= 128 && NB_MAX(-o->low, o->high) <= nb_power_of_two(o->exponent) && has_count(o);
     return is_good ? NB_OK
-                   : NB_FAIL(err, NB_ERR_FORMAT, "what was observed of a range is damaged: observe the inputs anew");
+                   : NB_FAIL(err, NB_ERR_FORMAT,
+                             "the statistics of the observed inputs are damaged: observe the inputs anew");
 }
 
-/* ---- clipping --------------------------------------------------------------------------------------------- */
+/* ---- clipping ---------------------------------------------------------------------------------------------------- */
 
-/* How many of these numbers are beyond `end`. A bin that contains `end` counts by the part beyond it. */
+/* About how many of the numbers in `bins` are beyond `end`. Of the bin in which `end` lies, the share of its width that
+ * is beyond `end` is counted. */
 static double beyond(const nb_range_observer *o, const uint64_t *bins, double end) {
-    double at = end > 0 ? end / nb_range_width(o) : 0, count = 0;
+    double at = end > 0 ? end / nb_range_bin_width(o) : 0, count = 0;
     for (int i = NB_RANGE_BINS - 1; i >= 0 && i + 1 > at; i--)
         count += (double)bins[i] * (i >= at ? 1 : i + 1 - at);
     return count;
@@ -68,7 +70,8 @@ static int percentile_edge(const uint64_t *bins, const uint64_t *second, double 
 
 /* ---- squared error ----------------------------------------------------------------------------------------------- */
 
-/* A search for the least error. A small group fills few bins, so only the filled ones are visited. */
+/* A search for the least error. Few numbers, such as a small group of weights, fill few bins, so only the filled ones
+ * are visited. */
 typedef struct error_search {
     const nb_range_observer *o;
     const nb_range_settings *how;
@@ -92,12 +95,13 @@ static void find_filled(error_search *s) {
 static double squared_error(const error_search *s, int low, int high) {
     const nb_range_settings *how = s->how;
     bool is_narrow = how->is_symmetric && !how->is_wide;
-    double levels = (1 << how->bits) - 1 - is_narrow, error = 0, step = (high - low) / levels;
+    double steps = (1 << how->bits) - 1 - is_narrow; /* highest code - lowest code */
+    double error = 0, step = (high - low) / steps;
     double zero = how->is_symmetric ? 1 << (how->bits - 1) : floor(-low / step + 0.5);
     zero -= is_narrow;
     for (int side = 0; side < 2; side++) {
         const uint64_t *bins = bins_of(s->o, side);
-        double last = side ? zero : levels - zero;
+        double last = side ? zero : steps - zero;
         for (int k = 0; k < s->filled[side]; k++) {
             int i = s->bins[side][k];
             double x = i + 0.5, code = floor(x / step + 0.5), off = x - step * (code < last ? code : last);
@@ -127,7 +131,7 @@ static double move_end(error_search *s, bool is_low, int farthest, double least)
     return least;
 }
 
-/* The smallest edge with no numbers beyond it. */
+/* The edge behind the last filled bin; 0: all bins are empty. */
 static int last_edge(const uint64_t *bins) {
     int edge = NB_RANGE_BINS;
     while (edge > 0 && !bins[edge - 1])
@@ -159,8 +163,9 @@ static void choose_by_error(const nb_range_observer *o, const nb_range_settings 
 
 /* ---- divergence -------------------------------------------------------------------------------------------------- */
 
-/* KL divergence between the magnitudes' distribution, with all beyond edge `end` moved into the last bin, and that of
- * the magnitudes below `end`, quantized to so many levels. */
+/* KL(P || Q) over the bins below edge `end`. P is the distribution of all magnitudes, with those beyond `end` moved
+ * into bin end - 1. Q is that of the magnitudes below `end`: each of the `levels` equal intervals spreads its numbers
+ * evenly over its filled bins. sums[i]: the numbers in the bins before i. */
 static double divergence(const double *bins, const double *sums, int end, int levels) {
     double total = sums[NB_RANGE_BINS], inside = sums[end], sum = 0;
     for (int level = 0; level < levels; level++) {
@@ -195,8 +200,7 @@ static int choose_by_divergence(const nb_range_observer *o, uint32_t bits) {
     return best;
 }
 
-/* ---- the choice
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the choice -------------------------------------------------------------------------------------------------- */
 
 static int32_t check(const nb_range_observer *o, const nb_range_settings *how, nb_error *err) {
     if (!o->count)
@@ -234,8 +238,8 @@ int32_t nb_range_choose(const nb_range_observer *o, const nb_range_settings *how
     } else if (how->method != NB_RANGE_MIN_MAX) {
         int low_edge, high_edge;
         choose_edges(o, how, &low_edge, &high_edge);
-        low = NB_MAX(low, low_edge * nb_range_width(o));
-        high = NB_MIN(high, high_edge * nb_range_width(o));
+        low = NB_MAX(low, low_edge * nb_range_bin_width(o));
+        high = NB_MIN(high, high_edge * nb_range_bin_width(o));
     }
     low = NB_MIN(low, 0);
     high = NB_MAX(high, 0);
