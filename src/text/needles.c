@@ -9,8 +9,8 @@ static nb_text needle_text(const nb_needles *s, uint32_t i) {
     return (nb_text){(const char *)s->bytes + s->items[i].at, s->items[i].size};
 }
 
-/* Orders names by their bytes, so a name stands before the names that it begins. Tokens of one name are ordered by
- * number. */
+/* Orders names by their bytes, so a name comes before the longer names that start with it. Tokens with the same name
+ * are ordered by their token numbers. */
 static int compare_needles(const void *table, uint32_t a, uint32_t b) {
     const nb_needles *s = table;
     nb_text x = needle_text(s, a), y = needle_text(s, b);
@@ -20,6 +20,7 @@ static int compare_needles(const void *table, uint32_t a, uint32_t b) {
     return s->items[a].token < s->items[b].token ? -1 : 1;
 }
 
+/* Sets the bit of the name's first two bytes in `starts`; for a name of one byte, its bits with every second byte. */
 static void note_start(nb_needles *s, const nb_needle *needle) {
     const uint8_t *name = s->bytes + needle->at;
     uint32_t a = name[0], b = needle->size > 1 ? name[1] : 0, end = needle->size > 1 ? b + 1 : 256;
@@ -28,14 +29,15 @@ static void note_start(nb_needles *s, const nb_needle *needle) {
 }
 
 int32_t nb_needles_sort(nb_needles *s, nb_error *err) {
-    nb_needle *sorted = nb_alloc_items((uint64_t)s->n + 1, sizeof *sorted + sizeof(uint32_t));
+    /* one block: sorted [n], then order [n] */
+    nb_needle *sorted = nb_alloc_items(s->n, sizeof *sorted + sizeof(uint32_t));
     if (!sorted)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u added tokens", s->n);
     uint32_t *order = (uint32_t *)(sorted + s->n), kept = 0;
     nb_sort(order, s->n, compare_needles, s);
     for (uint32_t i = 0; i < s->n; i++)
         if (i + 1 == s->n || !nb_text_equal(needle_text(s, order[i]), needle_text(s, order[i + 1])))
-            sorted[kept++] = s->items[order[i]]; /* of several with one name the last */
+            sorted[kept++] = s->items[order[i]]; /* of several with the same name, the highest token number */
     memcpy(s->items, sorted, kept * sizeof *sorted);
     s->n = kept;
     for (uint32_t i = 0; i < kept; i++)
@@ -55,7 +57,8 @@ static void narrow(const nb_needles *s, uint32_t *low, uint32_t *high, uint32_t 
     uint32_t from = *low, to = *high, step;
     for (step = 1; from < to && byte_at(s, from, depth) < byte; step *= 2)
         from += NB_MIN(step, to - from);
-    for (uint32_t back = from - NB_MIN(step / 2, from - *low), end = from; back < end; from = end) { /* not below */
+    /* from: the first whose byte is not below `byte` */
+    for (uint32_t back = from - NB_MIN(step / 2, from - *low), end = from; back < end; from = end) {
         uint32_t middle = back + (end - back) / 2;
         if (byte_at(s, middle, depth) < byte)
             back = middle + 1;
@@ -64,7 +67,8 @@ static void narrow(const nb_needles *s, uint32_t *low, uint32_t *high, uint32_t 
     }
     for (step = 1; from < to && byte_at(s, to - 1, depth) > byte; step *= 2)
         to -= NB_MIN(step, to - from);
-    for (uint32_t back = to, end = to + NB_MIN(step / 2, *high - to); back < end; to = back) { /* above */
+    /* to: the first whose byte is above `byte`, or *high */
+    for (uint32_t back = to, end = to + NB_MIN(step / 2, *high - to); back < end; to = back) {
         uint32_t middle = back + (end - back) / 2;
         if (byte_at(s, middle, depth) <= byte)
             back = middle + 1;

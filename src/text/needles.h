@@ -18,11 +18,12 @@ typedef struct nb_needles {
     uint8_t starts[8192]; /* bit a | b << 8: some name starts with the bytes a, b */
 } nb_needles;
 
-/* Sorts items[n], which may be in any order, and fills `starts`. Of several tokens with one name the last one stays. */
+/* Sorts items[n], which may be in any order, and fills `starts`. Of several tokens with the same name, the one with the
+ * highest token number stays. */
 int32_t nb_needles_sort(nb_needles *s, nb_error *err);
 
-/* Whether a name may start at text[at]. Only names of one byte start at the text's last byte: any byte may follow
- * these. */
+/* Whether a name may start at text[at]. At the text's last byte, where only a name of one byte can match, the next byte
+ * is taken to be 0: a name of one byte has its bit set for every next byte. */
 static inline __attribute__((always_inline)) bool nb_needle_may_start(const nb_needles *s, const uint8_t *text,
                                                                       size_t at, size_t size) {
     uint32_t a = text[at], b = at + 1 < size ? text[at + 1] : 0;
