@@ -5,15 +5,18 @@
 #           build/wasm/nibble-{quantize,quantize-threads}.wasm, the quantizer, and
 #           build/wasm/nibble-{train,train-threads}.wasm, the trainer, and
 #           build/wasm/nibble-{integer,integer-threads}.wasm, the integer engine, without floating-point instructions
-#   native  build/native/core-tests: the core and tests/core under ASan and UBSan; SIMDe compiles the same SIMD kernels
+#   native  build/native/core-tests: the core and tests/core under ASan and UBSan, with SIMDe, through which the same
+#           SIMD kernels compile natively
 #   native-32   build/native/core-tests-32: the same with 32-bit addresses, as in WebAssembly
 #   tests   build/tests/core-<build>.wasm: the core and tests/core as WebAssembly, for tests/core/run.js
 #   fuzz    build/fuzz-checked/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
-#   fuzz-memory, fuzz-32, fuzz-lines   the same under MSan; with 32-bit addresses; and with line coverage
-#   bench   build/bench/kernels-<build>.wasm, for tests/bench/kernels.js
+#   fuzz-memory, fuzz-32, fuzz-lines   build/fuzz-{memory,32,lines}/fuzz_*: the same targets under MSan alone; as fuzz,
+#           but with 32-bit addresses; with line coverage and no sanitizer
+#   bench   build/bench/kernels-{simd128,relaxed}.wasm, for tests/bench/kernels.js
 #   analyze   clang-tidy and the static analyzer over the core, tests/core and tests/fuzz (.clang-tidy)
 # Emscripten's clang compiles, and wasm-ld of the same LLVM links; neither Emscripten's JavaScript nor Binaryen is used.
-# CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once.
+# CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once; CC=... is the compiler of
+# native builds (default: clang-22, clang or gcc, the first that is there).
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p build/o
@@ -40,8 +43,9 @@ fail() { echo "build.sh: $*" >&2; exit 1; }
 
 # ---- which Emscripten -----------------------------------------------------------------------------------------
 
-# Sets EMCC, EM_ROOT, LD and TOOLCHAIN. It takes a current SDK on the PATH (tools/sdk.sh), or else Debian's emscripten
-# (installed, or unpacked by tools/setup.sh) with Debian's LLVM 22, because the LLVM that it depends on is too old.
+# Sets EMCC, EM_ROOT, LD and TOOLCHAIN: those of a current SDK on the PATH (tools/sdk.sh), or else of Debian's
+# emscripten (installed, or unpacked by tools/setup.sh). The latter is run with Debian's LLVM 22, because the LLVM that
+# Debian's package depends on is too old. Leaves build/toolchain/probe.c for clang_of.
 find_emscripten() {
     local probe=build/toolchain/probe
     mkdir -p build/toolchain
@@ -59,7 +63,8 @@ find_emscripten() {
         [ -e $EM_ROOT/emcc.py ] || EM_ROOT=$PWD/build/toolchain/emscripten
         [ -e $EM_ROOT/emcc.py ] && [ -x $llvm/clang ] && [ -x $llvm/wasm-ld ] ||
             fail "no usable Emscripten: put a current SDK on the PATH, or run 'make setup' (it installs Debian's)"
-        # Emscripten 3.1.6 looks for its tools in one folder, and with Debian's patch for names that end in -14.
+        # Emscripten 3.1.6 looks for its tools in one folder, and Debian's patch makes it look for names that end in
+        # -14. So each tool is linked under both names.
         mkdir -p build/toolchain/llvm
         local tool
         for tool in clang clang++ wasm-ld lld; do
@@ -99,9 +104,10 @@ stale() { # object source
     return 1
 }
 
-# Flags of one source of the core as WebAssembly. With -O3 matrix products take 6 % less time for prompts. Code that
-# reads files or only calls kernels is compiled for size (-Oz), code that goes through text byte by byte with -Os.
-# Quantizers and the trainer use no relaxed SIMD, because they must write the same bytes on every device.
+# Flags that one source of the core needs beside COMMON (-O2) when it is compiled to WebAssembly. With -O3 matrix
+# products take 6 % less time for prompts. Code that reads files or only calls kernels is compiled for size (-Oz), code
+# that goes through text byte by byte with -Os. Quantizers and the trainer use no relaxed SIMD, because they must write
+# the same bytes on every device.
 flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c | src/integer/integer_matrix.c) echo -O3 ;;
@@ -135,7 +141,8 @@ clang_of() { # COMMAND
     echo "${words:-$1}"
 }
 
-# compile FOLDER COMMAND SOURCE...: compiles every source into build/o/FOLDER, and sets OBJECTS.
+# compile FOLDER COMMAND SOURCE...: compiles the sources whose objects in build/o/FOLDER are stale, or all if the
+# command, the toolchain or flags_of changed. Sets OBJECTS to the objects of all of them.
 compile() {
     local folder=build/o/$1 command=$2 source object flags queue=""
     shift 2
@@ -164,7 +171,8 @@ compile() {
 
 # The folders and files of src/ that make each module.
 ENGINE="base types formats kernels text sampling models calibrate quant/range_histogram.c"
-# The converter has no base/threads.c, which exports the engine's thread pool, and so needs shared memory.
+# The converter leaves out base/threads.c: it computes in one thread, and shall not export the functions of the thread
+# pool.
 ENCODERS=$(cd src && echo quant/quantize*.c)
 CONVERTER="base/error.c base/memory.c base/sort.c base/writer.c types formats text/unicode.c $ENCODERS quant/imatrix.c
     quant/presets.c convert"
@@ -204,7 +212,8 @@ compile_math() {
     MATH_OBJECTS=$OBJECTS
 }
 
-# Removes OUT if it was linked from another list of objects. Times would not tell, if a source was deleted.
+# Removes OUT if it was linked from another list of objects. Times of files alone would not show that a source was
+# deleted.
 relink_if_other() { # OUT OBJECT...
     local list
     list=build/o/${1//\//-}.objects
@@ -212,8 +221,9 @@ relink_if_other() { # OUT OBJECT...
     echo "$*" > "$list"
 }
 
-# link BUILD OUT OBJECT...  The stack comes first in memory, so that an overflow traps. The initial memory has 16 pages,
-# or 48 for the C suite, which has all modules in one. Functions that profiles show keep their names.
+# link BUILD OUT OBJECT...: links OUT if an object or this script is newer, or if the list of objects changed. The
+# stack comes first in memory, so that an overflow traps. The initial memory has 16 pages, or 48 for the C suite, which
+# has all modules in one. tools/trim-names.js leaves names only to functions that profiles show.
 link() {
     local build=$1 out=$2 memory="--max-memory=4294967296 --initial-memory=1048576" object
     shift 2
@@ -225,7 +235,7 @@ link() {
         mkdir -p "$(dirname "$out")"
         $LD --no-entry --stack-first -z stack-size=262144 --gc-sections -O2 --strip-debug --compress-relocations \
             $memory --export-dynamic --export=__stack_pointer "$@" --start-lib $MATH_OBJECTS --end-lib -o "$out.part" ||
-            fail "linking $out failed (a maths function that it lacks goes into MATH)"
+            fail "linking $out failed (if a maths function is undefined, add its musl source to MATH in build.sh)"
         node tools/trim-names.js "$out.part" || fail "trimming the names of $out failed"
         mv "$out.part" "$out"
         return
@@ -306,14 +316,14 @@ instrumentation() { # checked | 32 | memory | lines
     esac
 }
 
-# Sets CC, its version, and BARE, the flags of every native build.
+# Sets CC, CC_VERSION and NATIVE_FLAGS, the flags of every native build.
 find_native() {
     CC=${CC:-$(command -v clang-22 || command -v clang || command -v gcc)} ||
         fail "no native C compiler: run 'make setup', or set CC"
     [ -e /usr/include/simde ] || fail "SIMDe is missing (Debian: libsimde-dev): run 'make setup'"
     CC_VERSION=$($CC --version | head -n 1)
-    BARE="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fno-omit-frame-pointer -pthread -DNB_NATIVE -DNB_THREADS \
-${CORE_DEFINES:-}"
+    NATIVE_FLAGS="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fno-omit-frame-pointer -pthread \
+-DNB_NATIVE -DNB_THREADS ${CORE_DEFINES:-}"
     mkdir -p build/native
     echo "build.sh: $CC, $CC_VERSION"
 }
@@ -336,7 +346,7 @@ build_native() { # INSTRUMENTATION
     find_native
     local TOOLCHAIN=$CC_VERSION out=build/native/core-tests flags
     [ "$1" = checked ] || out+=-$1
-    flags="$BARE $(instrumentation "$1")"
+    flags="$NATIVE_FLAGS $(instrumentation "$1")"
     compile "native-$1" "$CC $flags $WARN -Isrc" $CORE $TESTS tests/core/host_native.c
     link_native "$out" "$flags" $OBJECTS
 }
@@ -345,7 +355,7 @@ build_fuzz() { # INSTRUMENTATION
     local core target flags
     find_native
     local TOOLCHAIN=$CC_VERSION
-    flags="$BARE $(instrumentation "$1")"
+    flags="$NATIVE_FLAGS $(instrumentation "$1")"
     compile "fuzz-$1" "$CC $flags -fsanitize=fuzzer-no-link $WARN -Isrc" $CORE tests/fuzz/*.c
     core=$(objects_of "fuzz-$1" $CORE)
     for target in tests/fuzz/fuzz_*.c; do
@@ -354,13 +364,14 @@ build_fuzz() { # INSTRUMENTATION
     done
 }
 
-# Analyzes each source by itself, and again only if it, one of its headers or .clang-tidy has changed: an empty "object"
-# says that nothing was found in a source.
+# Analyzes each source by itself, and again only if it, one of its headers, .clang-tidy, tools/analyze.sh, the flags or
+# the compiler has changed. tools/analyze.sh makes an empty object for a source in which it finds nothing.
 build_analyze() {
     find_native
     local TOOLCHAIN
     TOOLCHAIN="$CC_VERSION $(cat .clang-tidy tools/analyze.sh | cksum)"
-    compile analyze "tools/analyze.sh $CC $BARE $WARN -Isrc" $CORE $TESTS tests/core/host_native.c tests/fuzz/*.c
+    compile analyze "tools/analyze.sh $CC $NATIVE_FLAGS $WARN -Isrc" \
+        $CORE $TESTS tests/core/host_native.c tests/fuzz/*.c
     echo "build.sh: clang-tidy and the static analyzer find nothing in $(wc -w <<< "$OBJECTS") files"
 }
 
