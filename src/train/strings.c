@@ -13,34 +13,35 @@ static uint32_t hash_of(const nb_strings *s, nb_text string) {
 /* The string's slot in the table, or a free slot for it. */
 static uint64_t find_slot(nb_strings *s, nb_text string, uint32_t hash) {
     uint64_t mask = s->n_slots - 1, at = hash & mask;
-    s->calls++;
-    for (uint32_t number; (number = s->slots[at]); at = (at + 1) & mask, s->probes++)
-        if (s->items[number - 1].hash == hash && nb_text_equal(nb_string_at(s, number - 1), string))
+    s->lookups++;
+    for (uint32_t entry; (entry = s->slots[at]); at = (at + 1) & mask, s->probes++)
+        if (s->items[entry - 1].hash == hash && nb_text_equal(nb_string_at(s, entry - 1), string))
             break;
     return at;
 }
 
-/* Fills the table again. False: it took too long, as too many strings have equal hashes. */
+/* Enters all strings into the table anew, hashed with the current seed. False: too many collide. */
 static bool fill(nb_strings *s) {
     memset(s->slots, 0, (size_t)s->n_slots * sizeof *s->slots);
-    s->calls = s->probes = 0;
+    s->lookups = s->probes = 0;
     for (uint32_t i = 0; i < s->n; i++) {
         nb_text string = nb_string_at(s, i);
         s->items[i].hash = hash_of(s, string);
         s->slots[find_slot(s, string, s->items[i].hash)] = i + 1;
-        if (s->probes > nb_most_probes(s->calls))
+        if (s->probes > nb_most_probes(s->lookups))
             return false;
     }
     return true;
 }
 
-static int32_t refill(nb_strings *s, nb_error *err) {
+/* Enters all strings with the current seed, or else with the next one that gives few collisions. */
+static int32_t fill_with_some_seed(nb_strings *s, nb_error *err) {
     for (; s->seed < NB_HASH_SEEDS; s->seed++)
         if (fill(s))
             return NB_OK;
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "too many of the text's %u different words have equal hashes, so that counting them would take very "
-                   "long; leave out the part of the text that was made for this",
+                   "too many of %u different strings (words or tokens) collide in the hash table, so that training "
+                   "would take very long. Ordinary text does not do this: leave out the part that was made to cause it",
                    s->n);
 }
 
@@ -48,15 +49,15 @@ static int32_t grow_table(nb_strings *s, nb_error *err) {
     uint64_t wanted = NB_MAX((uint64_t)FIRST_SLOTS, 2 * s->n_slots);
     uint32_t *slots = s->n < MOST_STRINGS ? nb_alloc_items(wanted, sizeof *slots) : NULL;
     if (!slots)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for more than the %u different words so far; take less text",
-                       s->n);
+        return NB_FAIL(err, NB_ERR_MEMORY,
+                       "no memory for more than %u different strings (words or tokens); take less text", s->n);
     nb_free(s->slots);
     s->slots = slots;
     s->n_slots = wanted;
-    return refill(s, err);
+    return fill_with_some_seed(s, err);
 }
 
-/* Makes room for so many more bytes. */
+/* Makes room for `more` bytes behind those in use. */
 static int32_t reserve(nb_strings *s, size_t more, nb_error *err) {
     uint64_t wanted = nb_plus(s->used, more);
     if (wanted <= s->byte_capacity)
@@ -64,8 +65,8 @@ static int32_t reserve(nb_strings *s, size_t more, nb_error *err) {
     uint64_t capacity = NB_MAX((uint64_t)4096, 2 * wanted);
     uint8_t *bytes = wanted <= UINT32_MAX ? nb_alloc_items(capacity, 1) : NULL;
     if (!bytes)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the %l bytes of the text's different words; take less text",
-                       wanted);
+        return NB_FAIL(err, NB_ERR_MEMORY,
+                       "no memory for %l bytes of different strings (words or tokens); take less text", wanted);
     if (s->used)
         memcpy(bytes, s->bytes, (size_t)s->used);
     nb_free(s->bytes);
@@ -77,15 +78,15 @@ static int32_t reserve(nb_strings *s, size_t more, nb_error *err) {
 int32_t nb_strings_add(nb_strings *s, nb_text string, uint32_t *index, nb_error *err) {
     if (2 * (uint64_t)s->n >= s->n_slots)
         NB_TRY(grow_table(s, err));
-    if (s->probes > nb_most_probes(s->calls)) {
+    if (s->probes > nb_most_probes(s->lookups)) {
         s->seed++;
-        NB_TRY(refill(s, err));
+        NB_TRY(fill_with_some_seed(s, err));
     }
     uint32_t hash = hash_of(s, string);
     uint64_t slot = find_slot(s, string, hash);
     if (!s->slots[slot]) {
         NB_TRY(reserve(s, string.size, err));
-        NB_TRY(nb_grow((void **)&s->items, &s->item_capacity, s->n, sizeof *s->items, "different words", err));
+        NB_TRY(nb_grow((void **)&s->items, &s->item_capacity, s->n, sizeof *s->items, "different strings", err));
         memcpy(s->bytes + s->used, string.data, string.size);
         s->items[s->n] = (nb_string){.at = (uint32_t)s->used, .size = (uint32_t)string.size, .hash = hash};
         s->used += string.size;

@@ -17,8 +17,8 @@ typedef struct nb_strings {
     uint64_t used;
     uint32_t *slots; /* [n_slots]: a hash table, open addressing, at most half full. A string's index + 1; 0: free */
     uint64_t n_slots;
-    uint64_t calls, probes; /* since the table was filled: lookups, and slots that held other strings */
-    uint32_t seed;          /* of the hash; it changes when too many strings collide */
+    uint64_t lookups, probes; /* since the table was filled: lookups, and slots that held other strings */
+    uint32_t seed;            /* of the hash; it changes when too many strings collide */
     uint64_t item_capacity, byte_capacity;
 } nb_strings;
 
