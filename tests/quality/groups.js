@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
 import { nibble, root, twoTexts } from './command.js';
+import { ratio } from './ratio.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /** @typedef {{ bits: number, group: number, method: string, seconds: number, perplexity: number, logRatio: Mean,
@@ -61,10 +62,6 @@ function measure(base, bits, group, { calibration, evaluation }, folder) {
     return { rows, tokens: found.tokens, base: found.base };
 }
 
-/** A ratio of perplexities in percent. @param {Mean} of its logarithm */
-const percent = ({ mean, standardError }) =>
-    `${(100 * Math.expm1(mean)).toFixed(2)} ± ${(100 * standardError * Math.exp(mean)).toFixed(2)}`;
-
 /** @param {Row} row */
 const line = ({ bits, group, method, perplexity, logRatio, againstNearest, divergence, sameTop }) =>
     `| ${[
@@ -72,8 +69,8 @@ const line = ({ bits, group, method, perplexity, logRatio, againstNearest, diver
         group,
         method === 'rtn' ? 'round to nearest' : method,
         perplexity.toFixed(3),
-        percent(logRatio),
-        againstNearest ? percent(againstNearest) : '',
+        ratio(logRatio),
+        againstNearest ? ratio(againstNearest) : '',
         withError(divergence.mean, divergence.standardError),
         (100 * sameTop).toFixed(2),
     ].join(' | ')} |`;

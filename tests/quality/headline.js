@@ -5,15 +5,16 @@
 //         node tests/quality/headline.js [METHOD ...]
 // The calibration text may be a part of the training text; the evaluation text must be another. METHOD: some of the
 // words in METHODS below, such as gptq; all of them, if none is named. NIBBLE_NAME=NAME names the model on the page.
-// NIBBLE_STEPS=N trains so many steps (and lets scales learn for so many), NIBBLE_BATCH=N and NIBBLE_LENGTH=N in batches
-// of so many sequences of so many tokens, NIBBLE_RATE=R with this learning rate. NIBBLE_SAMPLES=N calibrates with so
-// many windows. NIBBLE_THREADS=N computes with so many threads.
-// What was made stays in build/headline until all is done: a run that was broken off goes on with the same command.
+// NIBBLE_STEPS=N sets the number of steps, of training and of tuning scales, NIBBLE_BATCH=N the sequences of a batch,
+// NIBBLE_LENGTH=N the tokens of a sequence, NIBBLE_RATE=R the learning rate of training, NIBBLE_SAMPLES=N the number of
+// calibration windows, and NIBBLE_THREADS=N the number of threads.
+// The models stay in build/headline until all are done, so the same command continues an interrupted run.
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
 import { nibble, once, root, textOf } from './command.js';
 import { ratesOf } from './rates-in-page.js';
+import { ratio } from './ratio.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /** A model that was made. @typedef {{ bits: string, type: string, method: string, out: string, bytes: number }} Made */
@@ -36,7 +37,7 @@ const TYPES = [
     { bits: 'ternary', type: 'tq2_0' },
 ];
 
-/** Names of the methods in the order of the table; the keys are how a command names them. @type {Record<string, string>} */
+/** Names of the methods on the page, in its order, by their names in a command. @type {Record<string, string>} */
 const METHODS = {
     rtn: 'round to nearest',
     search: 'best search',
@@ -48,8 +49,8 @@ const METHODS = {
     qat: 'trained for it',
     'qat-teacher': 'trained for it, by the base as a teacher',
 };
-/** Refusals of a type by a method: such a line is left out, and the page says so. */
-const REFUSED = /cannot be|not whole blocks|no such|is not a type|are not|does not|needs/;
+/** A method refuses a type. Such a line is left out, and the page says so; any other error ends the run. */
+const REFUSED = /does not round to|not whole blocks/;
 
 /**
  * @param {string} base
@@ -59,23 +60,20 @@ const REFUSED = /cannot be|not whole blocks|no such|is not a type|are not|does n
 function maker(base, { training, calibration }, folder) {
     const text = ['--calibration', calibration, '--samples', SAMPLES],
         learn = [
-            '--data',
-            training,
-            '--special',
-            '--steps',
-            STEPS,
-            '--batch',
-            BATCH,
-            '--length',
-            LENGTH,
-            '--seed',
-            '1',
+            ...['--data', training, '--special', '--steps', STEPS, '--batch', BATCH],
+            ...['--length', LENGTH, '--seed', '1'],
         ],
         file = (/** @type {string} */ type, /** @type {string} */ method) => join(folder, `${type}-${method}.gguf`);
     const quantize = (/** @type {string} */ type, /** @type {string} */ out, /** @type {string[]} */ ...more) =>
         once(out, ['quantize', base, out, '--type', 'q8_0', '--tensor', `blk\\.=${type}`, ...more]);
     const train = (/** @type {string} */ out, /** @type {string[]} */ ...more) =>
         once(out, ['train', '--init', base, '-o', out, ...learn, '--rate', RATE, ...more]);
+    /** Tunes the file of another method, which is made first if it is not there. */
+    const tune = (/** @type {string} */ type, /** @type {string} */ out, /** @type {string} */ method) => {
+        const coded = file(type, method);
+        ways[method](type, coded);
+        return once(out, ['tune', coded, '--teacher', base, '-o', out, ...learn]);
+    };
     /** @type {Record<string, (type: string, out: string) => any>} */
     const ways = {
         rtn: (type, out) => quantize(type, out),
@@ -83,8 +81,8 @@ function maker(base, { training, calibration }, folder) {
         awq: (type, out) => quantize(type, out, '--method', 'awq', ...text),
         gptq: (type, out) => quantize(type, out, '--method', 'gptq', ...text),
         autoround: (type, out) => quantize(type, out, '--method', 'autoround', ...text),
-        'tuned-rtn': (type, out) => once(out, ['tune', file(type, 'rtn'), '--teacher', base, '-o', out, ...learn]),
-        'tuned-gptq': (type, out) => once(out, ['tune', file(type, 'gptq'), '--teacher', base, '-o', out, ...learn]),
+        'tuned-rtn': (type, out) => tune(type, out, 'rtn'),
+        'tuned-gptq': (type, out) => tune(type, out, 'gptq'),
         qat: (type, out) => train(out, '--qat', type),
         'qat-teacher': (type, out) => train(out, '--qat', type, '--teacher', base),
     };
@@ -136,9 +134,7 @@ async function measure(made, base, evaluation) {
     return { rows, tokens: found.tokens, base: found.base };
 }
 
-/** A ratio of perplexities in percent. @param {Mean} of a logarithm */
-const percent = ({ mean, standardError }) =>
-    `${(100 * Math.expm1(mean)).toFixed(2)} ± ${(100 * standardError * Math.exp(mean)).toFixed(2)}`;
+const count = (/** @type {number} */ n) => n.toLocaleString('en');
 
 /** @param {Row} row @param {Row} half @param {number} parameters */
 const line = (row, half, parameters) =>
@@ -146,10 +142,10 @@ const line = (row, half, parameters) =>
         row.bits,
         row.type,
         METHODS[row.method] ?? row.method,
-        row.bytes.toLocaleString('en'),
+        count(row.bytes),
         ((8 * row.bytes) / parameters).toFixed(2),
         row.perplexity.toFixed(3),
-        percent(row.logRatio),
+        ratio(row.logRatio),
         withError(row.divergence.mean, row.divergence.standardError),
         (100 * row.sameTop).toFixed(1),
         (row.prompt / half.prompt).toFixed(2),
@@ -179,10 +175,12 @@ const section = ({ name, command, parameters, lengths, refused }, { rows, tokens
 
     ${command}
 
-${parameters.toLocaleString('en')} parameters; perplexity ${base.perplexity.toFixed(3)} ± ${base.standardError.toFixed(3)}
-over ${tokens.toLocaleString('en')} tokens (${lengths.evaluation.toLocaleString('en')} characters). Trained and tuned for ${STEPS} steps of
-${BATCH} sequences of ${LENGTH} tokens, of a text of ${lengths.training.toLocaleString('en')} characters; calibrated with ${SAMPLES} windows of one of
-${lengths.calibration.toLocaleString('en')}.
+- parameters: ${count(parameters)}
+- perplexity of the base: ${base.perplexity.toFixed(3)} ± ${base.standardError.toFixed(3)}
+- evaluation: ${count(tokens)} tokens (${count(lengths.evaluation)} characters)
+- training and tuning: ${STEPS} steps of ${BATCH} sequences of ${LENGTH} tokens, of a text of
+  ${count(lengths.training)} characters
+- calibration: ${SAMPLES} windows of a text of ${count(lengths.calibration)} characters
 
 | bits | type | method | bytes | bits per weight | perplexity | above the base, % | mean KL | same top, % | prompt | generation |
 |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|

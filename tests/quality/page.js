@@ -1,5 +1,6 @@
 // Makes docs/quality.md from the results of tests/quality/run.js.
 import { withError } from '../../web/report/with-error.js';
+import { ratio } from './ratio.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /**
@@ -18,9 +19,6 @@ import { withError } from '../../web/report/with-error.js';
 const percent = (/** @type {number} */ share) => (share * 100).toFixed(2);
 /** @param {Mean} mean of shares, in percent */
 const percents = ({ mean, standardError }) => `${percent(mean)} ± ${percent(standardError)}`;
-/** @param {Mean} mean of differences of logarithms, as percent of the perplexity */
-const ratio = ({ mean, standardError }) =>
-    percents({ mean: Math.expm1(mean), standardError: Math.exp(mean) * standardError });
 /** @param {Mean} mean */
 const divergence = ({ mean, standardError }) => withError(mean, standardError);
 

@@ -10,6 +10,7 @@ import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
 import { nibble, once, root, textOf } from './command.js';
+import { ratio } from './ratio.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /** A trained or rounded model. out: its file. held: the loss of the held-out part of the training text.
@@ -140,10 +141,6 @@ function measure(made, base, evaluation) {
     return { rows, tokens: found.tokens, base: found.base };
 }
 
-/** A ratio of perplexities in percent. @param {Mean} of its logarithm */
-const percent = ({ mean, standardError }) =>
-    `${(100 * Math.expm1(mean)).toFixed(2)} ± ${(100 * standardError * Math.exp(mean)).toFixed(2)}`;
-
 const count = (/** @type {number} */ n) => n.toLocaleString('en');
 
 /** @param {Row} row */
@@ -154,7 +151,7 @@ const line = ({ type, way, bitsPerWeight, held, perplexity, standardError, logRa
         bitsPerWeight.toFixed(2),
         held === undefined || way.includes('teacher') ? '' : held.toFixed(4),
         `${perplexity.toFixed(3)} ± ${standardError.toFixed(3)}`,
-        logRatio ? percent(logRatio) : '',
+        logRatio ? ratio(logRatio) : '',
         withError(divergence.mean, divergence.standardError),
         (100 * sameTop).toFixed(2),
     ].join(' | ')} |`;

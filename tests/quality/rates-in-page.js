@@ -6,6 +6,10 @@ import { call, openPage } from '../bench/engines.js';
 import { launch } from '../support/chromium.js';
 import { root } from './command.js';
 
+/** A model in a page of its own, and its tokens per second so far.
+ * @typedef {{ page: import('playwright-core').Page, vocabulary: number, prompt: number[],
+ *     generate: number[] }} Running */
+
 const PROMPT = 128,
     GENERATE = 64,
     ROUNDS = 5;
@@ -19,13 +23,14 @@ export async function ratesOf(files) {
     const { url, close } = await serve({ root, caching: 'no-store' }),
         browser = await launch();
     try {
-        const site = { browser, url },
-            running = [];
+        /** @type {Running[]} */
+        const running = [];
+        const site = { browser, url };
         for (const file of files) {
             const page = await openPage(site),
                 settings = { threads: 1, contextLength: PROMPT + GENERATE },
                 { info } = await call(page, 'open', 'nibble', `/${relative(root, file)}`, settings);
-            running.push({ page, vocabulary: info.vocabulary, prompt: /** @type {number[]} */ ([]), generate: [0] });
+            running.push({ page, vocabulary: info.vocabulary, prompt: [], generate: [] });
         }
         for (let round = 0; round <= ROUNDS; round++)
             for (const { page, vocabulary, prompt, generate } of running) {
@@ -35,7 +40,7 @@ export async function ratesOf(files) {
                 prompt.push(rates.promptTokensPerSecond);
                 generate.push(rates.generateTokensPerSecond);
             }
-        return running.map(({ prompt, generate }) => ({ prompt: median(prompt), generate: median(generate.slice(1)) }));
+        return running.map(({ prompt, generate }) => ({ prompt: median(prompt), generate: median(generate) }));
     } finally {
         await browser.close();
         await close();
