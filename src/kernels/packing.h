@@ -56,7 +56,7 @@ enum { NB_GROUP = 4 }; /* rows of a group */
 typedef struct nb_layout {
     uint32_t bits;    /* of a code; 0: the type keeps the file's rows */
     uint32_t columns; /* that one scale serves: 16 or 32 */
-    uint32_t tiles;   /* that one d serves: 1, or 8 of a K type, or 2 of NF4 and FP4 */
+    uint32_t tiles;   /* that one d serves: 1, 2 or 8 */
     uint32_t scales;  /* bytes of a tile's scales; 0: it has none, and d is the scale */
     bool minimum;     /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
     int32_t zero;
