@@ -9,6 +9,7 @@
  *
  * @packageDocumentation
  */
+import type { ChatCompletions, Completions, Embeddings } from './openai/types.js';
 
 /**
  * Where a model comes from: a URL (relative to the page), a File or Blob, a stream of bytes, the bytes themselves,
@@ -1072,8 +1073,15 @@ export interface Model {
     /**
      * Answers a conversation, by the model's own chat template. A text stands for one message of the user.
      * Whatever the messages contain, they cannot write special tokens, so nobody can forge a turn.
+     * `chat.completions.create()` does the same in OpenAI's shapes.
      */
-    chat(messages: string | readonly Message[], options?: ChatOptions): Generation;
+    readonly chat: Chat;
+
+    /** `completions.create()` is complete() in OpenAI's shapes. */
+    readonly completions: Completions;
+
+    /** `embeddings.create()` is embed() in OpenAI's shapes. */
+    readonly embeddings: Embeddings;
 
     /**
      * The prompt that chat() would make of these messages by the model's own chat template, and the tokens that it
@@ -1136,6 +1144,14 @@ export interface Model {
     /** Ends the worker and frees the memory. What is still pending rejects with code NB_ERR_STATE. */
     dispose(): Promise<void>;
 }
+
+/** `model.chat`: a function that answers, with chat completions in OpenAI's shapes. */
+export interface Chat {
+    (messages: string | readonly Message[], options?: ChatOptions): Generation;
+    readonly completions: ChatCompletions;
+}
+
+export * from './openai/types.js';
 
 export interface Abortable {
     /** Aborting it ends the request: it rejects at once with the signal's reason, and work that has not begun is not

@@ -1,6 +1,7 @@
 /** A loaded model: its methods check what they are given, and ask the worker. */
 import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { chatCompletions, completions, embeddings } from '../openai/create.js';
 import {
     CHAT_OPTIONS,
     DETOKENIZE_OPTIONS,
@@ -55,6 +56,10 @@ export class Model {
     constructor(link, info) {
         this.#link = link;
         this.info = info;
+        /** @type {import('../index.d.ts').Model['chat']} */
+        this.chat = Object.assign(this.#chat.bind(this), { completions: chatCompletions(this) });
+        this.completions = completions(this);
+        this.embeddings = embeddings(this);
     }
 
     /** @type {import('../index.d.ts').Model['complete']} */
@@ -66,8 +71,12 @@ export class Model {
         return new Generation(this.#link, { what: 'complete', input, options: checked }, signal);
     }
 
-    /** @type {import('../index.d.ts').Model['chat']} */
-    chat(messages, options) {
+    /**
+     * @param {string | readonly import('../index.d.ts').Message[]} messages
+     * @param {import('../index.d.ts').ChatOptions} [options]
+     * @returns {import('../index.d.ts').Generation}
+     */
+    #chat(messages, options) {
         const input = checkMessages(messages);
         const { checked, signal } = checkRequest('chat()', CHAT_OPTIONS, options);
         if (checked.special)

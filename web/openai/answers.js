@@ -1,0 +1,104 @@
+/** Answers of a model, one after the other, in pieces or whole. */
+
+/** @typedef {import('../index.d.ts').Generation} Generation */
+/** @typedef {import('../index.d.ts').Result} Result */
+/** @typedef {import('./types.js').FinishReason} FinishReason */
+/** @typedef {import('./types.js').Usage} Usage */
+
+/**
+ * An answer that is to be made. before: text that is put before it. again: its prompt is that of the answer before,
+ * and is counted only once.
+ * @typedef {{ start: () => Generation, before: string, again: boolean }} Planned
+ */
+
+/**
+ * A piece of an answer. end: the answer is whole.
+ * @typedef {{ index: number, first: boolean, text: string, end?: FinishReason }} Piece
+ */
+
+/** The `id` and `created` of an answer, and the model's name. @param {string} prefix @param {string} model */
+export function headOf(prefix, model) {
+    // randomUUID() is missing on pages that are not secure
+    const bytes = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0'));
+    return { id: `${prefix}-${bytes.join('')}`, created: Math.floor(Date.now() / 1000), model };
+}
+
+/** Nothing stops these generations but a signal, and then no result comes. @param {Result} result */
+const reasonOf = ({ finishReason }) => /** @type {FinishReason} */ (finishReason);
+
+export class Count {
+    prompt = 0;
+    answers = 0;
+
+    /** @param {Result} result @param {Planned} planned */
+    add({ promptTokens, tokens }, { again }) {
+        if (!again) this.prompt += promptTokens;
+        this.answers += tokens.length;
+    }
+
+    /** @returns {Usage} */
+    usage() {
+        return {
+            prompt_tokens: this.prompt,
+            completion_tokens: this.answers,
+            total_tokens: this.prompt + this.answers,
+        };
+    }
+}
+
+/**
+ * @param {Planned[]} all
+ * @param {Count} count
+ * @returns {Promise<Required<Omit<Piece, 'first'>>[]>}
+ */
+export async function wholeAnswers(all, count) {
+    const answers = [];
+    for (const [index, planned] of all.entries()) {
+        const result = await planned.start();
+        count.add(result, planned);
+        answers.push({ index, text: planned.before + result.text, end: reasonOf(result) });
+    }
+    return answers;
+}
+
+/**
+ * The pieces of all answers. It waits for the first of them, so that an error of the request rejects.
+ * @param {Planned[]} all
+ * @param {Count} count
+ */
+export async function answersInPieces(all, count) {
+    const pieces = eachPiece(all, count);
+    let next = pieces.next();
+    await next;
+    return (async function* () {
+        try {
+            for (;;) {
+                const { done, value } = await next;
+                if (done) return;
+                yield value;
+                next = pieces.next();
+            }
+        } finally {
+            await pieces.return();
+        }
+    })();
+}
+
+/**
+ * @param {Planned[]} all
+ * @param {Count} count
+ * @returns {AsyncGenerator<Piece, void, undefined>}
+ */
+async function* eachPiece(all, count) {
+    for (const [index, planned] of all.entries()) {
+        const generation = planned.start();
+        let first = true;
+        for await (const text of generation) {
+            yield { index, first, text: first ? planned.before + text : text };
+            first = false;
+        }
+        const result = await generation;
+        count.add(result, planned);
+        yield { index, first, text: first ? planned.before : '', end: reasonOf(result) };
+    }
+}

@@ -1,0 +1,199 @@
+/**
+ * The create() functions of OpenAI's shapes, over the methods of a model. types.d.ts says what each field does;
+ * index.js answers OpenAI's HTTP calls with them.
+ */
+import { checkSignal } from '../api/requests.js';
+import { answersInPieces, Count, headOf, wholeAnswers } from './answers.js';
+import {
+    CHAT_FIELDS,
+    CHAT_LACKING,
+    COMPLETION_FIELDS,
+    COMPLETION_LACKING,
+    checkFields,
+    EMBEDDING_FIELDS,
+    fieldError,
+    includesUsage,
+    optionsOf,
+    textsOrTokens,
+} from './fields.js';
+import { messagesOf } from './messages.js';
+
+/** @typedef {import('../index.d.ts').Model} Model */
+/** @typedef {import('./answers.js').Piece} Piece */
+/** @typedef {import('./answers.js').Planned} Planned */
+
+/** What create() needs of a model.
+ * @typedef {Pick<Model, 'info' | 'chat' | 'complete' | 'embed' | 'tokenize' | 'detokenize'>} Answering */
+
+/** The name of a model in OpenAI's shapes. @param {Pick<Model, 'info'>} model @returns {string} */
+export const nameOf = ({ info }) => info.name || info.architecture || 'nibble';
+
+/** @param {string} caller @param {unknown} options the second argument of create() */
+function signalOf(caller, options) {
+    checkFields(`${caller}: options`, options ?? {}, {}, {}, ['signal']);
+    return checkSignal(caller, /** @type {any} */ (options)?.signal);
+}
+
+/**
+ * @template Whole
+ * @template Chunk
+ * @typedef {object} Shape
+ * @property {(answer: { index: number, text: string, end: import('./types.js').FinishReason }) => Whole} whole a
+ *     choice of an answer that is not streamed
+ * @property {(piece: Piece) => Chunk[]} chunks choices of the chunks that a piece becomes
+ */
+
+/**
+ * @template Whole
+ * @template Chunk
+ * @param {{ all: Planned[], stream: boolean, usage: boolean }} plan usage: the last chunk has it
+ * @param {object} head what the answer and all chunks begin with
+ * @param {object} chunkHead
+ * @param {Shape<Whole, Chunk>} shape
+ */
+async function answer({ all, stream, usage }, head, chunkHead, { whole, chunks }) {
+    const count = new Count();
+    if (!stream) {
+        const answers = await wholeAnswers(all, count);
+        return { ...head, choices: answers.map(whole), usage: count.usage() };
+    }
+    const pieces = await answersInPieces(all, count);
+    return (async function* () {
+        for await (const piece of pieces)
+            for (const choice of chunks(piece))
+                yield { ...chunkHead, choices: [choice], ...(usage ? { usage: null } : {}) };
+        if (usage) yield { ...chunkHead, choices: [], usage: count.usage() };
+    })();
+}
+
+/** @type {Shape<import('./types.js').ChatCompletion['choices'][0], import('./types.js').ChatCompletionChunk['choices'][0]>} */
+const CHAT_SHAPE = {
+    whole: ({ index, text, end }) => ({
+        index,
+        message: { role: 'assistant', content: text, refusal: null },
+        finish_reason: end,
+        logprobs: null,
+    }),
+    chunks({ index, first, text, end }) {
+        /** @type {(delta: { role?: 'assistant', content?: string }, end?: import('./types.js').FinishReason) => any} */
+        const choice = (delta, end) => ({ index, delta, finish_reason: end ?? null, logprobs: null });
+        return [
+            ...(first ? [choice({ role: 'assistant', content: '' })] : []),
+            ...(text !== '' ? [choice({ content: text })] : []),
+            ...(end ? [choice({}, end)] : []),
+        ];
+    },
+};
+
+/** @type {Shape<import('./types.js').Completion['choices'][0], import('./types.js').CompletionChunk['choices'][0]>} */
+const COMPLETION_SHAPE = {
+    whole: ({ index, text, end }) => ({ index, text, finish_reason: end, logprobs: null }),
+    chunks: ({ index, text, end }) => [{ index, text, finish_reason: end ?? null, logprobs: null }],
+};
+
+/**
+ * @param {string} caller
+ * @param {Record<string, any>} checked
+ */
+function mostTokens(caller, { max_tokens, max_completion_tokens }) {
+    if (max_tokens !== undefined && max_completion_tokens !== undefined && max_tokens !== max_completion_tokens)
+        throw fieldError(
+            'NB_ERR_ARGUMENT',
+            'max_tokens',
+            `${caller}: max_tokens is the older name of max_completion_tokens; give one of them`,
+        );
+    return max_completion_tokens ?? max_tokens ?? 2 ** 31 - 1; // the context ends the answer earlier
+}
+
+/** @param {Answering} model @returns {import('./types.js').ChatCompletions} */
+export const chatCompletions = (model) => ({
+    /** @param {any} request @param {any} [options] @returns {Promise<any>} */
+    async create(request, options) {
+        const caller = 'chat.completions.create()';
+        const checked = checkFields(caller, request, CHAT_FIELDS, CHAT_LACKING, ['messages']);
+        const messages = messagesOf(caller, request.messages),
+            usage = includesUsage(caller, checked),
+            optionsFor = optionsOf(checked, mostTokens(caller, checked), signalOf(caller, options));
+        const all = Array.from({ length: checked.n }, (_, i) => ({
+            start: () => model.chat(messages, { ...optionsFor(i), templateVariables: checked.chat_template_kwargs }),
+            before: '',
+            again: i > 0,
+        }));
+        const { id, ...head } = headOf('chatcmpl', nameOf(model));
+        return answer(
+            { all, stream: checked.stream, usage },
+            { id, object: 'chat.completion', ...head },
+            { id, object: 'chat.completion.chunk', ...head },
+            CHAT_SHAPE,
+        );
+    },
+});
+
+/** @param {Answering} model @returns {import('./types.js').Completions} */
+export const completions = (model) => ({
+    /** @param {any} request @param {any} [options] @returns {Promise<any>} */
+    async create(request, options) {
+        const caller = 'completions.create()';
+        const checked = checkFields(caller, request, COMPLETION_FIELDS, COMPLETION_LACKING, ['prompt']);
+        const prompts = textsOrTokens(caller, 'prompt', request.prompt),
+            usage = includesUsage(caller, checked),
+            signal = signalOf(caller, options),
+            optionsFor = optionsOf(checked, checked.max_tokens, signal);
+        /** @type {Planned[]} */
+        const all = [];
+        for (const prompt of prompts) {
+            const text = typeof prompt === 'string' ? prompt : checked.echo ? await model.detokenize(prompt) : '';
+            for (let i = 0; i < checked.n; i++)
+                all.push({
+                    start: () => model.complete(prompt, optionsFor(i)),
+                    before: checked.echo ? text : '',
+                    again: i > 0,
+                });
+        }
+        const { id, ...rest } = headOf('cmpl', nameOf(model)),
+            head = { id, object: 'text_completion', ...rest };
+        return answer({ all, stream: checked.stream, usage }, head, head, COMPLETION_SHAPE);
+    },
+});
+
+/** The bytes of a vector as base64. @param {Float32Array} vector */
+function base64(vector) {
+    const bytes = new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+}
+
+/** @param {Answering} model @returns {import('./types.js').Embeddings} */
+export const embeddings = (model) => ({
+    /** @param {any} request @param {any} [options] @returns {Promise<any>} */
+    async create(request, options) {
+        const caller = 'embeddings.create()';
+        const { encoding_format, dimensions } = checkFields(caller, request, EMBEDDING_FIELDS, {}, ['input']);
+        const inputs = textsOrTokens(caller, 'input', request.input),
+            signal = signalOf(caller, options),
+            { size = 0, prompts = {}, defaultPrompt, maxTokens = Infinity } = model.info.embedding ?? {};
+        if (dimensions !== undefined && dimensions !== size)
+            throw fieldError(
+                'NB_ERR_UNSUPPORTED',
+                'dimensions',
+                `${caller}: dimensions must be ${size}, which is what this model gives: leave it out`,
+            );
+        const before = defaultPrompt === undefined ? '' : (prompts[defaultPrompt] ?? '');
+        const data = [];
+        let tokens = 0;
+        for (const [index, input] of inputs.entries()) {
+            tokens +=
+                typeof input === 'string' // a long text is cut
+                    ? Math.min((await model.tokenize(before + input, { signal })).length, maxTokens)
+                    : input.length;
+            const vector = await model.embed(input, { signal });
+            const embedding = encoding_format === 'base64' ? base64(vector) : Array.from(vector);
+            data.push({ object: 'embedding', index, embedding });
+        }
+        return {
+            object: 'list',
+            model: nameOf(model),
+            data,
+            usage: { prompt_tokens: tokens, total_tokens: tokens },
+        };
+    },
+});

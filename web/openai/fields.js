@@ -1,0 +1,248 @@
+/**
+ * The fields of OpenAI's requests. Each is checked, and becomes an option of nibble; what nibble lacks is refused by
+ * name. null is the same as leaving a field out, as OpenAI has it.
+ */
+import { checkOption, nearest } from '../checks.js';
+import { NibbleError } from '../errors.js';
+
+/** @typedef {import('../checks.js').Option} Option */
+/** @typedef {Record<string, Omit<Option, 'help'>>} Fields */
+
+/**
+ * What is wrong with a request. param: the field's name, for OpenAI's errors.
+ * @param {'NB_ERR_ARGUMENT' | 'NB_ERR_UNSUPPORTED'} code
+ * @param {string} param
+ * @param {string} message
+ */
+export const fieldError = (code, param, message) => Object.assign(new NibbleError(code, message), { param });
+
+/** @type {Fields} */
+const COMMON = {
+    model: { type: 'text' },
+    user: { type: 'text' },
+};
+
+/** @type {Fields} */
+const GENERATION = {
+    ...COMMON,
+    temperature: { type: 'number', min: 0, max: 2, default: 1 },
+    top_p: { type: 'number', min: 0, max: 1, default: 1 },
+    top_k: { type: 'integer', min: 0, max: 2 ** 31 - 1, default: 0 },
+    min_p: { type: 'number', min: 0, max: 1, default: 0 },
+    presence_penalty: { type: 'number', min: -2, max: 2, default: 0 },
+    frequency_penalty: { type: 'number', min: -2, max: 2, default: 0 },
+    repeat_penalty: { type: 'number', min: 0.01, max: 100, default: 1 },
+    seed: { type: 'integer' },
+    logit_bias: { type: 'biases', default: {} },
+    stop: { type: 'texts', default: [] },
+    n: { type: 'integer', min: 1, max: 128, default: 1 },
+    stream: { type: 'switch', default: false },
+    stream_options: { type: 'object' },
+};
+
+/** @type {Option} */
+const TOKENS = { type: 'integer', min: 1, max: 2 ** 31 - 1, help: '' };
+
+/** @type {Fields} */
+export const CHAT_FIELDS = {
+    ...GENERATION,
+    max_completion_tokens: TOKENS,
+    max_tokens: TOKENS,
+    chat_template_kwargs: { type: 'object', default: {} },
+    safety_identifier: { type: 'text' },
+    prompt_cache_key: { type: 'text' },
+};
+
+/** @type {Fields} */
+export const COMPLETION_FIELDS = {
+    ...GENERATION,
+    max_tokens: { ...TOKENS, default: 16 },
+    echo: { type: 'switch', default: false },
+};
+
+/** @type {Fields} */
+export const EMBEDDING_FIELDS = {
+    ...COMMON,
+    encoding_format: { type: 'choice', choices: ['float', 'base64'], default: 'float' },
+    dimensions: { type: 'integer', min: 1, max: 2 ** 31 - 1 },
+};
+
+/** @type {Fields} */
+const STREAM_FIELDS = {
+    include_usage: { type: 'switch', default: false },
+};
+
+/** A value that asks for nothing. @param {...unknown} values */
+const only = (...values) => ({ isNothing: (/** @type {unknown} */ value) => values.includes(value) });
+
+const isEmpty = (/** @type {unknown} */ value) => Array.isArray(value) && value.length === 0;
+
+/**
+ * OpenAI's fields that nibble lacks. isNothing: tells whether a value asks for nothing, and may stay. advice: what to
+ * do instead.
+ * @typedef {Record<string, { isNothing?: (value: any) => boolean, advice: string }>} Lacking
+ */
+
+const NO_TOOLS = 'leave it out, and describe in a message what the answer should be';
+
+/** @type {Lacking} */
+const LACKING = {
+    logprobs: { ...only(false), advice: 'leave it out; model.logits() gives the logits of tokens' },
+};
+
+/** @type {Lacking} */
+export const CHAT_LACKING = {
+    ...LACKING,
+    top_logprobs: { advice: 'leave it out; model.logits() gives the logits of tokens' },
+    tools: { isNothing: isEmpty, advice: NO_TOOLS },
+    tool_choice: { ...only('none'), advice: NO_TOOLS },
+    parallel_tool_calls: { advice: NO_TOOLS },
+    functions: { isNothing: isEmpty, advice: NO_TOOLS },
+    function_call: { ...only('none'), advice: NO_TOOLS },
+    response_format: {
+        isNothing: (format) => format.type === 'text',
+        advice: "leave it out or give { type: 'text' }, and ask for JSON in a message",
+    },
+    audio: { advice: 'leave it out; answers are text' },
+    modalities: {
+        isNothing: (list) => Array.isArray(list) && list.every((each) => each === 'text'),
+        advice: "leave it out or give ['text']; answers are text",
+    },
+    reasoning_effort: { advice: "leave it out; chat_template_kwargs passes variables to the model's template" },
+    verbosity: { advice: 'leave it out, and say in a message how long the answer should be' },
+    prediction: { advice: 'leave it out' },
+    web_search_options: { advice: 'leave it out, and put what you have found into a message' },
+    moderation: { advice: 'leave it out' },
+    store: { ...only(false), advice: 'leave it out, and keep the answer yourself' },
+    metadata: { advice: 'leave it out, and keep it with the answer yourself' },
+    service_tier: { ...only('auto', 'default'), advice: 'leave it out; nothing leaves this machine' },
+    prompt_cache_options: { advice: 'leave it out; a shared prefix is always reused' },
+    prompt_cache_retention: { advice: 'leave it out; a shared prefix is always reused' },
+};
+
+/** @type {Lacking} */
+export const COMPLETION_LACKING = {
+    ...LACKING,
+    logprobs: { advice: LACKING.logprobs.advice },
+    best_of: { ...only(1), advice: 'leave it out; n gives several answers' },
+    suffix: { ...only(''), advice: 'leave it out, and write the marks that the model knows into the prompt' },
+};
+
+/** @type {Lacking} */
+const STREAM_LACKING = {
+    include_obfuscation: { ...only(false), advice: 'leave it out; chunks are not padded' },
+};
+
+/**
+ * Checks the fields of a request, and fills in the defaults.
+ * @param {string} caller for messages
+ * @param {unknown} request
+ * @param {Fields} fields
+ * @param {Lacking} lacking
+ * @param {string[]} [others] names that the caller checks itself
+ * @returns {Record<string, any>}
+ */
+export function checkFields(caller, request, fields, lacking = {}, others = []) {
+    if (typeof request !== 'object' || request === null || Array.isArray(request))
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: the request must be an object`);
+    /** @type {Record<string, any>} */
+    const checked = {};
+    for (const [name, field] of Object.entries(fields)) checked[name] = field.default;
+    for (const [name, value] of Object.entries(request)) {
+        if (value === undefined || others.includes(name)) continue;
+        if (Object.hasOwn(lacking, name)) refuseLacking(caller, name, lacking[name], value);
+        else if (!Object.hasOwn(fields, name)) refuseUnknown(caller, name, [...Object.keys(fields), ...others]);
+        else if (value !== null) checked[name] = checkField(caller, name, fields[name], value);
+    }
+    return checked;
+}
+
+/** @param {string} caller @param {string} name @param {Lacking[string]} lack @param {unknown} value */
+function refuseLacking(caller, name, { isNothing, advice }, value) {
+    if (value === null || isNothing?.(value)) return;
+    throw fieldError('NB_ERR_UNSUPPORTED', name, `${caller}: nibble does not support ${name} yet: ${advice}`);
+}
+
+/** @param {string} caller @param {string} name @param {string[]} known */
+function refuseUnknown(caller, name, known) {
+    const near = nearest(name, known);
+    throw fieldError(
+        'NB_ERR_ARGUMENT',
+        name,
+        `${caller} has no field "${name}"${near ? `; did you mean "${near}"?` : ': leave it out'}`,
+    );
+}
+
+/** @param {string} caller @param {string} name @param {Omit<Option, 'help'>} field @param {unknown} value */
+function checkField(caller, name, field, value) {
+    try {
+        return checkOption(`${caller}: ${name}`, { ...field, help: '' }, value);
+    } catch (error) {
+        throw Object.assign(/** @type {Error} */ (error), { param: name });
+    }
+}
+
+/**
+ * Whether the last chunk shall have the usage.
+ * @param {string} caller
+ * @param {Record<string, any>} checked
+ * @returns {boolean}
+ */
+export function includesUsage(caller, { stream, stream_options }) {
+    if (stream_options === undefined) return false;
+    if (!stream)
+        throw fieldError(
+            'NB_ERR_ARGUMENT',
+            'stream_options',
+            `${caller}: stream_options goes with stream: true; leave it out`,
+        );
+    return checkFields(`${caller}: stream_options`, stream_options, STREAM_FIELDS, STREAM_LACKING).include_usage;
+}
+
+/**
+ * The options of complete() and chat() that a request's fields become. Seeds of several answers differ by 1: with the
+ * same seed they would be the same.
+ * @param {Record<string, any>} checked
+ * @param {number} maxTokens
+ * @param {AbortSignal | undefined} signal
+ * @returns {(answer: number) => import('../index.d.ts').GenerateOptions}
+ */
+export const optionsOf = (checked, maxTokens, signal) => (answer) => ({
+    maxTokens,
+    temperature: checked.temperature,
+    topP: checked.top_p,
+    topK: checked.top_k,
+    minP: checked.min_p,
+    presencePenalty: checked.presence_penalty,
+    frequencyPenalty: checked.frequency_penalty,
+    repeatPenalty: checked.repeat_penalty,
+    penaltyLast: -1,
+    seed: checked.seed === undefined ? undefined : checked.seed + answer,
+    logitBias: checked.logit_bias,
+    stop: checked.stop,
+    signal,
+});
+
+/**
+ * A field that has a text, token ids, or an array of either: as an array of texts and of token ids.
+ * @param {string} caller
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {(string | number[])[]}
+ */
+export function textsOrTokens(caller, name, value) {
+    const isTokens = (/** @type {unknown} */ each) =>
+        Array.isArray(each) && each.length > 0 && each.every((token) => typeof token === 'number');
+    const list = typeof value === 'string' || isTokens(value) ? [value] : value;
+    if (
+        !Array.isArray(list) ||
+        list.length === 0 ||
+        !list.every((each) => (typeof list[0] === 'string' ? typeof each === 'string' : isTokens(each)))
+    )
+        throw fieldError(
+            'NB_ERR_ARGUMENT',
+            name,
+            `${caller}: ${name} must be a text, an array of texts, an array of token ids, or an array of such arrays`,
+        );
+    return list;
+}

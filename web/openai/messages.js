@@ -1,0 +1,42 @@
+/** OpenAI's messages -> those of chat(). */
+import { checkMessages } from '../api/messages.js';
+import { fieldError } from './fields.js';
+
+/** Members of a message that nibble lacks, if they hold anything. */
+const LACKING = ['tool_calls', 'function_call', 'tool_call_id', 'audio', 'refusal', 'annotations'];
+
+const isNothing = (/** @type {unknown} */ value) =>
+    value === undefined || value === null || (Array.isArray(value) && value.length === 0);
+
+/**
+ * An answer's message fits, as its empty members are dropped.
+ * @param {string} caller
+ * @param {unknown} messages
+ * @returns {import('../index.d.ts').Message[]}
+ */
+export function messagesOf(caller, messages) {
+    const refuse = (/** @type {number} */ i, /** @type {string} */ what) =>
+        fieldError(
+            'NB_ERR_UNSUPPORTED',
+            `messages[${i}]`,
+            `${caller}: nibble does not support ${what} in messages[${i}] yet: give messages of texts only`,
+        );
+    if (!Array.isArray(messages))
+        throw fieldError('NB_ERR_ARGUMENT', 'messages', `${caller}: messages must be an array of { role, content }`);
+    for (const [i, message] of messages.entries()) {
+        if (message?.role === 'tool' || message?.role === 'function') throw refuse(i, `the role "${message.role}"`);
+        const lacking = LACKING.find((name) => !isNothing(message?.[name]));
+        if (lacking) throw refuse(i, lacking);
+        const part =
+            Array.isArray(message?.content) && message.content.find((/** @type {any} */ { type }) => type !== 'text');
+        if (part) throw refuse(i, `parts of the type ${JSON.stringify(part.type)}`);
+    }
+    try {
+        return checkMessages(messages, caller).map(({ ...message }) => {
+            for (const name of LACKING) delete message[name];
+            return message.role === 'developer' ? { ...message, role: 'system' } : message;
+        });
+    } catch (error) {
+        throw Object.assign(/** @type {Error} */ (error), { param: 'messages' });
+    }
+}

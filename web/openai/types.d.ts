@@ -1,0 +1,193 @@
+/**
+ * OpenAI's shapes, as a model of nibble takes and gives them. docs/openai.md says what is refused, and what a default
+ * means. What OpenAI has and is not listed here is refused with a NibbleError that names the field.
+ */
+import type { Abortable, Message } from '../index.js';
+
+/**
+ * `model.chat` answers a conversation when it is called. `model.chat.completions.create()` does the same in OpenAI's
+ * shapes:
+ *
+ *     const { choices } = await model.chat.completions.create({ messages: [{ role: 'user', content: 'Hello' }] });
+ *     for await (const chunk of await model.chat.completions.create({ messages, stream: true }))
+ *         process.stdout.write(chunk.choices[0]?.delta.content ?? '');
+ */
+export interface ChatCompletions {
+    create(request: ChatCompletionRequest & { stream?: false | null }, options?: Abortable): Promise<ChatCompletion>;
+    /** Leaving the loop early stops the generation. An error of the request rejects the promise, not the loop. */
+    create(
+        request: ChatCompletionRequest & { stream: true },
+        options?: Abortable,
+    ): Promise<AsyncIterable<ChatCompletionChunk>>;
+    create(
+        request: ChatCompletionRequest,
+        options?: Abortable,
+    ): Promise<ChatCompletion | AsyncIterable<ChatCompletionChunk>>;
+}
+
+/** `model.completions`: continues texts in OpenAI's shapes. `model.complete()` is nibble's own. */
+export interface Completions {
+    create(request: CompletionRequest & { stream?: false | null }, options?: Abortable): Promise<Completion>;
+    /** Leaving the loop early stops the generation. An error of the request rejects the promise, not the loop. */
+    create(request: CompletionRequest & { stream: true }, options?: Abortable): Promise<AsyncIterable<CompletionChunk>>;
+    create(request: CompletionRequest, options?: Abortable): Promise<Completion | AsyncIterable<CompletionChunk>>;
+}
+
+/** `model.embeddings`: embeds texts in OpenAI's shapes. `model.embed()` is nibble's own. */
+export interface Embeddings {
+    create(
+        request: EmbeddingRequest & { encoding_format: 'base64' },
+        options?: Abortable,
+    ): Promise<EmbeddingList<string>>;
+    create(
+        request: EmbeddingRequest & { encoding_format?: 'float' | null },
+        options?: Abortable,
+    ): Promise<EmbeddingList<number[]>>;
+    create(request: EmbeddingRequest, options?: Abortable): Promise<EmbeddingList<number[]> | EmbeddingList<string>>;
+}
+
+/** What chat completions and completions have in common. null is the same as leaving the field out. */
+export interface GenerationRequest {
+    /** Any name. The model is the one that is called; the result says which one it is. */
+    model?: string | null;
+    /** 0 to 2. Default: 1. */
+    temperature?: number | null;
+    /** Default: 1. */
+    top_p?: number | null;
+    /** Not OpenAI's: choose among the K likeliest tokens. Default: 0, among all. */
+    top_k?: number | null;
+    /** Not OpenAI's: leave out tokens whose probability is below this times that of the likeliest. Default: 0. */
+    min_p?: number | null;
+    /** -2 to 2. It counts all tokens so far, those of the prompt, too. Default: 0. */
+    presence_penalty?: number | null;
+    /** -2 to 2. It counts all tokens so far, those of the prompt, too. Default: 0. */
+    frequency_penalty?: number | null;
+    /** Not OpenAI's: make tokens that occurred already less likely. Default: 1, off. */
+    repeat_penalty?: number | null;
+    /** Any whole number. Choice i of several gets seed + i. Default: a new one each time. */
+    seed?: number | null;
+    /** Added to the logits of these token ids, which are this model's. */
+    logit_bias?: { [token: string]: number } | null;
+    /** End the answer before any of these texts. */
+    stop?: string | string[] | null;
+    /** How many answers to make, one after the other: 1 to 128. Default: 1. */
+    n?: number | null;
+    stream?: boolean | null;
+    stream_options?: StreamOptions | null;
+    /** Accepted for clients that send it. It tells a service who asks, and here is no service. */
+    user?: string | null;
+}
+
+export interface StreamOptions {
+    /** Add a last chunk with the usage and without choices. Default: false. */
+    include_usage?: boolean;
+    /** Only false: chunks that never leave this machine are not padded. */
+    include_obfuscation?: false;
+}
+
+export interface ChatCompletionRequest extends GenerationRequest {
+    /** The role 'developer' is read as 'system', which the models' templates know. */
+    messages: readonly Message[];
+    /** End the answer after this many tokens. Default: when the context is full. */
+    max_completion_tokens?: number | null;
+    /** The older name of max_completion_tokens. */
+    max_tokens?: number | null;
+    /** Not OpenAI's: variables of the chat template, such as { enable_thinking: false }. */
+    chat_template_kwargs?: Readonly<Record<string, unknown>> | null;
+    response_format?: { type: 'text' };
+    /** Accepted as `user` is. */
+    safety_identifier?: string | null;
+    /** Accepted as `user` is. A prefix that a prompt shares with the previous one is always reused. */
+    prompt_cache_key?: string | null;
+}
+
+export interface CompletionRequest extends GenerationRequest {
+    /** A text, token ids, or an array of either. */
+    prompt: string | readonly string[] | readonly number[] | readonly (readonly number[])[];
+    /** End the text after this many tokens. Default: 16, as OpenAI's. */
+    max_tokens?: number | null;
+    /** Begin the text with the prompt. Default: false. */
+    echo?: boolean | null;
+}
+
+export interface EmbeddingRequest {
+    /** A text, token ids, or an array of either. */
+    input: string | readonly string[] | readonly number[] | readonly (readonly number[])[];
+    /** Any name. */
+    model?: string | null;
+    /** 'base64': the bytes of the numbers in F32, little-endian. Default: 'float'. */
+    encoding_format?: 'float' | 'base64' | null;
+    /** Only `info.embedding.size`: vectors are not cut. */
+    dimensions?: number | null;
+    /** Accepted for clients that send it. */
+    user?: string | null;
+}
+
+export interface Usage {
+    /** Tokens of the prompts; of a prompt that has several answers, only once. */
+    prompt_tokens: number;
+    /** Tokens of all answers, without end tokens. */
+    completion_tokens: number;
+    total_tokens: number;
+}
+
+/** 'stop': the model ended its answer, or a stop text came. 'length': the tokens were used up. */
+export type FinishReason = 'stop' | 'length';
+
+export interface ChatCompletion {
+    id: string;
+    object: 'chat.completion';
+    /** Seconds since 1970. */
+    created: number;
+    /** The name that the model's file gives. */
+    model: string;
+    choices: {
+        index: number;
+        message: { role: 'assistant'; content: string; refusal: null };
+        finish_reason: FinishReason;
+        logprobs: null;
+    }[];
+    usage: Usage;
+}
+
+/** Of each choice the first chunk has the role, those that follow have pieces of the text, the last a reason. */
+export interface ChatCompletionChunk {
+    id: string;
+    object: 'chat.completion.chunk';
+    created: number;
+    model: string;
+    choices: {
+        index: number;
+        delta: { role?: 'assistant'; content?: string };
+        finish_reason: FinishReason | null;
+        logprobs: null;
+    }[];
+    /** With include_usage: null in all chunks but the last. */
+    usage?: Usage | null;
+}
+
+export interface Completion {
+    id: string;
+    object: 'text_completion';
+    created: number;
+    model: string;
+    /** With several prompts: the n answers of the first, then those of the second, ... */
+    choices: { index: number; text: string; finish_reason: FinishReason; logprobs: null }[];
+    usage: Usage;
+}
+
+export interface CompletionChunk {
+    id: string;
+    object: 'text_completion';
+    created: number;
+    model: string;
+    choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
+    usage?: Usage | null;
+}
+
+export interface EmbeddingList<Vector = number[]> {
+    object: 'list';
+    model: string;
+    data: { object: 'embedding'; index: number; embedding: Vector }[];
+    usage: { prompt_tokens: number; total_tokens: number };
+}
