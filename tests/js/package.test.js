@@ -50,7 +50,7 @@ test('package: holds what it needs and nothing else', () => {
     for (const file of packed)
         assert.match(
             file,
-            /^(LICENSE|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md|package\.json|build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|report|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)|web\/report\/report\.css|docs\/([a-z0-9]+\.(md|svg|webp)|bench\.json)|examples\/\w+\.(md|html|js|jsx))$/,
+            /^(LICENSE|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md|package\.json|build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)|build\/wasm\/nibble-[a-z0-9-]+\.wasm|web\/((api|cli|jinja|openai|report|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)|web\/report\/report\.css|docs\/([a-z0-9]+\.(md|svg|webp)|bench\.json)|examples\/\w+\.(md|html|js|jsx))$/,
         );
     assert.deepEqual(
         readdirSync(join(home, 'node_modules')).filter((name) => !name.startsWith('.')),
@@ -101,6 +101,25 @@ test('package: import { load } from nibble-llm answers', () => {
     assert.equal(tokens.length, 8);
 });
 
+test("package: its fetch for OpenAI's client answers", () => {
+    writeFileSync(
+        join(home, 'fetch.js'),
+        `
+        import { load } from 'nibble-llm';
+        import { openaiFetch } from 'nibble-llm/openai';
+        const model = await load(${JSON.stringify(models.tiny)});
+        const request = { model: 'any', messages: [{ role: 'user', content: 'Who are you?' }], max_tokens: 8 };
+        const response = await openaiFetch(model)('http://localhost/v1/chat/completions', {
+            method: 'POST',
+            body: JSON.stringify(request),
+        });
+        await model.dispose();
+        console.log(await response.text());`,
+    );
+    const { object, usage } = JSON.parse(run(process.execPath, ['fetch.js']));
+    assert.deepEqual([object, usage.completion_tokens], ['chat.completion', 8]);
+});
+
 test('package: the command is there', () => {
     const output = run(join(home, 'node_modules/.bin/nibble'), [
         'run',
@@ -116,7 +135,8 @@ test('package: the command is there', () => {
 
 /** What a strict project does with the types: with interfaces and read-only lists of its own, and without them. */
 const TYPED = `
-    import { load, NibbleError, quantize, type Model, type Source, type LoadOptions } from 'nibble-llm';
+    import { load, NibbleError, quantize, type ChatCompletion, type Model, type Source, type LoadOptions } from 'nibble-llm';
+    import { openaiFetch } from 'nibble-llm/openai';
     interface Turn { role: 'user' | 'assistant'; content: string; at?: number }
     interface Part { readonly type: 'text'; readonly text: string }
     interface Parts { readonly role: string; readonly content: readonly Part[] }
@@ -134,6 +154,12 @@ const TYPED = `
         const vector: Float32Array = await model.embed(tokens);
         const { text, tokens: made, finishReason } = await model.complete('Hello', { temperature: 0 });
         const first: number | undefined = made[0];
+        const answer: ChatCompletion = await model.chat.completions.create({ messages: turns, temperature: 0 });
+        for await (const { choices } of await model.chat.completions.create({ messages: parts, stream: true }))
+            all += choices[0]?.delta.content ?? answer.choices[0]?.message.content;
+        const { data } = await model.embeddings.create({ input: stops });
+        all += data[0]?.embedding[0];
+        await openaiFetch({ model })('http://localhost/v1/models');
         // @ts-expect-error: the option's name is misspelt
         await model.complete('Hello', { maxToken: 1 });
         // @ts-expect-error: a message without a role

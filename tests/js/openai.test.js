@@ -1,0 +1,538 @@
+// OpenAI's shapes: its own client, unmodified, over the fetch of nibble-llm/openai, and create() itself. Texts and
+// counts of tokens are llama.cpp's, vectors are transformers', and the names of fields are those of OpenAI's package.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { load, NibbleError } from '../../web/index.js';
+import { chatCompletions, completions } from '../../web/openai/create.js';
+import { openaiFetch } from '../../web/openai/index.js';
+import { models, root } from '../support/builds.js';
+import { embeddingVectors, greedyVectors, maxDistance } from '../support/vectors.js';
+
+/** @typedef {import('../../web/index.d.ts').Model} Model */
+
+const PACKAGE = 'openai'; // no literal in import(): tsc then checks this file where the package is missing, too
+const { default: OpenAI } = await import(PACKAGE);
+
+const cases = Object.fromEntries(greedyVectors('llamacpp/tiny-greedy.json').map((each) => [each.name, each]));
+const { greedy: prompts } = JSON.parse(readFileSync(`${root}tests/fixtures/llamacpp/prompts.json`, 'utf8'));
+const TOKENS = 24;
+
+/** A chat whose prompt and greedy answer llama.cpp gave. */
+const turns = cases['chat-turns'],
+    { chat: messages } = prompts.find((/** @type {any} */ { name }) => name === 'chat-turns'),
+    greedy = { model: 'any', messages, temperature: 0, max_completion_tokens: TOKENS };
+/** An answer of thousands of tokens, so that a test has time to end it. */
+const long = { ...greedy, model: 'tiny', temperature: 2, repeat_penalty: 1.5, seed: 1, max_completion_tokens: 3000 };
+const usage = {
+    prompt_tokens: turns.prompt.length,
+    completion_tokens: TOKENS,
+    total_tokens: turns.prompt.length + TOKENS,
+};
+
+/** @type {Model} */
+let model;
+/** @type {any} OpenAI's client */
+let client;
+/** What llama.cpp answers. */
+let wanted = '';
+
+/** @param {Parameters<typeof openaiFetch>[0]} served */
+const clientOf = (served) => new OpenAI({ apiKey: 'none', baseURL: 'http://localhost/v1', fetch: openaiFetch(served) });
+
+before(async () => {
+    model = await load(models.tiny, { threads: 1, contextLength: 4096 });
+    client = clientOf(model);
+    wanted = await model.detokenize(turns.tokens.slice(0, TOKENS));
+});
+after(() => model.dispose());
+
+/** @template T @param {AsyncIterable<T>} chunks */
+async function all(chunks) {
+    const list = [];
+    for await (const chunk of chunks) list.push(chunk);
+    return list;
+}
+
+describe("OpenAI's client: chat", () => {
+    test('an answer', async () => {
+        const { id, created, ...rest } = await client.chat.completions.create(greedy);
+        assert.match(id, /^chatcmpl-\w{20,}$/);
+        assert.ok(Math.abs(created - Date.now() / 1000) < 60);
+        const { _request_id, ...answer } = rest;
+        assert.deepEqual(answer, {
+            object: 'chat.completion',
+            model: model.info.name,
+            choices: [
+                {
+                    index: 0,
+                    message: { role: 'assistant', content: wanted, refusal: null },
+                    finish_reason: 'length',
+                    logprobs: null,
+                },
+            ],
+            usage,
+        });
+    });
+
+    test('a stream: the role, the text in pieces, the reason; with include_usage the usage', async () => {
+        const chunks = await all(
+            await client.chat.completions.create({ ...greedy, stream: true, stream_options: { include_usage: true } }),
+        );
+        const { id, created } = chunks[0];
+        for (const { choices, usage: counted, ...head } of chunks)
+            assert.deepEqual(head, { id, created, object: 'chat.completion.chunk', model: model.info.name });
+        const last = chunks.pop();
+        assert.deepEqual([last.choices, last.usage], [[], usage]);
+        assert.ok(chunks.every((each) => each.usage === null));
+        const choices = chunks.map((each) => each.choices[0]);
+        assert.ok(choices.length > 3, 'the text came in one piece');
+        assert.deepEqual(choices[0].delta, { role: 'assistant', content: '' });
+        assert.deepEqual(choices.at(-1), { index: 0, delta: {}, finish_reason: 'length', logprobs: null });
+        assert.ok(choices.slice(0, -1).every((each) => each.finish_reason === null && each.logprobs === null));
+        assert.equal(choices.map((each) => each.delta.content ?? '').join(''), wanted);
+        // without include_usage no chunk has a usage
+        for (const chunk of await all(await client.chat.completions.create({ ...greedy, stream: true })))
+            assert.ok(!('usage' in chunk) && chunk.choices.length === 1);
+    });
+
+    test("the client's stream helper", async () => {
+        const pieces = /** @type {string[]} */ ([]);
+        const stream = client.chat.completions
+            .stream({ ...greedy, stream_options: { include_usage: true } })
+            .on('content', (/** @type {string} */ piece) => pieces.push(piece));
+        assert.equal(await stream.finalContent(), wanted);
+        assert.equal(pieces.join(''), wanted);
+        assert.deepEqual(await stream.totalUsage(), usage);
+        const { choices } = await stream.finalChatCompletion();
+        assert.equal(choices[0].finish_reason, 'length');
+        assert.equal((await stream.finalMessage()).role, 'assistant');
+        // a server may pass it on to a page
+        const { ChatCompletionStream } = await import(`${PACKAGE}/lib/ChatCompletionStream`);
+        const passed = client.chat.completions.stream(greedy).toReadableStream();
+        assert.equal(await ChatCompletionStream.fromReadableStream(passed).finalContent(), wanted);
+    });
+
+    test('withResponse() and asResponse()', async () => {
+        const { data, response, request_id } = await client.chat.completions.create(greedy).withResponse();
+        assert.equal(data.choices[0].message.content, wanted);
+        assert.equal(response.status, 200);
+        assert.match(request_id, /^req-\w+$/);
+        const raw = await client.chat.completions.create({ ...greedy, stream: true }).asResponse();
+        assert.match(raw.headers.get('content-type'), /^text\/event-stream/);
+        const text = await raw.text();
+        assert.ok(text.endsWith('\n\ndata: [DONE]\n\n'), text.slice(-80));
+        assert.ok(
+            text.split('\n\n').every((/** @type {string} */ event) => event === '' || event.startsWith('data: ')),
+        );
+    });
+
+    test('several answers, one after the other: each has a seed of its own', async () => {
+        const request = { ...greedy, temperature: 2, seed: 7, n: 2, max_completion_tokens: 12 };
+        const { choices, usage: counted } = await client.chat.completions.create(request);
+        const [first, second] = choices.map((/** @type {any} */ choice) => choice.message.content);
+        assert.notEqual(first, second);
+        const alone = await client.chat.completions.create({ ...request, seed: 8, n: 1 });
+        assert.equal(alone.choices[0].message.content, second);
+        assert.deepEqual([counted.prompt_tokens, counted.completion_tokens], [turns.prompt.length, 24]);
+        const chunks = await all(await client.chat.completions.create({ ...request, stream: true }));
+        const texts = ['', ''];
+        for (const { choices } of chunks) texts[choices[0].index] += choices[0].delta.content ?? '';
+        assert.deepEqual(texts, [first, second]);
+    });
+
+    test("an answer's message goes on in the conversation, and 'developer' is the system's role", async () => {
+        const { choices } = await client.chat.completions.create({ ...greedy, max_completion_tokens: 4 });
+        const next = [...messages, choices[0].message, { role: 'user', content: 'And?' }];
+        const { usage: counted } = await client.chat.completions.create({ ...greedy, messages: next });
+        const { tokens } = await model.applyTemplate(next.map(({ role, content }) => ({ role, content })));
+        assert.equal(counted.prompt_tokens, tokens.length);
+        const developer = [{ ...messages[0], role: 'developer' }, ...messages.slice(1)];
+        const answer = await client.chat.completions.create({ ...greedy, messages: developer });
+        assert.equal(answer.choices[0].message.content, wanted);
+    });
+
+    test('a stream that is left, and a request that is aborted, end their generations', async () => {
+        /** @type {any} the generation that was begun last */
+        let last;
+        const chat = (/** @type {any[]} */ ...call) => (last = model.chat(.../** @type {[any]} */ (call)));
+        const recorded = chatCompletions(/** @type {any} */ ({ info: model.info, chat })),
+            watched = clientOf(/** @type {any} */ ({ info: {}, chat: { completions: recorded } }));
+        for await (const _ of await recorded.create({ ...long, stream: true })) break;
+        assert.equal((await last).finishReason, 'abort');
+        for await (const _ of await watched.chat.completions.create({ ...long, stream: true })) break;
+        await assert.rejects(last, { name: 'AbortError' });
+        const controller = new AbortController(),
+            waiting = watched.chat.completions.create(long, { signal: controller.signal });
+        setTimeout(() => controller.abort(), 10);
+        await assert.rejects(waiting, OpenAI.APIUserAbortError);
+        await assert.rejects(last, { name: 'AbortError' });
+        // a reader that is no client cancels the stream
+        const { body } = await openaiFetch(/** @type {any} */ ({ info: {}, chat: { completions: recorded } }))(
+            'http://localhost/v1/chat/completions',
+            { method: 'POST', body: JSON.stringify({ ...long, stream: true }) },
+        );
+        await body?.cancel();
+        assert.equal((await last).finishReason, 'abort');
+        assert.equal((await client.chat.completions.create(greedy)).choices[0].message.content, wanted);
+    });
+});
+
+describe("OpenAI's client: completions", () => {
+    const { html } = cases;
+
+    test('a text that the model ends: the end token is no part of it', async () => {
+        const text = await model.detokenize([...html.prompt, ...html.tokens.slice(0, -1)]);
+        const request = { model: 'any', prompt: html.prompt, temperature: 0, max_tokens: 40, echo: true };
+        const { id, object, choices, usage } = await client.completions.create(request);
+        assert.match(id, /^cmpl-\w+$/);
+        assert.equal(object, 'text_completion');
+        assert.deepEqual(choices, [{ index: 0, text, finish_reason: 'stop', logprobs: null }]);
+        assert.deepEqual([usage.prompt_tokens, usage.completion_tokens], [html.prompt.length, html.tokens.length - 1]);
+        const chunks = await all(await client.completions.create({ ...request, stream: true }));
+        assert.equal(chunks.map((each) => each.choices[0].text).join(''), text);
+        assert.equal(chunks.at(-1).choices[0].finish_reason, 'stop');
+        assert.ok(chunks.slice(0, -1).every((each) => each.choices[0].finish_reason === null));
+    });
+
+    test('several prompts, 16 tokens by default, and a stop', async () => {
+        const { prose, science } = cases;
+        const request = { model: 'any', prompt: [prose.text, science.text], temperature: 0 };
+        const { choices, usage } = await client.completions.create(request);
+        const texts = choices.map((/** @type {any} */ { text }) => text);
+        for (const [i, { tokens, prompt }] of [prose, science].entries()) {
+            const [before, whole] = await Promise.all([
+                model.detokenize(prompt),
+                model.detokenize([...prompt, ...tokens.slice(0, 16)]),
+            ]);
+            assert.equal(texts[i], whole.slice(before.length));
+        }
+        assert.equal(usage.prompt_tokens, prose.prompt.length + science.prompt.length);
+        assert.equal(usage.completion_tokens, 32);
+        const stop = texts[0].slice(8, 12);
+        const stopped = await client.completions.create({ ...request, prompt: prose.text, stop });
+        assert.equal(stopped.choices[0].text, texts[0].slice(0, texts[0].indexOf(stop)));
+        assert.equal(stopped.choices[0].finish_reason, 'stop');
+    });
+});
+
+test("OpenAI's client: embeddings are transformers', as floats and as base64", async () => {
+    const bert = await load(`${root}tests/fixtures/encoders/bert.gguf`, { threads: 1, kvType: 'f32' });
+    try {
+        const embedder = clientOf({ bert }),
+            vectors = embeddingVectors('encoders/bert.json'),
+            input = vectors.map(({ tokens }) => tokens),
+            size = vectors[0].cls.length;
+        const raw = /** @type {any} */ ({});
+        for (const encoding_format of [undefined, 'float', 'base64']) {
+            const answer = await embedder.embeddings.create({ model: 'bert', input, encoding_format });
+            const { data, usage } = answer;
+            const tokens = input.flat().length;
+            assert.deepEqual(usage, { prompt_tokens: tokens, total_tokens: tokens });
+            for (const [i, { object, index, embedding }] of data.entries()) {
+                assert.deepEqual([object, index], ['embedding', i]);
+                const vector =
+                    encoding_format === 'base64'
+                        ? new Float32Array(Uint8Array.from(Buffer.from(embedding, 'base64')).buffer)
+                        : embedding;
+                assert.equal(vector.length, size);
+                assert.ok(maxDistance(vector, vectors[i].cls) < 1e-5);
+            }
+            raw[String(encoding_format)] = answer;
+        }
+        assert.equal(raw.float.model, 'bert');
+        // a text: the tokenizer's tokens around it are counted
+        const text = await embedder.embeddings.create({ model: 'bert', input: 'hello', dimensions: size });
+        assert.equal(text.usage.prompt_tokens, (await bert.tokenize('hello')).length);
+        await assert.rejects(embedder.embeddings.create({ model: 'bert', input: 'a', dimensions: size - 1 }), {
+            status: 400,
+            param: 'dimensions',
+        });
+        await assert.rejects(embedder.embeddings.create({ model: 'bert', input: [] }), { status: 400, param: 'input' });
+    } finally {
+        await bert.dispose();
+    }
+});
+
+describe("OpenAI's client: what is refused", () => {
+    /** The fields of a request in OpenAI's package. @param {string} file @param {string} name */
+    function fieldsOf(file, name) {
+        const text = readFileSync(`${root}node_modules/openai/resources/${file}.d.ts`, 'utf8');
+        const [, body = ''] = new RegExp(`^export interface ${name} \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(text) ?? [];
+        return [...body.matchAll(/^ {4}(\w+)\??: /gm)].map(([, field]) => field);
+    }
+
+    /** What nibble takes. */
+    const TAKEN = [
+        ...['model', 'messages', 'prompt', 'temperature', 'top_p', 'presence_penalty', 'frequency_penalty', 'seed'],
+        ...['logit_bias', 'stop', 'n', 'stream', 'stream_options', 'user', 'max_completion_tokens', 'max_tokens'],
+        ...['safety_identifier', 'prompt_cache_key', 'echo'],
+    ];
+
+    test('each of its fields is taken, or refused by its name', async () => {
+        for (const [file, name, least, base, create] of /** @type {[string, string, number, object, Function][]} */ ([
+            [
+                'chat/completions/completions',
+                'ChatCompletionCreateParamsBase',
+                30,
+                greedy,
+                (/** @type {any} */ request) => client.chat.completions.create(request),
+            ],
+            [
+                'completions',
+                'CompletionCreateParamsBase',
+                15,
+                { model: 'any', prompt: 'a' },
+                (/** @type {any} */ request) => client.completions.create(request),
+            ],
+        ])) {
+            const fields = fieldsOf(file, name).filter((field) => !TAKEN.includes(field));
+            assert.ok(fields.length + TAKEN.length > least, 'the fields were not found');
+            for (const field of fields)
+                await assert.rejects(
+                    create({ ...base, [field]: [{ type: 'something' }] }),
+                    (/** @type {any} */ error) => {
+                        assert.ok(error instanceof OpenAI.BadRequestError, `${field}: ${error}`);
+                        assert.deepEqual([error.code, error.param], ['NB_ERR_UNSUPPORTED', field]);
+                        assert.match(error.message, new RegExp(`does not support ${field} yet: \\w+`));
+                        return true;
+                    },
+                );
+        }
+    });
+
+    test('values that ask for nothing are no reason to refuse', async () => {
+        const { choices } = await client.chat.completions.create({
+            ...greedy,
+            ...{
+                tools: [],
+                tool_choice: 'none',
+                response_format: { type: 'text' },
+                modalities: ['text'],
+                store: false,
+            },
+            ...{ logprobs: false, top_logprobs: null, service_tier: 'auto', stop: null, seed: null, user: 'me', n: 1 },
+        });
+        assert.equal(choices[0].message.content, wanted);
+    });
+
+    test('wrong requests: the field, and what to do', async () => {
+        const image = { type: 'image_url', image_url: { url: 'data:,' } };
+        for (const [part, code, param, said] of /** @type {[object, string, string | null, RegExp][]} */ ([
+            [{ temprature: 1 }, 'NB_ERR_ARGUMENT', 'temprature', /did you mean "temperature"/],
+            [{ maxTokens: 1 }, 'NB_ERR_ARGUMENT', 'maxTokens', /did you mean "max_tokens"/],
+            [{ temperature: 2.5 }, 'NB_ERR_ARGUMENT', 'temperature', /from 0 to 2, not 2.5/],
+            [{ n: 0 }, 'NB_ERR_ARGUMENT', 'n', /from 1 to 128/],
+            [{ logit_bias: { word: 1 } }, 'NB_ERR_ARGUMENT', 'logit_bias', /where a token id is expected/],
+            [{ max_tokens: 5 }, 'NB_ERR_ARGUMENT', 'max_tokens', /give one of them/],
+            [{ stream_options: {} }, 'NB_ERR_ARGUMENT', 'stream_options', /goes with stream: true/],
+            [{ messages: [] }, 'NB_ERR_ARGUMENT', 'messages', /at least one/],
+            [{ messages: 'Hello' }, 'NB_ERR_ARGUMENT', 'messages', /must be an array/],
+            [{ messages: [{ content: 'a' }] }, 'NB_ERR_ARGUMENT', 'messages', /no role/],
+            [{ messages: [{ role: 'tool', content: 'a' }] }, 'NB_ERR_UNSUPPORTED', 'messages[0]', /role "tool"/],
+            [{ messages: [{ role: 'user', content: [image] }] }, 'NB_ERR_UNSUPPORTED', 'messages[0]', /image_url/],
+            [
+                { messages: [{ role: 'assistant', tool_calls: [{}] }] },
+                'NB_ERR_UNSUPPORTED',
+                'messages[0]',
+                /tool_calls/,
+            ],
+            [
+                { messages: [{ role: 'user', content: 'word '.repeat(5000) }], stream: true },
+                'context_length_exceeded',
+                null,
+                /the context holds 4096/,
+            ],
+            [
+                { stream: true, stream_options: { include_obfuscation: true } },
+                'NB_ERR_UNSUPPORTED',
+                'include_obfuscation',
+                /leave it out/,
+            ],
+        ]))
+            await assert.rejects(client.chat.completions.create({ ...greedy, ...part }), (/** @type {any} */ error) => {
+                assert.deepEqual([error.status, error.type], [400, 'invalid_request_error']);
+                assert.deepEqual([error.code, error.param], [code, param]);
+                assert.match(error.message, said);
+                return true;
+            });
+    });
+});
+
+describe('the fetch', () => {
+    const url = 'http://localhost/v1/',
+        own = () => openaiFetch({ tiny: model });
+    const post = (/** @type {unknown} */ body) => ({ method: 'POST', body: JSON.stringify(body) });
+
+    test('models by name', async () => {
+        const several = clientOf({ tiny: model, 'owner/other:q4': model });
+        const { data } = await several.models.list();
+        assert.deepEqual(
+            data.map((/** @type {any} */ { id, object }) => [id, object]),
+            [
+                ['tiny', 'model'],
+                ['owner/other:q4', 'model'],
+            ],
+        );
+        assert.equal((await several.models.retrieve('owner/other:q4')).id, 'owner/other:q4');
+        await assert.rejects(several.models.retrieve('none'), OpenAI.NotFoundError);
+        await several.chat.completions.create({ ...greedy, model: 'tiny', max_completion_tokens: 1 });
+        await assert.rejects(several.chat.completions.create(greedy), {
+            status: 404,
+            code: 'model_not_found',
+            param: 'model',
+            message: /there is no model "any"; there is "tiny", "owner\/other:q4"/,
+        });
+        for (const wrong of [undefined, {}, { tiny: 5 }])
+            assert.throws(() => openaiFetch(/** @type {any} */ (wrong)), { code: 'NB_ERR_ARGUMENT' });
+    });
+
+    test('paths, methods, bodies; a Request, a URL', async () => {
+        for (const [input, init, status, said] of /** @type {[any, any, number, RegExp][]} */ ([
+            [`${url}responses`, post({}), 404, /not \/v1\/responses/],
+            [`${url}chat/completions/chatcmpl-1`, undefined, 404, /not \/v1\/chat\/completions\/chatcmpl-1/],
+            [`${url}chat/completions`, undefined, 405, /takes POST, not GET/],
+            [`${url}models`, post({}), 405, /takes GET, not POST/],
+            [`${url}models/%zz`, undefined, 404, /there is no model "%zz"/],
+            [`${url}completions`, { method: 'POST', body: '{' }, 400, /the body is no JSON/],
+            [new URL(`${url}completions`), post([]), 404, /no model undefined/],
+            [new Request(`${url}completions`, post({ model: 'tiny', prompt: {} })), undefined, 400, /prompt must be/],
+        ])) {
+            const response = await own()(input, init);
+            assert.equal(response.status, status);
+            assert.equal(response.headers.get('content-type'), 'application/json');
+            assert.match((await response.json()).error.message, said);
+        }
+        assert.equal((await own()('https://example.org/any/v1/models')).status, 200);
+    });
+
+    test('the signal: its reason, before and while an answer is made', async () => {
+        const reason = new Error('enough');
+        await assert.rejects(own()(`${url}models`, { signal: AbortSignal.abort(reason) }), reason);
+        const controller = new AbortController(),
+            request = new Request(`${url}chat/completions`, { ...post(long), signal: controller.signal });
+        const answer = own()(request);
+        setTimeout(() => controller.abort(reason));
+        await assert.rejects(answer, reason);
+        const leaving = new AbortController();
+        const response = await own()(`${url}chat/completions`, {
+            ...post({ ...long, stream: true }),
+            signal: leaving.signal,
+        });
+        const reader = /** @type {ReadableStream} */ (response.body).getReader();
+        await reader.read();
+        leaving.abort(reason);
+        await assert.rejects(async () => {
+            while (!(await reader.read()).done);
+        }, reason);
+    });
+
+    test('a failure within a stream is an event; a model that is gone is 503, and asked only once', async () => {
+        const gone = await load(models.tiny, { threads: 1, contextLength: 4096 });
+        let asked = 0;
+        const inner = openaiFetch(gone);
+        const failing = new OpenAI({
+            apiKey: 'none',
+            baseURL: 'http://localhost/v1',
+            fetch: (/** @type {any[]} */ ...call) => {
+                asked++;
+                return inner(.../** @type {[any]} */ (call));
+            },
+        });
+        const stream = await failing.chat.completions.create({ ...long, stream: true });
+        await assert.rejects(
+            async () => {
+                for await (const _ of stream) await gone.dispose();
+            },
+            { code: 'NB_ERR_STATE', message: /disposed/ },
+        );
+        asked = 0;
+        await assert.rejects(failing.chat.completions.create(greedy), { status: 503, code: 'NB_ERR_STATE' });
+        assert.equal(asked, 1);
+    });
+});
+
+describe('create()', () => {
+    test('rejects with a NibbleError, and takes a signal', async () => {
+        const { create } = model.chat.completions;
+        await assert.rejects(create(/** @type {any} */ ({ messages, tools: [{}] })), (error) => {
+            assert.ok(error instanceof NibbleError);
+            assert.equal(error.code, 'NB_ERR_UNSUPPORTED');
+            return true;
+        });
+        for (const wrong of [undefined, null, [], 'Hello'])
+            await assert.rejects(create(/** @type {any} */ (wrong)), { code: 'NB_ERR_ARGUMENT', message: /an object/ });
+        await assert.rejects(create({ messages }, /** @type {any} */ ({ signl: 1 })), /did you mean "signal"/);
+        const signal = AbortSignal.abort(new Error('enough'));
+        for (const stream of [true, false]) await assert.rejects(create({ messages, stream }, { signal }), /enough/);
+        await assert.rejects(model.completions.create({ prompt: 'a' }, { signal }), /enough/);
+        await assert.rejects(model.embeddings.create({ input: 'a' }, { signal }), /enough/);
+    });
+
+    test('fields become options, with the defaults that OpenAI documents', async () => {
+        const calls = /** @type {any[]} */ ([]);
+        const fake = (/** @type {unknown} */ _, /** @type {object} */ options) => {
+            calls.push(options);
+            const result = { text: '', tokens: [], promptTokens: 1, finishReason: 'stop' };
+            return Promise.resolve(result);
+        };
+        const recorder = /** @type {any} */ ({ info: {}, chat: fake, complete: fake });
+        await chatCompletions(recorder).create({ messages });
+        const { temperature, topP, topK, minP, presencePenalty, frequencyPenalty, repeatPenalty, seed } = calls[0];
+        assert.deepEqual([temperature, topP, presencePenalty, frequencyPenalty, seed], [1, 1, 0, 0, undefined]);
+        assert.deepEqual([topK, minP, repeatPenalty], [0, 0, 1], 'what OpenAI does not have is off');
+        await chatCompletions(recorder).create({
+            messages,
+            ...{ temperature: 0.5, top_p: 0.25, top_k: 9, min_p: 0.125, seed: 5, n: 2, max_tokens: 3, stop: 'x' },
+            ...{ presence_penalty: 1, frequency_penalty: -1, repeat_penalty: 2, logit_bias: { 7: -100 } },
+            chat_template_kwargs: { enable_thinking: false },
+        });
+        const options = {
+            ...{ temperature: 0.5, topP: 0.25, topK: 9, minP: 0.125, maxTokens: 3, stop: ['x'] },
+            ...{ presencePenalty: 1, frequencyPenalty: -1, repeatPenalty: 2, penaltyLast: -1, logitBias: { 7: -100 } },
+            ...{ templateVariables: { enable_thinking: false }, signal: undefined },
+        };
+        assert.deepEqual(calls.slice(1), [
+            { ...options, seed: 5 },
+            { ...options, seed: 6 },
+        ]);
+        await completions(recorder).create({ prompt: 'a' });
+        assert.equal(calls[3].maxTokens, 16);
+    });
+});
+
+test('docs/openai.md: its examples run', () => {
+    const page = readFileSync(`${root}docs/openai.md`, 'utf8'),
+        programs = [...page.matchAll(/^```js\n([\s\S]*?)^```/gm)].map(([, lines]) => lines);
+    assert.equal(programs.length, 2);
+    for (const [i, lines] of programs.entries()) {
+        const program = lines.replace(/load\('[^']*'/, `load(${JSON.stringify(models.tiny)}`);
+        assert.notEqual(program, lines);
+        const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+            cwd: root,
+            encoding: 'utf8',
+        });
+        assert.equal(status, 0, stderr);
+        const [, number] = / ?(\d+)\n$/.exec(stdout) ?? [];
+        assert.ok(Number(number) > 0, stdout);
+        if (i === 0) {
+            assert.match(stdout, / (stop|length) \d+\n/);
+            assert.equal(Number(number), model.info.embedding?.size);
+        }
+    }
+});
+
+test("the types of OpenAI's package accept requests, results and the fetch", () => {
+    const { status, stdout } = spawnSync(
+        process.execPath,
+        [
+            `${root}node_modules/typescript/bin/tsc`,
+            ...['--noEmit', '--ignoreConfig', '--strict', '--noUncheckedIndexedAccess', '--skipLibCheck'],
+            ...['--target', 'es2022', '--module', 'nodenext', '--types', 'node'],
+            ...['--lib', 'es2023,dom,dom.iterable,dom.asynciterable', 'tests/support/openai-types.ts'],
+        ],
+        { cwd: root, encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stdout);
+});
