@@ -330,6 +330,8 @@ describe("OpenAI's client: what is refused", () => {
             [{ messages: [] }, 'NB_ERR_ARGUMENT', 'messages', /at least one/],
             [{ messages: 'Hello' }, 'NB_ERR_ARGUMENT', 'messages', /must be an array/],
             [{ messages: [{ content: 'a' }] }, 'NB_ERR_ARGUMENT', 'messages', /no role/],
+            [{ messages: [null] }, 'NB_ERR_ARGUMENT', 'messages', /no role/],
+            [{ messages: [{ role: 'user', content: [null] }] }, 'NB_ERR_ARGUMENT', 'messages', /must be a text/],
             [{ messages: [{ role: 'tool', content: 'a' }] }, 'NB_ERR_UNSUPPORTED', 'messages[0]', /role "tool"/],
             [{ messages: [{ role: 'user', content: [image] }] }, 'NB_ERR_UNSUPPORTED', 'messages[0]', /image_url/],
             [

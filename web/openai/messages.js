@@ -27,8 +27,8 @@ export function messagesOf(caller, messages) {
         if (message?.role === 'tool' || message?.role === 'function') throw refuse(i, `the role "${message.role}"`);
         const lacking = LACKING.find((name) => !isNothing(message?.[name]));
         if (lacking) throw refuse(i, lacking);
-        const part =
-            Array.isArray(message?.content) && message.content.find((/** @type {any} */ { type }) => type !== 'text');
+        const parts = Array.isArray(message?.content) ? message.content : [],
+            part = parts.find((/** @type {any} */ each) => typeof each?.type === 'string' && each.type !== 'text');
         if (part) throw refuse(i, `parts of the type ${JSON.stringify(part.type)}`);
     }
     try {
