@@ -142,15 +142,12 @@ describe("OpenAI's client: chat", () => {
         assert.deepEqual(texts, [first, second]);
     });
 
-    test("an answer's message goes on in the conversation, and 'developer' is the system's role", async () => {
+    test("an answer's message goes on in the conversation", async () => {
         const { choices } = await client.chat.completions.create({ ...greedy, max_completion_tokens: 4 });
         const next = [...messages, choices[0].message, { role: 'user', content: 'And?' }];
         const { usage: counted } = await client.chat.completions.create({ ...greedy, messages: next });
         const { tokens } = await model.applyTemplate(next.map(({ role, content }) => ({ role, content })));
         assert.equal(counted.prompt_tokens, tokens.length);
-        const developer = [{ ...messages[0], role: 'developer' }, ...messages.slice(1)];
-        const answer = await client.chat.completions.create({ ...greedy, messages: developer });
-        assert.equal(answer.choices[0].message.content, wanted);
     });
 
     test('a stream that is left, and a request that is aborted, end their generations', async () => {
@@ -220,13 +217,13 @@ describe("OpenAI's client: completions", () => {
 test("OpenAI's client: embeddings are transformers', as floats and as base64", async () => {
     const bert = await load(`${root}tests/fixtures/encoders/bert.gguf`, { threads: 1, kvType: 'f32' });
     try {
-        const embedder = clientOf({ bert }),
+        const embedder = clientOf({ own: bert }),
             vectors = embeddingVectors('encoders/bert.json'),
             input = vectors.map(({ tokens }) => tokens),
             size = vectors[0].cls.length;
         const raw = /** @type {any} */ ({});
         for (const encoding_format of [undefined, 'float', 'base64']) {
-            const answer = await embedder.embeddings.create({ model: 'bert', input, encoding_format });
+            const answer = await embedder.embeddings.create({ model: 'own', input, encoding_format });
             const { data, usage } = answer;
             const tokens = input.flat().length;
             assert.deepEqual(usage, { prompt_tokens: tokens, total_tokens: tokens });
@@ -241,15 +238,15 @@ test("OpenAI's client: embeddings are transformers', as floats and as base64", a
             }
             raw[String(encoding_format)] = answer;
         }
-        assert.equal(raw.float.model, 'bert');
+        assert.equal(raw.float.model, 'own');
         // a text: the tokenizer's tokens around it are counted
-        const text = await embedder.embeddings.create({ model: 'bert', input: 'hello', dimensions: size });
+        const text = await embedder.embeddings.create({ model: 'own', input: 'hello', dimensions: size });
         assert.equal(text.usage.prompt_tokens, (await bert.tokenize('hello')).length);
-        await assert.rejects(embedder.embeddings.create({ model: 'bert', input: 'a', dimensions: size - 1 }), {
+        await assert.rejects(embedder.embeddings.create({ model: 'own', input: 'a', dimensions: size - 1 }), {
             status: 400,
             param: 'dimensions',
         });
-        await assert.rejects(embedder.embeddings.create({ model: 'bert', input: [] }), { status: 400, param: 'input' });
+        await assert.rejects(embedder.embeddings.create({ model: 'own', input: [] }), { status: 400, param: 'input' });
     } finally {
         await bert.dispose();
     }
@@ -379,7 +376,10 @@ describe('the fetch', () => {
         );
         assert.equal((await several.models.retrieve('owner/other:q4')).id, 'owner/other:q4');
         await assert.rejects(several.models.retrieve('none'), OpenAI.NotFoundError);
-        await several.chat.completions.create({ ...greedy, model: 'tiny', max_completion_tokens: 1 });
+        const short = { ...greedy, model: 'tiny', max_completion_tokens: 1 };
+        assert.equal((await several.chat.completions.create(short)).model, 'tiny');
+        for (const chunk of await all(await several.chat.completions.create({ ...short, stream: true })))
+            assert.equal(chunk.model, 'tiny');
         await assert.rejects(several.chat.completions.create(greedy), {
             status: 404,
             code: 'model_not_found',
@@ -472,9 +472,11 @@ describe('create()', () => {
         await assert.rejects(model.embeddings.create({ input: 'a' }, { signal }), /enough/);
     });
 
-    test('fields become options, with the defaults that OpenAI documents', async () => {
-        const calls = /** @type {any[]} */ ([]);
-        const fake = (/** @type {unknown} */ _, /** @type {object} */ options) => {
+    test('fields become options, with the defaults that OpenAI documents, and messages those of chat()', async () => {
+        const calls = /** @type {any[]} */ ([]),
+            inputs = /** @type {unknown[]} */ ([]);
+        const fake = (/** @type {unknown} */ input, /** @type {object} */ options) => {
+            inputs.push(input);
             calls.push(options);
             const result = { text: '', tokens: [], promptTokens: 1, finishReason: 'stop' };
             return Promise.resolve(result);
@@ -501,6 +503,22 @@ describe('create()', () => {
         ]);
         await completions(recorder).create({ prompt: 'a' });
         assert.equal(calls[3].maxTokens, 16);
+        // a developer is the system; undefined and empty members are as if they were not there
+        const text = [{ type: /** @type {'text'} */ ('text'), text: 'a' }];
+        await chatCompletions(recorder).create({
+            messages: [
+                { role: 'developer', content: text, name: 'me' },
+                { role: 'assistant', content: 'b', refusal: null, tool_calls: [], annotations: [] },
+            ],
+            ...{ temperature: undefined, max_tokens: undefined },
+        });
+        assert.equal(calls[4].temperature, 1);
+        assert.deepEqual(inputs[4], [
+            { role: 'system', content: text, name: 'me' },
+            { role: 'assistant', content: 'b' },
+        ]);
+        const empty = { role: 'assistant', content: null, refusal: null };
+        await assert.rejects(chatCompletions(recorder).create({ messages: [empty] }), /message 0 has no content/);
     });
 });
 

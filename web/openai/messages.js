@@ -31,11 +31,13 @@ export function messagesOf(caller, messages) {
             part = parts.find((/** @type {any} */ each) => typeof each?.type === 'string' && each.type !== 'text');
         if (part) throw refuse(i, `parts of the type ${JSON.stringify(part.type)}`);
     }
+    const kept = messages.map((message) =>
+        Object.fromEntries(Object.entries(message ?? {}).filter(([name]) => !LACKING.includes(name))),
+    );
     try {
-        return checkMessages(messages, caller).map(({ ...message }) => {
-            for (const name of LACKING) delete message[name];
-            return message.role === 'developer' ? { ...message, role: 'system' } : message;
-        });
+        return checkMessages(kept, caller).map((message) =>
+            message.role === 'developer' ? { ...message, role: 'system' } : message,
+        );
     } catch (error) {
         throw Object.assign(/** @type {Error} */ (error), { param: 'messages' });
     }
