@@ -1,14 +1,15 @@
-/* GPTQ for GGUF's types. Of a type only the places of its codes are needed (code_layout.h). The encoder writes a block
- * with its scales, and the dequantizer tells which numbers the codes then mean. */
+/* GPTQ for GGUF's types. It must know only where the codes of a type lie in a block (code_layout.h). The type's encoder
+ * writes a block with its scales, and its dequantizer tells which numbers the codes then mean. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../types/code_layout.h"
 #include "../types/traits.h"
+#include "../types/types.h"
 #include "gptq_feed.h"
 
 /* ---- blocks ----------------------------------------------------------------------------------------------------- */
 
-enum { MOST_BYTES = 288, MOST_WEIGHTS = NB_SUPERBLOCK };
+enum { MOST_BYTES = sizeof(nb_block_q6_k), MOST_WEIGHTS = NB_SUPERBLOCK }; /* of the types in code_layout.c */
 
 typedef struct blocks {
     nb_quantizer *q;
@@ -23,7 +24,7 @@ typedef struct blocks {
      * has the code of `reference` everywhere, and [1] is unused. */
     uint8_t ends[2][MOST_BYTES];
     float codebook[NB_CODEBOOK];
-    float reference; /* the codebook's largest number */
+    float reference; /* the codebook's number of the largest magnitude; 0: the type has no codebook */
 } blocks;
 
 static void fill_codebook(blocks *b) {
@@ -57,7 +58,7 @@ static void fill_patterns(blocks *b) {
         fill_ends(b);
 }
 
-/* The weights that the block would have with the codes of ends[end]. */
+/* The weights that the block would have if its codes were those of ends[end]. */
 static void values_at(const blocks *b, const uint8_t *block, int end, float *out) {
     _Alignas(8) uint8_t filled[MOST_BYTES];
     for (uint32_t i = 0; i < b->traits->block_bytes; i++)
@@ -114,8 +115,7 @@ static void encode_row(void *context, uint64_t row, uint64_t rows, int32_t threa
         nb_mark_row(&p->bad_row, (uint32_t)row);
 }
 
-/* ---- functions of nibble_quantize.h
- * ------------------------------------------------------------------------------------- */
+/* ---- functions of nibble_quantize.h ------------------------------------------------------------------------------ */
 
 uint32_t nb_quantizer_block(uint32_t type) {
     return nb_encoder_of(type) ? nb_traits_of(type)->block_weights : 0;
