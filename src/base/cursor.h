@@ -1,5 +1,5 @@
-/* A bounds-checked reader for untrusted bytes. A read past the end gives zero and sets is_short, so callers check that
- * once, after a group of reads. */
+/* A bounds-checked reader for untrusted bytes. A read past the end gives zero and sets is_short, so callers
+ * check is_short once, after a group of reads. */
 #ifndef NB_CURSOR_H
 #define NB_CURSOR_H
 

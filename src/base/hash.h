@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* FNV-1a (Fowler, Noll, Vo). It takes one byte after the other, so the hash of a prefix can be continued. */
+/* FNV-1a (Fowler, Noll, Vo). hash: the start value, or the hash of the bytes that come before these. So the hash of a
+ * prefix can be continued. */
 static inline uint32_t nb_hash(uint32_t hash, const void *bytes, size_t n) {
     const uint8_t *p = bytes;
     for (size_t i = 0; i < n; i++)
@@ -14,8 +15,8 @@ static inline uint32_t nb_hash(uint32_t hash, const void *bytes, size_t n) {
 }
 
 /* A malicious file can give all its names or pairs the same hash. Each look-up would then walk through all of them.
- * So whoever fills a table counts the slots that it looks at. If there are more than nb_most_probes, it starts again
- * with the next seed. */
+ * So code that fills a table from a file counts its probes: the slots that it looks at. If there are too many
+ * (nb_most_probes), it starts again with the next seed, or gives up. */
 enum { NB_HASH_SEEDS = 8 };
 
 static inline uint64_t nb_hash_seed(uint32_t i) { /* odd; the first is 2^64 / phi */
@@ -26,7 +27,7 @@ static inline uint64_t nb_most_probes(uint64_t n) { /* for n entries; about 1.5 
     return 32 * n + 1024;
 }
 
-/* Two numbers, each -1 or more, as one key, which is never 0. */
+/* Two numbers as one key. Each is -1 or more, but not both are -1, so the key is never 0. */
 static inline uint64_t nb_pair_of(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)(left + 1) << 32 | (uint32_t)(right + 1);
 }

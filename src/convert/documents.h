@@ -1,4 +1,5 @@
-/* The documents of a Hugging Face folder: all files but the weights. Each is read as a whole. */
+/* The documents of a Hugging Face folder: those files beside the weights that the converter needs, such as config.json
+ * and tokenizer.json (their names are in documents.c). Each is read as a whole. */
 #ifndef NB_DOCUMENTS_H
 #define NB_DOCUMENTS_H
 
@@ -22,8 +23,8 @@ void nb_documents_free(nb_documents *d); /* and empties the list */
 /* "2_Dense/" of "2_Dense/model.safetensors"; empty if there is no folder. */
 nb_text nb_folder_of(nb_text name);
 
-/* The document's number; NB_DOCUMENTS: it is a file of weights. A module beyond NB_MODULES gets the number of the last
- * one, so the caller sees that it is there already. */
+/* The kind of the document with this name: an index of `items`. NB_DOCUMENTS: it is no document, so it must be a file
+ * of weights. If there are more than NB_MODULES modules, the others get the last index: the caller finds it taken. */
 int32_t nb_documents_kind(const nb_documents *d, nb_text name);
 
 /* Takes ownership of the bytes. */

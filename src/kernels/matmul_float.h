@@ -60,8 +60,10 @@ static inline __attribute__((always_inline)) void float_gemv(const nb_matmul_tas
         const float *x = task->x->x;
         NB_LOOP
         for (uint32_t k = columns / 4; k; k--, x += 4)
-            for (uint32_t s = 0; s < NB_SECTIONS; s++, rows[s - 1] += 4 * size)
+            for (uint32_t s = 0; s < NB_SECTIONS; s++) {
                 sums[s] = nb_madd(float_weights(rows[s], type, sign, unit), wasm_v128_load(x), sums[s]);
+                rows[s] += 4 * size;
+            }
         float out[NB_SECTIONS];
         wasm_v128_store(out, nb_sums_f32x4(sums[0], sums[1], sums[2], sums[3]));
         for (uint32_t s = 0; s < NB_SECTIONS; s++) {

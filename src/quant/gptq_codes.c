@@ -61,8 +61,7 @@ static void finish_row(void *context, uint32_t row, const uint8_t *codes, const 
  * such wider ranges cost more than they gain. */
 enum { BLOCK = 128 };
 
-/* ---- functions of nibble_quantize.h
- * ------------------------------------------------------------------------------------- */
+/* ---- functions of nibble_quantize.h ------------------------------------------------------------------------------ */
 
 int32_t nb_code_format_check(const nb_code_format *f, uint32_t columns, nb_error *err) {
     bool known = f->bits == 2 || f->bits == 3 || f->bits == 4 || f->bits == 8;

@@ -71,8 +71,7 @@ float *nb_quantizer_largest(nb_quantizer *q) {
     return q->largest;
 }
 
-/* ---- the error of quantized rows
- * ---------------------------------------------------------------------------------------- */
+/* ---- the error of quantized rows --------------------------------------------------------------------------------- */
 
 typedef struct comparison {
     const nb_quantizer *q;

@@ -106,8 +106,7 @@ static void start_entries(const sorted *s, search *d, entries *e) {
     }
 }
 
-/* ---- Lloyd's iterations
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Lloyd's iterations ------------------------------------------------------------------------------------------ */
 
 static void improve(const sorted *s, entries *e) {
     bool changes = true;

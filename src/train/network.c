@@ -26,7 +26,7 @@ void nb_layer_forward(const nb_pass *pass, const nb_trained_layer *l, const nb_t
     nb_linear_forward(pass, &l->down, pass->hidden, out, true); /* [n, width] */
 }
 
-/* The reverse of nb_layer_forward. Norms and SwiGLU are computed again. */
+/* The outputs of the norms and of SwiGLU are recomputed, because the trace does not keep them. */
 void nb_layer_backward(const nb_pass *pass, const nb_trained_layer *l, const nb_trace *t, float *d) {
     const nb_train_shape *s = &pass->shape;
     nb_norm_forward(pass, &l->feed_forward_norm, t->middle, pass->normed);

@@ -158,8 +158,7 @@ void nb_swiglu_backward(const nb_pass *pass, const float *gate, const float *up,
     each_hidden(&j, swiglu_back_piece);
 }
 
-/* ---- the token embedding
- * ------------------------------------------------------------------------------------------ */
+/* ---- the token embedding ----------------------------------------------------------------------------------------- */
 
 void nb_embed_forward(const nb_pass *pass, const float *table, const int32_t *tokens, float *out) {
     size_t width = pass->shape.width;

@@ -170,8 +170,7 @@ static void test_factorization(nb_quantizer *q, uint32_t order) {
     nb_free(u);
 }
 
-/* ---- difficult inputs and errors
- * ---------------------------------------------------------------------------------------- */
+/* ---- difficult inputs and errors --------------------------------------------------------------------------------- */
 
 static void expect_rows(nb_quantizer *q, uint32_t type, int32_t want, const char *words) {
     nb_error err = {0};

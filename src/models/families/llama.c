@@ -50,9 +50,9 @@ static int32_t configure_smollm3(nb_model *model, nb_error *err) {
 
 const nb_family nb_family_smollm3 = {"smollm3", LLAMA, configure_smollm3, NULL, NB_LLAMA_LAYER};
 
-/* ---- ernie4_5: the dense models of ERNIE 4.5 (Baidu 2025). Their own files rotate neighbours, too, so nothing is
- * permuted ---- */
+/* ---- ernie4_5: the dense models of ERNIE 4.5 (Baidu 2025) ---- */
 
+/* Their own files rotate neighbours, too, so nothing is permuted. */
 const nb_family nb_family_ernie4_5 = {"ernie4_5", LLAMA, configure_llama, NULL, NB_LLAMA_LAYER};
 
 /* ---- granite: four multipliers ---- */
@@ -86,9 +86,9 @@ static void begin_granite(nb_session *s, uint32_t first, uint32_t n) {
 
 const nb_family nb_family_granite = {"granite", LLAMA, configure_granite, begin_granite, NB_LLAMA_LAYER};
 
-/* ---- deepseek: version 1, some layers without experts, then layers that also have shared ones (Dai et al. 2024)
- * ---- */
+/* ---- deepseek: version 1 (Dai et al. 2024) ---- */
 
+/* Some layers without experts come first, then layers that also have shared experts. */
 static const nb_slot DEEPSEEK[] = {
     NB_SLOTS_ENDS,
     NB_SLOTS_NORMS,
