@@ -166,6 +166,11 @@ test('the file of another run is refused, and stays as it is', async () => {
         await assert.rejects(made({ resume, ...options }), said);
     // threads change nothing
     assert.deepEqual(await made({ resume, threads: 2 }), { hash: whole, observed: [] });
+    // this model's tokenizer makes other tokens of the same text
+    await assert.rejects(
+        made({ resume }, `${root}tests/fixtures/models/head-size.gguf`),
+        /of a run with another calibration text, or another model:/,
+    );
     const other = new Uint8Array(readFileSync(models.tiny));
     other[other.length - 1000] ^= 1; // within the last tensor
     await assert.rejects(made({ resume }, [new File([other], 'other.gguf')]), /is of .*another model|other weights/);

@@ -40,15 +40,15 @@ export class SideFile {
     /** The layers that are done: the hash of the layer's weights in the source, and its tensors. @type {{ source: string,
      * tensors: [string, Place][] }[]} */
     done = [];
-    /** @type {Map<string, Place>} */
+    /** Where the blocks of each tensor of these layers are in the file, by its name. @type {Map<string, Place>} */
     places = new Map();
-    /** The tensors of the current layer. @type {Made[]} */
-    now = [];
-    /** Buffers for their blocks. */
+    /** The tensors of the current layer, which is not in the file yet. @type {Made[]} */
+    current = [];
+    /** Buffers for the blocks of the current layer. */
     making = new BufferPool();
-    /** Buffers for the blocks of a layer that is read. */
+    /** Buffers for the blocks of a layer that is read back. */
     reading = new BufferPool();
-    /** Where the next record goes; 0: the file has nothing yet. */
+    /** Where the next record goes; 0: the file has no whole record yet. */
     end = 0;
     /** @type {number | undefined} */
     file = undefined;
@@ -97,7 +97,8 @@ export class SideFile {
     }
 
     /**
-     * Keeps what was measured. A file that has layers already stays as it is: its run had no measurement.
+     * Keeps what was measured, as the first record. A file that has a record already stays as it is: an earlier run had
+     * too little memory to measure, and its layers follow without a measurement.
      * @param {Run} run
      * @param {any} value as JSON
      * @param {Uint8Array} bytes
@@ -119,7 +120,7 @@ export class SideFile {
             this.end = first.end;
             first = this.#record(this.end);
         }
-        if (!first) return; // its write was cut off
+        if (!first) return; // there is no record of a run, or none that is whole
         this.#compare(first.head, this.run);
         this.hasRun = true;
         this.end = first.end;
@@ -128,8 +129,8 @@ export class SideFile {
     }
 
     /**
-     * A run as the file has it: texts, importance matrices and the types of all tensors may be long, so only hashes are
-     * kept.
+     * What the file keeps of a run. Texts, importance matrices and the types of all tensors may be long, so these are
+     * only hashes.
      * @param {Run} run
      */
     #hashesOf({ settings, choices, plan, text, ends }) {
@@ -164,15 +165,16 @@ export class SideFile {
         return begin.length === MAGIC.length ? this.#record(MAGIC.length) : null;
     }
 
-    /** Writes the first bytes of a file that has none. */
+    /** Creates the file, if it is not there, and writes its first bytes, if it has no whole record. */
     #start() {
         this.file ??= this.#attempt('write', () => this.fs.openSync(this.path, 'wx+'));
         if (this.end === 0) this.end = this.#write(new TextEncoder().encode(MAGIC), 0);
     }
 
     /**
+     * Checks that a layer that is done was made of these weights.
      * @param {number} layer
-     * @param {string} source
+     * @param {string} source the hash of its weights in the source
      */
     check(layer, source) {
         if (source !== this.done[layer].source)
@@ -195,7 +197,7 @@ export class SideFile {
 
     /** @param {Made} tensor */
     put(tensor) {
-        this.now.push(tensor);
+        this.current.push(tensor);
     }
 
     /** Writes the current layer. @param {string} [source] */
@@ -203,13 +205,13 @@ export class SideFile {
         this.#start();
         if (!this.hasRun) this.end = this.#append(this.end, this.run, []).end;
         this.hasRun = true;
-        const tensors = this.now.map(({ name, type, bytes }) => ({ name, type, bytes: bytes.length }));
+        const tensors = this.current.map(({ name, type, bytes }) => ({ name, type, bytes: bytes.length }));
         const record = this.#append(
             this.end,
             { layer: this.layers, source, tensors },
-            this.now.map(({ bytes }) => bytes),
+            this.current.map(({ bytes }) => bytes),
         );
-        this.now = [];
+        this.current = [];
         this.making.empty();
         this.#addLayer(record);
         this.end = record.end;
@@ -250,8 +252,9 @@ export class SideFile {
     }
 
     /**
+     * The record that begins at this offset. null: there is no whole one.
      * @param {number} at
-     * @returns {Record | null} null: there is no whole one
+     * @returns {Record | null}
      */
     #record(at) {
         const left = this.#size() - at - FRONT - SUM;
@@ -270,6 +273,7 @@ export class SideFile {
     }
 
     /**
+     * Writes a record, and cuts off what the file had behind it.
      * @param {number} at
      * @param {object} head
      * @param {Uint8Array[]} blocks
@@ -360,7 +364,7 @@ function parsed(json) {
 }
 
 /**
- * In what two runs differ, for a message; an empty text if they do not.
+ * How two runs differ, as words for a message. An empty string: they are of the same kind.
  * @param {any} before
  * @param {any} now
  */
@@ -370,7 +374,9 @@ function difference(before, now) {
     const hasPlan = before.plan === now.plan,
         names = [...(hasPlan ? [] : differing('choices')), ...differing('settings')];
     if (names.length > 0) return `other options (${names.join(', ')})`;
-    if (before.text !== now.text) return 'another calibration text'; // its tokens, which another model may have made
+    // Texts are compared as tokens, which another model's tokenizer may make of the same text. And of the token embedding
+    // only the rows of these tokens are hashed. So with other tokens it is not known whether the model is another one.
+    if (before.text !== now.text) return 'another calibration text, or another model';
     if (before.model !== now.model) return 'another model';
     return hasPlan ? '' : 'other types of tensors, which another version of nibble may have chosen';
 }
