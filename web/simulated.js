@@ -5,6 +5,7 @@
 
 import { checkOptions } from './checks.js';
 import { NibbleError } from './errors.js';
+import { QUANTIZE_OPTIONS } from './quantize-options.js';
 
 /** @typedef {Required<import('./index.d.ts').SimulateOptions>} CheckedSimulation */
 /** @typedef {import('./index.d.ts').Simulated} Simulated */
@@ -44,8 +45,9 @@ export const SIMULATE_OPTIONS = {
     symmetric: {
         flag: 'asymmetric',
         type: 'switch',
+        off: true,
         default: true,
-        help: 'zero is the middle of the codes, and no zero points are chosen',
+        help: 'each group chooses its zero point, instead of having zero in the middle of the codes',
     },
     ranges: {
         flag: 'ranges',
@@ -127,34 +129,33 @@ export function simulateOf(values) {
     return options;
 }
 
-/** Options that rounding each weight by itself does not use. */
-const OF_CALIBRATION = [
-    ...['bits', 'size', 'calibration', 'imatrix', 'doubleQuant', 'resume'],
-    ...['samples', 'context', 'damping', 'order', 'clip', 'trueSequential', 'steps'],
+/** Options for budgets, for GGUF's types and for methods that calibrate. With `simulate` they have no use. */
+const USELESS = [
+    ...['bits', 'size', 'calibration', 'imatrix', 'doubleQuant', 'outliers', 'resume', 'samples', 'context'],
+    ...['damping', 'order', 'clip', 'trueSequential', 'steps', 'method', 'search'],
 ];
 
 /**
  * Checks quantize()'s other options when `simulate` is given.
  * @param {Record<string, any>} checked with their defaults
  */
-export function checkWithSimulation({ type, method = 'rtn', search = 'reference', ...others }) {
+export function checkWithSimulation(checked) {
+    const { type } = checked;
     if (type !== 'f32' && type !== 'f16')
         throw refuse(
             `type (--type) with simulate (--simulate) is f32 or f16, which hold the rounded values, not ${type}`,
         );
-    const useless = OF_CALIBRATION.find(
-        (name) => others[name] !== undefined && !(name === 'doubleQuant' && !others[name]),
-    );
-    if (useless || method !== 'rtn' || search !== 'reference')
+    const flags = /** @type {Record<string, import('./checks.js').Option>} */ (QUANTIZE_OPTIONS),
+        defaults = /** @type {Record<string, any>} */ ({ doubleQuant: false, method: 'rtn', search: 'reference' }),
+        useless = USELESS.find((name) => (checked[name] ?? defaults[name]) !== defaults[name]);
+    if (useless)
         throw refuse(
-            `simulate (--simulate) rounds every weight by itself: leave out ${
-                useless ?? (method === 'rtn' ? 'search' : 'method')
-            }`,
+            `simulate (--simulate) does not use ${useless} (--${flags[useless]?.flag ?? useless}): leave it out`,
         );
 }
 
 /**
- * In words.
+ * A description of the grid, such as "uniform, 4 bits, groups of 32, symmetric".
  * @param {Simulated} simulated
  */
 export function describeSimulated({ grid, bits, group, perTensor, symmetric, ranges, percentile, rounding, seed }) {
@@ -189,7 +190,8 @@ export function simulatedOf({ metadata }) {
 }
 
 /**
- * Bits of the file for each weight; of simulated weights, as if the file had their codes.
+ * Bits per weight of a file. If its weights are simulated, their codes and scales are counted instead of the
+ * floating-point numbers that the file has.
  * @param {{ bytes: number, parameters: number, metadata: Record<string, unknown> }} info
  */
 export function bitsPerWeight(info) {

@@ -226,9 +226,13 @@ test('what is refused', async () => {
         [{ simulate: { seed: 1 } }, /seed \(--seed\) is for rounding \(--rounding\) stochastic/],
         [{ simulate: { perTensor: true, group: 32 } }, /group \(--group\) is for groups/],
         [{ simulate: {}, type: 'q8_0' }, /with simulate \(--simulate\) is f32 or f16.* not q8_0/],
-        [{ simulate: {}, imatrix: new Uint8Array(4) }, /leave out imatrix/],
-        [{ simulate: {}, method: 'gptq' }, /leave out method/],
-        [{ simulate: {}, search: 'best' }, /leave out search/],
+        [{ simulate: {}, imatrix: new Uint8Array(4) }, /simulate \(--simulate\) does not use imatrix \(--imatrix\)/],
+        [{ simulate: {}, method: 'gptq' }, /does not use method \(--method\): leave it out/],
+        [{ simulate: {}, search: 'best' }, /does not use search \(--search\)/],
+        [{ simulate: {}, bits: 4 }, /does not use bits \(--bits\)/],
+        [{ simulate: {}, outliers: 6 }, /does not use outliers \(--outliers\)/],
+        [{ simulate: {}, clip: false }, /does not use clip \(--no-clip\)/],
+        [{ simulate: {}, doubleQuant: true }, /does not use doubleQuant \(--double-quant\)/],
     ]))
         assert.throws(
             () => quantize(folder, options),
@@ -375,7 +379,7 @@ test('on the command line: wrong usage is exit code 2, and leaves nothing', () =
         ],
         [['--type', 'q8_0', '--group', '32'], /--group is for folders and grids: give --format or --simulate as well/],
         [['--simulate', 'uniform', '--group', '48'], /groups of 48 columns do not divide rows of 64/],
-        [['--simulate', 'uniform', '--size', '1MB'], /leave out size/],
+        [['--simulate', 'uniform', '--size', '1MB'], /does not use size \(--size\)/],
     ])) {
         const { code, err } = command('quantize', folder, out, ...flags);
         assert.deepEqual([code, said.test(err)], [2, true], `${flags}: ${err}`);

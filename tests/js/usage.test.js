@@ -135,7 +135,7 @@ describe('options that only the model, or other options, make wrong', () => {
             /format \(--format\) bitsandbytes has no bits \(--bits\)/,
         ],
         [['quantize', hugging, out, '--format', 'gptq', '--block', '64'], /gptq has no block \(--block\)/],
-        [['quantize', ...gguf, '--simulate', 'uniform', '--samples', '5'], /leave out samples/],
+        [['quantize', ...gguf, '--simulate', 'uniform', '--samples', '5'], /does not use samples/],
         [['quantize', ...gguf, '--type', 'q4_0', ...gptq, '--no-clip'], /clip \(--no-clip\) is for AWQ/],
         [['quantize', ...gguf, '--type', 'q4_0', '--no-true-sequential'], /\(--no-true-sequential\) is for methods/],
         [['quantize', ...gguf, '--type', 'q4_0', '--steps', '9'], /pass method \(--method\), such as autoround,/],
