@@ -295,8 +295,9 @@ export interface QuantizeOptions {
      */
     outliers?: number;
     /**
-     * Threads that share the work, each a worker. Default: about the number of cores, at most 8. A source that is not
-     * on this machine, or can be read only once, is read by one thread. The bytes are the same for any number.
+     * Threads that share the work, each a worker. Default: half of the logical processors, or all if there are at
+     * most 4; at most 8. A source that is not on this machine, or can be read only once, is read by one
+     * thread. The bytes are the same for any number.
      */
     threads?: number;
     /** Called some 20 times a second with the bytes of the GGUF so far, and once at the end. If it throws, reading
@@ -598,7 +599,7 @@ export interface ComparedFacts {
     bitsPerWeight: number;
     /** Absent if the weights were not rounded to a simulated grid. */
     simulated?: Simulated;
-    /** Linear memory that the loaded model holds, with the attention cache of one window. */
+    /** Linear memory that the loaded model holds, with the KV cache of one window. */
     memoryBytes: number;
     perplexity: number;
     /** Standard error of the perplexity. */
@@ -957,9 +958,9 @@ export interface TrainStep {
 
 export interface LoadOptions {
     /**
-     * Threads to compute with. Default: about the number of cores, at most 8. There are never more threads than
-     * cores, unless `build` is given. Without shared memory (on a page that is not cross-origin isolated) there is
-     * 1 thread. `info.threads` is the number.
+     * Threads to compute with. Default: half of the logical processors, or all if there are at most 4; at most 8.
+     * There is at most one thread for each logical processor, unless `build` is given. Without shared memory
+     * (on a page that is not cross-origin isolated) there is 1 thread. `info.threads` is the number.
      */
     threads?: number;
     /** Tokens that prompt and answer may have together. Default: the model's own, at most 4096. */
@@ -975,7 +976,7 @@ export interface LoadOptions {
     /** With quantize 'nf4' or 'fp4': quantize the scales, too. Default: false. */
     doubleQuant?: boolean;
     /**
-     * Number format of the attention cache. Default: 'i16', 16-bit integers with a scale for every 32 or 64 of
+     * Number format of the KV cache. Default: 'i16', 16-bit integers with a scale for every 32 or 64 of
      * them. It is as small as 'f16', at least as exact, and faster. 'q8_0' takes about half the memory; 'f32'
      * rounds nothing.
      */
@@ -1178,7 +1179,7 @@ export interface WalkOptions extends Abortable {
 }
 
 export interface PerplexityOptions extends WalkOptions {
-    /** Tokens from the beginning of a window to that of the next, at most `context`, which is the default. */
+    /** Each window begins so many tokens after the one before. At most `context`, which is the default. */
     stride?: number;
 }
 
@@ -1198,7 +1199,7 @@ export interface Perplexity {
 export interface ImportanceOptions extends WalkOptions {
     /** 'gguf', or 'dat', which older tools read. Default: 'gguf'. */
     format?: 'gguf' | 'dat';
-    /** What the file calls the text. Default: ''. */
+    /** The name of the text, which the file keeps. Default: ''. */
     textName?: string;
 }
 
@@ -1217,7 +1218,7 @@ export interface EmbedOptions extends Abortable {
     pooling?: 'file' | 'mean' | 'cls' | 'last';
     /** What is put before the text. Default: the folder's default prompt, if it has one; '' for none. */
     prompt?: string;
-    /** The same by its name, among the folder's prompts (`info.embedding.prompts`). */
+    /** The name of a prompt that the model's folder has, instead of `prompt` (`info.embedding.prompts`). */
     promptName?: string;
 }
 
@@ -1248,7 +1249,7 @@ export interface Message {
 
 /** What a model's chat template is given in addition to the messages. */
 export interface TemplateOptions {
-    /** End with the beginning of the model's answer. Default: true. */
+    /** End with the generation prompt, which begins the model's answer. Default: true. */
     addGenerationPrompt?: boolean;
     /** What the model may call, as its template expects it; mostly { type: 'function', function: { name, description,
      * parameters } }. */
@@ -1279,7 +1280,7 @@ export interface GenerateOptions {
     presencePenalty?: number;
     /** Subtracted from the logit of a token for each time that it occurred. Default: 0. */
     frequencyPenalty?: number;
-    /** Number of tokens that the three penalties look back; -1: all. Default: 64. */
+    /** The three penalties count so many of the last tokens; 0: none, -1: all. Default: 64. */
     penaltyLast?: number;
     /** Any whole number, taken modulo 2^32: the same seed gives the same answer. Default: a new one each time; the
      * result has it. */
@@ -1361,7 +1362,7 @@ export interface ModelInfo {
     causal?: boolean;
     window?: number;
     ropeBase?: number;
-    /** Bytes of the attention cache for each token, as 'i16'; of a model of integers, in its own 8 bits. */
+    /** Bytes of the KV cache for each token, as 'i16'; of a model of integers, in its own 8 bits. */
     kvBytesPerToken?: number;
     /** How embed() computes. */
     embedding?: {
@@ -1402,7 +1403,7 @@ export interface ModelInfo {
     contextLength: number;
     /** Linear memory held. */
     memoryBytes: number;
-    /** The part of it that the attention cache and the buffers of the computation take. */
+    /** The part of it that the KV cache and the buffers of the computation take. */
     sessionBytes: number;
     loadMs: number;
 }

@@ -1,6 +1,7 @@
 /**
  * The tables of options: the API checks its arguments with them (checks.js), and the command line makes its flags and
- * its help from them. Defaults stand here, and in quantize-options.js, and nowhere else.
+ * its help from them. The options of quantizing, training and tokenizers have tables of their own (quantize-options.js,
+ * simulated.js, train-options.js, qat-options.js, tokenizer-options.js). The defaults of the API stand in these tables.
  */
 import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
 
@@ -58,8 +59,8 @@ export const LOAD_OPTIONS = {
         max: 64,
         value: 'N',
         help:
-            'threads to compute with, never more than there are cores ' +
-            '(default: about the number of cores, at most 8)',
+            'threads to compute with, as a rule at most one for each logical processor ' +
+            '(default: half of the logical processors, or all if there are at most 4; at most 8)',
     },
     contextLength: {
         flag: 'context',
@@ -76,7 +77,7 @@ export const LOAD_OPTIONS = {
         default: 'i16',
         value: 'TYPE',
         help:
-            'number format of the attention cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, ' +
+            'number format of the KV cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, ' +
             'f16 and f32 are slower',
     },
     precision: {
@@ -129,7 +130,7 @@ export const GENERATE_OPTIONS = {
         max: 100,
         default: 0,
         value: 'T',
-        help: '0 always takes the likeliest token; higher values vary more, and 0.7 is usual',
+        help: '0 always takes the likeliest token; with higher values answers vary more, and 0.7 is usual',
     },
     topK: {
         flag: 'top-k',
@@ -192,7 +193,7 @@ export const GENERATE_OPTIONS = {
         max: 2 ** 31 - 1,
         default: 64,
         value: 'N',
-        help: 'number of tokens that the three penalties look back; -1: all',
+        help: 'the three penalties count the last N tokens; 0: none, -1: all',
     },
     seed: {
         flag: 'seed',
@@ -238,7 +239,7 @@ export const TEMPLATE_OPTIONS = {
         type: 'switch',
         off: true,
         default: true,
-        help: "leave out the beginning of the model's answer",
+        help: "leave out the generation prompt, which begins the model's answer",
     },
     tools: {
         flag: 'tools',
@@ -301,7 +302,9 @@ export const EMBED_OPTIONS = {
         choices: Object.keys(POOLINGS),
         default: 'file',
         value: 'NAME',
-        help: "how the tokens' vectors become one: as the file says, their mean, the first, or the last",
+        help:
+            "how the tokens' vectors become one. file: as the file says; mean: their mean; cls: the first; " +
+            'last: the last',
     },
     prompt: {
         flag: 'prompt',
@@ -313,7 +316,7 @@ export const EMBED_OPTIONS = {
         flag: 'prompt-name',
         type: 'text',
         value: 'NAME',
-        help: "the name of one of the folder's prompts, to put before the text",
+        help: 'which of the prompts in config_sentence_transformers.json to put before the text',
     },
 };
 
@@ -337,8 +340,8 @@ export const PERPLEXITY_OPTIONS = {
         max: 1 << 24,
         value: 'N',
         help:
-            "tokens from the beginning of a window to that of the next (default: the context, so that each window's " +
-            "second half is scored); if smaller, each window's last N tokens are scored",
+            'each window begins N tokens after the one before, and its last N tokens are scored (default: the ' +
+            'context; then the second half of each window is scored)',
     },
 };
 
@@ -373,6 +376,6 @@ export const IMPORTANCE_OPTIONS = {
         type: 'text',
         default: '',
         value: 'TEXT',
-        help: 'what the file calls the text',
+        help: 'the name of the text, which the file keeps',
     },
 };

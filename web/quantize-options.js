@@ -215,7 +215,7 @@ export const QUANTIZE_OPTIONS = {
         ...LOAD_OPTIONS.threads,
         help:
             'threads that share the work if the model is on this machine ' +
-            '(default: about the number of cores, at most 8)',
+            '(default: half of the logical processors, or all if there are at most 4; at most 8)',
     },
 };
 

@@ -8,7 +8,7 @@
  *     'lines'>> & Pick<import('./index.d.ts').TokenizerOptions, 'special'>} CheckedTokenizer
  */
 
-/** Bytes, each of which is a token. */
+/** The number of bytes. Each is a token. */
 const BYTES = 256;
 
 /** @type {import('./checks.js').Table<CheckedTokenizer>} */
@@ -19,15 +19,15 @@ export const TOKENIZER_OPTIONS = {
         min: BYTES,
         max: 1 << 20,
         value: 'N',
-        help: 'size of the vocabulary, with the 256 bytes and the special tokens',
+        help: 'tokens of the vocabulary, including the 256 bytes and the special tokens',
     },
     special: {
         flag: 'special',
         type: 'texts',
         value: 'TEXT',
         help:
-            'a special token, such as <|endoftext|> (may be given several times). They are the first tokens, in this ' +
-            'order',
+            'a special token, such as <|endoftext|> (may be given several times). The special tokens get the first ' +
+            'ids, in the order in which they are given',
     },
     minFrequency: {
         flag: 'min-frequency',

@@ -243,7 +243,7 @@ test('the command writes a complete file, and replaces another only if told to',
         );
     }
     const line = execFileSync(process.execPath, command('-o', join(folder, 'a.dat'), '--force'), { encoding: 'utf8' });
-    assert.match(line, /a\.dat: [\d,]+ bytes, of 512 tokens in 8 windows of 64\n$/);
+    assert.match(line, /a\.dat: [\d,]+ bytes, from 512 tokens in 8 windows of 64\n$/);
     const wrong = spawnSync(process.execPath, command('-o', join(folder, 'a.txt')), { encoding: 'utf8' });
     assert.deepEqual([wrong.status, /must end with \.gguf or \.dat/.test(wrong.stderr)], [2, true], wrong.stderr);
     assert.deepEqual(readdirSync(folder).sort(), ['a.dat', 'a.gguf', 'text.txt']);

@@ -25,7 +25,7 @@ export async function commandImatrix(args, signal) {
     if (json) writeJson({ output, format, bytes: bytes.length, ...facts });
     else
         write(
-            `${oneLine(output)}: ${bytes.length.toLocaleString('en')} bytes, of ${tokens} tokens in ${windows} ${
+            `${oneLine(output)}: ${bytes.length.toLocaleString('en')} bytes, from ${tokens} tokens in ${windows} ${
                 windows === 1 ? 'window' : 'windows'
             } of ${context}\n`,
         );
