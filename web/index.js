@@ -1,7 +1,7 @@
 /**
- * nibble's API: `load` a model, then `complete` or `chat`. This file runs where it is imported, on a page's main
- * thread or in Node, and only talks to the worker (worker/engine-worker.js), where everything is computed.
- * index.d.ts has the types and says what each thing does.
+ * nibble's API: functions that load a model, compare, quantize and train models. This code runs where it is imported,
+ * on a page's main thread or in Node. Everything is computed in workers (worker/engine-worker.js), to which it sends
+ * requests. index.d.ts has the types, and says what each function does.
  */
 import { openModel } from './api/loading.js';
 import { Model } from './api/model.js';

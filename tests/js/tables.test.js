@@ -1,5 +1,5 @@
-// How the tables of docs/support.md and docs/speed.md are made. (make test checks at its end whether the former are up
-// to date.) Runs once: the result does not depend on the version of Node.
+// How the tables of docs/support.md and docs/speed.md are made. (At its end, make test checks whether those of
+// docs/support.md are up to date.) Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -68,7 +68,7 @@ test("docs/speed.md has the tables and the chart of docs/bench.json's figures", 
         assert.ok(page.replace(/\s+/g, ' ').includes(fact), `docs/speed.md does not say ${fact}`);
 });
 
-test('a run of the bench becomes figures: rates with a digit, ratios of what they were before', () => {
+test('figures of a run of the bench: rates are rounded to one decimal, and ratios are of the unrounded rates', () => {
     const row = { engine: 'x', threads: 1, prompt: 100.26, generate: 30.04, firstMs: 1 };
     const rows = ['exact', 'native', 'wllama'].map((id, i) => ({ ...row, id, prompt: row.prompt / (i + 1) }));
     const run = { cpu: 'c', cores: 2, date: '2020-01-02T03:04:05Z', repetitions: 5, models: { m: { speed: rows } } };

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Checks that transformers reads the bitsandbytes folders that nibble makes: `bitsandbytes_here.py FOLDER`.
 
-FOLDER is a Llama with floating-point weights. nibble makes a folder of it in each way. transformers loads the folder,
-and each quantized module, dequantized by bitsandbytes, must equal the source's matrix after quantizing and dequantizing
-by bitsandbytes itself. For double quantization this script rounds the mean of the scales once; torch's mean may differ
-in the last bit, depending on the machine, and then some scales get the neighbouring code. Then transformers computes
-logits with these weights in F32, and nibble's logits of the folder must be near. The folders are temporary; it writes
-no fixture.
+FOLDER is a Llama with floating-point weights. In each of the ways of WAYS nibble quantizes it to another folder, which
+transformers loads. bitsandbytes dequantizes the weights of that folder. They must equal the source's weights after
+bitsandbytes itself has quantized and dequantized them. For double quantization this script rounds the mean of the
+scales once; torch's mean may differ in the last bit, depending on the machine, and then some scales get the
+neighbouring code. Then transformers computes logits with these weights in F32, and nibble's logits of the folder must
+be near. The folders are temporary; it writes no fixture.
 """
 import argparse
 import os
@@ -23,6 +23,7 @@ from bitsandbytes_folders import dequantized
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENS = [5, 17, 200, 33, 90, 44, 8]
+# values of --type, each with further flags
 WAYS = [["nf4"], ["fp4"], ["nf4", "--double-quant"], ["fp4", "--double-quant"], ["nf4", "--block", "128"],
         ["nf4", "--block", "32"], ["int8"]]
 
@@ -32,7 +33,7 @@ def nibble(*args):
 
 
 def expected(weight, way):
-    """By the library's functions, in F32."""
+    """The weight quantized and dequantized by bitsandbytes, in F32."""
     functional = bitsandbytes.functional
     if way[0] == "int8":
         codes, scales, _ = functional.int8_vectorwise_quant(weight.half())

@@ -3,9 +3,9 @@
 
     quantized_families.py [OUTPUT = tests/fixtures/safetensors] [NAME ...]
 
-Each matrix of a folder of family_folders.py, experts' included, is replaced with one packed by GPTQModel or AutoAWQ
-(quantized_folders.py) or quantized by bitsandbytes' quantize_4bit. The reference is transformers in F32 with the
-weights that these libraries unpack. GPTQ's packers transpose GPT-2's Conv1D matrices first.
+The models of FOLDERS get random weights. GPTQModel or AutoAWQ packs each of their matrices (quantized_folders.py), or
+bitsandbytes' quantize_4bit quantizes it; experts are included. The reference is transformers in F32 with the weights
+that these libraries unpack. GPT-2's Conv1D matrices are transposed before that, as the libraries that write GPTQ do.
 """
 import os
 import re
@@ -43,6 +43,7 @@ FOLDERS = {
     "bnb-nf4-qwen2-moe": ("Qwen2Moe", dict(SIZES, intermediate_size=64, **EXPERTS), NF4),
     "bnb-nf4-gemma": ("Gemma", dict(SIZES, head_dim=32, intermediate_size=128), NF4),
 }
+# tensors that are not quantized: embeddings, the output, routers
 KEPT = re.compile(r"embed|lm_head|wte|wpe|mlp\.gate\.|block_sparse_moe\.gate\.|shared_expert_gate")
 
 
@@ -64,7 +65,7 @@ def quantized(name, weight, config):
 
 
 def write_folder(folder, model, config):
-    """Writes the folder; returns the model with its weights."""
+    """Writes the folder; returns the model with the dequantized weights, in F32."""
     shutil.rmtree(folder, ignore_errors=True)
     model.to(torch.float16).save_pretrained(folder)
     path = os.path.join(folder, "model.safetensors")
@@ -104,7 +105,7 @@ def main():
         logits = of_model(held, tokens)
         write_vectors(os.path.join(output, name + ".json"), "config.json", tokens, logits, "transformers, F32")
         size = sum(e.stat().st_size for e in os.scandir(folder))
-        print(f"{name}: {size} bytes, logits to {np.abs(logits).max():.2f}", flush=True)
+        print(f"{name}: {size} bytes, the largest logit is {np.abs(logits).max():.2f}", flush=True)
 
 
 if __name__ == "__main__":

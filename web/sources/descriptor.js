@@ -5,12 +5,13 @@ import { nodeModule } from '../platform.js';
  * @typedef {Pick<import('node:fs/promises').FileHandle, 'stat' | 'close'> & { read: (room: Uint8Array, offset: number,
  *     length: number, position: number | null) => Promise<{ bytesRead: number }> }} OpenFile */
 
-/** ms until a descriptor that had no bytes is read again. */
+/** Milliseconds until a descriptor that had no bytes is read again. */
 const WAIT = 5;
 
 /**
- * Linux does not open a socket by a path. But programs that start others give them sockets as standard input: Node
- * does, for one. Such a descriptor can be read as it is.
+ * Opens a file to read it. A path such as /dev/stdin may name a socket, because some programs, such as Node, give their
+ * child processes sockets as standard input. Linux does not open a socket by its path. So the descriptor, which is open
+ * already, is read instead.
  * @param {string} path
  * @returns {Promise<OpenFile>}
  */

@@ -1,7 +1,7 @@
 /**
  * GPTQ's folders, as AutoGPTQ and GPTQModel write them. vLLM's GPTQConfig and GPTQMarlinConfig read them
- * (vllm/model_executor/layers/quantization/gptq.py and gptq_marlin.py, from_config() and create_weights()): they ask
- * for bits, group_size, desc_act and sym, and use lm_head and checkpoint_format.
+ * (vllm/model_executor/layers/quantization/gptq.py and gptq_marlin.py, from_config() and create_weights()). They
+ * require bits, group_size, desc_act and sym; lm_head and checkpoint_format are optional.
  */
 import { NB_FORMAT_GPTQ, NB_FORMAT_GPTQ_V2 } from '../../abi.js';
 import { BYTES, codedFormat, groupsOf, needsGroupIndex } from './coded.js';
@@ -39,8 +39,8 @@ const BOTH = {
     },
 };
 
-/** AutoGPTQ's first format, whose zero points are stored less 1. @type {FolderFormat} */
+/** The first version of the format: it stores each zero point minus 1. @type {FolderFormat} */
 export const GPTQ = { ...codedFormat(NB_FORMAT_GPTQ), ...BOTH };
 
-/** Its second, whose zero points are stored as they are. @type {FolderFormat} */
+/** The second version of the format: it stores zero points as they are. @type {FolderFormat} */
 export const GPTQ_V2 = { ...codedFormat(NB_FORMAT_GPTQ_V2), ...BOTH };
