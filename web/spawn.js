@@ -23,7 +23,7 @@ export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
  * A worker, reduced to what nibble needs of it.
  * @template Sent
  * @typedef {object} WorkerHandle
- * @property {(message: Sent, transfer?: Transferable[]) => void} post throws where the message cannot be cloned
+ * @property {(message: Sent, transfer?: Transferable[]) => void} post throws if the message cannot be cloned
  * @property {() => void} terminate
  * @property {(alive: boolean) => void} keepAlive whether the worker alone keeps a Node process running
  */
@@ -36,12 +36,18 @@ export const PATIENCE = { silent: 10_000, search: 20_000, found: 20_000 };
  */
 
 /**
- * What a worker reports: a message, or that it failed. explain: why it does not start, in words. probe: what is wrong
- * with its script, if anything. settle: frees what was needed to start it.
+ * What is called when a worker sends a message, and when it fails.
  * @typedef {{ receive: (message: any) => void, fail: (message: string, cause?: unknown) => void }} Hooks
- * @typedef {WorkerHandle<unknown> & { explain: (message: string) => Promise<string>, probe: () => Promise<string |
- *     undefined>,
- *     settle: () => void }} Spawned
+ */
+
+/**
+ * What startWorker() also needs of a worker that it has created.
+ * @typedef {object} Starting
+ * @property {(message: string) => Promise<string>} explain why the worker does not start
+ * @property {() => Promise<string | undefined>} checkScript what is wrong with its script, if anything
+ * @property {() => void} settle frees what was needed to start it
+ *
+ * @typedef {WorkerHandle<unknown> & Starting} Spawned
  */
 
 /**
@@ -91,10 +97,10 @@ export async function startWorker(wanted, onMessage, onEnd) {
         }
     };
     const worker = await (isNode ? nodeWorker : webWorker)(wanted, { receive, fail });
-    // A script that runs but is not nibble's raises no error, so only the time shows it. The network may be slow,
-    // though: the script is fetched before the worker is given up.
+    // A script that runs but is not nibble's raises no error: it only stays silent. A slow network looks the same. So
+    // the script is fetched and checked before the worker is given up.
     timer = setTimeout(async () => {
-        const problem = await worker.probe();
+        const problem = await worker.checkScript();
         if (state !== 'starting') return;
         if (problem) return fail('');
         timer = setTimeout(fail, PATIENCE.found, `its script runs and says nothing: is it nibble's ${script}.js?`);
@@ -154,7 +160,7 @@ async function nodeWorker(wanted, { receive, fail }) {
         // flags of the process, such as --input-type=module, are not for this script
         worker = new Worker(url.startsWith('file:') ? fileURLToPath(url) : new URL(url), { execArgv: [] });
     } catch (error) {
-        throw notStarted(name, `this process starts no thread of ${url}: ${messageOf(error)}`, error);
+        throw notStarted(name, `this process cannot start a thread from ${url}: ${messageOf(error)}`, error);
     }
     worker.on('message', receive);
     for (const event of ['messageerror', 'error']) worker.on(event, (error) => fail(messageOf(error), error));
@@ -164,9 +170,9 @@ async function nodeWorker(wanted, { receive, fail }) {
         terminate: () => void worker.terminate(),
         keepAlive: (alive) => (alive ? worker.ref() : worker.unref()),
         explain: async (message) =>
-            `${url}: ${message}. In a checkout run make build; in a bundle leave nibble-llm out ("external"), or pass ` +
-            `${optionOf(wanted)} to load()`,
-        probe: async () => undefined,
+            `${url}: ${message}. In a checkout run make build; in a bundle leave nibble-llm out ("external"), or ` +
+            `pass ${optionOf(wanted)} to load()`,
+        checkScript: async () => undefined,
         settle: () => {},
     };
 }
@@ -211,7 +217,7 @@ async function webWorker(wanted, { receive, fail }) {
         terminate: () => worker.terminate(),
         keepAlive: () => {},
         explain,
-        probe: async () => (violations.first() ? 'forbidden' : probe(wanted)),
+        checkScript: async () => (violations.first() ? 'forbidden' : checkScript(wanted)),
         settle,
     };
 }
@@ -230,12 +236,12 @@ function scopeName() {
           : 'this engine';
 }
 
-/** Whether this is a page without an origin, as a sandboxed frame is: Chrome runs no module worker there. */
+/** Whether this page has an opaque origin, as a sandboxed frame has: Chrome runs no module worker there. */
 const isOpaque = () => globalThis.origin === 'null' && globalThis.location?.protocol !== 'file:';
 
 /**
- * What to give `new Worker`, which takes scripts of the page's own origin only: of another origin, a script of one
- * line that imports it.
+ * The address to give `new Worker`, which only takes scripts of the page's own origin. For a script of another origin
+ * it is a blob with one line that imports the script.
  * @param {string} url
  */
 function scriptFor(url) {
@@ -298,8 +304,8 @@ async function whyNot(wanted, script, violations, message) {
             `"trusted-types ${POLICY}"`
         );
     if (new URL(url).protocol === 'file:')
-        return `browsers start no worker of a file on the disk (${url}): open the page through a web server`;
-    const found = await probe(wanted);
+        return `browsers start no worker from a file on the disk (${url}): open the page through a web server`;
+    const found = await checkScript(wanted);
     const violation = violations.first();
     if (violation) {
         const { effectiveDirective, blockedURI } = violation;
@@ -309,15 +315,17 @@ async function whyNot(wanted, script, violations, message) {
                 : `${originOf(url)} and blob: (a script of another origin is imported through a blob)`;
         return (
             `the page's Content-Security-Policy forbids ${blockedURI} by ${effectiveDirective}: allow ${needed} ` +
-            `in worker-src and script-src, or serve nibble's files with the page and pass ${optionOf(wanted)} to load()`
+            "in worker-src and script-src, or serve nibble's files from the page's origin and pass " +
+            `${optionOf(wanted)} to load()`
         );
     }
     if (found || message) return found ?? `${url}: ${message}`;
-    return `${url} did not run, and the browser does not say why; its console may. ${
+    const hint =
         script === url
             ? HINT_COEP
-            : `If the page has a Content-Security-Policy, its worker-src and script-src must allow ${originOf(url)} and blob:`
-    }`;
+            : 'If the page has a Content-Security-Policy, its worker-src and script-src must allow ' +
+              `${originOf(url)} and blob:`;
+    return `${url} did not run, and the browser does not say why; its console may. ${hint}`;
 }
 
 /** @param {string} url */
@@ -327,11 +335,11 @@ const HINT_COEP =
     'On a page with the header Cross-Origin-Embedder-Policy the scripts of workers must be served with it, too';
 
 /**
- * Fetches the script of a worker that does not start.
+ * Fetches the script of a worker that does not start, and checks the answer.
  * @param {Wanted} wanted
- * @returns {Promise<string | undefined>} what is wrong with the answer, and what to do
+ * @returns {Promise<string | undefined>} what is wrong with it, and what to do
  */
-async function probe(wanted) {
+async function checkScript(wanted) {
     const { url } = wanted;
     const remedy =
         `serve nibble's web/ and build/ folders whole, or pass ${optionOf(wanted)} to load(); ` +
@@ -363,8 +371,8 @@ async function probe(wanted) {
         );
     if (!/javascript|ecmascript/i.test(type))
         return (
-            `${url} did not load, the server sends ${type ? `"${type}"` : 'no type'} where a script (text/javascript) is ` +
-            `expected: ${remedy}`
+            `${url} did not load, the server sends ${type ? `"${type}"` : 'no type'} where a script ` +
+            `(text/javascript) is expected: ${remedy}`
         );
     if (globalThis.crossOriginIsolated && !coep && new URL(url).origin === globalThis.origin)
         return (

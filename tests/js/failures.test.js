@@ -105,7 +105,7 @@ describe('a worker whose script', () => {
     test("is a server's", () =>
         assert.rejects(
             settled(load(models.tiny, { workerUrl: 'http://127.0.0.1:9/worker.js' })),
-            failure('NB_ERR_WORKER', /starts no thread of http/),
+            failure('NB_ERR_WORKER', /cannot start a thread from http/),
         ));
 });
 
