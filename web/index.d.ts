@@ -281,8 +281,10 @@ export interface QuantizeOptions {
      * "nibble.simulated". Tensors that `tensors`, `outputType` and `tokenEmbeddingType` name are not rounded.
      */
     simulate?: SimulateOptions;
-    /** Quantizes weights that are quantized already, too. This loses more than quantizing the original weights. Default:
-     * false. */
+    /**
+     * Quantizes weights that are quantized already, too. This loses more than quantizing the original weights. Default:
+     * false.
+     */
     requantize?: boolean;
     /** With type 'nf4' or 'fp4': quantize the scales, too. Default: false. */
     doubleQuant?: boolean;
@@ -434,8 +436,10 @@ export interface QuantizeFolderOptions {
      * such as BERT or OLMo 2, is refused: what its norms make also goes into the residual stream.
      */
     smooth?: number;
-    /** 'reference' (the default): a scale covers the range of its group. 'best': a search finds the range with the least
-     * sum of |error|^2.4, as GPTQModel proposes. AWQ's searches then try such scales, too. */
+    /**
+     * 'reference' (the default): a scale covers the range of its group. 'best': a search finds the range with the least
+     * sum of |error|^2.4, as GPTQModel proposes. AWQ's searches then try such scales, too.
+     */
     search?: 'reference' | 'best';
     /** Bytes of tensors in one file of weights, at most. Default: 5e9. If they are more, there are several files and
      * model.safetensors.index.json. */
@@ -748,7 +752,7 @@ export function train(source: Source | NewModel, options: TrainOptions): Promise
  */
 export function tune(source: Source, options: TuneOptions): Promise<Training>;
 
-/** rate: as a share of the scales. Default: 0.001. steps: default 300. */
+/** rate: as a share of each scale. Default: 0.001. steps: default 300. */
 export interface TuneOptions extends Omit<TrainOptions, 'decay' | 'optimizerBits' | 'qat' | 'teacher'> {
     /** The model that was quantized: a GGUF, whose weights are read as F32, or a folder. */
     teacher: Source;
@@ -777,25 +781,25 @@ export interface TrainOptions
     /** Tokens of a sequence. Default: 256, or the model's own context if that is smaller. */
     length?: number;
     /**
-     * Sequences of a batch that are in memory at once. Default: as many as have 4096 tokens, or fewer if memory is
-     * short. Another number adds gradients in another order, so the last bits of the result differ.
+     * Sequences of a batch that are in memory at once, a micro-batch. Default: as many as have 4096 tokens, or fewer if
+     * memory is short. Another number adds gradients in another order, so the last bits of the result differ.
      */
     part?: number;
-    /**
-     * The highest learning rate. Default: 0.001; to go on from a model that is trained already take a tenth, or less.
-     */
+    /** The highest learning rate. Default: 0.001. For a model that is trained already, take a tenth of it, or less. */
     rate?: number;
-    /** The learning rate at the last step, to which it falls by half a cosine wave. Default: a tenth of the highest. */
+    /** The learning rate at the last step; it falls there along half a cosine wave. Default: a tenth of the highest. */
     lastRate?: number;
-    /** Steps in which the learning rate rises. Default: 100, or a tenth of all steps if that is less. */
+    /**
+     * First steps, in which the learning rate rises linearly. Default: 100, or a tenth of all steps if that is less.
+     */
     warmup?: number;
-    /** AdamW's weight decay of matrices, times the learning rate. Default: 0.1. */
+    /** AdamW's weight decay of matrices; each step multiplies it by the learning rate. Default: 0.1. */
     decay?: number;
-    /** Gradients with a larger norm are scaled down to it; 0: off. Default: 1. */
+    /** The largest norm of all gradients together; larger ones are scaled down to it. 0: off. Default: 1. */
     clip?: number;
-    /** AdamW's. Default: 0.9. */
+    /** How much of AdamW's first moment, the gradients' mean, is kept at each step. Default: 0.9. */
     beta1?: number;
-    /** AdamW's. Default: 0.95. */
+    /** How much of AdamW's second moment, the mean of their squares, is kept at each step. Default: 0.95. */
     beta2?: number;
     /**
      * Bits of each of the two moments that AdamW keeps for a weight: 32, or 8 with a scale for each 256 of them

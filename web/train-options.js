@@ -44,8 +44,8 @@ export const TRAIN_OPTIONS = {
         max: 1 << 20,
         value: 'N',
         help:
-            'sequences of a batch that are in memory at once (default: as many as have 4096 tokens, or fewer if ' +
-            'memory is short). Another number adds gradients in another order, so the last bits of the ' +
+            'sequences of a batch that are in memory at once, a micro-batch (default: as many as have 4096 tokens, ' +
+            'or fewer if memory is short). Another number adds gradients in another order, so the last bits of the ' +
             'result differ',
     },
     rate: {
@@ -55,9 +55,7 @@ export const TRAIN_OPTIONS = {
         max: 1e6,
         default: 0.001,
         value: 'R',
-        help:
-            'the highest learning rate; to go on from a model that is trained already, a tenth of the default, or ' +
-            'less',
+        help: 'the highest learning rate. For a model that is trained already, take a tenth of the default, or less',
     },
     lastRate: {
         flag: 'last-rate',
@@ -66,7 +64,7 @@ export const TRAIN_OPTIONS = {
         max: 1e6,
         value: 'R',
         help:
-            'the learning rate at the last step, to which it falls by half a cosine wave (default: a tenth of the ' +
+            'the learning rate at the last step; it falls there along half a cosine wave (default: a tenth of the ' +
             'highest)',
     },
     warmup: {
@@ -75,7 +73,9 @@ export const TRAIN_OPTIONS = {
         min: 0,
         max: 2 ** 31 - 1,
         value: 'N',
-        help: 'steps in which the learning rate rises (default: 100, or a tenth of all steps if that is less)',
+        help:
+            'first steps, in which the learning rate rises linearly (default: 100, or a tenth of all steps if that ' +
+            'is less)',
     },
     decay: {
         flag: 'decay',
@@ -84,7 +84,7 @@ export const TRAIN_OPTIONS = {
         max: 1e6,
         default: 0.1,
         value: 'D',
-        help: 'weight decay of matrices, times the learning rate (AdamW)',
+        help: 'weight decay of matrices; each step multiplies it by the learning rate (AdamW)',
     },
     clip: {
         flag: 'clip',
@@ -93,7 +93,7 @@ export const TRAIN_OPTIONS = {
         max: 1e6,
         default: 1,
         value: 'C',
-        help: 'gradients with a larger norm are scaled down to it; 0: off',
+        help: 'the largest norm of all gradients together; larger ones are scaled down to it; 0: off',
     },
     beta1: {
         flag: 'beta1',
@@ -102,7 +102,7 @@ export const TRAIN_OPTIONS = {
         max: 0.999999,
         default: 0.9,
         value: 'B',
-        help: "how much of the gradients' mean is kept at each step (AdamW)",
+        help: "how much of the first moment, the gradients' mean, is kept at each step (AdamW)",
     },
     beta2: {
         flag: 'beta2',
@@ -111,7 +111,7 @@ export const TRAIN_OPTIONS = {
         max: 0.999999,
         default: 0.95,
         value: 'B',
-        help: "how much of the mean of the gradients' squares is kept at each step (AdamW)",
+        help: "how much of the second moment, the mean of the gradients' squares, is kept at each step (AdamW)",
     },
     optimizerBits: {
         flag: 'optimizer-bits',
@@ -121,8 +121,8 @@ export const TRAIN_OPTIONS = {
         default: 32,
         value: 'N',
         help:
-            'bits of each of the two means that AdamW keeps for a weight: 32, or 8 with a scale for each 256 of ' +
-            'them, which takes 10 bytes of memory for a weight in place of 16',
+            "bits of AdamW's two moments of a weight: 32, or 8 with a scale for each 256 of them. With 8 bits " +
+            'training takes 10 bytes of memory for a weight instead of 16',
     },
     seed: {
         flag: 'seed',
@@ -169,7 +169,7 @@ export const TUNE_OPTIONS = (({ decay, optimizerBits, ...others }) => ({
     rate: {
         ...others.rate,
         default: 0.001,
-        help: 'the highest learning rate, as a share: at 0.001 a step changes a scale by up to about a thousandth',
+        help: 'the highest learning rate, as a share of each scale: 0.001 lets a step change it by about a thousandth',
     },
     seed: { ...others.seed, help: 'any whole number: it decides the order of the data' },
 }))(TRAIN_OPTIONS);
