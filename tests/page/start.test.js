@@ -14,7 +14,9 @@ const TYPES = /** @type {Record<string, string>} */ ({
     '.wasm': 'application/wasm',
     '.html': 'text/html',
 });
-const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+const COEP = 'Cross-Origin-Embedder-Policy',
+    CORS = 'Access-Control-Allow-Origin';
+const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', [COEP]: 'require-corp' };
 
 /** Scripts that are not nibble's, by their paths. @type {Record<string, string>} */
 const SCRIPTS = {
@@ -189,23 +191,26 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         // pages that forbid something
         'a policy without workers': {
             headers: csp("worker-src 'none'"),
-            expected:
-                /NB_ERR_WORKER .*could not start: the page's Content-Security-Policy forbids .* by worker-src: allow 'self' in worker-src/,
+            expected: new RegExp(
+                "NB_ERR_WORKER .*could not start: the page's Content-Security-Policy forbids .* by worker-src: " +
+                    "allow 'self' in worker-src",
+            ),
         },
         'another origin, without blob:': {
             headers: csp("worker-src 'self' http://localhost:*"),
             base: 'there',
-            expected:
-                /NB_ERR_WORKER .*Content-Security-Policy forbids blob.*allow http:\/\/localhost:\d+ and blob: .*workerUrl/,
+            expected: /NB_ERR_WORKER .*Policy forbids blob.*allow http:\/\/localhost:\d+ and blob: .*workerUrl/,
         },
         'another origin, not allowed': {
             headers: csp("worker-src blob: 'self'; script-src 'self' blob: 'unsafe-eval'"),
             options: '({ workerUrl: THERE + "/build/engine-worker.js" })',
-            expected:
-                /NB_ERR_WORKER .*If the page has a Content-Security-Policy, its worker-src and script-src must allow http:\/\/localhost:\d+ and blob:/,
+            expected: new RegExp(
+                'NB_ERR_WORKER .*If the page has a Content-Security-Policy, its worker-src and script-src must allow ' +
+                    'http://localhost:\\d+ and blob:',
+            ),
         },
         'another origin without CORS': {
-            options: `({ workerUrl: THERE + '${withHeaders({ 'Access-Control-Allow-Origin': false }, '/build/engine-worker.js')}' })`,
+            options: `({ workerUrl: THERE + '${withHeaders({ [CORS]: false }, '/build/engine-worker.js')}' })`,
             expected: /NB_ERR_WORKER .*cannot be fetched.*Access-Control-Allow-Origin/,
         },
         'Trusted Types, no policy allowed': {
@@ -213,17 +218,15 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             expected: /NB_ERR_WORKER .*asks for Trusted Types.*trusted-types nibble-llm/,
         },
         'a worker without its own embedder policy': {
-            options: { workerUrl: withHeaders({ 'Cross-Origin-Embedder-Policy': false }, '/build/engine-worker.js') },
-            expected:
-                /NB_ERR_WORKER .*served without the header Cross-Origin-Embedder-Policy.*send "Cross-Origin-Embedder-Policy: require-corp"/,
+            options: { workerUrl: withHeaders({ [COEP]: false }, '/build/engine-worker.js') },
+            expected: new RegExp(`NB_ERR_WORKER .*served without the header ${COEP}.*send "${COEP}: require-corp"`),
         },
         'a thread without its own embedder policy': {
             options: {
                 threads: 2,
-                poolWorkerUrl: withHeaders({ 'Cross-Origin-Embedder-Policy': false }, '/build/pool-worker.js'),
+                poolWorkerUrl: withHeaders({ [COEP]: false }, '/build/pool-worker.js'),
             },
-            expected:
-                /NB_ERR_WORKER .*thread 1 of 2 could not start: .*served without the header Cross-Origin-Embedder-Policy/,
+            expected: new RegExp(`NB_ERR_WORKER .*thread 1 of 2 could not start: .*served without the header ${COEP}`),
         },
         'a worker that may not compile': {
             options: { workerUrl: withHeaders(csp("script-src 'self'"), '/build/engine-worker.js') },
@@ -323,9 +326,9 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         },
     };
     const helpers = `
-        const THERE = location.href.replace(/\\/\\/[^/]*/, '//localhost:' + location.port).replace(/(\\/\\/[^/]*).*/, '$1');
-        Object.defineProperty(globalThis, 'THERE', { value: THERE });
-        Object.defineProperty(globalThis, 'FRAME', { get: () => globalThis.frame ??= document.body.appendChild(document.createElement('iframe')).contentWindow });
+        Object.defineProperty(globalThis, 'THERE', { value: location.protocol + '//localhost:' + location.port });
+        const addFrame = () => document.body.appendChild(document.createElement('iframe')).contentWindow;
+        Object.defineProperty(globalThis, 'FRAME', { get: () => globalThis.frame ??= addFrame() });
     `;
     const data = (/** @type {string} */ name) =>
         `data:text/javascript;base64,${readFileSync(`${root}build/${name}`, 'base64')}`;
@@ -455,7 +458,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         }
     });
 
-    it('works in a frame without an origin', async () => {
+    it('works in a frame with an opaque origin', async () => {
         const page = await open({ headers: plain });
         try {
             const said = await page.evaluate(
@@ -464,7 +467,8 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
                         globalThis.onmessage = ({ data }) => resolve(data);
                         const frame = document.createElement('iframe');
                         frame.setAttribute('sandbox', 'allow-scripts');
-                        frame.srcdoc = `<script type="module">parent.postMessage(await (${script})({ base: ${JSON.stringify(base)}, options: {} }), '*')</script>`;
+                        const tried = `(${script})({ base: ${JSON.stringify(base)}, options: {} })`;
+                        frame.srcdoc = `<script type="module">parent.postMessage(await ${tried}, '*')</script>`;
                         document.body.append(frame);
                     }),
                 { base: here, script: String(tryLoad) },

@@ -42,15 +42,17 @@ export const beginning = (title, policy, style) => `<!doctype html>
 <h1>${escaped(title)}</h1>`;
 
 /** @param {string[]} head @param {string[][]} rows the first cell of each is its name */
-export const table = (head, rows) =>
-    `<div class="scroll"><table><thead><tr>${head
-        .map((cell) => `<th scope="col">${escaped(cell)}</th>`)
-        .join('')}</tr></thead><tbody>${rows
-        .map(
-            ([name, ...cells]) =>
-                `<tr><th scope="row">${escaped(name)}</th>${cells.map((cell) => `<td>${escaped(cell)}</td>`).join('')}</tr>`,
-        )
-        .join('\n')}</tbody></table></div>`;
+export function table(head, rows) {
+    const titles = head.map((cell) => `<th scope="col">${escaped(cell)}</th>`).join('');
+    const lines = rows.map(([name, ...cells]) => {
+        const others = cells.map((cell) => `<td>${escaped(cell)}</td>`).join('');
+        return `<tr><th scope="row">${escaped(name)}</th>${others}</tr>`;
+    });
+    return (
+        `<div class="scroll"><table><thead><tr>${titles}</tr></thead>` +
+        `<tbody>${lines.join('\n')}</tbody></table></div>`
+    );
+}
 
 /**
  * The errors of a model's matrices: a row for each layer, a column for each kind.
@@ -68,13 +70,14 @@ function errorTable({ name, weights }) {
         layer === null ? 'outside layers' : `layer ${layer}`,
         ...kinds.map((kind) => cell(layer, kind)),
     ]);
-    return `<details><summary>Errors of ${escaped(lastPart(name))} as a table</summary>${table(['', ...kinds], rows)}</details>`;
+    const title = `Errors of ${escaped(lastPart(name))} as a table`;
+    return `<details><summary>${title}</summary>${table(['', ...kinds], rows)}</details>`;
 }
 
 /** A plot, which the script shows. @param {string} id @param {string} title @param {string} text */
 const figure = (id, title, text) =>
-    `<section class="figure" id="${id}" hidden><h2>${title}</h2><p>${text}</p><div class="choices"></div><div class="plot">` +
-    '</div></section>';
+    `<section class="figure" id="${id}" hidden><h2>${title}</h2><p>${text}</p>` +
+    '<div class="choices"></div><div class="plot"></div></section>';
 
 /**
  * @param {Comparison} comparison
@@ -84,7 +87,8 @@ const figure = (id, title, text) =>
 export async function comparisonPage(comparison, { script, style }) {
     const { base, models, tokens, windows, context } = comparison,
         { titles, rows } = tableOf(comparison);
-    const title = `${lastPart(base.name)} and ${models.length === 1 ? lastPart(models[0].name) : `${models.length} models`}`;
+    const others = models.length === 1 ? lastPart(models[0].name) : `${models.length} models`,
+        title = `${lastPart(base.name)} and ${others}`;
     const weights = models.some((model) => model.weights);
     const policy = `default-src 'none'; script-src ${await hashOf(script)}; style-src ${await hashOf(style)}`;
     return `${beginning(title, policy, style)}
