@@ -1,5 +1,5 @@
-// The most common bundlers (`make bundlers` tries all): each builds a small app with the package, which then answers in
-// Chromium.
+// The most common bundlers (`make bundlers` tries all). Each builds a small app with the package, and the app must then
+// answer in Chromium, or in Node if the bundle is made for it.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';

@@ -111,7 +111,7 @@ async function merge(core, trainer, vocabulary, progress) {
     for (let n = MERGES; n === MERGES; ) {
         n = core.count('nb_bpe_trainer_merge', trainer, MERGES);
         const done = core.exports.nb_bpe_trainer_tokens(trainer) - first;
-        // the first merges change most, so the rest goes faster than this
+        // later merges change fewer words and take less time, so this is the most that is left
         if (clock.isDue(n < MERGES))
             progress({ doing: 'merging', done, total, secondsLeft: clock.left(total ? done / total : 1) });
         if (slice.over()) await slice.yieldToEvents();
