@@ -9,7 +9,8 @@
  * It works on tokens only. They come from the engine of nibble.h, which reads the same file's tokenizer. The results
  * are the same on every device, in every build and for every number of threads.
  *
- * The rules of nibble.h hold, and its errors; nb_alloc, nb_free and the pool's functions are there too. */
+ * The rules and errors of nibble.h hold here, too. The module also exports nb_alloc, nb_free and the pool's
+ * functions. */
 #ifndef NIBBLE_INTEGER_H
 #define NIBBLE_INTEGER_H
 
@@ -27,7 +28,7 @@ void nb_integer_model_free(nb_integer_model *model); /* NULL is fine; its sessio
 int32_t nb_integer_model_vocabulary(const nb_integer_model *model);
 int32_t nb_integer_model_context(const nb_integer_model *model);
 
-/* context: tokens that the cache of keys and values holds. pool: NULL is fine; else it must outlive the session. */
+/* context: tokens that the KV cache holds. pool: NULL is fine; else it must outlive the session. */
 nb_integer_session *nb_integer_session_new(const nb_integer_model *model, nb_pool *pool, uint32_t context,
                                            nb_error *err);
 void nb_integer_session_free(nb_integer_session *session); /* NULL is fine */
@@ -42,7 +43,7 @@ int32_t nb_integer_session_holds(const nb_integer_session *session, const int32_
 /* Empties the cache. */
 void nb_integer_session_forget(nb_integer_session *session);
 
-/* The logits of the last call, in units of 2^-16: [rows, vocabulary]. */
+/* The logits of the last call, in units of 2^-16: [*rows, vocabulary]. *rows is 0 if that call made none. */
 const int32_t *nb_integer_session_logits(const nb_integer_session *session, int32_t *rows);
 
 /* The token with the largest logit in the last row; of several, the first. */

@@ -12,7 +12,7 @@
  * a microsecond. So the caller publishes a job by writing one cache line, and each queue has a line of its own, which
  * mostly stays with its thread:
  *
- *     job       one in all:   number of the job (44 bits) | its number of chunks (20)
+ *     job       one a pool:   number of the job (44 bits) | its number of chunks (20)
  *     ticket    one a queue:  number of the job last claimed from (44 bits) | chunks of it that are claimed (20)
  *
  * A thread claims a chunk by a compare-and-swap of the ticket, which fails if another thread was faster. If the ticket
@@ -21,8 +21,10 @@
  * its last chunk is done. So `function`, `context` and `n_calls` may be read after claiming, as the job is not over
  * before the claimed chunk is done. 44 bits last for years. */
 
+/* SPIN: how often a thread looks for work, or for the end of a job, before it sleeps. */
 enum { STACK_BYTES = 256 << 10, GUARD_BYTES = 64, SPIN = 20000 };
-/* of adapt_to_busy_cores: only jobs of so many chunks are judged; a round; how many jobs are run serially */
+/* Of adapt_to_busy_cores. Only jobs of JUDGED_CHUNKS or more are judged, ROUND of them in a round. After a round
+ * without gain, MIN_SERIAL to MAX_SERIAL jobs are run serially. */
 enum { JUDGED_CHUNKS = 8, ROUND = 16, MAX_SERIAL = 2048, MIN_SERIAL = 32 };
 static const uint8_t GUARD = 0xA5;
 
@@ -40,7 +42,7 @@ struct nb_pool {
     uint32_t due;              /* what `done` will be when the current job is over */
     uint32_t judged, unshared; /* short jobs of this round, and those that gained nothing from threads */
     uint32_t serial;           /* short jobs that the caller still runs serially */
-    uint32_t next_serial;      /* and how many it will after the next round without gain */
+    uint32_t next_serial;      /* how many it will run serially after the next round without gain */
     /* [n_threads - 1, STACK_BYTES]; the lowest GUARD_BYTES of each must stay as they are */
     uint8_t *stacks;
     /* the caller writes, and idle workers watch */
@@ -51,9 +53,9 @@ struct nb_pool {
     int32_t n_threads;
     queue *queues; /* [n_threads] */
     /* workers write, and the caller watches */
-    _Alignas(64) uint32_t done; /* chunks that workers have done, over all jobs */
-    uint32_t caller_sleeps;
-    _Alignas(64) uint32_t sleepers;
+    _Alignas(64) uint32_t done;     /* chunks that workers have done, over all jobs */
+    uint32_t caller_sleeps;         /* 1: a worker that has done chunks must wake the caller */
+    _Alignas(64) uint32_t sleepers; /* workers that sleep, or are about to */
     uint32_t stopped;
 #ifdef NB_NATIVE
     void *handles;
@@ -152,10 +154,10 @@ static uint64_t publish(nb_pool *pool, uint32_t count) {
 
 /* While other programs use the cores, two threads of the pool may have to share one core for seconds. Then one runs a
  * whole short job before the other gets the core, and waking the other costs more than the job. Or a thread loses its
- * core within a chunk, and the rest wait longer than the job takes. So short jobs are judged in rounds. If most of a
- * round gained nothing from threads, the caller runs the next ones serially, while the workers sleep and leave it a
- * core of its own. There are more of these after each such round, as other programs tend to stay; a later round
- * notices that they are gone. Long jobs gain from threads in any case. */
+ * core within a chunk, and the rest wait longer than the job takes. So short jobs are judged in rounds. If half of a
+ * round or more gained nothing from threads, the caller runs the next short jobs serially, while the workers sleep and
+ * leave it a core of its own. After each such round it runs twice as many serially, as other programs tend to stay. A
+ * later round notices that they are gone. Long jobs gain from threads in any case. */
 static void adapt_to_busy_cores(nb_pool *pool, bool was_shared) {
     pool->unshared += !was_shared;
     if (++pool->judged < ROUND)
@@ -241,6 +243,7 @@ int32_t nb_pool_threads(const nb_pool *pool) {
 }
 
 void *nb_pool_stack(nb_pool *pool, int32_t worker) {
+    /* the upper end, from which a stack grows down: worker 1 has the first of the stacks */
     return worker < 1 || worker >= pool->n_threads ? NULL : pool->stacks + (size_t)worker * STACK_BYTES;
 }
 

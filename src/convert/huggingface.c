@@ -50,7 +50,7 @@ static void compose_chat_template(nb_composer *x, const nb_folder *folder) {
 
 int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *err) {
     nb_composer *x = &plan->composer;
-    nb_hf_model p = {.plan = plan, .x = x, .config = folder->config, .err = err};
+    nb_hf_model p = {.plan = plan, .composer = x, .config = folder->config, .err = err};
     NB_TRY(find_family(&p, err));
     NB_TRY(nb_hf_read_quantization(plan, folder, err));
     p.tied = nb_hf_number(&p, "tie_word_embeddings", 0) != 0;

@@ -115,17 +115,17 @@ void nb_hf_put(const nb_hf_model *p, const char *suffix, double value) {
     char key[128];
     key_of(p, suffix, key, sizeof key);
     if (is_among(reals, suffix))
-        nb_compose_real(p->x, key, value);
+        nb_compose_real(p->composer, key, value);
     else if (is_among(flags, suffix))
-        nb_compose_flag(p->x, key, value != 0);
+        nb_compose_flag(p->composer, key, value != 0);
     else
-        nb_compose_number(p->x, key, value);
+        nb_compose_number(p->composer, key, value);
 }
 
 void nb_hf_put_text(const nb_hf_model *p, const char *suffix, nb_text value) {
     char key[128];
     key_of(p, suffix, key, sizeof key);
-    nb_compose_string(p->x, key, value);
+    nb_compose_string(p->composer, key, value);
 }
 
 double nb_hf_written_number(const nb_hf_model *p, const char *suffix, double fallback) {
@@ -318,9 +318,9 @@ static int32_t compose_window(const nb_hf_model *p, bool causal, bool both_sides
                        window, key, p->family->model_type);
     nb_hf_put(p, "attention.sliding_window", window);
     if (!nb_hf_has(p, NB_HF_WINDOW_BY_PERIOD))
-        nb_compose_only_nibble(p->x, "llama.cpp has no sliding windows in such models");
+        nb_compose_only_nibble(p->composer, "llama.cpp has no sliding windows in such models");
     else if (!causal || both_sides)
-        nb_compose_only_nibble(p->x, "llama.cpp's sliding windows end at the token itself");
+        nb_compose_only_nibble(p->composer, "llama.cpp's sliding windows end at the token itself");
     return NB_OK;
 }
 
@@ -372,7 +372,7 @@ static void compose_caps(const nb_hf_model *p) {
         if (row_of(p->family->keys, caps[i]) && !nb_hf_value(p, caps[i]).at) {
             nb_hf_put(p, caps[i], 0);
             if (i)
-                nb_compose_only_nibble(p->x, "llama.cpp always caps the scores of attention in such models");
+                nb_compose_only_nibble(p->composer, "llama.cpp always caps the scores of attention in such models");
         }
 }
 
@@ -383,7 +383,7 @@ static void compose_scale(const nb_hf_model *p, double scalar, double width, dou
     double usual = nb_hf_written_number(p, "block_count", 0) == largest ? width / heads : nb_hf_head_size(p);
     nb_hf_put(p, "attention.scale", 1 / sqrt(scalar));
     if (scalar != usual)
-        nb_compose_only_nibble(p->x, "llama.cpp takes another scale of the queries in such models");
+        nb_compose_only_nibble(p->composer, "llama.cpp takes another scale of the queries in such models");
 }
 
 static void compose_context(const nb_hf_model *p) {
@@ -395,13 +395,13 @@ static void compose_context(const nb_hf_model *p) {
 
 int32_t nb_hf_compose_config(const nb_hf_model *p) {
     if (nb_text_is(nb_text_of(p->family->architecture), "opt"))
-        nb_compose_only_nibble(p->x, "llama.cpp has no OPT models");
-    nb_compose_string(p->x, "general.architecture", nb_text_of(p->family->architecture));
+        nb_compose_only_nibble(p->composer, "llama.cpp has no OPT models");
+    nb_compose_string(p->composer, "general.architecture", nb_text_of(p->family->architecture));
     if (p->plan->quantization.has_inputs)
-        nb_compose_flag(p->x, "nibble.rounded_inputs", true); /* `nibble inspect` shows it */
+        nb_compose_flag(p->composer, "nibble.rounded_inputs", true); /* `nibble inspect` shows it */
     nb_node name = nb_hf_value(p, "_name_or_path");
     if (nb_node_raw(name).size)
-        nb_compose_node(p->x, "general.name", name);
+        nb_compose_node(p->composer, "general.name", name);
     NB_TRY(check_spelling(p));
     NB_TRY(check_keys(p, nb_hf_everywhere));
     NB_TRY(check_keys(p, p->family->keys));
@@ -424,9 +424,9 @@ int32_t nb_hf_compose_config(const nb_hf_model *p) {
     if (nb_hf_has(p, NB_HF_FIXED_EPSILON))
         nb_hf_put(p, "attention.layer_norm_epsilon", 1e-5);
     if (nb_hf_has(p, NB_HF_ENCODER))
-        nb_compose_number(p->x, "tokenizer.ggml.token_type_count", nb_hf_number(p, "type_vocab_size", 0));
+        nb_compose_number(p->composer, "tokenizer.ggml.token_type_count", nb_hf_number(p, "type_vocab_size", 0));
     if (nb_hf_number(p, "use_bias", 0) != 0)
-        nb_compose_only_nibble(p->x, "llama.cpp does not know all biases of ERNIE 4.5");
+        nb_compose_only_nibble(p->composer, "llama.cpp does not know all biases of ERNIE 4.5");
     if (nb_hf_has(p, NB_HF_EVERY_4TH_UNROTATED))
         NB_TRY(check_unrotated(p));
     NB_TRY(compose_attention(p));

@@ -93,7 +93,7 @@ void nb_hf_name_of(const nb_hf_model *p, nb_text name, nb_hf_name *out) {
             nb_write_bytes(&w, c, 1);
     }
     if (number.size && !stacked)
-        nb_compose_only_nibble(p->x, "experts of quantized folders stay one by one");
+        nb_compose_only_nibble(p->composer, "experts of quantized folders stay one by one");
     if (!stacked || !nb_text_take_number(&number, &out->row))
         out->row = NB_NONE;
     out->module = (nb_text){out->text, NB_MIN(w.length, sizeof out->text - 1)};

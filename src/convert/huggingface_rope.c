@@ -119,7 +119,8 @@ static int32_t compose_yarn(const nb_hf_model *p, nb_node own, double base, doub
                        "beta_fast %g, beta_slow %g)",
                        factor, original, fast, slow);
     if (!rounded || fast != 32 || slow != 1)
-        nb_compose_only_nibble(p->x, "llama.cpp knows no truncate, beta_fast and beta_slow of YaRN in such models");
+        nb_compose_only_nibble(p->composer,
+                               "llama.cpp knows no truncate, beta_fast and beta_slow of YaRN in such models");
     nb_hf_put(p, "rope.scaling.factor", factor);
     nb_hf_put(p, "rope.scaling.original_context_length", original);
     nb_hf_put(p, "rope.scaling.yarn_beta_fast", fast);
@@ -164,7 +165,7 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     base = number_in(own, "rope_theta", base);
     nb_hf_put(p, "rope.freq_base", base);
     if (nb_hf_has(p, NB_HF_EVERY_4TH_FULL) && base != local_base)
-        nb_compose_only_nibble(p->x, "llama.cpp rotates all layers of such models by one rope_theta");
+        nb_compose_only_nibble(p->composer, "llama.cpp rotates all layers of such models by one rope_theta");
     nb_text name = type_of(own);
     bool plain = nb_text_is(name, "default"), partly = nb_hf_has(p, NB_HF_PARTLY_ROTATED);
     double part = number_in(own, "partial_rotary_factor",
@@ -205,7 +206,7 @@ int32_t nb_hf_compose_rope(const nb_hf_model *p) {
     NB_TRY(nb_hf_put_numbers(p, own, type->keys));
     if (!is_llama3)
         return NB_OK;
-    nb_compose_only_nibble(p->x, "llama.cpp has no RoPE of type llama3 in this architecture");
+    nb_compose_only_nibble(p->composer, "llama.cpp has no RoPE of type llama3 in this architecture");
     nb_hf_put(p, "rope.scaling.original_context_length", original_context(p, own));
     return NB_OK;
 }

@@ -146,7 +146,7 @@ static int32_t place_tensor(const nb_hf_model *p, uint32_t source) {
     nb_text theirs = nb_checkpoint_tensor_name(&p->plan->in, t);
     uint32_t target = nb_plan_target(p->plan, name.known ? (nb_text){text, w.length} : theirs);
     if (target == NB_NONE)
-        return p->x->code;
+        return p->composer->code;
     NB_TRY(nb_plan_assign(p->plan, source, target, role, name.row));
     nb_target *to = &p->plan->targets[target];
     to->columns = columns >= 1 && columns < 1 << 24 ? (uint64_t)columns : 1;
@@ -219,7 +219,7 @@ static int32_t check_target(const nb_hf_model *p, uint32_t number) {
     nb_plan *plan = p->plan;
     const nb_target *t = &plan->targets[number];
     if (t->arrangement == NB_AS_ORDER)
-        nb_compose_only_nibble(p->x, "llama.cpp does not put the columns of a matrix into another order");
+        nb_compose_only_nibble(p->composer, "llama.cpp does not put the columns of a matrix into another order");
     if (t->arrangement == NB_AS_ORDER || t->arrangement == NB_AS_NUMBERS)
         return NB_OK;
     if (t->arrangement != NB_AS_ROWS) {
@@ -250,5 +250,5 @@ int32_t nb_hf_place_tensors(const nb_hf_model *p, const nb_sentence *sentence) {
     }
     for (uint32_t i = 0; i < plan->out.n_tensors; i++)
         NB_TRY(check_target(p, i));
-    return p->x->code;
+    return p->composer->code;
 }

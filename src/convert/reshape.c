@@ -16,12 +16,12 @@ static uint64_t element_bytes(const nb_tensor_info *t) {
     return t->bytes / (t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3]);
 }
 
-/* How many rows; of a vector, how many elements. */
+/* The number of rows of a matrix, or of elements of a vector. */
 static uint64_t units_of(const nb_tensor_info *t) {
     return t->n_dimensions == 1 ? t->shape[0] : t->shape[1];
 }
 
-static bool is_same_shape(const nb_tensor_info *a, const nb_tensor_info *b) {
+static bool is_alike(const nb_tensor_info *a, const nb_tensor_info *b) {
     return a->type == b->type && a->n_dimensions == b->n_dimensions && a->shape[0] == b->shape[0] &&
            a->shape[1] == b->shape[1];
 }
@@ -30,7 +30,7 @@ static int32_t check_stack(nb_plan *plan, uint32_t target, nb_error *err) {
     const nb_target *t = &plan->targets[target];
     const nb_tensor_info *first = &plan->in.tensors[t->first];
     nb_tensor_info *to = &plan->out.tensors[target];
-    uint32_t n = t->missing;
+    uint32_t n = t->missing;       /* all its sources: none has arrived yet */
     uint8_t *filled = nb_alloc(n); /* [n]: whether there is a source for this place */
     if (!filled)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u tensors", n);
@@ -39,7 +39,7 @@ static int32_t check_stack(nb_plan *plan, uint32_t target, nb_error *err) {
     for (uint32_t i = t->first; i != NB_NONE && code == NB_OK; i = plan->sources[i].next) {
         const nb_tensor_info *one = &plan->in.tensors[i];
         uint32_t place = plan->sources[i].row;
-        if (!is_same_shape(one, first) || one->n_dimensions > 2 || place >= n || filled[place])
+        if (!is_alike(one, first) || one->n_dimensions > 2 || place >= n || filled[place])
             code =
                 NB_FAIL(err, NB_ERR_FORMAT,
                         "tensor %t is one of %u that are stacked, but does not fit the others; the files are damaged",
@@ -72,7 +72,7 @@ int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err) {
         to->shape[0] = from->shape[1];
         to->shape[1] = from->shape[0];
     } else if (t->arrangement == NB_AS_PERMUTED) {
-        return NB_OK; /* its rows are heads (huggingface_tensors.c) */
+        return NB_OK; /* huggingface_tensors.c checks that the rows are whole heads */
     } else if (from->n_dimensions > 2 || units_of(from) % ((uint64_t)t->groups * t->group_heads)) {
         return NB_FAIL(err, NB_ERR_FORMAT,
                        "tensor %t has %l rows, which are not %u groups of %u heads, as config.json says; the files do "
@@ -91,7 +91,8 @@ static void put_transposed(const nb_plan *plan, uint32_t target, uint64_t first,
             memcpy(out + (row * columns + i) * size, in + (i * from->shape[0] + first + row) * size, (size_t)size);
 }
 
-/* The row of the source that becomes row i of n. */
+/* The row of the source that becomes row i of n. The source has group after group, and in each its queries, then a key
+ * and a value. The target has all queries, then all keys, then all values. size: rows of a head. */
 static uint64_t regrouped(const nb_target *t, uint64_t i, uint64_t n) {
     uint64_t queries = t->group_heads - 2, size = n / ((uint64_t)t->groups * t->group_heads), head = i / size;
     uint64_t all_queries = queries * t->groups;

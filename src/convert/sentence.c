@@ -142,7 +142,7 @@ static int32_t add_pooling(sentence *s, nb_node config, nb_text file) {
     if (s->steps.length == before)
         add_word(s, "mean");
     if (nb_node_number(nb_node_find(config, "include_prompt"), 1) == 0)
-        nb_compose_flag(s->p->x, "nibble.embedding.include_prompt", false);
+        nb_compose_flag(s->p->composer, "nibble.embedding.include_prompt", false);
     s->pooled = true;
     return NB_OK;
 }
@@ -233,10 +233,10 @@ static int32_t add_transformer(sentence *s, nb_node config, nb_text file) {
     if (nb_node_is_null(own))
         most = positions > 0 && positions < tokenizers ? positions : tokenizers;
     if (most >= 1 && most < 1 << 27)
-        nb_compose_number(p->x, "nibble.embedding.max_tokens", most);
+        nb_compose_number(p->composer, "nibble.embedding.max_tokens", most);
     nb_node side = nb_node_find(processor, "truncation_side");
     if (nb_node_is(side.at ? side : nb_node_find(tokenizer, "truncation_side"), "left"))
-        nb_compose_flag(p->x, "nibble.embedding.cuts_left", true);
+        nb_compose_flag(p->composer, "nibble.embedding.cuts_left", true);
     return NB_OK;
 }
 
@@ -294,7 +294,7 @@ static nb_node prompt_of(const sentence *s, const char *name) {
 static const char *const builtin_prompts[] = {"query", "document"};
 
 static int32_t add_prompts(sentence *s) {
-    nb_composer *x = s->p->x;
+    nb_composer *x = s->p->composer;
     nb_node prompts = nb_node_find(s->folder->sentence, "prompts");
     nb_node chosen = nb_node_find(s->folder->sentence, "default_prompt_name");
     bool found = nb_node_is_null(chosen);
@@ -352,7 +352,7 @@ static void compose_pooling_type(const nb_hf_model *p, nb_text steps) {
     if (i < 3 && (!rest.size || nb_text_is(rest, " normalize")))
         nb_hf_put(p, "pooling_type", i + 1);
     else
-        nb_compose_only_nibble(p->x, "llama.cpp has no such pooling, or no such modules behind it");
+        nb_compose_only_nibble(p->composer, "llama.cpp has no such pooling, or no such modules behind it");
 }
 
 int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_sentence *out) {
@@ -378,15 +378,15 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
                        "modules.json has more pooling modes and modules than are supported");
     if (s.steps.length)
-        nb_compose_string(p->x, "nibble.embedding", nb_text_of(text));
+        nb_compose_string(p->composer, "nibble.embedding", nb_text_of(text));
     compose_pooling_type(p, nb_text_of(text));
     if (!n)
-        return p->x->code;
+        return p->composer->code;
     NB_TRY(nb_keys_check(model_config_keys, folder->sentence, nb_text_of("config_sentence_transformers.json"), false,
                          p->err));
     double size = nb_node_number(nb_node_find(folder->sentence, "truncate_dim"), 0);
     if (size > 0)
-        nb_compose_number(p->x, "nibble.embedding.truncate_dim", size);
+        nb_compose_number(p->composer, "nibble.embedding.truncate_dim", size);
     return add_prompts(&s);
 }
 
@@ -420,7 +420,7 @@ int32_t nb_sentence_place(const nb_hf_model *p, const nb_sentence *sentence, uin
     nb_write(&w, "embedding.%u.%s", step, weight ? "weight" : "bias");
     uint32_t target = nb_plan_target(p->plan, nb_text_of(text));
     if (target == NB_NONE)
-        return p->x->code;
+        return p->composer->code;
     NB_TRY(nb_plan_assign(p->plan, source, target, NB_ROLE_CODES, NB_NONE));
     nb_plan_copy_shape(p->plan, source, target);
     return NB_OK;

@@ -4,7 +4,7 @@
  *   W x = (W diag(s)) (diag(1/s) x);  s_j = max|x_j|^a / max|w_j|^(1-a),  a = 0.5 as a rule
  *
  * with max|w_j| over the columns j of all matrices that share the input. The norm before them absorbs 1/s (awq_fold.h).
- * s = 1 for a column whose inputs or weights are all 0. */
+ * max|w_j| and s_j are 1e-5 at least. s = 1 for a column whose inputs or weights are all 0. */
 #ifndef NB_SMOOTH_H
 #define NB_SMOOTH_H
 

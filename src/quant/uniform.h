@@ -1,4 +1,4 @@
-/* Uniform grids: w = s (q - z). A code q is an integer of 2 to 8 bits, s is the scale, and z the zero point, which is a
+/* Uniform grids: x = s (q - z). A code q is an integer of 2 to 8 bits, s is the scale, and z the zero point, which is a
  * code too, so that 0 is always exact.
  *
  *   symmetric:  z is the middle of the codes, s = max |x| / (half of (highest code - lowest code))
@@ -14,23 +14,25 @@
 
 #include <stdbool.h>
 
-/* All zero but `bits`: asymmetric, unsigned codes, scales of F32, rounding to nearest, ties to even. */
+/* A grid, and how numbers are rounded to it. If all fields but `bits` are 0, it is asymmetric, its codes are unsigned,
+ * its scales are F32, and numbers are rounded to nearest, ties to even. */
 typedef struct nb_uniform {
     uint32_t bits; /* 2 ... 8 */
     bool is_symmetric;
     bool is_signed;      /* codes from -2^(bits-1) to 2^(bits-1) - 1, else from 0 to 2^bits - 1 */
-    bool is_narrow;      /* of a symmetric grid: the lowest code is not used, so there are as many below z as above */
-    bool is_stochastic;  /* rounds up with the probability of the fraction, which has no bias (Gupta et al. 2015) */
+    bool is_narrow;      /* of a symmetric grid: the lowest code is not used, so as many codes are below z as above */
+    bool is_stochastic;  /* rounds up as often as the fraction says: no bias on average (Gupta et al. 2015) */
     uint64_t seed;       /* of the stochastic rounding: the same seed gives the same codes */
     uint32_t scale_type; /* NB_TYPE_F32, F16 or BF16: scales are rounded to it before codes are chosen */
 } nb_uniform;
 
+/* Scale and zero point: together a step. */
 typedef struct nb_uniform_step {
     float scale;
     int32_t zero;
 } nb_uniform_step;
 
-/* An error if there is no such grid. The functions below expect that it was called. */
+/* An error if there is no such grid. Call it before the functions below. */
 int32_t nb_uniform_check(const nb_uniform *u, nb_error *err);
 
 int32_t nb_uniform_lowest(const nb_uniform *u);
@@ -39,12 +41,13 @@ int32_t nb_uniform_highest(const nb_uniform *u);
 /* A scale rounded to a type (NB_TYPE_F32, F16, BF16), but neither to 0 nor to infinity. */
 float nb_uniform_scale(uint32_t type, float scale);
 
-/* The scale and zero of the grid that covers low ... high, both finite, or these n numbers. */
+/* The step with which the grid covers low ... high, both finite. */
 nb_uniform_step nb_uniform_fit(const nb_uniform *u, float low, float high);
+/* The same for the range of n finite numbers. */
 nb_uniform_step nb_uniform_fit_to(const nb_uniform *u, const float *x, size_t n);
 
-/* n finite numbers -> codes. Numbers beyond the grid are clipped. first: the index of x[0] in its tensor. Stochastic
- * rounding depends on it alone, and not on slices or threads. */
+/* n finite numbers -> codes. Numbers beyond the grid are clipped. first: the index of x[0] in its tensor. A number's
+ * index and the seed decide its stochastic rounding, so slices and threads do not change it. */
 void nb_uniform_codes(const nb_uniform *u, nb_uniform_step step, uint64_t first, const float *x, size_t n,
                       int16_t *codes);
 
@@ -52,8 +55,8 @@ void nb_uniform_codes(const nb_uniform *u, nb_uniform_step step, uint64_t first,
 void nb_uniform_values(nb_uniform_step step, const int16_t *codes, size_t n, float *out);
 
 enum { NB_PER_TENSOR = 0 };
-/* The number of steps (scale and zero) of a matrix. group: columns that share a step, or NB_PER_TENSOR: all share one.
- * 0, with an error, if groups do not divide a row, or if the matrix is empty. */
+/* The number of steps of a matrix. group: columns that share a step, or NB_PER_TENSOR: all share one. 0, with an error,
+ * if groups do not divide a row, or if the matrix is empty or too large. */
 uint64_t nb_uniform_steps(uint64_t rows, uint64_t columns, uint64_t group, nb_error *err);
 
 /* A matrix of F32 [rows][columns] -> codes of the same shape, and steps, row by row. A number that is not finite is an
@@ -61,7 +64,8 @@ uint64_t nb_uniform_steps(uint64_t rows, uint64_t columns, uint64_t group, nb_er
 int32_t nb_uniform_matrix(const nb_uniform *u, uint64_t group, const float *x, uint64_t rows, uint64_t columns,
                           nb_uniform_step *steps, int16_t *codes, nb_error *err);
 
-/* The same with given steps: for static activations, whose range was observed, or for clipped weights. */
+/* The same with given steps: for static quantization of activations, whose range was observed before, or for clipped
+ * weights. */
 int32_t nb_uniform_matrix_with(const nb_uniform *u, uint64_t group, const float *x, uint64_t rows, uint64_t columns,
                                const nb_uniform_step *steps, int16_t *codes, nb_error *err);
 

@@ -44,7 +44,7 @@ typedef struct search search;
 struct search {
     nb_encode_call *e;
     const nb_needles *set;
-    bool control; /* special tokens are searched for, too */
+    bool parse_special; /* special tokens are searched for, too */
     /* In a normalized text: how many bytes precede the first quote. SIZE_MAX: this is the original text. */
     size_t unquoted;
     size_t from, to; /* of a normalized text: the bytes of the original that it was made from */
@@ -74,7 +74,7 @@ static int32_t encode_matches(const search *s, const uint8_t *text, size_t size,
         size_t from = at, to = at + found->size;
         at = to;
         bool special = token->flags & NB_SPECIAL || token->type == NB_TOKEN_CONTROL;
-        if ((special && !s->control) || is_text(s, from, to, found->token))
+        if ((special && !s->parse_special) || is_text(s, from, to, found->token))
             continue;
         if (token->flags & NB_WHOLE_WORD && !is_whole_word(t, text, size, from, to))
             continue;
@@ -108,7 +108,7 @@ static int32_t normalized_size(const nb_encode_call *e, const uint8_t *text, siz
 static int32_t normalize_and_encode(const search *s, const uint8_t *text, size_t size, bool first) {
     nb_encode_call *e = s->e;
     size_t from = (size_t)(text - e->start);
-    search inner = {e, &e->tokenizer->added->sets[1], s->control, SIZE_MAX - 1, from, from + size, encode_rest};
+    search inner = {e, &e->tokenizer->added->sets[1], s->parse_special, SIZE_MAX - 1, from, from + size, encode_rest};
     if (inner.set->n && e->n_quotes) {
         size_t quote = nb_quote_after(e, from);
         if (quote < e->n_quotes && e->quotes[quote].from < from + size) {
@@ -120,8 +120,8 @@ static int32_t normalize_and_encode(const search *s, const uint8_t *text, size_t
     return encode_matches(&inner, text, size, first);
 }
 
-int32_t nb_added_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control) {
-    const search outer = {e, &e->tokenizer->added->sets[0], control, SIZE_MAX, 0, size, normalize_and_encode};
+int32_t nb_added_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool parse_special) {
+    const search outer = {e, &e->tokenizer->added->sets[0], parse_special, SIZE_MAX, 0, size, normalize_and_encode};
     return encode_matches(&outer, text, size, true);
 }
 
@@ -137,7 +137,7 @@ static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err
         const uint8_t *name = s->bytes + s->items[i].at;
         size_t size = s->items[i].size;
         code = nb_normalize(t, &w, &name, &size, err);
-        if (code == NB_OK && size > NB_LONGEST_ADDED)
+        if (code == NB_OK && size > NB_LONGEST_NEEDLE)
             code = nb_vocabulary_refuse_name(s->items[i].token, size, err);
         if (code == NB_OK)
             code = nb_bytes_reserve(out, out->used + size, err);
@@ -176,7 +176,7 @@ static int32_t collect(const nb_tokenizer *t, int set, nb_needles *out, nb_error
         if (!t->tokens[i].size || !is_needle(t, i, set))
             continue;
         nb_text name = nb_token_spelled(t, i);
-        if (name.size > NB_LONGEST_ADDED)
+        if (name.size > NB_LONGEST_NEEDLE)
             return nb_vocabulary_refuse_name(i, name.size, err);
         if (out->items)
             out->items[out->n] = (nb_needle){(uint32_t)((const uint8_t *)name.data - t->bytes), (uint32_t)name.size, i};

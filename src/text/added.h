@@ -20,7 +20,8 @@ typedef struct nb_added {
 int32_t nb_added_load(nb_tokenizer *t, nb_error *err);
 void nb_added_free(nb_added *a); /* NULL is fine */
 
-/* Cuts a text at its added tokens and encodes what lies between them. control: special tokens are searched for, too. */
-int32_t nb_added_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control);
+/* Cuts a text at its added tokens and encodes what lies between them. parse_special: special tokens are searched for,
+ * too. */
+int32_t nb_added_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool parse_special);
 
 #endif

@@ -74,7 +74,7 @@ static int32_t add_names(nb_tokenizer *t, nb_error *err) {
 int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err) {
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                    "the name of token %d has %z bytes; names that are looked for in texts may have %d at most", token,
-                   size, (int32_t)NB_LONGEST_ADDED);
+                   size, (int32_t)NB_LONGEST_NEEDLE);
 }
 
 int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, nb_error *err) {
@@ -105,7 +105,7 @@ int32_t nb_vocabulary_load(nb_tokenizer *t, const nb_vocabulary_source *source, 
         };
         t->longest = NB_MAX(t->longest, t->tokens[i].size);
         bool walked = t->kind == NB_KIND_UNIGRAM || t->kind == NB_KIND_WORDPIECE;
-        if (walked && entry.name.size > NB_LONGEST_ADDED)
+        if (walked && entry.name.size > NB_LONGEST_NEEDLE)
             return nb_vocabulary_refuse_name(i, entry.name.size, err);
     }
     return add_names(t, err);

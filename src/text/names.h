@@ -21,27 +21,30 @@ int32_t nb_vocabulary_find_byte(const nb_tokenizer *t, uint8_t byte);
 /* The byte that a name <0xHH> stands for, or -1. */
 int32_t nb_byte_of_name(nb_text name);
 
-/* The most bytes of a name that is searched for at every place of a text. Longer ones would take too long. */
-enum { NB_LONGEST_ADDED = 1024 };
+/* The most bytes of a needle (a name that is looked for at every place of a text), and of any name of Unigram and
+ * WordPiece. The search for longer ones would take too long. */
+enum { NB_LONGEST_NEEDLE = 1024 };
 
 /* NB_ERR_UNSUPPORTED: a name of `size` bytes is too long to be searched for in texts. */
 int32_t nb_vocabulary_refuse_name(int32_t token, size_t size, nb_error *err);
 
 /* ---- names that begin a text ---- */
 
+/* A set of types: those of tokens that words of a text may become. */
 enum { NB_ORDINARY_TYPES = 1 << NB_TOKEN_NORMAL | 1 << NB_TOKEN_USER_DEFINED | 1 << NB_TOKEN_UNUSED };
 
-/* Fills `prefixes` with the names of tokens of these types, a set of 1 << NB_TOKEN_.... hashes: a power of 2. */
+/* Fills `prefixes` with the names of tokens of some types. types: a set of 1 << NB_TOKEN_NORMAL and so on. hashes: how
+ * many different hashes there are room for, a power of 2. */
 void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, uint64_t hashes);
 
-/* How many hashes are enough for a whole vocabulary: a name has about six beginnings, and shares most of them with
- * others. */
+/* The number of hashes for a whole vocabulary: at least 32 for each name. A name adds a few beginnings that no other
+ * name has, so most hashes stay free, and a search rarely follows a wrong one. */
 uint64_t nb_prefix_hashes(uint64_t n_tokens);
 
-/* Lists the tokens whose names text[n] begins with, the shortest first. */
+/* An iterator over the tokens whose names are beginnings of text[n], the shortest first. */
 typedef struct nb_prefix_walk {
     const uint8_t *text;
-    size_t n, at; /* at: bytes of the last token */
+    size_t n, at; /* at: the size of the name that was found last */
     uint32_t hash;
 } nb_prefix_walk;
 

@@ -55,7 +55,7 @@ static void occupy(found_names *found, size_t at, size_t length) {
 }
 
 static uint64_t key_of(size_t at, size_t length) {
-    return (uint64_t)(NB_LONGEST_ADDED - length) << 32 | at;
+    return (uint64_t)(NB_LONGEST_NEEDLE - length) << 32 | at;
 }
 
 /* Finds the names that a text holds. If names overlap, the longest is found first, as in llama.cpp, wherever it
@@ -81,7 +81,7 @@ static int32_t find_names(const nb_encode_call *e, const nb_needles *set, const 
     nb_heap_order(heap, n);
     while (n) {
         uint64_t key = nb_heap_pop(heap, n--);
-        size_t at = (uint32_t)key, length = NB_LONGEST_ADDED - (size_t)(key >> 32), room = 1;
+        size_t at = (uint32_t)key, length = NB_LONGEST_NEEDLE - (size_t)(key >> 32), room = 1;
         if (get_bit(found->taken, at))
             continue;
         if (!get_bit(found->taken, at + length - 1)) {
@@ -98,9 +98,9 @@ static int32_t find_names(const nb_encode_call *e, const nb_needles *set, const 
     return NB_OK;
 }
 
-int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control) {
+int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool parse_special) {
     const nb_tokenizer *t = e->tokenizer;
-    const nb_needles *set = &t->added->sets[control];
+    const nb_needles *set = &t->added->sets[parse_special];
     size_t first = 0;
     while (first < size && !nb_needle_may_start(set, text, first, size))
         first++;

@@ -5,8 +5,8 @@
 
 #include "encoding.h"
 
-/* Cuts a text at the names of user-defined tokens and encodes what lies between them. control: at the names of control
- * and unknown tokens, too. */
-int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool control);
+/* Cuts a text at the names of user-defined tokens and encodes what lies between them. parse_special: it cuts at the
+ * names of control and unknown tokens, too. */
+int32_t nb_partition_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool parse_special);
 
 #endif

@@ -12,7 +12,8 @@
 #include "word_cache.h"
 #include "wordpiece.h"
 
-/* Notes which bytes stand before ▁ within the name. */
+/* Notes which bytes stand before ▁ within the name. A text may be cut between any other byte and a space (metaspace.c).
+ */
 static void find_inner_spaces(nb_tokenizer *t, nb_text name) {
     const uint8_t *s = (const uint8_t *)name.data;
     bool after_metaspace = true;
@@ -81,7 +82,8 @@ nb_tokenizer *nb_tokenizer_build(const nb_vocabulary_source *source, nb_error *e
     if (load(&measured, source, err) < 0)
         return NULL;
     nb_arena arena = measured.arena;
-    if (nb_arena_take(&arena, 1, sizeof *t), nb_arena_allocate(&arena, "the vocabulary", err) < 0)
+    nb_arena_take(&arena, 1, sizeof *t);
+    if (nb_arena_allocate(&arena, "the vocabulary", err) < 0)
         return NULL;
     nb_tokenizer filled = {.arena = arena};
     if (load(&filled, source, err) < 0) {
@@ -103,9 +105,9 @@ void nb_tokenizer_free(nb_tokenizer *t) {
     }
 }
 
-static int32_t encode_text(nb_encode_call *e, size_t size, bool control) {
-    return e->tokenizer->steps.from_json ? nb_added_encode(e, e->start, size, control)
-                                         : nb_partition_encode(e, e->start, size, control);
+static int32_t encode_text(nb_encode_call *e, size_t size, bool parse_special) {
+    return e->tokenizer->steps.from_json ? nb_added_encode(e, e->start, size, parse_special)
+                                         : nb_partition_encode(e, e->start, size, parse_special);
 }
 
 int32_t nb_tokenizer_encode(const nb_tokenizer *t, const char *text, size_t text_bytes, uint32_t flags, int32_t *tokens,

@@ -118,7 +118,7 @@ static void check_collisions(void) {
 
 /* A name that is searched for at each place of a text must not be too long; others may have any length. */
 static void check_long_names(void) {
-    static char name[NB_LONGEST_ADDED + 2], bytes[sizeof name + 8];
+    static char name[NB_LONGEST_NEEDLE + 2], bytes[sizeof name + 8];
     memset(name, 'x', sizeof name - 1);
     for (int type = NB_TOKEN_NORMAL; type <= NB_TOKEN_USER_DEFINED; type++)
         for (int kind = NB_KIND_SPM; kind <= NB_KIND_UNIGRAM; kind++) {

@@ -3,7 +3,7 @@
 #include "families.h"
 #include "slots.h"
 
-/* ---- phi2 (Li et al. 2023): layer norms, RoPE on a part of each head, parallel blocks after one norm ---- */
+/* ---- phi2: Phi 1, 1.5 (Li et al. 2023) and 2: layer norms, partial RoPE, parallel blocks after one norm ---- */
 
 static const nb_slot PHI2[] = {
     NB_SLOTS_ENDS,
