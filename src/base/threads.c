@@ -37,6 +37,16 @@ typedef struct queue {
     _Alignas(64) uint64_t ticket;
 } queue;
 
+#ifdef NB_NATIVE
+#include <pthread.h>
+#include <sched.h>
+typedef struct start {
+    nb_pool *pool;
+    int32_t worker;
+    pthread_t thread;
+} start;
+#endif
+
 struct nb_pool {
     /* used by the caller only */
     uint32_t due;              /* what `done` will be when the current job is over */
@@ -58,7 +68,7 @@ struct nb_pool {
     _Alignas(64) uint32_t sleepers; /* workers that sleep, or are about to */
     uint32_t stopped;
 #ifdef NB_NATIVE
-    void *handles;
+    start starts[NB_MAX_THREADS]; /* of each worker; that of the caller is unused */
 #endif
 };
 
@@ -72,8 +82,6 @@ static void wake_all(uint32_t *word) {
     __builtin_wasm_memory_atomic_notify((int32_t *)word, 0xffffffffu);
 }
 #elif defined(NB_NATIVE)
-#include <pthread.h>
-#include <sched.h>
 /* The native build is for tests: yielding needs no wake-up, so none can be missed. */
 static void sleep_while(const uint32_t *word, uint32_t value) {
     if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
@@ -248,12 +256,6 @@ void *nb_pool_stack(nb_pool *pool, int32_t worker) {
 }
 
 #ifdef NB_NATIVE
-typedef struct start {
-    nb_pool *pool;
-    int32_t worker;
-    pthread_t thread;
-} start;
-
 static void *native_worker(void *argument) {
     start *s = argument;
     nb_pool_work(s->pool, s->worker);
@@ -284,11 +286,9 @@ nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
     for (int32_t i = 0; i + 1 < n_threads; i++)
         memset(memory + (size_t)i * STACK_BYTES, GUARD, GUARD_BYTES);
 #ifdef NB_NATIVE
-    start *starts = nb_alloc((size_t)n_threads * sizeof *starts);
-    pool->handles = starts;
     for (int32_t i = 1; i < n_threads; i++) {
-        starts[i] = (start){pool, i, 0};
-        pthread_create(&starts[i].thread, NULL, native_worker, &starts[i]);
+        pool->starts[i] = (start){pool, i, 0};
+        pthread_create(&pool->starts[i].thread, NULL, native_worker, &pool->starts[i]);
     }
 #endif
     return pool;
@@ -299,9 +299,8 @@ void nb_pool_stop(nb_pool *pool) {
         return;
     publish(pool, 0);
 #ifdef NB_NATIVE
-    start *starts = pool->handles;
     for (int32_t i = 1; i < pool->n_threads; i++)
-        pthread_join(starts[i].thread, NULL);
+        pthread_join(pool->starts[i].thread, NULL);
 #endif
 }
 
@@ -310,7 +309,6 @@ void nb_pool_free(nb_pool *pool) {
         return;
 #ifdef NB_NATIVE
     nb_pool_stop(pool);
-    nb_free(pool->handles);
 #endif
     nb_free(pool->stacks);
     nb_free(pool->queues);

@@ -2,6 +2,7 @@
  * jobs serially, the caller shares them again. */
 #include "check.h"
 
+#include "../../src/base/memory.h"
 #include "../../src/base/threads.h"
 
 enum { CHUNKS = 70000 }; /* more than 16 bits hold: a long context has as many */
@@ -101,6 +102,22 @@ static void check_help(void) {
     test_pool_free(pool);
 }
 
+#ifdef NB_NATIVE
+/* Each allocation fails once: there is no pool then, and an error. */
+static void check_memory(void) {
+    bool refused = true;
+    for (uint64_t nth = 1; refused; nth++) {
+        nb_error err = {0};
+        nb_refuse_allocation(nth);
+        nb_pool *pool = nb_pool_new(2, &err);
+        refused = nb_refuse_allocation(0) == 0;
+        CHECK(refused ? !pool && err.code == NB_ERR_MEMORY : pool != NULL, "allocation %u: %d, %s", (uint32_t)nth,
+              err.code, err.message);
+        nb_pool_free(pool);
+    }
+}
+#endif
+
 void test_threads(void) {
     nb_error err;
     for (int32_t n_threads = 1; n_threads <= 8; n_threads *= 2)
@@ -111,6 +128,9 @@ void test_threads(void) {
     CHECK(!nb_pool_new(0, &err) && err.code == NB_ERR_ARGUMENT, "%s", err.message);
     CHECK(!nb_pool_new(NB_MAX_THREADS + 1, &err) && err.code == NB_ERR_ARGUMENT, "%s", err.message);
     nb_pool_free(NULL);
+#ifdef NB_NATIVE
+    check_memory();
+#endif
 
     w = (work){.n_threads = 1, .count = 3};
     nb_parallel(NULL, 3, false, run_chunk, &w);
