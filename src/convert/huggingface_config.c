@@ -204,8 +204,8 @@ int32_t nb_hf_put_numbers(const nb_hf_model *p, nb_node object, const nb_hf_key 
         if (!row->ours || !*row->ours || !value.at)
             continue;
         if (!is_number(value))
-            return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: %s is %t, which is no number", row->names,
-                           nb_hf_literal(value));
+            return NB_FAIL(p->err, NB_ERR_FORMAT, "config.json: %s is %t; it must be a finite number, without quotes",
+                           row->names, nb_hf_literal(value));
         char suffix[64];
         for (const char *ours = row->ours; next_name(&ours, suffix, sizeof suffix);)
             nb_hf_put(p, suffix, nb_node_number(value, 0));

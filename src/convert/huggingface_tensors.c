@@ -233,7 +233,7 @@ static int32_t check_target(const nb_hf_model *p, uint32_t number) {
         return NB_FAIL(p->err, NB_ERR_FORMAT, "tensor %t is there twice, under two names; the files are damaged", name);
     if (!nb_traits_of(t->source_type))
         return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                       "tensor %t has type %s, which is not supported here; F32, F16, BF16, F8_E4M3 and F8_E5M2 are",
+                       "tensor %t has type %s, which is not supported; F32, F16, BF16, F64, F8_E4M3 and F8_E5M2 are",
                        name, nb_safetensors_type(from->type));
     return NB_OK;
 }

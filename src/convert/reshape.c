@@ -39,11 +39,11 @@ static int32_t check_stack(nb_plan *plan, uint32_t target, nb_error *err) {
     for (uint32_t i = t->first; i != NB_NONE && code == NB_OK; i = plan->sources[i].next) {
         const nb_tensor_info *one = &plan->in.tensors[i];
         uint32_t place = plan->sources[i].row;
-        if (!is_alike(one, first) || one->n_dimensions > 2 || place >= n || filled[place])
-            code =
-                NB_FAIL(err, NB_ERR_FORMAT,
-                        "tensor %t is one of %u that are stacked, but does not fit the others; the files are damaged",
-                        nb_checkpoint_tensor_name(&plan->in, one), n);
+        bool fits = is_alike(one, first) && one->n_dimensions <= 2;
+        if (!fits || place >= n || filled[place])
+            code = NB_FAIL(err, NB_ERR_FORMAT, "tensor %t is one of %u that are stacked, but %s; the files are damaged",
+                           nb_checkpoint_tensor_name(&plan->in, one), n,
+                           fits ? "one of them is missing, or is there twice" : "has another type or shape");
         else
             filled[place] = 1;
     }
@@ -62,7 +62,7 @@ int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err) {
     nb_text name = nb_checkpoint_tensor_name(&plan->in, from);
     if (!nb_traits_of(from->type) || nb_traits_of(from->type)->block_weights != 1)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "tensor %t has type %s, which is not supported here; F32, F16, BF16, F8_E4M3 and F8_E5M2 are",
+                       "tensor %t has type %s, which is not supported; F32, F16, BF16, F64, F8_E4M3 and F8_E5M2 are",
                        name, nb_safetensors_type(from->type));
     if (t->arrangement == NB_AS_STACKED)
         return check_stack(plan, target, err);
@@ -75,8 +75,8 @@ int32_t nb_reshape_check(nb_plan *plan, uint32_t target, nb_error *err) {
         return NB_OK; /* huggingface_tensors.c checks that the rows are whole heads */
     } else if (from->n_dimensions > 2 || units_of(from) % ((uint64_t)t->groups * t->group_heads)) {
         return NB_FAIL(err, NB_ERR_FORMAT,
-                       "tensor %t has %l rows, which are not %u groups of %u heads, as config.json says; the files do "
-                       "not belong together",
+                       "tensor %t has %l rows, which are not %u groups of %u heads as config.json says, or has more "
+                       "than two dimensions; the files do not belong together",
                        name, units_of(from), t->groups, t->group_heads);
     }
     return NB_OK;

@@ -273,9 +273,9 @@ static int32_t add_module(sentence *s, uint32_t i, nb_node type, nb_text path) {
     bool dense = nb_text_is(name, "Dense"), norm = nb_text_is(name, "LayerNorm"), unit = nb_text_is(name, "Normalize");
     if (!s->pooled || (!dense && !norm && !unit))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "modules.json: the module \"%t\" is not supported where it stands; a Transformer is, a Pooling "
-                       "behind it, and behind that any of Dense, LayerNorm, Normalize and Dropout",
-                       nb_node_raw(type));
+                       "modules.json: module %u is \"%t\", which is not supported there; take a model with first a "
+                       "Transformer, then a Pooling, then any of Dense, LayerNorm, Normalize and Dropout",
+                       i, nb_node_raw(type));
     s->out->folders[s->out->n++] = path;
     if (dense)
         return add_dense(s, config, file);

@@ -123,7 +123,8 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
                        (int32_t)(INT32_MAX / 4));
     for (size_t i = 0; i < n_quotes; i++)
         if (quotes[i].from >= quotes[i].to || quotes[i].to > text_bytes || (i && quotes[i].from < quotes[i - 1].to))
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "quote %z must lie within the text, after the quote before it", i);
+            return NB_FAIL(err, NB_ERR_ARGUMENT,
+                           "quote %z must not be empty, and must lie within the text, after the quote before it", i);
     nb_encode_call e = {
         .tokenizer = t,
         .start = (const uint8_t *)text,

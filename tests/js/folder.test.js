@@ -416,8 +416,8 @@ const wrong = [
     ...[
         // and other configurations: folder, changes of config.json, what the message must contain
         ['llama-f32', { is_causal: null }, /is_causal is null/],
-        ['llama-f32', { rms_norm_eps: '1e-5' }, /rms_norm_eps is 1e-5, which is no number/],
-        ['llama-f32', { hidden_size: [32] }, /hidden_size .*no number/],
+        ['llama-f32', { rms_norm_eps: '1e-5' }, /rms_norm_eps is 1e-5; it must be a finite number, without quotes/],
+        ['llama-f32', { hidden_size: [32] }, /hidden_size .*must be a finite number/],
         [
             'llama-f32',
             { rope_parameters: { rope_type: 'proportional' } },
@@ -592,7 +592,7 @@ const wrong = [
                 delete tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'];
             }),
         'NB_ERR_FORMAT',
-        /experts\.3\.w1\.weight is one of 3 that are stacked/,
+        /experts\.3\.w1\.weight is one of 3 that are stacked, but one of them is missing/,
     ],
     [
         'an expert of another type',
@@ -602,7 +602,7 @@ const wrong = [
                 tensors['model.layers.0.block_sparse_moe.experts.2.w1.weight'].dtype = 'F16';
             }),
         'NB_ERR_FORMAT',
-        /experts\.2\.w1\.weight is one of 4 that are stacked, but does not fit the others/,
+        /experts\.2\.w1\.weight is one of 4 that are stacked, but has another type or shape/,
     ],
     [
         'one expert too many',

@@ -201,7 +201,7 @@ const wrong = [
             editJson(`${path}/modules.json`, (modules) => {
                 modules.push({ idx: 2, name: '2', path: '2_LSTM', type: 'sentence_transformers.models.LSTM' });
             }),
-        /modules\.json: the module "sentence_transformers\.models\.LSTM" is not supported/,
+        /modules\.json: module 2 is "sentence_transformers\.models\.LSTM", which is not supported/,
     ],
     [
         "a module of one's own",
@@ -210,7 +210,7 @@ const wrong = [
             editJson(`${path}/modules.json`, (modules) => {
                 modules[1].type = 'my_module.Pooling';
             }),
-        /module "my_module\.Pooling"/,
+        /module 1 is "my_module\.Pooling"/,
     ],
     [
         'a module before pooling',
@@ -219,7 +219,7 @@ const wrong = [
             editJson(`${path}/modules.json`, (modules) => {
                 modules.splice(1, 0, modules.splice(2, 1)[0]);
             }),
-        /dense\.Dense" is not supported where it stands/,
+        /module 1 is ".*dense\.Dense", which is not supported there/,
     ],
     [
         'no pooling',
