@@ -1269,7 +1269,7 @@ export interface ChatOptions extends Omit<GenerateOptions, 'special'>, TemplateO
 export interface GenerateOptions {
     /** End the answer after this many tokens. Default: 512. */
     maxTokens?: number;
-    /** 0 always takes the likeliest token; higher values vary more. Default: 0. */
+    /** 0 always takes the likeliest token; with higher values answers vary more. Default: 0. */
     temperature?: number;
     /** Choose among the K likeliest tokens; 0: among all. Default: 40. */
     topK?: number;
