@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test run build docs format lint analyze analyzers bench bench-kernels quality quality-mix \
     quality-grids quality-groups quality-qat quality-headline bundlers common-bundlers fuzz oracle oracles \
-    tables gemma minilm vocabularies clean checked compilers model peers
+    tables stories gemma minilm vocabularies clean checked compilers model peers
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
@@ -77,6 +77,9 @@ quality-qat: build ## measure what quantization-aware training gains (variables:
 
 quality-headline: build ## measure what each number of bits costs by each method (variables: CONTRIBUTING.md)
 	@exec node tests/quality/headline.js $(METHODS)
+
+stories: build ## make demo/stories.gguf again, by training (docs/stories.md; NIBBLE_STORIES=FILE NIBBLE_BOOKS=FILE)
+	@exec node tools/stories.js
 
 quality-grids: build ## measure what simulated grids and codebooks cost (variables: CONTRIBUTING.md)
 	@exec node tests/quality/grids.js
@@ -172,7 +175,7 @@ build/engine-worker.js: node_modules/.package-lock.json tools/bundle.js web/abi.
  $(wildcard web/*.js web/*/*.js web/*/*/*.js web/report/report.css)
 	@node tools/bundle.js
 
-# If the download fails, the demo uses demo/tiny.gguf, so this goal does not fail without a network.
+# If the download fails, the demo uses demo/stories.gguf, so this goal does not fail without a network.
 model: checked
 	@tools/setup.sh pip || true
 	@python3 tools/model.py

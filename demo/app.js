@@ -6,7 +6,7 @@ import { announce, byId, fillFacts, iconButton, make } from './dom.js';
 import { explain } from './explain.js';
 import { modelFacts } from './facts.js';
 import { formatBytes, formatCount, formatDuration, formatRate } from './format.js';
-import { isAbsent, SMOLLM, TINY } from './known-models.js';
+import { isAbsent, SMOLLM, STORYTELLER } from './known-models.js';
 import { createLoadView } from './load-view.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
 import { candidateAt, createOpenView } from './open-view.js';
@@ -49,7 +49,7 @@ const speed = createSpeed();
 const settings = createSettings(byId('settings'), byId('settings-reset'));
 const chat = createChatView({ onRetry: retry });
 const composer = createComposer({ onSend: send, onStop: () => answering?.stop() });
-const openView = createOpenView([SMOLLM, TINY], open);
+const openView = createOpenView([SMOLLM, STORYTELLER], open);
 
 /** @param {string} name @param {'loading' | 'ready' | 'failed'} state */
 function showModel(name, state) {
@@ -103,7 +103,7 @@ async function open(candidate) {
     showModel(candidate.name, 'loading');
     showNoFigures();
     loadView.start(candidate.name, () => mine.abort());
-    if (candidate !== TINY) retract('tiny');
+    if (candidate !== STORYTELLER) retract('stories');
     await old?.dispose();
 
     try {
@@ -118,7 +118,7 @@ async function open(candidate) {
     } catch (error) {
         if (mine !== loading) return;
         showModel('no model', 'failed');
-        const others = [SMOLLM, TINY].filter((other) => other.source !== candidate.source);
+        const others = [SMOLLM, STORYTELLER].filter((other) => other.source !== candidate.source);
         loadView.fail(explain(error), [
             { label: 'Try again', run: () => open(candidate) },
             { label: 'Open another model', run: () => openView.show(), quiet: true },
@@ -145,10 +145,10 @@ function ready(candidate) {
     byId('lab-link').setAttribute('href', `./lab.html${query}`);
     showUse(0);
     fillFacts(byId('facts'), modelFacts(info));
-    showSuggestions(candidate === TINY ? STORIES : SUGGESTIONS);
+    showSuggestions(candidate === STORYTELLER ? STORIES : SUGGESTIONS);
     byId('welcome-text').textContent =
-        candidate === TINY
-            ? 'This tiny model only knows how to tell very simple stories. It runs in this page, and so would a larger one.'
+        candidate === STORYTELLER
+            ? 'This small model only tells simple stories. It runs in this page, and so would a larger one.'
             : 'The whole model runs in this page. Nothing you type leaves it.';
     if (!globalThis.crossOriginIsolated) {
         notify(
@@ -332,16 +332,16 @@ async function start() {
     loadView.start('Starting');
     await startOffline();
     const address = parameters.get('model');
-    if (address) return open(candidateAt(address, [SMOLLM, TINY]));
+    if (address) return open(candidateAt(address, [SMOLLM, STORYTELLER]));
     if (!(await isAbsent(String(SMOLLM.source)))) return open(SMOLLM);
     notify(
-        'tiny',
-        'SmolLM2 was not found on this server, so this is a tiny stand-in that tells very simple stories. ',
+        'stories',
+        'SmolLM2 was not found on this server, so this is a small model that tells simple stories. ',
         'With a network, ',
         make('code', {}, 'make demo'),
         ' fetches the real one (98 MB).',
     );
-    return open(TINY);
+    return open(STORYTELLER);
 }
 
 start();

@@ -5,7 +5,7 @@ import { configurations, REPETITIONS, runConfiguration } from './bench-work.js';
 import { announce, byId, make, setDisabled } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 import { explain } from './explain.js';
-import { isAbsent, SMOLLM, TINY } from './known-models.js';
+import { isAbsent, SMOLLM, STORYTELLER } from './known-models.js';
 import { keepWhatWasLoaded, startOffline } from './offline.js';
 import { candidateAt, candidateOf } from './open-view.js';
 import { setUpTheme } from './theme.js';
@@ -111,10 +111,10 @@ await startOffline();
 
 const address = new URLSearchParams(location.search).get('model');
 if (address) {
-    offer(candidateAt(address, [SMOLLM, TINY]));
+    offer(candidateAt(address, [SMOLLM, STORYTELLER]));
 } else if (!(await isAbsent(String(SMOLLM.source)))) {
     offer(SMOLLM);
 }
-offer(TINY);
+offer(STORYTELLER);
 select.value = '0';
 setBusy(false);

@@ -11,7 +11,7 @@ export const SMOLLM = {
     size: '98 MB',
 };
 /** @type {Candidate} */
-export const TINY = { name: 'Tiny stories', source: here('./tiny.gguf'), size: '0.7 MB' };
+export const STORYTELLER = { name: 'Stories', source: here('./stories.gguf'), size: '2.3 MB' };
 
 /** Whether the server says that there is no such file, or answers with an HTML page instead. If it does not answer,
  * this is false, and load() will report the failure.

@@ -2,7 +2,7 @@
 import { load } from '../web/index.js';
 import { announce, byId, make, setDisabled } from './dom.js';
 import { formatBytes, formatCount } from './format.js';
-import { SMOLLM, TINY } from './known-models.js';
+import { SMOLLM, STORYTELLER } from './known-models.js';
 import { createLabChat } from './lab-chat.js';
 import { createLearnView } from './lab-learn.js';
 import { createPlots } from './lab-plots.js';
@@ -64,7 +64,7 @@ const learning = createLearnView({
         await chat.lock(busy || running !== null);
     },
 });
-const openView = createOpenView([SMOLLM, TINY], inspect, openDrop);
+const openView = createOpenView([SMOLLM, STORYTELLER], inspect, openDrop);
 
 /** Enables the start button if a run has all that it needs, and says what is missing otherwise. */
 function ready() {
@@ -268,4 +268,4 @@ await startOffline();
 keepWhatWasLoaded();
 
 const address = new URLSearchParams(location.search).get('model');
-if (address) inspect(candidateAt(address, [SMOLLM, TINY]));
+if (address) inspect(candidateAt(address, [SMOLLM, STORYTELLER]));

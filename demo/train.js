@@ -2,7 +2,7 @@
 import { announce, byId, make, setDisabled } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
 import { explain } from './explain.js';
-import { TINY } from './known-models.js';
+import { STORYTELLER } from './known-models.js';
 import { fetchModel } from './lab-fetch.js';
 import { openStore } from './lab-store.js';
 import { createTextView, isText } from './lab-text.js';
@@ -201,7 +201,7 @@ setUpTheme(byId('theme'), plot.restyle);
 await startOffline();
 
 const address = new URLSearchParams(location.search).get('model');
-if (address) offer(candidateAt(address, [TINY]));
-offer(TINY);
+if (address) offer(candidateAt(address, [STORYTELLER]));
+offer(STORYTELLER);
 select.value = '0';
 setBusy(null);

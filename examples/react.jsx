@@ -3,7 +3,7 @@ import { load } from 'nibble-llm';
 import { useEffect, useRef, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 
-const address = new URLSearchParams(location.search).get('model') ?? '../demo/tiny.gguf';
+const address = new URLSearchParams(location.search).get('model') ?? '../demo/stories.gguf';
 
 /** A model for as long as the component is mounted; undefined until it is loaded. */
 function useModel(source) {

@@ -3,7 +3,7 @@
 // MODEL: a GGUF file, a folder, a URL, or hf:owner/repo.
 import { load } from 'nibble-llm';
 
-const [source = 'demo/tiny.gguf', question = 'Who are you?'] = process.argv.slice(2);
+const [source = 'demo/stories.gguf', question = 'Who are you?'] = process.argv.slice(2);
 const model = await load(source);
 try {
     const generation = model.chat(question, { maxTokens: 64 });

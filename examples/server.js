@@ -8,7 +8,7 @@ import { load } from 'nibble-llm';
 
 const MOST_BYTES = 1 << 20; // of a question
 
-const [source = 'demo/tiny.gguf', port = '8000'] = process.argv.slice(2);
+const [source = 'demo/stories.gguf', port = '8000'] = process.argv.slice(2);
 const model = await load(source);
 
 const server = createServer(async (request, response) => {

@@ -12,7 +12,7 @@ import { load, quantize } from '../../web/index.js';
 /** @typedef {import('../../web/index.d.ts').QuantizeOptions} QuantizeOptions */
 /** @typedef {import('../../web/index.d.ts').Model} Model */
 
-const tiny = fileURLToPath(new URL('../../demo/tiny.gguf', import.meta.url)),
+const tiny = fileURLToPath(new URL('../fixtures/tiny.gguf', import.meta.url)),
     [source = tiny, threads = '1'] = process.argv.slice(2),
     PROMPT = 128,
     GENERATED = 32,

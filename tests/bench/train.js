@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { load, train } from '../../web/index.js';
 import { f32Rate } from './kernel-time.js';
 
-const tiny = fileURLToPath(new URL('../../demo/tiny.gguf', import.meta.url)),
+const tiny = fileURLToPath(new URL('../fixtures/tiny.gguf', import.meta.url)),
     [model = tiny, threads = '2', batch = '8', length = '256'] = process.argv.slice(2),
     tokens = Number(batch) * Number(length),
     ROUNDS = 3,

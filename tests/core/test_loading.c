@@ -85,7 +85,7 @@ static void test_places(void) {
         {MODELS "qwen2.gguf", {COPY("blk.0.attn_q.weight", "blk.18446744073709551616.attn_q.weight")}, "is not part"},
         {MODELS "qwen2.gguf", {COPY("blk.0.attn_q.weight", "blk. 0.attn_q.weight")}, "is not part"},
         {MODELS "qwen2.gguf", {COPY("blk.0.attn_q.weight", "blk.+0.attn_q.weight")}, "is not part"},
-        {"demo/tiny.gguf",
+        {"tests/fixtures/tiny.gguf",
          {COPY("output_norm.weight", "blk.0.attn_norm.weight"), OMIT("blk.0.attn_norm.weight")},
          NULL},
         {MODELS "mixtral.gguf", {PARTS(1, "0", "1", "2", "3", "4")}, NULL},

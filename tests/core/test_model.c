@@ -327,7 +327,7 @@ void test_model(void) {
         {"output_norm.weight", "outputznorm.weight", "is not part"},
         {"general.architecture", "general.architexture", "does not name its architecture"},
     };
-    open_file("demo/tiny.gguf");
+    open_file("tests/fixtures/tiny.gguf");
     nb_error err = {0};
     nb_model *m = test_load(file, file_size, (double)file_size, file_size, &err);
     if (!CHECK(m, "%s", err.message))

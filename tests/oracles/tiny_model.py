@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Trains demo/tiny.gguf: a Llama of 0.7 million weights that tells short stories, small enough for the repository.
+"""Trains tests/fixtures/tiny.gguf: a Llama of 0.7 million weights that tells short stories, small enough for the repository.
 
-    tiny_model.py TEXT [--output demo/tiny.gguf] [--minutes 15] [--early 2]
+    tiny_model.py TEXT [--output tests/fixtures/tiny.gguf] [--minutes 15] [--early 2]
 
 TEXT holds short stories separated by lines of <|endoftext|>, as the TinyStories corpus does (.xz is unpacked). Half of
 the stories are also shown to the model as answers within the chat template, so that the demo page can chat with it.
@@ -228,7 +228,7 @@ def write_gguf(path, w, vocabulary, merges):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("text")
-    parser.add_argument("--output", default="demo/tiny.gguf")
+    parser.add_argument("--output", default="tests/fixtures/tiny.gguf")
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--early", type=float, default=2)
     args = parser.parse_args()

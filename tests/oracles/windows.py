@@ -14,7 +14,7 @@ import llamacpp
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIXTURES = os.path.join(HERE, "../fixtures")
 ROOT = os.path.join(HERE, "../..")
-TINY = os.path.join(ROOT, "demo/tiny.gguf")
+TINY = os.path.join(ROOT, "tests/fixtures/tiny.gguf")
 TINY_BEGIN = 1  # tokenizer.ggml.bos_token_id
 TEXT = json.load(open(os.path.join(FIXTURES, "llamacpp/prompts.json"), encoding="utf-8"))["logits"]["text"]
 

@@ -21,7 +21,7 @@ describe('examples for pages', { skip }, () => {
             await page.fill('input', QUESTION);
             await page.click('text=Ask');
             await page.waitForSelector('text=/^\\d+ tokens, ended by (stop|length)$/');
-            const model = await load(models.tiny);
+            const model = await load(models.stories);
             const { text } = await model.chat(QUESTION, { maxTokens: 64 });
             await model.dispose();
             assert.ok(text.length > 20, text);

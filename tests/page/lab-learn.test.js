@@ -12,7 +12,7 @@ import { kept, useDemo } from '../support/demo-page.js';
 /** @typedef {import('playwright-core').Page} Page */
 
 const SAMPLE = readFileSync(`${root}demo/sample.txt`, 'utf8');
-const QUERY = 'lab.html?model=./tiny.gguf';
+const QUERY = 'lab.html?model=./stories.gguf';
 const CHOSEN = '#model-state small';
 
 /** The bytes of a stream. @param {any} stream */
@@ -35,7 +35,7 @@ describe('training in the lab', { skip }, () => {
                     assert.ok(await page.isDisabled('#learn-start'));
                     await trains(page);
                     if (!isolated) return; // without these headers there is no service worker
-                    await kept(page, ['/demo/tiny.gguf', '/build/wasm/nibble-train.wasm', '/build/pool-worker.js']);
+                    await kept(page, ['/demo/stories.gguf', '/build/wasm/nibble-train.wasm', '/build/pool-worker.js']);
                     await site.close();
                     await page.reload();
                     await page.waitForSelector(CHOSEN);
@@ -49,7 +49,7 @@ describe('training in the lab', { skip }, () => {
     /** The tokens of the two halves of the text. */
     async function tokensOf() {
         const { calibration, evaluation } = halves(SAMPLE),
-            model = await load(models.tiny, { headerOnly: true }),
+            model = await load(models.stories, { headerOnly: true }),
             tokens = [await model.tokenize(calibration), await model.tokenize(evaluation)];
         await model.dispose();
         return tokens;
@@ -84,7 +84,7 @@ describe('training in the lab', { skip }, () => {
             assert.match(await column.locator('.meta').innerText(), /After step 6 of 6/);
             assert.match(await column.locator('.body').innerText(), /^Once upon a time.+/s);
             const { name, bytes } = await saved(page, column.locator('button')),
-                training = await train(models.tiny, { ...options, ...more });
+                training = await train(models.stories, { ...options, ...more });
             for await (const _ of training);
             assert.ok(bytes.equals(await whole(training.model())), `${names[i]}: another model than in Node`);
             await training.dispose();
@@ -102,7 +102,7 @@ describe('training in the lab', { skip }, () => {
                         new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer }),
                     );
                 },
-                [...readFileSync(models.tiny)],
+                [...readFileSync(models.stories)],
             );
             await page.waitForSelector(CHOSEN);
             await page.fill('#text', SAMPLE);
@@ -145,9 +145,9 @@ describe('training in the lab', { skip }, () => {
 
             const { name, bytes } = await saved(page, page.locator('[aria-label="Download Q4_0, tuned"]')),
                 { calibration } = halves(SAMPLE),
-                file = await whole(quantize(models.tiny, { type: 'q4_0', requantize: true })),
+                file = await whole(quantize(models.stories, { type: 'q4_0', requantize: true })),
                 tuning = await tune(new File([file], 'q4_0.gguf'), {
-                    ...{ teacher: models.tiny, data: calibration, steps: 12, batch: 4, length: 128 },
+                    ...{ teacher: models.stories, data: calibration, steps: 12, batch: 4, length: 128 },
                 });
             for await (const _ of tuning);
             assert.equal(name, 'mine.Q4_0.tuned.gguf');

@@ -1,4 +1,4 @@
-// The demo's quantization lab, used like by a person, with the tiny model and the sample text.
+// The demo's quantization lab, used like by a person, with the small model and the sample text.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -13,7 +13,7 @@ import { layersFor, modelOf } from '../support/large.js';
 /** @typedef {import('playwright-core').Page} Page */
 
 const SAMPLE = readFileSync(`${root}demo/sample.txt`, 'utf8');
-const QUERY = 'lab.html?model=./tiny.gguf';
+const QUERY = 'lab.html?model=./stories.gguf';
 const CHOSEN = '#model-state small';
 const IDLE = '#start:not([hidden])';
 
@@ -59,11 +59,11 @@ describe('the quantization lab', { skip }, () => {
     ];
 
     /**
-     * The file that Node makes from the tiny model.
+     * The file that Node makes from the small model.
      * @param {Omit<import('../../web/index.js').QuantizeOptions, 'requantize'>} options
      */
     async function made(options) {
-        const stream = quantize(models.tiny, { ...options, requantize: true });
+        const stream = quantize(models.stories, { ...options, requantize: true });
         return new Uint8Array(await new Response(/** @type {any} */ (stream)).arrayBuffer());
     }
 
@@ -75,7 +75,7 @@ describe('the quantization lab', { skip }, () => {
         const { calibration, evaluation } = halves(SAMPLE),
             context = 256;
         assert.equal(calibration + evaluation, SAMPLE);
-        const model = await load(models.tiny);
+        const model = await load(models.stories);
         const [learned, text] = [
             await model.tokenize(calibration, { bare: true }),
             await model.tokenize(evaluation, { bare: true }),
@@ -90,7 +90,7 @@ describe('the quantization lab', { skip }, () => {
             made({ type: 'q4_0', method: 'gptq', calibration, context, samples }),
         ]);
         const { base, models: others } = await compare(
-            [models.tiny, ...files.map((source, i) => ({ source, name: NAMES[i] }))],
+            [models.stories, ...files.map((source, i) => ({ source, name: NAMES[i] }))],
             { text, context, weights: false, speed: false },
         );
         /** @type {import('../../demo/lab-plots.js').Figures[]} */
@@ -109,7 +109,7 @@ describe('the quantization lab', { skip }, () => {
                 Math.abs(Number.parseFloat(shown) - wanted) <= Math.max(most * wanted, isChaotic ? error : 0),
                 `${name}: ${shown}, ${wanted}`,
             );
-        assert.equal(size, `${(facts.bytes / 1000).toFixed(0)} kB`);
+        assert.equal(size, `${(facts.bytes / 1e6).toFixed(1)} MB`);
         near(bits, facts.bitsPerWeight);
         near(perplexity, facts.perplexity);
         near(perplexity.split('±')[1], facts.standardError);
@@ -121,10 +121,10 @@ describe('the quantization lab', { skip }, () => {
     }
 
     it('makes files, measures them as compare() does, lets them answer, and saves them', async () => {
-        await visit({ query: '?model=./tiny.gguf' }, async (page) => {
+        await visit({ query: '?model=./stories.gguf' }, async (page) => {
             await page.click('#lab-link');
             await page.waitForSelector(CHOSEN);
-            assert.match(await page.innerText('#model-state'), /^Tiny stories\n.*quantized already/);
+            assert.match(await page.innerText('#model-state'), /^Stories\n.*quantized already/);
             await page.locator('#start-note', { hasText: 'Still needed: a text' }).waitFor();
             await page.click('#sample-text');
             await page.locator('#text-state', { hasText: 'no part of the text does both' }).waitFor();
@@ -137,21 +137,21 @@ describe('the quantization lab', { skip }, () => {
             const rows = [...(await table(page))];
             assert.deepEqual(
                 rows.map(([name]) => name),
-                ['Original: Tiny stories', ...NAMES],
+                ['Original: Stories', ...NAMES],
             );
             const { files, figures } = await madeByNode();
             for (const [i, [name, cells]] of rows.entries()) agree(name, cells, figures[i]);
             assert.equal(await page.locator('#plots canvas').count(), 2);
-            assert.match(String(await page.getAttribute('#plot-quality', 'aria-label')), /Q8_0: [\d.e-]+ at 0\.8 MB/);
+            assert.match(String(await page.getAttribute('#plot-quality', 'aria-label')), /Q8_0: [\d.e-]+ at 3\.0 MB/);
 
             const [download] = await Promise.all([
                 page.waitForEvent('download'),
                 page.click('[aria-label="Download Q4_K_M"]'),
             ]);
-            assert.equal(download.suggestedFilename(), 'Tiny-stories.Q4_K_M.gguf');
+            assert.equal(download.suggestedFilename(), 'Stories.Q4_K_M.gguf');
             assert.deepEqual(new Uint8Array(readFileSync(await download.path())), files[1]);
 
-            const speaker = await load(models.tiny, { contextLength: 512 });
+            const speaker = await load(models.stories, { contextLength: 512 });
             const { text: expected } = await speaker.chat('Tell me a story.', { maxTokens: 200 });
             await speaker.dispose();
             for (const name of ['importance', 'GPTQ']) await page.uncheck(`#speakers label:has-text("${name}") input`);
@@ -166,9 +166,9 @@ describe('the quantization lab', { skip }, () => {
             assert.ok(answers.every((said) => said.length > 100));
 
             await page.click('[aria-label="Remove Q8_0"]');
-            assert.deepEqual([...(await table(page)).keys()], ['Original: Tiny stories', ...NAMES.slice(1)]);
+            assert.deepEqual([...(await table(page)).keys()], ['Original: Stories', ...NAMES.slice(1)]);
             assert.equal((await foldersOf(page)).length, 1);
-            await page.goto(new URL('./?model=./tiny.gguf', page.url()).href);
+            await page.goto(new URL('./?model=./stories.gguf', page.url()).href);
             for (let tries = 0; tries < 50 && (await foldersOf(page)).length > 0; tries++)
                 await page.waitForTimeout(100);
             assert.deepEqual(await foldersOf(page), [], 'nothing is left when the page is closed');
@@ -242,7 +242,7 @@ describe('the quantization lab', { skip }, () => {
             assert.match(await page.innerText('[data-state=failed]'), /^Measure: Q8_0\s*Stopped\.$/);
             assert.equal(await page.locator('[data-state=skipped]').count(), 2);
             const [[, original], [name, figures]] = [...(await table(page))];
-            assert.deepEqual([name, figures[0], figures[2], original[0]], ['Q8_0', '767 kB', '–', '–']);
+            assert.deepEqual([name, figures[0], figures[2], original[0]], ['Q8_0', '3.0 MB', '–', '–']);
             assert.equal(await page.evaluate(() => document.querySelector('.bench')?.scrollWidth), 360);
 
             await page.fill('#ask', 'Tell me a story.');
@@ -292,10 +292,10 @@ describe('the quantization lab', { skip }, () => {
             await refuses(file('large.gguf', Buffer.from(/** @type {Uint8Array} */ (large))), /a page can hold 4 GB/);
             await refuses(bert, /embeds texts/);
             await page.click('#open-model');
-            await page.setInputFiles('#files', models.tiny);
+            await page.setInputFiles('#files', models.stories);
             await page.waitForSelector(CHOSEN);
 
-            await page.setInputFiles('#text-file', models.tiny);
+            await page.setInputFiles('#text-file', models.stories);
             await page.locator('#text-state.wrong', { hasText: /plain text in UTF-8/ }).waitFor();
             assert.ok(await page.isDisabled('#start'));
             await page.setInputFiles('#text-file', file('short.txt', Buffer.from('Once upon a time. '.repeat(20))));
@@ -315,7 +315,7 @@ describe('the quantization lab', { skip }, () => {
                 await onlyMake(page, ['Q8_0']);
                 await page.fill('#text', SAMPLE);
                 await run(page);
-                const paths = ['/demo/lab.html', '/demo/sample.txt', '/demo/tiny.gguf', '/build/pool-worker.js'];
+                const paths = ['/demo/lab.html', '/demo/sample.txt', '/demo/stories.gguf', '/build/pool-worker.js'];
                 await kept(page, [...paths, '/build/wasm/nibble-convert.wasm']);
                 await gone.close();
                 await page.goto(`${gone.url}demo/${QUERY}`);
@@ -334,10 +334,7 @@ describe('the quantization lab', { skip }, () => {
                 assert.match(await page.innerText('#imatrix-note'), /IQ2_XXS needs an importance matrix/);
                 await page.click('#recipe-add');
                 await run(page);
-                assert.deepEqual(
-                    [...(await table(page)).keys()],
-                    ['Original: Tiny stories', 'IQ2_XXS, importance matrix'],
-                );
+                assert.deepEqual([...(await table(page)).keys()], ['Original: Stories', 'IQ2_XXS, importance matrix']);
             });
         } finally {
             await gone.close();

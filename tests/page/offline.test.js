@@ -12,7 +12,7 @@ import { kept, READY, refused, useDemo } from '../support/demo-page.js';
 
 describe("the demo's service worker", { skip }, () => {
     const { visit } = useDemo();
-    const tiny = readFileSync(models.tiny),
+    const model = readFileSync(models.stories),
         QUERY = '?model=./own.gguf';
     /** @type {Awaited<ReturnType<typeof serve>>} */
     let site;
@@ -27,7 +27,7 @@ describe("the demo's service worker", { skip }, () => {
 
     /** @param {Record<string, string>} headers @param {Buffer} [bytes] */
     const give =
-        (headers, bytes = tiny) =>
+        (headers, bytes = model) =>
         (/** @type {import('node:http').ServerResponse} */ response, /** @type {boolean} */ isHead) =>
             void response
                 .writeHead(200, { 'Content-Length': bytes.length, ...headers })
@@ -158,7 +158,7 @@ describe("the demo's service worker", { skip }, () => {
         answer = (response, isHead) => {
             response.writeHead(200, { 'Content-Length': 50_000_000, ETag: '"1"' });
             if (isHead) return void response.end();
-            response.write(tiny.subarray(0, 50_000));
+            response.write(model.subarray(0, 50_000));
             // weights of zeros, which never end
             const timer = setInterval(() => response.write(new Uint8Array(16)), 50);
             response.on('close', () => clearInterval(timer));
@@ -167,7 +167,7 @@ describe("the demo's service worker", { skip }, () => {
             for (let tries = 0; tries < 100 && open !== wanted; tries++) await page.waitForTimeout(50);
             assert.equal(open, wanted, 'downloads at the server');
         };
-        await visit({ base: site.url, query: '?model=./tiny.gguf' }, async (page) => {
+        await visit({ base: site.url, query: '?model=./stories.gguf' }, async (page) => {
             await kept(page, []);
             for (const _ of ['first', 'again']) {
                 if (await page.isVisible('#chat')) await page.goto(`${site.url}demo/${QUERY}`);

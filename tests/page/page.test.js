@@ -1,4 +1,4 @@
-// The demo's chat and bench pages in Chromium, used like by a person, with the tiny model of this repository.
+// The demo's chat and bench pages in Chromium, used like by a person, with the small model of this repository.
 import assert from 'node:assert/strict';
 import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,8 +35,8 @@ describe('the demo page', { skip }, () => {
     }
 
     it('loads, streams an answer, measures it, and does so again after a reload', async () => {
-        await visit({ query: '?model=./tiny.gguf&context=2048', settings: BABBLE }, async (page) => {
-            assert.equal(await page.innerText('#model-name'), 'Tiny stories');
+        await visit({ query: '?model=./stories.gguf&context=2048', settings: BABBLE }, async (page) => {
+            assert.equal(await page.innerText('#model-name'), 'Stories');
             const lengths = await watchAnswer(page);
             const text = await ask(page, 'Tell me a story.');
             assert.ok(text.length > 200, `an answer of ${text.length} characters`);
@@ -63,7 +63,7 @@ describe('the demo page', { skip }, () => {
     });
 
     it('stops in the middle, keeps the text, and answers the next question', async () => {
-        await visit({ query: '?model=./tiny.gguf&context=4096', settings: BABBLE }, async (page) => {
+        await visit({ query: '?model=./stories.gguf&context=4096', settings: BABBLE }, async (page) => {
             await page.evaluate(() => {
                 new MutationObserver((_, observer) => {
                     if (!document.querySelector('.message.assistant .body')?.textContent) return;
@@ -205,7 +205,7 @@ describe('the demo page', { skip }, () => {
 
     for (const { name, threads } of builds) {
         it(`answers with the build ${name}`, async () => {
-            await visit({ query: `?model=./tiny.gguf&build=${name}&threads=2` }, async (page) => {
+            await visit({ query: `?model=./stories.gguf&build=${name}&threads=2` }, async (page) => {
                 assert.equal(await page.innerText('#stat-build'), name);
                 assert.equal(await page.innerText('#stat-threads'), threads ? '2' : '1');
                 assert.ok((await ask(page, 'Tell me a story.')).length > 20);
@@ -214,7 +214,7 @@ describe('the demo page', { skip }, () => {
     }
 
     it('says what is wrong with a dropped file, and takes a good one after it', async () => {
-        const tiny = readFileSync(models.tiny);
+        const file = readFileSync(models.stories);
         const drop = (/** @type {Page} */ page, /** @type {string} */ name, /** @type {Buffer} */ bytes) =>
             page.evaluate(
                 ([name, base64]) => {
@@ -230,8 +230,8 @@ describe('the demo page', { skip }, () => {
                 [name, bytes.toString('base64')],
             );
         // the first "llama" in the file is the value of general.architecture
-        const alien = Buffer.from(tiny);
-        alien.write('klama', tiny.indexOf('llama'));
+        const alien = Buffer.from(file);
+        alien.write('klama', file.indexOf('llama'));
         await visit({}, async (page) => {
             for (const [name, bytes, message] of /** @type {[string, Buffer, RegExp][]} */ ([
                 [
@@ -240,7 +240,7 @@ describe('the demo page', { skip }, () => {
                     /not a model that can be read.*a web page/s,
                 ],
                 ['empty.gguf', Buffer.alloc(0), /not complete/],
-                ['half.gguf', tiny.subarray(0, tiny.length / 2), /not complete.*What the engine said./s],
+                ['half.gguf', file.subarray(0, file.length / 2), /not complete.*What the engine said./s],
                 ['alien.gguf', alien, /does not know this kind of model.*klama/s],
                 [
                     'model.safetensors',
@@ -256,12 +256,12 @@ describe('the demo page', { skip }, () => {
                     'the focus is where the news is',
                 );
             }
-            await drop(page, 'mended.gguf', tiny);
+            await drop(page, 'mended.gguf', file);
             await page.waitForSelector(READY);
             assert.equal(await page.innerText('#model-name'), 'mended');
             assert.ok((await ask(page, 'Tell me a story.')).length > 20);
 
-            await page.setInputFiles('#files', { name: 'chosen.gguf', mimeType: '', buffer: tiny });
+            await page.setInputFiles('#files', { name: 'chosen.gguf', mimeType: '', buffer: file });
             await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'chosen');
             await page.waitForSelector(READY);
         });
@@ -321,7 +321,7 @@ describe('the demo page', { skip }, () => {
         );
         const empty = mkdtempSync(join(tmpdir(), 'nibble-page-'));
         mkdirSync(join(empty, 'inner'));
-        cpSync(models.tiny, join(empty, 'inner/tiny.gguf')); // files in subfolders do not count
+        cpSync(models.stories, join(empty, 'inner/stories.gguf')); // files in subfolders do not count
         try {
             await visit({}, async (page) => {
                 for (const [paths, message] of /** @type {[string[], RegExp][]} */ ([
@@ -332,7 +332,7 @@ describe('the demo page', { skip }, () => {
                     [parts.slice(1, 2), /part 2 of a model in 3 files/],
                     [[empty], /There is no model in the list of files: neither \*\.gguf nor \*\.safetensors\./],
                     [[`${folders}llama-f32`, `${folders}llama-sharded`], /two of the files have the same name/i],
-                    [[models.tiny, parts[0]], /missing|several models/],
+                    [[models.stories, parts[0]], /missing|several models/],
                     [[config], /JSON, not a model file/],
                 ])) {
                     await dropPaths(page, ...paths);
@@ -367,11 +367,11 @@ describe('the demo page', { skip }, () => {
     });
 
     it("loads from another site's address, and can be told to leave it", async () => {
-        const tiny = readFileSync(models.tiny);
+        const file = readFileSync(models.stories);
         const other = await listen((request, response) => {
-            response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': tiny.length });
-            if (request.url === '/whole.gguf') response.end(tiny);
-            else response.write(tiny.subarray(0, 200_000)); // and nothing more, ever
+            response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': file.length });
+            if (request.url === '/whole.gguf') response.end(file);
+            else response.write(file.subarray(0, 200_000)); // and nothing more, ever
         });
         const open = async (/** @type {Page} */ page, /** @type {string} */ file) => {
             await page.click('#open-model');
@@ -382,8 +382,8 @@ describe('the demo page', { skip }, () => {
             await visit({}, async (page) => {
                 await open(page, 'stalled.gguf');
                 // bytes arrive in pieces, so the page shows a smaller number first
-                await page.locator('#load-bytes', { hasText: /^200 of 698 kB$/ }).waitFor();
-                assert.equal(await page.getAttribute('#load-cells', 'aria-valuenow'), '29');
+                await page.locator('#load-bytes', { hasText: /^200 kB of 2\.3 MB$/ }).waitFor();
+                assert.equal(await page.getAttribute('#load-cells', 'aria-valuenow'), '9');
                 await page.click('#load-actions button');
                 await page.waitForSelector('#load[data-state=stopped]');
                 assert.match(await page.innerText('#load-title'), /cancelled/);
@@ -397,15 +397,15 @@ describe('the demo page', { skip }, () => {
         }
     });
 
-    it('falls back to the tiny model if the real one is not there, and says so', async () => {
+    it('falls back to the small model if the real one is not there, and says so', async () => {
         const context = await browser().newContext({ serviceWorkers: 'block' });
         try {
             await context.route('**/SmolLM2*', (route) => route.fulfill({ status: 404, body: 'no such file' }));
             const page = await context.newPage();
             await page.goto(`${url()}demo/`);
             await page.waitForSelector(READY);
-            assert.equal(await page.innerText('#model-name'), 'Tiny stories');
-            assert.match(await page.innerText('#notice-tiny'), /SmolLM2 was not found/);
+            assert.equal(await page.innerText('#model-name'), 'Stories');
+            assert.match(await page.innerText('#notice-stories'), /SmolLM2 was not found/);
             await page.click('#suggestions button');
             await page.waitForSelector(DONE);
         } finally {
@@ -420,13 +420,13 @@ describe('the demo page', { skip }, () => {
             assert.ok(first.length > 20);
             await kept(page, [
                 '/demo/',
-                '/demo/tiny.gguf',
+                '/demo/stories.gguf',
                 '/build/pool-worker.js',
                 '/build/jinja.js',
                 '/build/uplot.js',
             ]);
             await gone.close();
-            await page.goto(`${gone.url}demo/?model=./tiny.gguf`);
+            await page.goto(`${gone.url}demo/?model=./stories.gguf`);
             await page.waitForSelector(READY);
             assert.ok(await page.evaluate(() => crossOriginIsolated));
             assert.ok((await ask(page, 'Tell me a story.')).length > 20);
@@ -487,7 +487,7 @@ describe('the demo page', { skip }, () => {
         await visit({ context: { permissions: ['clipboard-read', 'clipboard-write'] } }, async (page) => {
             await page.click('#bench-link');
             await page.waitForSelector(MEASURED);
-            assert.equal(await page.locator('#model option:checked').innerText(), 'Tiny stories, 0.7 MB');
+            assert.equal(await page.locator('#model option:checked').innerText(), 'Stories, 2.3 MB');
             await page.click('#start');
             await page.waitForSelector('#cancel');
             await page.waitForSelector(MEASURED);
@@ -528,7 +528,7 @@ describe('the demo page', { skip }, () => {
         const context = { viewport: { width: 360, height: 640 } };
         const fits = async (/** @type {Page} */ page) =>
             assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
-        const query = missing(models.realMissing) ? 'bench.html?model=./tiny.gguf' : 'bench.html';
+        const query = missing(models.realMissing) ? 'bench.html?model=./stories.gguf' : 'bench.html';
         await visit({ query, wait: MEASURED, context }, async (page) => {
             const focused = () => page.evaluate(() => document.activeElement?.id);
             await fits(page);
@@ -556,19 +556,19 @@ describe('the demo page', { skip }, () => {
             await page.click('#start');
             await page.waitForSelector('#problem:not([hidden])');
             assert.match(await page.innerText('#problem'), /not a model that can be read\. Not a GGUF file/);
-            await page.setInputFiles('#files', models.tiny);
+            await page.setInputFiles('#files', models.stories);
             await page.click('#start');
             await page.waitForSelector('#results:not([hidden])');
             await page.waitForSelector(MEASURED);
             assert.ok(!(await page.isVisible('#problem')));
-            assert.equal(await page.innerText('#results-title'), 'tiny');
+            assert.equal(await page.innerText('#results-title'), 'stories');
             await fits(page);
         });
     });
 
     it('bench: measures without a network after the first visit', async () => {
         const gone = await serve();
-        const query = 'bench.html?model=./tiny.gguf';
+        const query = 'bench.html?model=./stories.gguf';
         await visit({ base: gone.url, query, wait: MEASURED }, async (page) => {
             const measure = async () => {
                 await page.click('#start');
@@ -577,7 +577,7 @@ describe('the demo page', { skip }, () => {
                 assert.equal(await page.locator('#prompt li').count(), await formsIn(page));
             };
             await measure();
-            await kept(page, ['/demo/bench.html', '/demo/tiny.gguf', '/build/pool-worker.js']);
+            await kept(page, ['/demo/bench.html', '/demo/stories.gguf', '/build/pool-worker.js']);
             await gone.close();
             await page.goto(`${gone.url}demo/${query}`);
             await page.waitForSelector(MEASURED);

@@ -35,12 +35,12 @@ const SCRIPTS = {
         globalThis.onconnect = ({ ports: [port] }) => say(port);
         globalThis.onmessage = ({ data, source }) => say(source ?? globalThis);`,
     '/service.js': `import { load } from '/web/index.js';
-        addEventListener('message', ({ source }) => load('/demo/tiny.gguf').then(() => source.postMessage('loaded'),
+        addEventListener('message', ({ source }) => load('/demo/stories.gguf').then(() => source.postMessage('loaded'),
             ({ name, code, message }) => source.postMessage([name, code, message].join(' '))));`,
 };
 
 /**
- * Runs in the page: loads the tiny model, and returns the result or the error as one line.
+ * Runs in the page: loads the small model, and returns the result or the error as one line.
  * @param {{ base: string, options: any, patience?: object, from?: string }} given
  */
 async function tryLoad({ base, options, patience, from }) {
@@ -58,7 +58,7 @@ async function tryLoad({ base, options, patience, from }) {
         (async () => {
             try {
                 // biome-ignore lint/security/noGlobalEval: as above
-                const model = await load(from ? eval(from) : `${base}/demo/tiny.gguf`, wanted);
+                const model = await load(from ? eval(from) : `${base}/demo/stories.gguf`, wanted);
                 const { tokens } = await model.chat('Hi', { maxTokens: 2, temperature: 0 });
                 await model.dispose();
                 return `${tokens.length} tokens, ${model.info.build}, ${model.info.threads} threads`;
@@ -185,7 +185,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         "an iframe's File in a list": { from: '[new FRAME.File([BYTES], "tiny.gguf")]', expected: OK },
         "an iframe's Uint8Array": { from: 'new FRAME.Uint8Array(BYTES)', expected: OK },
         "an iframe's stream": { from: 'new FRAME.Blob([BYTES]).stream()', expected: OK },
-        "an iframe's URL": { from: 'new FRAME.URL("/demo/tiny.gguf", location.href)', expected: OK },
+        "an iframe's URL": { from: 'new FRAME.URL("/demo/stories.gguf", location.href)', expected: OK },
         "an iframe's signal": { options: '({ signal: new FRAME.AbortController().signal })', expected: OK },
 
         // pages that forbid something
@@ -350,7 +350,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
                 if (from?.includes('BYTES'))
                     await page.evaluate(async () =>
                         Object.assign(globalThis, {
-                            BYTES: new Uint8Array(await (await fetch('/demo/tiny.gguf')).arrayBuffer()),
+                            BYTES: new Uint8Array(await (await fetch('/demo/stories.gguf')).arrayBuffer()),
                         }),
                     );
                 if (String(options).includes('DATA'))
@@ -379,7 +379,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             page.on('console', (message) => message.type() === 'debug' && lines.push(message.text()));
             await page.evaluate(async (base) => {
                 const { load } = await import(`${base}/web/index.js`);
-                await (await load(`${base}/demo/tiny.gguf`, { debug: true })).dispose();
+                await (await load(`${base}/demo/stories.gguf`, { debug: true })).dispose();
             }, here);
             for (const said of [
                 /^nibble: worker: http.*engine-worker\.js$/,
@@ -403,7 +403,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             const stacks = await page.evaluate(async (base) => {
                 const { load } = await import(`${base}/web/index.js`);
                 const failed = (/** @type {object} */ options) =>
-                    load(`${base}/demo/tiny.gguf`, { threads: 1, ...options }).catch((/** @type {any} */ error) => [
+                    load(`${base}/demo/stories.gguf`, { threads: 1, ...options }).catch((/** @type {any} */ error) => [
                         error.stack,
                         error.cause?.stack,
                     ]);

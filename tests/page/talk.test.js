@@ -13,11 +13,11 @@ import { listen } from '../support/loopback.js';
 
 describe('the demo page, in special cases', { skip }, () => {
     const { visit, url, browser } = useDemo();
-    const LONG = { query: '?model=./tiny.gguf&context=4096', settings: BABBLE };
+    const LONG = { query: '?model=./stories.gguf&context=4096', settings: BABBLE };
 
-    /** The tiny model with a template that wants alternating roles, as many do, and fails for a certain word. */
+    /** The small model with a template that wants alternating roles, as many do, and fails for a certain word. */
     function strictModel() {
-        const bytes = readFileSync(models.tiny),
+        const bytes = readFileSync(models.stories),
             at = bytes.indexOf('{%'),
             old = bytes.readUInt32LE(at - 8);
         const template =
@@ -95,7 +95,7 @@ describe('the demo page, in special cases', { skip }, () => {
         await visit({ query, wait: '#load[data-state=failed]' }, async (page) => {
             await refused(page, /no valid address/);
             assert.equal(await page.innerText('#model-name'), 'no model');
-            await page.setInputFiles('#files', models.tiny);
+            await page.setInputFiles('#files', models.stories);
             await page.waitForSelector(READY);
         });
         await visit({ query: `bench.html${query}`, wait: '#start:enabled' }, async (page) => {
@@ -118,7 +118,7 @@ describe('the demo page, in special cases', { skip }, () => {
             await page.setInputFiles('#files', { name: 'no.gguf', mimeType: '', buffer: Buffer.from('no') });
             await page.waitForSelector('#load[data-state=failed]');
             assert.deepEqual(await shown(page), ['–', '–', '–', '–', 'Modelnot loaded yet']);
-            await page.setInputFiles('#files', models.tiny);
+            await page.setInputFiles('#files', models.stories);
             await page.waitForSelector(READY);
             assert.equal((await shown(page))[0], build);
             // a file cannot be passed to the bench page, which then begins with its own model
@@ -126,7 +126,7 @@ describe('the demo page, in special cases', { skip }, () => {
         });
     });
 
-    it('uses the tiny model if the server has no other, in whatever way it says so', async () => {
+    it('uses the small model if the server has no other, in whatever way it says so', async () => {
         for (const [status, contentType] of /** @type {[number, string][]} */ ([
             [403, 'text/plain'],
             [410, 'text/plain'],
@@ -140,7 +140,7 @@ describe('the demo page, in special cases', { skip }, () => {
                 const page = await context.newPage();
                 await page.goto(`${url()}demo/`);
                 await page.waitForSelector(READY);
-                assert.equal(await page.innerText('#model-name'), 'Tiny stories');
+                assert.equal(await page.innerText('#model-name'), 'Stories');
             } finally {
                 await context.close();
             }
@@ -169,7 +169,7 @@ describe('the demo page, in special cases', { skip }, () => {
     it('never loses the focus', async () => {
         const stalled = await listen((_, response) => {
             response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': 1_000_000 });
-            response.write(readFileSync(models.tiny).subarray(0, 200_000)); // and nothing more, ever
+            response.write(readFileSync(models.stories).subarray(0, 200_000)); // and nothing more, ever
         });
         const focused = (/** @type {Page} */ page) =>
             page.evaluate(() => {
@@ -177,7 +177,7 @@ describe('the demo page, in special cases', { skip }, () => {
                 return id || textContent?.trim().slice(0, 20) || className || tagName;
             });
         try {
-            await visit({ query: '?model=./tiny.gguf&context=4096', settings: { maxTokens: 8 } }, async (page) => {
+            await visit({ query: '?model=./stories.gguf&context=4096', settings: { maxTokens: 8 } }, async (page) => {
                 await page.focus('#suggestions button');
                 await page.keyboard.press('Enter');
                 await page.waitForSelector(DONE);
@@ -316,7 +316,7 @@ describe('the demo page, in special cases', { skip }, () => {
 
     it('loads from another site that compresses, and does not expose its headers to the page', async () => {
         const other = await listen(({ url = '', headers }, response) => {
-            const path = url === '/tiny.gguf' ? models.tiny : `${root}tests/fixtures/safetensors${url}`;
+            const path = url === '/stories.gguf' ? models.stories : `${root}tests/fixtures/safetensors${url}`;
             // without Access-Control-Expose-Headers
             if (!existsSync(path)) return void response.writeHead(404).end('no');
             const from = Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0),
@@ -335,7 +335,7 @@ describe('the demo page, in special cases', { skip }, () => {
         try {
             await visit({ settings: { maxTokens: 4 } }, async (page) => {
                 for (const [path, name] of [
-                    ['tiny.gguf', 'tiny'],
+                    ['stories.gguf', 'stories'],
                     ['llama-sharded/', 'llama-sharded'],
                 ]) {
                     await page.click('#open-model');

@@ -1,4 +1,4 @@
-// The demo's training page, used like by a person, with the tiny model and the sample text.
+// The demo's training page, used like by a person, with the small model and the sample text.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -30,14 +30,14 @@ describe('the training page', { skip }, () => {
             await page.locator('#plot[aria-label$="at step 6"]').waitFor();
             const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
             assert.equal(download.suggestedFilename(), 'trained.gguf');
-            const training = await train(models.tiny, {
+            const training = await train(models.stories, {
                 ...{ data: SAMPLE, steps: 6, batch: 4, length: 32, rate: 0.0001, validation: 0.1 },
             });
             for await (const _ of training);
             const expected = Buffer.from(await new Response(/** @type {any} */ (training.model())).arrayBuffer());
             await training.dispose();
             assert.ok(readFileSync(await download.path()).equals(expected));
-            await kept(page, ['/demo/train.html', '/demo/tiny.gguf', '/build/wasm/nibble-train.wasm']);
+            await kept(page, ['/demo/train.html', '/demo/stories.gguf', '/build/wasm/nibble-train.wasm']);
         });
     });
 

@@ -45,11 +45,13 @@ export function missing(reason) {
 /** Where `make vocabularies` puts llama.cpp's vocabularies, hard texts with their tokens, and chat templates. */
 export const vocabularies = `${root}build/vocabularies/`;
 
-/** Model files. The tiny one is in the repository. The real one is downloaded by `make setup`; tests of it have
+/** Model files. The one that tells stories comes with nibble (docs/stories.md). The tiny one has tensors
+ * of several types, and its logits are those of other engines, which tests/fixtures/llamacpp keeps. The real one is downloaded by `make setup`; tests of it have
  * { skip: missing(models.realMissing) }. Gemma (`make gemma`) comes under terms of its own, so it stays optional even
  * with NIBBLE_REQUIRE_ALL; tests of it have { skip: models.gemmaMissing }. MiniLM (`make minilm`) is optional, too. */
 export const models = {
-    tiny: `${root}demo/tiny.gguf`,
+    stories: `${root}demo/stories.gguf`,
+    tiny: `${root}tests/fixtures/tiny.gguf`,
     real: `${root}build/models/SmolLM2-135M-Instruct.Q4_1.gguf`,
     get realMissing() {
         return !existsSync(this.real) && `${this.real} is missing: run make setup`;

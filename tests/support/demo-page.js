@@ -9,8 +9,8 @@ import { launch } from './chromium.js';
 
 // Settings that make answers of thousands of tokens, so that a test has time to stop them.
 export const BABBLE = { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty: 1.5, maxTokens: 2048, seed: 1 };
-// The tiny model answers in a tenth of a second. Tests that must act during an answer use the real one.
-export const SLOW = missing(models.realMissing) ? '?model=./tiny.gguf&context=4096' : '';
+// The small model answers in half a second. Tests that must act during an answer use the real one.
+export const SLOW = missing(models.realMissing) ? '?model=./stories.gguf&context=4096' : '';
 export const READY = '#chat:not([hidden])';
 const FAILED = '#load[data-state=failed]';
 export const DONE = '.message.assistant:last-child .foot';
@@ -40,7 +40,7 @@ export function useDemo() {
      */
     async function visit(options, act) {
         const {
-            query = '?model=./tiny.gguf',
+            query = '?model=./stories.gguf',
             base = site.url,
             settings,
             wait = READY,
