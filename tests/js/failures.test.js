@@ -64,7 +64,7 @@ const scripts = {
     'ends the thread': ['process.exit(3)', /could not start.*exited with code 3/],
     'is another program': ['setInterval(() => {}, 1000)', /could not start.*says nothing/],
     'answers something else': [
-        'const { parentPort } = require("worker_threads"); parentPort.postMessage("hello"); setInterval(() => {}, 1000)',
+        'require("worker_threads").parentPort.postMessage("hello"); setInterval(() => {}, 1000)',
         /could not start.*another script answers/,
     ],
     'ends after it started': [
@@ -371,6 +371,9 @@ test('chat() says if the renderer of templates is missing', async () => {
     await model.dispose();
 });
 
+/** The engine's file in a data: address. */
+const asData = () => `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}`;
+
 describe("nibble's files may lie elsewhere", () => {
     /** @type {Awaited<ReturnType<typeof listen>>} */
     let server;
@@ -433,7 +436,7 @@ describe("nibble's files may lie elsewhere", () => {
             'a data: address',
             () => ({
                 wasmUrl: {
-                    simd128: `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}`,
+                    simd128: asData(),
                 },
             }),
             /^simd128$/,
@@ -442,7 +445,7 @@ describe("nibble's files may lie elsewhere", () => {
             'a data: address and its build',
             () => ({
                 build: 'simd128',
-                wasmUrl: `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}`,
+                wasmUrl: asData(),
             }),
             /^simd128$/,
         ],

@@ -141,7 +141,8 @@ test('package: the command is there', () => {
 
 /** What a strict project does with the types: with interfaces and read-only lists of its own, and without them. */
 const TYPED = `
-    import { load, NibbleError, quantize, type ChatCompletion, type Model, type Source, type LoadOptions } from 'nibble-llm';
+    import { load, NibbleError, quantize } from 'nibble-llm';
+    import type { ChatCompletion, Model, Source, LoadOptions } from 'nibble-llm';
     import { openaiFetch } from 'nibble-llm/openai';
     interface Turn { role: 'user' | 'assistant'; content: string; at?: number }
     interface Part { readonly type: 'text'; readonly text: string }
