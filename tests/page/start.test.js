@@ -386,7 +386,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
                 /source: open after .* status 200, application\/octet-stream$/,
                 /build: (relaxed|simd128), threads 1/,
                 /build: not simd128-threads: it needs shared memory, and the page is not cross-origin isolated$/,
-                /load: llama, 56 tensors/,
+                /load: llama, 38 tensors/,
             ])
                 assert.ok(
                     lines.some((line) => said.test(line)),
