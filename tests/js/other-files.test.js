@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { load, quantize } from '../../web/index.js';
-import { root } from '../support/builds.js';
+import { models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
 import { nibbleError } from '../support/nibble-error.js';
 
@@ -103,7 +103,7 @@ describe('a file that is no model', () => {
         writeFileSync(join(copy, name), bytes);
         return copy;
     };
-    const GGUF = new File([readFileSync(`${root}demo/tiny.gguf`)], 'm-00001-of-00002.gguf');
+    const GGUF = new File([readFileSync(models.tiny)], 'm-00001-of-00002.gguf');
 
     /** The sources of a file. @type {Record<string, (bytes: Uint8Array) => Source>} */
     const WAYS = {

@@ -45,10 +45,13 @@ export function missing(reason) {
 /** Where `make vocabularies` puts llama.cpp's vocabularies, hard texts with their tokens, and chat templates. */
 export const vocabularies = `${root}build/vocabularies/`;
 
-/** Model files. The one that tells stories comes with nibble (docs/stories.md). The tiny one has tensors
- * of several types, and its logits are those of other engines, which tests/fixtures/llamacpp keeps. The real one is downloaded by `make setup`; tests of it have
- * { skip: missing(models.realMissing) }. Gemma (`make gemma`) comes under terms of its own, so it stays optional even
- * with NIBBLE_REQUIRE_ALL; tests of it have { skip: models.gemmaMissing }. MiniLM (`make minilm`) is optional, too. */
+/**
+ * Model files. The one that tells stories comes with nibble (docs/stories.md). The tiny one has tensors of several
+ * types, and tests/fixtures/llamacpp has its logits by other engines. The real one is downloaded by `make setup`; tests
+ * of it have { skip: missing(models.realMissing) }. Gemma (`make gemma`) comes under terms of its own, so it stays
+ * optional even with NIBBLE_REQUIRE_ALL; tests of it have { skip: models.gemmaMissing }. MiniLM (`make minilm`) is
+ * optional, too.
+ */
 export const models = {
     stories: `${root}demo/stories.gguf`,
     tiny: `${root}tests/fixtures/tiny.gguf`,
