@@ -73,7 +73,7 @@ describe('the quantization lab', { skip }, () => {
     /** Makes these files in Node, and their figures, after the original's. */
     async function madeByNode() {
         const { calibration, evaluation } = halves(SAMPLE),
-            context = 256;
+            context = 128;
         assert.equal(calibration + evaluation, SAMPLE);
         const model = await load(models.stories);
         const [learned, text] = [
