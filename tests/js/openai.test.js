@@ -155,7 +155,8 @@ describe("OpenAI's client: chat", () => {
         let last;
         const chat = (/** @type {any[]} */ ...call) => (last = model.chat(.../** @type {[any]} */ (call)));
         const recorded = chatCompletions(/** @type {any} */ ({ info: model.info, chat })),
-            watched = clientOf(/** @type {any} */ ({ info: {}, chat: { completions: recorded } }));
+            watching = /** @type {any} */ ({ info: {}, chat: Object.assign(chat, { completions: recorded }) }),
+            watched = clientOf(watching);
         for await (const _ of await recorded.create({ ...long, stream: true })) break;
         assert.equal((await last).finishReason, 'abort');
         for await (const _ of await watched.chat.completions.create({ ...long, stream: true })) break;
@@ -166,10 +167,10 @@ describe("OpenAI's client: chat", () => {
         await assert.rejects(waiting, OpenAI.APIUserAbortError);
         await assert.rejects(last, { name: 'AbortError' });
         // a reader that is no client cancels the stream
-        const { body } = await openaiFetch(/** @type {any} */ ({ info: {}, chat: { completions: recorded } }))(
-            'http://localhost/v1/chat/completions',
-            { method: 'POST', body: JSON.stringify({ ...long, stream: true }) },
-        );
+        const { body } = await openaiFetch(watching)('http://localhost/v1/chat/completions', {
+            method: 'POST',
+            body: JSON.stringify({ ...long, stream: true }),
+        });
         await body?.cancel();
         assert.equal((await last).finishReason, 'abort');
         assert.equal((await client.chat.completions.create(greedy)).choices[0].message.content, wanted);
@@ -386,6 +387,12 @@ describe('the fetch', () => {
             param: 'model',
             message: /there is no model "any"; there is "tiny", "owner\/other:q4"/,
         });
+        // "chat" is a name like any other, though a model has a member of this name
+        const { data: one } = await clientOf({ chat: model }).models.list();
+        assert.deepEqual(
+            one.map((/** @type {any} */ { id }) => id),
+            ['chat'],
+        );
         for (const wrong of [undefined, {}, { tiny: 5 }])
             assert.throws(() => openaiFetch(/** @type {any} */ (wrong)), { code: 'NB_ERR_ARGUMENT' });
     });

@@ -8,8 +8,12 @@ import { nameOf } from './create.js';
 
 /** @typedef {import('../index.d.ts').Model} Model */
 
-/** @param {unknown} value @returns {value is Model} */
-const isModel = (value) => typeof (/** @type {any} */ (value)?.chat?.completions?.create) === 'function';
+/**
+ * A model's `chat` is a function. In an object of models "chat" may be the name of a model, which is no function.
+ * @param {any} value
+ * @returns {value is Model}
+ */
+const isModel = (value) => typeof value?.chat === 'function' && typeof value.chat.completions?.create === 'function';
 
 /** @type {typeof import('./index.d.ts').openaiFetch} */
 export function openaiFetch(models) {
