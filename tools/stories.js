@@ -7,8 +7,8 @@
  * from them alone, by nibble's own commands, from one seed: the same texts give the same bytes. A run that was stopped
  * goes on from its last checkpoint. docs/stories.md says what it was made of, and has the log.
  *
- * Everything is written to build/stories: the texts, tokenizer.json, stories-f32.gguf, its loss as a page, and
- * stories.gguf, which is copied to demo/stories.gguf if it turned out well.
+ * Everything is written to build/stories: the texts, tokenizer.json, the log of the loss, stories-f32.gguf and
+ * stories.gguf. Whoever finds that it turned out well copies it to demo/stories.gguf.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -67,7 +67,8 @@ const CHAT_TEMPLATE =
     `+ '${END_OF_TURN}' + '\n' }}{% endfor %}` +
     `{% if add_generation_prompt %}{{ '${START_OF_TURN}assistant\n' }}{% endif %}`;
 
-// What a request asks for, if it is in the story and the story has no name.
+// What a request may ask for, if it is in the story. If somebody in the story has a name, about half of the requests ask
+// for the name instead.
 const TOPICS = `
     dog cat bird rabbit bear fish frog duck mouse lion horse monkey tree flower garden park forest beach ball car truck
     train boat doll toy bike kite cake apple cookie soup hat dress box book star moon sun rain snow storm mom dad
@@ -150,7 +151,7 @@ function piecesOf(text) {
     return pieces.map((piece) => piece.trim());
 }
 
-// Books for younger children: one of these is in the heading, which says "# Title: ...".
+// Books for younger children have one of these words in their headings, which say "# Title: ...".
 const YOUNG = [
     ...['Aesop', 'Alice', 'Andersen', 'Beatrix Potter', 'Book of Dragons', 'Five Children', 'Grimm', 'Heidi'],
     ...['Jungle Book', 'Little Mermaid', 'Little Princess', 'Looking-Glass', 'Oz', 'Peter Pan', 'Pinocchio'],
