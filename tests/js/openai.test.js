@@ -524,6 +524,9 @@ describe('create()', () => {
             { role: 'system', content: text, name: 'me' },
             { role: 'assistant', content: 'b' },
         ]);
+        // 2^60 and 2^60 + 1, modulo 2^32; in double precision both are 2^60
+        await chatCompletions(recorder).create({ messages, seed: 2 ** 60, n: 2 });
+        assert.deepEqual([calls[5].seed, calls[6].seed], [0, 1]);
         const empty = { role: 'assistant', content: null, refusal: null };
         await assert.rejects(chatCompletions(recorder).create({ messages: [empty] }), /message 0 has no content/);
     });

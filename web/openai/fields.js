@@ -4,6 +4,7 @@
  */
 import { checkOption, nearest } from '../checks.js';
 import { NibbleError } from '../errors.js';
+import { GENERATE_OPTIONS } from '../options.js';
 
 /** @typedef {import('../checks.js').Option} Option */
 /** @typedef {Record<string, Omit<Option, 'help'>>} Fields */
@@ -27,12 +28,12 @@ const GENERATION = {
     ...COMMON,
     temperature: { type: 'number', min: 0, max: 2, default: 1 },
     top_p: { type: 'number', min: 0, max: 1, default: 1 },
-    top_k: { type: 'integer', min: 0, max: 2 ** 31 - 1, default: 0 },
-    min_p: { type: 'number', min: 0, max: 1, default: 0 },
+    top_k: { ...GENERATE_OPTIONS.topK, default: 0 },
+    min_p: { ...GENERATE_OPTIONS.minP, default: 0 },
     presence_penalty: { type: 'number', min: -2, max: 2, default: 0 },
     frequency_penalty: { type: 'number', min: -2, max: 2, default: 0 },
-    repeat_penalty: { type: 'number', min: 0.01, max: 100, default: 1 },
-    seed: { type: 'integer' },
+    repeat_penalty: GENERATE_OPTIONS.repeatPenalty,
+    seed: GENERATE_OPTIONS.seed, // reduced modulo 2^32 here, so that seed + i is exact
     logit_bias: { type: 'biases', default: {} },
     stop: { type: 'texts', default: [] },
     n: { type: 'integer', min: 1, max: 128, default: 1 },
@@ -41,7 +42,7 @@ const GENERATION = {
 };
 
 /** @type {Option} */
-const TOKENS = { type: 'integer', min: 1, max: 2 ** 31 - 1, help: '' };
+const TOKENS = { ...GENERATE_OPTIONS.maxTokens, default: undefined };
 
 /** @type {Fields} */
 export const CHAT_FIELDS = {

@@ -64,7 +64,7 @@ export interface GenerationRequest {
     frequency_penalty?: number | null;
     /** Not OpenAI's: make tokens that occurred already less likely. Default: 1, off. */
     repeat_penalty?: number | null;
-    /** Any whole number. Choice i of several gets seed + i. Default: a new one each time. */
+    /** Any whole number, taken modulo 2^32. Choice i of several gets seed + i. Default: a new one each time. */
     seed?: number | null;
     /** Added to the logits of these token ids, which are this model's. */
     logit_bias?: { [token: string]: number } | null;
