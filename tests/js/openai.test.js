@@ -175,6 +175,40 @@ describe("OpenAI's client: chat", () => {
         assert.equal((await last).finishReason, 'abort');
         assert.equal((await client.chat.completions.create(greedy)).choices[0].message.content, wanted);
     });
+
+    test('a stream that is left while a chunk is awaited, or before it is read, ends its generation', async () => {
+        let stops = 0;
+        /** A generation whose second piece never comes. */
+        const chat = () => {
+            /** @type {(result: object) => void} */
+            let end = () => {};
+            const result = new Promise((resolve) => {
+                end = resolve;
+            });
+            return Object.assign(result, {
+                stop() {
+                    stops++;
+                    end({ text: 'a', tokens: [1], promptTokens: 1, finishReason: 'abort' });
+                },
+                async *[Symbol.asyncIterator]() {
+                    yield 'a';
+                    await result;
+                },
+            });
+        };
+        const completions = chatCompletions(/** @type {any} */ ({ info: {}, chat })),
+            hanging = /** @type {any} */ ({ info: {}, chat: Object.assign(chat, { completions }) });
+        const { body } = await openaiFetch(hanging)('http://localhost/v1/chat/completions', {
+            method: 'POST',
+            body: JSON.stringify({ ...long, stream: true }),
+        });
+        const reader = /** @type {ReadableStream} */ (body).getReader();
+        for (let i = 0; i < 2; i++) assert.equal((await reader.read()).done, false); // the role, and the piece
+        await reader.cancel();
+        assert.equal(stops, 1);
+        await /** @type {any} */ (await completions.create({ ...long, stream: true })).return();
+        assert.equal(stops, 2);
+    });
 });
 
 describe("OpenAI's client: completions", () => {

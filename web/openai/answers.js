@@ -62,36 +62,16 @@ export async function wholeAnswers(all, count) {
 }
 
 /**
- * The pieces of all answers. It waits for the first of them, so that an error of the request rejects.
+ * The pieces of all answers.
  * @param {Planned[]} all
  * @param {Count} count
- */
-export async function answersInPieces(all, count) {
-    const pieces = eachPiece(all, count);
-    let next = pieces.next();
-    await next;
-    return (async function* () {
-        try {
-            for (;;) {
-                const { done, value } = await next;
-                if (done) return;
-                yield value;
-                next = pieces.next();
-            }
-        } finally {
-            await pieces.return();
-        }
-    })();
-}
-
-/**
- * @param {Planned[]} all
- * @param {Count} count
+ * @param {(generation: Generation) => void} began is told of each generation
  * @returns {AsyncGenerator<Piece, void, undefined>}
  */
-async function* eachPiece(all, count) {
+export async function* eachPiece(all, count, began) {
     for (const [index, planned] of all.entries()) {
         const generation = planned.start();
+        began(generation);
         let first = true;
         for await (const text of generation) {
             yield { index, first, text: first ? planned.before + text : text };
@@ -101,4 +81,33 @@ async function* eachPiece(all, count) {
         count.add(result, planned);
         yield { index, first, text: first ? planned.before : '', end: reasonOf(result) };
     }
+}
+
+/**
+ * A stream of what a generator gives. It waits for the first item, so that an error of the request rejects. Leaving the
+ * stream calls stop() at once; the generator itself would first wait for its next item, which may be long in coming.
+ * @template Item
+ * @param {AsyncGenerator<Item, void, undefined>} items
+ * @param {() => void} stop makes the generator go on soon
+ * @returns {Promise<AsyncIterableIterator<Item>>}
+ */
+export async function begunStream(items, stop) {
+    /** @type {Promise<IteratorResult<Item>> | undefined} */
+    let first = items.next();
+    await first;
+    /** @type {AsyncIterableIterator<Item>} */
+    const stream = {
+        [Symbol.asyncIterator]: () => stream,
+        next() {
+            const next = first ?? items.next();
+            first = undefined;
+            return next;
+        },
+        return() {
+            first = undefined;
+            stop();
+            return items.return();
+        },
+    };
+    return stream;
 }

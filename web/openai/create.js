@@ -3,7 +3,7 @@
  * index.js answers OpenAI's HTTP calls with them.
  */
 import { checkSignal } from '../api/requests.js';
-import { answersInPieces, Count, headOf, wholeAnswers } from './answers.js';
+import { begunStream, Count, eachPiece, headOf, wholeAnswers } from './answers.js';
 import {
     CHAT_FIELDS,
     CHAT_LACKING,
@@ -57,13 +57,15 @@ async function answer({ all, stream, usage }, head, chunkHead, { whole, chunks }
         const answers = await wholeAnswers(all, count);
         return { ...head, choices: answers.map(whole), usage: count.usage() };
     }
-    const pieces = await answersInPieces(all, count);
-    return (async function* () {
-        for await (const piece of pieces)
+    /** @type {import('../index.d.ts').Generation | undefined} */
+    let running;
+    async function* eachChunk() {
+        for await (const piece of eachPiece(all, count, (generation) => (running = generation)))
             for (const choice of chunks(piece))
                 yield { ...chunkHead, choices: [choice], ...(usage ? { usage: null } : {}) };
         if (usage) yield { ...chunkHead, choices: [], usage: count.usage() };
-    })();
+    }
+    return begunStream(eachChunk(), () => running?.stop());
 }
 
 /** @type {Shape<import('./types.js').ChatCompletion['choices'][0], import('./types.js').ChatCompletionChunk['choices'][0]>} */
