@@ -471,7 +471,7 @@ describe('the fetch', () => {
         }, reason);
     });
 
-    test('a failure within a stream is an event; a model that is gone is 503, and asked only once', async () => {
+    test('a failure within a stream is an event; a model that is gone is 404, and asked only once', async () => {
         const gone = await load(models.tiny, { threads: 1, contextLength: 4096 });
         let asked = 0;
         const inner = openaiFetch(gone);
@@ -491,7 +491,7 @@ describe('the fetch', () => {
             { code: 'NB_ERR_STATE', message: /disposed/ },
         );
         asked = 0;
-        await assert.rejects(failing.chat.completions.create(greedy), { status: 503, code: 'NB_ERR_STATE' });
+        await assert.rejects(failing.chat.completions.create(greedy), { status: 404, code: 'NB_ERR_STATE' });
         assert.equal(asked, 1);
     });
 });

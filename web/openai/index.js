@@ -165,12 +165,12 @@ function events(chunks, model, signal) {
     });
 }
 
-/** HTTP's status for the codes that are not the server's fault, or pass. @type {Record<string, number>} */
+/** HTTP's status for the codes that are not the server's fault. @type {Record<string, number>} */
 const STATUS = {
     NB_ERR_ARGUMENT: 400,
     NB_ERR_UNSUPPORTED: 400,
     NB_ERR_CONTEXT: 400,
-    NB_ERR_STATE: 503, // the model was disposed of
+    NB_ERR_STATE: 404, // the model was disposed of; many clients ask again after a 5xx
 };
 
 /** @param {unknown} error */
