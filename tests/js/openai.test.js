@@ -359,9 +359,12 @@ describe("OpenAI's client: what is refused", () => {
             [{ logit_bias: { word: 1 } }, 'NB_ERR_ARGUMENT', 'logit_bias', /where a token id is expected/],
             [{ max_tokens: 5 }, 'NB_ERR_ARGUMENT', 'max_tokens', /give one of them/],
             [{ stream_options: {} }, 'NB_ERR_ARGUMENT', 'stream_options', /goes with stream: true/],
-            [{ messages: [] }, 'NB_ERR_ARGUMENT', 'messages', /at least one/],
+            [{ messages: [] }, 'NB_ERR_ARGUMENT', 'messages', /messages must be an array .*at least one/],
             [{ messages: 'Hello' }, 'NB_ERR_ARGUMENT', 'messages', /must be an array/],
             [{ messages: [{ content: 'a' }] }, 'NB_ERR_ARGUMENT', 'messages', /no role/],
+            // tool_calls, which are refused, would be no advice
+            [{ messages: [{ role: 'assistant' }] }, 'NB_ERR_ARGUMENT', 'messages', /message 0 has no content$/],
+            [{ messages: [{ role: 'developer', name: 'me' }] }, 'NB_ERR_ARGUMENT', 'messages', /has no content$/],
             [{ messages: [null] }, 'NB_ERR_ARGUMENT', 'messages', /no role/],
             [{ messages: [{ role: 'user', content: [null] }] }, 'NB_ERR_ARGUMENT', 'messages', /must be a text/],
             [{ messages: [{ role: 'tool', content: 'a' }] }, 'NB_ERR_UNSUPPORTED', 'messages[0]', /role "tool"/],
@@ -376,7 +379,7 @@ describe("OpenAI's client: what is refused", () => {
                 { messages: [{ role: 'user', content: 'word '.repeat(5000) }], stream: true },
                 'context_length_exceeded',
                 null,
-                /the context holds 4096/,
+                /maximum context length: .*the context holds 4096/,
             ],
             [
                 { stream: true, stream_options: { include_obfuscation: true } },
@@ -439,7 +442,7 @@ describe('the fetch', () => {
             [`${url}models`, post({}), 405, /takes GET, not POST/],
             [`${url}models/%zz`, undefined, 404, /there is no model "%zz"/],
             [`${url}completions`, { method: 'POST', body: '{' }, 400, /the body is no JSON/],
-            [new URL(`${url}completions`), post([]), 404, /no model undefined/],
+            [new URL(`${url}completions`), post([]), 400, /must name a model: "tiny"/],
             [new Request(`${url}completions`, post({ model: 'tiny', prompt: {} })), undefined, 400, /prompt must be/],
         ])) {
             const response = await own()(input, init);

@@ -106,11 +106,13 @@ function decoded(part) {
 /** @param {Served} served @param {unknown} name */
 function modelOf({ models }, name) {
     if (typeof name === 'string' && Object.hasOwn(models, name)) return models[name];
+    const names = Object.keys(models)
+        .map((each) => JSON.stringify(each))
+        .join(', ');
+    if (typeof name !== 'string') throw new HttpError(400, `the request must name a model: ${names}`, null, 'model');
     throw new HttpError(
         404,
-        `there is no model ${JSON.stringify(name)}; there is ${Object.keys(models)
-            .map((each) => JSON.stringify(each))
-            .join(', ')}`,
+        `there is no model ${JSON.stringify(name)}; there is ${names}`,
         'model_not_found',
         'model',
     );
@@ -185,12 +187,13 @@ function bodyOf(error) {
     } = error instanceof HttpError
         ? error
         : /** @type {{ message: string, code: string, param?: string }} */ (asNibbleError(error));
+    const isTooLong = code === 'NB_ERR_CONTEXT'; // programs look for its code, or for these words
     return {
         error: {
-            message,
+            message: isTooLong ? `more than the maximum context length: ${message}` : message,
             type: statusOf(error) < 500 ? 'invalid_request_error' : 'server_error',
             param,
-            code: code === 'NB_ERR_CONTEXT' ? 'context_length_exceeded' : code, // programs look for this one
+            code: isTooLong ? 'context_length_exceeded' : code,
         },
     };
 }

@@ -21,12 +21,15 @@ export function messagesOf(caller, messages) {
             `messages[${i}]`,
             `${caller}: nibble does not support ${what} in messages[${i}] yet: give messages of texts only`,
         );
-    if (!Array.isArray(messages))
-        throw fieldError('NB_ERR_ARGUMENT', 'messages', `${caller}: messages must be an array of { role, content }`);
+    const wrong = (/** @type {string} */ what) => fieldError('NB_ERR_ARGUMENT', 'messages', `${caller}: ${what}`);
+    if (!Array.isArray(messages) || messages.length === 0)
+        throw wrong('messages must be an array of { role, content } with at least one of them');
     for (const [i, message] of messages.entries()) {
         if (message?.role === 'tool' || message?.role === 'function') throw refuse(i, `the role "${message.role}"`);
         const lacking = LACKING.find((name) => !isNothing(message?.[name]));
         if (lacking) throw refuse(i, lacking);
+        if (typeof message?.role === 'string' && (message.content ?? null) === null)
+            throw wrong(`message ${i} has no content`);
         const parts = Array.isArray(message?.content) ? message.content : [],
             part = parts.find((/** @type {any} */ each) => typeof each?.type === 'string' && each.type !== 'text');
         if (part) throw refuse(i, `parts of the type ${JSON.stringify(part.type)}`);
