@@ -343,10 +343,15 @@ describe("OpenAI's client: what is refused", () => {
                 response_format: { type: 'text' },
                 modalities: ['text'],
                 store: false,
+                metadata: {},
             },
             ...{ logprobs: false, top_logprobs: null, service_tier: 'auto', stop: null, seed: null, user: 'me', n: 1 },
         });
         assert.equal(choices[0].message.content, wanted);
+        const request = { model: 'any', prompt: 'a', max_tokens: 1 };
+        await client.completions.create({ ...request, best_of: 1, suffix: '' });
+        assert.equal((await client.completions.create({ ...request, n: 2, best_of: 2 })).choices.length, 2);
+        await assert.rejects(client.completions.create({ ...request, n: 2, best_of: 3 }), { param: 'best_of' });
     });
 
     test('wrong requests: the field, and what to do', async () => {

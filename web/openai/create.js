@@ -144,13 +144,10 @@ export const completions = (model) => ({
         /** @type {Planned[]} */
         const all = [];
         for (const prompt of prompts) {
-            const text = typeof prompt === 'string' ? prompt : checked.echo ? await model.detokenize(prompt) : '';
+            const text = typeof prompt === 'string' ? () => prompt : () => model.detokenize(prompt, { signal });
+            const before = checked.echo ? await text() : '';
             for (let i = 0; i < checked.n; i++)
-                all.push({
-                    start: () => model.complete(prompt, optionsFor(i)),
-                    before: checked.echo ? text : '',
-                    again: i > 0,
-                });
+                all.push({ start: () => model.complete(prompt, optionsFor(i)), before, again: i > 0 });
         }
         const { id, ...rest } = headOf('cmpl', nameOf(model)),
             head = { id, object: 'text_completion', ...rest };
@@ -172,8 +169,8 @@ export const embeddings = (model) => ({
         const { encoding_format, dimensions } = checkFields(caller, request, EMBEDDING_FIELDS, {}, ['input']);
         const inputs = textsOrTokens(caller, 'input', request.input),
             signal = signalOf(caller, options),
-            { size = 0, prompts = {}, defaultPrompt, maxTokens = Infinity } = model.info.embedding ?? {};
-        if (dimensions !== undefined && dimensions !== size)
+            { size, prompts = {}, defaultPrompt, maxTokens = Infinity } = model.info.embedding ?? {};
+        if (dimensions !== undefined && size !== undefined && dimensions !== size)
             throw fieldError(
                 'NB_ERR_UNSUPPORTED',
                 'dimensions',

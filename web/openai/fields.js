@@ -79,9 +79,9 @@ const only = (...values) => ({ isNothing: (/** @type {unknown} */ value) => valu
 const isEmpty = (/** @type {unknown} */ value) => Array.isArray(value) && value.length === 0;
 
 /**
- * OpenAI's fields that nibble lacks. isNothing: tells whether a value asks for nothing, and may stay. advice: what to
- * do instead.
- * @typedef {Record<string, { isNothing?: (value: any) => boolean, advice: string }>} Lacking
+ * OpenAI's fields that nibble lacks. isNothing: tells whether a value asks for nothing in its request, and may stay.
+ * advice: what to do instead.
+ * @typedef {Record<string, { isNothing?: (value: any, request: any) => boolean, advice: string }>} Lacking
  */
 
 const NO_TOOLS = 'leave it out, and describe in a message what the answer should be';
@@ -115,7 +115,10 @@ export const CHAT_LACKING = {
     web_search_options: { advice: 'leave it out, and put what you have found into a message' },
     moderation: { advice: 'leave it out' },
     store: { ...only(false), advice: 'leave it out, and keep the answer yourself' },
-    metadata: { advice: 'leave it out, and keep it with the answer yourself' },
+    metadata: {
+        isNothing: (metadata) => typeof metadata === 'object' && Object.keys(metadata).length === 0,
+        advice: 'leave it out, and keep it with the answer yourself',
+    },
     service_tier: { ...only('auto', 'default'), advice: 'leave it out; nothing leaves this machine' },
     prompt_cache_options: { advice: 'leave it out; a shared prefix is always reused' },
     prompt_cache_retention: { advice: 'leave it out; a shared prefix is always reused' },
@@ -125,7 +128,7 @@ export const CHAT_LACKING = {
 export const COMPLETION_LACKING = {
     ...LACKING,
     logprobs: { advice: LACKING.logprobs.advice },
-    best_of: { ...only(1), advice: 'leave it out; n gives several answers' },
+    best_of: { isNothing: (best, { n }) => best === (n ?? 1), advice: 'leave it out; n gives several answers' },
     suffix: { ...only(''), advice: 'leave it out, and write the marks that the model knows into the prompt' },
 };
 
@@ -151,16 +154,22 @@ export function checkFields(caller, request, fields, lacking = {}, others = []) 
     for (const [name, field] of Object.entries(fields)) checked[name] = field.default;
     for (const [name, value] of Object.entries(request)) {
         if (value === undefined || others.includes(name)) continue;
-        if (Object.hasOwn(lacking, name)) refuseLacking(caller, name, lacking[name], value);
+        if (Object.hasOwn(lacking, name)) refuseLacking(caller, name, lacking[name], value, request);
         else if (!Object.hasOwn(fields, name)) refuseUnknown(caller, name, [...Object.keys(fields), ...others]);
         else if (value !== null) checked[name] = checkField(caller, name, fields[name], value);
     }
     return checked;
 }
 
-/** @param {string} caller @param {string} name @param {Lacking[string]} lack @param {unknown} value */
-function refuseLacking(caller, name, { isNothing, advice }, value) {
-    if (value === null || isNothing?.(value)) return;
+/**
+ * @param {string} caller
+ * @param {string} name
+ * @param {Lacking[string]} lack
+ * @param {unknown} value
+ * @param {object} request
+ */
+function refuseLacking(caller, name, { isNothing, advice }, value, request) {
+    if (value === null || isNothing?.(value, request)) return;
     throw fieldError('NB_ERR_UNSUPPORTED', name, `${caller}: nibble does not support ${name} yet: ${advice}`);
 }
 
