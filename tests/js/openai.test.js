@@ -479,6 +479,15 @@ describe('the fetch', () => {
         await assert.rejects(async () => {
             while (!(await reader.read()).done);
         }, reason);
+        // also if the answer was made, and its reader is slow
+        const late = new AbortController();
+        const { body } = await own()(`${url}chat/completions`, {
+            ...post({ ...greedy, model: 'tiny', stream: true }),
+            signal: late.signal,
+        });
+        await client.chat.completions.create(greedy); // this one comes behind it
+        late.abort(reason);
+        await assert.rejects(new Response(body).text(), reason);
     });
 
     test('a failure within a stream is an event; a model that is gone is 404, and asked only once', async () => {

@@ -150,10 +150,15 @@ function events(chunks, model, signal) {
             const send = (/** @type {string} */ data) => controller.enqueue(encoder.encode(`data: ${data}\n\n`));
             try {
                 const { done, value } = await iterator.next();
+                signal?.throwIfAborted(); // as fetch does, though there may be more text already
                 if (!done) return send(JSON.stringify({ ...value, model }));
                 send('[DONE]');
             } catch (error) {
-                if (signal?.aborted) return controller.error(signal.reason);
+                if (signal?.aborted) {
+                    controller.error(signal.reason);
+                    await iterator.return?.();
+                    return;
+                }
                 send(JSON.stringify(bodyOf(error)));
             }
             controller.close();
