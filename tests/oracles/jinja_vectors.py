@@ -102,7 +102,9 @@ text|center(30);text|center
 range(3);range(3)|list;range(1,4)|list;range(5,0,-2)|list;range(0);range(3)|length;range(3)[1];range(3)|first
 range(10)[2:5]|list;range(100001);range(2)|join(",");dict(a=1);dict(a=1,b=2)|length;dict({"x":1},y=2);dict([("a",1)])
 namespace(a=1).a;namespace().a
-1 is odd;2 is even;6 is divisibleby 3;6 is divisibleby(4);missing is defined;missing is undefined;none is none
+1 is odd;2 is even;big is even;(big+1) is odd;big is divisibleby 10;-3 is odd;2.5 is even;true is odd;"a" is odd
+6 is divisibleby 3;6 is divisibleby(4);6 is divisibleby 0;6 is divisibleby 1.5;6 is divisibleby "2";missing is defined
+missing is undefined;none is none
 "a" is string;1 is number;1.5 is float;1 is integer;true is integer;true is number;true is boolean;list is sequence
 text is sequence;dict is sequence;5 is sequence;dict is mapping;list is iterable;5 is iterable;missing is iterable
 none is iterable;"A" is upper;"a" is lower;1 is eq 1;1 is equalto(2);3 is gt 2;3 is in [1,3];"a" is in "abc"

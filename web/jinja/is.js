@@ -1,37 +1,52 @@
-/** jinja2's tests: what "is" asks. */
+/** jinja2's tests, such as `is defined`. */
 
 import { apply, takes } from './arguments.js';
 import { hasFilter } from './filters.js';
 import { Text } from './text.js';
-import { Builtin, compared, contains, Dict, fail, Iterator, isNumber, needText, str, Undefined } from './values.js';
+import {
+    Builtin,
+    calculated,
+    compared,
+    contains,
+    Dict,
+    equal,
+    fail,
+    Iterator,
+    isNumber,
+    kind,
+    needText,
+    str,
+    Undefined,
+} from './values.js';
 
 /** @typedef {import('./values.js').Value} Value */
 /** @typedef {import('./arguments.js').Signature} Signature */
 
-/** @param {(value: Value) => boolean} test */
-const plain = (test) => takes('', test);
+/** A test without arguments. @param {(value: Value) => boolean} test */
+const unary = (test) => takes('', test);
 /** @param {string} operator */
-const order = (operator) => takes('other /', (value, other) => compared(operator, value, other));
-/** @param {Value} value @param {Value} by */
-const rest = (value, by) =>
+const comparison = (operator) => takes('other /', (value, other) => compared(operator, value, other));
+/** Whether value % by == wanted, as Python computes it.
+ * @param {string} test its name @param {Value} value @param {Value} by @param {bigint} wanted */
+const leaves = (test, value, by, wanted) =>
     isNumber(value) && isNumber(by)
-        ? ((Number(value) % Number(by)) + Number(by)) % Number(by)
-        : fail('this test is for numbers');
+        ? equal(calculated('%', value, by), wanted)
+        : fail(`"is ${test}" is for numbers, not for ${kind(isNumber(value) ? by : value)}`);
 
 /** @type {Record<string, Signature>} */
 export const TESTS = {
-    boolean: plain((value) => typeof value === 'boolean'),
-    callable: plain((value) => value instanceof Builtin || typeof value?.call === 'function'),
-    defined: plain((value) => !(value instanceof Undefined)),
-    divisibleby: takes('num /', (value, by) => rest(value, by) === 0),
-    escaped: plain((value) => value instanceof Text && value.safe),
-    even: plain((value) => rest(value, 2n) === 0),
-    false: plain((value) => value === false),
-    filter: plain((value) => hasFilter(needText(value).string)),
-    float: plain((value) => typeof value === 'number'),
+    boolean: unary((value) => typeof value === 'boolean'),
+    callable: unary((value) => value instanceof Builtin || typeof value?.call === 'function'),
+    defined: unary((value) => !(value instanceof Undefined)),
+    divisibleby: takes('num /', (value, by) => leaves('divisibleby', value, by, 0n)),
+    escaped: unary((value) => value instanceof Text && value.safe),
+    even: unary((value) => leaves('even', value, 2n, 0n)),
+    false: unary((value) => value === false),
+    filter: unary((value) => hasFilter(needText(value).string)),
+    float: unary((value) => typeof value === 'number'),
     in: takes('seq /', (value, within) => contains(value, within)),
-    integer: plain((value) => typeof value === 'bigint'),
-    iterable: plain(
+    integer: unary((value) => typeof value === 'bigint'),
+    iterable: unary(
         (value) =>
             value instanceof Text ||
             Array.isArray(value) ||
@@ -39,33 +54,34 @@ export const TESTS = {
             value instanceof Iterator ||
             value instanceof Undefined,
     ),
-    lower: plain((value) => isCased(str(value).string, str(value).string.toLowerCase())),
-    mapping: plain((value) => value instanceof Dict),
-    none: plain((value) => value === null),
-    number: plain(isNumber),
-    odd: plain((value) => rest(value, 2n) === 1),
+    lower: unary((value) => isCased(str(value).string, str(value).string.toLowerCase())),
+    mapping: unary((value) => value instanceof Dict),
+    none: unary((value) => value === null),
+    number: unary(isNumber),
+    odd: unary((value) => leaves('odd', value, 2n, 1n)),
     sameas: takes(
         'other /',
         (value, other) =>
             value === other || (value instanceof Text && other instanceof Text && value.string === other.string),
     ),
-    sequence: plain(
+    sequence: unary(
         (value) => value instanceof Text || Array.isArray(value) || value instanceof Dict || value instanceof Undefined,
     ),
-    string: plain((value) => value instanceof Text),
-    test: plain((value) => hasTest(needText(value).string)),
-    true: plain((value) => value === true),
-    undefined: plain((value) => value instanceof Undefined),
-    upper: plain((value) => isCased(str(value).string, str(value).string.toUpperCase())),
-    '==': order('=='),
-    '!=': order('!='),
-    '<': order('<'),
-    '<=': order('<='),
-    '>': order('>'),
-    '>=': order('>='),
+    string: unary((value) => value instanceof Text),
+    test: unary((value) => hasTest(needText(value).string)),
+    true: unary((value) => value === true),
+    undefined: unary((value) => value instanceof Undefined),
+    upper: unary((value) => isCased(str(value).string, str(value).string.toUpperCase())),
+    '==': comparison('=='),
+    '!=': comparison('!='),
+    '<': comparison('<'),
+    '<=': comparison('<='),
+    '>': comparison('>'),
+    '>=': comparison('>='),
 };
 
-/** @param {string} string @param {string} rewritten */
+/** Python's islower() or isupper(): the text stays as it is when rewritten, and has a letter with two cases.
+ * @param {string} string @param {string} rewritten in lower or upper case */
 const isCased = (string, rewritten) => string === rewritten && string.toLowerCase() !== string.toUpperCase();
 
 const ALIASES = /** @type {Record<string, string>} */ ({
