@@ -55,7 +55,7 @@
  * @property {Kind<{ source: Source, options: QuantizeOptions },
  *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize for a worker that
  *     does nothing else
- * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, Mixture>} mix for a worker
+ * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, ChosenMix>} mix for a worker
  *     that does nothing else
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
  * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
@@ -124,7 +124,7 @@
  * Which type each matrix gets. type: the file's, named after the most frequent tensor type. losses: by the tensors'
  * names, as in PlannedTensor. imatrix: the importance matrix to round with.
  * @typedef {{ type: string, tensors: [string, string][], losses: Record<string, number>, choice:
- *     import('./index.d.ts').TypeChoice, imatrix?: Uint8Array }} Mixture
+ *     import('./index.d.ts').TypeChoice, imatrix?: Uint8Array }} ChosenMix
  */
 
 /**

@@ -149,8 +149,8 @@ static int32_t normalize_names(const nb_tokenizer *t, nb_added *a, nb_error *err
         out->used += size;
     }
     nb_workspace_free(&w);
-    memcpy(a->by_number, s->items, s->n * sizeof *s->items);
-    a->n_by_number = s->n;
+    memcpy(a->by_token, s->items, s->n * sizeof *s->items);
+    a->n_by_token = s->n;
     uint32_t kept = 0; /* a normalized name may be empty */
     for (uint32_t i = 0; i < s->n; i++)
         if (s->items[i].size)
@@ -196,7 +196,7 @@ int32_t nb_added_load(nb_tokenizer *t, nb_error *err) {
     memset(a, 0, sizeof *a);
     a->sets[0].items = (nb_needle *)(a + 1);
     a->sets[1].items = a->sets[0].items + counted[0].n;
-    a->by_number = a->sets[1].items + counted[1].n;
+    a->by_token = a->sets[1].items + counted[1].n;
     NB_TRY(collect(t, 0, &a->sets[0], err));
     NB_TRY(collect(t, 1, &a->sets[1], err));
     if (t->steps.from_json)

@@ -11,9 +11,9 @@
  * normalized text. From other files: [0] user-defined tokens, [1] user-defined, control and unknown tokens. */
 typedef struct nb_added {
     nb_needles sets[2];
-    nb_bytes names;       /* the normalized names */
-    nb_needle *by_number; /* [n_by_number]: the needles of the normalized names, sorted by token */
-    uint32_t n_by_number;
+    nb_bytes names;      /* the normalized names */
+    nb_needle *by_token; /* [n_by_token]: the needles of the normalized names, sorted by token */
+    uint32_t n_by_token;
 } nb_added;
 
 /* Fills t->added, which has memory of its own. */

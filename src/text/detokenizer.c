@@ -133,8 +133,8 @@ static int32_t put_unescaped(nb_detokenizer *d, nb_text name, nb_error *err) {
 /* The name that decoders get. For a `normalized` added token it is the normalized name. */
 static nb_text decoded_name(const nb_tokenizer *t, int32_t token) {
     if (t->tokens[token].flags & NB_NORMALIZED) {
-        const nb_needle *items = t->added->by_number;
-        uint32_t low = 0, high = t->added->n_by_number;
+        const nb_needle *items = t->added->by_token;
+        uint32_t low = 0, high = t->added->n_by_token;
         while (low < high) {
             uint32_t middle = low + (high - low) / 2;
             if (items[middle].token < token)
@@ -142,7 +142,7 @@ static nb_text decoded_name(const nb_tokenizer *t, int32_t token) {
             else
                 high = middle;
         }
-        if (low < t->added->n_by_number && items[low].token == token)
+        if (low < t->added->n_by_token && items[low].token == token)
             return (nb_text){(const char *)t->added->names.data + items[low].at, items[low].size};
     }
     return nb_token_spelled(t, token);

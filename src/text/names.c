@@ -18,7 +18,7 @@ static int32_t find_hashed(const nb_tokenizer *t, uint32_t hash, nb_text a, nb_t
 }
 
 int32_t nb_vocabulary_find(const nb_tokenizer *t, nb_text a, nb_text b) {
-    return find_hashed(t, nb_hash(nb_hash(t->hash_start, a.data, a.size), b.data, b.size), a, b);
+    return find_hashed(t, nb_hash(nb_hash(t->hash_seed, a.data, a.size), b.data, b.size), a, b);
 }
 
 int32_t nb_vocabulary_find_word(const nb_tokenizer *t, nb_text word) {
@@ -44,7 +44,7 @@ static uint32_t add_name(nb_tokenizer *t, int32_t token) {
     nb_text name = nb_token_name(t, token), nothing = {0};
     if (!name.size || (t->steps.from_json && !(t->tokens[token].flags & NB_OWN)))
         return 0;
-    uint32_t hash = nb_hash(t->hash_start, name.data, name.size), at = hash & t->slot_mask, probes = 1;
+    uint32_t hash = nb_hash(t->hash_seed, name.data, name.size), at = hash & t->slot_mask, probes = 1;
     while (t->slots[at].number &&
            !(t->slots[at].hash == hash && is_name(t, (int32_t)t->slots[at].number - 1, name, nothing))) {
         at = (at + 1) & t->slot_mask;
@@ -57,7 +57,7 @@ static uint32_t add_name(nb_tokenizer *t, int32_t token) {
 static int32_t add_names(nb_tokenizer *t, nb_error *err) {
     for (uint32_t seed = 0; seed < NB_HASH_SEEDS; seed++) {
         uint64_t left = nb_most_probes((uint64_t)t->size);
-        t->hash_start = (uint32_t)(nb_hash_seed(seed) >> 32);
+        t->hash_seed = (uint32_t)(nb_hash_seed(seed) >> 32);
         memset(t->slots, 0, ((size_t)t->slot_mask + 1) * sizeof *t->slots);
         int32_t i = 0;
         for (uint32_t probes; i < t->size && (probes = add_name(t, i)) <= left; i++)
@@ -128,7 +128,7 @@ void nb_prefixes_load(nb_tokenizer *t, nb_prefixes *prefixes, uint32_t types, ui
     prefixes->types = types;
     for (int32_t i = 0; prefixes->bits && i < t->size; i++) {
         nb_text name = nb_token_name(t, i);
-        uint32_t hash = t->hash_start;
+        uint32_t hash = t->hash_seed;
         for (size_t at = 0; at < name.size && types >> t->tokens[i].type & 1; at++) {
             hash = nb_hash(hash, name.data + at, 1);
             uint32_t slot = hash & prefixes->mask, bits = at + 1 < name.size ? PREFIX : PREFIX | WHOLE_NAME;

@@ -49,7 +49,7 @@ typedef struct nb_prefix_walk {
 } nb_prefix_walk;
 
 static inline nb_prefix_walk nb_prefix_walk_of(const nb_tokenizer *t, const uint8_t *text, size_t n) {
-    return (nb_prefix_walk){.text = text, .n = n, .hash = t->hash_start};
+    return (nb_prefix_walk){.text = text, .n = n, .hash = t->hash_seed};
 }
 
 int32_t nb_prefix_next(const nb_tokenizer *t, const nb_prefixes *prefixes, nb_prefix_walk *walk); /* -1: no more */

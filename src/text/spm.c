@@ -29,7 +29,8 @@ static uint32_t priority_of(float score) {
     return ~(bits & 0x80000000 ? ~bits : bits | 0x80000000);
 }
 
-static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right, int32_t *merged) {
+static uint32_t find_priority(const nb_tokenizer *t, const nb_workspace *w, uint32_t left, uint32_t right,
+                              int32_t *merged) {
     uint32_t end = w->next[right] == (uint32_t)NB_SYMBOL_END ? (uint32_t)w->word.size : w->starts[w->next[right]];
     size_t size = end - w->starts[left];
     *merged = -1;
@@ -40,14 +41,14 @@ static uint32_t score_of(const nb_tokenizer *t, const nb_workspace *w, uint32_t 
 
 /* What two tokens become is cached. Pairs with a symbol that is no token are not: such a symbol may still be part of a
  * token, like half of a flag emoji. */
-static __attribute__((noinline)) uint32_t pair_score(const nb_tokenizer *t, const nb_workspace *w, uint32_t left,
-                                                     uint32_t right, int32_t *merged) {
+static __attribute__((noinline)) uint32_t pair_priority(const nb_tokenizer *t, const nb_workspace *w, uint32_t left,
+                                                        uint32_t right, int32_t *merged) {
     if (!t->cache->pairs || w->ids[left] < 0 || w->ids[right] < 0)
-        return score_of(t, w, left, right, merged);
+        return find_priority(t, w, left, right, merged);
     uint64_t pair = nb_pair_of(w->ids[left], w->ids[right]);
     nb_cached_pair *slot = &t->cache->pairs[nb_pair_hash(pair, nb_hash_seed(0)) & t->cache->pair_mask];
     if (slot->pair != pair) {
-        uint32_t priority = score_of(t, w, left, right, merged);
+        uint32_t priority = find_priority(t, w, left, right, merged);
         *slot = (nb_cached_pair){pair, priority, *merged};
     }
     *merged = slot->merged;
@@ -61,7 +62,7 @@ static int32_t encode_word(nb_encode_call *e, const uint8_t *word, size_t size) 
     if (e->tokenizer->merges.slots)
         nb_merge_by_rank(e->tokenizer, &e->workspace, n);
     else
-        nb_merge(e->tokenizer, &e->workspace, n, pair_score);
+        nb_merge(e->tokenizer, &e->workspace, n, pair_priority);
     nb_symbols_append(e, word, size);
     return NB_OK;
 }

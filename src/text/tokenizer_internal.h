@@ -50,7 +50,7 @@ typedef struct nb_tokenizer {
     int32_t size;
     uint32_t longest; /* bytes of the longest name */
     nb_token_slot *slots;
-    uint32_t slot_mask, hash_start;       /* hash_start: what nb_hash starts with */
+    uint32_t slot_mask, hash_seed;        /* hash_seed: what nb_hash starts with */
     int32_t begin, end, closing, unknown; /* -1: none */
     bool add_begin, add_closing, add_space, merge_spaces, lower, strip_accents; /* as nb_vocabulary_source has them */
     bool whole_words, nfc;

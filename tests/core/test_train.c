@@ -101,7 +101,7 @@ static void check_gradients(nb_trainer *t, const model *m) {
         nb_trainer_tensor(t, i, &tensor);
         const float *have = nb_trainer_gradients(t) + tensor.first;
         uint32_t n = tensor.rows * tensor.columns;
-        double rms = test_length_of(want, NULL, n) / sqrt(n), worst = 0;
+        double rms = test_norm_of(want, NULL, n) / sqrt(n), worst = 0;
         for (uint32_t k = 0; k < n; k++)
             worst = NB_MAX(worst, fabs((double)have[k] / m->counted - (double)want[k]));
         CHECK(rms > 0 && worst <= 1e-4 * rms, "%s: the gradient differs by %g, its root mean square is %g", tensor.name,
@@ -117,8 +117,8 @@ static void check_weights(nb_trainer *t, nb_trainer *before, const model *m) {
         nb_train_tensor tensor;
         nb_trainer_tensor(t, i, &tensor);
         uint32_t n = tensor.rows * tensor.columns;
-        double change = test_length_of(want, nb_trainer_weights(before) + tensor.first, n);
-        double error = test_length_of(want, nb_trainer_weights(t) + tensor.first, n);
+        double change = test_norm_of(want, nb_trainer_weights(before) + tensor.first, n);
+        double error = test_norm_of(want, nb_trainer_weights(t) + tensor.first, n);
         CHECK(change > 0 && error <= 1e-3 * change, "%s: changed by %g, with an error of %g", tensor.name, change,
               error);
         want += n;
@@ -178,7 +178,7 @@ static void check_differences(const model *m) {
         float *w = nb_trainer_weights(t) + tensor.first;
         const float *g = nb_trainer_gradients(t) + tensor.first;
         uint32_t n = tensor.rows * tensor.columns;
-        double length = test_length_of(g, NULL, n) / m->counted, slope = 0;
+        double length = test_norm_of(g, NULL, n) / m->counted, slope = 0;
         for (uint32_t k = 0; k < n; k++) {
             direction[k] = g[k] / (float)m->counted + (float)(0.5 * length / sqrt(n)) * test_random_float(&seed);
             slope += (double)direction[k] * (double)g[k] / m->counted;
@@ -249,7 +249,7 @@ static void check_pairs(const model *m) {
     float *logits = nb_alloc_items(2 * (uint64_t)n, sizeof *logits);
     CHECK(nb_trainer_logits(a, m->tokens, m->sequences, m->length, logits, &err) == NB_OK, "%s", err.message);
     CHECK(nb_trainer_logits(b, m->tokens, m->sequences, m->length, logits + n, &err) == NB_OK, "%s", err.message);
-    CHECK(test_length_of(logits, logits + n, n) < 1e-5 * test_length_of(logits, NULL, n), "the logits differ");
+    CHECK(test_norm_of(logits, logits + n, n) < 1e-5 * test_norm_of(logits, NULL, n), "the logits differ");
     /* a model whose teacher is itself can only learn from the targets */
     nb_train_loss all = {.share = 1, .temperature = 3};
     double loss = 1;

@@ -33,14 +33,14 @@ static void check_step(nb_cursor *in, const nb_parameters *p, uint32_t step) {
     const float *most[2], *have[2] = {p->moments.first_most, p->moments.second_most};
     for (int k = 0; k < 2; k++) {
         most[k] = test_numbers(in, blocks * sizeof(float));
-        double error = test_length_of(have[k], most[k], blocks), length = test_length_of(most[k], NULL, blocks);
+        double error = test_norm_of(have[k], most[k], blocks), length = test_norm_of(most[k], NULL, blocks);
         CHECK(length > 0 && error <= 1e-5 * length, "step %u: magnitudes are off by %g of %g", step, error, length);
     }
     const uint8_t *first = test_numbers(in, n), *second = test_numbers(in, n);
     uint32_t others = other_codes(p->moments.first_codes, first, n) + other_codes(p->moments.second_codes, second, n);
     CHECK(others <= n / 500, "step %u: %u of %u codes are others", step, others, 2 * n);
     const float *w = test_numbers(in, n * sizeof *w);
-    double error = test_length_of(p->weights, w, n), length = test_length_of(w, NULL, n);
+    double error = test_norm_of(p->weights, w, n), length = test_norm_of(w, NULL, n);
     CHECK(length > 0 && error <= 1e-5 * length, "step %u: weights are off by %g of %g", step, error, length);
     const void *all[] = {most[0], most[1], first, second, w};
     for (int i = 0; i < 5; i++)

@@ -13,7 +13,7 @@ enum { EVERY = 13, MOST_TENSORS = 12 };
 /* ---- matrices ---------------------------------------------------------------------------------------------------- */
 
 static void check_numbers(const char *what, uint32_t number, const float *have, const float *want, uint32_t n) {
-    double error = test_length_of(have, want, n), length = test_length_of(want, NULL, n);
+    double error = test_norm_of(have, want, n), length = test_norm_of(want, NULL, n);
     CHECK(length > 0 && error <= 1e-5 * length, "grid %u: %s are off by %g of %g", number, what, error, length);
 }
 
@@ -234,7 +234,7 @@ static void check_first_steps(nb_trainer *t, const model *m) {
         float *have = nb_trainer_weights(t) + first;
         for (uint32_t k = 0; k < n && m->roundings[i].has_minima; k++)
             have[k] *= 0.9f;
-        CHECK(test_length_of(have, m->steps[i], n) <= 1e-6 * test_length_of(m->steps[i], NULL, n),
+        CHECK(test_norm_of(have, m->steps[i], n) <= 1e-6 * test_norm_of(m->steps[i], NULL, n),
               "tensor %u: other first steps", i);
         memcpy(have, m->steps[i], n * sizeof *have);
     }

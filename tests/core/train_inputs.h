@@ -53,7 +53,7 @@ static inline void test_fill_weights_of(nb_trainer *t, uint32_t *seed) {
 }
 
 /* The L2 norm of x - less. less: NULL for zeros. */
-static inline double test_length_of(const float *x, const float *less, uint32_t n) {
+static inline double test_norm_of(const float *x, const float *less, uint32_t n) {
     double sum = 0;
     for (uint32_t i = 0; i < n; i++)
         sum += pow((double)x[i] - (less ? (double)less[i] : 0), 2);

@@ -24,7 +24,7 @@ import { abortReason, checkImportance, checkSignal } from './requests.js';
 import { Stream } from './stream.js';
 
 /** @typedef {import('../index.d.ts').QuantizeOptions} QuantizeOptions */
-/** @typedef {import('../protocol.js').Mixture} Mixture */
+/** @typedef {import('../protocol.js').ChosenMix} ChosenMix */
 
 /** @typedef {import('../index.d.ts').QuantizeFolderOptions} QuantizeFolderOptions */
 /** @typedef {'quantize()' | 'quantizeFolder()'} Caller */
@@ -236,13 +236,13 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
             threads = await usefulThreads(checked.threads),
             parts = !calibrates && !simulates && (await canBeReadTwice(plain)) ? threads : 1;
         for (const one of signals) one?.addEventListener('abort', abort);
-        /** @type {Mixture | undefined} */
-        let mixture;
+        /** @type {ChosenMix | undefined} */
+        let chosen;
         if (mixes) {
             const link = await Link.open(assets.workerUrl, print);
             links.push(link);
             checkAborted();
-            mixture = await link.request(
+            chosen = await link.request(
                 'mix',
                 {
                     source: plain,
@@ -260,14 +260,14 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
         checkAborted();
         const ask = {
             ...checked,
-            ...(mixture && choiceOf(mixture)),
+            ...(chosen && choiceOf(chosen)),
             ...(simulates && { threads }),
             parts,
-            imatrix: mixture?.imatrix ?? imatrix,
+            imatrix: chosen?.imatrix ?? imatrix,
             debug: print !== undefined,
             assets,
         };
-        const listeners = { onProgress: options.onProgress, onPlan: onPlan && planOf(onPlan, mixture), onRanges };
+        const listeners = { onProgress: options.onProgress, onPlan: onPlan && planOf(onPlan, chosen), onRanges };
         const shares = links.map((link, part) =>
             share(caller, link, { source: plain, options: { ...ask, part } }, part === 0 ? listeners : {}, {
                 chunks: fed,
@@ -287,7 +287,7 @@ async function* read(caller, source, options, { checked, signal, print }, { canc
     }
 }
 
-/** A mixture as options for the workers that make the GGUF. @param {Mixture} mixture */
+/** A mix as options for the workers that make the GGUF. @param {ChosenMix} chosen */
 const choiceOf = ({ type, tensors }) => ({
     type: /** @type {QuantizeOptions['type']} */ (type),
     tensors: tensors.map(
@@ -300,14 +300,14 @@ const choiceOf = ({ type, tensors }) => ({
 /**
  * Adds the predicted loss of each tensor to the plan.
  * @param {NonNullable<QuantizeOptions['onPlan']>} onPlan
- * @param {Mixture | undefined} mixture
+ * @param {ChosenMix | undefined} chosen
  * @returns {NonNullable<QuantizeOptions['onPlan']>}
  */
-const planOf = (onPlan, mixture) => (tensors) =>
-    mixture
+const planOf = (onPlan, chosen) => (tensors) =>
+    chosen
         ? onPlan(
-              tensors.map((tensor) => ({ ...tensor, loss: mixture.losses[tensor.name] ?? null })),
-              mixture.choice,
+              tensors.map((tensor) => ({ ...tensor, loss: chosen.losses[tensor.name] ?? null })),
+              chosen.choice,
           )
         : onPlan(tensors);
 

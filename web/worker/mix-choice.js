@@ -4,7 +4,7 @@ import { checkBudget } from './mix-budget.js';
 import { bytesOf, MIX_TYPES } from './mix-types.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
-/** @typedef {import('../protocol.js').Mixture} Mixture */
+/** @typedef {import('../protocol.js').ChosenMix} ChosenMix */
 /**
  * What was measured of a matrix: its loss as each of MIX_TYPES, and its curvature, if that could be measured.
  * @typedef {{ losses: number[], curvature?: number }} Finding
@@ -26,7 +26,7 @@ const FILE_TYPES = new Map([
  * @param {Map<string, Finding>} findings of the matrices whose types are free
  * @param {Map<string, string>} fixed the types of the others
  * @param {import('./mix-budget.js').Budget} budget
- * @returns {Pick<Mixture, 'type' | 'tensors' | 'losses'> & { isMeasured: boolean }}
+ * @returns {Pick<ChosenMix, 'type' | 'tensors' | 'losses'> & { isMeasured: boolean }}
  */
 export function chooseTypes(rounder, matrices, findings, fixed, budget) {
     const free = matrices.filter(({ name }) => findings.has(name)),
@@ -59,11 +59,11 @@ function fileType(types) {
 }
 
 /**
- * Whether what a side file holds is a mixture of these matrices.
+ * Whether what a side file holds is a mix of these matrices.
  * @param {any} value
  * @param {Planned[]} matrices
  */
-export function isMixture(value, matrices) {
+export function isChosenMix(value, matrices) {
     const { type, tensors, losses, choice } = Object(value),
         names = new Set(matrices.map(({ name }) => name));
     return (

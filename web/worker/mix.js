@@ -17,7 +17,7 @@ import { Engine } from './engine.js';
 import { nameOf, stopwatch } from './journal.js';
 import { inputFiles } from './load-model.js';
 import { budgetOf, checkBudget } from './mix-budget.js';
-import { chooseTypes, isMixture } from './mix-choice.js';
+import { chooseTypes, isChosenMix } from './mix-choice.js';
 import { MixProgress } from './mix-progress.js';
 import { bytesOf, MIX_TYPES, mixTypesOf, plainType, probeTypeOf } from './mix-types.js';
 import { Parts } from './parts.js';
@@ -32,7 +32,7 @@ import { collectOver, cutForInputs, spread } from './windows.js';
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('./rounder.js').Tensor} Tensor */
 /** @typedef {import('../protocol.js').MixOptions} MixOptions */
-/** @typedef {import('../protocol.js').Mixture} Mixture */
+/** @typedef {import('../protocol.js').ChosenMix} ChosenMix */
 /** @typedef {import('./side-file.js').SideFile} SideFile */
 /** @typedef {import('./mix-choice.js').Finding} Finding */
 
@@ -50,7 +50,7 @@ const CALLER = 'calibration (--calibration)';
  * @param {{ nextFromPort: () => Promise<Uint8Array | null>, watch: (port: MessagePort) => void,
  *     progress: (progress: import('../index.d.ts').Progress) => void }} port
  * @param {import('./journal.js').Journal} [journal]
- * @returns {Promise<Mixture>}
+ * @returns {Promise<ChosenMix>}
  */
 export async function mix(source, options, port, journal) {
     journal?.(`source: ${nameOf(source)}`);
@@ -132,7 +132,7 @@ class Mix {
         for (const tensor of this.matrices) if (!this.fixed.has(tensor.name)) this.progress.total += this.#cost(tensor);
     }
 
-    /** @returns {Promise<Mixture>} */
+    /** @returns {Promise<ChosenMix>} */
     async run() {
         const { parts, options, rounder } = this,
             time = stopwatch();
@@ -147,9 +147,9 @@ class Mix {
         );
         checkBudget(budget, smallest);
         const kept = isProbed ? this.#kept(options.calibration ?? '', hash?.digest('hex')) : undefined;
-        if (kept?.mixture) {
+        if (kept?.chosen) {
             this.journal?.('mix: an earlier run has measured it');
-            return kept.mixture;
+            return kept.chosen;
         }
         const probe = isProbed ? await this.#begin(options.calibration ?? '') : undefined;
         if (this.imatrix) rounder.useImportance(this.imatrix);
@@ -163,10 +163,10 @@ class Mix {
             parts.freeModel();
         }
         this.journal?.(`mix: ${this.matrices.length} matrices were measured, ${time()}`);
-        const { isMeasured, ...chosen } = chooseTypes(rounder, this.matrices, this.findings, this.fixed, budget);
-        /** @type {Mixture} */
-        const mixture = {
-            ...chosen,
+        const { isMeasured, ...types } = chooseTypes(rounder, this.matrices, this.findings, this.fixed, budget);
+        /** @type {ChosenMix} */
+        const chosen = {
+            ...types,
             choice: {
                 isMeasured,
                 measure: this.#isEncoder ? 'cosine' : 'divergence',
@@ -174,11 +174,11 @@ class Mix {
             },
             imatrix: this.imatrix,
         };
-        if (kept && mixture.choice.isMeasured) {
-            const { imatrix, ...value } = mixture;
+        if (kept && chosen.choice.isMeasured) {
+            const { imatrix, ...value } = chosen;
             this.side?.keep(kept.run, value, imatrix ?? new Uint8Array(0));
         }
-        return mixture;
+        return chosen;
     }
 
     /**
@@ -186,7 +186,7 @@ class Mix {
      * of memory was fast, and left nothing.)
      * @param {string} text
      * @param {string} [model] the hash of the source's weights
-     * @returns {{ run: import('./blocks.js').Run, mixture?: Mixture } | undefined} undefined: there is no side file
+     * @returns {{ run: import('./blocks.js').Run, chosen?: ChosenMix } | undefined} undefined: there is no side file
      */
     #kept(text, model = '') {
         const { side, options } = this;
@@ -200,8 +200,8 @@ class Mix {
             text: new Uint8Array(Int32Array.from([...collected, ...this.#probeTokens(text).tokens]).buffer),
         };
         const found = side.measured(run);
-        if (!found || !isMixture(found.value, this.matrices)) return { run };
-        return { run, mixture: { ...found.value, imatrix: found.bytes.length > 0 ? found.bytes : undefined } };
+        if (!found || !isChosenMix(found.value, this.matrices)) return { run };
+        return { run, chosen: { ...found.value, imatrix: found.bytes.length > 0 ? found.bytes : undefined } };
     }
 
     /**
