@@ -194,7 +194,7 @@ typedef struct nb_awq_settings {
     uint32_t symmetric; /* of codes: as in nb_code_format */
     uint32_t plain;     /* 1: scales depend on activations alone, mean|x|^r; 0: on weights, too, as in autoawq */
     uint32_t heads;     /* of attn_output: the attention heads that its columns come from; else 0 */
-    uint32_t kv_heads;  /* of attn_output: value heads. Heads that share a value head share scales; else 0 */
+    uint32_t kv_heads;  /* of attn_output: key-value heads. Heads that share one share scales; else 0 */
 } nb_awq_settings;
 
 enum { NB_AWQ_STEPS = 21 };

@@ -5,7 +5,7 @@
  *   attn_q, attn_k, attn_v, attn_qkv           the norm before them, weight and bias: attn_norm_2 or attn_norm
  *   ffn_gate, ffn_up, routers; of experts too  ffn_norm, or attn_norm where a layer has one norm for both blocks
  *   attn_output                                rows and bias of attn_v, or the last rows of attn_qkv. Heads that share
- *                                              a value head share its scales: nb_fold_heads
+ *                                              a key-value head share its scales: nb_fold_heads
  *   ffn_down; of experts too                   rows and bias of ffn_up of the same expert, which are the last ones if
  *                                              gate and up are merged. Only if there is a gate: without it the
  *                                              activation function lies in between, and is not linear

@@ -1,5 +1,5 @@
-/* The functions of nibble_quantize.h for scales of columns and for 8 bits: they check arguments and call the
- * methods. */
+/* nibble_quantize.h's functions for AWQ, SmoothQuant and INT8. They check the arguments, and call awq.c, awq_fold.c,
+ * smooth.c and int8.c. */
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../base/writer.h"
@@ -32,7 +32,7 @@ int32_t nb_quantizer_fold(const char *name, size_t name_bytes, uint32_t is_gated
 
 /* ---- inputs and roundings ---------------------------------------------------------------------------------------- */
 
-/* sources: [columns], which the caller frees, or NULL if heads share nothing. */
+/* *sources: as in nb_awq_input; the caller frees it. NULL if there are as many key-value heads as heads. */
 static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_heads, uint32_t **sources,
                             nb_error *err) {
     *sources = NULL;
@@ -40,8 +40,8 @@ static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_h
         return NB_OK;
     if (!heads || !kv_heads || heads % kv_heads || q->columns % heads)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "%u columns cannot be %u heads over %u value heads: each must divide the one before", q->columns,
-                       heads, kv_heads);
+                       "%u columns cannot be %u heads with %u key-value heads: each must divide the one before",
+                       q->columns, heads, kv_heads);
     *sources = nb_alloc_items(q->columns, sizeof **sources);
     if (!*sources)
         return nb_memory_refuse("the heads of columns", nb_times(q->columns, sizeof **sources), err);
@@ -49,8 +49,9 @@ static int32_t find_sources(const nb_quantizer *q, uint32_t heads, uint32_t kv_h
     return NB_OK;
 }
 
-/* The grid of the codes of nb_quantizer_codes. rule: for NB_ROWS_BEST, the search for a group's range. That function's
- * power is usually 2.4. With 2 the ranges are nearly the same, and the search takes a tenth of the time. */
+/* The grid of the codes that nb_quantizer_codes will write. rule: with NB_ROWS_BEST, how a group's range is searched
+ * for. Here it minimizes the sum of |error|^2; nb_quantizer_codes usually takes |error|^2.4. The ranges are nearly the
+ * same, and with 2 the search takes a tenth of the time. */
 typedef struct code_grid {
     nb_uniform uniform;
     nb_code_rule rule;
@@ -67,7 +68,7 @@ static int32_t find_rounding(nb_quantizer *q, const nb_awq_settings *s, const co
     if (s->bits) {
         *r = (nb_rounding){.uniform = &grid->uniform, .group = s->group ? s->group : q->columns};
         if (is_best && r->group % 4)
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "groups of %u columns are not possible: take a multiple of 4",
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "groups of %u columns cannot be searched: take a multiple of 4",
                            r->group);
         r->rule = is_best ? &grid->rule : NULL;
         return NB_OK;

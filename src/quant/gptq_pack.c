@@ -42,7 +42,7 @@ double nb_quantizer_part_bytes(const nb_code_format *f, uint32_t part, uint32_t 
 }
 
 /* values [rows, n], minus `less` -> a bit stream for each row (by_row) or else for each column. out: [streams, words]
- * if is_whole, else [words, streams]. */
+ * if is_whole, else [words, streams]. less: 1 for GPTQ's zero points, which its readers add 1 to. */
 static void pack(const uint8_t *values, uint32_t rows, uint32_t n, uint32_t bits, bool by_row, bool is_whole,
                  bool is_awq, uint32_t less, uint32_t *out) {
     uint32_t mask = (1u << bits) - 1, streams = by_row ? rows : n, words = (by_row ? n : rows) / 32 * bits;
@@ -83,8 +83,8 @@ int32_t nb_quantizer_pack(const nb_code_format *f, uint32_t part, const void *va
         return pack_int8(f, part, values, rows, columns, out, err);
     if (rows % 32 || columns % 32 || part > NB_PART_SCALES)
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "codes of [%u, %u] are not packed: rows and columns must be multiples of 32 (part %u)", rows,
-                       columns, part);
+                       "[%u, %u] is not packed: rows and columns must be multiples of 32, and part 0 to 2, not %u",
+                       rows, columns, part);
     bool compressed = f->format == NB_FORMAT_COMPRESSED, awq = f->format == NB_FORMAT_AWQ;
     uint32_t groups = groups_of(f, columns), less = f->format == NB_FORMAT_GPTQ;
     if (part == NB_PART_CODES)

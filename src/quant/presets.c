@@ -124,7 +124,7 @@ static bool is_finer(const nb_preset *p) {
     return is_tiny(p->type) && p->mixture != PURE;
 }
 
-/* Four heads or more share each value head. attn_v is small then, and worth more bits. */
+/* Four heads or more share each key-value head. attn_v is small then, and worth more bits. */
 static bool is_shared(const nb_preset_facts *f) {
     return f->kv_heads && f->heads / f->kv_heads >= 4;
 }

@@ -5,8 +5,8 @@ The inputs of each matrix are transformers', in F32. Candidates for the scales o
 duo_scaling (AwqQuantizer._compute_best_scale): s = mean|x|^r / (mean|w|^(1 - r) + 1e-4), divided by sqrt(max s min s),
 for r = 0, 1/20 ... 19/20; and s = 1. The best scales are those with which rounding to Q4_0 changes the outputs least,
 over all inputs. The rounding is llama.cpp's, by libgguf, with the sums of squares of the scaled inputs as importance
-matrix. Heads that share a value head share the mean scales, so that the rows of attn_v can be divided by them (autoawq
-does not scale in this case).
+matrix. Heads that share a key-value head share the mean scales, so that the rows of attn_v can be divided by them
+(autoawq does not scale in this case).
 
 attn_v and ffn_up stay in F32: they do not count in the search, and the file has them after scaling. So the test can
 compare the tensors into which scales are folded: both norms, and the sums of |w| of each row of attn_v and ffn_up, of
