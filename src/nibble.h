@@ -9,6 +9,7 @@
  *                 the session evaluates only the tokens that its cache does not hold yet, and computes logits.
  *   nb_collector  watches a session, and collects an importance matrix for quantizers.
  *   nb_walk       takes texts through a model layer by layer, with one layer's weights in memory, for quantizers.
+ *   nb_probe      measures how much a model's output changes if one of its tensors is replaced, for quantizers.
  *   nb_sampler    logits -> one token, seeded and reproducible.
  *   nb_detokenizer  tokens -> text that is always whole UTF-8.
  *   nb_pool       the threads that a session computes with.
@@ -70,9 +71,9 @@ void nb_pool_work(nb_pool *pool, int32_t worker);
 void nb_pool_stop(nb_pool *pool); /* ends the workers; the pool may then be freed */
 void nb_pool_free(nb_pool *pool); /* NULL is fine */
 
-/* 1 if this engine's relaxed dot product, as its current compiler tier computes it, gives the sums that the relaxed
- * kernels rely on; 0 if not, or if this is not a relaxed build. Cheap: call it a few thousand times, so that the top
- * tier is tested. */
+/* 1 if the JavaScript engine's relaxed dot product, as its current compiler tier computes it, gives the sums that the
+ * relaxed kernels rely on; 0 if not, or if this is not a relaxed build. Cheap: call it a few thousand times, so that
+ * the top tier is tested. */
 int32_t nb_probe_relaxed(void);
 
 /* ---- loading ----------------------------------------------------------------------------------------------- */
@@ -127,7 +128,7 @@ int32_t nb_model_context(const nb_model *model);               /* context length
 int32_t nb_model_width(const nb_model *model);                 /* numbers in a token's vector */
 int32_t nb_model_embedding_size(const nb_model *model);        /* numbers in an embedding, by the file's own pooling */
 int32_t nb_model_is_end(const nb_model *model, int32_t token); /* 1 if the token ends a generation (EOS, EOT, ...) */
-/* the type's number in GGUF, such as 4 for user-defined; 0: no such token */
+/* The type's number in GGUF, such as 4 for user-defined; 0: there is no such token. */
 int32_t nb_model_token_type(const nb_model *model, int32_t token);
 
 /* ---- text -------------------------------------------------------------------------------------------------- */
@@ -169,8 +170,8 @@ enum {
     NB_DETOKENIZE_TEXT = 0,    /* special tokens give no text */
     NB_DETOKENIZE_SPECIAL = 1, /* special tokens give their names */
     /* The tokens are a whole text, not a piece of a stream: the space that the tokenizer puts before a text is removed,
-     * and the result is what the decoders of a tokenizer.json give. (If the model's description says cleansUp, the
-     * reference also removes spaces before punctuation: that is left to the caller.) */
+     * and the result is what the decoders of a tokenizer.json give. (If the model's description says cleansUp,
+     * transformers also removes spaces before punctuation: that is left to the caller.) */
     NB_DETOKENIZE_WHOLE = 2
 };
 
@@ -202,7 +203,7 @@ enum {
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                            uint32_t precision, nb_error *err);
 void nb_session_free(nb_session *session); /* NULL is fine */
-/* bytes of memory that it needs */
+/* The bytes of memory that such a session needs. */
 double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type);
 
 enum {
@@ -213,8 +214,8 @@ enum {
 /* tokens[n]: the whole prefix. Keeps the part that the cache holds already, evaluates at most one batch of the rest,
  * and returns how many tokens of the prefix the cache holds now: repeat until that is n. At least the last token is
  * evaluated anew, so that its logits exist. A bidirectional model (attention.causal is false) evaluates all of the
- * prefix in the first call; only NB_LOGITS_ALL is possible, and the result says how many tokens' logits there have
- * been. */
+ * prefix in the first call; only NB_LOGITS_ALL is possible. Each call then gives the logits of some more tokens, and
+ * returns for how many tokens there have been logits so far: repeat until that is n, too. */
 int32_t nb_session_advance(nb_session *session, const int32_t *tokens, int32_t n, uint32_t flags, nb_error *err);
 
 /* How many of tokens[n], from the first on, the cache holds. */
@@ -284,14 +285,14 @@ int32_t nb_model_matrix(const nb_model *model, int32_t i, nb_matrix_facts *facts
 /* Rows of matrix i as F32: [rows, columns]. The order of rows and columns is the same for GGUFs and folders. */
 int32_t nb_model_weights(const nb_model *model, int32_t i, int32_t row, int32_t rows, float *out, nb_error *err);
 
-/* The root mean square of a matrix's weights; 0 also where there is no such matrix, or no memory for a row. */
+/* The root mean square of a matrix's weights. 0 also if there is no such matrix, or no memory for a row. */
 double nb_model_matrix_size(const nb_model *model, int32_t i);
 
 enum { NB_WEIGHT_BINS = 80, NB_WEIGHT_RANGE = 4 };
 
-/* Compares rows of matrix i with the base's. squares: [2] receives, added up, those of the differences and of the
- * base's weights. bins: [2, NB_WEIGHT_BINS]: how many weights of the base and of this model lie in each, from
- * -NB_WEIGHT_RANGE to NB_WEIGHT_RANGE times `unit`; added up, too. */
+/* Compares rows of matrix i with the base's, and adds what it finds to squares and bins. squares: [2], the sums of
+ * squares of the differences and of the base's weights. bins: [2, NB_WEIGHT_BINS], how many weights of the base and of
+ * this model lie in each of the bins, which divide -NB_WEIGHT_RANGE to NB_WEIGHT_RANGE times `unit`. */
 int32_t nb_model_weights_compare(const nb_model *model, int32_t i, int32_t row, int32_t rows, const float *base,
                                  float unit, double *squares, uint32_t *bins, nb_error *err);
 
@@ -305,8 +306,9 @@ enum { NB_IMATRIX_DAT = 0, NB_IMATRIX_GGUF = 1 }; /* file formats of llama.cpp's
  * each column of each matrix of the layers. Free the session first. */
 nb_collector *nb_collector_new(nb_session *session, nb_error *err);
 
-/* Writes what was collected as a file. chunk_size: tokens of a window, by which the file counts them; text: a name of
- * the text. Returns the file's size; if capacity is not more than that, `out` is of no use: repeat with size + 1. */
+/* Writes what was collected as a file. chunk_size: the tokens of a window, as the file says how many windows there
+ * were. text: a name of the text. Returns the file's size; if capacity is not more than that, `out` is of no use:
+ * repeat with size + 1. */
 int32_t nb_collector_write(const nb_collector *collector, uint32_t format, uint32_t chunk_size, const char *text,
                            size_t text_bytes, uint8_t *out, size_t capacity, nb_error *err);
 void nb_collector_free(nb_collector *collector); /* NULL is fine */
@@ -346,10 +348,10 @@ int32_t nb_walk_begin(nb_walk *walk, const nb_model *ends, nb_error *err);
 int32_t nb_walk_layer(nb_walk *walk, nb_model *model, uint32_t layer, nb_error *err);
 
 /* Matrix i of a group: writes its tensor's name, zero-terminated, at most capacity bytes of it. Returns the name's
- * length, or 0 if there is no such group or matrix. sides[4]: columns, rows, how many experts have a matrix of so many
- * rows each (1: it is not a matrix of experts), and the part of the layer, 0 or 1. Matrices that the file has as one
- * tensor (attn_qkv) are one. Experts that it has one by one (blk.0.ffn_gate.3.weight) are one matrix, too, with the
- * name of a stack (blk.0.ffn_gate_exps.weight). */
+ * length, or 0 if there is no such group or matrix. sides[4]: columns; rows, those of one expert if the matrix is of
+ * experts; the number of experts, else 1; and the part of the layer, 0 or 1. Matrices that the file has as one tensor
+ * (attn_qkv) are one. Experts that it has one by one (blk.0.ffn_gate.3.weight) are one matrix, too, with the name of a
+ * stack (blk.0.ffn_gate_exps.weight). */
 size_t nb_walk_matrix(const nb_walk *walk, uint32_t group, uint32_t i, uint32_t sides[4], char *name, size_t capacity);
 
 enum {
@@ -359,12 +361,12 @@ enum {
     NB_WALK_ALL = -1      /* as a group: all groups of the layer */
 };
 
-/* Computes statistics of the vectors x that the matrices of a group are multiplied with. x is 0 in columns of outliers
- * (X.outliers), so that a quantizer moves no error there, where the matrix's own weights are ignored. The streams stay
- * as they are, and only what the group depends on is computed. Evaluates one batch of tokens, and returns how many
- * tokens are done. Repeat with that as `done`, which is 0 at first, until it is windows * window: only then there are
- * results. 0 begins anew, and frees the results of the last time. Until then nb_walk_replace, nb_walk_note and
- * nb_walk_change are errors. */
+/* Computes statistics of the vectors x that the matrices of a group are multiplied with. x counts as 0 in columns of
+ * outliers (X.outliers): the matrix's own weights have no effect there, so a quantizer may not move errors into these
+ * columns. The streams stay as they are, and only what the group depends on is computed. Evaluates one batch of tokens,
+ * and returns how many tokens are done. Repeat with that as `done`, which is 0 at first, until it is windows * window.
+ * Before that there are no results, and nb_walk_replace, nb_walk_note and nb_walk_change are errors. `done` 0 begins
+ * anew, and frees the results of the last time. */
 int32_t nb_walk_observe(nb_walk *walk, int32_t group, uint32_t what, int32_t done, nb_error *err);
 
 /* The statistics of a group, of one of its experts (0: it has none). NULL if there are none. Columns are those of the
@@ -388,8 +390,8 @@ int32_t nb_walk_replace(nb_walk *walk, const char *name, size_t name_bytes, uint
                         size_t size, nb_error *err);
 
 /* Whether a layer still computes the same after its weights were replaced, as it must after folding. nb_walk_note
- * stores the layer's outputs for the first tokens. nb_walk_change returns how far they are from these now: the norm of
- * the difference, divided by the norm of what the layer had added to the streams. Infinity or NaN if outputs are not
+ * stores the layer's outputs for the first tokens. nb_walk_change computes them again, and returns the norm of the
+ * difference, divided by the norm of what the layer had added to the streams. Infinity or NaN if outputs are not
  * finite; a negative code if it fails. The streams stay as they are. */
 int32_t nb_walk_note(nb_walk *walk, nb_error *err);
 double nb_walk_change(nb_walk *walk, nb_error *err);
@@ -434,8 +436,8 @@ enum {
 };
 
 /* Evaluates one batch of tokens, and returns how many are done: repeat with that as `done`, which is 0 at first, until
- * it is windows * window. Comparing adds the divergences of the batch's tokens to *sum, in nats. Of an encoder, each
- * token of a window counts as much as its embedding has changed. */
+ * it is windows * window. Comparing adds the divergences of the batch's tokens to *sum, in nats. Of an encoder it adds
+ * the change of the window's embedding, once for each of its tokens. */
 int32_t nb_probe_run(nb_probe *probe, uint32_t what, int32_t done, double *sum, nb_error *err);
 
 /* Replaces a tensor of the current layer, or one outside the layers, as nb_walk_replace does. */

@@ -1,5 +1,5 @@
-/* Vector instructions, by WebAssembly's names. The native build gets them from SIMDe (the relaxed ones are defined
- * below), so that the sanitizers check the same kernels that browsers run. */
+/* Vector instructions, by WebAssembly's names. The native build gets them from SIMDe, and the relaxed dot product from
+ * below, so that the sanitizers check the same kernels that browsers run. */
 #ifndef NB_SIMD_H
 #define NB_SIMD_H
 
@@ -14,7 +14,7 @@
 #include <simde/wasm/simd128.h>
 #endif
 
-/* For functions that are compiled separately for each constant argument. */
+/* For functions that are compiled anew at each call, for the constants that are its arguments. */
 #define INLINE static inline __attribute__((always_inline))
 
 /* Relaxed kernels are compiled where the instructions exist, and natively for the tests. */
@@ -76,7 +76,8 @@ static inline v128_t nb_held_float(float value) {
 #define nb_lane_splat(v, i) wasm_i32x4_shuffle(v, v, i, i, i, i)
 
 /* Four binary16 numbers at p -> four floats. Shifted into a float's place, their bits are the value times 2^-112, also
- * for subnormals. Infinities and NaN come out wrong (weights and caches have none). */
+ * for subnormals. Infinities and NaN come out wrong (weights and caches have none). mask, unit: NB_F16_MASK and
+ * NB_F16_UNIT in all lanes, which the caller keeps in registers. */
 static inline v128_t nb_load_f16x4_with(const void *p, v128_t mask, v128_t unit) {
     v128_t bits = wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13); /* sign-extended: bits 28 ... 31 are the sign */
     return wasm_f32x4_mul(wasm_v128_and(bits, mask), unit);

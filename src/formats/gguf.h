@@ -36,10 +36,10 @@ enum {
  * NB_GGUF_DONE when *c is complete (except c->header and header_size, which the caller sets; g->at is the header's
  * size), or an error that names the offset. After an error *c can only be freed.
  *
- * g and c start zeroed, except g->file_bytes. If file_bytes is known, anything past it is an error at once, also tensor
- * data: leave it 0 to read the header of a file that is cut off. At the end of an input of unknown size, set
- * file_bytes = size and call once more: what was NB_GGUF_MORE is then NB_ERR_TRUNCATED (but if size is 0 it stays
- * NB_GGUF_MORE). */
+ * g and c start zeroed, except g->file_bytes. If file_bytes is known, items or tensors that would end past it are an
+ * error at once. So leave it 0 to read the header of a file whose tensors are cut off. At the end of an input of
+ * unknown size, set file_bytes = size and call once more: what was NB_GGUF_MORE is then NB_ERR_TRUNCATED (but if size
+ * is 0 it stays NB_GGUF_MORE). */
 int32_t nb_gguf_parse(nb_gguf *g, nb_checkpoint *c, const uint8_t *header, size_t size, nb_error *err);
 
 #endif

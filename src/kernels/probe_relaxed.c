@@ -1,6 +1,7 @@
-/* Whether this engine computes relaxed instructions correctly. Some engines got the relaxed dot product wrong in only
- * one of their compiler tiers, so the probe runs a kernel that inference uses: after enough calls it is compiled by the
- * same tier. All numbers are small integers, so the result is exact with either rounding that relaxed_madd allows. */
+/* Whether this JavaScript engine computes relaxed instructions correctly. Some engines got the relaxed dot product
+ * wrong in only one of their compiler tiers, so the probe runs a kernel that inference uses: after enough calls it is
+ * compiled by the same tier. All numbers are small integers, so the result is exact with either rounding that
+ * relaxed_madd allows. */
 #include "../nibble.h"
 #include "matmul.h"
 #include "../base/simd.h"

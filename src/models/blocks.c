@@ -2,8 +2,8 @@
 
 #include "../base/numbers.h"
 #include "../kernels/attention.h"
-#include "../types/finite.h"
 #include "../kernels/ops.h"
+#include "../types/finite.h"
 #include "../types/types.h"
 #include "family.h"
 
@@ -24,12 +24,12 @@ static bool is_last_of(uint32_t period, uint32_t i) {
 nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
     const nb_shape *m = &s->model->shape;
     uint32_t window = is_last_of(m->window_period, i) ? 0 : m->window;
-    bool second = (window && m->window_has_rope) || is_last_of(m->unrotated_period, i);
+    bool second_rope = (window && m->window_has_rope) || is_last_of(m->unrotated_period, i);
     return (nb_step){
         .s = s,
         .layer = &s->model->layers[i],
         .tiles = s->tiles + i * s->layer_bytes,
-        .rotation = &s->rotations[second],
+        .rotation = &s->rotations[second_rope],
         .window = window,
         .after = !m->bidirectional ? 0
                : window            ? m->window_after
@@ -117,7 +117,7 @@ void nb_project_embeddings(nb_session *s, uint32_t n) {
     nb_session_multiply(s, s->normed, n, in->columns, &(nb_matmul_job){in, s->x}, 1); /* [n, width] */
 }
 
-/* x[t] += row first + t step, for n tokens. */
+/* x[t] += rows[first + t * step], for n tokens. */
 static void add_rows(nb_session *s, const nb_matrix *rows, uint32_t first, uint32_t step, uint32_t n) {
     uint32_t width = s->model->shape.width;
     for (uint32_t t = 0; t < n; t++) {
@@ -203,7 +203,7 @@ static void store(const nb_session *s, uint8_t *tile, uint32_t at, const float *
     nb_cache_store(&s->cache, tile, at, key, value);
 }
 
-/* From projections to queries, and to keys and values in the cache. */
+/* Adds the biases to a token's q, k and v, norms and rotates q and k, and puts k and v into the KV cache. */
 static void place_token(const token_loop *loop, uint32_t t) {
     const nb_step *p = loop->p;
     nb_session *s = p->s;
@@ -269,7 +269,7 @@ void nb_attention_block(const nb_step *p) {
     bool merged = p->layer->qkv_whole;
     if (nb_session_multiply(s, s->normed, p->n, m->width, merged ? &whole : qkv, merged ? 1 : 3))
         attend(p);
-    else
+    else /* an observer needs no products */
         memset(s->attended, 0, (size_t)p->n * m->heads * m->value_size * sizeof *s->attended);
     /* [n, width] */
     nb_session_multiply(s, s->attended, p->n, m->heads * m->value_size, &(nb_matmul_job){&p->layer->o, s->y}, 1);
@@ -396,7 +396,7 @@ static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multi
         scatter(s, &s->members[i], s->expert_out + (size_t)i * m->width);
 }
 
-/* The shared experts, which all tokens go through. A router of their own may weight them, by the logistic function. */
+/* The shared experts, which all tokens go through. A router of their own may weight them, by a sigmoid. */
 static void run_shared(const nb_step *p, nb_gate_multiply gate_multiply) {
     nb_session *s = p->s;
     const nb_layer *l = p->layer;
@@ -435,7 +435,7 @@ void nb_experts_block(const nb_step *p, nb_gate_multiply gate_multiply) {
         run_shared(p, gate_multiply);
 }
 
-/* ---- layers ---- */
+/* ---- layers ------------------------------------------------------------------------------------------------- */
 
 void nb_usual_attention(nb_step *p) {
     nb_norm_block(p, &p->layer->attention_norm);

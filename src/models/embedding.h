@@ -3,10 +3,9 @@
  *
  *     mean cls dense/tanh layernorm normalize
  *
- * First the poolings, whose vectors are concatenated; then the steps, in order. Step N (from 0) has the tensors
- * embedding.N.weight and, where there is one, embedding.N.bias. The names are those of
- * sentence-transformers' modules. EmbeddingGemma's files of llama.cpp have two such matrices without a bias,
- * dense_2.weight and dense_3.weight. */
+ * First the poolings, whose vectors are concatenated; then the steps, in order. Poolings and steps are called as in
+ * sentence-transformers. Step N (from 0) has the tensors embedding.N.weight and, where there is one, embedding.N.bias.
+ * llama.cpp's files of EmbeddingGemma have two dense steps without a bias: dense_2.weight and dense_3.weight. */
 #ifndef NB_EMBEDDING_H
 #define NB_EMBEDDING_H
 
@@ -48,11 +47,11 @@ typedef struct nb_embedding {
 /* Fills model->embedding_steps once the family has filled the shape. */
 int32_t nb_embedding_configure(struct nb_model *model, nb_error *err);
 
-/* Binds the tensor if it belongs to a step; *found says whether it does. */
+/* Binds the tensor if it belongs to a step; *found says whether it does. name: its name, for messages. */
 int32_t nb_embedding_bind(struct nb_model *model, const nb_tensor_info *info, nb_text name, struct nb_destination *to,
                           bool *found, nb_error *err);
 
-/* Whether all tensors of all steps are there. */
+/* An error if a step lacks a tensor. (nb_embedding_configure has found the matrices.) */
 int32_t nb_embedding_check(const struct nb_model *model, nb_error *err);
 
 /* x = activation(x). x: [n]. */

@@ -4,12 +4,12 @@
 
 #include "encoding.h"
 
-/* Encodes a text word by word, with ▁ for its spaces (of a tokenizer.json only if it has Metaspace). A word ends before
- * a space if no token spans that place, or if Metaspace splits. add_space: a space is put before the text. */
+/* Encodes a text word by word. Its spaces become ▁, unless there is a tokenizer.json without Metaspace. A word ends
+ * before a space if no token spans that place, or if Metaspace splits. add_space: a space is put before the text. */
 int32_t nb_encode_escaped(nb_encode_call *e, const uint8_t *text, size_t size, bool add_space, nb_word_encoder encode);
 
-/* The pre-tokenizers WhitespaceSplit and Metaspace of a tokenizer.json, and then the model. first: it is the beginning
- * of the whole text. */
+/* Applies the pre-tokenizers WhitespaceSplit and Metaspace of a tokenizer.json, and encodes the words that they give.
+ * first: this text is the beginning of the whole text. */
 int32_t nb_spaced_encode(nb_encode_call *e, const uint8_t *text, size_t size, bool first, nb_word_encoder encode);
 
 #endif
