@@ -70,7 +70,7 @@ async function run({ name, source }) {
             );
             showResults(name, outcomes);
         }
-        announce(`Done: ${outcomes.length} configurations of nibble were measured.`);
+        announce(`Done. Configurations of nibble that were measured: ${outcomes.length}.`);
         keepWhatWasLoaded();
     } catch (error) {
         if (signal.aborted) return announce('Cancelled.');

@@ -86,12 +86,12 @@ export function loadingTable(model, { ms: of, memoryBytes, weightBytes, sessionB
         ['wllama', of.wllama, of.fetch],
         ["the demo's cache, only read", of.cachedFetch, of.cachedFetch],
         ['read and kept in memory', of.keptCachedFetch, of.cachedFetch],
-        ['nibble, from it', of.cached, of.cachedFetch],
+        ['nibble, from the cache', of.cached, of.cachedFetch],
     ].map(([way, time, base]) => [String(way), ms(Number(time)), (Number(time) / Number(base)).toFixed(2)]);
     return (
         `${model}, loading in Chromium:\n${table(['way', 'time', 'x fetch'], rows)}\n` +
         `Linear memory ${mb(memoryBytes)} = weights ${mb(weightBytes)} + KV cache and scratch ${mb(sessionBytes)} + ` +
-        `${mb(memoryBytes - weightBytes - sessionBytes)}; ` +
+        `${mb(memoryBytes - weightBytes - sessionBytes)} for the rest; ` +
         `JavaScript heap at its peak ${mb(heapBytes)}.`
     );
 }

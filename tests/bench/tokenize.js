@@ -1,11 +1,12 @@
-// Measures the speed of model.tokenize(): texts in pieces of 1 MB, with the messages to the worker and back.
+// Measures the speed of model.tokenize(): texts in pieces of 2^20 UTF-16 units, with the messages to the worker and
+// back.
 //
 //     node tests/bench/tokenize.js [--engines node,chromium,core] [--megabytes 50] [--repetitions 3] [--text FILE]
 //                                  [VOCABULARY.gguf ...]
 //
 // It prints a table of MB/s, medians. The text `mixed` is tests/support/corpus.js, in many scripts; --text may be given
-// several times. The engine `core` is the tokenizer alone, without messages, and its time is processor time. If no
-// vocabulary is given, it takes those of `make vocabularies`, SmolLM2's and Gemma's, if they are there.
+// several times. The engine `core` is the tokenizer alone, without messages, in pieces of 2^20 bytes; its time is CPU
+// time. If no vocabulary is given, it takes those that are there: of `make vocabularies`, of SmolLM2 and of Gemma.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -20,7 +21,7 @@ import { call, openPage } from './engines.js';
 import { timeTokenize } from './tokenize-work.js';
 
 const PIECE = 1 << 20, // bytes
-    LINE = 60; // bytes that a line of the corpus has at least
+    LINE = 60; // bytes: the lines of the corpus have more than this on average
 const folder = `${root}build/bench/`; // where a page finds the texts
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
 

@@ -92,12 +92,16 @@ bytes:
 - nibble's mix by the error of the rounded weights alone (\`--size\` with \`--imatrix\`);
 - nibble's mix with measured curvatures (\`--size\` with \`--calibration\`).
 
-All three use the same importance matrix, which was computed from a calibration text of ${count(characters.calibration)}
-characters, and keep the token embedding as ${EMBEDDING}. "Bits" are bits per weight in the matrices of layers. KL is
-the divergence from the floating-point model, in nats, on another text of ${count(characters.evaluation)} characters
-(${count(tokens)} tokens are scored; the model's perplexity is ${perplexity.toFixed(2)}); ± is one standard error.
-"Predicted" is the divergence that \`nibble quantize\` predicts from 1,024 tokens of the calibration text, by rounding
-one matrix at a time.
+All three use the same importance matrix, which was computed from a calibration text of
+${count(characters.calibration)} characters, and keep the token embedding as ${EMBEDDING}.
+
+- "Bits" are bits per weight in the matrices of layers.
+- KL is the divergence from the floating-point model, in nats, on another text of
+  ${count(characters.evaluation)} characters. There ${count(tokens)} tokens are scored,
+  and the model's perplexity is ${perplexity.toFixed(2)}. ± is one standard error.
+- "Mix / preset" is the KL of the mix with curvatures, divided by that of the preset.
+- "Predicted" is the divergence that \`nibble quantize\` predicts from 1,024 tokens of the calibration text, by
+  rounding one matrix at a time.
 
 | preset | bits | KL, preset | KL, mix by error alone | KL, mix | mix / preset | predicted |
 |---|---:|---:|---:|---:|---:|---:|
@@ -114,9 +118,9 @@ ${rows
     )
     .join('')}
 The mix by error alone stands in for llama-quantize's proposed \`--target-bpw\`, which no released llama.cpp has. Like
-this mix, \`--target-bpw\` weighs the error of sampled rows of each tensor by an importance matrix, and chooses types
-under a budget, without measuring how the error of a tensor changes the model's output. It differs in the weight of a
-row: it divides the error of a row by the size of the row's output.
+this mix, \`--target-bpw\` weights the errors of sampled rows of each tensor by an importance matrix, and chooses types
+under a budget, without measuring how the error of a tensor changes the model's output. Unlike this mix, it divides the
+error of each row by the size of the row's output.
 `;
 
 /** @param {string[]} wanted */
