@@ -1138,7 +1138,7 @@ export interface Model {
 
     /**
      * The importance matrix of the model over a text: of each matrix in the layers, and of each of its columns, the
-     * sum of the squares of the column's inputs. Quantizers weigh errors by it. The text is cut into
+     * sum of the squares of the column's inputs. Quantizers weight errors by it. The text is cut into
      * windows as perplexity() does it, all tokens of which count. A window of an encoder, or of another model whose
      * tokens see those that follow, is a text of its own: the special tokens that the tokenizer puts around a text are
      * its ends. (If tokens are given instead of a text, leave them out.) The bytes are a file as llama.cpp's

@@ -53,8 +53,8 @@
  * @typedef {object} Requests
  * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
  * @property {Kind<{ source: Source, options: QuantizeOptions },
- *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize for a worker that
- *     does nothing else
+ *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize for a worker
+ *     that does nothing else
  * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, ChosenMix>} mix for a worker
  *     that does nothing else
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
@@ -81,8 +81,8 @@
  * @property {Kind<{}, never, import('./index.d.ts').TrainStep>} trainStep
  * @property {Kind<{}, never, Uint8Array>} trainSave a checkpoint
  * @property {Kind<{}, PieceEvent, void>} trainWrite the model as it is, a GGUF
- * @property {Kind<TokenizerAsk, TokenizerEvent | PullEvent, import('./index.d.ts').TrainedTokenizer>} trainTokenizer for
- *     a worker that does nothing else
+ * @property {Kind<TokenizerAsk, TokenizerEvent | PullEvent, import('./index.d.ts').TrainedTokenizer>} trainTokenizer
+ *     for a worker that does nothing else
  * @property {Kind<{}, never, void>} close
  */
 
@@ -136,7 +136,8 @@
  * Prompt */
 
 /**
- * The tokens of a text that two models are compared by. first: of a window the first token that is scored.
+ * The tokens of a text that two models are compared by. first: the place in each window of the first token that is
+ * scored. begin: the token that takes the place of each window's first one, if the vocabulary wants it.
  * @typedef {{ tokens: Int32Array, context: number, stride: number, windows: number, begin: number | undefined,
  *     first: number, vocabulary: number }} ComparedText
  */
@@ -148,8 +149,11 @@
 
 /** @typedef {{ kind: string, layer: number | null, type: string, rows: number, columns: number }} MatrixFacts */
 
-/** Sums of squares: of the differences, of the base's weights; and the histograms of both.
- * @typedef {{ difference: number, base: number, before: Uint32Array, after: Uint32Array }} ComparedWeights */
+/**
+ * Sums of squares, of the differences and of the base's weights. before, after: histograms of the base's weights and
+ * of this model's.
+ * @typedef {{ difference: number, base: number, before: Uint32Array, after: Uint32Array }} ComparedWeights
+ */
 
 /** How far trainTokenizer() is. @typedef {{ type: 'tokenizer', progress: import('./index.d.ts').TokenizerProgress }}
  * TokenizerEvent */
@@ -180,15 +184,15 @@
 // ---- notices ----------------------------------------------------------------------------------------------------
 
 /**
- * chunk: an answer to a 'pull'; null at the end. more: a piece of that request was read; spare: its buffer, to be
- * filled again. stop: that request is to end.
+ * chunk: an answer to a 'pull'; null at the end. more: a piece of a request's answer was read; spare: its buffer, to be
+ * filled again. stop: a request is to end. job: the request's id.
  * @typedef {object} Notices
  * @property {{ bytes: Uint8Array | null }} chunk
  * @property {{ job: number, spare?: ArrayBuffer }} more
  * @property {{ job: number }} stop
  */
 
-// ---- what the engine's worker sends in addition to events -----------------------------------------------------------------
+// ---- what the engine's worker sends in addition to events ---------------------------------------------------------
 
 /**
  * The answer; undefined if the request was stopped: then nobody waits for it.
@@ -202,7 +206,7 @@
 
 /** What comes by that port: which thread stopped, and why. @typedef {{ index: number, error: PlainError }} Alarm */
 
-/** A line of load()'s option `debug`. @typedef {{ type: 'journal', line: string }} JournalLine */
+/** A line of the option `debug`. @typedef {{ type: 'journal', line: string }} JournalLine */
 
 /** Which script runs. @typedef {{ type: 'started', script: Script }} Started */
 
@@ -213,7 +217,7 @@
 // ---- a thread of the pool -----------------------------------------------------------------------------------------
 
 /**
- * What to join.
+ * Tells a worker which pool to join.
  * @typedef {object} Join
  * @property {WebAssembly.Module} module
  * @property {WebAssembly.Memory} memory

@@ -41,7 +41,8 @@ static inline void test_read_optimizer(nb_cursor *in, nb_train_optimizer *o) {
         *more[i] = nb_cursor_f32(in);
 }
 
-/* The oracle's weights, of all tensors: norms are 1 + r / 4, matrices r / 4. */
+/* The oracle's weights, of all tensors: 1 + r / 4 in norms, which are not decayed, and r / 4 in matrices. r: random
+ * numbers in [-1, 1). */
 static inline void test_fill_weights_of(nb_trainer *t, uint32_t *seed) {
     for (uint32_t i = 0; i < nb_trainer_tensors(t); i++) {
         nb_train_tensor tensor;

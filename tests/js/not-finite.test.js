@@ -9,7 +9,8 @@ import { root } from '../support/builds.js';
 
 const folders = `${root}tests/fixtures/safetensors/`;
 
-/** Each type's bytes, lowest first, of NaN, infinity and minus infinity. @type {Record<string, number[][]>} */
+/** NaN, infinity and minus infinity as the bytes of each type, lowest first. E4M3 has only NaN.
+ * @type {Record<string, number[][]>} */
 const BITS = {
     F32: [
         [0, 0, 0xc0, 0x7f],
@@ -30,9 +31,9 @@ const BITS = {
     F8_E5M2: [[0x7e], [0x7c], [0xfc]],
 };
 
-/** @typedef {{ name: string, dtype: string, end: number }} Tensor end: in the file */
+/** @typedef {{ name: string, dtype: string, end: number }} Tensor end: the offset in the file where its data ends */
 
-/** One tensor of each kind. A kind is the last part of the name, the type, and whether it is a matrix.
+/** One tensor of each kind. A kind is the last part of the name, the type, and the number of dimensions.
  * @param {Buffer} bytes */
 function kinds(bytes) {
     const data = 8 + Number(bytes.readBigUInt64LE(0));
@@ -46,8 +47,8 @@ function kinds(bytes) {
     return [...found.values()];
 }
 
-/** The folder's files, one of them with other bytes. @param {string} folder @param {string} file @param {Buffer} bytes
- * */
+/** The folder's files, but `file` with these bytes.
+ * @param {string} folder @param {string} file @param {Buffer} bytes */
 const files = (folder, file, bytes) =>
     readdirSync(folders + folder)
         .filter((name) => /\.(json|safetensors|model|jinja)$/.test(name))
@@ -74,7 +75,8 @@ const refuse = (folder, file, bytes, quantize, what) =>
 
 let turn = 0;
 /**
- * Puts a bad number at the end of each kind of tensor: each of its type's in turn, or, with `ways`, all of them.
+ * For one tensor of each kind: puts a number that is not finite at its end, and sees the folder refused. Without `ways`
+ * it tries one of BITS, the next one at each call; with `ways` it tries all of BITS with each of the ways.
  * @param {string} folder @param {Quantize[]} ways
  */
 async function refuseAll(folder, ...ways) {

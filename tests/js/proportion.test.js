@@ -1,5 +1,5 @@
 // The time of loading is linear in the size of the file: four times as many names, keys or tensors take about four
-// times the processor time. A search through all of them for each of them would take sixteen times.
+// times the CPU time. A search through all of them for each of them would take sixteen times.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -3,20 +3,28 @@ import { readFileSync } from 'node:fs';
 import { builds, root } from './builds.js';
 
 /**
+ * A greedy continuation. special: special tokens in the text are parsed. prompt: the text's tokens. tokens: what
+ * follows them. best: the two best tokens of each step, as [token, logit, second token, its logit].
  * @typedef {{ name: string, text: string, special: boolean, prompt: number[], tokens: number[], best: number[][] }}
  *     GreedyCase
  */
 /**
+ * Logits of a text's tokens. rows[i][j]: the logit of token entries[j] at position skip + i. norms: of all logits of a
+ * position. scales: those of the int16 numbers in the file. best: as in GreedyCase.
  * @typedef {{ tokens: number[], skip: number, entries: number[], norms: number[], scales: number[], best: number[][],
  *     rows: Float32Array[] }} LogitsVectors
  */
 
-/** @param {string} path within tests/fixtures
- * @returns {GreedyCase[]} */
+/**
+ * @param {string} path within tests/fixtures
+ * @returns {GreedyCase[]}
+ */
 export const greedyVectors = (path) => JSON.parse(readFileSync(`${root}tests/fixtures/${path}`, 'utf8')).cases;
 
-/** @param {string} path within tests/fixtures, of the .json
- * @returns {LogitsVectors} rows[i][j] is the logit of token entries[j] at position skip + i */
+/**
+ * @param {string} path of the .json file within tests/fixtures
+ * @returns {LogitsVectors}
+ */
 export function logitsVectors(path) {
     const head = JSON.parse(readFileSync(`${root}tests/fixtures/${path}`, 'utf8'));
     const coded = readFileSync(`${root}tests/fixtures/${path.replace(/json$/, 'bin')}`);
@@ -27,9 +35,11 @@ export function logitsVectors(path) {
     return { skip: 0, ...head, rows };
 }
 
-/** The logits of all positions from skip on, one row each.
+/**
+ * The logits of all positions from skip on, one row each.
  * @param {import('../../web/index.d.ts').Model} model
- * @param {number[]} tokens */
+ * @param {number[]} tokens
+ */
 export async function logitsOf(model, tokens, skip = 0) {
     /** @type {Float32Array[]} */
     const rows = [];
@@ -42,8 +52,10 @@ export async function logitsOf(model, tokens, skip = 0) {
     return rows;
 }
 
-/** @param {string} path within tests/fixtures
- * @returns {({ tokens: number[] } & Record<'mean' | 'cls' | 'last', number[]>)[]} */
+/**
+ * @param {string} path within tests/fixtures
+ * @returns {({ tokens: number[] } & Record<'mean' | 'cls' | 'last', number[]>)[]}
+ */
 export const embeddingVectors = (path) => JSON.parse(readFileSync(`${root}tests/fixtures/${path}`, 'utf8')).cases;
 
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
@@ -66,8 +78,11 @@ export function dot(a, b) {
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 
-/** Every supported build, with one thread and, if it has threads, also with two. once: each build only once, for tests
- * that take long. @param {boolean} once */
+/**
+ * Every supported build, with one thread and, if it has threads, also with two. once: those that have threads only with
+ * two, for tests that take long.
+ * @param {boolean} once
+ */
 export const configurations = (once = false) =>
     builds
         .filter((b) => b.supported)

@@ -4,8 +4,9 @@
 /** @typedef {import('../index.d.ts').Result['timings']} Timings */
 
 /**
- * Prompts of random tokens, the same ones every time: a linear congruential generator (Numerical Recipes). No two that
- * follow each other begin with the same token, or the cache would hold the beginning already.
+ * A function that returns the next prompt of random tokens. Each maker gives the same sequence of prompts: the numbers
+ * come from a linear congruential generator (Numerical Recipes). A prompt never begins with the same token as the one
+ * before it, or the KV cache would already hold its beginning.
  * @param {number} vocabulary
  * @param {number} length
  */

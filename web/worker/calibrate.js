@@ -65,7 +65,7 @@ const isOfLayers = (/** @type {string} */ name) => /^rope_/.test(name);
  * @param {Planned[]} plan what all tensors become
  * @param {QuantizeOptions} options
  * @param {Port} port
- * @param {Blocks} blocks which get what is made
+ * @param {Blocks} blocks receives what is made
  * @param {import('./journal.js').Journal} [journal]
  * @param {Maker} [maker]
  */

@@ -1,12 +1,12 @@
-/** What a side file compares, to know whether its layers come from a run of the same kind. */
+/** What identifies a calibrated run. `--resume` takes over only the layers of a run that is the same (blocks.js). */
 import { layerOf } from './planned.js';
 
 /** @typedef {import('./planned.js').Planned} Planned */
 /** @typedef {import('../protocol.js').QuantizeOptions} QuantizeOptions */
 
 /**
- * Options that do not change the blocks. The calibration text is compared as tokens, which also shows the number of
- * windows.
+ * Options that do not change what the weights are rounded to. The calibration text is compared as tokens, which also
+ * shows the number of windows.
  * @type {{ [name in keyof QuantizeOptions]?: undefined }}
  */
 const IRRELEVANT = {
@@ -15,7 +15,8 @@ const IRRELEVANT = {
 };
 
 /**
- * Options that only choose the types of tensors, which the plan has.
+ * Options that only choose the types of tensors. The plan has these types, so two runs with the same plan may differ in
+ * these options.
  * @param {QuantizeOptions & { [name: string]: any }} options
  * @param {(value: any) => any} map
  */

@@ -120,7 +120,7 @@ function unquantized(copied, plan) {
  * @param {import('../sources/open.js').Source} source
  * @param {FolderFiles} out
  * @param {object} quantization
- * @param {string} [configFile] which gets this, too
+ * @param {string} [configFile] a file that gets this, too
  */
 async function writeDocuments(source, out, quantization, configFile) {
     for (const { name, source: file } of await otherFiles(source)) {

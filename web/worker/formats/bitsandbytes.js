@@ -29,7 +29,7 @@ const TORCH = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' };
 const bytesOf = (numbers) => new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 
 /**
- * The weights with their rows in the order of the files.
+ * The weights with their rows in the order of the folder's files, not of a GGUF.
  * @param {Coding} coding
  * @param {Weights} weights
  */
@@ -79,7 +79,7 @@ const mapOf = (core, type) =>
  * @param {Coding} coding
  * @param {CheckedFolder} settings
  * @param {number} offset the mean of the scales, in double quantization
- * @param {number} length of the result; 0: no spaces
+ * @param {number} length of the result; 0: no spaces at its end
  */
 function stateOf({ tensor: { rows, columns, from } }, { type, block, doubleQuant }, offset, length) {
     const nested = doubleQuant
@@ -133,7 +133,7 @@ function partsOf4Bits(coding, settings) {
 const partsOf8Bits = ({ tensor: { rows, columns } }) => [
     { name: 'SCB', dtype: 'F32', shape: [rows], bytes: made('SCB') },
     { name: 'weight', dtype: 'I8', shape: [rows, columns], bytes: made('weight') },
-    // 0: rows one after the other. The other values are layouts for old graphics cards
+    // 0: row-major. The other values are layouts for old graphics cards
     { name: 'weight_format', dtype: 'U8', shape: [], bytes: () => Uint8Array.of(0), isLast: true },
 ];
 
@@ -142,7 +142,7 @@ const partsOf8Bits = ({ tensor: { rows, columns } }) => [
  * @param {Coding} coding
  * @param {Weights} weights
  * @param {CheckedFolder} settings
- * @param {Record<string, Uint8Array>} parts which get the bytes
+ * @param {Record<string, Uint8Array>} parts receives the bytes of each part
  */
 async function roundTo4Bits(core, coding, weights, settings, parts) {
     const { rows, columns } = coding.tensor,
@@ -166,7 +166,7 @@ async function roundTo4Bits(core, coding, weights, settings, parts) {
     }
     parts.weight = codes;
     parts['weight.quant_map'] = bytesOf(mapOf(core, type));
-    const state = partsOf4Bits(coding, settings)[settings.doubleQuant ? 5 : 3];
+    const state = /** @type {Part} */ (partsOf4Bits(coding, settings).at(-1));
     let offset = 0;
     if (settings.doubleQuant) offset = nest(core, absmax, parts);
     else parts['weight.absmax'] = bytesOf(absmax);
@@ -196,7 +196,7 @@ function nest(core, absmax, parts) {
  * @param {Core} core
  * @param {Coding} coding
  * @param {Weights} weights
- * @param {Record<string, Uint8Array>} parts which get the bytes
+ * @param {Record<string, Uint8Array>} parts receives the bytes of each part
  */
 async function roundTo8Bits(core, coding, weights, parts) {
     const { rows, columns } = coding.tensor,
