@@ -202,12 +202,12 @@ static void test_names(void) {
          {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
           {"layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32}},
          NULL,
-         "does not fit"},
+         "is there twice"},
         {SIZES("stablelm") "}",
          {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
           {"model.layers.0.self_attn.q_layernorm.norms.2.weight", "F32", "[8]", 32}},
          NULL,
-         "does not fit"},
+         "one of them is missing"},
         {SIZES("stablelm") "}",
          {{"model.layers.0.self_attn.q_layernorm.norms.0.weight", "F32", "[8]", 32},
           {"model.layers.0.self_attn.q_norm.weight", "F32", "[8]", 32}},
@@ -310,7 +310,7 @@ static void test_reshaped(void) {
         {stable, {STACK("xweight", "F32", "[64]", 256)}, "q8_0", NULL},
         {stable, {STACK("xweight", "BF16", "[64]", 128)}, "nf4", NULL},
         {stable, {STACK("weight", "F32", "[3,64]", 768)}, "q8_0", NULL},
-        {stable, {STACK("weight", "F32", "[1,3,64]", 768)}, "q8_0", "does not fit"},
+        {stable, {STACK("weight", "F32", "[1,3,64]", 768)}, "q8_0", "another type or shape"},
     };
     check_folders(folders, sizeof folders / sizeof *folders);
 }
