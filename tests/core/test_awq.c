@@ -497,7 +497,7 @@ static void check_quantizer(const sample *s) {
     settings.heads = 3;
     settings.kv_heads = 2;
     CHECK(nb_quantizer_awq(q, &settings, w, s->rows, 0, scales, &found, &err) == NB_ERR_ARGUMENT &&
-              test_contains(err.message, "3 heads over 2"),
+              test_contains(err.message, "3 heads with 2 key-value heads"),
           "%s", err.message);
     settings = (nb_awq_settings){.type = NB_TYPE_Q4_0, .heads = 4, .kv_heads = 2};
     for (uint32_t step = 0; step < NB_AWQ_STEPS; step++)
