@@ -1,26 +1,15 @@
 // OpenAI's client in a page, bundled, over the fetch of nibble-llm/openai. (tests/js/openai.test.js has the rest.)
 import assert from 'node:assert/strict';
 import { relative } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { buildSync } from 'esbuild';
-import { serve } from '../../tools/serve.js';
 import { load } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
-import { launch, skip } from '../support/chromium.js';
+import { skip } from '../support/chromium.js';
+import { useDemo } from '../support/demo-page.js';
 
 describe("OpenAI's client in a page", { skip }, () => {
-    /** @type {import('playwright-core').Browser} */
-    let browser;
-    /** @type {Awaited<ReturnType<typeof serve>>} */
-    let site;
-    before(async () => {
-        browser = await launch();
-        site = await serve();
-    });
-    after(async () => {
-        await browser?.close();
-        await site?.close();
-    });
+    const { browser, url } = useDemo();
 
     it('streams the answer, and is told what is wrong', async () => {
         const messages = [{ role: 'user', content: 'Who are you?' }];
@@ -28,8 +17,8 @@ describe("OpenAI's client in a page", { skip }, () => {
             stdin: { contents: "export { default } from 'openai'", resolveDir: root },
             ...{ bundle: true, format: 'esm', write: false },
         });
-        const page = await browser.newPage();
-        await page.goto(`${site.url}web/index.js`); // any page of the site
+        const page = await browser().newPage();
+        await page.goto(`${url()}web/index.js`); // any page of the site
         const { pieces, refusal } = await page.evaluate(
             async ({ script, base, file, messages }) => {
                 const module = (/** @type {string} */ url) => import(url);
@@ -52,7 +41,7 @@ describe("OpenAI's client in a page", { skip }, () => {
                 await model.dispose();
                 return { pieces, refusal };
             },
-            { script: outputFiles[0].text, base: site.url, file: relative(root, models.tiny), messages },
+            { script: outputFiles[0].text, base: url(), file: relative(root, models.tiny), messages },
         );
         await page.close();
         const model = await load(models.tiny),
