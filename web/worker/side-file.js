@@ -37,8 +37,10 @@ export async function openSideFile(path, plan) {
 
 /** @implements {Blocks} */
 export class SideFile {
-    /** The layers that are done: the hash of the layer's weights in the source, and its tensors. @type {{ source: string,
-     * tensors: [string, Place][] }[]} */
+    /**
+     * The layers that are done: the hash of the layer's weights in the source, and its tensors.
+     * @type {{ source: string, tensors: [string, Place][] }[]}
+     */
     done = [];
     /** Where the blocks of each tensor of these layers are in the file, by its name. @type {Map<string, Place>} */
     places = new Map();
@@ -374,8 +376,8 @@ function difference(before, now) {
     const hasPlan = before.plan === now.plan,
         names = [...(hasPlan ? [] : differing('choices')), ...differing('settings')];
     if (names.length > 0) return `other options (${names.join(', ')})`;
-    // Texts are compared as tokens, which another model's tokenizer may make of the same text. And of the token embedding
-    // only the rows of these tokens are hashed. So with other tokens it is not known whether the model is another one.
+    // Texts are compared as tokens, which another model's tokenizer may make of the same text. And only the rows of the
+    // token embedding that these tokens name are hashed. So with other tokens the model may be another one, too.
     if (before.text !== now.text) return 'another calibration text, or another model';
     if (before.model !== now.model) return 'another model';
     return hasPlan ? '' : 'other types of tensors, which another version of nibble may have chosen';
