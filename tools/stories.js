@@ -25,7 +25,7 @@ import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { tokenizerConfig } from '../web/cli/learned-tokenizer.js';
 import { train } from '../web/index.js';
-import { Random } from '../web/random.js';
+import { permutation, Random } from '../web/random.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)),
     OUT = join(ROOT, 'build/stories'),
@@ -88,14 +88,7 @@ const OPEN_REQUESTS = ['Hello!', 'Hi!', 'Tell me a story.', 'Tell me a short sto
 const pick = (list, random) => list[random.below(list.length)];
 
 /** @template T @param {readonly T[]} list @param {Random} random */
-function shuffled(list, random) {
-    const all = [...list];
-    for (let i = all.length - 1; i > 0; i--) {
-        const j = random.below(i + 1);
-        [all[i], all[j]] = [all[j], all[i]];
-    }
-    return all;
-}
+const shuffled = (list, random) => Array.from(permutation(list.length, random), (i) => list[i]);
 
 /** Plain quotes and dashes; also where UTF-8 was once read as Windows-1252. @param {string} text */
 const plain = (text) =>

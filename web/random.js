@@ -59,6 +59,20 @@ export class Random {
 }
 
 /**
+ * The numbers below n in a random order (Fisher and Yates; Durstenfeld 1964).
+ * @param {number} n
+ * @param {Random} random
+ */
+export function permutation(n, random) {
+    const order = Uint32Array.from({ length: n }, (_, i) => i);
+    for (let i = n - 1; i > 0; i--) {
+        const k = random.below(i + 1);
+        [order[i], order[k]] = [order[k], order[i]];
+    }
+    return order;
+}
+
+/**
  * The natural logarithm: ln(2^e m) = e ln 2 + 2 atanh((m - 1) / (m + 1)), by the series of atanh for m within
  * sqrt(1/2) ... sqrt(2), where 12 terms are as exact as the numbers.
  * @param {number} x above 0

@@ -4,7 +4,7 @@
  * depends on the seed alone, so a run that goes on needs to know no more than how many sequences it has taken.
  */
 import { NibbleError } from '../errors.js';
-import { Random } from '../random.js';
+import { permutation, Random } from '../random.js';
 
 /** The stream of random numbers for the first round (see Random). Lower ones have other uses. */
 const FIRST_STREAM = 1 << 16;
@@ -44,7 +44,7 @@ export class DataOrder {
     window(sequence) {
         const round = Math.floor(sequence / this.windows);
         if (round !== this.#round) {
-            this.#order = shuffled(this.windows, new Random(this.seed, FIRST_STREAM + round));
+            this.#order = permutation(this.windows, new Random(this.seed, FIRST_STREAM + round));
             this.#round = round;
         }
         return this.#order[sequence - round * this.windows];
@@ -74,20 +74,6 @@ export class DataOrder {
         }
         return { tokens, targets };
     }
-}
-
-/**
- * The numbers below n in a random order (Fisher and Yates; Durstenfeld 1964).
- * @param {number} n
- * @param {Random} random
- */
-function shuffled(n, random) {
-    const order = Uint32Array.from({ length: n }, (_, i) => i);
-    for (let i = n - 1; i > 0; i--) {
-        const k = random.below(i + 1);
-        [order[i], order[k]] = [order[k], order[i]];
-    }
-    return order;
 }
 
 /**
