@@ -26,23 +26,31 @@ export function headOf(prefix, model) {
 /** Nothing stops these generations but a signal, and then no result comes. @param {Result} result */
 const reasonOf = ({ finishReason }) => /** @type {FinishReason} */ (finishReason);
 
+/** The tokens of a request so far. */
 export class Count {
     prompt = 0;
+    /** Of the answers that are whole. */
     answers = 0;
+    /** The answer that is being made. @type {Generation | undefined} */
+    running;
+
+    /** @param {Planned} planned */
+    begin({ start }) {
+        this.running = start();
+        return this.running;
+    }
 
     /** @param {Result} result @param {Planned} planned */
-    add({ promptTokens, tokens }, { again }) {
+    end({ promptTokens, tokens }, { again }) {
         if (!again) this.prompt += promptTokens;
         this.answers += tokens.length;
+        this.running = undefined;
     }
 
     /** @returns {Usage} */
     usage() {
-        return {
-            prompt_tokens: this.prompt,
-            completion_tokens: this.answers,
-            total_tokens: this.prompt + this.answers,
-        };
+        const answers = this.answers + (this.running?.tokens.length ?? 0);
+        return { prompt_tokens: this.prompt, completion_tokens: answers, total_tokens: this.prompt + answers };
     }
 }
 
@@ -54,8 +62,8 @@ export class Count {
 export async function wholeAnswers(all, count) {
     const answers = [];
     for (const [index, planned] of all.entries()) {
-        const result = await planned.start();
-        count.add(result, planned);
+        const result = await count.begin(planned);
+        count.end(result, planned);
         answers.push({ index, text: planned.before + result.text, end: reasonOf(result) });
     }
     return answers;
@@ -65,21 +73,18 @@ export async function wholeAnswers(all, count) {
  * The pieces of all answers.
  * @param {Planned[]} all
  * @param {Count} count
- * @param {(generation: Generation) => void} began is told of each generation
  * @returns {AsyncGenerator<Piece, void, undefined>}
  */
-export async function* eachPiece(all, count, began) {
+export async function* eachPiece(all, count) {
     for (const [index, planned] of all.entries()) {
-        const generation = planned.start();
-        began(generation);
+        const generation = count.begin(planned);
         let first = true;
         for await (const text of generation) {
             yield { index, first, text: first ? planned.before + text : text };
             first = false;
         }
-        const result = await generation;
-        count.add(result, planned);
-        yield { index, first, text: first ? planned.before : '', end: reasonOf(result) };
+        count.end(await generation, planned);
+        yield { index, first, text: first ? planned.before : '', end: reasonOf(await generation) };
     }
 }
 

@@ -46,26 +46,23 @@ function signalOf(caller, options) {
 /**
  * @template Whole
  * @template Chunk
- * @param {{ all: Planned[], stream: boolean, usage: boolean }} plan usage: the last chunk has it
+ * @param {{ all: Planned[], count: Count, stream: boolean, usage: boolean }} plan usage: the last chunk has it
  * @param {object} head what the answer and all chunks begin with
  * @param {object} chunkHead
  * @param {Shape<Whole, Chunk>} shape
  */
-async function answer({ all, stream, usage }, head, chunkHead, { whole, chunks }) {
-    const count = new Count();
+async function answer({ all, count, stream, usage }, head, chunkHead, { whole, chunks }) {
     if (!stream) {
         const answers = await wholeAnswers(all, count);
         return { ...head, choices: answers.map(whole), usage: count.usage() };
     }
-    /** @type {import('../index.d.ts').Generation | undefined} */
-    let running;
     async function* eachChunk() {
-        for await (const piece of eachPiece(all, count, (generation) => (running = generation)))
+        for await (const piece of eachPiece(all, count))
             for (const choice of chunks(piece))
                 yield { ...chunkHead, choices: [choice], ...(usage ? { usage: null } : {}) };
         if (usage) yield { ...chunkHead, choices: [], usage: count.usage() };
     }
-    return begunStream(eachChunk(), () => running?.stop());
+    return begunStream(eachChunk(), () => count.running?.stop());
 }
 
 /** @type {Shape<import('./types.js').ChatCompletion['choices'][0], import('./types.js').ChatCompletionChunk['choices'][0]>} */
@@ -107,8 +104,10 @@ function mostTokens(caller, { max_tokens, max_completion_tokens }) {
     return max_completion_tokens ?? max_tokens ?? 2 ** 31 - 1; // the context ends the answer earlier
 }
 
-/** @param {Answering} model @returns {import('./types.js').ChatCompletions} */
-export const chatCompletions = (model) => ({
+// The functions take, beside the model, what counts the tokens of a request (default: a new Count for each request).
+
+/** @param {Answering} model @param {Count} [counting] @returns {import('./types.js').ChatCompletions} */
+export const chatCompletions = (model, counting) => ({
     /** @param {any} request @param {any} [options] @returns {Promise<any>} */
     async create(request, options) {
         const caller = 'chat.completions.create()';
@@ -123,7 +122,7 @@ export const chatCompletions = (model) => ({
         }));
         const { id, ...head } = headOf('chatcmpl', nameOf(model));
         return answer(
-            { all, stream: checked.stream, usage },
+            { all, count: counting ?? new Count(), stream: checked.stream, usage },
             { id, object: 'chat.completion', ...head },
             { id, object: 'chat.completion.chunk', ...head },
             CHAT_SHAPE,
@@ -131,8 +130,8 @@ export const chatCompletions = (model) => ({
     },
 });
 
-/** @param {Answering} model @returns {import('./types.js').Completions} */
-export const completions = (model) => ({
+/** @param {Answering} model @param {Count} [counting] @returns {import('./types.js').Completions} */
+export const completions = (model, counting) => ({
     /** @param {any} request @param {any} [options] @returns {Promise<any>} */
     async create(request, options) {
         const caller = 'completions.create()';
@@ -151,7 +150,8 @@ export const completions = (model) => ({
         }
         const { id, ...rest } = headOf('cmpl', nameOf(model)),
             head = { id, object: 'text_completion', ...rest };
-        return answer({ all, stream: checked.stream, usage }, head, head, COMPLETION_SHAPE);
+        const plan = { all, count: counting ?? new Count(), stream: checked.stream, usage };
+        return answer(plan, head, head, COMPLETION_SHAPE);
     },
 });
 
@@ -161,8 +161,8 @@ function base64(vector) {
     return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
 }
 
-/** @param {Answering} model @returns {import('./types.js').Embeddings} */
-export const embeddings = (model) => ({
+/** @param {Answering} model @param {Count} [counting] @returns {import('./types.js').Embeddings} */
+export const embeddings = (model, counting) => ({
     /** @param {any} request @param {any} [options] @returns {Promise<any>} */
     async create(request, options) {
         const caller = 'embeddings.create()';
@@ -177,10 +177,10 @@ export const embeddings = (model) => ({
                 `${caller}: dimensions must be ${size}, which is what this model gives: leave it out`,
             );
         const before = defaultPrompt === undefined ? '' : (prompts[defaultPrompt] ?? '');
-        const data = [];
-        let tokens = 0;
+        const data = [],
+            count = counting ?? new Count();
         for (const [index, input] of inputs.entries()) {
-            tokens +=
+            count.prompt +=
                 typeof input === 'string' // a long text is cut
                     ? Math.min((await model.tokenize(before + input, { signal })).length, maxTokens)
                     : input.length;
@@ -192,7 +192,7 @@ export const embeddings = (model) => ({
             object: 'list',
             model: nameOf(model),
             data,
-            usage: { prompt_tokens: tokens, total_tokens: tokens },
+            usage: { prompt_tokens: count.prompt, total_tokens: count.prompt },
         };
     },
 });
