@@ -356,6 +356,27 @@ describe("OpenAI's client: what is refused", () => {
         await assert.rejects(client.completions.create({ ...request, n: 2, best_of: 3 }), { param: 'best_of' });
     });
 
+    test('token ids that the model does not have: the field', async () => {
+        const most = /** @type {number} */ (model.info.vocabulary),
+            said = new RegExp(`has the token ${most}; this model's tokens are the numbers 0 to ${most - 1}$`);
+        const biased = { logit_bias: { [most]: 1 } },
+            wrong = [[1], [1, most]];
+        for (const [create, request, param] of /** @type {[(request: any) => Promise<unknown>, object, string][]} */ ([
+            [(request) => client.chat.completions.create(request), { ...greedy, ...biased }, 'logit_bias'],
+            [(request) => client.completions.create(request), { prompt: 'a', ...biased }, 'logit_bias'],
+            [(request) => client.completions.create(request), { prompt: wrong }, 'prompt'],
+            [(request) => client.embeddings.create(request), { input: wrong }, 'input'],
+        ]))
+            await assert.rejects(create({ model: 'any', ...request }), {
+                status: 400,
+                code: 'NB_ERR_ARGUMENT',
+                param,
+                message: said,
+            });
+        // the last token that it has
+        await client.chat.completions.create({ ...greedy, logit_bias: { [most - 1]: 1 }, max_completion_tokens: 1 });
+    });
+
     test('wrong requests: the field, and what to do', async () => {
         const image = { type: 'image_url', image_url: { url: 'data:,' } };
         for (const [part, code, param, said] of /** @type {[object, string, string | null, RegExp][]} */ ([

@@ -10,6 +10,7 @@ import {
     COMPLETION_FIELDS,
     COMPLETION_LACKING,
     checkFields,
+    checkTokens,
     EMBEDDING_FIELDS,
     fieldError,
     includesUsage,
@@ -104,6 +105,14 @@ function mostTokens(caller, { max_tokens, max_completion_tokens }) {
     return max_completion_tokens ?? max_tokens ?? 2 ** 31 - 1; // the context ends the answer earlier
 }
 
+/**
+ * @param {string} caller
+ * @param {Record<string, any>} checked
+ * @param {Model['info']} info
+ */
+const checkBiases = (caller, { logit_bias }, { vocabulary }) =>
+    checkTokens(caller, 'logit_bias', Object.keys(logit_bias).map(Number), vocabulary);
+
 // The functions take, beside the model, what counts the tokens of a request (default: a new Count for each request).
 
 /** @param {Answering} model @param {Count} [counting] @returns {import('./types.js').ChatCompletions} */
@@ -112,6 +121,7 @@ export const chatCompletions = (model, counting) => ({
     async create(request, options) {
         const caller = 'chat.completions.create()';
         const checked = checkFields(caller, request, CHAT_FIELDS, CHAT_LACKING, ['messages']);
+        checkBiases(caller, checked, model.info);
         const messages = messagesOf(caller, request.messages),
             usage = includesUsage(caller, checked),
             optionsFor = optionsOf(checked, mostTokens(caller, checked), signalOf(caller, options));
@@ -136,7 +146,8 @@ export const completions = (model, counting) => ({
     async create(request, options) {
         const caller = 'completions.create()';
         const checked = checkFields(caller, request, COMPLETION_FIELDS, COMPLETION_LACKING, ['prompt']);
-        const prompts = textsOrTokens(caller, 'prompt', request.prompt),
+        checkBiases(caller, checked, model.info);
+        const prompts = textsOrTokens(caller, 'prompt', request.prompt, model.info.vocabulary),
             usage = includesUsage(caller, checked),
             signal = signalOf(caller, options),
             optionsFor = optionsOf(checked, checked.max_tokens, signal);
@@ -167,7 +178,7 @@ export const embeddings = (model, counting) => ({
     async create(request, options) {
         const caller = 'embeddings.create()';
         const { encoding_format, dimensions } = checkFields(caller, request, EMBEDDING_FIELDS, {}, ['input']);
-        const inputs = textsOrTokens(caller, 'input', request.input),
+        const inputs = textsOrTokens(caller, 'input', request.input, model.info.vocabulary),
             signal = signalOf(caller, options),
             { size, prompts = {}, defaultPrompt, maxTokens = Infinity } = model.info.embedding ?? {};
         if (dimensions !== undefined && size !== undefined && dimensions !== size)

@@ -238,9 +238,10 @@ export const optionsOf = (checked, maxTokens, signal) => (answer) => ({
  * @param {string} caller
  * @param {string} name
  * @param {unknown} value
+ * @param {number} [vocabulary] how many tokens the model has
  * @returns {(string | number[])[]}
  */
-export function textsOrTokens(caller, name, value) {
+export function textsOrTokens(caller, name, value, vocabulary) {
     const isTokens = (/** @type {unknown} */ each) =>
         Array.isArray(each) && each.length > 0 && each.every((token) => typeof token === 'number');
     const list = typeof value === 'string' || isTokens(value) ? [value] : value;
@@ -254,5 +255,24 @@ export function textsOrTokens(caller, name, value) {
             name,
             `${caller}: ${name} must be a text, an array of texts, an array of token ids, or an array of such arrays`,
         );
+    for (const each of list) if (typeof each !== 'string') checkTokens(caller, name, each, vocabulary);
     return list;
+}
+
+/**
+ * Refuses token ids that the model does not have. Its worker does so, too, but does not know the field's name.
+ * @param {string} caller
+ * @param {string} name
+ * @param {number[]} tokens
+ * @param {number} [vocabulary] how many tokens the model has
+ */
+export function checkTokens(caller, name, tokens, vocabulary) {
+    if (vocabulary === undefined) return;
+    const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabulary));
+    if (wrong !== undefined)
+        throw fieldError(
+            'NB_ERR_ARGUMENT',
+            name,
+            `${caller}: ${name} has the token ${wrong}; this model's tokens are the numbers 0 to ${vocabulary - 1}`,
+        );
 }
