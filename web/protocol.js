@@ -59,7 +59,7 @@
  *     that does nothing else
  * @property {Kind<GenerateAsk, TextEvent, Result>} generate
  * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
- * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Float32Array>} embed
+ * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Embedded>} embed
  * @property {Kind<{ input: string | number[], options: CheckedPerplexity }, WindowEvent, Perplexity>} perplexity
  * @property {Kind<{ input: string | number[], options: CheckedImportance }, WindowEvent, ImportanceMatrix>}
  *     importance
@@ -134,6 +134,9 @@
 
 /** A chat's prompt: its text, and the tokens that the model is fed. @typedef {{ text: string, tokens: number[] }}
  * Prompt */
+
+/** A vector, and how many tokens were embedded, as a long text is cut. @typedef {{ vector: Float32Array,
+ * tokens: number }} Embedded */
 
 /**
  * The tokens of a text that two models are compared by. first: the place in each window of the first token that is

@@ -61,6 +61,28 @@ for (const { build, threads } of configurations(true))
             await t.test(name, async () => check(await together(name), name, { build, threads, kvType: 'f32' }));
     });
 
+test("embeddings.create(): what was embedded is counted, with a prompt, and a long text's cut; once", async () => {
+    const { texts } = cases['old-several'],
+        { max_seq_length } = JSON.parse(await readFile(`${fixtures}old-several/sentence_bert_config.json`, 'utf8')),
+        long = /** @type {Text} */ (texts.find(({ text }) => text.length > 60)).text;
+    for (const [name, input, prompt] of [
+        ['old-several', long, ''],
+        ['prompts', 'an old bee danced', 'ask: '], // its default_prompt_name is "query"
+    ]) {
+        const model = await load(await together(name), ONE);
+        try {
+            const whole = (await model.tokenize(prompt + input)).length;
+            if (input === long) assert.ok(whole > max_seq_length);
+            model.tokenize = () => assert.fail('embed() has tokenized it');
+            const { data, usage } = await model.embeddings.create({ input: [input, input] });
+            assert.equal(usage.prompt_tokens, 2 * (input === long ? max_seq_length : whole));
+            assert.deepEqual(data[0].embedding, Array.from(await model.embed(input)));
+        } finally {
+            await model.dispose();
+        }
+    }
+});
+
 test('the files come from a server, from a list, from a folder that was chosen', async () => {
     /** @type {string[]} */
     const asked = [];

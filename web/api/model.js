@@ -137,6 +137,16 @@ export class Model {
 
     /** @type {import('../index.d.ts').Model['embed']} */
     async embed(input, options) {
+        return (await this.embedCounted(input, options)).vector;
+    }
+
+    /**
+     * embed(), and of how many tokens the vector is made. This is for web/openai, and no part of the API.
+     * @param {string | ArrayLike<number>} input
+     * @param {import('../index.d.ts').EmbedOptions} [options]
+     * @returns {Promise<import('../protocol.js').Embedded>}
+     */
+    async embedCounted(input, options) {
         const text = typeof input === 'string';
         if (!text && !isTokens(input))
             throw new NibbleError('NB_ERR_ARGUMENT', 'embed(): the input must be a text or an array of token ids');

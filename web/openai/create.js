@@ -24,7 +24,7 @@ import { messagesOf } from './messages.js';
 /** @typedef {import('./answers.js').Planned} Planned */
 
 /** What create() needs of a model.
- * @typedef {Pick<Model, 'info' | 'chat' | 'complete' | 'embed' | 'tokenize' | 'detokenize'>} Answering */
+ * @typedef {Pick<Model, 'info' | 'chat' | 'complete' | 'embed' | 'detokenize'>} Answering */
 
 /** The name of a model in OpenAI's shapes. @param {Pick<Model, 'info'>} model @returns {string} */
 export const nameOf = ({ info }) => info.name || info.architecture || 'nibble';
@@ -180,22 +180,19 @@ export const embeddings = (model, counting) => ({
         const { encoding_format, dimensions } = checkFields(caller, request, EMBEDDING_FIELDS, {}, ['input']);
         const inputs = textsOrTokens(caller, 'input', request.input, model.info.vocabulary),
             signal = signalOf(caller, options),
-            { size, prompts = {}, defaultPrompt, maxTokens = Infinity } = model.info.embedding ?? {};
+            size = model.info.embedding?.size;
         if (dimensions !== undefined && size !== undefined && dimensions !== size)
             throw fieldError(
                 'NB_ERR_UNSUPPORTED',
                 'dimensions',
                 `${caller}: dimensions must be ${size}, which is what this model gives: leave it out`,
             );
-        const before = defaultPrompt === undefined ? '' : (prompts[defaultPrompt] ?? '');
         const data = [],
-            count = counting ?? new Count();
+            count = counting ?? new Count(),
+            own = /** @type {import('../api/model.js').Model} */ (model);
         for (const [index, input] of inputs.entries()) {
-            count.prompt +=
-                typeof input === 'string' // a long text is cut
-                    ? Math.min((await model.tokenize(before + input, { signal })).length, maxTokens)
-                    : input.length;
-            const vector = await model.embed(input, { signal });
+            const { vector, tokens } = await own.embedCounted(input, { signal });
+            count.prompt += tokens;
             const embedding = encoding_format === 'base64' ? base64(vector) : Array.from(vector);
             data.push({ object: 'embedding', index, embedding });
         }

@@ -11,11 +11,12 @@ const embeddingOf = (engine) =>
     /** @type {NonNullable<import('./engine.js').Description['embedding']>} */ (engine.description.embedding);
 
 /**
- * A text's embedding.
+ * A text's embedding, and of how many tokens it is made.
  * @param {Engine} engine
  * @param {string | number[]} input text or tokens
  * @param {import('../options.js').CheckedEmbed} options
  * @param {import('./engine.js').Job} job
+ * @returns {Promise<import('../protocol.js').Embedded | undefined>}
  */
 export async function embed(engine, input, { pooling, prompt, promptName }, job) {
     engine.needSession();
@@ -42,7 +43,7 @@ export async function embed(engine, input, { pooling, prompt, promptName }, job)
                 POOLINGS[pooling],
                 out,
             );
-            if (done === tokens.length) return core.floats(out, size).slice();
+            if (done === tokens.length) return { vector: core.floats(out, size).slice(), tokens: tokens.length };
             if (slice.over()) await slice.yieldToEvents();
             if (job.stopped) return undefined;
         }

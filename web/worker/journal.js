@@ -105,7 +105,7 @@ export const SUMMARIES = {
     quantize: () => 'quantize: all was read',
     mix: (_, { tensors, type }) => `mix: ${tensors.length} matrices have their types, most of them as in ${type}`,
     evaluate: ({ tokens }) => `logits: ${tokens.length} tokens`,
-    embed: (_, vector) => `embed: a vector of ${vector.length}`,
+    embed: (_, { vector }) => `embed: a vector of ${vector.length}`,
     perplexity: (_, { perplexity, tokens, windows }) =>
         `perplexity: ${perplexity} of ${tokens} tokens in ${windows} windows`,
     importance: (_, { bytes, windows }) => `importance matrix: ${windows} windows, ${inBytes(bytes.length)}`,
