@@ -500,15 +500,30 @@ describe('the fetch', () => {
         await assert.rejects(async () => {
             while (!(await reader.read()).done);
         }, reason);
+        // while a body is awaited that never ends
+        /** @type {unknown} */
+        let cancelled;
+        const endless = new AbortController();
+        const body = new ReadableStream({
+            start: (controller) => controller.enqueue(new TextEncoder().encode('{')),
+            cancel: (why) => {
+                cancelled = why;
+            },
+        });
+        const init = { method: 'POST', body, signal: endless.signal, duplex: 'half' };
+        const sent = own()(`${url}completions`, init);
+        setTimeout(() => endless.abort(reason));
+        await assert.rejects(sent, reason);
+        assert.equal(cancelled, reason);
         // also if the answer was made, and its reader is slow
         const late = new AbortController();
-        const { body } = await own()(`${url}chat/completions`, {
+        const made = await own()(`${url}chat/completions`, {
             ...post({ ...greedy, model: 'tiny', stream: true }),
             signal: late.signal,
         });
         await client.chat.completions.create(greedy); // this one comes behind it
         late.abort(reason);
-        await assert.rejects(new Response(body).text(), reason);
+        await assert.rejects(made.text(), reason);
     });
 
     test('a failure within a stream is an event; a model that is gone is 404, and asked only once', async () => {

@@ -22,6 +22,24 @@ const CALLS = {
     embeddings: (model) => model.embeddings,
 };
 
+/**
+ * The body of a request. One that is still to come is given up when the request is aborted: its stream is cancelled.
+ * @param {Request} request
+ * @param {AbortSignal | undefined} signal
+ */
+async function bytesOf(request, signal) {
+    if (!request.body) return request.arrayBuffer(); // Firefox takes no streams, and has no such member
+    const own = new AbortController(), // the signal may be of another realm
+        abort = () => own.abort(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+        const bytes = request.body.pipeThrough(new TransformStream(), { signal: own.signal });
+        return await new Response(bytes).arrayBuffer();
+    } finally {
+        signal?.removeEventListener('abort', abort);
+    }
+}
+
 /** @type {typeof import('./index.d.ts').openaiFetch} */
 export function openaiFetch(models) {
     const created = Math.floor(Date.now() / 1000),
@@ -51,7 +69,7 @@ export function openaiFetch(models) {
                 {
                     method: request.method,
                     pathname: path.replace(/^.*?(?=\/v1\/(?:chat|completions|embeddings|models)\b)/, ''), // of any base URL
-                    bytes: () => request.arrayBuffer(),
+                    bytes: () => bytesOf(request, signal),
                     signal,
                 },
                 served,
