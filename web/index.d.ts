@@ -1078,14 +1078,14 @@ export interface Model {
     /**
      * Answers a conversation, by the model's own chat template. A text stands for one message of the user.
      * Whatever the messages contain, they cannot write special tokens, so nobody can forge a turn.
-     * `chat.completions.create()` does the same in OpenAI's shapes.
+     * `chat.completions.create()` does the same with the requests and answers of OpenAI's API.
      */
     readonly chat: Chat;
 
-    /** `completions.create()` is complete() in OpenAI's shapes. */
+    /** `completions.create()` is complete() with the requests and answers of OpenAI's API. */
     readonly completions: Completions;
 
-    /** `embeddings.create()` is embed() in OpenAI's shapes. */
+    /** `embeddings.create()` is embed() with the requests and answers of OpenAI's API. */
     readonly embeddings: Embeddings;
 
     /**
@@ -1150,7 +1150,7 @@ export interface Model {
     dispose(): Promise<void>;
 }
 
-/** `model.chat`: a function that answers, with chat completions in OpenAI's shapes. */
+/** `model.chat`: a function that answers; its `completions` are those of OpenAI's API. */
 export interface Chat {
     (messages: string | readonly Message[], options?: ChatOptions): Generation;
     readonly completions: ChatCompletions;

@@ -1,4 +1,4 @@
-// OpenAI's shapes: its own client, unmodified, over the fetch of nibble-llm/openai, and create() itself. Texts and
+// OpenAI's API: its own client, unmodified, over the fetch of nibble-llm/openai, and create() itself. Texts and
 // counts of tokens are llama.cpp's, vectors are transformers', and the names of fields are those of OpenAI's package.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

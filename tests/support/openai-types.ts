@@ -1,4 +1,4 @@
-// What nibble gives and takes in OpenAI's shapes fits the types of OpenAI's own package. tests/js/openai.test.js
+// The requests and answers of OpenAI's API in nibble fit the types of OpenAI's own package. tests/js/openai.test.js
 // compiles this file; nothing runs it.
 import type { ChatCompletionRequest, CompletionRequest, EmbeddingRequest, Model } from 'nibble-llm';
 import { openaiFetch } from 'nibble-llm/openai';

@@ -41,7 +41,7 @@ function check(options) {
         checked = checkOptions(TOKENIZER_OPTIONS, options, CALLER, others),
         { onProgress, debug, signal } = options ?? {};
     if (checked.vocabulary === undefined)
-        throw refusal('vocabulary (--vocabulary) is missing: how many tokens shall there be?');
+        throw refusal('vocabulary (--vocabulary) is missing: say how many tokens the vocabulary gets');
     if (onProgress !== undefined && typeof onProgress !== 'function') throw refusal('onProgress must be a function');
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
         throw refusal('debug must be true, false, or a function that gets lines');

@@ -1,5 +1,5 @@
 /**
- * The create() functions of OpenAI's shapes, over the methods of a model. types.d.ts says what each field does;
+ * The create() functions of OpenAI's API, over the methods of a model. types.d.ts says what each field does;
  * index.js answers OpenAI's HTTP calls with them.
  */
 import { checkSignal } from '../api/requests.js';
@@ -26,7 +26,7 @@ import { messagesOf } from './messages.js';
 /** What create() needs of a model.
  * @typedef {Pick<Model, 'info' | 'chat' | 'complete' | 'embed' | 'detokenize'>} Answering */
 
-/** The name of a model in OpenAI's shapes. @param {Pick<Model, 'info'>} model @returns {string} */
+/** The name of a model in answers. @param {Pick<Model, 'info'>} model @returns {string} */
 export const nameOf = ({ info }) => info.name || info.architecture || 'nibble';
 
 /** @param {string} caller @param {unknown} options the second argument of create() */

@@ -193,7 +193,7 @@ function checkField(caller, name, field, value) {
 }
 
 /**
- * Whether the last chunk shall have the usage.
+ * Whether a last chunk has the usage.
  * @param {string} caller
  * @param {Record<string, any>} checked
  * @returns {boolean}

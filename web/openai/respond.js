@@ -1,5 +1,5 @@
 /**
- * OpenAI's HTTP calls: what is asked for, the answer, and the shape of errors. What answers is `Served`: models in this
+ * OpenAI's HTTP calls: what is asked for, the answer, and the form of errors. What answers is `Served`: models in this
  * process (index.js), or those of a server (web/server/).
  */
 import { asNibbleError, messageOf } from '../errors.js';
@@ -11,8 +11,8 @@ import { headOf } from './answers.js';
  * @property {string[]} names
  * @property {boolean} single
  * @property {number} created
- * @property {(name: string, path: CallPath, body: any, signal: AbortSignal | undefined) => Promise<any>} create an
- *     answer of OpenAI's shape by that model, or an async iterable of its chunks
+ * @property {(name: string, path: CallPath, body: any, signal: AbortSignal | undefined) => Promise<any>} create that
+ *     model's answer in the form of OpenAI's API, or an async iterable of its chunks
  */
 
 /** The paths behind /v1/ that are answered by a model. @typedef {'chat/completions' | 'completions' | 'embeddings'} CallPath */
@@ -26,7 +26,7 @@ import { headOf } from './answers.js';
  * @property {AbortSignal} [signal]
  */
 
-/** What is wrong with a call, apart from its request. */
+/** A refusal that needs an HTTP status of its own, one of OpenAI's codes, or headers. */
 export class HttpError extends Error {
     /**
      * @param {number} status
@@ -115,7 +115,7 @@ export const json = (body, status = 200, headers = {}) =>
     });
 
 /**
- * Server-sent events. What fails after the first of them is one, too.
+ * Server-sent events. A failure becomes an event, too, as the response's status was sent before.
  * @param {AsyncIterable<object>} chunks
  * @param {string} model its name
  * @param {AbortSignal | undefined} signal
@@ -170,7 +170,7 @@ function bodyOf(error) {
     } = error instanceof HttpError
         ? error
         : /** @type {{ message: string, code: string, param?: string }} */ (asNibbleError(error));
-    const isTooLong = code === 'NB_ERR_CONTEXT'; // programs look for its code, or for these words
+    const isTooLong = code === 'NB_ERR_CONTEXT'; // programs look for OpenAI's code, or for these words
     return {
         error: {
             message: isTooLong ? `more than the maximum context length: ${message}` : message,

@@ -1,12 +1,12 @@
 /**
- * OpenAI's shapes, as a model of nibble takes and gives them. docs/openai.md says what is refused, and what a default
+ * OpenAI's requests and answers, as a model of nibble takes and gives them. docs/openai.md says what is refused, and what a default
  * means. What OpenAI has and is not listed here is refused with a NibbleError that names the field.
  */
 import type { Abortable, Message } from '../index.js';
 
 /**
- * `model.chat` answers a conversation when it is called. `model.chat.completions.create()` does the same in OpenAI's
- * shapes:
+ * `model.chat` answers a conversation when it is called. `model.chat.completions.create()` does the same with
+ * OpenAI's requests and answers:
  *
  *     const { choices } = await model.chat.completions.create({ messages: [{ role: 'user', content: 'Hello' }] });
  *     for await (const chunk of await model.chat.completions.create({ messages, stream: true }))
@@ -25,7 +25,7 @@ export interface ChatCompletions {
     ): Promise<ChatCompletion | AsyncIterable<ChatCompletionChunk>>;
 }
 
-/** `model.completions`: continues texts in OpenAI's shapes. `model.complete()` is nibble's own. */
+/** `model.completions`: continues texts, as OpenAI's API does. `model.complete()` is nibble's own. */
 export interface Completions {
     create(request: CompletionRequest & { stream?: false | null }, options?: Abortable): Promise<Completion>;
     /** Leaving the loop early stops the generation. An error of the request rejects the promise, not the loop. */
@@ -33,7 +33,7 @@ export interface Completions {
     create(request: CompletionRequest, options?: Abortable): Promise<Completion | AsyncIterable<CompletionChunk>>;
 }
 
-/** `model.embeddings`: embeds texts in OpenAI's shapes. `model.embed()` is nibble's own. */
+/** `model.embeddings`: embeds texts, as OpenAI's API does. `model.embed()` is nibble's own. */
 export interface Embeddings {
     create(
         request: EmbeddingRequest & { encoding_format: 'base64' },
