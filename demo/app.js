@@ -32,7 +32,7 @@ const STORIES = [
     'Tell me a story about two friends.',
 ];
 
-// ?model=ADDRESS&build=NAME&threads=N&context=N: for tests, and to try the settings of another device.
+// ?model=URL&build=NAME&threads=N&context=N: for tests, and to try the settings of another device.
 const parameters = new URLSearchParams(location.search);
 
 /** @type {Model | null} */
@@ -81,7 +81,7 @@ function retract(id) {
 
 // ---- loading ----
 
-/** The options of load() that the page's address gives. @returns {import('../web/index.js').LoadOptions} */
+/** The options of load() that the page's URL gives. @returns {import('../web/index.js').LoadOptions} */
 function loadOptions() {
     const whole = (/** @type {string} */ name) => (parameters.has(name) ? Number(parameters.get(name)) : undefined);
     return {
@@ -139,7 +139,7 @@ function ready(candidate) {
     byId('chat').hidden = false;
     byId('stat-build').textContent = info.build;
     byId('stat-threads').textContent = String(info.threads);
-    const { source } = candidate; // only an address can be passed to another page, not files
+    const { source } = candidate; // only a URL can be passed to another page, not files
     const query = typeof source === 'string' ? `?${new URLSearchParams({ model: source })}` : '';
     byId('bench-link').setAttribute('href', `./bench.html${query}`);
     byId('lab-link').setAttribute('href', `./lab.html${query}`);

@@ -1,4 +1,4 @@
-// Copies the files of a model at an address into this browser, because a run reads them many times.
+// Copies the files of a model at a URL into this browser, because a run reads them many times.
 import { describeSource } from '../web/sources/describe.js';
 import { severalFiles } from '../web/sources/folder.js';
 import { isAbsent, openOne, unlessVacant } from '../web/sources/open.js';

@@ -8,7 +8,7 @@ import { tuneFile } from './lab-tune.js';
 /** @typedef {import('./lab-recipes.js').Recipe} Recipe */
 /** @typedef {import('../web/index.js').ComparedFacts} Facts */
 /** @typedef {import('../web/index.js').ComparedModel} Measured */
-/** The model to quantize. release: removes the local copy, if the model was fetched from an address.
+/** The model to quantize. release: removes the local copy, if the model was fetched from a URL.
  * @typedef {{ name: string, source: string | File | File[], quantized: boolean, release?: () => void }} Original */
 /** A quantized file. figures: null until it is measured, or if that failed.
  * @typedef {{ name: string, fileName: string, kept: import('./lab-store.js').Kept, figures: Measured | null }} Made */

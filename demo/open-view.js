@@ -1,4 +1,4 @@
-// Opens another model: by the dialog's buttons or address, or by files or a folder dropped anywhere on the page.
+// Opens another model: by the dialog's buttons or URL, or by files or a folder dropped anywhere on the page.
 import { allWeights } from '../web/sources/names.js';
 import { byId, make } from './dom.js';
 import { acceptChoice, acceptDrops } from './drop.js';
@@ -49,7 +49,7 @@ export function createOpenView(builtIn, onOpen, onDrop) {
 }
 
 /**
- * The model at an address. If the address is not valid, load() says so.
+ * The model at a URL. If the URL is not valid, load() says so.
  * @param {string} address may be relative to the page
  * @param {Candidate[]} known
  * @returns {Candidate}
@@ -74,7 +74,7 @@ export function candidateOf({ files, folder }) {
 }
 
 /**
- * A short name for a model: the last part of its address, without the extension. For the root of a repository on the
+ * A short name for a model: the last part of its URL, without the extension. For the root of a repository on the
  * hub (.../REPOSITORY/resolve/REVISION/) it is the repository's name.
  * @param {string} address
  */
@@ -84,7 +84,7 @@ function nameOf(address) {
     try {
         return withoutEnding(decodeURIComponent(last));
     } catch {
-        return last; // a stray % in the address
+        return last; // a stray % in the URL
     }
 }
 

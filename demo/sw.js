@@ -68,7 +68,7 @@ function isPart(url) {
     return /(\.safetensors|-\d{5}-of-\d{5}\.gguf)$/i.test(new URL(url).pathname);
 }
 
-/** The key in the cache: the address without its query, as a page is the same with any query. @param {string} url */
+/** The key in the cache: the URL without its query, as a page is the same with any query. @param {string} url */
 function keyOf(url) {
     const key = new URL(url);
     key.search = '';
@@ -78,7 +78,7 @@ function keyOf(url) {
 }
 
 /** Whether the response is an HTML page in place of another file. Some servers, such as those that want a login first,
- * send a page for every address; it must not be cached. @param {string} url @param {Response} response */
+ * send a page for every URL; it must not be cached. @param {string} url @param {Response} response */
 function isPageInstead(url, response) {
     return (
         /^text\/html/i.test(response.headers.get('content-type') ?? '') && !/(\/|\.html)$/.test(new URL(url).pathname)

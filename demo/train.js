@@ -94,7 +94,8 @@ async function forget() {
 }
 
 /**
- * The files to train: those that were given, or a local copy of an address, as they are read more than once.
+ * The files to train: those that were given, or local copies of those at a URL, as they are read
+ * more than once.
  * @param {Candidate['source']} source
  * @param {AbortSignal} signal
  */

@@ -3,7 +3,7 @@ import { load } from 'nibble-llm';
 import { useEffect, useRef, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 
-const address = new URLSearchParams(location.search).get('model') ?? '../demo/stories.gguf';
+const url = new URLSearchParams(location.search).get('model') ?? '../demo/stories.gguf';
 
 /** A model for as long as the component is mounted; undefined until it is loaded. */
 function useModel(source) {
@@ -24,7 +24,7 @@ function useModel(source) {
 }
 
 function Chat() {
-    const { model, error } = useModel(new URL(address, location.href).href);
+    const { model, error } = useModel(new URL(url, location.href).href);
     const [answer, setAnswer] = useState('');
     const [status, setStatus] = useState('');
     const [isBusy, setBusy] = useState(false);

@@ -1,4 +1,4 @@
-// A worker of worker.html. Import maps do not reach into workers, so the address is written out here; with a
+// A worker of worker.html. Import maps do not reach into workers, so the URL is written out here; with a
 // bundler, import 'nibble-llm'.
 import { load } from '../web/index.js';
 

@@ -1,6 +1,6 @@
 /**
- * Where nibble's own files are. Each address is one literal `new URL('...', import.meta.url)`: bundlers look for
- * such a line, copy the file, and write its new address there. The worker is given every address: a bundler may have
+ * Where nibble's own files are. Each URL is one literal `new URL('...', import.meta.url)`: bundlers look for
+ * such a line, copy the file, and write its new URL there. The worker is given every URL: a bundler may have
  * moved its script, so it cannot find the other files by itself.
  */
 
@@ -18,7 +18,7 @@ import { isNode, nodeModule } from './platform.js';
 /** The .wasm files by their names. @typedef {Partial<Record<Module, string>>} WasmUrls */
 
 /**
- * The addresses that the worker is given.
+ * The URLs that the worker is given.
  * @typedef {{ wasm: WasmUrls, workerUrl: string, poolWorkerUrl: string, templateUrl: string }} Assets
  */
 
@@ -152,18 +152,18 @@ function didYouMean(name) {
     return near ? `; did you mean "${near}"?` : '';
 }
 
-/** The base of relative addresses, in a page or in a worker. */
+/** The base of relative URLs, in a page or in a worker. */
 const baseUrl = () => (isNode ? undefined : (globalThis.document?.baseURI ?? globalThis.location?.href));
 
 /** Whether this is a URL, of this realm or of another. @param {unknown} value */
 export const isUrl = (value) =>
     typeof value === 'object' && value !== null && typeof (/** @type {any} */ (value).href) === 'string';
 
-/** Whether an address names its scheme. C:\models and llama3:8b.gguf are paths. @param {string} text */
+/** Whether a URL names its scheme. C:\models and llama3:8b.gguf are paths. @param {string} text */
 export const hasScheme = (text) => /^(https?|file|data|blob):|^[a-z][a-z0-9+.-]+:\/\//i.test(text);
 
 /**
- * An absolute address, because the worker has another base. In Node a text without a scheme is a path.
+ * An absolute URL, because the worker has another base. In Node a text without a scheme is a path.
  * @param {unknown} url
  * @param {string} what it is, for the message
  * @returns {Promise<string>}
@@ -177,7 +177,7 @@ export async function absolute(url, what) {
     } catch (error) {
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
-            `load(): ${what} is no valid address: ${JSON.stringify(text.slice(0, 200))}`,
+            `load(): ${what} is not a valid URL: ${JSON.stringify(text.slice(0, 200))}`,
             { cause: error },
         );
     }

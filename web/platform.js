@@ -2,7 +2,7 @@
 
 /**
  * Whether this is Node, or what is like it (Deno, Bun). A property of `process` alone does not tell: some pages have
- * a shim of `process`. A window of Electron or NW.js has Node's own `process`, but its scripts, workers and addresses
+ * a shim of `process`. A window of Electron or NW.js has Node's own `process`, but its scripts, workers and URLs
  * are a page's, so it counts as a page.
  */
 export const isNode = (() => {
@@ -110,7 +110,7 @@ export async function usefulThreads(asked) {
 }
 
 /**
- * Runs one of nibble's scripts (import() runs each address only once), and returns what it leaves in a global. The
+ * Runs one of nibble's scripts (import() runs each URL only once), and returns what it leaves in a global. The
  * script has no exports: a bundler would drop them, as nothing imports them by name, and Node may take the copy that a
  * bundler made for CommonJS.
  * @param {string} url

@@ -240,7 +240,7 @@ function scopeName() {
 const isOpaque = () => globalThis.origin === 'null' && globalThis.location?.protocol !== 'file:';
 
 /**
- * The address to give `new Worker`, which only takes scripts of the page's own origin. For a script of another origin
+ * The URL to give `new Worker`, which only takes scripts of the page's own origin. For a script of another origin
  * it is a blob with one line that imports the script.
  * @param {string} url
  */
@@ -263,14 +263,14 @@ function scriptFor(url) {
 let policy;
 
 /**
- * The address as a TrustedScriptURL, if the page requires that. Only nibble's own addresses, or those that load() was
+ * The URL as a TrustedScriptURL, if the page requires that. Only nibble's own URLs, or those that load() was
  * given, come here.
  * @param {string} url
  */
 function trusted(url) {
     const { trustedTypes } = /** @type {any} */ (globalThis);
     try {
-        policy ??= trustedTypes?.createPolicy(POLICY, { createScriptURL: (/** @type {string} */ address) => address });
+        policy ??= trustedTypes?.createPolicy(POLICY, { createScriptURL: (/** @type {string} */ url) => url });
     } catch {
         // the page forbids this policy; if it requires Trusted Types, `new Worker` will say so
     }
@@ -354,7 +354,7 @@ async function checkScript(wanted) {
     } catch (error) {
         const other = new URL(url).origin !== globalThis.origin;
         return (
-            `${url} cannot be fetched (${messageOf(error)}): check the address` +
+            `${url} cannot be fetched (${messageOf(error)}): check the URL` +
             (other
                 ? '; a server of another origin must allow it (Access-Control-Allow-Origin)'
                 : " and the page's Content-Security-Policy")
@@ -367,7 +367,7 @@ async function checkScript(wanted) {
     if (response.redirected && new URL(response.url).origin !== new URL(url).origin)
         return (
             `${url} redirects to ${response.url}, and browsers run no worker that redirects to another origin: ` +
-            `pass that address as ${optionOf(wanted)} to load()`
+            `pass that URL as ${optionOf(wanted)} to load()`
         );
     if (!/javascript|ecmascript/i.test(type))
         return (

@@ -172,13 +172,25 @@ const mistakes = [
     ],
     ['another thing as signal', models.tiny, { signal: 5 }, 'NB_ERR_ARGUMENT', /must be an AbortSignal/],
     ['no options but null', models.tiny, null, 'NB_ERR_ARGUMENT', /options must be an object/],
-    ['an address that is no URL', 'http://[', {}, 'NB_ERR_ARGUMENT', /source is no valid address: "http:\/\/\["/],
-    ['an address in a list', ['http://a b/x.gguf'], {}, 'NB_ERR_ARGUMENT', /no valid address/],
+    ['an invalid URL', 'http://[', {}, 'NB_ERR_ARGUMENT', /source is not a valid URL: "http:\/\/\["/],
+    ['an invalid URL in a list', ['http://a b/x.gguf'], {}, 'NB_ERR_ARGUMENT', /not a valid URL/],
     ['an escape that is none', ['http://127.0.0.1:9/%E0%A4%A.gguf'], {}, 'NB_ERR_NETWORK', /127\.0\.0\.1:9/],
-    ['a file: of another machine', 'file://elsewhere/model.gguf', {}, 'NB_ERR_ARGUMENT', /no address of a file here/],
-    ['a file: with an escaped slash', new URL('file:///a%2Fb'), {}, 'NB_ERR_ARGUMENT', /no address of a file here/],
+    [
+        'a file: URL of another machine',
+        'file://elsewhere/model.gguf',
+        {},
+        'NB_ERR_ARGUMENT',
+        /not the URL of a file on this/,
+    ],
+    [
+        'a file: URL with an escaped slash',
+        new URL('file:///a%2Fb'),
+        {},
+        'NB_ERR_ARGUMENT',
+        /not the URL of a file on this/,
+    ],
     ['a scheme that nobody fetches', 'gopher://127.0.0.1/model.gguf', {}, 'NB_ERR_NETWORK', /cannot reach gopher/],
-    ['wasmUrl is no URL', models.tiny, { wasmUrl: 'https://[' }, 'NB_ERR_ARGUMENT', /wasmUrl is no valid address/],
+    ['wasmUrl is no URL', models.tiny, { wasmUrl: 'https://[' }, 'NB_ERR_ARGUMENT', /wasmUrl is not a valid URL/],
     ['wasmUrl is a number', models.tiny, { wasmUrl: 5 }, 'NB_ERR_ARGUMENT', /wasmUrl must be a URL, not number/],
     ['wasmUrl is null', models.tiny, { wasmUrl: null }, 'NB_ERR_ARGUMENT', /wasmUrl must be a URL/],
     [
@@ -216,13 +228,13 @@ const mistakes = [
         'NB_ERR_ENGINE',
         /cannot load nibble's WebAssembly.*magic word/,
     ],
-    ['workerUrl is no URL', models.tiny, { workerUrl: 'http://[' }, 'NB_ERR_ARGUMENT', /workerUrl is no valid address/],
+    ['workerUrl is no URL', models.tiny, { workerUrl: 'http://[' }, 'NB_ERR_ARGUMENT', /workerUrl is not a valid URL/],
     [
         'poolWorkerUrl is no URL',
         models.tiny,
         { poolWorkerUrl: 'http://[' },
         'NB_ERR_ARGUMENT',
-        /poolWorkerUrl is no valid address/,
+        /poolWorkerUrl is not a valid URL/,
     ],
     ['templateUrl is an object', models.tiny, { templateUrl: {} }, 'NB_ERR_ARGUMENT', /templateUrl must be a URL/],
     ['a stream that breaks at once', breaking(0, MINE), {}, 'NB_ERR_FILE', /cannot be read: it is mine/, MINE],
@@ -371,7 +383,7 @@ test('chat() says if the renderer of templates is missing', async () => {
     await model.dispose();
 });
 
-/** The engine's file in a data: address. */
+/** The engine's file as a data: URL. */
 const asData = () => `data:application/wasm;base64,${readFileSync(`${root}build/wasm/nibble-simd128.wasm`, 'base64')}`;
 
 describe("nibble's files may lie elsewhere", () => {
@@ -433,7 +445,7 @@ describe("nibble's files may lie elsewhere", () => {
             /^\/a\?b$/,
         ],
         [
-            'a data: address',
+            'a data: URL',
             () => ({
                 wasmUrl: {
                     simd128: asData(),
@@ -442,7 +454,7 @@ describe("nibble's files may lie elsewhere", () => {
             /^simd128$/,
         ],
         [
-            'a data: address and its build',
+            'a data: URL and its build',
             () => ({
                 build: 'simd128',
                 wasmUrl: asData(),

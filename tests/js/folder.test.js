@@ -256,14 +256,14 @@ test('the command line takes folders', () => {
     assert.match(stderr, /there is no model in/);
 });
 
-test('addresses of the hub', () => {
+test('URLs of the hub', () => {
     const base = 'https://huggingface.co/owner/repo-1.5/resolve/';
     assert.equal(hubUrl('hf:owner/repo-1.5'), `${base}main/`);
     assert.equal(hubUrl('hf:owner/repo-1.5/'), `${base}main/`);
     assert.equal(hubUrl('hf:owner/repo-1.5@v1'), `${base}v1/`);
     assert.equal(hubUrl('hf:owner/repo-1.5/sub/a.gguf'), `${base}main/sub/a.gguf`);
     for (const wrong of ['hf:owner', 'hf:', 'hf:/owner/repo', 'hf:owner repo/x'])
-        assert.throws(() => hubUrl(wrong), /no address of the hub/);
+        assert.throws(() => hubUrl(wrong), /does not name a model on the hub/);
 });
 
 // ---- what is wrong ---------------------------------------------------------------------------------------------

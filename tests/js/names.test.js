@@ -1,4 +1,4 @@
-// Which files make a model, by their names and addresses, as browsers, systems and people change them.
+// Which files make a model, by their names and URLs, as browsers, systems and people change them.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
@@ -151,7 +151,7 @@ test("paths: colons, slashes at the end, links, parts with a browser's numbers, 
     await assert.rejects(load(part(1)), /one-kv-head-00003-of-00003\.gguf: there is no such file/);
 });
 
-test('addresses: a query, a fragment, what is percent-encoded, a stray percent sign', async () => {
+test('URLs: a query, a fragment, what is percent-encoded, a stray percent sign', async () => {
     /** @type {string[]} */
     const asked = [];
     const server = await listen(({ url = '' }, response) => {
@@ -177,7 +177,7 @@ test('addresses: a query, a fragment, what is percent-encoded, a stray percent s
     }
 });
 
-test('addresses of the hub: what people write, and nothing outside of the repository', () => {
+test('URLs of the hub: what people write, and nothing outside of the repository', () => {
     const base = 'https://huggingface.co/owner/repo/resolve/';
     for (const [text, wanted] of [
         ['hf:owner/repo', 'main/'],
@@ -204,7 +204,7 @@ test('addresses of the hub: what people write, and nothing outside of the reposi
         'hf:owner/repo//a.gguf',
         'hf:owner/repo/blob/..',
     ])
-        assert.throws(() => hubUrl(wrong), /no address of the hub/, wrong);
+        assert.throws(() => hubUrl(wrong), /does not name a model on the hub/, wrong);
 });
 
 test('a folder without a model says what it has', async () => {

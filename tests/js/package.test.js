@@ -88,7 +88,7 @@ test('package: what bundlers copy runs as a module, as a classic script and as C
     for (const file of packed.filter((name) => /^build\/.*\.js$/.test(name))) {
         const text = readFileSync(join(root, file), 'utf8');
         assert.doesNotThrow(() => new Script(text), file); // no import, no export, no import.meta
-        assert.ok(text.length > 4096, `${file} is so short that Vite writes it as a data: address`);
+        assert.ok(text.length > 4096, `${file} is so short that Vite writes it as a data: URL`);
     }
 });
 

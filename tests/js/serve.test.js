@@ -120,7 +120,7 @@ test('serve: symbolic links do not lead out of the folder', async () => {
     assert.equal((await get('/own.wasm')).body, '0123456789');
 });
 
-test("serve: a folder's address redirects to itself, never to another server", async () => {
+test("serve: a folder's URL redirects to itself, never to another server", async () => {
     await mkdir(join(folder, 'root/a b/c'), { recursive: true });
     for (const path of [
         '/a%20b',

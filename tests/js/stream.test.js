@@ -374,7 +374,7 @@ describe('an optional file may be absent in any way', () => {
         }
     });
 
-    test("a folder's address that has only GGUF files says so", async () => {
+    test("a folder's URL with only GGUF files says so", async () => {
         answer = ({ name }) =>
             name === ''
                 ? [

@@ -110,7 +110,7 @@ describe('options that only the model, or other options, make wrong', () => {
     for (const [args, said] of /** @type {[string[], RegExp][]} */ ([
         [['run', tiny, '--prompt', 'a', '--logit-bias', '5000=1'], /5000/],
         [['run', tiny, '--prompt', 'a', '--imatrix', noMatrix], /pass quantize \(--quantize\) as well/],
-        [['run', 'https://', '--prompt', 'a'], /no valid address/],
+        [['run', 'https://', '--prompt', 'a'], /not a valid URL/],
         [['eval', tiny, '--tokens', '1024', '--logits', out], /token 0 is 1024/],
         [['eval', tiny, '--tokens', '1', '--logits', join(folder, 'none', 'l')], /there is no folder .*none/],
         [['eval', tiny, '--tokens', '1', '--logits', tiny], /is what is read/],

@@ -253,7 +253,7 @@ describe('the quantization lab', { skip }, () => {
         });
     });
 
-    it('copies a folder at an address once, and works with the copy', async () => {
+    it('copies a folder at a URL once, and works with the copy', async () => {
         const query = 'lab.html?model=../tests/fixtures/safetensors/llama-sharded/';
         // without the service worker, which would hide requests from this test
         await visit({ query, wait: CHOSEN, context: { serviceWorkers: 'block' } }, async (page) => {

@@ -344,7 +344,7 @@ describe('the demo page', { skip }, () => {
         }
     });
 
-    it('loads a folder from its address, and from the hub', async () => {
+    it('loads a folder from its URL, and from the hub', async () => {
         const context = /** @type {const} */ ({ serviceWorkers: 'block' }); // so that the test can answer for the hub
         await visit({ settings: { maxTokens: 4 }, hosts: ['huggingface.co'], context }, async (page) => {
             await page.context().route('https://huggingface.co/owner/llama-sharded/resolve/main/**', (route) => {
@@ -362,11 +362,11 @@ describe('the demo page', { skip }, () => {
             await open('hf:owner/llama-sharded');
             await opened(page, 'llama-sharded', /llama.*safetensors/s);
             await open('hf:owner');
-            await refused(page, /hf:owner is no address of the hub.*hf:owner\/repo/);
+            await refused(page, /hf:owner does not name a model on the hub.*hf:owner\/repo/);
         });
     });
 
-    it("loads from another site's address, and can be told to leave it", async () => {
+    it("loads from a URL of another site, and can be told to leave it", async () => {
         const file = readFileSync(models.stories);
         const other = await listen((request, response) => {
             response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': file.length });

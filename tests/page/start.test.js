@@ -106,7 +106,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
         server?.close();
     });
 
-    /** A page's address with these headers. @param {object} headers @param {string} path */
+    /** A page's URL with these headers. @param {object} headers @param {string} path */
     const withHeaders = (headers, path) => `/~${encodeURIComponent(JSON.stringify(headers))}${path}`;
     const csp = (/** @type {string} */ policy) => ({ 'Content-Security-Policy': policy });
     const plain = { 'Cross-Origin-Embedder-Policy': false, 'Cross-Origin-Opener-Policy': false };
@@ -176,7 +176,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             expected: THREADS,
         },
         'no BroadcastChannel': { init: 'delete globalThis.BroadcastChannel', options: two, expected: THREADS },
-        'scripts as data: addresses, as some bundlers write them': {
+        'scripts as data: URLs, as some bundlers write them': {
             options: '({ threads: 2, workerUrl: DATA.engine, poolWorkerUrl: DATA.pool, templateUrl: DATA.jinja })',
             expected: THREADS,
         },
@@ -319,7 +319,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             options: '({ signal: new AbortController() })',
             expected: /NB_ERR_ARGUMENT .*pass the controller's signal/,
         },
-        'an address that is no URL': { from: '"http://["', expected: /NB_ERR_ARGUMENT .*no valid address/ },
+        'a source that is not a valid URL': { from: '"http://["', expected: /NB_ERR_ARGUMENT .*not a valid URL/ },
         'an abort': {
             options: '({ signal: AbortSignal.abort(new RangeError("mine")) })',
             expected: /RangeError .*mine/,

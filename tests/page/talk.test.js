@@ -90,10 +90,10 @@ describe('the demo page, in special cases', { skip }, () => {
         });
     });
 
-    it('says if an address is not valid, and loads another', async () => {
+    it('says if a URL is not valid, and loads another', async () => {
         const query = `?${new URLSearchParams({ model: 'https://[nowhere' })}`;
         await visit({ query, wait: '#load[data-state=failed]' }, async (page) => {
-            await refused(page, /no valid address/);
+            await refused(page, /not a valid URL/);
             assert.equal(await page.innerText('#model-name'), 'no model');
             await page.setInputFiles('#files', models.stories);
             await page.waitForSelector(READY);
@@ -101,7 +101,7 @@ describe('the demo page, in special cases', { skip }, () => {
         await visit({ query: `bench.html${query}`, wait: '#start:enabled' }, async (page) => {
             await page.click('#start');
             await page.waitForSelector('#problem:not([hidden])');
-            assert.match(await page.innerText('#problem'), /no valid address/);
+            assert.match(await page.innerText('#problem'), /not a valid URL/);
         });
     });
 

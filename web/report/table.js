@@ -5,7 +5,7 @@ import { withError } from './with-error.js';
 /** @typedef {import('../index.d.ts').ComparedFacts} ComparedFacts */
 /** @typedef {import('../index.d.ts').ComparedModel} ComparedModel */
 
-/** The last part of a path or an address. @param {string} path */
+/** The last part of a path or a URL. @param {string} path */
 export const lastPart = (path) => path.replace(/[/\\]+$/, '').replace(/^.*[/\\]/, '') || path;
 
 /** @param {number} value rounded to three digits */

@@ -60,9 +60,13 @@ async function pathOf(url) {
     try {
         return (await nodeModule('url')).fileURLToPath(url);
     } catch (error) {
-        throw new NibbleError('NB_ERR_ARGUMENT', `load(): ${url} is no address of a file here: ${messageOf(error)}`, {
-            cause: error,
-        });
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `load(): ${url} is not the URL of a file on this machine: ${messageOf(error)}`,
+            {
+                cause: error,
+            },
+        );
     }
 }
 

@@ -1,5 +1,5 @@
 /**
- * A file from an address. Servers answer in many ways: what an answer says is compared with what was asked for, and
+ * A file from a URL. Servers answer in many ways: what an answer says is compared with what was asked for, and
  * with what earlier answers said, before a byte of it is believed.
  */
 import { NibbleError, reason } from '../errors.js';
@@ -59,7 +59,7 @@ async function request(url, headers) {
         const inPage = typeof document === 'undefined' && 'importScripts' in globalThis;
         throw new AbsentError(
             'NB_ERR_NETWORK',
-            `cannot reach ${url}: ${reason(error)}. Check the address and the connection` +
+            `cannot reach ${url}: ${reason(error)}. Check the URL and the connection` +
                 (inPage ? ', and that the server allows this page (CORS)' : ''),
             { cause: error },
         );
@@ -72,7 +72,7 @@ async function request(url, headers) {
         'NB_ERR_NETWORK',
         `${url} answered ${status} ${response.statusText}`.trim() +
             (status === 404 || status === 410
-                ? ': there is no such file; check the address'
+                ? ': there is no such file; check the URL'
                 : status === 401 || status === 403
                   ? ': it wants a login or does not allow this'
                   : status === 416
@@ -211,7 +211,7 @@ function opened(url, response, total, skip) {
         }
     };
     const next = async () => held.shift() ?? receive();
-    /** Whether the answer is empty or a web page: some servers answer every address so. */
+    /** Whether the answer is empty or a web page: some servers answer every URL so. */
     const isVacant = async () => {
         let text = '';
         for (let piece; text.length < HEAD && (piece = await receive()); ) {

@@ -79,7 +79,7 @@ const OF_WEIGHTS =
     /\.(safetensors|gguf|bin|pth?|ckpt|h5|msgpack|onnx|ot|tflite)$|\.index\.json$|^quant(ize)?_config\.json$/i;
 
 /**
- * The files of a Hugging Face folder beside its weights, whether nibble needs them or not. Of an address only those
+ * The files of a Hugging Face folder beside its weights, whether nibble needs them or not. Of a URL only those
  * that it needs are known.
  * @param {Source} source
  * @returns {Promise<NamedSource[]>}
@@ -148,7 +148,7 @@ async function ofPath(path) {
 
 /**
  * Names are paths. Of a folder that was chosen as a whole, only files in the folder of the weights, or of
- * modules.json, belong to the model. A file that was given by its own address (loose) counts by its name alone.
+ * modules.json, belong to the model. A file that was given by its own URL (loose) counts by its name alone.
  * @param {{ name: string, source: Single, loose?: boolean }[]} all
  * @returns {Promise<NamedSource[]>}
  */
@@ -302,7 +302,7 @@ async function ofFolder(place, where, blind, weights) {
 }
 
 /**
- * The error of a folder's address without config.json or without the weights. It names GGUF files there, if the
+ * The error of a folder's URL without config.json or without the weights. It names GGUF files there, if the
  * server lists them.
  * @param {string} url
  * @param {string} name of the file that is not there

@@ -1,18 +1,18 @@
-/** Addresses of models on the hub, and what a server lists in a folder. */
+/** URLs of models on the hub, and what a server lists in a folder. */
 import { NibbleError } from '../errors.js';
 import { openUrl } from './download.js';
 import { decoded, isHidden } from './names.js';
 
 /**
- * hf:OWNER/REPO[@REVISION][/FILE] -> the address of a folder or a file on the hub. What is copied from the hub's own
- * addresses is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
+ * hf:OWNER/REPO[@REVISION][/FILE] -> the URL of a folder or a file on the hub. What is copied from the hub's own
+ * URLs is understood, too: hf://..., .../blob/REVISION/FILE, and names that are percent-encoded.
  * @param {string} text
  */
 export function hubUrl(text) {
     const [, owner, repo, revision, rest = ''] =
         /^hf:(?:\/\/)?([\w.-]+)\/([\w.-]+)(?:@([^/]+))?(\/[^?]*)?(?:\?.*)?$/.exec(text) ?? [];
     const refuse = (/** @type {string} */ why) =>
-        new NibbleError('NB_ERR_ARGUMENT', `${text} is no address of the hub: ${why}`);
+        new NibbleError('NB_ERR_ARGUMENT', `${text} does not name a model on the hub: ${why}`);
     if (!owner) throw refuse('it should look like hf:owner/repo, or hf:owner/repo/file.gguf');
     const names = rest
         .replace(/^\/|\/+$/g, '')
@@ -22,7 +22,7 @@ export function hubUrl(text) {
         !revision && /^(blob|raw|resolve|tree)$/.test(names[0]) && names.length > 1
             ? names.slice(1)
             : [decoded(revision ?? 'main'), ...(names[0] === '' && names.length === 1 ? [] : names)];
-    // such parts would lead to another address
+    // such parts would lead to another URL
     if ([owner, repo, ...[at, ...path].flatMap((part) => part.split(/[/\\]/))].some((part) => /^\.*$/.test(part)))
         throw refuse('it has a part that is empty or only dots');
     const isFolder = path.length === 0 || rest.endsWith('/');
@@ -30,7 +30,7 @@ export function hubUrl(text) {
     return `https://huggingface.co/${owner}/${repo}/resolve/${whole}${isFolder ? '/' : ''}`;
 }
 
-/** Where a folder's files are listed: at its own address; on the hub, at an address of its API. @param {string} url */
+/** Where a folder's files are listed: at its own URL; on the hub, at a URL of its API. @param {string} url */
 export function listingUrl(url) {
     const [, hub, repo, revision, path] =
         /^(https:\/\/huggingface\.co)\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?#]*)$/.exec(url) ?? [];

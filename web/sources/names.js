@@ -23,7 +23,7 @@ export const isHidden = (path) => /(^|[/\\])(\.|__MACOSX[/\\])/.test(path);
 /** A browser writes "name (1).gguf" where it has downloaded a "name.gguf" before. @param {string} name */
 const withoutCount = (name) => name.replace(/ ?\(\d+\)(?=\.[^./]*$)/, '');
 
-/** Percent-decoded; unchanged if a stray % makes that impossible. @param {string} part of an address */
+/** Percent-decoded; unchanged if a stray % makes that impossible. @param {string} part of a URL */
 export function decoded(part) {
     try {
         return decodeURIComponent(part);

@@ -1,6 +1,6 @@
 /**
  * The worker that a loaded model lives in, in a page or in Node. What runs is one file, build/engine-worker.js, which
- * `make build` makes of this and all that it imports; the page sends it the addresses of nibble's other files. It takes
+ * `make build` makes of this and all that it imports; the page sends it the URLs of nibble's other files. It takes
  * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another;
  * the short requests are answered between two tokens.
  */
