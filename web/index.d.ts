@@ -867,9 +867,9 @@ export interface QatOptions {
      */
     tensors?: { readonly [pattern: string]: QatType } | readonly (readonly [string, QatType])[];
     /**
-     * Which weights share a scale: those of a 'block' of the type (the default), of a 'row', which is an output
-     * channel, or of the whole matrix, a 'tensor' (the default of `scales: 'absmean'`). The groups of K-quants are
-     * those of the type.
+     * Which weights share a scale in matrices of this `type`: those of a 'block' (the default), of a 'row', which is an
+     * output channel, or of the whole matrix, the 'tensor' (the default of `scales: 'absmean'`). The superblocks
+     * of K-quants fix the groups.
      */
     group?: 'block' | 'row' | 'tensor';
     /**
@@ -878,12 +878,15 @@ export interface QatOptions {
      * types q2_0 and tq2_0 (BitNet b1.58, Ma et al. 2024).
      */
     scales?: 'learned' | 'absmean';
-    /** Learning rate of ranges of weights, and of learned ranges of inputs, relative to the weights'. Default: 1. */
+    /**
+     * How fast the ends of learned ranges, of weights and of inputs, move, relative to the weights: a factor of their
+     * learning rate. Default: 1.
+     */
     scaleRate?: number;
     /** The inputs of the layers' matrices are rounded to so many bits, 2 to 8. Default: they are not. */
     activations?: number;
     /**
-     * The range that `activations` cover: of each 'token' (the default); a moving 'average' over parts of batches
+     * The range that `activations` cover: of each 'token' (the default); a moving 'average' over micro-batches
      * (Jacob et al. 2018, section 3.1); or 'learned' (LSQ).
      */
     ranges?: 'token' | 'average' | 'learned';

@@ -8,7 +8,7 @@ import { checkOptions, refuse } from './checks.js';
 /** @typedef {import('./index.d.ts').QatType} QatType */
 
 /**
- * All options. 0 stands for those that are not given.
+ * All options, with their defaults. 0: no rounding of `activations` and `gradients`, and no `freezeAfter`.
  * @typedef {Required<Omit<QatOptions, 'tensors'>> & { tensors: [string, QatType][] }} FullQat
  */
 
@@ -34,7 +34,7 @@ export const TRAINED_TYPES = {
 
 const TYPES = /** @type {QatType[]} */ ([...Object.keys(TRAINED_TYPES), 'f32']);
 
-/** Types of three codes, -1, 0 and 1. Q2_0 has a fourth, which absmean does not use. */
+/** Types with the codes -1, 0 and 1. Q2_0 also has 2, which absmean does not use. */
 const TERNARY = ['tq2_0', 'q2_0'];
 
 /** @type {import('./checks.js').Table<FullQat>} */
@@ -45,8 +45,8 @@ export const QAT_OPTIONS = {
         choices: TYPES,
         value: 'TYPE',
         help:
-            "quantization-aware training: the layers' matrices are rounded to this type in each pass, and the file " +
-            'has them in it. f32: they are not rounded',
+            "quantization-aware training: the layers' matrices are rounded to this type in each pass, and " +
+            'written in it. f32: they are not rounded',
     },
     tensors: {
         flag: 'qat-tensor',
@@ -64,8 +64,8 @@ export const QAT_OPTIONS = {
         choices: ['block', 'row', 'tensor'],
         value: 'NAME',
         help:
-            'with --qat: which weights share a scale: those of a block of the type (the default), of a row, which is ' +
-            'an output channel, or of the whole matrix (the default of absmean)',
+            "with --qat: which weights share a scale in matrices of --qat's type: those of a block (the default), of a " +
+            'row, which is an output channel, or of the whole matrix, the tensor (the default of absmean)',
     },
     scales: {
         flag: 'qat-scales',
@@ -83,8 +83,8 @@ export const QAT_OPTIONS = {
         max: 1000,
         value: 'R',
         help:
-            'learning rate of the ranges, of weights and of inputs if they are learned, relative to the ' +
-            "weights' (default: 1)",
+            'how fast the ends of learned ranges, of weights and of inputs, move, relative to the weights: a factor of ' +
+            'their learning rate (default: 1)',
     },
     activations: {
         flag: 'qat-activations',
@@ -100,8 +100,8 @@ export const QAT_OPTIONS = {
         choices: ['token', 'average', 'learned'],
         value: 'NAME',
         help:
-            'with --qat-activations: their range is that of each token (the default), a moving average over parts of ' +
-            'batches, or learned (LSQ)',
+            'with --qat-activations: their range is that of each token (the default), a moving average over ' +
+            'micro-batches, or learned (LSQ)',
     },
     asymmetric: {
         flag: 'qat-asymmetric',
@@ -140,8 +140,8 @@ export function checkQat(options) {
     const rounds = type !== 'f32' || tensors.length > 0;
     /** @type {[keyof FullQat, boolean, string][]} */
     const needs = [
-        ['group', type !== 'f32', `a ${withFlag('type')}`],
-        ['scales', type !== 'f32', `a ${withFlag('type')}`],
+        ['group', type !== 'f32', `a ${withFlag('type')} other than f32`],
+        ['scales', type !== 'f32', `a ${withFlag('type')} other than f32`],
         ['scaleRate', rounds || ranges === 'learned', `a ${withFlag('type')}, or ${withFlag('ranges')} learned,`],
         ['ranges', activations > 0, withFlag('activations')],
         ['asymmetric', activations > 0, withFlag('activations')],
@@ -156,7 +156,9 @@ export function checkQat(options) {
     if (scales === 'absmean' && !TERNARY.includes(type))
         throw refuse(`${withFlag('scales')} absmean is for ternary weights: take the type ${TERNARY.join(' or ')}`);
     if (group !== 'block' && type !== 'f32' && TRAINED_TYPES[type].groups)
-        throw refuse(`${withFlag('group')}: a group of ${type} is part of a block; leave it out, or take another type`);
+        throw refuse(
+            `${withFlag('group')}: ${type} has superblocks, which fix the groups; leave it out, or take another type`,
+        );
     const { scaleRate = 1, asymmetric = false } = given;
     return { type, tensors, group, scales, scaleRate, activations, ranges, asymmetric, freezeAfter, gradients };
 }

@@ -181,9 +181,9 @@ test('what cannot be trained is refused', async () => {
             { activations: 8, ranges: 'average', scaleRate: 2 },
             /scaleRate .* needs a type .* or ranges .* learned, as well/,
         ],
-        [{ activations: 8, group: 'row' }, /group \(--qat-group\) needs a type \(--qat\) as well/],
+        [{ activations: 8, group: 'row' }, /group \(--qat-group\) needs a type \(--qat\) other than f32 as well/],
         [{ type: 'q4_0', scales: 'absmean' }, /absmean is for ternary weights: take the type tq2_0 or q2_0/],
-        [{ type: 'q4_k', group: 'row' }, /a group of q4_k is part of a block/],
+        [{ type: 'q4_k', group: 'row' }, /group \(--qat-group\): q4_k has superblocks, which fix the groups/],
         ['q4_0', /the options must be an object/],
     ]))
         await assert.rejects(train(at('base.gguf'), { ...OPTIONS, qat }), { code: 'NB_ERR_ARGUMENT', message });

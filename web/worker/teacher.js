@@ -1,6 +1,6 @@
 /**
  * The teacher, whose logits another model learns: in F32, such as the model that a quantized one was made of. It is
- * computed by the trainer's module, too, and only forward. Its logits are in memory for one part of a batch at a time.
+ * computed by the trainer's module, too, and only forward. Its logits are in memory for one micro-batch at a time.
  */
 import { NB_TRAIN_EVALUATES } from '../abi.js';
 import { NibbleError } from '../errors.js';

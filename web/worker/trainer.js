@@ -34,7 +34,7 @@ export class Trainer {
     /** @type {TrainerTensor[]} */
     tensors = [];
     #handle = 0;
-    /** Memory for the tokens and targets of a part of a batch, and behind them the sum of the losses. step() puts the
+    /** Memory for the tokens and targets of a micro-batch, and after them the sum of the losses. step() puts the
      * gradient's norm at the beginning. */
     #room = 0;
     /** Memory for a part's logits, if they were asked for. */
