@@ -431,7 +431,7 @@ test('what cannot be made is refused, by name', async () => {
         [fixture('gptq'), {}, /quantized already/],
         [fixture('gemma'), {}, /mlp\.down_proj\.weight does not become gptq: it has 32 rows of 48 columns/],
         [at('llama'), { group: 64 }, /groups of 64 do not divide its 32 columns; take another group/],
-        [`${root}tests/fixtures/models/head-size.gguf`, {}, /a folder is made of a Hugging Face folder/],
+        [`${root}tests/fixtures/models/head-size.gguf`, {}, /made only from a Hugging Face folder/],
     ]))
         await assert.rejects(make(source, `refused-${Math.random()}`, { ...SMALL, ...options }), said, source);
     for (const [options, said] of /** @type {[object, RegExp][]} */ ([

@@ -13,7 +13,7 @@ export function checkPlan(plan, wanted, method, scalesColumns) {
     const outliers = plan.find(({ name }) => name.endsWith('.outliers'));
     if (scalesColumns && outliers) throw notScalable(method, outliers.name);
     const reordered = wanted.find(({ name }) => plan.some((tensor) => isNewOrder(tensor, name)));
-    if (reordered) throw notReordered(reordered);
+    if (reordered) throw inAnotherOrder(reordered);
 }
 
 /**
@@ -24,7 +24,7 @@ export function checkPlan(plan, wanted, method, scalesColumns) {
 const isNewOrder = ({ name, source }, matrix) => source === '' && name === matrix.replace(/weight$/, 'order');
 
 /** The order belongs to the matrix's old codes. @param {Planned} tensor */
-const notReordered = ({ name, from }) =>
+const inAnotherOrder = ({ name, from }) =>
     new NibbleError(
         'NB_ERR_UNSUPPORTED',
         `tensor ${name} is quantized already, and its columns are in another order (desc_act). A method that ` +
@@ -44,7 +44,7 @@ const notScalable = (method, name) =>
             'the model that it was made of',
     );
 
-/** In encoders the norms stand behind the blocks, and their output is also the residual stream. */
+/** In encoders the norms come after the blocks, and their output is also the residual stream. */
 export const nothingToSmooth = () =>
     new NibbleError(
         'NB_ERR_ARGUMENT',

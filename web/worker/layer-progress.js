@@ -19,7 +19,7 @@ export class LayerProgress {
         this.total = total;
         this.loaded = 0;
         this.layer = 0;
-        /** ms of each step of the last layer, and of this. @type {number[]} */
+        /** Milliseconds of each step of the previous layer, and of the current one. @type {number[]} */
         this.before = [];
         /** @type {number[]} */
         this.now = [];

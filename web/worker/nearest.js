@@ -9,7 +9,7 @@ import { layerOf } from './planned.js';
 import { Quantizer } from './quantizer.js';
 
 /** @typedef {{ from: string, weights: Uint8Array }} Weights */
-/** isAlone: threads would have nothing to do. @typedef {{ isAlone: boolean, round: (quantizer: Quantizer, tensor:
+/** isSerial: threads would have nothing to do. @typedef {{ isSerial: boolean, round: (quantizer: Quantizer, tensor:
  *     import('./planned.js').Planned, weights: Weights, room: import('./inputs.js').Room) =>
  *     Promise<void> }} Rounding */
 
@@ -24,7 +24,7 @@ import { Quantizer } from './quantizer.js';
  */
 export async function roundToNearest({ core, files }, plan, options, port, output, tick, journal) {
     const { assets } = options,
-        threads = output.isAlone ? 1 : await possibleThreads(options.threads),
+        threads = output.isSerial ? 1 : await possibleThreads(options.threads),
         wanted = plan.filter((tensor) => output.isWanted(tensor)),
         layers = Math.max(...wanted.map(({ name }) => layerOf(name))) + 1;
     const quantizer = await Quantizer.start(assets, threads, options, port.watch),

@@ -1,7 +1,7 @@
 /**
- * quantizeFolder(): a Hugging Face folder -> the files of one whose layers' matrices are codes with scales. Those come
+ * quantizeFolder(): a Hugging Face folder -> the files of one whose layers' matrices are codes with scales. These come
  * first in the files of weights, layer by layer as they are made. All other tensors follow, byte for byte as they were,
- * except those that AWQ's scales change, such as norms.
+ * except those that AWQ's scales change, such as norms. The parts of matrices that would break the alignment are last.
  */
 import { NibbleError } from '../errors.js';
 import { otherFiles } from '../sources/folder.js';
@@ -49,8 +49,8 @@ export async function quantizeFolder(source, files, options, folder, port, journ
         (await files[0].open()).cancel?.(); // a missing or unreadable file has an error of its own
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
-            'a folder is made of a Hugging Face folder, with config.json and *.safetensors; of a GGUF another GGUF is ' +
-                'made',
+            'a quantized folder (--format) is made only from a Hugging Face folder with config.json and ' +
+                '*.safetensors: give such a folder, or make a GGUF (quantize(), or --type without --format)',
         );
     }
     const conversion = await openConversion(
@@ -82,7 +82,7 @@ export async function quantizeFolder(source, files, options, folder, port, journ
             output = new FolderOutput(made, folder, out, kept);
         const meter = new Meter(port.progress),
             total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
-        let most = 0; // tensors of a layer are made before they are written
+        let most = 0; // progress counts tensors that are made, then bytes that are written, and never goes back
         const tick = (/** @type {number} */ bytes) => {
             most = Math.max(most, bytes);
             meter.tick(most, total);
@@ -103,7 +103,7 @@ export async function quantizeFolder(source, files, options, folder, port, journ
 const byLayer = (coded) => [...coded].sort((a, b) => layerOf(a.tensor.name) - layerOf(b.tensor.name));
 
 /**
- * The modules whose matrices stay as they are, except embeddings.
+ * The modules whose matrices stay as they are, except embeddings. lm_head is named even if the files have none.
  * @param {Entry[]} copied
  * @param {Planned[]} plan
  */
@@ -116,7 +116,7 @@ function unquantized(copied, plan) {
 }
 
 /**
- * config.json, and the files that stay as they are.
+ * Writes config.json, and the files that stay as they are.
  * @param {import('../sources/open.js').Source} source
  * @param {FolderFiles} out
  * @param {object} quantization
@@ -223,7 +223,8 @@ class FolderOutput extends BlocksInMemory {
         return { type: values[0].type, bytes: joined(values.map(({ bytes }) => bytes)) };
     }
 
-    get isAlone() {
+    /** A format with a round() of its own is rounded by this thread alone. */
+    get isSerial() {
         return this.format.round !== undefined;
     }
 
@@ -239,11 +240,16 @@ class FolderOutput extends BlocksInMemory {
             { parts = [] } = room,
             { round } = this.format;
         if (!round) {
-            const experts = parts.map((its, expert) => ({
-                ...{ ...room, ...its, ...own(expert) },
-                ...{ name, rows, clips: false, firstRow: expert * rows },
+            const jobs = parts.map((its, expert) => ({
+                ...room,
+                ...its,
+                ...own(expert),
+                name,
+                rows,
+                clips: false,
+                firstRow: expert * rows,
             }));
-            return quantizer.open(columns, null, (inputs) => inputs.quantize(experts, async () => {}));
+            return quantizer.open(columns, null, (inputs) => inputs.quantize(jobs, async () => {}));
         }
         for (const [i, coding] of this.#of(name).entries())
             try {
@@ -261,7 +267,11 @@ class FolderOutput extends BlocksInMemory {
     /** The bytes of a tensor, which is then forgotten. @param {string} name */
     release(name) {
         const bytes = this.tensors.get(name);
-        if (!bytes) throw new NibbleError('NB_ERR_UNSUPPORTED', `tensor ${name}: no product uses its matrix`);
+        if (!bytes)
+            throw new NibbleError(
+                'NB_ERR_UNSUPPORTED',
+                `tensor ${name}: no matrix product of this model uses it, so nothing calibrates it: take method (--method) rtn`,
+            );
         this.tensors.delete(name);
         return bytes;
     }

@@ -1,5 +1,5 @@
 /**
- * The formats of quantized folders. quantize-folder.js looks formats up here, and names none itself. A new format
+ * The formats of quantized folders. Only this table names them: code outside this folder asks formatOf(). A new format
  * is a file in this folder, a line in the table below, and a line in FOLDER_FORMATS of web/quantize-options.js.
  */
 import { AWQ } from './awq.js';
@@ -23,19 +23,17 @@ import { INT_QUANTIZED } from './int-quantized.js';
  */
 
 /**
- * A format.
  * @typedef {object} FolderFormat
  * @property {(options: import('../../protocol.js').QuantizeOptions, settings: CheckedFolder, ignore: string[]) =>
  *     object} config config.json's quantization_config. ignore: modules with matrices that stay as they are
  * @property {string} [configFile] a file that holds the same, for libraries that look there
  * @property {(coding: Coding, settings: CheckedFolder) => string | undefined} refusal why a matrix cannot have the
  *     format
- * @property {(coding: Coding, settings: CheckedFolder) => Part[]} parts what a matrix becomes, in the order of the
- *     names
+ * @property {(coding: Coding, settings: CheckedFolder) => Part[]} parts what a matrix becomes, sorted by name
  * @property {(coding: Coding, settings: CheckedFolder) => import('../inputs.js').Room} room memory that the quantizer
  *     fills
  * @property {(made: import('../inputs.js').Room) => { type: string, bytes: Uint8Array }} [values] for a
- *     format that is calibrated: the matrix's rounded weights, as blocks of a GGUF type. The layers behind it are
+ *     format that is calibrated: the matrix's rounded weights, as blocks of a GGUF type. The layers after it are
  *     calibrated with them
  * @property {(quantizer: import('../quantizer.js').Quantizer, coding: Coding, weights: { from: string, weights:
  *     Uint8Array }, made: import('../inputs.js').Room, settings: CheckedFolder) => Promise<void>} [round]
@@ -51,5 +49,5 @@ const FOLDER_FORMATS = {
     bitsandbytes: BITSANDBYTES,
 };
 
-/** @param {CheckedFolder} settings */
+/** Activations of 8 bits are a form of compressed-tensors. @param {CheckedFolder} settings */
 export const formatOf = ({ format, activations }) => (activations ? INT_QUANTIZED : FOLDER_FORMATS[format]);
