@@ -3,8 +3,8 @@
  *
  *     NIBBLE_STORIES=stories.txt NIBBLE_BOOKS=books.txt node tools/stories.js
  *
- * Stories and books are texts that are separated by lines of <|endoftext|>. A tokenizer and all weights are learned
- * from them alone, by nibble's own commands, from one seed: the same texts give the same bytes. A run that was stopped
+ * Stories and books are texts that are separated by lines of <|endoftext|>. A tokenizer and all weights are trained
+ * on them alone, by nibble's own commands, from one seed: the same texts give the same bytes. A run that was stopped
  * goes on from its last checkpoint. docs/stories.md says what it was made of, and has the log.
  *
  * Everything is written to build/stories: the texts, tokenizer.json, the log of the loss, stories-f32.gguf and
@@ -23,7 +23,7 @@ import {
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { tokenizerConfig } from '../web/cli/learned-tokenizer.js';
+import { tokenizerConfig } from '../web/cli/trained-tokenizer.js';
 import { train } from '../web/index.js';
 import { permutation, Random } from '../web/random.js';
 

@@ -665,12 +665,12 @@ export interface ComparedMatrix {
 }
 
 /**
- * Learns a tokenizer from texts, byte-level BPE, in a worker of its own:
+ * Trains a tokenizer, byte-level BPE, on texts, in a worker of its own:
  *
  *     const { json } = await trainTokenizer('text.txt', { vocabulary: 4096, special: ['<|endoftext|>'] });
  *
  * The source is as load() takes it: a path, a URL, a File, bytes, a stream, or an array of paths, URLs and Files, each
- * of which is a text of its own. Texts are in UTF-8; other bytes are learned as they are. Tokens and merges are
+ * of which is a text of its own. Texts are in UTF-8; other bytes are used as they are. Tokens and merges are
  * those that the tokenizers library learns from the same text (BpeTrainer, with the alphabet of ByteLevel). As there,
  * special tokens that are written in the text are text like any other.
  */

@@ -175,7 +175,7 @@ test('nibble tokenizer --end must not be empty', () => {
 /** @param {string[]} args */
 const anew = (...args) => ['train', '--config', JSON.stringify(CONFIG), '--length', '32', ...args];
 
-test('nibble train learns the tokenizer from its data', async () => {
+test('nibble train trains the tokenizer on its data', async () => {
     const { json } = await trainTokenizer(at('text.txt'), { vocabulary: 300 });
     writeFileSync(at('learned.json'), json);
     const args = anew('--steps', '1', '--data'),
@@ -227,5 +227,5 @@ test('nibble train --end: a token separates the texts, and ends what the model w
             message,
         );
     const init = ['train', '--init', at('end.gguf'), '--data', at('one.txt'), '-o', at('x.gguf'), '--end', 'x'];
-    assert.match(nibble(...init).stderr, /--end is for a tokenizer that is learned, with --vocabulary/);
+    assert.match(nibble(...init).stderr, /--end is for a tokenizer that is trained, with --vocabulary/);
 });

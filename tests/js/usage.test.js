@@ -170,7 +170,7 @@ describe('options that only the model, or other options, make wrong', () => {
         [['train', tiny, ...trained], /".*tiny\.gguf" has no flag before it/],
         [
             ['train', '--config', '{}', '--tokenizer', hugging, '--vocabulary', '300', ...trained],
-            /--vocabulary to learn one, and not both/,
+            /--vocabulary to train one, and not both/,
         ],
         [['train', '--init', tiny, '--vocabulary', '300', ...trained], /--vocabulary is for a new model/],
         [['train', ...trained], /either --config, for a new model, or --init/],

@@ -1,4 +1,4 @@
-/** trainTokenizer(): a worker of its own learns a vocabulary from texts. */
+/** trainTokenizer(): a worker of its own trains a tokenizer on texts. */
 import { ASSET_OPTIONS } from '../assets.js';
 import { checkOptions } from '../checks.js';
 import { printerOf } from '../debug.js';

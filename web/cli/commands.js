@@ -377,7 +377,7 @@ export const COMMANDS = {
             },
             {
                 ...options(TOKENIZER_OPTIONS, 'vocabulary')[0],
-                help: 'with --config, instead of --tokenizer: learn a tokenizer of so many tokens from the data first',
+                help: 'with --config, instead of --tokenizer: train a tokenizer of so many tokens on the data first',
             },
             {
                 name: 'end',
@@ -435,7 +435,7 @@ export const COMMANDS = {
     },
     tokenizer: {
         usage: 'nibble tokenizer --data FILE --vocabulary N --output tokenizer.json [options]',
-        summary: 'learn a tokenizer from texts (byte-level BPE), as the tokenizers library does',
+        summary: 'train a tokenizer on texts (byte-level BPE), as the tokenizers library does',
         flagsOnly: true,
         flags: [
             DATA_FLAG,
@@ -455,7 +455,7 @@ export const COMMANDS = {
                     'transformers reads',
             ),
             { name: 'force', flag: 'force', type: 'switch', help: 'write over files that are there' },
-            { ...JSON_FLAG, help: 'print what was learned, in numbers, as one JSON object' },
+            { ...JSON_FLAG, help: 'print figures of the tokenizer as one JSON object' },
         ],
         run: commandTokenizer,
     },

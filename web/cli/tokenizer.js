@@ -1,5 +1,5 @@
 /**
- * `nibble tokenizer`: learns a tokenizer from texts, and writes it as a tokenizer.json. Beside a file of that name it
+ * `nibble tokenizer`: trains a tokenizer on texts, and writes it as a tokenizer.json. Beside a file of that name it
  * writes a tokenizer_config.json, so that transformers and nibble read the folder.
  */
 import { basename, dirname, join } from 'node:path';
@@ -7,9 +7,9 @@ import { isDebugAsked } from '../debug.js';
 import { trainTokenizer } from '../index.js';
 import { TOKENIZER_OPTIONS } from '../tokenizer-options.js';
 import { checkOut, checkWritable, placeToRead, writeWhole } from './files.js';
-import { checkEnd, tokenizerConfig, withEnd } from './learned-tokenizer.js';
 import { inTime, pick, printLine } from './open-model.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
+import { checkEnd, tokenizerConfig, withEnd } from './trained-tokenizer.js';
 
 /** @typedef {import('../index.d.ts').TokenizerProgress} TokenizerProgress */
 
@@ -24,7 +24,7 @@ export async function commandTokenizer({ values }, signal) {
             await checkOut(file, ['.json'], force, data);
             await checkWritable(file);
         }
-    const learned = await trainTokenizer(data.map(placeToRead), {
+    const trained = await trainTokenizer(data.map(placeToRead), {
         ...pick(TOKENIZER_OPTIONS, values),
         vocabulary: values.vocabulary,
         special: end === undefined ? special : [end, ...special],
@@ -32,12 +32,12 @@ export async function commandTokenizer({ values }, signal) {
         onProgress: process.stderr.isTTY ? show : undefined,
         debug: isDebugAsked() && printLine,
     }).finally(() => process.stderr.isTTY && writeStatus(''));
-    const { json: text, ...facts } = learned;
+    const { json: text, ...facts } = trained;
     await writeWhole(bytesOf(withEnd(text, end)), output, force);
     if (config !== undefined) await writeWhole(bytesOf(tokenizerConfig(end)), config, force);
     if (facts.brokenBytes > 0)
         write(
-            `nibble: ${facts.brokenBytes.toLocaleString('en')} bytes of the text are not UTF-8; they were learned ` +
+            `nibble: ${facts.brokenBytes.toLocaleString('en')} bytes of the text are not UTF-8; they were used ` +
                 'as they are\n',
             process.stderr,
         );

@@ -13,7 +13,7 @@ import { qatOf } from '../qat-options.js';
 import { shownLoss as shown, trainingPage } from '../report/train-page.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS, withTrainDefaults } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
-import { checkEnd, learnedTokenizer } from './learned-tokenizer.js';
+import { checkEnd, trainedTokenizer } from './trained-tokenizer.js';
 import { inTime, ofModel, pick, printLine } from './open-model.js';
 import { readReportScript } from './report-script.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
@@ -36,7 +36,7 @@ const PIECE = 1 << 26;
 /** @type {import('./usage.js').Command['run']} */
 export async function commandTrain({ values }, signal) {
     checkTogether(values);
-    // wrong values are refused before a tokenizer is learned, which may take minutes
+    // wrong values are refused before a tokenizer is trained, which may take minutes
     withTrainDefaults(checkOptions(TRAIN_OPTIONS, pick(TRAIN_OPTIONS, values), 'train()'));
     const { init, config, tokenizer, vocabulary, end, teacher } = values,
         qat = qatOf(values);
@@ -45,7 +45,7 @@ export async function commandTrain({ values }, signal) {
             config,
             tokenizer:
                 tokenizer === undefined
-                    ? await learnedTokenizer(vocabulary, end, options)
+                    ? await trainedTokenizer(vocabulary, end, options)
                     : await tokenizerFiles(tokenizer),
         };
         try {
@@ -120,13 +120,13 @@ function checkTogether({ config, init, tokenizer, vocabulary, end, ...values }) 
         throw new UsageError('either --config, for a new model, or --init, to go on from one, is needed');
     const tokenizers = [tokenizer, vocabulary].filter((given) => given !== undefined).length;
     if (config !== undefined && tokenizers !== 1)
-        throw new UsageError('--config also needs a --tokenizer, or a --vocabulary to learn one, and not both');
+        throw new UsageError('--config also needs a --tokenizer, or a --vocabulary to train one, and not both');
     if (config === undefined && tokenizers > 0)
         throw new UsageError(
             `${tokenizer === undefined ? '--vocabulary' : '--tokenizer'} is for a new model, with --config`,
         );
     if (end !== undefined && vocabulary === undefined)
-        throw new UsageError('--end is for a tokenizer that is learned, with --vocabulary');
+        throw new UsageError('--end is for a tokenizer that is trained, with --vocabulary');
     checkEnd(end);
     checkResume(values);
 }

@@ -1,6 +1,5 @@
 /**
- * Learns a tokenizer from texts, in a core of its own (src/nibble_train.h), and writes what it learned as a
- * tokenizer.json.
+ * Trains a tokenizer on texts, in a core of its own (src/nibble_train.h), and writes it as a tokenizer.json.
  */
 import { NB_SPLIT_GPT2, NB_SPLIT_LLAMA3, nb_bpe_facts } from '../abi.js';
 import { ReportClock } from '../report-clock.js';

@@ -1,4 +1,4 @@
-/** Tokenizers that the commands learn: their files, and how `nibble train` learns one from the data itself. */
+/** Tokenizers that commands train: their files, and how `nibble train` trains one on its own data. */
 import { trainTokenizer } from '../index.js';
 import { UsageError } from './usage.js';
 
@@ -8,14 +8,15 @@ export function checkEnd(end) {
 }
 
 /**
- * Files of a tokenizer. The same data gives the same tokenizer, so a run can go on later.
+ * The files of a tokenizer that is trained on the data. The same data gives the same tokenizer, so a run with `--resume`
+ * trains it again.
  * @param {number} vocabulary
- * @param {string | undefined} end the token that begins and ends a text, if there shall be one
+ * @param {string | undefined} end the token that begins and ends a text; undefined: there is none
  * @param {{ data: string[], signal?: import('../index.d.ts').SignalLike, debug?:
  *     import('../index.d.ts').LoadOptions['debug'] }} options
  */
-export async function learnedTokenizer(vocabulary, end, { data, signal, debug }) {
-    // the token's own letters are not learned: in its place, a model's texts will have the token
+export async function trainedTokenizer(vocabulary, end, { data, signal, debug }) {
+    // the end token is one token wherever the data has its name, so its letters need no merges
     const texts = data.map((text, i) => new File([end ? text.replaceAll(end, '\n') : text], `${i}.txt`)),
         { json } = await trainTokenizer(texts, { vocabulary, special: end ? [end] : [], signal, debug });
     return [
@@ -41,7 +42,7 @@ export const tokenizerConfig = (end) =>
 
 /**
  * A tokenizer.json that puts the token before each text.
- * @param {string} json without one
+ * @param {string} json one without a post_processor
  * @param {string | undefined} end the first token of its vocabulary
  */
 export const withEnd = (json, end) =>
