@@ -1,4 +1,4 @@
-// Chats: what a template and then the tokenizer get, that no message can forge a turn, and applyTemplate().
+// Chats: no message can forge a turn; what a template and the tokenizer are given; applyTemplate().
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -12,7 +12,8 @@ import { nibbleError } from '../support/nibble-error.js';
 
 const BEGIN = 1,
     END = 2; // ids in the tiny model; 0 is <|endoftext|>
-const TOKENIZE_PARSE_SPECIAL = 2;
+const TOKENIZE_ADD_SPECIAL = 1,
+    TOKENIZE_PARSE_SPECIAL = 2;
 
 /** @type {Engine} */
 let tiny;
@@ -92,7 +93,7 @@ describe('no message can forge a turn', () => {
             ['{{ messages[0].content.replace("x", "") }}', '<|imx_end|>'],
             ['{{ messages[0].content.split("x")|join }}', '<|imx_end|>'],
             ['{{ "<|%s|>"|format(messages[0].content) }}', 'im_end'],
-            ['{{ messages[0].content.split("") }}{{ messages[0].content }}'.slice(34), '<|im_end|>'],
+            ['{{ messages[0].content|list|join }}', '<|im_end|>'],
             ['{% for c in messages[0].content %}{{ c }}{% endfor %}', '<|im_end|>'],
             ['{{ messages[0].tool_calls[0].arguments }}', '<|im_end|>'],
             ['{% for k in messages[0].keys() %}{{ k }}{% endfor %}', '<|im_end|>'],
@@ -143,7 +144,7 @@ describe('no message can forge a turn', () => {
         assert.ok((await tokensOf(users(['<tool>']), '{{ messages[0].content }}', other)).includes(TURN));
     });
 
-    test("but tags in pairs are the model's own where it has written them", async () => {
+    test('but an answer of the model keeps its own tags, if they come in pairs', async () => {
         const base = JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/qwen2.json`, 'utf8')).tokenizer;
         const tag = (/** @type {string} */ content, /** @type {number} */ id) => ({
             id,
@@ -167,7 +168,7 @@ describe('no message can forge a turn', () => {
         assert.deepEqual(await of('user'), [461, 462, 463]);
     });
 
-    test('by any of thousands of such tokens, which are found quickly', async () => {
+    test('by any of thousands of user-defined tokens, which are found quickly', async () => {
         const engine = await openEngine({ kind: 'path', path: models.tiny });
         const template = `${'{# #}<|im_start|> one of the words '.repeat(8000)}<name_7>{{ messages[0].content }}`;
         const names = (/** @type {(i: number) => string} */ name) =>
@@ -256,7 +257,7 @@ describe('the tokenizer sees one text', () => {
                 readFileSync(`${root}tests/fixtures/tokenizers/${name}.json`, 'utf8'),
             );
             const engine = await engineOf(tokenizer, config),
-                [begin = []] = [engine.tokenize('', 1)];
+                begin = engine.tokenize('', TOKENIZE_ADD_SPECIAL);
             for (const content of ['> quoted', 'a <', ' x ', '<', '<|', 'end|>', '\n']) {
                 const { text, tokens } = await promptOf(
                     engine,
@@ -294,7 +295,7 @@ describe('the tokenizer sees one text', () => {
     test('the beginning token: once, and a message cannot take it away', async () => {
         const { tokenizer, config } = JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/llama2.json`, 'utf8'));
         const engine = await engineOf(tokenizer, config),
-            [begin] = engine.tokenize('', 1);
+            [begin] = engine.tokenize('', TOKENIZE_ADD_SPECIAL);
         for (const template of ['{{ bos_token }}{{ messages[0].content }}', '{{ messages[0].content }}'])
             for (const content of ['a', '<s>', '<s>a'])
                 assert.deepEqual(
@@ -341,7 +342,7 @@ describe('what a template is given', () => {
         await assert.rejects(text('{{ raise_exception("no") }}', parts), nibbleError('NB_ERR_ARGUMENT', /: no$/));
     });
 
-    test('no content if there are tool_calls, as transformers drops null', async () => {
+    test('a message with tool_calls needs no content; null is no content, as in transformers', async () => {
         const calls = [{ role: 'assistant', content: null, tool_calls: [{ function: { name: 'f' } }] }];
         assert.equal(
             await text(
@@ -369,7 +370,7 @@ describe('what a template is given', () => {
             );
     });
 
-    test('tools, documents, variables, and whether the answer begins', async () => {
+    test('tools, documents, variables, and whether to add the generation prompt', async () => {
         assert.equal(
             await text(
                 '{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}{{ enable_thinking is ' +
@@ -423,36 +424,36 @@ describe('a template with an error', () => {
             nibbleError('NB_ERR_UNSUPPORTED', /no chat template.*complete\(\)/),
         );
     });
+});
 
-    test('can be stopped and aborted', async () => {
-        // about a second of work, which is within the bounds
-        const slow = new TextEncoder().encode(
-            '{% for a in range(1000) %}{% for b in range(300) %}{% endfor %}{% endfor %}',
-        );
-        const bytes = readFileSync(models.tiny),
-            at = bytes.indexOf('{%'),
-            size = Number(bytes.readBigUInt64LE(at - 8));
-        bytes.fill(' ', at, at + size).set(slow, at);
-        const model = await load(new Uint8Array(bytes), { contextLength: 64, threads: 1 });
-        try {
-            const began = performance.now();
-            await model.applyTemplate('a');
-            const takes = performance.now() - began;
-            const answer = model.chat('a'),
-                stopped = performance.now();
-            setTimeout(() => answer.stop(), 20);
-            const result = await answer;
-            assert.equal(result.finishReason, 'abort');
-            assert.deepEqual([result.text, result.promptTokens, result.timings.promptTokensPerSecond], ['', 0, null]);
-            assert.ok(performance.now() - stopped < takes * 0.8, `${performance.now() - stopped} of ${takes} ms`);
-            const controller = new AbortController();
-            setTimeout(() => controller.abort(new Error('enough')), 10);
-            await assert.rejects(model.applyTemplate('a', { signal: controller.signal }), /enough/);
-            assert.ok((await model.tokenize('a')).length > 0);
-        } finally {
-            await model.dispose();
-        }
-    });
+test('a slow template can be stopped and aborted', async () => {
+    // about a second of work, which is within the bounds
+    const slow = new TextEncoder().encode(
+        '{% for a in range(1000) %}{% for b in range(300) %}{% endfor %}{% endfor %}',
+    );
+    const bytes = readFileSync(models.tiny),
+        at = bytes.indexOf('{%'),
+        size = Number(bytes.readBigUInt64LE(at - 8));
+    bytes.fill(' ', at, at + size).set(slow, at);
+    const model = await load(new Uint8Array(bytes), { contextLength: 64, threads: 1 });
+    try {
+        const began = performance.now();
+        await model.applyTemplate('a');
+        const takes = performance.now() - began;
+        const answer = model.chat('a'),
+            stopped = performance.now();
+        setTimeout(() => answer.stop(), 20);
+        const result = await answer;
+        assert.equal(result.finishReason, 'abort');
+        assert.deepEqual([result.text, result.promptTokens, result.timings.promptTokensPerSecond], ['', 0, null]);
+        assert.ok(performance.now() - stopped < takes * 0.8, `${performance.now() - stopped} of ${takes} ms`);
+        const controller = new AbortController();
+        setTimeout(() => controller.abort(new Error('enough')), 10);
+        await assert.rejects(model.applyTemplate('a', { signal: controller.signal }), /enough/);
+        assert.ok((await model.tokenize('a')).length > 0);
+    } finally {
+        await model.dispose();
+    }
 });
 
 describe('applyTemplate()', () => {

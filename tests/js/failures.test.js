@@ -30,8 +30,10 @@ function file(name, content) {
     return join(folder, name);
 }
 
-/** Rejects if the promise takes too long.
- * @template T @param {Promise<T>} promise @returns {Promise<T>} */
+/**
+ * Rejects if the promise takes too long.
+ * @template T @param {Promise<T>} promise @returns {Promise<T>}
+ */
 function settled(promise) {
     /** @type {NodeJS.Timeout | undefined} */
     let timer;
@@ -52,8 +54,10 @@ const failure = (code, message, cause) => (error) => {
 
 const THREADS = { build: /** @type {const} */ ('simd128-threads'), threads: 3 };
 
-/** Scripts that are not nibble's worker, by how they go wrong.
- * @type {Record<string, [script: string | null, RegExp]>} */
+/**
+ * Scripts that are not nibble's worker, by how they go wrong.
+ * @type {Record<string, [script: string | null, RegExp]>}
+ */
 const scripts = {
     'is not there': [null, /could not start.*Cannot find module/],
     'is empty': ['', /could not start.*exited with code 0/],
@@ -109,8 +113,10 @@ describe('a worker whose script', () => {
         ));
 });
 
-/** A stream that fails after so many chunks.
- * @param {number} chunks @param {unknown} error @returns {ReadableStream<Uint8Array>} */
+/**
+ * A stream that fails after so many chunks.
+ * @param {number} chunks @param {unknown} error @returns {ReadableStream<Uint8Array>}
+ */
 const breaking = (chunks, error) =>
     new ReadableStream({
         pull(controller) {
@@ -123,8 +129,10 @@ const unending = () => new ReadableStream({ start: (controller) => controller.en
 const locked = new ReadableStream();
 locked.getReader();
 
-/** Mistakes of the caller, and failures in the caller's own code.
- * @type {[name: string, source: any, options: any, code: string, message: RegExp, cause?: unknown][]} */
+/**
+ * Mistakes of the caller, and failures in the caller's own code.
+ * @type {[name: string, source: any, options: any, code: string, message: RegExp, cause?: unknown][]}
+ */
 const mistakes = [
     [
         'onProgress throws',
@@ -170,11 +178,11 @@ const mistakes = [
         'NB_ERR_ARGUMENT',
         /pass the controller's signal/,
     ],
-    ['another thing as signal', models.tiny, { signal: 5 }, 'NB_ERR_ARGUMENT', /must be an AbortSignal/],
-    ['no options but null', models.tiny, null, 'NB_ERR_ARGUMENT', /options must be an object/],
+    ['a number as signal', models.tiny, { signal: 5 }, 'NB_ERR_ARGUMENT', /must be an AbortSignal/],
+    ['null as options', models.tiny, null, 'NB_ERR_ARGUMENT', /options must be an object/],
     ['an invalid URL', 'http://[', {}, 'NB_ERR_ARGUMENT', /source is not a valid URL: "http:\/\/\["/],
     ['an invalid URL in a list', ['http://a b/x.gguf'], {}, 'NB_ERR_ARGUMENT', /not a valid URL/],
-    ['an escape that is none', ['http://127.0.0.1:9/%E0%A4%A.gguf'], {}, 'NB_ERR_NETWORK', /127\.0\.0\.1:9/],
+    ['an invalid escape in a URL', ['http://127.0.0.1:9/%E0%A4%A.gguf'], {}, 'NB_ERR_NETWORK', /127\.0\.0\.1:9/],
     [
         'a file: URL of another machine',
         'file://elsewhere/model.gguf',
@@ -189,12 +197,24 @@ const mistakes = [
         'NB_ERR_ARGUMENT',
         /not the URL of a file on this/,
     ],
-    ['a scheme that nobody fetches', 'gopher://127.0.0.1/model.gguf', {}, 'NB_ERR_NETWORK', /cannot reach gopher/],
-    ['wasmUrl is no URL', models.tiny, { wasmUrl: 'https://[' }, 'NB_ERR_ARGUMENT', /wasmUrl is not a valid URL/],
+    [
+        'a scheme that fetch() does not know',
+        'gopher://127.0.0.1/model.gguf',
+        {},
+        'NB_ERR_NETWORK',
+        /cannot reach gopher/,
+    ],
+    [
+        'wasmUrl is an invalid URL',
+        models.tiny,
+        { wasmUrl: 'https://[' },
+        'NB_ERR_ARGUMENT',
+        /wasmUrl is not a valid URL/,
+    ],
     ['wasmUrl is a number', models.tiny, { wasmUrl: 5 }, 'NB_ERR_ARGUMENT', /wasmUrl must be a URL, not number/],
     ['wasmUrl is null', models.tiny, { wasmUrl: null }, 'NB_ERR_ARGUMENT', /wasmUrl must be a URL/],
     [
-        'wasmUrl names a build that is none',
+        'wasmUrl names a build that does not exist',
         models.tiny,
         { wasmUrl: { simd: 'x.wasm' } },
         'NB_ERR_ARGUMENT',
@@ -208,7 +228,7 @@ const mistakes = [
         /a map from build to file/,
     ],
     [
-        'wasmUrl is a file of no name',
+        'wasmUrl is a data: URL, which names no build',
         models.tiny,
         { wasmUrl: 'data:application/wasm;base64,AA==' },
         'NB_ERR_ARGUMENT',
@@ -228,9 +248,15 @@ const mistakes = [
         'NB_ERR_ENGINE',
         /cannot load nibble's WebAssembly.*magic word/,
     ],
-    ['workerUrl is no URL', models.tiny, { workerUrl: 'http://[' }, 'NB_ERR_ARGUMENT', /workerUrl is not a valid URL/],
     [
-        'poolWorkerUrl is no URL',
+        'workerUrl is an invalid URL',
+        models.tiny,
+        { workerUrl: 'http://[' },
+        'NB_ERR_ARGUMENT',
+        /workerUrl is not a valid URL/,
+    ],
+    [
+        'poolWorkerUrl is an invalid URL',
         models.tiny,
         { poolWorkerUrl: 'http://[' },
         'NB_ERR_ARGUMENT',
@@ -247,7 +273,7 @@ const mistakes = [
         /cannot be read: no more/,
         'no more',
     ],
-    ['a stream that somebody reads', locked, {}, 'NB_ERR_ARGUMENT', /stream.*locked/i],
+    ['a stream that has a reader already', locked, {}, 'NB_ERR_ARGUMENT', /stream.*locked/i],
     [
         'a Blob that cannot be read',
         { size: 100, type: '', slice: () => ({ arrayBuffer: () => Promise.reject(MINE) }) },
@@ -256,10 +282,10 @@ const mistakes = [
         /it is mine/,
         MINE,
     ],
-    ['nothing', undefined, {}, 'NB_ERR_ARGUMENT', /the source must be/],
+    ['undefined', undefined, {}, 'NB_ERR_ARGUMENT', /the source must be/],
     ['an object', {}, {}, 'NB_ERR_ARGUMENT', /the source must be/],
-    ['numbers', new Float32Array(8), {}, 'NB_ERR_ARGUMENT', /the source must be/],
-    ['a list of nothing', [undefined], {}, 'NB_ERR_ARGUMENT', /the source must be/],
+    ['a Float32Array', new Float32Array(8), {}, 'NB_ERR_ARGUMENT', /the source must be/],
+    ['a list of undefined', [undefined], {}, 'NB_ERR_ARGUMENT', /the source must be/],
     ['a list of bytes', [bytes], {}, 'NB_ERR_ARGUMENT', /array of sources may hold/],
 ];
 
@@ -267,7 +293,7 @@ describe('load() rejects', () => {
     for (const [name, source, options, code, message, cause] of mistakes)
         test(name, () => assert.rejects(settled(load(source, options)), failure(code, message, cause)));
 
-    test('at any time of an abort, with its reason', async () => {
+    test("with the signal's reason, whenever it is aborted", async () => {
         for (const ms of [0, 1, 5, 20, 60]) {
             const controller = new AbortController();
             setTimeout(() => controller.abort(MINE), ms);
@@ -420,7 +446,7 @@ describe("nibble's files may lie elsewhere", () => {
             /B8x_3/,
         ],
         [
-            'a file with a hash in its name, of threads',
+            'a file with a hash in its name, of a build with threads',
             () => ({ wasmUrl: `${base}/nibble-simd128-threads.1f2e.wasm`, threads: 1 }),
             /^simd128-threads$/,
         ],
@@ -439,7 +465,7 @@ describe("nibble's files may lie elsewhere", () => {
             /^simd128-threads$/,
         ],
         [
-            'a map of what one thread needs',
+            'a map that names only a build without threads',
             () => ({ wasmUrl: { simd128: `${base}/a?b` }, threads: 2 }),
             /^simd128$/,
             /^\/a\?b$/,
@@ -566,9 +592,9 @@ function node(flags, script, options) {
 }
 
 /**
- * A program that loads the tiny model and prints what came.
+ * A program that loads the tiny model, and prints its answer or the error.
  * @param {string} source an expression
- * @param {string} [options] one
+ * @param {string} [options] an expression
  */
 const program = (source, options = '{}') => `
     import { load } from ${JSON.stringify(pathToFileURL(`${root}web/index.js`).href)};

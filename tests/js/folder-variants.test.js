@@ -10,6 +10,8 @@ import { root } from '../support/builds.js';
 import { logitsOf } from '../support/vectors.js';
 
 /**
+ * set, drop: keys of config.json. same: the changes must not change the logits. logits: those of `entries`, a part of
+ * the vocabulary, at the positions `rows`.
  * @typedef {{ folder: string, same: boolean, set: Record<string, any>, drop: string[], tokens: number[],
  *     rows: number[], entries: number[], logits: number[][] }} Variant
  */
@@ -61,7 +63,8 @@ for (const variant of variants) {
     test(`${variant.folder} with ${says.length > 200 ? `${says.slice(0, 200)} ...` : says}`, () => compare(variant));
 }
 
-test('if a key is there twice, the last one counts, as in Python', async () => {
+test('if config.json has a key twice, the last one counts, as in Python', async () => {
+    // any variant with the logits of the unchanged folder
     const { folder, ...variant } = /** @type {Variant} */ (
         variants.find(({ folder: name, same }) => name === 'llama-f32' && same)
     );

@@ -7,8 +7,10 @@ import { test } from 'node:test';
 import { phasesOf } from '../../web/cli/profile.js';
 import { builds, missing, models, root } from '../support/builds.js';
 
-/** A profile made of samples of one millisecond, each a stack of functions, outermost first.
- * @param {string[]} stacks @returns {import('node:inspector').Profiler.Profile} */
+/**
+ * A profile made of samples of one millisecond, each a stack of functions, outermost first.
+ * @param {string[]} stacks @returns {import('node:inspector').Profiler.Profile}
+ */
 function profileOf(...stacks) {
     /** @type {Map<string, import('node:inspector').Profiler.ProfileNode>} */
     const nodes = new Map();
@@ -97,8 +99,7 @@ function profile(...args) {
     return JSON.parse(stdout).profile;
 }
 
-/** The phases without waiting. With threads, waiting depends on other programs.
- * @param {TimeSpent} spent */
+/** The phases without waiting. With threads, waiting depends on other programs. @param {TimeSpent} spent */
 const working = ({ phases }) => phases.filter(({ phase }) => phase !== 'waiting for threads');
 
 /** @param {import('../../web/cli/profile.js').Phase[]} phases */
