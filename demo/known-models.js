@@ -13,9 +13,11 @@ export const SMOLLM = {
 /** @type {Candidate} */
 export const STORYTELLER = { name: 'Stories', source: here('./stories.gguf'), size: '2.3 MB' };
 
-/** Whether the server says that there is no such file, or answers with an HTML page instead. If it does not answer,
- * this is false, and load() will report the failure.
- * @param {string} url */
+/**
+ * Whether the server refuses the file (with a status of 4xx), or answers with an HTML page instead. If it does not
+ * answer, this is false, and load() will report the failure.
+ * @param {string} url
+ */
 export async function isAbsent(url) {
     try {
         const { ok, status, headers } = await fetch(url, { method: 'HEAD' });

@@ -1,9 +1,11 @@
 /** Files that are opened by their paths, in Node. */
 import { nodeModule } from '../platform.js';
 
-/** The part of node:fs/promises' FileHandle that is used here.
+/**
+ * The part of node:fs/promises' FileHandle that is used here.
  * @typedef {Pick<import('node:fs/promises').FileHandle, 'stat' | 'close'> & { read: (room: Uint8Array, offset: number,
- *     length: number, position: number | null) => Promise<{ bytesRead: number }> }} OpenFile */
+ *     length: number, position: number | null) => Promise<{ bytesRead: number }> }} OpenFile
+ */
 
 /** Milliseconds until a descriptor that had no bytes is read again. */
 const WAIT = 5;
