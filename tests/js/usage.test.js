@@ -165,7 +165,7 @@ describe('options that only the model, or other options, make wrong', () => {
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--requantize'], /--requantize is for GGUFs/],
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--imatrix', noMatrix], /--imatrix is for GGUFs/],
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--context', '32'], /groups of 128 do not divide/],
-        [['quantize', tiny, out, '--format', 'gptq', ...gptq], /made of a Hugging Face folder/],
+        [['quantize', tiny, out, '--format', 'gptq', ...gptq], /made only from a Hugging Face folder/],
         [['bench', tiny, '--prompt-tokens', '500'], /context, which is 512/],
         [['train', tiny, ...trained], /".*tiny\.gguf" has no flag before it/],
         [
