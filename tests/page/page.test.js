@@ -366,7 +366,7 @@ describe('the demo page', { skip }, () => {
         });
     });
 
-    it("loads from a URL of another site, and can be told to leave it", async () => {
+    it('loads from a URL of another site, and can be told to leave it', async () => {
         const file = readFileSync(models.stories);
         const other = await listen((request, response) => {
             response.writeHead(200, { 'Access-Control-Allow-Origin': '*', 'Content-Length': file.length });

@@ -13,11 +13,11 @@ import { qatOf } from '../qat-options.js';
 import { shownLoss as shown, trainingPage } from '../report/train-page.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS, withTrainDefaults } from '../train-options.js';
 import { checkOut, checkPlace, checkWritable, readInput, writeWhole } from './files.js';
-import { checkEnd, trainedTokenizer } from './trained-tokenizer.js';
 import { inTime, ofModel, pick, printLine } from './open-model.js';
 import { readReportScript } from './report-script.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 import { readText } from './text-file.js';
+import { checkEnd, trainedTokenizer } from './trained-tokenizer.js';
 import { UsageError } from './usage.js';
 
 /** @typedef {import('../index.d.ts').Training} Training */
