@@ -1,5 +1,5 @@
 // Chooses which files to make of the model. The choices are those of quantize(), from its table of options.
-import { QUANTIZE_OPTIONS } from '../web/quantize-options.js';
+import { QUANTIZE_OPTIONS, WITHOUT_SEARCH } from '../web/quantize-options.js';
 import { byId, iconButton, make, setDisabled } from './dom.js';
 
 /** @typedef {import('../web/index.js').QuantizeOptions} QuantizeOptions */
@@ -82,6 +82,9 @@ export function createRecipeView(onChange) {
             needs = !observes && NEEDS_IMATRIX.test(type.value);
         if (observes || needs) imatrix.checked = needs;
         imatrix.disabled = busy || observes || needs;
+        const searches = !WITHOUT_SEARCH.test(type.value) && (method.value !== 'autoround' || /_k/.test(type.value));
+        best.disabled = busy || !searches;
+        if (!searches) best.checked = false;
         tune.disabled = busy || !TUNABLE.test(type.value);
         if (!TUNABLE.test(type.value)) tune.checked = false;
         byId('imatrix-note').textContent = needs
@@ -130,7 +133,7 @@ export function createRecipeView(onChange) {
         /** @param {boolean} value */
         setBusy(value) {
             busy = value;
-            setDisabled(['recipe-type', 'recipe-method', 'recipe-best', 'recipe-add'], busy);
+            setDisabled(['recipe-type', 'recipe-method', 'recipe-add'], busy);
             fit();
             draw();
         },

@@ -186,7 +186,7 @@ export const QUANTIZE_OPTIONS = {
         help:
             'how the scales of blocks are chosen. reference: of a GGUF as llama.cpp does, byte for byte; of a folder ' +
             '(--format) by the smallest and the largest weight of a group. best: the scales with the least error, of ' +
-            'either; the format is the same, and it takes longer',
+            'either; the format is the same, and it takes longer (with autoround, for K-quants only)',
     },
     requantize: {
         flag: 'requantize',
@@ -379,11 +379,29 @@ export function checkBudget(given) {
     if (second !== undefined) throw refuse(`pass either ${withFlag(first)} or ${withFlag(second)}, not both`);
 }
 
+/** Types of GGUFs whose scales, if they have any, are not searched for. */
+export const WITHOUT_SEARCH = /^(f32|f16|bf16|q8_0|nf4|fp4|int8)$/;
+
+/**
+ * Refuses how scales are chosen for a type that leaves no choice. (llama.cpp takes an importance matrix for all of its
+ * own types.)
+ * @param {Record<string, any>} given each checked by itself
+ */
+function checkSearch({ type, search, imatrix, tensors = [], outputType, tokenEmbeddingType }) {
+    if (!WITHOUT_SEARCH.test(type) || tensors.length > 0 || (outputType ?? tokenEmbeddingType)) return;
+    const useless =
+        search === 'best'
+            ? 'search (--search) best'
+            : imatrix && /^(nf4|fp4|int8)$/.test(type) && 'imatrix (--imatrix)';
+    if (useless) throw refuse(`${useless} changes nothing for ${type}: leave it out`);
+}
+
 /**
  * Checks that the options of methods that calibrate fit together.
  * @param {Record<string, any>} given each checked by itself
  */
-export function checkMethod({ method, type, bits, size, calibration, imatrix, doubleQuant, ...others }) {
+export function checkMethod(given) {
+    const { method, type, bits, size, calibration, imatrix, doubleQuant, ...others } = given;
     const flags = /** @type {Record<string, Option>} */ (QUANTIZE_OPTIONS),
         withFlag = (/** @type {string} */ name) => `${name} (--${flags[name].flag})`;
     const mixes = bits !== undefined || size !== undefined;
@@ -392,7 +410,9 @@ export function checkMethod({ method, type, bits, size, calibration, imatrix, do
             `${withFlag(bits === undefined ? 'size' : 'bits')} chooses types by what a text shows of the model: pass ` +
                 `${withFlag('calibration')}, or at least imatrix (--imatrix)`,
         );
-    if (others.outliers !== undefined) return checkOutliers({ ...others, method, type, calibration, imatrix });
+    if (others.outliers !== undefined) checkOutliers({ ...others, method, type, calibration, imatrix });
+    checkSearch(given);
+    if (others.outliers !== undefined) return;
     const useless = ['calibration', ...Object.keys(CALIBRATION_DEFAULTS), 'context', 'resume'].find(
         (name) =>
             !(

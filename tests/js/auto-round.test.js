@@ -70,6 +70,7 @@ test('K-quants keep their scales', async () => {
             model = await load(bytes, { threads: 1 });
         assert.ok(Number.isFinite((await model.perplexity(calibration, { context: 32 })).perplexity), type);
         await model.dispose();
+        assert.notEqual(hash(await made({ type, calibration, samples: 2, search: 'best' }, source)), hash(bytes), type);
     }
 });
 
@@ -196,6 +197,11 @@ test('what AutoRound does not support is refused by name', async () => {
         [fixture('gpt2'), {}, /autoround goes backward through layers, and .*Method gptq takes such models/],
         [fixture('mixtral'), {}, /autoround .*experts/],
         [models.tiny, { type: 'iq4_nl' }, /autoround does not round to iq4_nl \(blk\.0\..*\): take method gptq/],
+        [
+            models.tiny,
+            { search: 'best' },
+            /search \(--search\) best chooses scales, which .* autoround learns for q4_0/,
+        ],
         [models.tiny, { damping: 0.1 }, /damping \(--damping\) is for GPTQ/],
         [models.tiny, { clip: false }, /clip \(--no-clip\) is for AWQ/],
         [models.tiny, { trueSequential: false }, /trueSequential \(--no-true-sequential\) is for GPTQ and AWQ/],

@@ -170,6 +170,12 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
             [model, out, '--type', 'q8_0', '--tensor', 'ffn_norm=q4_0'],
             /"ffn_norm" is found in names of tensors that keep their type, but in the name of no matrix/,
         ],
+        [[model, out, '--type', 'q8_0', '--search', 'best'], /search \(--search\) best changes nothing for q8_0/],
+        [
+            [model, out, '--type', 'int8', '--search', 'best', '--outliers', '6', '--calibration', model],
+            /search \(--search\) best changes nothing for int8/,
+        ],
+        [[model, out, '--type', 'nf4', '--imatrix', model], /imatrix \(--imatrix\) changes nothing for nf4/],
         [[model, out, '--type', 'q8_0', '--imatrix', model], /^nibble: imatrix \(--imatrix\): .*importance matrix/],
     ])) {
         const { code, out: printed, err } = quantize(...args);

@@ -56,17 +56,26 @@ export class AutoRound {
     }
 
     /**
-     * Refuses types and models that AutoRound cannot round, with an error that names them.
+     * Refuses types and models that AutoRound cannot round, with an error that names them. It learns the scales of
+     * most types itself: then a wider search for scales would do nothing.
      * @param {import('./parts.js').Parts} parts whose engine has described the model
      * @param {Planned[]} plan
      * @param {Planned[]} wanted
      * @param {number} window
+     * @param {'reference' | 'best'} search
      */
-    check(parts, plan, wanted, window) {
+    check(parts, plan, wanted, window, search) {
         const other = wanted.find(({ type }) => !isFloat(type) && !this.#canRound(type));
         if (other)
             throw refusal(
                 `does not round to ${other.type} (${other.name}): take method gptq, or a type such as q4_0 or q4_k_m`,
+            );
+        const matrix = wanted.find(({ type }) => !isFloat(type));
+        if (search === 'best' && matrix && !wanted.some(({ type }) => !isFloat(type) && this.needsBlocks(type)))
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                `search (--search) best chooses scales, which method (--method) autoround learns for ${matrix.type}: ` +
+                    'leave it out, or take a K-quant, such as q4_k_m',
             );
         const model = new TrainedModel(parts);
         model.plan = plan;

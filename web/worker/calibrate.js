@@ -163,6 +163,7 @@ class Calibration {
             this.plan,
             this.plan.filter(({ name }) => this.wanted.has(name)),
             all.context,
+            options.search,
         );
         parts.freeModel();
         await parts.load((name) => layerOf(name) < 0 && !OF_OUTPUT.has(name), undefined, hash);
