@@ -170,6 +170,19 @@ test('wrong usage: exit code 2, and one line that says what to do', () => {
             [model, out, '--type', 'q8_0', '--tensor', 'ffn_norm=q4_0'],
             /"ffn_norm" is found in names of tensors that keep their type, but in the name of no matrix/,
         ],
+        [
+            [model, out, '--type', 'q8_0', '--tensor', 'ffn=q4_0', '--tensor', 'ffn_down=f16'],
+            /--tensor\): "ffn_down" changes nothing, as options that come before it give other types/,
+        ],
+        [
+            [model, out, '--type', 'q8_0', '--token-embedding-type', 'f16', '--tensor', 'token_embd=q4_0'],
+            /--tensor\): "token_embd" changes nothing/,
+        ],
+        [
+            // the embedding is the output, too
+            [model, out, '--type', 'q8_0', '--output-type', 'f16', '--token-embedding-type', 'q4_0'],
+            /outputType \(--output-type\) changes nothing/,
+        ],
         [[model, out, '--type', 'q8_0', '--search', 'best'], /search \(--search\) best changes nothing for q8_0/],
         [
             [model, out, '--type', 'int8', '--search', 'best', '--outliers', '6', '--calibration', model],

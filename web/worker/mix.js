@@ -118,8 +118,12 @@ class Mix {
         this.matrices = free.map(({ i }) => this.plan[i]);
         /** Types that the options give to matrices, whatever the budget. @type {Map<string, string>} */
         this.fixed = new Map();
-        checkRules(options, all, new Set(this.matrices.map(({ name }) => name)));
         const rules = rulesOf(options, all);
+        checkRules(
+            rules,
+            all,
+            this.matrices.map(({ name }) => name),
+        );
         for (const { i, name, type } of this.matrices) {
             const rule = rules.find(([pattern]) => pattern.test(name));
             if (!rule) continue;

@@ -159,6 +159,6 @@ function plan(core, converter, options) {
         const rule = rules.find(([pattern]) => pattern.test(name));
         if (rule && core.count('nb_converter_choose', converter, i, TYPES[rule[1]]) === 1) changed.add(name);
     }
-    checkRules(options, all, changed);
+    checkRules(rules, all, changed);
     return plannedTensors(core, converter);
 }

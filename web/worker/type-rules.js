@@ -1,7 +1,7 @@
 /** The options that give types to tensors by their names. */
 import { NibbleError } from '../errors.js';
 
-/** @typedef {(readonly [RegExp, string])[]} Rules */
+/** Patterns, the types that they give, and their names for messages. @typedef {(readonly [RegExp, string, string])[]} Rules */
 /**
  * @typedef {Pick<import('../protocol.js').QuantizeOptions, 'tensors' | 'outputType' | 'tokenEmbeddingType'>} Options
  */
@@ -13,13 +13,20 @@ import { NibbleError } from '../errors.js';
  * @returns {Rules}
  */
 export function rulesOf({ tensors, outputType, tokenEmbeddingType }, plan) {
+    const output = 'outputType (--output-type)',
+        embedding = 'tokenEmbeddingType (--token-embedding-type)';
     /** @type {Rules} */
-    const rules = tensors.map(([pattern, type]) => [new RegExp(pattern), type]);
-    if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType]);
-    if (outputType) rules.unshift([/^output\.weight$/, outputType]);
-    if (outputType && !plan.some(({ name }) => name === 'output.weight'))
-        // the token embedding is the output matrix, too
-        rules.push([/^token_embd\.weight$/, outputType]);
+    const rules = tensors.map(([pattern, type]) => [
+        new RegExp(pattern),
+        type,
+        `tensors (--tensor): ${JSON.stringify(pattern)}`,
+    ]);
+    if (tokenEmbeddingType) rules.unshift([/^(per_layer_)?token_embd\.weight$/, tokenEmbeddingType, embedding]);
+    if (outputType) rules.unshift([/^output\.weight$/, outputType, output]);
+    if (outputType && !plan.some(({ name }) => name === 'output.weight')) {
+        rules.shift();
+        rules.push([/^token_embd\.weight$/, outputType, output]); // which is the output matrix, too
+    }
     return rules;
 }
 
@@ -34,21 +41,27 @@ export function unmatchedPattern(rules, names) {
 }
 
 /**
- * Refuses a pattern that gives its type to no tensor.
- * @param {Options} options
+ * Refuses a rule that gives its type to no tensor.
+ * @param {Rules} rules
  * @param {import('./planned.js').Planned[]} plan
- * @param {Set<string>} changeable names of the tensors whose types may change
+ * @param {Iterable<string>} changeable names of the tensors whose types may change
  */
-export function checkRules({ tensors }, plan, changeable) {
-    const pattern = unmatchedPattern(tensors, changeable);
-    if (pattern === undefined) return;
-    const isName = plan.some(({ name }) => new RegExp(pattern).test(name)),
+export function checkRules(rules, plan, changeable) {
+    const names = [...changeable],
+        typeOf = (/** @type {string} */ name) => rules.find(([pattern]) => pattern.test(name))?.[1];
+    const useless = rules.find(([pattern, type]) => !names.some((name) => pattern.test(name) && typeOf(name) === type));
+    if (!useless) return;
+    const [pattern, , what] = useless,
+        isName = plan.some(({ name }) => pattern.test(name)),
         { name: example } = plan.find(({ name, rows }) => name.startsWith('blk.') && rows > 1) ?? plan[0];
     throw new NibbleError(
         'NB_ERR_ARGUMENT',
-        `tensors (--tensor): ${JSON.stringify(pattern)} is found in ${
-            isName ? 'names of tensors that keep their type, but in ' : ''
-        }the name of no matrix that can be quantized; an example is ${example} ` +
-            '(nibble inspect MODEL --json lists the names of all tensors)',
+        names.some((name) => pattern.test(name))
+            ? `${what} changes nothing, as options that come before it give other types to all of its matrices: leave ` +
+                  'it out, or pass its pattern first'
+            : `${what} is found in ${
+                  isName ? 'names of tensors that keep their type, but in ' : ''
+              }the name of no matrix that can be quantized; an example is ${example} ` +
+                  '(nibble inspect MODEL --json lists the names of all tensors)',
     );
 }
