@@ -51,7 +51,7 @@ test('package: holds what it needs and nothing else', () => {
         /^(LICENSE|package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/,
         /^build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)$/,
         /^build\/wasm\/nibble-[a-z0-9-]+\.wasm$/,
-        /^web\/((api|cli|jinja|openai|report|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
+        /^web\/((api|cli|jinja|openai|report|server|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
         /^web\/report\/report\.css$/,
         /^docs\/([a-z0-9]+\.(md|svg|webp)|bench\.json)$/,
         /^examples\/\w+\.(md|html|js|jsx)$/,
@@ -77,7 +77,9 @@ test('package: links in its documents lead to files that it has', () => {
 });
 
 test('package: a page needs no bundler and no import map', () => {
-    for (const file of packed.filter((name) => name.endsWith('.js') && !/^(web\/cli[/.]|examples\/)/.test(name)))
+    for (const file of packed.filter(
+        (name) => name.endsWith('.js') && !/^(web\/(cli[/.]|server\/)|examples\/)/.test(name),
+    ))
         for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(
             /^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm,
         ))

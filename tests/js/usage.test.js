@@ -40,6 +40,7 @@ const nibble = (...args) =>
 /** The arguments that each command needs. @type {Record<string, string[]>} */
 const WHOLE = {
     run: ['m.gguf', '--prompt', 'a'],
+    serve: ['m.gguf'],
     eval: ['m.gguf', '--tokens', '1', '--logits', 'l'],
     tokenize: ['m.gguf', '--text', 'a'],
     template: ['m.gguf', '--messages', '[]'],
@@ -237,6 +238,7 @@ test('help: each flag that it names exists for the command', () => {
 /** The commands whose messages a file has, if these are not all. @type {[RegExp, string[]][]} */
 const SPEAK_OF = [
     [/cli\/answer\.js/, ['run']],
+    [/(cli\/serve|server\/.*)\.js/, ['serve']],
     [/cli\/texts\.js/, ['tokenize', 'template', 'embed', 'eval']],
     [/cli\/measure\.js/, ['bench']],
     [/cli\/(compare|report-script)\.js/, ['compare']],

@@ -21,6 +21,7 @@ import { commandBench } from './measure.js';
 import { commandPerplexity } from './perplexity.js';
 import { commandQuantize } from './quantize.js';
 import { commandRun } from './run.js';
+import { commandServe, SERVE_FLAGS } from './serve.js';
 import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './texts.js';
 import { commandTokenizer } from './tokenizer.js';
 import { commandTrain, commandTune } from './train.js';
@@ -160,6 +161,15 @@ export const COMMANDS = {
         ],
         run: commandRun,
     },
+    serve: {
+        usage: 'nibble serve MODEL... [options]',
+        summary: "answer the clients of OpenAI's API over HTTP",
+        several: 'one',
+        rereads: true,
+        saves: true,
+        flags: [...SERVE_FLAGS, ...options(LOAD_OPTIONS, 'contextLength'), ...COMPUTE_FLAGS],
+        run: commandServe,
+    },
     eval: {
         usage: 'nibble eval MODEL --tokens IDS --logits FILE [options]',
         summary: 'write the logits after each token: float32, little-endian, [tokens, vocabulary]',
@@ -246,7 +256,7 @@ export const COMMANDS = {
         usage: 'nibble compare BASE MODEL... --file TEXT [options]',
         summary:
             'tell what quantized models lose against the one that they were made of, and how large and fast each is',
-        several: true,
+        several: 'two',
         flags: [
             TEXT_FLAG,
             ...options(COMPARE_OPTIONS, 'context', 'stride'),

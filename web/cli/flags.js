@@ -91,13 +91,14 @@ function flagOf(flags, word) {
  * @param {string[]} positionals the arguments without a flag
  * @param {import('./usage.js').Command} command
  */
-function checkPositionals(positionals, { out, several, flagsOnly }) {
+function checkPositionals(positionals, { out, several, flagsOnly, rereads }) {
     if (positionals.includes('')) throw wrong('the name of a model or of a file is empty');
     if (flagsOnly && positionals.length > 0)
         throw wrong(`${JSON.stringify(positionals[0])} has no flag before it (does a text lack its quotes?)`);
+    if (rereads && positionals.includes('-')) throw wrong('"-" is standard input, which can be read only once');
     if (!flagsOnly && positionals.length === 0) throw wrong('which model? Give a path or a URL');
     if (out && positionals.length === 1) throw wrong(`where to? Give ${out} after the model`);
-    if (several && positionals.length === 1)
+    if (several === 'two' && positionals.length === 1)
         throw wrong('which models to compare with it? Give their paths or URLs after it');
     if (!several && positionals.length > (out ? 2 : 1))
         throw wrong(

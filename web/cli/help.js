@@ -28,6 +28,7 @@ Examples:
   nibble run model.gguf                                    chat in the terminal
   nibble run model.gguf --chat "Why is the sky blue?"
   nibble run model.gguf --prompt "Once upon a time" --temperature 0.7 --seed 1
+  nibble serve model.gguf                                  answer the clients of OpenAI's API
   nibble inspect https://example.org/model.gguf
   nibble quantize folder model.gguf --type q4_k_m
   nibble compare folder model.gguf --file text.txt --html comparison.html
@@ -45,7 +46,7 @@ export function known(name) {
 
 /** @param {string} name */
 export function commandHelp(name) {
-    const { usage, summary, flags, flagsOnly } = COMMANDS[name];
+    const { usage, summary, flags, flagsOnly, rereads } = COMMANDS[name];
     const lines = flags.map((flag) => {
         const head = `  ${flag.short ? `-${flag.short}, ` : ''}--${flag.flag}${flag.value ? ` ${flag.value}` : ''}`;
         const choices = flag.choices ? `; one of ${flag.choices.join(', ')}` : '';
@@ -54,7 +55,7 @@ export function commandHelp(name) {
         return `${begin}${wrap(`${flag.help}${choices}${hidesDefault ? '' : ` (default: ${flag.default})`}`, 26)}`;
     });
     const takesModel = [usage, ...flags.map(({ value }) => value)].some((words) => words?.includes('MODEL')),
-        model = takesModel ? `\n${flagsOnly ? `${MODEL}.` : MODEL_OR_INPUT}` : '',
+        model = takesModel ? `\n${flagsOnly || rereads ? `${MODEL}.` : MODEL_OR_INPUT}` : '',
         what = wrap(`${summary[0].toUpperCase()}${summary.slice(1)}.`, 0) + model;
     return `Usage: ${usage}\n\n${what}\n\n${lines.join('\n')}\n`;
 }

@@ -50,8 +50,8 @@ export async function main(argv) {
         } else {
             known(name);
             const args = parse(name, rest);
-            if (args) await COMMANDS[name].run(args, interrupt.signal);
-            else write(commandHelp(name));
+            const code = args ? await COMMANDS[name].run(args, interrupt.signal) : write(commandHelp(name));
+            if (code !== undefined) return code;
         }
         return interrupt.signal.aborted ? ended : 0;
     } catch (error) {

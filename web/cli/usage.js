@@ -20,11 +20,12 @@ import { NibbleError } from '../errors.js';
  * @property {string} summary
  * @property {Flag[]} flags
  * @property {string} [out] what its second argument without a flag is, if it has one
- * @property {boolean} [several] whether it takes several models
+ * @property {'two' | 'one'} [several] the least number of models that it takes, if it takes several
+ * @property {boolean} [rereads] whether it reads a model more than once, so that standard input will not do
  * @property {boolean} [flagsOnly] whether all its arguments have flags
  * @property {boolean} [saves] whether it ends by itself after Ctrl-C, SIGTERM or SIGHUP, however long that takes,
- *     because it has something to save
- * @property {(args: Arguments, signal: AbortSignal) => Promise<void>} run
+ *     because it has something to save, or requests to answer
+ * @property {(args: Arguments, signal: AbortSignal) => Promise<void | number>} run the number is its exit code
  */
 
 /** An error of the command line alone: an unknown flag, or two that exclude each other. */

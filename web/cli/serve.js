@@ -1,0 +1,225 @@
+/** `nibble serve`: answers the clients of OpenAI's API over HTTP. */
+import { totalmem } from 'node:os';
+import { basename, resolve } from 'node:path';
+import { NibbleError } from '../index.js';
+import { guardOf } from '../server/guard.js';
+import { Models } from '../server/models.js';
+import { Server } from '../server/server.js';
+import { open } from './open-model.js';
+import { write, writeJson } from './terminal.js';
+import { UsageError } from './usage.js';
+
+/** @typedef {import('./usage.js').Arguments} Arguments */
+/** @typedef {import('./usage.js').Flag} Flag */
+
+const KEY_VARIABLE = 'NIBBLE_API_KEY';
+
+/** @type {Flag[]} */
+export const SERVE_FLAGS = [
+    {
+        name: 'host',
+        flag: 'host',
+        type: 'text',
+        default: '127.0.0.1',
+        value: 'ADDRESS',
+        help: 'address to listen at; 0.0.0.0 is all of this machine, so that others can ask, too',
+    },
+    {
+        name: 'port',
+        flag: 'port',
+        type: 'integer',
+        min: 0,
+        max: 65535,
+        default: 8080,
+        value: 'N',
+        help: '0: any free one',
+    },
+    {
+        name: 'apiKey',
+        flag: 'api-key',
+        type: 'text',
+        value: 'KEY',
+        help: `key that clients must send. Other users of this machine can see it here, and not in ${KEY_VARIABLE}`,
+    },
+    {
+        name: 'alias',
+        flag: 'alias',
+        type: 'texts',
+        default: [],
+        value: 'NAME',
+        help: "name of a model in requests, once for each, in their order (default: the file's or the folder's name)",
+    },
+    {
+        name: 'memory',
+        flag: 'memory',
+        type: 'bytes',
+        value: 'SIZE',
+        help:
+            'of several models: bytes that they may take together, such as 8GB; what was not used for the longest time ' +
+            "is unloaded (default: three quarters of this machine's memory)",
+    },
+    {
+        name: 'queue',
+        flag: 'max-queue',
+        type: 'integer',
+        min: 0,
+        max: 1 << 20,
+        default: 32,
+        value: 'N',
+        help: 'requests that may wait for a model; further ones are refused with the status 429',
+    },
+    {
+        name: 'body',
+        flag: 'max-body',
+        type: 'bytes',
+        value: 'SIZE',
+        help: "bytes that a request's body may have (default: 4MiB)",
+    },
+    {
+        name: 'timeout',
+        flag: 'timeout',
+        type: 'integer',
+        min: 1,
+        max: 1 << 20,
+        default: 600,
+        value: 'SECONDS',
+        help: 'time that one answer may take, without the time that it waited',
+    },
+    {
+        name: 'grace',
+        flag: 'grace',
+        type: 'integer',
+        min: 0,
+        max: 1 << 20,
+        default: 8, // Docker kills after 10 s
+        value: 'SECONDS',
+        help: 'time that running requests have to end after Ctrl-C or SIGTERM; a second one ends at once',
+    },
+    {
+        name: 'cors',
+        flag: 'cors',
+        type: 'texts',
+        default: [],
+        value: 'ORIGIN',
+        help: 'origin of pages that may ask, such as https://example.org, or * for all (may be given several times)',
+    },
+    {
+        name: 'allowHost',
+        flag: 'allow-host',
+        type: 'texts',
+        default: [],
+        value: 'NAME',
+        help: 'name by which this server may be called, beside localhost (may be given several times)',
+    },
+];
+
+const BODY = 4 << 20;
+
+/** @type {import('./usage.js').Command['run']} */
+export async function commandServe({ model, others = [], values }, signal) {
+    const { host, port, cors, allowHost, body, queue, timeout, grace } = values,
+        places = [model, ...others],
+        names = namesOf(places, values.alias),
+        key = keyOf(values.apiKey),
+        isLocal = /^(localhost|127\.[\d.]+|::1)$/i.test(host);
+    checkOrigins(cors);
+    // with a key, pages that are led here by another name get nothing
+    const hosts = isLocal || key === undefined ? [...allowHost, host] : undefined;
+    const server = new Server({ guard: guardOf({ hosts, key, origins: cors }), maxBody: body ?? BODY, tell });
+    // the address comes first: if it is taken, nobody waits for a model
+    const address = await server.listen(host, port).catch((error) => {
+        throw new Error(`cannot listen at ${host}, port ${port}: ${WHY_NOT[error.code] ?? error.message}`);
+    });
+    /** @type {Models | undefined} */
+    let models;
+    try {
+        const offers = [];
+        for (const [i, place] of places.entries()) {
+            const openIt = (/** @type {AbortSignal} */ ending, extra = {}) =>
+                open({ model: place, values }, ending, extra);
+            offers.push({ name: names[i], bytes: await bytesOf(openIt, signal, values), open: openIt });
+        }
+        const limits = { memory: values.memory ?? (totalmem() / 4) * 3, queue, timeout: timeout * 1000 };
+        models = new Models(offers, limits, tell);
+        await models.load(names[0], signal);
+        server.ready(models, places.length === 1);
+        if (key === undefined && !isLocal)
+            tell('warning', { message: `whoever reaches this address may ask: give a key by ${KEY_VARIABLE}` });
+        write(`nibble answers at http://${urlHost(address)}:${address.port}/v1\n`);
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        tell('stopping', { grace_ms: grace * 1000 });
+    } finally {
+        await server.close(signal.aborted ? grace * 1000 : 0);
+        await models?.close();
+    }
+    return 0;
+}
+
+/** A line of the log. @type {import('../server/server.js').Tell} */
+const tell = (event, about) => writeJson({ time: new Date().toISOString(), event, ...about }, process.stderr);
+
+/** @type {Record<string, string>} */
+const WHY_NOT = {
+    EADDRINUSE: 'another program listens there; end it, or give another --port',
+    EACCES: 'this user may not; ports from 1024 on are free for all',
+    EADDRNOTAVAIL: 'this machine does not have that address; see --host',
+    ENOTFOUND: 'that name is not known; see --host',
+};
+
+/** @param {import('node:net').AddressInfo} address */
+const urlHost = ({ address, family }) => (family === 'IPv6' ? `[${address}]` : address);
+
+/**
+ * The names of the models in requests.
+ * @param {string[]} places
+ * @param {string[]} aliases
+ */
+function namesOf(places, aliases) {
+    if (aliases.length > 0 && aliases.length !== places.length)
+        throw new UsageError(`--alias must be given once for each of the ${places.length} models, or not at all`);
+    const names = aliases.length > 0 ? aliases : places.map(nameOf),
+        twice = names.find((name, i) => names.indexOf(name) < i);
+    if (twice !== undefined)
+        throw new UsageError(`two models have the name ${JSON.stringify(twice)}: give each one an --alias`);
+    return names;
+}
+
+/** @param {string} place */
+function nameOf(place) {
+    const [, path] = /^(?:hf:|[a-z]+:\/\/)([^?#]*)/i.exec(place) ?? [];
+    return basename(path ?? resolve(place)).replace(/\.gguf$/i, '');
+}
+
+/** @param {string | undefined} given */
+function keyOf(given) {
+    const key = given ?? process.env[KEY_VARIABLE];
+    if (key !== undefined && !/^[\x21-\x7e]+$/.test(key))
+        throw new UsageError(
+            `${given === undefined ? KEY_VARIABLE : '--api-key'} must be visible characters of ASCII, without spaces`,
+        );
+    return key;
+}
+
+/** @param {string[]} origins */
+function checkOrigins(origins) {
+    const wrong = origins.find((origin) => origin !== '*' && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(origin));
+    if (wrong !== undefined)
+        throw new UsageError(
+            `--cors must be an origin, such as https://example.org, or *, not ${JSON.stringify(wrong)}`,
+        );
+}
+
+/**
+ * The memory that a model will take: its weights and its KV cache. Only its header is read.
+ * @param {(signal: AbortSignal, extra: object) => ReturnType<typeof open>} openIt
+ * @param {AbortSignal} signal
+ * @param {Record<string, any>} values
+ */
+async function bytesOf(openIt, signal, { contextLength }) {
+    const header = await openIt(signal, { headerOnly: true }),
+        { types, context = 4096, kvBytesPerToken = 0, unsupported } = header.info;
+    await header.dispose();
+    if (unsupported !== undefined) throw new NibbleError('NB_ERR_UNSUPPORTED', unsupported);
+    const tokens = contextLength ?? Math.min(context || 4096, 4096);
+    return types.reduce((sum, { bytes }) => sum + bytes, 0) + tokens * kvBytesPerToken;
+}

@@ -1,0 +1,44 @@
+/** Reads the body of a request. */
+import { HttpError } from '../openai/respond.js';
+
+/** @param {number} most */
+const tooLarge = (most) => new HttpError(413, `the body is larger than ${most} bytes`);
+
+/**
+ * A page of any origin may send forms and plain text without asking. So the type must be JSON's.
+ * @param {import('node:http').IncomingMessage} request
+ * @param {import('node:http').ServerResponse} response
+ * @param {number} most bytes
+ * @returns {Promise<Buffer>}
+ */
+export function readBody(request, response, most) {
+    const {
+        'content-type': type = '',
+        'content-encoding': encoding = 'identity',
+        'content-length': length,
+    } = request.headers;
+    if (!/^application\/json\s*(;|$)/i.test(type))
+        throw new HttpError(415, 'the body must be JSON: send it with "Content-Type: application/json"');
+    if (encoding.toLowerCase() !== 'identity')
+        throw new HttpError(415, 'the body must not be compressed: leave out the header Content-Encoding');
+    if (Number(length) > most) throw tooLarge(most);
+    if (request.headers.expect) response.writeContinue();
+    return new Promise((resolve, reject) => {
+        /** @type {Buffer[]} */
+        const chunks = [];
+        let size = 0;
+        const read = (/** @type {Buffer} */ chunk) => {
+            size += chunk.length;
+            if (size <= most) return void chunks.push(chunk);
+            // the rest is read and dropped until Node's time limit: a client that still sends would not see the answer
+            request.off('data', read).resume();
+            chunks.length = 0;
+            reject(tooLarge(most));
+        };
+        request
+            .on('data', read)
+            .on('end', () => resolve(Buffer.concat(chunks)))
+            .on('error', reject)
+            .on('close', () => reject(new HttpError(400, 'the body ended early')));
+    });
+}

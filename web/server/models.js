@@ -1,0 +1,291 @@
+/**
+ * The models of a server. Each is loaded when it is asked for, and unloaded when another one needs its memory. A model
+ * answers one request at a time; the others wait in a line.
+ */
+import { NibbleError } from '../errors.js';
+import { chatCompletions, completions, embeddings } from '../openai/create.js';
+import { HttpError } from '../openai/respond.js';
+import { Line } from './line.js';
+
+/** @typedef {import('../index.d.ts').Model} Model */
+/** @typedef {import('../openai/respond.js').CallPath} CallPath */
+
+/**
+ * A model that may be loaded. bytes: of memory, expected until it is loaded.
+ * @typedef {{ name: string, bytes: number, open: (signal: AbortSignal) => Promise<Model> }} Offer
+ */
+
+/**
+ * memory: bytes that loaded models may take together; a single one may take more. queue: requests that may wait for one
+ * model. timeout: ms that one answer may take.
+ * @typedef {{ memory: number, queue: number, timeout: number }} Limits
+ */
+
+/**
+ * What is known of a request, for the log. count: its tokens. model: its name. waited: ms until its turn. code: of the
+ * error, if it failed.
+ * @typedef {{ count: import('../openai/answers.js').Count, model?: string, waited?: number, code?: string }} Account
+ */
+
+class Entry {
+    line = new Line();
+    /** @type {Model | undefined} */
+    model;
+    /** How often it was loaded. */
+    loads = 0;
+    /** When its last turn began. */
+    usedAt = 0;
+    /** How long a turn takes, a moving average. */
+    seconds = 1;
+
+    /** @param {Offer} offer */
+    constructor({ name, bytes, open }) {
+        this.name = name;
+        this.bytes = bytes;
+        this.open = open;
+    }
+}
+
+/** Errors that are the request's own fault. After any other the model may be dead, so it is loaded again. */
+const HARMLESS = ['NB_ERR_ARGUMENT', 'NB_ERR_UNSUPPORTED', 'NB_ERR_CONTEXT'];
+
+/** @type {Record<CallPath, (model: Model, count: import('../openai/answers.js').Count) => { create: Function }>} */
+const CALLS = { 'chat/completions': chatCompletions, completions, embeddings };
+
+export class Models {
+    /** @type {Map<string, Entry>} */
+    #entries;
+    #limits;
+    #tell;
+    /** Loading and unloading, one at a time. */
+    #loading = new Line();
+    #closing = new AbortController();
+
+    /**
+     * @param {Offer[]} offers
+     * @param {Limits} limits
+     * @param {(event: string, about: Record<string, unknown>) => void} tell is told what is loaded and unloaded
+     */
+    constructor(offers, limits, tell) {
+        this.#entries = new Map(offers.map((offer) => [offer.name, new Entry(offer)]));
+        this.#limits = limits;
+        this.#tell = tell;
+    }
+
+    get names() {
+        return [...this.#entries.keys()];
+    }
+
+    /** What the models do now, for the metrics. */
+    get states() {
+        return [...this.#entries.values()].map(({ name, model, bytes, loads, line }) => ({
+            name,
+            loads,
+            bytes: model ? bytes : 0,
+            running: line.taken,
+            waiting: line.waiting,
+        }));
+    }
+
+    /** @param {string} name */
+    #entry(name) {
+        const entry = this.#entries.get(name);
+        if (!entry) throw new HttpError(404, `there is no model ${JSON.stringify(name)}`, { code: 'model_not_found' });
+        return entry;
+    }
+
+    /** Loads a model before it is asked for. @param {string} name @param {AbortSignal} signal */
+    async load(name, signal) {
+        const { end } = await this.#turn(this.#entry(name), signal).catch((error) => {
+            throw error.cause ?? error;
+        });
+        end();
+    }
+
+    /**
+     * Answers a request of OpenAI's shape when its turn has come.
+     * @param {string} name
+     * @param {CallPath} path
+     * @param {any} body
+     * @param {AbortSignal} signal ends it, and its turn
+     * @param {Account} account
+     * @returns {Promise<any>} an answer, or an async iterable of its chunks
+     */
+    async create(name, path, body, signal, account) {
+        const entry = this.#entry(name),
+            { line, seconds } = entry,
+            asked = performance.now();
+        account.model = name;
+        if (line.taken && line.waiting >= this.#limits.queue) throw tooMany(name, seconds);
+        const { model, end } = await this.#turn(entry, signal),
+            began = performance.now(),
+            limit = new AbortController();
+        account.waited = began - asked;
+        const leave = () => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', cut);
+            end();
+        };
+        const cut = () => {
+            limit.abort(signal.aborted ? signal.reason : tooLong(this.#limits.timeout));
+            leave();
+        };
+        const finish = () => {
+            entry.seconds += (Math.min((performance.now() - began) / 1000, 60) - entry.seconds) / 4;
+            leave();
+        };
+        const failed = async (/** @type {unknown} */ error) => {
+            const { code } = /** @type {{ code?: string }} */ (error ?? {});
+            account.code = code;
+            const isOwn = limit.signal.aborted || HARMLESS.includes(String(code));
+            if (!isOwn && entry.model === model) await this.#unload(entry, 'failed');
+            leave();
+        };
+        const timer = setTimeout(cut, this.#limits.timeout);
+        signal.addEventListener('abort', cut);
+        try {
+            const answer = await CALLS[path](model, account.count).create(body, { signal: limit.signal });
+            if (Symbol.asyncIterator in answer) return watched(answer, finish, failed);
+            finish();
+            return answer;
+        } catch (error) {
+            await failed(error);
+            throw error;
+        }
+    }
+
+    /**
+     * Waits for a turn of a model, and loads it.
+     * @param {Entry} entry
+     * @param {AbortSignal} signal
+     * @returns {Promise<{ model: Model, end: () => void }>} end: ends the turn
+     */
+    async #turn(entry, signal) {
+        const end = await entry.line.enter(signal);
+        try {
+            entry.usedAt = performance.now();
+            const model = entry.model ?? (await this.#load(entry, signal));
+            signal.throwIfAborted();
+            return { model, end };
+        } catch (error) {
+            end();
+            throw error;
+        }
+    }
+
+    /**
+     * Loads a model whose turn the caller has. What was begun is finished even if nobody waits any more: most who leave
+     * come back.
+     * @param {Entry} entry
+     * @param {AbortSignal} signal
+     */
+    async #load(entry, signal) {
+        const done = await this.#loading.enter(signal);
+        try {
+            await this.#makeRoom(entry, signal);
+            this.#closing.signal.throwIfAborted();
+            const began = performance.now(),
+                model = await entry.open(this.#closing.signal);
+            entry.model = model;
+            entry.bytes = model.info.memoryBytes;
+            entry.loads++;
+            this.#tell('load', { model: entry.name, bytes: entry.bytes, ms: Math.round(performance.now() - began) });
+            return model;
+        } catch (error) {
+            const message = error instanceof Error ? error.message : String(error);
+            if (!signal.aborted && !this.#closing.signal.aborted)
+                this.#tell('load failed', { model: entry.name, message });
+            // the message may have a path of this machine, which is not for clients
+            throw error instanceof NibbleError
+                ? Object.assign(notLoaded(entry.name, error.code), { cause: error })
+                : error;
+        } finally {
+            done();
+        }
+    }
+
+    /**
+     * Unloads other models until one fits: the idle one that was used longest ago, or else the first that gets idle. It
+     * comes before the requests that wait for that one, so that busy models cannot keep others out for ever.
+     * @param {Entry} entry
+     * @param {AbortSignal} signal
+     */
+    async #makeRoom(entry, signal) {
+        for (;;) {
+            const loaded = [...this.#entries.values()].filter((each) => each.model && each !== entry),
+                held = loaded.reduce((sum, { bytes }) => sum + bytes, 0);
+            if (loaded.length === 0 || held + entry.bytes <= this.#limits.memory) return;
+            loaded.sort((a, b) => Number(a.line.taken) - Number(b.line.taken) || a.usedAt - b.usedAt);
+            const end = await loaded[0].line.enter(signal, true);
+            await this.#unload(loaded[0], 'room').finally(end);
+        }
+    }
+
+    /** @param {Entry} entry @param {'room' | 'failed' | 'end'} why */
+    async #unload(entry, why) {
+        const { model } = entry;
+        if (!model) return;
+        entry.model = undefined;
+        await model.dispose();
+        this.#tell('unload', { model: entry.name, why });
+    }
+
+    /** Ends whatever runs. */
+    async close() {
+        this.#closing.abort(new HttpError(503, 'the server is stopping'));
+        await Promise.all([...this.#entries.values()].map((entry) => this.#unload(entry, 'end')));
+    }
+}
+
+/**
+ * @param {string} name
+ * @param {number} seconds until there may be a place again
+ */
+const tooMany = (name, seconds) =>
+    new HttpError(429, `too many requests wait for the model ${JSON.stringify(name)}: ask again later`, {
+        code: 'rate_limit_exceeded',
+        headers: { 'retry-after': String(Math.max(1, Math.ceil(seconds))) },
+    });
+
+/** @param {string} name @param {string} code */
+const notLoaded = (name, code) =>
+    new HttpError(500, `the model ${JSON.stringify(name)} could not be loaded; the log of the server says why`, {
+        code,
+    });
+
+/** @param {number} ms */
+const tooLong = (ms) =>
+    new HttpError(503, `the answer took more than ${ms / 1000} s: ask for fewer tokens, or for fewer answers`, {
+        code: 'timeout',
+    });
+
+/**
+ * A stream that tells how it ends.
+ * @template Item
+ * @param {AsyncIterableIterator<Item>} stream
+ * @param {() => void} finish
+ * @param {(error: unknown) => Promise<void>} failed
+ * @returns {AsyncIterableIterator<Item>}
+ */
+function watched(stream, finish, failed) {
+    /** @type {AsyncIterableIterator<Item>} */
+    const own = {
+        [Symbol.asyncIterator]: () => own,
+        async next() {
+            try {
+                const result = await stream.next();
+                if (result.done) finish();
+                return result;
+            } catch (error) {
+                await failed(error);
+                throw error;
+            }
+        },
+        async return() {
+            const ended = await stream.return?.();
+            finish();
+            return ended ?? { done: true, value: undefined };
+        },
+    };
+    return own;
+}
