@@ -233,6 +233,9 @@ export const optionsOf = (checked, maxTokens, signal) => (answer) => ({
     signal,
 });
 
+/** Texts of a request, as of OpenAI's. More could fill the memory with answers. */
+const MOST_TEXTS = 2048;
+
 /**
  * A field that has a text, token ids, or an array of either: as an array of texts and of token ids.
  * @param {string} caller
@@ -255,6 +258,8 @@ export function textsOrTokens(caller, name, value, vocabulary) {
             name,
             `${caller}: ${name} must be a text, an array of texts, an array of token ids, or an array of such arrays`,
         );
+    if (list.length > MOST_TEXTS)
+        throw fieldError('NB_ERR_ARGUMENT', name, `${caller}: ${name} may have ${MOST_TEXTS} texts: ask several times`);
     for (const each of list) if (typeof each !== 'string') checkTokens(caller, name, each, vocabulary);
     return list;
 }
