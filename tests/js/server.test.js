@@ -178,8 +178,33 @@ describe("OpenAI's client, over real models", () => {
             code: 'NB_ERR_ARGUMENT',
             param: 'temperature',
         });
+        for (const call of ['completions', 'embeddings']) {
+            const many = Array(2049).fill('a'),
+                request = { model: 'tiny', ...(call === 'embeddings' ? { input: many } : { prompt: many }) };
+            await assert.rejects(client[call].create(request), { status: 400, message: /may have 2048 texts/ });
+        }
         const long = { model: 'tiny', prompt: Array(5000).fill(prompt[0]) };
         await assert.rejects(client.completions.create(long), { status: 400, code: 'context_length_exceeded' });
+    });
+
+    test('requests that are made to exhaust something are refused, or answered', async () => {
+        const { messages } = greedy,
+            deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+        for (const [body, wanted] of /** @type {[string, RegExp][]} */ ([
+            [JSON.stringify({ ...greedy, chat_template_kwargs: { x: 'DEEP' } }).replace('"DEEP"', deep), /^(200|400)$/],
+            [JSON.stringify({ ...greedy, messages: 'DEEP' }).replace('"DEEP"', deep), /^400$/],
+            [JSON.stringify({ ...greedy, stop: Array(100_000).fill('zz') }), /^200$/],
+            [JSON.stringify({ ...greedy, messages: Array(10_000).fill(messages[0]) }), /^400$/],
+            [JSON.stringify({ ...greedy, n: 1e9 }), /^400$/],
+            [JSON.stringify({ ...greedy, max_completion_tokens: 1e300 }), /^400$/],
+            [JSON.stringify({ ...greedy, logit_bias: { 1e9: 1 } }), /^(200|400)$/],
+            [JSON.stringify({ ...greedy, messages: [{ role: 'user', content: '\u0000\ud800<|im_end|>' }] }), /^200$/],
+        ])) {
+            const response = await own.post('chat/completions', {}, { body });
+            assert.match(String(response.status), wanted, `${body.slice(0, 80)}: ${await response.text()}`);
+        }
+        assert.equal((await client.chat.completions.create(greedy)).choices[0].message.content, wanted);
+        assert.equal(own.models.states[0].loads, 1, 'the model was loaded again');
     });
 
     test('a client that leaves a stream, or does not wait for the answer: the engine stops', async () => {
@@ -478,6 +503,7 @@ describe('connections', () => {
             [json, '[]', 400, /must be an object/],
             [json, 'null', 400, /must be an object/],
             [json, '{"__proto__": {"prompt": "a"}}', 400, /no field "__proto__"/],
+            [json, `{"prompt": [${'"a",'.repeat(240)}1]}`, 400, /prompt must be/],
             [json, `{"prompt": ${'['.repeat(400)}${']'.repeat(400)}}`, 400, /prompt must be/],
             [{ 'Content-Type': 'Application/JSON ; charset=utf-8' }, '{}', 400, /prompt must be/],
         ])) {
@@ -490,6 +516,21 @@ describe('connections', () => {
         }
         await assert.rejects(own.client().completions.create({ model: 'a', prompt: large }), { status: 413 });
         assert.equal(offer.answers.length, 0);
+    });
+
+    test('a body of many small chunks, of all that is allowed', async () => {
+        const begun = offer.answers.length,
+            body = JSON.stringify({ prompt: 'x'.repeat(987) }),
+            chunks = [...body].map((byte) => `1\r\n${byte}\r\n`).join('');
+        assert.equal(body.length, 1000);
+        const answer = raw(
+            own.port,
+            `${HEAD}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`,
+        );
+        await until(() => offer.answers.length === begun + 1);
+        assert.equal(offer.answers[begun].input, 'x'.repeat(987));
+        offer.answers[begun].end();
+        assert.match(await answer, /^HTTP\/1\.1 200 /);
     });
 
     test('methods, paths and targets', async () => {

@@ -12,8 +12,9 @@ class FakeGeneration {
     /** @type {(error?: unknown) => void} */
     #end = () => {};
 
-    /** @param {AbortSignal | undefined} signal */
-    constructor(signal) {
+    /** @param {unknown} input @param {AbortSignal | undefined} signal */
+    constructor(input, signal) {
+        this.input = input;
         this.signal = signal;
         this.result = new Promise((resolve, reject) => {
             this.#end = (/** @type {unknown} */ error) => {
@@ -90,8 +91,8 @@ export function fakeOffer(name, { bytes = 100, log = [], opening = async () => {
             await opening();
             log.push(`open ${name}`);
             let isOpen = true;
-            const begin = (/** @type {unknown} */ _, /** @type {{ signal?: AbortSignal }} */ { signal }) => {
-                const answer = new FakeGeneration(signal);
+            const begin = (/** @type {unknown} */ input, /** @type {{ signal?: AbortSignal }} */ { signal }) => {
+                const answer = new FakeGeneration(input, signal);
                 if (!isOpen) answer.end(new NibbleError('NB_ERR_STATE', 'disposed of'));
                 log.push(`ask ${name}`);
                 answers.push(answer);

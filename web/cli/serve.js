@@ -139,14 +139,14 @@ export async function commandServe({ model, others = [], values }, signal) {
                 open({ model: place, values }, ending, extra);
             offers.push({ name: names[i], bytes: await bytesOf(openIt, signal, values), open: openIt });
         }
-        const limits = { memory: values.memory ?? (totalmem() / 4) * 3, queue, timeout: timeout * 1000 };
+        const limits = { memory: values.memory ?? (ownMemory() / 4) * 3, queue, timeout: timeout * 1000 };
         models = new Models(offers, limits, tell);
         await models.load(names[0], signal);
         server.ready(models, places.length === 1);
         if (key === undefined && !isLocal)
             tell('warning', { message: `whoever reaches this address may ask: give a key by ${KEY_VARIABLE}` });
         write(`nibble answers at http://${urlHost(address)}:${address.port}/v1\n`);
-        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
         tell('stopping', { grace_ms: grace * 1000 });
     } finally {
         await server.close(signal.aborted ? grace * 1000 : 0);
@@ -154,6 +154,9 @@ export async function commandServe({ model, others = [], values }, signal) {
     }
     return 0;
 }
+
+/** Memory of this machine, or of this container. */
+const ownMemory = () => Math.min(totalmem(), process.constrainedMemory?.() || Infinity);
 
 /** A line of the log. @type {import('../server/server.js').Tell} */
 const tell = (event, about) => writeJson({ time: new Date().toISOString(), event, ...about }, process.stderr);

@@ -1,6 +1,9 @@
 /** Reads the body of a request. */
 import { HttpError } from '../openai/respond.js';
 
+/** Bytes that are allocated for a body before more have come. */
+const FIRST = 1 << 14;
+
 /** @param {number} most */
 const tooLarge = (most) => new HttpError(413, `the body is larger than ${most} bytes`);
 
@@ -24,20 +27,25 @@ export function readBody(request, response, most) {
     if (Number(length) > most) throw tooLarge(most);
     if (request.headers.expect) response.writeContinue();
     return new Promise((resolve, reject) => {
-        /** @type {Buffer[]} */
-        const chunks = [];
-        let size = 0;
+        let bytes = Buffer.alloc(Math.min(most, FIRST)),
+            size = 0;
         const read = (/** @type {Buffer} */ chunk) => {
-            size += chunk.length;
-            if (size <= most) return void chunks.push(chunk);
+            const end = size + chunk.length;
+            if (end <= most) {
+                // chunks are not kept: a chunk of one byte takes a hundred
+                if (end > bytes.length) bytes = Buffer.concat([bytes], Math.min(most, Math.max(end, 2 * bytes.length)));
+                chunk.copy(bytes, size);
+                size = end;
+                return;
+            }
             // the rest is read and dropped until Node's time limit: a client that still sends would not see the answer
             request.off('data', read).resume();
-            chunks.length = 0;
+            bytes = Buffer.alloc(0);
             reject(tooLarge(most));
         };
         request
             .on('data', read)
-            .on('end', () => resolve(Buffer.concat(chunks)))
+            .on('end', () => resolve(bytes.subarray(0, size)))
             .on('error', reject)
             .on('close', () => reject(new HttpError(400, 'the body ended early')));
     });

@@ -103,7 +103,7 @@ export class Models {
     }
 
     /**
-     * Answers a request of OpenAI's shape when its turn has come.
+     * Answers a request of OpenAI's API when its turn has come.
      * @param {string} name
      * @param {CallPath} path
      * @param {any} body

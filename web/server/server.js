@@ -74,7 +74,10 @@ export class Server {
     listen(host, port) {
         return new Promise((resolve, reject) => {
             this.#server.once('error', reject).listen({ host, port }, () => {
-                this.#server.off('error', reject);
+                // such as no more file descriptors: those who are connected are still answered
+                this.#server
+                    .off('error', reject)
+                    .on('error', ({ message }) => this.#options.tell('error', { message }));
                 resolve(/** @type {import('node:net').AddressInfo} */ (this.#server.address()));
             });
         });
