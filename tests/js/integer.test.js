@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { load, quantize, quantizeFolder } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
+import { parse, whole } from '../support/gguf.js';
 import { checkExports } from '../support/modules.js';
 import { countInstructions } from '../support/opcodes.js';
 
@@ -128,6 +129,28 @@ test('the built-in model: perplexity within 2 % of its own, and the likeliest to
     } finally {
         await model.dispose();
         await original.dispose();
+    }
+});
+
+test('without a tokenizer: logits, and an error that says why there is no text', async () => {
+    const { values, tensors } = parse(readFileSync(`${root}tests/fixtures/models/separate-output.gguf`));
+    for (const key of [...values.keys()]) if (key.startsWith('tokenizer.')) values.delete(key);
+    const plain = Uint8Array.from(whole(values, tensors));
+    for (const file of [plain, await integersOf([new File([plain], 'plain.gguf')])]) {
+        const model = await load(file, { threads: 1 });
+        try {
+            assert.equal(model.info.tokenizer, undefined);
+            for await (const rows of model.logits([1, 2])) assert.ok(rows.length > 0);
+            for (const input of [[1, 2], 'Once'])
+                await assert.rejects(model.complete(input), {
+                    code: 'NB_ERR_UNSUPPORTED',
+                    message:
+                        /file has no tokenizer.*cannot generate: logits\(\) .*takes token ids; or make the file anew/,
+                });
+            await assert.rejects(model.chat('Once'), /has no tokenizer/);
+        } finally {
+            await model.dispose();
+        }
     }
 });
 

@@ -350,6 +350,12 @@ export class Engine {
         this.needSession();
         const { core, context } = this,
             { options } = ask;
+        if (!this.description.tokenizer)
+            throw new NibbleError(
+                'NB_ERR_UNSUPPORTED',
+                "this model's file has no tokenizer, so its tokens have no text, and it cannot generate: logits() " +
+                    '(nibble eval) takes token ids; or make the file anew from one that has a tokenizer',
+            );
         const prompt = await this.promptTokens(ask, job);
         if (job.stopped && prompt.length === 0)
             return this.result('', [], 0, 'abort', options.seed ?? 0, { prompt: null, generate: null });
