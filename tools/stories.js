@@ -67,8 +67,8 @@ const CHAT_TEMPLATE =
     `+ '${END_OF_TURN}' + '\n' }}{% endfor %}` +
     `{% if add_generation_prompt %}{{ '${START_OF_TURN}assistant\n' }}{% endif %}`;
 
-// What a request may ask for, if it is in the story. If somebody in the story has a name, about half of the requests ask
-// for the name instead.
+// What a request may ask for, if it is in the story. If somebody in the story has a name, about half of the requests
+// ask for the name instead.
 const TOPICS = `
     dog cat bird rabbit bear fish frog duck mouse lion horse monkey tree flower garden park forest beach ball car truck
     train boat doll toy bike kite cake apple cookie soup hat dress box book star moon sun rain snow storm mom dad

@@ -246,9 +246,9 @@ def rope_keys(config, keys, arch):
 
 
 def window_keys(config, keys, arch):
-    """Sliding windows are used by Mistral, Mixtral, Phi 3, Gemma 2 (in every other layer, by the architecture), and OLMo
-    3 (in the layers that layer_types lists, or in all but every fourth). Qwen and SmolLM 3 use them only with use_sliding_window, from layer max_window_layers on, which GGUF cannot
-    express."""
+    """Sliding windows are used by Mistral, Mixtral, Phi 3, Gemma 2 (in every other layer, by the architecture), and
+    OLMo 3 (in the layers that layer_types lists, or in all but every fourth). Qwen and SmolLM 3 use them only with
+    use_sliding_window, from layer max_window_layers on, which GGUF cannot express."""
     window = config.get("sliding_window", 0)
     if arch.startswith("qwen") or arch == "smollm3":
         if config.get("use_sliding_window", False) and window:

@@ -43,7 +43,8 @@ FOLDERS = {
     "stablelm": {},
     "gpt2": dict(n_ctx=44), "gpt-neox": dict(rotary_pct=0.25), "falcon": dict(num_kv_heads=1), "falcon-40b": {},
     "phi": {},
-    "smollm3": {}, "granite": {}, "ernie4_5": {}, "qwen2-moe": {}, "qwen3-moe": {}, "deepseek": {}, "bert": {}, "roberta": {},
+    "smollm3": {}, "granite": {}, "ernie4_5": {}, "qwen2-moe": {}, "qwen3-moe": {}, "deepseek": {}, "bert": {},
+    "roberta": {},
 }
 # Models that llama.cpp reads but computes differently; tests/js/llamacpp-folders.test.js expects nibble to say so.
 OTHERWISE = ("mistral", "phi3", "gemma3")

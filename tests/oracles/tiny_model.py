@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Trains tests/fixtures/tiny.gguf: a Llama of 0.7 million weights that tells short stories, small enough for the repository.
+"""Trains tests/fixtures/tiny.gguf: a Llama of 0.7 million weights that tells short stories, small enough for the \
+repository.
 
     tiny_model.py TEXT [--output tests/fixtures/tiny.gguf] [--minutes 15] [--early 2]
 

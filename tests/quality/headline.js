@@ -182,7 +182,8 @@ const section = ({ name, command, parameters, lengths, refused }, { rows, tokens
   ${count(lengths.training)} characters
 - calibration: ${SAMPLES} windows of a text of ${count(lengths.calibration)} characters
 
-| bits | type | method | bytes | bits per weight | perplexity | above the base, % | mean KL | same top, % | prompt | generation |
+| bits | type | method | bytes | bits per weight | perplexity | above the base, % | mean KL | \
+same top, % | prompt | generation |
 |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|
 ${rows.map((row) => line(row, rows[0], parameters)).join('\n')}
 ${refused.length > 0 ? `\nLeft out:\n\n${refused.map((told) => `- ${told}`).join('\n')}\n` : ''}`;
