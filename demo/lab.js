@@ -145,8 +145,9 @@ function refuseUnfit({ unsupported, encoder, causal, bytes }) {
     if (unsupported) throw new Unfit(`nibble cannot run this model: ${unsupported}`);
     if (encoder || causal === false)
         throw new Unfit(
-            'This model embeds texts and does not continue them, so it cannot be measured by the next token. On the ' +
-                'command line, nibble quantize makes files of it.',
+            'This model embeds texts and does not continue them, and the lab measures by the next token. On the command ' +
+                'line, nibble quantize makes files of it, and nibble embed prints their vectors, to compare them with ' +
+                "the original's.",
         );
     if (bytes > MOST)
         throw new Unfit(
