@@ -111,7 +111,7 @@ stale() { # object source
 flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c | src/integer/integer_matrix.c) echo -O3 ;;
-    src/base/threads.c | src/sampling/sampler.c) ;;
+    src/base/threads.c | src/sampling/candidates.c) ;;
     src/quant/imatrix.c | src/quant/presets.c | src/quant/range_histogram.c) echo -Oz ;;
     src/quant/*) echo -mno-relaxed-simd ;;
     src/train/product.c) echo -O3 -mno-relaxed-simd ;;

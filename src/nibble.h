@@ -448,19 +448,47 @@ int32_t nb_probe_replace(nb_probe *probe, const char *name, size_t name_bytes, u
 
 typedef struct nb_sampler nb_sampler;
 
-/* Applied in this order: logit bias, repetition, frequency and presence penalties (over the last penalty_last tokens),
- * then greedy if temperature = 0; else top_k, top_p, min_p, temperature, and a draw. (llama.cpp's default order.) */
+/* Steps that leave candidates out, or change their probabilities. */
+enum {
+    NB_STEP_TOP_SIGMAS = 1,
+    NB_STEP_TOP_K,
+    NB_STEP_TYPICAL,
+    NB_STEP_TOP_P,
+    NB_STEP_MIN_P,
+    NB_STEP_XTC,
+    NB_STEP_TEMPERATURE
+};
+/* All of them in llama.cpp's order. */
+#define NB_STEPS_DEFAULT 0x7654321u
+
+/* First come the logit bias, the repetition, frequency and presence penalties, and DRY; then the likeliest token if
+ * temperature = 0; else the steps, mirostat, and a draw. */
 typedef struct nb_sampler_params {
-    float temperature;       /* 0: greedy */
+    float temperature; /* 0: greedy */
+    /* The temperature depends on the entropy: from temperature - range to temperature + range. 0: off */
+    float temperature_range;
+    float temperature_exponent;
     int32_t top_k;           /* 0: off */
     float top_p;             /* 1: off */
     float min_p;             /* 0: off */
+    float typical_p;         /* 1: off */
+    float top_sigmas;        /* 0: off */
+    float xtc_probability;   /* that XTC leaves out the top choices; 0: off */
+    float xtc_threshold;     /* the probability of a top choice */
     float repeat_penalty;    /* 1: off. Keskar et al. 2019, section 4.1 */
     float presence_penalty;  /* 0: off */
     float frequency_penalty; /* 0: off */
     int32_t penalty_last;    /* tokens that the penalties look back; 0: off, -1: all */
+    float dry_multiplier;    /* 0: off */
+    float dry_base;
+    int32_t dry_allowed_length;
+    int32_t dry_last;   /* as penalty_last */
+    uint32_t mirostat;  /* 0: off; else its version, 1 or 2 */
+    float mirostat_tau; /* bits */
+    float mirostat_eta; /* how fast mu follows */
+    uint32_t steps;     /* NB_STEP_...: the first in the lowest four bits, and so on up to a 0; none twice */
     uint32_t seed;
-} nb_sampler_params; /* 9 words of 32 bits */
+} nb_sampler_params; /* 23 words of 32 bits */
 
 /* A number that is added to the logit of a token. */
 typedef struct nb_bias {
@@ -471,6 +499,9 @@ typedef struct nb_bias {
 /* biases: [n_biases]. */
 nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const nb_bias *biases,
                            int32_t n_biases, nb_error *err);
+/* A text that ends repetitions for DRY: 1 to 63 bytes, at most 32 of them. The model must outlive the sampler. */
+int32_t nb_sampler_break(nb_sampler *sampler, const nb_model *model, const char *text, size_t text_bytes,
+                         nb_error *err);
 /* logits[vocabulary] is changed in place. tokens[n]: the prefix so far, for the penalties. Returns the chosen token. */
 int32_t nb_sampler_next(nb_sampler *sampler, float *logits, const int32_t *tokens, int32_t n);
 void nb_sampler_free(nb_sampler *sampler); /* NULL is fine */

@@ -31,6 +31,13 @@ export const NB_PROBE_BASE = 0;
 export const NB_PROBE_WHOLE = 1;
 export const NB_PROBE_REST = 2;
 export const NB_PROBE_NEXT = 3;
+export const NB_STEP_TOP_SIGMAS = 1;
+export const NB_STEP_TOP_K = 2;
+export const NB_STEP_TYPICAL = 3;
+export const NB_STEP_TOP_P = 4;
+export const NB_STEP_MIN_P = 5;
+export const NB_STEP_XTC = 6;
+export const NB_STEP_TEMPERATURE = 7;
 export const NB_CONVERT_ALL = 0;
 export const NB_CONVERT_HEADER = 1;
 export const NB_QUANTIZE_PLAINLY = 0;
@@ -232,17 +239,31 @@ export const nb_matrix_facts = {
 };
 
 export const nb_sampler_params = {
-    size: 36,
+    size: 92,
     fields: /** @type {const} */ ({
         temperature: { at: 0, view: 'Float32' },
-        top_k: { at: 4, view: 'Int32' },
-        top_p: { at: 8, view: 'Float32' },
-        min_p: { at: 12, view: 'Float32' },
-        repeat_penalty: { at: 16, view: 'Float32' },
-        presence_penalty: { at: 20, view: 'Float32' },
-        frequency_penalty: { at: 24, view: 'Float32' },
-        penalty_last: { at: 28, view: 'Int32' },
-        seed: { at: 32, view: 'Uint32' },
+        temperature_range: { at: 4, view: 'Float32' },
+        temperature_exponent: { at: 8, view: 'Float32' },
+        top_k: { at: 12, view: 'Int32' },
+        top_p: { at: 16, view: 'Float32' },
+        min_p: { at: 20, view: 'Float32' },
+        typical_p: { at: 24, view: 'Float32' },
+        top_sigmas: { at: 28, view: 'Float32' },
+        xtc_probability: { at: 32, view: 'Float32' },
+        xtc_threshold: { at: 36, view: 'Float32' },
+        repeat_penalty: { at: 40, view: 'Float32' },
+        presence_penalty: { at: 44, view: 'Float32' },
+        frequency_penalty: { at: 48, view: 'Float32' },
+        penalty_last: { at: 52, view: 'Int32' },
+        dry_multiplier: { at: 56, view: 'Float32' },
+        dry_base: { at: 60, view: 'Float32' },
+        dry_allowed_length: { at: 64, view: 'Int32' },
+        dry_last: { at: 68, view: 'Int32' },
+        mirostat: { at: 72, view: 'Uint32' },
+        mirostat_tau: { at: 76, view: 'Float32' },
+        mirostat_eta: { at: 80, view: 'Float32' },
+        steps: { at: 84, view: 'Uint32' },
+        seed: { at: 88, view: 'Uint32' },
     }),
 };
 

@@ -84,6 +84,9 @@ export function checkOption(name, option, value) {
             for (const text of texts)
                 if (typeof text !== 'string' || text === '')
                     throw refuse(`${name} must be a text that is not empty, not ${show(text)}`);
+                else if (option.choices && !option.choices.includes(text))
+                    throw refuse(`${name} must be of ${option.choices.join(', ')}, not ${show(text)}`);
+            if (option.choices && new Set(texts).size < texts.length) throw refuse(`${name} has a name twice`);
             return [...texts];
         }
         case 'objects':

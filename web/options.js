@@ -4,6 +4,7 @@
  * simulated.js, train-options.js, qat-options.js, tokenizer-options.js). The defaults of the API stand in these tables.
  */
 import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
+import { SAMPLERS } from './samplers.js';
 
 /** @typedef {import('./checks.js').Option} Option */
 /**
@@ -23,8 +24,11 @@ import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
 
 /**
  * @typedef {Required<Pick<GenerateOptions, 'maxTokens' | 'temperature' | 'topK' | 'topP' | 'minP' | 'repeatPenalty'
- *     | 'presencePenalty' | 'frequencyPenalty' | 'penaltyLast' | 'special' | 'ignoreEnd'>>
- *     & { seed?: number, stop: string[], logitBias: Record<string, number> }} CheckedGenerate
+ *     | 'presencePenalty' | 'frequencyPenalty' | 'penaltyLast' | 'special' | 'ignoreEnd' | 'topNSigma' | 'typicalP'
+ *     | 'xtcProbability' | 'xtcThreshold' | 'dynatempRange' | 'dynatempExponent' | 'mirostat' | 'mirostatTau'
+ *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast'>>
+ *     & { seed?: number, stop: string[], logitBias: Record<string, number>, drySequenceBreakers: string[],
+ *     samplers?: (keyof typeof SAMPLERS)[] }} CheckedGenerate
  */
 
 /**
@@ -159,6 +163,101 @@ export const GENERATE_OPTIONS = {
         value: 'P',
         help: 'leave out tokens whose probability is below P times that of the likeliest; 0: leave out none',
     },
+    topNSigma: {
+        flag: 'top-n-sigma',
+        type: 'number',
+        min: 0,
+        max: 1000,
+        default: 0,
+        value: 'N',
+        help: 'choose among tokens whose logits are at most N standard deviations below the highest; 0: among all',
+    },
+    typicalP: {
+        flag: 'typical',
+        type: 'number',
+        min: 0,
+        max: 1,
+        default: 1,
+        value: 'P',
+        help:
+            'choose among the tokens whose surprise is nearest to the expected one, and whose probabilities together ' +
+            'reach P; 1: among all',
+    },
+    xtcProbability: {
+        flag: 'xtc-probability',
+        type: 'number',
+        min: 0,
+        max: 1,
+        default: 0,
+        value: 'P',
+        help: 'with this probability leave out the top choices but for the least likely of them',
+    },
+    xtcThreshold: {
+        flag: 'xtc-threshold',
+        type: 'number',
+        min: 0,
+        max: 1,
+        default: 0.1,
+        value: 'P',
+        help: 'a top choice of --xtc-probability is a token of this probability or more',
+    },
+    dynatempRange: {
+        flag: 'dynatemp-range',
+        type: 'number',
+        min: 0,
+        max: 100,
+        default: 0,
+        value: 'R',
+        help:
+            'let the temperature follow the entropy, from T - R where the model is sure to T + R where it is not; ' +
+            '0: off',
+    },
+    dynatempExponent: {
+        flag: 'dynatemp-exp',
+        type: 'number',
+        min: 0,
+        max: 100,
+        default: 1,
+        value: 'E',
+        help: 'how fast the temperature of --dynatemp-range rises: by the normalized entropy to the power of E',
+    },
+    mirostat: {
+        flag: 'mirostat',
+        type: 'integer',
+        min: 0,
+        max: 2,
+        default: 0,
+        value: 'N',
+        help: 'keep the surprise of the tokens near --mirostat-ent bits, by mirostat 1 or 2; 0: off',
+    },
+    mirostatTau: {
+        flag: 'mirostat-ent',
+        type: 'number',
+        min: 0,
+        max: 100,
+        default: 5,
+        value: 'N',
+        help: 'the surprise that mirostat aims at, in bits',
+    },
+    mirostatEta: {
+        flag: 'mirostat-lr',
+        type: 'number',
+        min: 0,
+        max: 100,
+        default: 0.1,
+        value: 'N',
+        help: 'how fast mirostat follows: its learning rate',
+    },
+    samplers: {
+        flag: 'samplers',
+        type: 'texts',
+        choices: Object.keys(SAMPLERS),
+        value: 'NAMES',
+        help:
+            'what chooses tokens, in this order, instead of ' +
+            `${Object.keys(SAMPLERS).join(';')} (with --mirostat: temperature alone); what is not named is off, ` +
+            'and penalties come first in any case',
+    },
     repeatPenalty: {
         flag: 'repeat-penalty',
         type: 'number',
@@ -194,6 +293,53 @@ export const GENERATE_OPTIONS = {
         default: 64,
         value: 'N',
         help: 'the three penalties count the last N tokens; 0: none, -1: all',
+    },
+    dryMultiplier: {
+        flag: 'dry-multiplier',
+        type: 'number',
+        min: 0,
+        max: 100,
+        default: 0,
+        value: 'M',
+        help:
+            'DRY: subtract M * B^(N - A) from the logit of a token that would go on with a repetition of N tokens, ' +
+            'where N is at least A; 0: off',
+    },
+    dryBase: {
+        flag: 'dry-base',
+        type: 'number',
+        min: 1,
+        max: 100,
+        default: 1.75,
+        value: 'B',
+        help: 'the base B of --dry-multiplier',
+    },
+    dryAllowedLength: {
+        flag: 'dry-allowed-length',
+        type: 'integer',
+        min: 0,
+        max: 2 ** 31 - 1,
+        default: 2,
+        value: 'A',
+        help: 'the length A of --dry-multiplier',
+    },
+    dryPenaltyLast: {
+        flag: 'dry-penalty-last',
+        type: 'integer',
+        min: -1,
+        max: 2 ** 31 - 1,
+        default: -1,
+        value: 'N',
+        help: 'DRY looks for repetitions in the last N tokens; 0: in none, -1: in all',
+    },
+    drySequenceBreakers: {
+        flag: 'dry-sequence-breaker',
+        type: 'texts',
+        default: ['\n', ':', '"', '*'],
+        value: 'TEXT',
+        help:
+            'no repetition goes back beyond this text (may be given several times; then those of the default, which ' +
+            'are a line break, :, " and *, do not count)',
     },
     seed: {
         flag: 'seed',

@@ -79,3 +79,10 @@ nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *param
                            int32_t n_biases, nb_error *err) {
     return nb_sampler_for(nb_model_vocabulary(model), params, biases, n_biases, err);
 }
+
+int32_t nb_sampler_break(nb_sampler *sampler, const nb_model *model, const char *text, size_t text_bytes,
+                         nb_error *err) {
+    if (!model->tokenizer)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED, "this model file has no vocabulary, so that no text ends a repetition");
+    return nb_sampler_break_at(sampler, model->tokenizer, (nb_text){text, text_bytes}, err);
+}

@@ -1,26 +1,25 @@
-/* Logits -> one token. The order and the formulas are those of nibble.h; nb_sampler_for allocates all memory. */
+/* Logits -> one token. The order is that of nibble.h; nb_sampler_for allocates all memory. */
 #include "sampler.h"
 
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../kernels/ops.h"
+#include "mirostat.h"
+#include "repeats.h"
 
-#include <float.h>
 #include <math.h>
-
-typedef struct candidate {
-    float logit;
-    int32_t token;
-} candidate;
 
 struct nb_sampler {
     nb_arena arena; /* holds the sampler itself */
     nb_sampler_params params;
     int32_t vocabulary;
-    candidate *candidates; /* [vocabulary] */
-    int32_t *counts;       /* [vocabulary], zero between calls */
-    nb_bias *biases;       /* [n_biases] */
+    nb_candidate *candidates; /* [vocabulary] */
+    nb_candidate *scratch;    /* [vocabulary], or NULL: of the typical ones */
+    int32_t *counts;          /* [vocabulary], zero between calls */
+    nb_bias *biases;          /* [n_biases] */
     int32_t n_biases;
+    nb_breakers breakers;
+    double mu;      /* of mirostat, in bits */
     uint64_t state; /* of the random numbers */
 };
 
@@ -41,25 +40,67 @@ static double next_uniform(nb_sampler *s) {
     return (double)((high << 32 | low) >> 11) * 0x1p-53;
 }
 
+/* The numbers of nb_sampler_params, their bounds, and what a message says of them. */
+#define PARAM(member, lowest, highest, rule) {offsetof(nb_sampler_params, member), #member, lowest, highest, rule}
+static const struct param {
+    size_t at;
+    const char *name;
+    float lowest, highest;
+    const char *rule;
+} floats[] =
+    {
+        PARAM(temperature, 0, 1e6f, "0 (greedy) or more"),
+        PARAM(temperature_range, 0, 1e6f, "0 (off) or more"),
+        PARAM(temperature_exponent, 0, 1e6f, "0 or more"),
+        PARAM(top_p, 0, 1, "within 0 ... 1 (1: off)"),
+        PARAM(min_p, 0, 1, "within 0 ... 1 (0: off)"),
+        PARAM(typical_p, 0, 1, "within 0 ... 1 (1: off)"),
+        PARAM(top_sigmas, 0, 1e6f, "0 (off) or more"),
+        PARAM(xtc_probability, 0, 1, "within 0 ... 1 (0: off)"),
+        PARAM(xtc_threshold, 0, 1, "within 0 ... 1"),
+        PARAM(repeat_penalty, 1e-6f, 1e6f, "above 0 (1: off)"),
+        PARAM(presence_penalty, -1e6f, 1e6f, "a number (0: off)"),
+        PARAM(frequency_penalty, -1e6f, 1e6f, "a number (0: off)"),
+        PARAM(dry_multiplier, 0, 1e6f, "0 (off) or more"),
+        PARAM(dry_base, 1, 1e6f, "1 or more"),
+        PARAM(mirostat_tau, 0, 1e6f, "0 or more"),
+        PARAM(mirostat_eta, 0, 1e6f, "0 or more"),
+},
+  integers[] = {
+      /* without a highest */
+      PARAM(top_k, 0, 0, "0 (off) or more"),
+      PARAM(penalty_last, -1, 0, "-1 (all), 0 (off) or more"),
+      PARAM(dry_allowed_length, 0, 0, "0 or more"),
+      PARAM(dry_last, -1, 0, "-1 (all), 0 (off) or more"),
+};
+
+/* Each step at most once, and none behind a 0. */
+static bool is_order(uint32_t steps) {
+    for (uint32_t seen = 0, step; steps; steps >>= 4) {
+        step = steps & 15;
+        if (step < NB_STEP_TOP_SIGMAS || step > NB_STEP_TEMPERATURE || seen >> step & 1)
+            return false;
+        seen |= 1u << step;
+    }
+    return true;
+}
+
 static int32_t check_params(const nb_sampler_params *p, nb_error *err) {
-    /* written so that NaN fails */
-    if (!(p->temperature >= 0 && p->temperature <= 1e6f))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "temperature is %g; it must be 0 (greedy) or more",
-                       (double)p->temperature);
-    if (!(p->top_p >= 0 && p->top_p <= 1))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "top_p is %g; it must be within 0 ... 1 (1: off)", (double)p->top_p);
-    if (!(p->min_p >= 0 && p->min_p <= 1))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "min_p is %g; it must be within 0 ... 1 (0: off)", (double)p->min_p);
-    if (p->top_k < 0)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "top_k is %d; it must be 0 (off) or more", p->top_k);
-    if (!(p->repeat_penalty > 0 && p->repeat_penalty <= 1e6f))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "repeat_penalty is %g; it must be above 0 (1: off)",
-                       (double)p->repeat_penalty);
-    if (!(fabsf(p->presence_penalty) <= 1e6f) || !(fabsf(p->frequency_penalty) <= 1e6f))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "presence_penalty and frequency_penalty must be numbers (0: off)");
-    if (p->penalty_last < -1)
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "penalty_last is %d; it must be -1 (all), 0 (off) or more",
-                       p->penalty_last);
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
+        float value = *(const float *)((const char *)p + floats[i].at);
+        if (!(value >= floats[i].lowest && value <= floats[i].highest)) /* written so that NaN fails */
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is %g; it must be %s", floats[i].name, (double)value,
+                           floats[i].rule);
+    }
+    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++) {
+        int32_t value = *(const int32_t *)((const char *)p + integers[i].at);
+        if (value < (int32_t)integers[i].lowest)
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is %d; it must be %s", integers[i].name, value, integers[i].rule);
+    }
+    if (p->mirostat > 2)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "mirostat is %u; it must be 0 (off), 1 or 2", p->mirostat);
+    if (!is_order(p->steps))
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "steps is 0x%x: a step is unknown, or occurs twice", p->steps);
     return NB_OK;
 }
 
@@ -75,6 +116,8 @@ nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, 
         nb_arena *arena = &measured.arena;
         s = nb_arena_take(arena, 1, sizeof *s);
         measured.candidates = nb_arena_take(arena, (uint64_t)vocabulary, sizeof *s->candidates);
+        if (params->typical_p < 1)
+            measured.scratch = nb_arena_take(arena, (uint64_t)vocabulary, sizeof *s->scratch);
         measured.counts = nb_arena_take(arena, (uint64_t)vocabulary, sizeof *s->counts);
         measured.biases = nb_arena_take(arena, (uint64_t)n_biases, sizeof *s->biases);
         if (pass == 0 && nb_arena_allocate(arena, "a sampler", err) < 0)
@@ -91,6 +134,7 @@ nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, 
             nb_sampler_free(s);
             return NULL;
         }
+    s->mu = 2 * (double)params->mirostat_tau;
     next_random(s);
     s->state += params->seed;
     next_random(s);
@@ -99,154 +143,93 @@ nb_sampler *nb_sampler_for(int32_t vocabulary, const nb_sampler_params *params, 
 
 void nb_sampler_free(nb_sampler *s) {
     if (s) {
+        nb_breakers_free(&s->breakers);
         nb_arena arena = s->arena;
         nb_arena_free(&arena);
     }
 }
 
-/* For each token that occurs n > 0 times among the last ones:
- *   logit <- (logit > 0 ? logit / repeat : logit * repeat) - n * frequency - presence
- * (Keskar et al. 2019, "CTRL", section 4.1, for the repeat penalty; below 0 its division would raise the logit.) */
-static void penalize(nb_sampler *s, float *logits, const int32_t *tokens, int32_t n) {
+int32_t nb_sampler_break_at(nb_sampler *s, const nb_tokenizer *tokenizer, nb_text text, nb_error *err) {
+    return nb_breakers_add(&s->breakers, tokenizer, text, err);
+}
+
+static void apply(nb_sampler *s, uint32_t step, nb_candidates *c) {
     const nb_sampler_params *p = &s->params;
-    if (p->repeat_penalty == 1 && p->frequency_penalty == 0 && p->presence_penalty == 0)
-        return;
-    int32_t first = p->penalty_last < 0 || p->penalty_last > n ? 0 : n - p->penalty_last;
-    for (int32_t i = first; i < n; i++)
-        if (tokens[i] >= 0 && tokens[i] < s->vocabulary)
-            s->counts[tokens[i]]++;
-    for (int32_t i = first; i < n; i++) {
-        if (tokens[i] < 0 || tokens[i] >= s->vocabulary || !s->counts[tokens[i]])
-            continue;
-        float *logit = &logits[tokens[i]];
-        *logit = *logit > 0 ? *logit / p->repeat_penalty : *logit * p->repeat_penalty;
-        *logit -= (float)s->counts[tokens[i]] * p->frequency_penalty + p->presence_penalty;
-        s->counts[tokens[i]] = 0;
+    switch (step) {
+    case NB_STEP_TOP_SIGMAS:
+        if (p->top_sigmas > 0)
+            nb_keep_top_sigmas(c, p->top_sigmas);
+        break;
+    case NB_STEP_TOP_K: nb_keep_top_k(c, p->top_k); break;
+    case NB_STEP_TYPICAL:
+        if (p->typical_p < 1)
+            nb_keep_typical(c, p->typical_p, s->scratch);
+        break;
+    case NB_STEP_TOP_P:
+        if (p->top_p < 1)
+            nb_keep_top_p(c, p->top_p);
+        break;
+    case NB_STEP_MIN_P:
+        if (p->min_p > 0)
+            nb_keep_min_p(c, p->min_p);
+        break;
+    case NB_STEP_XTC:
+        if (p->xtc_probability > 0 && next_uniform(s) <= (double)p->xtc_probability)
+            nb_leave_top_out(c, p->xtc_threshold);
+        break;
+    default: nb_heat(c, p->temperature, p->temperature_range, p->temperature_exponent); break;
     }
 }
 
-/* Whether a comes before b: the higher logit, then the lower token. */
-static inline bool is_before(candidate a, candidate b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+/* Biases and penalties: what changes logits before any token is left out. */
+static void change(nb_sampler *s, float *logits, const int32_t *tokens, int32_t n) {
+    for (int32_t i = 0; i < s->n_biases; i++)
+        logits[s->biases[i].token] += s->biases[i].bias;
+    nb_penalize(&s->params, logits, s->vocabulary, tokens, n, s->counts);
+    nb_penalize_sequences(&s->params, &s->breakers, logits, s->vocabulary, tokens, n, s->counts);
 }
 
-/* heap[n]: no child comes before its parent, or with `last` no parent before its child. */
-static void sift_down(candidate *heap, int32_t n, int32_t at, bool last) {
-    candidate item = heap[at];
-    for (int32_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && is_before(heap[child + 1], heap[child]) != last)
-            child++;
-        if (is_before(heap[child], item) == last)
-            break;
-        heap[at] = heap[child];
-    }
-    heap[at] = item;
+nb_candidates nb_sampler_candidates(nb_sampler *s, float *logits, const int32_t *tokens, int32_t n) {
+    const nb_sampler_params *p = &s->params;
+    change(s, logits, tokens, n);
+    uint32_t steps = p->steps;
+    /* a top-k that comes first, but for steps that do nothing, finds its few tokens without a list of all */
+    if ((steps & 15) == NB_STEP_TOP_SIGMAS && p->top_sigmas == 0)
+        steps >>= 4;
+    nb_candidates c =
+        nb_candidates_best(s->candidates, logits, s->vocabulary, (steps & 15) == NB_STEP_TOP_K ? p->top_k : 0);
+    for (; steps; steps >>= 4)
+        apply(s, steps & 15, &c);
+    if (p->mirostat == 1)
+        nb_keep_mirostat(&c, s->mu, s->vocabulary);
+    if (p->mirostat == 2)
+        nb_keep_mirostat2(&c, s->mu);
+    return c;
 }
 
-static void make_heap(candidate *heap, int32_t n, bool last) {
-    for (int32_t i = n / 2; i-- > 0;)
-        sift_down(heap, n, i, last);
-}
-
-/* NaN becomes the lowest logit. Infinities are clamped, as their difference would be NaN. */
-static candidate candidate_of(const float *logits, int32_t token) {
-    float logit = logits[token];
-    return (candidate){logit >= -FLT_MAX ? NB_MIN(logit, FLT_MAX) : -FLT_MAX, token};
-}
-
-/* The k best tokens, unsorted; k = 0: all. The worst of the k best so far is at the top of a heap. Few of the later
- * tokens are better than that: only those with a higher logit can be. */
-static int32_t keep_top_k(nb_sampler *s, const float *logits) {
-    candidate *c = s->candidates;
-    int32_t n = s->vocabulary, k = s->params.top_k == 0 ? n : NB_MIN(s->params.top_k, n);
-    for (int32_t i = 0; i < k; i++)
-        c[i] = candidate_of(logits, i);
-    if (k == n)
-        return n;
-    make_heap(c, k, true);
-    for (uint32_t i = (uint32_t)k; (i = nb_find_above(logits, i, (uint32_t)n, c[0].logit)) < (uint32_t)n; i++) {
-        candidate next = candidate_of(logits, (int32_t)i);
-        if (!is_before(next, c[0]))
-            continue;
-        c[0] = next;
-        sift_down(c, k, 0, true);
-    }
-    return k;
-}
-
-/* exp(x) for x <= 0; 0 where a float would underflow. */
-static inline double weight_of(float x) {
-    return x < -103.0f ? 0.0 : (double)expf(x);
-}
-
-/* The smallest set of the most probable candidates whose probability is p or more (Holtzman et al. 2020, section
- * 3.1); at least one. They are popped off a heap, so that only those kept are sorted. They end up at the end of c; the
- * function returns how many there are. */
-static int32_t keep_top_p(candidate *c, int32_t n, float p, float highest) {
-    double total = 0, sum = 0;
-    for (int32_t i = 0; i < n; i++)
-        total += weight_of(c[i].logit - highest);
-    make_heap(c, n, false);
-    int32_t left = n;
-    do {
-        candidate first = c[0];
-        c[0] = c[--left];
-        sift_down(c, left, 0, false);
-        c[left] = first;
-        sum += weight_of(first.logit - highest);
-    } while (left > 0 && sum < (double)p * total);
-    return n - left;
-}
-
-/* Those whose probability is at least min_p times the highest's (Nguyen et al. 2024, section 3). */
-static int32_t keep_min_p(candidate *c, int32_t n, float min_p, float highest) {
-    float lowest = highest + logf(min_p);
-    int32_t kept = 0;
-    for (int32_t i = 0; i < n; i++)
-        if (c[i].logit >= lowest)
-            c[kept++] = c[i];
-    return kept;
-}
-
-/* A token with probability softmax(logit / temperature). */
-static int32_t draw(nb_sampler *s, const candidate *c, int32_t n, float highest) {
-    float temperature = s->params.temperature;
-    double total = 0, sum = 0;
-    for (int32_t i = 0; i < n; i++)
-        total += weight_of((c[i].logit - highest) / temperature);
-    double target = next_uniform(s) * total;
-    int32_t last = 0;
-    for (int32_t i = 0; i < n; i++) {
-        double weight = weight_of((c[i].logit - highest) / temperature);
+/* One of them, by their probabilities. */
+static int32_t draw(nb_sampler *s, const nb_candidates *c) {
+    float highest = nb_candidates_highest(c);
+    double total = nb_candidates_total(c, highest), target = next_uniform(s) * total, sum = 0;
+    int32_t drawn = 0;
+    for (int32_t i = 0; i < c->n && sum <= target; i++) {
+        double weight = nb_candidates_weight(c->list[i].logit - highest);
         if (weight > 0)
-            last = i; /* the choice if rounding leaves the sum below the target */
+            drawn = i; /* also if rounding leaves the whole sum below the target */
         sum += weight;
-        if (sum > target)
-            return c[i].token;
     }
-    return c[last].token;
+    if (s->params.mirostat) {
+        float surprise = log2f((float)total) - (c->list[drawn].logit - highest) * 1.44269504f; /* log2(e) */
+        s->mu -= (double)s->params.mirostat_eta * (double)(surprise - s->params.mirostat_tau);
+    }
+    return c->list[drawn].token;
 }
 
 int32_t nb_sampler_next(nb_sampler *s, float *logits, const int32_t *tokens, int32_t n) {
-    for (int32_t i = 0; i < s->n_biases; i++)
-        logits[s->biases[i].token] += s->biases[i].bias;
-    penalize(s, logits, tokens, n);
-
-    const nb_sampler_params *p = &s->params;
-    if (p->temperature == 0)
+    if (s->params.temperature == 0) {
+        change(s, logits, tokens, n);
         return (int32_t)nb_argmax(logits, (uint32_t)s->vocabulary);
-
-    candidate *c = s->candidates;
-    int32_t kept = keep_top_k(s, logits);
-    float highest = c[0].logit;
-    for (int32_t i = 1; i < kept; i++)
-        highest = NB_MAX(highest, c[i].logit);
-    if (p->top_p < 1) {
-        int32_t all = kept;
-        kept = keep_top_p(c, all, p->top_p, highest);
-        c += all - kept;
     }
-    if (p->min_p > 0)
-        kept = keep_min_p(c, kept, p->min_p, highest);
-    return draw(s, c, kept, highest);
+    nb_candidates c = nb_sampler_candidates(s, logits, tokens, n);
+    return draw(s, &c);
 }

@@ -210,6 +210,10 @@ int32_t nb_tokenizer_bytes(const nb_tokenizer *t, int32_t token, uint32_t flags,
     return s.size;
 }
 
+int32_t nb_tokenizer_longest(const nb_tokenizer *t) {
+    return (int32_t)t->longest;
+}
+
 int32_t nb_tokenizer_size(const nb_tokenizer *t) {
     return t->size;
 }

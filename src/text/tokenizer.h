@@ -29,6 +29,7 @@ int32_t nb_tokenizer_encode_quoted(const nb_tokenizer *t, const char *text, size
  * A special token gives its name with NB_DETOKENIZE_SPECIAL, else nothing. Returns the length, and writes at most
  * capacity bytes. */
 int32_t nb_tokenizer_bytes(const nb_tokenizer *t, int32_t token, uint32_t flags, char *out, int32_t capacity);
+int32_t nb_tokenizer_longest(const nb_tokenizer *t); /* no token has more bytes */
 
 int32_t nb_tokenizer_size(const nb_tokenizer *t);
 int32_t nb_tokenizer_begin(const nb_tokenizer *t);               /* the beginning token (BOS), or -1 */

@@ -76,7 +76,8 @@
     T(charsmap)         \
     T(splits)           \
     T(vocabulary)       \
-    T(sampler)
+    T(sampler)          \
+    T(sampler_steps)
 
 #define DECLARE(subject) void test_##subject(void);
 TEST_LIST(DECLARE)

@@ -105,7 +105,8 @@ static void check_overflow(const char *path, const char *tensor, uint32_t cache)
     int32_t tokens[TOKENS] = {2, 3, 4, 5, 6, 7, 8, 9};
     float *out = nb_alloc((size_t)nb_model_width(m) * sizeof *out);
     nb_session *s = nb_session_new(m, NULL, CONTEXT, 0, cache, NB_PRECISION_FAST, &err);
-    nb_sampler *sampler = nb_sampler_new(m, &(nb_sampler_params){.top_p = 1, .repeat_penalty = 1}, NULL, 0, &err);
+    nb_sampler *sampler =
+        nb_sampler_new(m, &(nb_sampler_params){.top_p = 1, .repeat_penalty = 1, .dry_base = 1}, NULL, 0, &err);
     for (int32_t again = 0; again < 2; again++) {
         err = (nb_error){0};
         CHECK(nb_session_generate(s, sampler, tokens, 8, 1, 1, &err) == NB_ERR_FORMAT && says(&err, "not finite"),

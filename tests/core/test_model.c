@@ -117,6 +117,8 @@ static void check_generation(const nb_model *m, const int32_t *prompt) {
         .top_p = 1,
         .repeat_penalty = 1.5f,
         .penalty_last = -1,
+        .dry_base = 1,
+        .steps = NB_STEPS_DEFAULT,
         .seed = 3,
     };
     int32_t expected[N + ALL], tokens[N + ALL], rows, end = 0;

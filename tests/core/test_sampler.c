@@ -10,7 +10,15 @@
 #include <math.h>
 #include <string.h>
 
-static const nb_sampler_params off = {.temperature = 1, .top_p = 1, .repeat_penalty = 1, .seed = 42};
+static const nb_sampler_params off = {
+    .temperature = 1,
+    .top_p = 1,
+    .typical_p = 1,
+    .repeat_penalty = 1,
+    .dry_base = 1,
+    .steps = NB_STEPS_DEFAULT,
+    .seed = 42,
+};
 
 static nb_sampler *sampler_of(int32_t vocabulary, nb_sampler_params params) {
     nb_error err = {0};

@@ -149,6 +149,11 @@ static inline nb_sampler *fuzz_sampler(const nb_model *m, const uint8_t *data, b
             .min_p = 0.05f,
             .repeat_penalty = 1.1f,
             .penalty_last = 8,
+            .typical_p = 0.95f,
+            .dry_multiplier = 0.8f,
+            .dry_base = 1.75f,
+            .dry_last = -1,
+            .steps = NB_STEPS_DEFAULT,
             .seed = params.seed,
         };
     nb_bias bias = {0, params.temperature};

@@ -186,6 +186,12 @@ function readValue(flag, given) {
                     return [pattern, type.toLowerCase()];
                 }),
             );
+        case 'texts': // a list of names may be written as one
+            return checkOption(
+                name,
+                /** @type {Option} */ (flag),
+                flag.choices ? given.flatMap((/** @type {string} */ text) => text.split(/[;,]/)) : given,
+            );
         case 'biases':
             return Object.fromEntries(
                 given.map((/** @type {string} */ pair) => {

@@ -33,6 +33,7 @@ const GREEDY = /** @type {const} */ ([
     ['repeat_penalty', 1],
     ['presence_penalty', 0],
     ['frequency_penalty', 0],
+    ['dry_multiplier', 0],
 ]);
 
 /**

@@ -1,6 +1,7 @@
 /** Options of a generation -> the core's sampler. */
 import { nb_bias, nb_sampler_params } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { SAMPLERS, stepsOf } from '../samplers.js';
 import { writeStructs } from './structs.js';
 
 /**
@@ -19,22 +20,50 @@ export function newSampler(core, model, options, seed) {
             'NB_ERR_ARGUMENT',
             `logitBias names token ${unknown.token}; this model's tokens are the numbers 0 to ${size - 1}`,
         );
-    const { temperature, topK, topP, minP, repeatPenalty, presencePenalty, frequencyPenalty, penaltyLast } = options;
-    return core.borrow(nb_sampler_params.size + biases.length * nb_bias.size, (at) => {
-        const behind = writeStructs(core.memory, at, nb_sampler_params, [
-            {
-                temperature,
-                top_k: topK,
-                top_p: topP,
-                min_p: minP,
-                repeat_penalty: repeatPenalty,
-                presence_penalty: presencePenalty,
-                frequency_penalty: frequencyPenalty,
-                penalty_last: penaltyLast,
-                seed,
-            },
-        ]);
+    const params = paramsOf(options, seed);
+    const sampler = core.borrow(nb_sampler_params.size + biases.length * nb_bias.size, (at) => {
+        const behind = writeStructs(core.memory, at, nb_sampler_params, [params]);
         writeStructs(core.memory, behind, nb_bias, biases);
         return core.object('nb_sampler_new', model, at, behind, biases.length);
     });
+    try {
+        if (options.dryMultiplier > 0)
+            for (const text of options.drySequenceBreakers)
+                core.borrowText(text, (at, bytes) => core.count('nb_sampler_break', sampler, model, at, bytes));
+    } catch (error) {
+        core.exports.nb_sampler_free(sampler);
+        throw error;
+    }
+    return sampler;
+}
+
+/** @param {import('../options.js').CheckedGenerate} options @param {number} seed */
+function paramsOf(options, seed) {
+    // mirostat alone decides how many candidates there are, as in llama.cpp, unless steps are named
+    const samplers = options.samplers ?? (options.mirostat ? ['temperature'] : Object.keys(SAMPLERS));
+    return {
+        temperature: options.temperature,
+        temperature_range: options.dynatempRange,
+        temperature_exponent: options.dynatempExponent,
+        top_k: options.topK,
+        top_p: options.topP,
+        min_p: options.minP,
+        typical_p: options.typicalP,
+        top_sigmas: options.topNSigma,
+        xtc_probability: options.xtcProbability,
+        xtc_threshold: options.xtcThreshold,
+        repeat_penalty: options.repeatPenalty,
+        presence_penalty: options.presencePenalty,
+        frequency_penalty: options.frequencyPenalty,
+        penalty_last: options.penaltyLast,
+        dry_multiplier: options.dryMultiplier,
+        dry_base: options.dryBase,
+        dry_allowed_length: options.dryAllowedLength,
+        dry_last: options.dryPenaltyLast,
+        mirostat: options.mirostat,
+        mirostat_tau: options.mirostatTau,
+        mirostat_eta: options.mirostatEta,
+        steps: stepsOf(/** @type {import('../samplers.js').Sampler[]} */ (samplers)),
+        seed,
+    };
 }
