@@ -135,29 +135,60 @@ static inline int32_t fuzz_text(const nb_model *m, const uint8_t *text, size_t s
 
 /* ---- answers ---- */
 
-enum { FUZZ_TEXT = 16, FUZZ_CHOICES = sizeof(nb_sampler_params) + 4 };
+enum { FUZZ_TEXT = 16, FUZZ_SAMPLER = 36, FUZZ_CHOICES = FUZZ_SAMPLER + 4 };
 
-/* A sampler with parameters from the input, or with usual ones. */
+/* A number that a byte chooses: mostly within 0 ... most, and now and then one that is refused. */
+static inline float fuzz_number(uint8_t byte, float most) {
+    return byte == 255 ? NAN : byte == 254 ? -1 : most * (float)byte / 250;
+}
+
+/* A sampler with parameters from data[FUZZ_SAMPLER], or with usual ones. */
 static inline nb_sampler *fuzz_sampler(const nb_model *m, const uint8_t *data, bool usual, nb_error *err) {
-    nb_sampler_params params;
-    memcpy(&params, data, sizeof params);
+    nb_sampler_params params = {
+        .temperature = fuzz_number(data[0], 4),
+        .temperature_range = fuzz_number(data[1], 4),
+        .temperature_exponent = fuzz_number(data[2], 3),
+        .top_k = data[3] - 1,
+        .top_p = fuzz_number(data[4], 1),
+        .min_p = fuzz_number(data[5], 1),
+        .typical_p = fuzz_number(data[6], 1),
+        .top_sigmas = fuzz_number(data[7], 4),
+        .xtc_probability = fuzz_number(data[8], 1),
+        .xtc_threshold = fuzz_number(data[9], 1),
+        .repeat_penalty = fuzz_number(data[10], 3),
+        .presence_penalty = fuzz_number(data[11], 1e6f),
+        .frequency_penalty = fuzz_number(data[12], 2),
+        .penalty_last = data[13] - 2,
+        .dry_multiplier = fuzz_number(data[14], 1e6f),
+        .dry_base = fuzz_number(data[15], 10),
+        .dry_allowed_length = data[16] % 8,
+        .dry_last = data[17] - 2,
+        .mirostat = data[18] % 4,
+        .mirostat_tau = fuzz_number(data[19], 20),
+        .mirostat_eta = fuzz_number(data[20], 20),
+        .seed = data[21],
+    };
+    memcpy(&params.steps, data + 22, sizeof params.steps);
+    if (data[26] % 8)
+        params.steps = NB_STEPS_DEFAULT;
     if (usual)
         params = (nb_sampler_params){
             .temperature = 0.8f,
             .top_k = 5,
             .top_p = 0.95f,
             .min_p = 0.05f,
+            .typical_p = 1,
             .repeat_penalty = 1.1f,
             .penalty_last = 8,
-            .typical_p = 0.95f,
-            .dry_multiplier = 0.8f,
-            .dry_base = 1.75f,
-            .dry_last = -1,
+            .dry_base = 1,
             .steps = NB_STEPS_DEFAULT,
-            .seed = params.seed,
+            .seed = data[21],
         };
     nb_bias bias = {0, params.temperature};
-    return nb_sampler_new(m, &params, &bias, usual, err);
+    nb_sampler *sampler = nb_sampler_new(m, &params, &bias, usual, err);
+    if (sampler && data[27] & 1) /* refused where there is no tokenizer */
+        nb_sampler_break(sampler, m, (const char *)data + 28, data[27] >> 1 & 7, err);
+    return sampler;
 }
 
 static inline void fuzz_evaluate(nb_session *s, const int32_t *tokens, int32_t n) {
@@ -214,7 +245,7 @@ static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens,
 static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
     enum { MOST_TOKENS = 40, GENERATED = 4 };
     static const uint32_t kv_types[] = {25, 8, 1, 0, 7};
-    const uint8_t *choice = choices + sizeof(nb_sampler_params);
+    const uint8_t *choice = choices + FUZZ_SAMPLER;
     nb_error err;
     demand(nb_model_describe(m, NULL, 0) > 2);
     int32_t tokens[MOST_TOKENS + GENERATED], vocabulary = nb_model_vocabulary(m);

@@ -42,11 +42,10 @@ const TEXTS = ['ab \xff<s>  The the', 'Ça va, 東京 🙂!', '<s>\n\n def f(x):
 /** Choices and a text for fuzz_answer (fuzz.h), which depend on i. @param {number} i */
 export function answer(i) {
     const bytes = Buffer.alloc(36 + 4 + 16);
-    const floats = { 0: [0, 0.7, 1.5], 8: [1, 0.9], 12: [0, 0.05], 16: [1, 1.2], 20: [0, 0.5], 24: [0, 0.1] };
-    for (const [at, values] of Object.entries(floats)) bytes.writeFloatLE(of(values, i), Number(at));
-    bytes.writeInt32LE(of([0, 5, 40], i), 4);
-    bytes.writeInt32LE(of([0, -1, 8], i), 28);
-    bytes.writeUInt32LE(i, 32);
+    for (let k = 0; k < 22; k++) bytes[k] = (i * (14 * k + 21) + 29 * k) % 240; // numbers of the sampler, in bounds
+    if (i % 3 === 0) bytes[0] = 0; // greedy
+    bytes.set([0x61, 0x72, 0x43, 0x05, i, 3 + 4 * (i % 2)], 22); // steps, whether they count, a breaker's length
+    bytes.write('. ', 28);
     const switches = (i % 4) | (i % 3 === 1 ? 4 : 0) | ((i % 2) << 3) | (((i >> 1) % 4) << 4) | (i % 5 === 2 ? 64 : 0);
     bytes.set([40 + (i % 8), 1 + (i % 7), i % 4, switches], 36);
     bytes.set(Buffer.from(of(TEXTS, i), i % 2 ? 'utf8' : 'latin1').subarray(0, 16), 40);
