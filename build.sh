@@ -111,13 +111,13 @@ stale() { # object source
 flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c | src/integer/integer_matrix.c) echo -O3 ;;
-    src/base/threads.c | src/sampling/candidates.c) ;;
+    src/base/threads.c) ;;
     src/quant/imatrix.c | src/quant/presets.c | src/quant/range_histogram.c) echo -Oz ;;
     src/quant/*) echo -mno-relaxed-simd ;;
     src/train/product.c) echo -O3 -mno-relaxed-simd ;;
     src/train/*) echo -mno-relaxed-simd ;;
-    src/text/bpe.c | src/text/byte_level.c | src/text/bytes.c | src/text/heap.c | src/text/merge.c | \
-        src/text/metaspace.c | src/text/names.c | src/text/normalize.c | src/text/splits.c | \
+    src/sampling/candidates.c | src/text/bpe.c | src/text/byte_level.c | src/text/bytes.c | src/text/heap.c | \
+        src/text/merge.c | src/text/metaspace.c | src/text/names.c | src/text/normalize.c | src/text/splits.c | \
         src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | src/text/word_cache.c | \
         src/text/workspace.c) echo -Os ;;
     src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/*)
