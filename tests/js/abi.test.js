@@ -39,7 +39,7 @@ test('a struct is written field by field, and none may be missing', () => {
     assert.equal(writeStructs(memory, 64, nb_sampler_params, [values, values]), 64 + 2 * nb_sampler_params.size);
     const second = new DataView(memory.buffer, 64 + nb_sampler_params.size);
     assert.deepEqual(
-        [second.getFloat32(0, true), second.getInt32(4, true), second.getUint32(nb_sampler_params.size - 4, true)],
+        [second.getFloat32(0, true), second.getFloat32(4, true), second.getUint32(nb_sampler_params.size - 4, true)],
         [1, 2, names.length],
     );
     assert.throws(() => writeStructs(memory, 64, nb_sampler_params, [{ temperature: 1 }]), /top_k is missing/);

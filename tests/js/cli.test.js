@@ -308,7 +308,7 @@ test('bench for people', async () => {
 describe('exit code 2 for wrong usage, with what is wrong and where help is', () => {
     /** @type {[args: string[], message: RegExp][]} */
     const wrong = [
-        [[], /a command is missing; it is one of run, eval/],
+        [[], /a command is missing; it is one of run, serve, eval/],
         [['help', 'templat'], /unknown command templat; did you mean template\?/],
         [['runn', tiny], /unknown command runn; did you mean run\?/],
         [['run'], /which model/],
