@@ -135,6 +135,32 @@ test('SIGTERM: what is not over after --grace is cut; a second Ctrl-C ends at on
     }
 });
 
+test('two models, and memory for one', async () => {
+    const { child, url, exit, lines } = serve([
+        models.tiny,
+        models.stories,
+        '--port',
+        '0',
+        '--threads',
+        '1',
+        '--memory',
+        '1kB',
+    ]);
+    const client = new OpenAI({ apiKey: 'none', baseURL: await url, maxRetries: 0 });
+    for (const model of ['stories', 'tiny', 'tiny']) {
+        const { choices } = await client.completions.create({ model, prompt: 'Once', max_tokens: 2, temperature: 0 });
+        assert.equal(choices[0].finish_reason, 'length');
+    }
+    child.kill('SIGTERM');
+    assert.deepEqual(await exit, [0, null]);
+    const moves = lines.map((line) => JSON.parse(line)).filter(({ event }) => event.endsWith('load'));
+    assert.deepEqual(
+        moves.map(({ event, model }) => `${event} ${model}`),
+        ['load tiny', 'unload tiny', 'load stories', 'unload stories', 'load tiny', 'unload tiny'],
+    );
+    assert.ok(moves.every(({ event, bytes }) => event === 'unload' || bytes > 1e5));
+});
+
 describe('what is wrong is said before a model is loaded', () => {
     const { tiny, stories } = models;
     for (const [
