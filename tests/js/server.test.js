@@ -774,7 +774,8 @@ test('before it is ready, and while it stops, the answer is 503; what runs is an
     const tell = () => {},
         offer = fakeOffer('one'),
         limits = { memory: 1, queue: 8, timeout: 60_000 },
-        server = new Server({ guard: guardOf({ origins: [] }), maxBody: 1000, tell }),
+        node = { keepAliveTimeout: 60_000 }, // longer than the test waits
+        server = new Server({ guard: guardOf({ origins: [] }), maxBody: 1000, tell, node }),
         models = new Models([offer], limits, tell),
         { port } = await server.listen('127.0.0.1', 0),
         url = `http://127.0.0.1:${port}`;
