@@ -435,6 +435,24 @@ describe('several models under a budget', () => {
         assert.deepEqual(log, ['open a', 'ask a']);
     });
 
+    test('load() ends when its signal does, with its reason', async () => {
+        let isOpening = false;
+        const open = (/** @type {AbortSignal} */ signal) => {
+            isOpening = true;
+            return /** @type {Promise<never>} */ (
+                new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+            );
+        };
+        const limits = { memory: 1, queue: 1, timeout: 1 },
+            own = new Models([{ name: 'a', bytes: 1, open }], limits, () => {}),
+            controller = new AbortController(),
+            reason = new Error('Ctrl-C');
+        const loading = own.load('a', controller.signal);
+        await until(() => isOpening);
+        controller.abort(reason);
+        await assert.rejects(loading, (error) => error === reason);
+    });
+
     test('a load that fails: clients learn no paths, and the next request tries again', async () => {
         let fails = true;
         const a = fakeOffer('a', {

@@ -94,12 +94,21 @@ export class Models {
         return entry;
     }
 
-    /** Loads a model before it is asked for. @param {string} name @param {AbortSignal} signal */
+    /**
+     * Loads a model before any request.
+     * @param {string} name
+     * @param {AbortSignal} signal ends all
+     */
     async load(name, signal) {
-        const { end } = await this.#turn(this.#entry(name), signal).catch((error) => {
-            throw error.cause ?? error;
-        });
-        end();
+        const abort = () => this.#closing.abort(signal.reason);
+        signal.addEventListener('abort', abort);
+        try {
+            (await this.#turn(this.#entry(name), signal)).end();
+        } catch (error) {
+            throw /** @type {{ cause?: unknown }} */ (error).cause ?? error;
+        } finally {
+            signal.removeEventListener('abort', abort);
+        }
     }
 
     /**
@@ -135,8 +144,8 @@ export class Models {
             leave();
         };
         const failed = async (/** @type {unknown} */ error) => {
-            const { code } = /** @type {{ code?: string }} */ (error ?? {});
-            account.code = code;
+            const { code } = /** @type {{ code?: string | null }} */ (error ?? {});
+            account.code = code ?? undefined;
             const isOwn = limit.signal.aborted || HARMLESS.includes(String(code));
             if (!isOwn && entry.model === model) await this.#unload(entry, 'failed');
             leave();
@@ -193,7 +202,7 @@ export class Models {
             return model;
         } catch (error) {
             const message = error instanceof Error ? error.message : String(error);
-            if (!signal.aborted && !this.#closing.signal.aborted)
+            if (error !== signal.reason && !this.#closing.signal.aborted)
                 this.#tell('load failed', { model: entry.name, message });
             // the message may have a path of this machine, which is not for clients
             throw error instanceof NibbleError
