@@ -42,5 +42,8 @@ test('a struct is written field by field, and none may be missing', () => {
         [second.getFloat32(0, true), second.getFloat32(4, true), second.getUint32(nb_sampler_params.size - 4, true)],
         [1, 2, names.length],
     );
-    assert.throws(() => writeStructs(memory, 64, nb_sampler_params, [{ temperature: 1 }]), /temperature_range is missing/);
+    assert.throws(
+        () => writeStructs(memory, 64, nb_sampler_params, [{ temperature: 1 }]),
+        /temperature_range is missing/,
+    );
 });
