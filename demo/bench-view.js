@@ -14,7 +14,7 @@ export function showResults(name, outcomes) {
         byId(figure).replaceChildren(
             ...outcomes.map((outcome) => {
                 const bar = make('i', { 'aria-hidden': 'true' });
-                // 3.5rem are for the number behind the bar
+                // 3.5rem are for the number after the bar
                 bar.style.width = `calc((100% - 3.5rem) * ${outcome[figure] / most})`;
                 return make(
                     'li',

@@ -6,7 +6,7 @@ import { isPhase } from '../web/cli/profile.js';
 const [, , path] = process.argv;
 const wasm = readFileSync(path);
 
-/** The LEB128 number at an offset, and the offset behind it. @param {number} at @returns {[number, number]} */
+/** The LEB128 number at an offset, and the offset after it. @param {number} at @returns {[number, number]} */
 function number(at) {
     for (let value = 0, shift = 0; ; shift += 7) {
         const byte = wasm[at++];

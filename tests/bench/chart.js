@@ -98,7 +98,7 @@ function speedTable(model, speed) {
 
 const WIDTH = 440, // for phones, too
     LEFT = 132, // where the bars begin
-    RIGHT = 52, // room for the figure behind the longest bar
+    RIGHT = 52, // room for the figure after the longest bar
     BAR = 16,
     GAP = 5;
 const STYLE = `

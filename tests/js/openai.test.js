@@ -521,7 +521,7 @@ describe('the fetch', () => {
             ...post({ ...greedy, model: 'tiny', stream: true }),
             signal: late.signal,
         });
-        await client.chat.completions.create(greedy); // this one comes behind it
+        await client.chat.completions.create(greedy); // this one comes after it
         late.abort(reason);
         await assert.rejects(made.text(), reason);
     });

@@ -56,7 +56,7 @@ test("a sample's phase is that of its innermost function that has one", () => {
             'engine.load nb_loader_push',
             'engine.push (program)',
             'engine.yieldToEvents',
-            '(idle)', // behind the last function: not counted
+            '(idle)', // after the last function: not counted
             '(program)',
         ),
     );

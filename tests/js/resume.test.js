@@ -96,7 +96,7 @@ test('a complete file, or one that is cut off or damaged: complete layers are no
         ['damaged weights', damaged(begins[4] - 100), 2],
         ['a damaged length', damaged(begins[6] + 3), 5],
         ['a damaged checksum', damaged(full.length - 1), 5],
-        ['something behind the last layer', Buffer.concat([full, Buffer.alloc(1000, 7)]), 6],
+        ['something after the last layer', Buffer.concat([full, Buffer.alloc(1000, 7)]), 6],
         ['a layer twice', Buffer.concat([full.subarray(0, begins[3]), full.subarray(begins[2], begins[3])]), 2],
     ])) {
         const resume = sideFile(bytes);

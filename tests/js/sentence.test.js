@@ -320,7 +320,7 @@ const wrong = [
         /step 0 of the embedding needs a matrix of 32 columns/,
     ],
     [
-        'a default prompt that is none',
+        'a default prompt that does not exist',
         'prompts',
         (path) =>
             editJson(`${path}/config_sentence_transformers.json`, (config) => {

@@ -267,7 +267,7 @@ describe('a file that changes between its header and its weights', () => {
         }
     });
 
-    test('behind a File', async () => {
+    test('the local file of a File object', async () => {
         const path = join(temporary, 'blob.gguf');
         await copyFile(models.tiny, path);
         const blob = await openAsBlob(path);

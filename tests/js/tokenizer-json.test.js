@@ -171,7 +171,7 @@ const refused = [
         /tokens, and one of them has the id 16777215/,
     ],
     [
-        'base64 that is none',
+        'invalid base64',
         't5',
         { normalizer: { type: 'Precompiled', precompiled_charsmap: 'AA*A' } },
         /base64 at its character 2/,

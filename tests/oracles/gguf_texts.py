@@ -164,7 +164,7 @@ class Reference:
     def text(self, tokens, special):
         pieces = [self.llama.own.token_to_piece(token, 0, special) for token in tokens if self.library]
         out = "".join(pieces) if self.library else self.decoder.text(tokens, special)
-        # transformers removes the tokenizer's space also behind a beginning token; llama.cpp only from the first token
+        # transformers removes the tokenizer's space also after a beginning token; llama.cpp only from the first token
         out = out[1:] if self.strips and out[:1] == " " else out
         # for WordPiece both remove spaces before punctuation, transformers after the first space
         return transformers.PreTrainedTokenizerBase.clean_up_tokenization(None, out) if self.library else out

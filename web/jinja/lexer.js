@@ -1,6 +1,6 @@
 /**
  * A chat template -> tokens, as jinja2's lexer cuts it with the settings that transformers gives it: trim_blocks
- * (the line end behind a tag goes), lstrip_blocks (so do the spaces before a tag that begins a line), and the
+ * (the line end after a tag goes), lstrip_blocks (so do the spaces before a tag that begins a line), and the
  * template's last line end goes.
  */
 import { SyntaxProblem } from './problems.js';

@@ -15,7 +15,7 @@ import { headOf } from './answers.js';
  *     model's answer in the form of OpenAI's API, or an async iterable of its chunks
  */
 
-/** The paths behind /v1/ that are answered by a model. @typedef {'chat/completions' | 'completions' | 'embeddings'} CallPath */
+/** The paths after /v1/ that are answered by a model. @typedef {'chat/completions' | 'completions' | 'embeddings'} CallPath */
 
 /**
  * pathname: from its "/v1/" on. bytes(): reads the body.

@@ -1,5 +1,5 @@
 /**
- * A figure and its standard error, with the error's first two digits, and at least two behind the point.
+ * A figure and its standard error, with the error's first two digits, and at least two decimals.
  * @param {number} value
  * @param {number} error
  */

@@ -77,7 +77,7 @@ export class DataOrder {
 }
 
 /**
- * The tokens of texts, one after the other, each with the tokens that the vocabulary puts before and behind a text.
+ * The tokens of texts, one after the other, each with the tokens that the vocabulary puts before and after a text.
  * @param {import('./engine.js').Engine} engine
  * @param {string[] | number[] | Int32Array} data texts, or tokens
  * @param {number} flags NB_TOKENIZE_...

@@ -189,7 +189,7 @@ export class IntegerCore extends Core {
     }
 
     /**
-     * The logits of the last call as floats: [rows, vocabulary], and -Infinity for the tokens without a logit behind
+     * The logits of the last call as floats: [rows, vocabulary], and -Infinity for the tokens without a logit after
      * the last row.
      * @param {number} session
      * @param {number} count where the number of rows is written

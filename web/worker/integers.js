@@ -17,7 +17,7 @@ import { startThreads } from './pool.js';
 
 const KEY = 'general.architecture',
     ARCHITECTURE = 'llama-integer';
-/** Where the file's first value has its key, behind the magic number, the version, two counts and the key's length. */
+/** Where the file's first value has its key, after the magic number, the version, two counts and the key's length. */
 const KEY_AT = 32;
 /** Behind the key: its type, and the length of the text. */
 const TEXT_AT = KEY_AT + KEY.length + 12;

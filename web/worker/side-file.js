@@ -275,7 +275,7 @@ export class SideFile {
     }
 
     /**
-     * Writes a record, and cuts off what the file had behind it.
+     * Writes a record, and cuts off what the file had after it.
      * @param {number} at
      * @param {object} head
      * @param {Uint8Array[]} blocks

@@ -8,7 +8,7 @@
  * @param {number} address
  * @param {Struct} struct
  * @param {Record<string, number>[]} items
- * @returns {number} the address behind them
+ * @returns {number} the address after them
  */
 export function writeStructs(memory, address, struct, items) {
     const end = address + items.length * struct.size;

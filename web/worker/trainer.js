@@ -132,7 +132,7 @@ export class Trainer {
     }
 
     /**
-     * Writes an nb_train_rounding for each tensor, and behind them an nb_train_signals, into borrowed memory, and calls
+     * Writes an nb_train_rounding for each tensor, and after them an nb_train_signals, into borrowed memory, and calls
      * f with both addresses.
      * @param {number} shape its address
      * @param {Rounded} rounded

@@ -181,7 +181,7 @@ export function cutForInputs(engine, input, { context: wanted, stride: given }, 
     return { tokens, context, stride, windows: Math.floor((tokens.length - context) / stride) + 1, begin };
 }
 
-/** What the tokenizer puts before a text and behind it. @param {Engine} engine */
+/** What the tokenizer puts before a text and after it. @param {Engine} engine */
 function specialTokens(engine) {
     const before = engine.beginTokens();
     return { before, after: engine.tokenize('', NB_TOKENIZE_ADD_SPECIAL).slice(before.length) };
