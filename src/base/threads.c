@@ -69,6 +69,7 @@ struct nb_pool {
     uint32_t stopped;
 #ifdef NB_NATIVE
     start starts[NB_MAX_THREADS]; /* of each worker; that of the caller is unused */
+    int32_t started;              /* how many workers have a thread */
 #endif
 };
 
@@ -286,9 +287,12 @@ nb_pool *nb_pool_new(int32_t n_threads, nb_error *err) {
     for (int32_t i = 0; i + 1 < n_threads; i++)
         memset(memory + (size_t)i * STACK_BYTES, GUARD, GUARD_BYTES);
 #ifdef NB_NATIVE
+    /* If the system gives no more threads, those that started also run the chunks of the other queues. */
     for (int32_t i = 1; i < n_threads; i++) {
         pool->starts[i] = (start){pool, i, 0};
-        pthread_create(&pool->starts[i].thread, NULL, native_worker, &pool->starts[i]);
+        if (pthread_create(&pool->starts[i].thread, NULL, native_worker, &pool->starts[i]) != 0)
+            break;
+        pool->started = i;
     }
 #endif
     return pool;
@@ -299,7 +303,7 @@ void nb_pool_stop(nb_pool *pool) {
         return;
     publish(pool, 0);
 #ifdef NB_NATIVE
-    for (int32_t i = 1; i < pool->n_threads; i++)
+    for (int32_t i = 1; i <= pool->started; i++)
         pthread_join(pool->starts[i].thread, NULL);
 #endif
 }
