@@ -286,7 +286,7 @@ int32_t nb_model_matrix(const nb_model *model, int32_t i, nb_matrix_facts *facts
 int32_t nb_model_weights(const nb_model *model, int32_t i, int32_t row, int32_t rows, float *out, nb_error *err);
 
 /* The root mean square of a matrix's weights. 0 also if there is no such matrix, or no memory for a row. */
-double nb_model_matrix_size(const nb_model *model, int32_t i);
+double nb_model_matrix_rms(const nb_model *model, int32_t i);
 
 enum { NB_WEIGHT_BINS = 80, NB_WEIGHT_RANGE = 4 };
 

@@ -185,7 +185,7 @@ int32_t nb_model_weights(const nb_model *m, int32_t i, int32_t row, int32_t rows
     return NB_OK;
 }
 
-double nb_model_matrix_size(const nb_model *m, int32_t i) {
+double nb_model_matrix_rms(const nb_model *m, int32_t i) {
     place p = {0};
     float *row = NULL;
     double sum = 0;

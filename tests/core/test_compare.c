@@ -91,10 +91,10 @@ static void check_weights(void) {
             w[k] *= 1.5f;
             squares += (double)w[k] * (double)w[k];
         }
-        double size = nb_model_matrix_size(m, i);
-        CHECK(fabs(size * 1.5 - sqrt(squares / (double)weights)) < 1e-6 * size, "%s: %g", f.kind, size);
+        double rms = nb_model_matrix_rms(m, i);
+        CHECK(fabs(rms * 1.5 - sqrt(squares / (double)weights)) < 1e-6 * rms, "%s: %g", f.kind, rms);
         uint32_t bins[2 * NB_WEIGHT_BINS] = {0}, all[2] = {0};
-        CHECK(nb_model_weights_compare(m, i, 0, (int32_t)f.rows, w, (float)size, found, bins, &err) == NB_OK, "%s",
+        CHECK(nb_model_weights_compare(m, i, 0, (int32_t)f.rows, w, (float)rms, found, bins, &err) == NB_OK, "%s",
               err.message);
         for (int32_t b = 0; b < 2 * NB_WEIGHT_BINS; b++)
             all[b / NB_WEIGHT_BINS] += bins[b];
@@ -107,7 +107,7 @@ static void check_weights(void) {
     nb_matrix_facts f;
     CHECK(nb_model_matrix(m, n, &f, &err) == NB_ERR_ARGUMENT && nb_model_matrix(m, -1, &f, &err) == NB_ERR_ARGUMENT,
           "a matrix that is not there");
-    CHECK(nb_model_matrix_size(m, n) == 0, "a matrix that is not there");
+    CHECK(nb_model_matrix_rms(m, n) == 0, "a matrix that is not there");
     nb_model_free(m);
 }
 

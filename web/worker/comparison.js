@@ -160,7 +160,7 @@ export function matricesOf({ core, model }) {
 
 /** Root mean squares of the matrices, the unit of the histograms. @param {Engine} engine @param {number} n */
 export const unitsOf = ({ core, model }, n) =>
-    Array.from({ length: n }, (_, i) => core.exports.nb_model_matrix_size(model, i));
+    Array.from({ length: n }, (_, i) => core.exports.nb_model_matrix_rms(model, i));
 
 /**
  * The next rows of a matrix.
