@@ -150,17 +150,8 @@ static int32_t check_open(const nb_bpe_trainer *t, nb_error *err) {
 
 static int32_t keep(nb_bpe_trainer *t, const uint8_t *bytes, size_t size, nb_error *err) {
     uint64_t wanted = nb_plus(t->rest_size, size);
-    if (wanted > t->rest_capacity) {
-        uint64_t capacity = nb_plus(wanted, t->rest_size);
-        uint8_t *grown = nb_alloc_items(capacity, 1);
-        if (!grown)
-            return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a piece of %z bytes of text; give smaller pieces", size);
-        if (t->rest_size)
-            memcpy(grown, t->rest, t->rest_size);
-        nb_free(t->rest);
-        t->rest = grown;
-        t->rest_capacity = (size_t)capacity;
-    }
+    if (wanted > t->rest_capacity)
+        NB_TRY(nb_enlarge(&t->rest, &t->rest_capacity, t->rest_size, nb_plus(wanted, t->rest_size), err));
     if (size)
         memcpy(t->rest + t->rest_size, bytes, size);
     t->rest_size += size;
