@@ -7,12 +7,13 @@
 
 enum { QUANTIZATION_VERSION = 2 /* ggml.h, GGML_QNT_VERSION */ };
 
+/* The value that the GGUF will have: the plan's own, else the files'. *c: the checkpoint with its bytes. */
 static const nb_value *find_value(const nb_plan *plan, const nb_checkpoint **c, const char *key) {
     *c = nb_checkpoint_find(&plan->out, key) ? &plan->out : &plan->in;
     return nb_checkpoint_find(*c, key);
 }
 
-/* A number under "<architecture>.<suffix>"; 0: there is none. */
+/* A number under "<architecture>.<suffix>"; 0: there is none, or it is negative or too large. */
 static uint32_t number_of(const nb_plan *plan, nb_text architecture, const char *suffix) {
     char key[128];
     nb_writer w = nb_writer_over(key, sizeof key);
@@ -54,11 +55,12 @@ static bool is_quantized(const nb_target *t) {
     return codes || !is_float(t->source_type);
 }
 
-/* Whether the target has weights that a quantizer can read. */
+/* Whether the target has weights that a quantizer can read, and is no dense layer after pooling: these are small, and
+ * keep their type. */
 static bool has_weights(const nb_plan *plan, uint64_t target) {
     const nb_target *t = &plan->targets[target];
     const nb_text name = name_of(plan, target);
-    bool embeds = name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0; /* few weights */
+    bool embeds = name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0;
     return !embeds && !nb_is_generated(t) && nb_traits_of(t->source_type)->dequantize;
 }
 
@@ -147,7 +149,7 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
                        name_of(plan, target), nb_traits_of(t->source_type)->name);
     if (t->quantize && recipe->imatrix)
         NB_TRY(find_importance(plan, target, err));
-    /* whoever makes a blank tensor knows its importance */
+    /* a blank tensor is filled by the caller, who may have its importance */
     if (t->quantize && t->how == NB_TENSOR_MADE && !t->importance &&
         nb_preset_needs_importance(recipe->preset, name_of(plan, target), info->type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
@@ -161,7 +163,7 @@ static int32_t settle_target(nb_plan *plan, uint64_t target, nb_error *err) {
 
 int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err) {
     const nb_recipe *recipe = &plan->recipe;
-    plan->composer.err = err; /* the plan's own call is over */
+    plan->composer.err = err; /* the error of the call that made the plan may be gone */
     bool own = !recipe->for_file;
     for (uint64_t i = 0; i < plan->out.n_tensors; i++) {
         NB_TRY(settle_target(plan, i, err));
@@ -176,7 +178,7 @@ int32_t nb_plan_settle_types(nb_plan *plan, nb_error *err) {
         if (file_type != NB_NO_FILE_TYPE)
             nb_compose_whole(&plan->composer, "general.file_type", (uint32_t)file_type);
     }
-    if (recipe->for_file && recipe->imatrix) { /* as llama-quantize says it */
+    if (recipe->for_file && recipe->imatrix) { /* the keys of llama-quantize */
         nb_compose_string(&plan->composer, "quantize.imatrix.dataset", recipe->imatrix->data_set);
         nb_compose_whole(&plan->composer, "quantize.imatrix.entries_count", recipe->imatrix->n_entries);
         nb_compose_whole(&plan->composer, "quantize.imatrix.chunks_count", recipe->imatrix->chunks);

@@ -1,4 +1,4 @@
-/* Relaxed SIMD: 8-bit activations times codes of up to 7 bits by i16x8.relaxed_dot_i8x16_i7x16_s. The codes are the
+/* Relaxed SIMD: 8-bit activations times codes of up to 6 bits by i16x8.relaxed_dot_i8x16_i7x16_s. The codes are the
  * 7-bit operand, so every engine gives the same sums. */
 #include "../base/simd.h"
 
@@ -19,10 +19,11 @@ INLINE uint32_t dots_that_fit(const uint32_t bits) {
 
 /* A running sum: 16-bit lanes are widened before they might overflow, and where the columns of their scale end. */
 typedef struct running {
-    v128_t narrow[2], wide[2]; /* of columns 0 ... 15 and 16 ... 31; both in [0] where that is allowed */
+    v128_t narrow[2], wide[2]; /* [0]: columns 0 ... 15, [1]: 16 ... 31; or [0]: both (add_dots) */
 } running;
 
-/* The j-th of four parts of a tile. q: codes (codes_of); a, b: splatted activations. */
+/* Adds the dot products of the j-th of four parts of a tile. q: its codes (codes_of); a, b: splatted activations. The
+ * halves of a tile have sums of their own if they have scales of their own (apart) or do not fit one lane (split). */
 INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v128_t *q, v128_t a, v128_t b) {
     const uint32_t fit = dots_that_fit(nb_layout_of(type).bits);
     const bool apart = nb_layout_of(type).columns == 16, split = apart || fit < 8,
@@ -78,7 +79,7 @@ INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const ui
         NB_STORE_ROWS(task, t + i, row, out[i]);
 }
 
-/* Adds the products of columns 4j ... 4j+3 of the four tiles with a, and of those 16 further with b: splatted
+/* For each of the four tiles: adds columns 4j ... 4j+3 times a, and columns 4j+16 ... 4j+19 times b. a, b: splatted
  * activations. */
 INLINE void multiply_columns(const uint32_t type, running *r, const uint8_t *const *w, const uint32_t j, v128_t a,
                              v128_t b, constants c) {

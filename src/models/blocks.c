@@ -46,8 +46,8 @@ typedef struct network {
     uint32_t n;
     nb_matrix gate, up, down; /* gate may be absent */
     const float *gate_bias, *up_bias;
-    nb_gate_multiply gate_multiply; /* or */
-    nb_activate activate;
+    nb_gate_multiply gate_multiply; /* with a gate */
+    nb_activate activate;           /* without one */
 } network;
 
 /* Runs f for each token of the batch; many tokens are shared among the threads. The other fields are what f needs. */
@@ -155,7 +155,7 @@ void nb_add_block(const nb_step *p, const float *bias, const nb_norm *norm) {
     for_tokens((token_loop){.p = p, .f = add_token, .bias = bias, .norm = norm});
 }
 
-/* Query or key heads: their norms, if the layer has any (Henry et al. 2020). */
+/* Norms a token's query or key heads, if the layer has weights for that (Henry et al. 2020). */
 static void norm_heads(const nb_shape *m, float *heads, uint32_t n, float *weight) {
     uint32_t size = m->head_size;
     if (weight && m->head_norms == NB_HEAD_NORMS_WHOLE)
@@ -374,7 +374,7 @@ static void run_expert(const nb_step *p, uint32_t e, nb_gate_multiply gate_multi
     const nb_shape *m = &s->model->shape;
     const nb_layer *l = p->layer;
     uint32_t n = 0;
-    for (uint32_t t = 0; t < p->n; t++) { /* once each: there is room for n */
+    for (uint32_t t = 0; t < p->n; t++) { /* each token at most once, so expert_in has room */
         const nb_choice *choice = choice_of(s, t, e);
         if (choice) {
             memcpy(s->expert_in + (size_t)n * m->width, s->normed + (size_t)t * m->width, m->width * sizeof(float));

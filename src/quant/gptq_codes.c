@@ -68,8 +68,8 @@ int32_t nb_code_format_check(const nb_code_format *f, uint32_t columns, nb_error
     if (f->format > NB_FORMAT_INT8 || !known || (f->format == NB_FORMAT_COMPRESSED && f->bits == 3) ||
         (f->format == NB_FORMAT_AWQ && f->bits != 4) || (f->format == NB_FORMAT_INT8 && f->bits != 8))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "codes of %u bits in format %u are not written; take 2, 3, 4 or 8 (compressed-tensors: not 3; "
-                       "AWQ: only 4; int-quantized: only 8)",
+                       "codes of %u bits in format %u are not written; take format 0 to 4, and 2, 3, 4 or 8 bits "
+                       "(compressed-tensors: not 3; AWQ: only 4; int-quantized: only 8)",
                        f->bits, f->format);
     bool known_scale = f->scale_type == NB_TYPE_F32 || f->scale_type == NB_TYPE_F16 || f->scale_type == NB_TYPE_BF16;
     if (f->format == NB_FORMAT_INT8 && (f->group || !f->symmetric || !known_scale))
@@ -79,8 +79,8 @@ int32_t nb_code_format_check(const nb_code_format *f, uint32_t columns, nb_error
                        f->group, f->scale_type);
     if (f->group % NB_TILE || (f->group && columns % f->group))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "groups of %u columns do not divide rows of %u, or are no multiple of 32; take a smaller group, "
-                       "or 0 for whole rows",
+                       "groups of %u columns in rows of %u; take a divisor that is a multiple of 32, or 0 for whole "
+                       "rows",
                        f->group, columns);
     if (!(f->search >= 0 && f->search <= 16))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "the power of the scale search is %g; take 0 (none), 2 or 2.4",
@@ -105,7 +105,7 @@ static bool follows_order(const nb_quantizer *q, const nb_code_format *f) {
 }
 
 int32_t nb_quantizer_groups(nb_quantizer *q, const nb_code_format *f, int32_t *groups, nb_error *err) {
-    NB_TRY(check_order(q, f, NB_ROWS_NEAREST, err));
+    NB_TRY(check_order(q, f, NB_ROWS_NEAREST, err)); /* the order is known before the Hessian is factored */
     for (uint32_t i = 0; i < q->columns; i++) {
         uint32_t column = q->order[i];
         groups[column] = f->group ? (int32_t)((follows_order(q, f) ? i : column) / f->group) : 0;

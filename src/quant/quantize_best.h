@@ -1,7 +1,8 @@
 /* A wider search for scales and minima than llama.cpp's: `best` of nb_encoding.
  *
- * A block's weights are w = d s q - m z: codes q, a scale s and a minimum z for each group, all of them integers, and d
- * and m in binary16 for the block. The search minimizes the sum of weight (w - x)^2 over the block. */
+ * A block stands for w = d s q - m z: codes q, a scale s and a minimum z for each group, all of them integers, and d
+ * and m in binary16 for the block. The search minimizes the sum of weight (w - x)^2 over the block, where x are the
+ * numbers to encode, and each has a weight, its importance. */
 #ifndef NB_QUANTIZE_BEST_H
 #define NB_QUANTIZE_BEST_H
 

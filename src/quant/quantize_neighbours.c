@@ -1,4 +1,4 @@
-/* Which entries of a grid are near to each of its points. */
+/* Which entries of a grid are near each point. */
 #include "quantize_neighbours.h"
 
 #include "../base/memory.h"
@@ -8,8 +8,8 @@
 
 enum { ENTRY_LIMIT = 2048, DISTANCE_LIMIT = 256 };
 
-/* How many different distances from its point the neighbours in a list have, as in ggml-org/ggml, src/ggml-quants.c,
- * and the resulting length of all lists together. */
+/* distances: a point's neighbours are the entries at so many of the smallest distances from it that occur, as in
+ * ggml-org/ggml, src/ggml-quants.c. listed: the resulting length of all lists together. */
 typedef struct grid_facts {
     uint32_t type;
     int distances, listed;

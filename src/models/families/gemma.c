@@ -1,5 +1,5 @@
 /* Gemma 1, 2 and 3, text (Gemma Team 2024, 2024, 2025): scaled embeddings and GELU gates; from version 2 on windows,
- * and norms also of the blocks' outputs; version 2 has caps, version 3 norms of heads and two RoPEs. */
+ * and norms also of the blocks' outputs; version 2 has soft-capping, version 3 norms of heads and two RoPEs. */
 #include "../../kernels/ops.h"
 #include "../blocks.h"
 #include "families.h"
@@ -51,7 +51,7 @@ enum { GLOBAL = 0, LOCAL = 1 };
 static int32_t configure_scale(nb_model *model, uint32_t layers_27b, nb_error *err) {
     nb_shape *s = &model->shape;
     uint32_t head = s->width / s->heads;
-    float own; /* of folders */
+    float own; /* in files that nibble converts from folders */
     NB_TRY(nb_model_float(model, "attention.scale", 0, 0, 1e6, &own, err));
     if (s->layers == layers_27b && own == 0)
         s->attention_scale = 1 / sqrtf((float)head);
