@@ -62,7 +62,7 @@ static int32_t check_finite(const nb_walk *w, const nb_session *s, uint32_t done
             return NB_FAIL(err, NB_ERR_FORMAT,
                            "the residual stream %s layer %u is not finite at token %u of window %u; the weights are "
                            "damaged, or too large to compute with",
-                           w->session ? "behind" : "before", w->layer, (done + i) % w->window, (done + i) / w->window);
+                           w->session ? "after" : "before", w->layer, (done + i) % w->window, (done + i) / w->window);
     return NB_OK;
 }
 

@@ -352,7 +352,7 @@ static void compose_pooling_type(const nb_hf_model *p, nb_text steps) {
     if (i < 3 && (!rest.size || nb_text_is(rest, " normalize")))
         nb_hf_put(p, "pooling_type", i + 1);
     else
-        nb_compose_only_nibble(p->composer, "llama.cpp has no such pooling, or no such modules behind it");
+        nb_compose_only_nibble(p->composer, "llama.cpp has no such pooling, or no such modules after it");
 }
 
 int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_sentence *out) {

@@ -7,7 +7,7 @@
  *
  *     squares of 4 x 4 numbers                | 1 2 2 |   1: squares on the diagonal, with second floats in `rests`.
  *     sums: [padded, padded]                  | 3 1 2 |   2: squares above it.
- *     rests: [padded, 4], behind the sums     | 3 3 1 |   3: the second floats of square (j, i) are in square (i, j),
+ *     rests: [padded, 4], after the sums      | 3 3 1 |   3: the second floats of square (j, i) are in square (i, j),
  *                                                            not transposed.
  *
  * nb_gram_finish turns this into the matrix. */

@@ -131,7 +131,7 @@ static double move_end(error_search *s, bool is_low, int farthest, double least)
     return least;
 }
 
-/* The edge behind the last filled bin; 0: all bins are empty. */
+/* The edge after the last filled bin; 0: all bins are empty. */
 static int last_edge(const uint64_t *bins) {
     int edge = NB_RANGE_BINS;
     while (edge > 0 && !bins[edge - 1])

@@ -22,7 +22,7 @@ typedef struct nb_cached_pair {
 
 typedef struct nb_word_cache {
     nb_cached_word *words; /* owned: [word_mask + 1]; NULL: nothing is cached yet */
-    nb_cached_pair *pairs; /* [pair_mask + 1], behind the words; NULL unless words consist of characters */
+    nb_cached_pair *pairs; /* [pair_mask + 1], after the words; NULL unless words consist of characters */
     uint32_t word_mask, pair_mask;
 } nb_word_cache;
 

@@ -57,7 +57,7 @@ static int32_t grow_table(nb_strings *s, nb_error *err) {
     return fill_with_some_seed(s, err);
 }
 
-/* Makes room for `more` bytes behind those in use. */
+/* Makes room for `more` bytes after those in use. */
 static int32_t reserve(nb_strings *s, size_t more, nb_error *err) {
     uint64_t wanted = nb_plus(s->used, more);
     if (wanted <= s->byte_capacity)

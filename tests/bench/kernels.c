@@ -17,7 +17,7 @@ static const nb_matmul_kernel *kernel;
 static float *out, *scratch;
 
 EXPORT const char *bench_name(int32_t i) {
-    return nb_matmul_kernels[i].name; /* NULL behind the last kernel */
+    return nb_matmul_kernels[i].name; /* NULL after the last kernel */
 }
 
 /* Makes operands for kernel i. Returns the name of the matrix's type, which is `any` for kernels that take any type. */

@@ -254,7 +254,7 @@ static void check_argmax(uint32_t *seed) {
     float x[50];
     for (uint32_t n = 1; n <= 50; n++)
         for (uint32_t best = 0; best < n; best++) {
-            for (uint32_t i = 0; i < n; i++) /* NaN here and there, and an equal one behind the largest */
+            for (uint32_t i = 0; i < n; i++) /* NaN here and there, and an equal one after the largest */
                 x[i] = i == best ? 1 : i > best && i % 7 == 0 ? 1 : i % 5 == 0 ? NAN : 0.9f * test_random_float(seed);
             CHECK(nb_argmax(x, n) == best, "argmax of %u is %u, not %u", n, nb_argmax(x, n), best);
         }

@@ -165,7 +165,7 @@ static void check_parts(const whole *all, nb_walk *walk, uint32_t n_groups) {
     CHECK(nb_walk_note(walk, &err) == NB_ERR_STATE, "%s: outputs were noted", all->path);
     CHECK(nb_walk_layer(walk, walk->model, walk->layer, &err) == NB_ERR_STATE, "%s: the layer again", all->path);
     CHECK(observe(walk, (int32_t)last, NB_WALK_HESSIANS, &err) == TOKENS, "%s: %s", all->path, err.message);
-    CHECK(same(nb_walk_hessian(walk, last, 0), seen, square), "%s: %s behind attention", all->path, name);
+    CHECK(same(nb_walk_hessian(walk, last, 0), seen, square), "%s: %s after attention", all->path, name);
     nb_free(seen);
 }
 
