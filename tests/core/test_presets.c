@@ -119,7 +119,7 @@ static void test_bitsandbytes(void) {
         }
     CHECK(nb_preset_quantizer(nb_preset_of(nb_text_of("int8")), NB_TYPE_Q8_0) == nb_quantize_int8, "int8");
     CHECK(nb_preset_quantizer(nb_preset_of(nb_text_of("q8_0")), NB_TYPE_Q8_0) != nb_quantize_int8, "q8_0");
-    CHECK(!nb_preset_of(nb_text_of("q4_k_x")) && !nb_preset_of(nb_text_of("")), "presets that are none");
+    CHECK(!nb_preset_of(nb_text_of("q4_k_x")) && !nb_preset_of(nb_text_of("")), "unknown presets");
 }
 
 void test_presets(void) {
