@@ -8,7 +8,7 @@
 
 enum { ENTRY_LIMIT = 2048, DISTANCE_LIMIT = 256 };
 
-/* distances: a point's neighbours are the entries at so many of the smallest distances from it that occur, as in
+/* distances: an entry is in a point's list if its distance from the point is one of this many smallest ones, as in
  * ggml-org/ggml, src/ggml-quants.c. listed: the resulting length of all lists together. */
 typedef struct grid_facts {
     uint32_t type;
