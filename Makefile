@@ -78,7 +78,7 @@ quality-qat: build ## measure what quantization-aware training gains (variables:
 quality-headline: build ## measure what each number of bits costs by each method (variables: CONTRIBUTING.md)
 	@exec node tests/quality/headline.js $(METHODS)
 
-stories: build ## train the model of demo/stories.gguf again (docs/stories.md; NIBBLE_STORIES=FILE NIBBLE_BOOKS=FILE)
+stories: build ## train the model of demo/stories.gguf again (docs/stories.md; NIBBLE_STORIES=FILE NIBBLE_TELLER=FILE)
 	@exec node tools/stories.js
 
 quality-grids: build ## measure what simulated grids and codebooks cost (variables: CONTRIBUTING.md)

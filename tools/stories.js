@@ -1,11 +1,13 @@
 /**
  * Makes the model that comes with nibble, demo/stories.gguf, and the same model in F32 for experiments:
  *
- *     NIBBLE_STORIES=stories.txt NIBBLE_BOOKS=books.txt node tools/stories.js
+ *     NIBBLE_STORIES=stories.txt NIBBLE_TELLER=stories260K-f32.gguf node tools/stories.js
  *
- * Stories and books are texts that are separated by lines of <|endoftext|>. A tokenizer and all weights are trained
- * on them alone, by nibble's own commands, from one seed: the same texts give the same bytes. A run that was stopped
- * goes on from its last checkpoint. docs/stories.md says what it was made of, and has the log.
+ * Stories are separated by lines of <|endoftext|>. There are too few of them to learn the language from, so the teller,
+ * a smaller model that has read a thousand times as many, tells more: it goes on from their first sentences. The
+ * tokenizer is trained on the stories, and all weights on both, by nibble's own commands, from one seed: the same stories
+ * and the same teller give the same bytes. A run that was stopped goes on from its last checkpoint. docs/stories.md says
+ * what it was made of, and has the log.
  *
  * Everything is written to build/stories: the texts, tokenizer.json, the log of the loss, stories-f32.gguf and
  * stories.gguf. Whoever finds that it turned out well copies it to demo/stories.gguf.
@@ -24,7 +26,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { tokenizerConfig } from '../web/cli/trained-tokenizer.js';
-import { train } from '../web/index.js';
+import { load, train } from '../web/index.js';
 import { permutation, Random } from '../web/random.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)),
@@ -35,17 +37,24 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url)),
     VOCABULARY = 2048,
     LENGTH = 512, // tokens of a window: the model's whole context
     BATCH = 6,
+    BEGIN_OF_TEXT = 1, // of the teller
     HELD_OUT = 64, // stories, to measure the loss
     SEED = 1;
 
+/** How the teller tells. What it does not end within its context is left out. */
+const TOLD = 10_000, // stories
+    TELLING = { temperature: 0.7, maxTokens: LENGTH };
+
 /**
- * First the language is learned from books and stories, and then the stories alone while the learning rate falls to
- * nothing (as Hu et al. 2024, "MiniCPM", section 4: the best data last). The first stage ends while its rate is high.
+ * First the language is learned from the stories that the teller told, too, and then more and more from the stories
+ * themselves, while the learning rate falls to nothing (as Hu et al. 2024, "MiniCPM", section 4: the best data last).
+ * The first stage ends while its rate is high.
  * passes: over the stories; in each, half of them are answers of a chat, chosen anew.
+ * told: the share of the stories of the teller, from where to where.
  */
 const STAGES = [
-    { name: 'first', books: 1, passes: 4, steps: 1200, until: 600, rate: 3e-3, lastRate: 1.5e-3 },
-    { name: 'second', books: 0, passes: 7, steps: 1000, until: 1000, rate: 1.5e-3, lastRate: 5e-5 },
+    { name: 'first', told: [0, 0.7], passes: 3, steps: 2000, until: 1300, rate: 3e-3, lastRate: 1e-3 },
+    { name: 'second', told: [0.7, 1], passes: 5, steps: 800, until: 800, rate: 1.5e-3, lastRate: 5e-5 },
 ];
 
 const CONFIG = {
@@ -130,38 +139,11 @@ const asChat = (story, random) => turn('user', requestFor(story, random)) + turn
 const onePass = (stories, random) =>
     shuffled(stories, random).map((story) => (random.below(2) === 0 ? story : asChat(story, random)));
 
-/** Books in pieces, which are shuffled among the stories. @param {string} text */
-function piecesOf(text) {
-    const paragraphs = plain(text)
-        .split(/\n\s*\n/)
-        .map((paragraph) => paragraph.replaceAll(/\s+/g, ' ').trim())
-        .filter((paragraph) => paragraph !== '' && !/^[#-]/.test(paragraph) && /^[ -~]*$/.test(paragraph));
-    const pieces = [''];
-    for (const paragraph of paragraphs) {
-        if (pieces[pieces.length - 1].length > 4000) pieces.push('');
-        pieces[pieces.length - 1] += `${paragraph}\n`;
-    }
-    return pieces.map((piece) => piece.trim());
-}
-
-// Books for younger children have one of these words in their headings, which say "# Title: ...".
-const YOUNG = [
-    ...['Aesop', 'Alice', 'Andersen', 'Beatrix Potter', 'Book of Dragons', 'Five Children', 'Grimm', 'Heidi'],
-    ...['Jungle Book', 'Little Mermaid', 'Little Princess', 'Looking-Glass', 'Oz', 'Peter Pan', 'Pinocchio'],
-    ...['Princess and the Goblin', 'Railway Children', 'Santa Claus', 'Wind in the Willows'],
-];
-
-/** @param {string} book */
-function isForTheYoung(book) {
-    const [heading] = book.trim().split('\n', 1);
-    return heading.startsWith('# Title: ') && new RegExp(`\\b(${YOUNG.join('|')})`).test(heading);
-}
-
 /** @param {string} name of an environment variable */
-function textIn(name) {
+function pathIn(name) {
     const path = process.env[name];
-    if (!path) throw new Error(`${name} is not set: it names a text file. See the head of tools/stories.js.`);
-    return readFileSync(path, 'utf8');
+    if (!path) throw new Error(`${name} is not set: it names a file. See the head of tools/stories.js.`);
+    return path;
 }
 
 /** @param {string[]} args of nibble's command */
@@ -172,30 +154,72 @@ function nibble(...args) {
 
 const file = (/** @type {string} */ name) => join(OUT, name);
 
-function writeTexts() {
+async function writeTexts() {
     const random = new Random(SEED, 0),
-        all = shuffled(storiesOf(textIn('NIBBLE_STORIES')), random),
+        all = shuffled(storiesOf(readFileSync(pathIn('NIBBLE_STORIES'), 'utf8')), random),
         heldOut = all.slice(0, HELD_OUT),
         stories = all.slice(HELD_OUT),
-        books = textIn('NIBBLE_BOOKS').split(END).filter(isForTheYoung),
-        pieces = books.flatMap(piecesOf),
-        validation = onePass(heldOut, random);
-    // words of stories count more than those of books, which are old
-    const words = [...stories, ...stories, ...stories, ...pieces, 'user\nassistant\n'.repeat(stories.length)];
-    writeFileSync(file('words.txt'), words.join('\n'));
+        validation = onePass(heldOut, random),
+        told = await tell(stories);
+    writeFileSync(file('words.txt'), [...stories, 'user\nassistant\n'.repeat(stories.length)].join('\n'));
     writeFileSync(file('stories.txt'), stories.join('\n'));
+    writeFileSync(file('told.txt'), told.join('\n'));
     writeFileSync(file('held-out.txt'), heldOut.join('\n'));
     process.stdout.write(
-        `${stories.length} stories (${lengthOf(stories)} characters), ${HELD_OUT} held out, ${books.length} books ` +
-            `(${lengthOf(pieces)} characters)\n`,
+        `${stories.length} stories (${lengthOf(stories)} characters), ${HELD_OUT} held out, ${told.length} were told ` +
+            `(${lengthOf(told)} characters)\n`,
     );
-    for (const { name, passes, books: times } of STAGES) {
+    for (const { name, passes, told: share } of STAGES) {
         const again = Array.from({ length: passes }, () => onePass(stories, random)).flat(),
-            read = Array.from({ length: times }, () => pieces).flat(),
-            training = shuffled([...again, ...read], random),
-            share = lengthOf(validation) / (lengthOf(training) + lengthOf(validation));
+            [from, to] = share.map((part) => Math.round(part * told.length)),
+            training = shuffled([...again, ...onePass(told.slice(from, to), random)], random),
+            held = lengthOf(validation) / (lengthOf(training) + lengthOf(validation));
         writeFileSync(file(`${name}.txt`), [...training, ...validation].join(END));
-        writeFileSync(file(`${name}.share`), share.toFixed(5));
+        writeFileSync(file(`${name}.share`), held.toFixed(5));
+    }
+}
+
+/** The first sentence of a story, or the first two. @param {string} story @param {number} sentences */
+const beginningOf = (story, sentences) =>
+    story
+        .split('\n', 1)[0]
+        .split(/(?<=[.!?]) /)
+        .slice(0, sentences)
+        .join(' ');
+
+/**
+ * The teller goes on from the beginnings of stories, each time with another seed, so that its stories differ more.
+ * @param {readonly string[]} stories
+ */
+async function tell(stories) {
+    const told = /** @type {(string | undefined)[]} */ (Array.from({ length: TOLD }));
+    let next = 0;
+    // two models, of one thread each, are faster than one of two: the teller is small
+    const tellers = await Promise.all([1, 2].map(() => load(pathIn('NIBBLE_TELLER'), { threads: 1 })));
+    const work = async (/** @type {import('../web/index.js').Model} */ teller) => {
+        while (next < TOLD) {
+            const i = next++,
+                // every fifth begins freely
+                beginning = i % 5 === 0 ? 'Once upon a time' : beginningOf(stories[i % stories.length], 1 + (i % 2));
+            told[i] = await storyFrom(teller, beginning, i);
+            if (i % 100 === 0) process.stderr.write(`\rtold ${i} of ${TOLD}  `);
+        }
+        await teller.dispose();
+    };
+    await Promise.all(tellers.map(work));
+    return storiesOf(told.filter((story) => story !== undefined).join(END));
+}
+
+/**
+ * A whole story, or nothing where the context was full before its end.
+ * @param {import('../web/index.js').Model} teller @param {string} beginning @param {number} seed
+ */
+async function storyFrom(teller, beginning, seed) {
+    const telling = teller.complete(beginning, { ...TELLING, seed });
+    for await (const _ of telling) {
+        // llama2.c begins each text with this token, and so ends the one before
+        const end = telling.tokens.indexOf(BEGIN_OF_TEXT);
+        if (end >= 0) return beginning + (await teller.detokenize(telling.tokens.slice(0, end)));
     }
 }
 
@@ -255,7 +279,7 @@ function logOf(steps) {
 
 mkdirSync(OUT, { recursive: true });
 if (!existsSync(file('tokenizer_config.json'))) {
-    writeTexts();
+    await writeTexts();
     writeTokenizer();
 }
 const [first, second] = STAGES,

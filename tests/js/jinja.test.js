@@ -1,5 +1,6 @@
 // The renderer of chat templates: small templates give what jinja2 gives in transformers' environment
 // (tests/oracles/jinja_vectors.py); every character knows who wrote it; and every template stays within its bounds.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';

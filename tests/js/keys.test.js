@@ -1,5 +1,6 @@
 // GGUF files with changed keys or optional tensors: nibble's logits are llama.cpp's (tests/oracles/gguf_keys.py and
 // gguf_tensors.py).
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,6 +1,7 @@
 // quantize() with a budget of bits or bytes: the divergence is lower than with llama.cpp's recipe of the same size and
 // the same importance matrix; the budget is kept; given types stay; and senseless options are refused. (The choice and
 // the losses are tested in tests/core/test_mix.c, divergences in tests/core/test_probe.c.)
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,6 +1,7 @@
 // quantize --resume: an interrupted run continues after the last complete layer, and its file is byte for byte that of
 // an uninterrupted run. If the side file is cut off or damaged, only the layers from there on are made again; the side
 // file of another run is refused.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,4 +1,5 @@
 // Wrong usage of the command line: the exit code is always 2, and messages name only flags that exist.
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
