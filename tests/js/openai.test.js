@@ -586,11 +586,18 @@ describe('create()', () => {
             messages,
             ...{ temperature: 0.5, top_p: 0.25, top_k: 9, min_p: 0.125, seed: 5, n: 2, max_tokens: 3, stop: 'x' },
             ...{ presence_penalty: 1, frequency_penalty: -1, repeat_penalty: 2, logit_bias: { 7: -100 } },
+            ...{ typical_p: 0.75, top_n_sigma: 2, xtc_probability: 0.5, xtc_threshold: 0.25, dynatemp_range: 0.125 },
+            ...{ dynatemp_exponent: 3, mirostat: 2, mirostat_tau: 4, mirostat_eta: 0.5, samplers: ['top_k', 'typ_p'] },
+            ...{ dry_multiplier: 1, dry_base: 2, dry_allowed_length: 3, dry_penalty_last_n: 7 },
+            dry_sequence_breakers: ['.'],
             chat_template_kwargs: { enable_thinking: false },
         });
         const options = {
             ...{ temperature: 0.5, topP: 0.25, topK: 9, minP: 0.125, maxTokens: 3, stop: ['x'] },
             ...{ presencePenalty: 1, frequencyPenalty: -1, repeatPenalty: 2, penaltyLast: -1, logitBias: { 7: -100 } },
+            ...{ typicalP: 0.75, topNSigma: 2, xtcProbability: 0.5, xtcThreshold: 0.25, dynatempRange: 0.125 },
+            ...{ dynatempExponent: 3, mirostat: 2, mirostatTau: 4, mirostatEta: 0.5, samplers: ['top_k', 'typ_p'] },
+            ...{ dryMultiplier: 1, dryBase: 2, dryAllowedLength: 3, dryPenaltyLast: 7, drySequenceBreakers: ['.'] },
             ...{ templateVariables: { enable_thinking: false }, signal: undefined },
         };
         assert.deepEqual(calls.slice(1), [

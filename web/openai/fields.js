@@ -23,16 +23,38 @@ const COMMON = {
     user: { type: 'text' },
 };
 
+/** How tokens are chosen, by the names that llama.cpp's server has for what OpenAI does not have. */
+const SAMPLING = /** @type {const} */ ({
+    top_k: 'topK',
+    min_p: 'minP',
+    typical_p: 'typicalP',
+    top_n_sigma: 'topNSigma',
+    xtc_probability: 'xtcProbability',
+    xtc_threshold: 'xtcThreshold',
+    dynatemp_range: 'dynatempRange',
+    dynatemp_exponent: 'dynatempExponent',
+    mirostat: 'mirostat',
+    mirostat_tau: 'mirostatTau',
+    mirostat_eta: 'mirostatEta',
+    samplers: 'samplers',
+    repeat_penalty: 'repeatPenalty',
+    dry_multiplier: 'dryMultiplier',
+    dry_base: 'dryBase',
+    dry_allowed_length: 'dryAllowedLength',
+    dry_penalty_last_n: 'dryPenaltyLast',
+    dry_sequence_breakers: 'drySequenceBreakers',
+});
+
 /** @type {Fields} */
 const GENERATION = {
     ...COMMON,
     temperature: { type: 'number', min: 0, max: 2, default: 1 },
     top_p: { type: 'number', min: 0, max: 1, default: 1 },
+    ...Object.fromEntries(Object.entries(SAMPLING).map(([field, option]) => [field, GENERATE_OPTIONS[option]])),
     top_k: { ...GENERATE_OPTIONS.topK, default: 0 },
     min_p: { ...GENERATE_OPTIONS.minP, default: 0 },
     presence_penalty: { type: 'number', min: -2, max: 2, default: 0 },
     frequency_penalty: { type: 'number', min: -2, max: 2, default: 0 },
-    repeat_penalty: GENERATE_OPTIONS.repeatPenalty,
     seed: GENERATE_OPTIONS.seed, // reduced modulo 2^32 here, so that seed + i is exact
     logit_bias: { type: 'biases', default: {} },
     stop: { type: 'texts', default: [] },
@@ -221,11 +243,9 @@ export const optionsOf = (checked, maxTokens, signal) => (answer) => ({
     maxTokens,
     temperature: checked.temperature,
     topP: checked.top_p,
-    topK: checked.top_k,
-    minP: checked.min_p,
+    ...Object.fromEntries(Object.entries(SAMPLING).map(([field, option]) => [option, checked[field]])),
     presencePenalty: checked.presence_penalty,
     frequencyPenalty: checked.frequency_penalty,
-    repeatPenalty: checked.repeat_penalty,
     penaltyLast: -1,
     seed: checked.seed === undefined ? undefined : checked.seed + answer,
     logitBias: checked.logit_bias,

@@ -1,8 +1,8 @@
 /**
- * OpenAI's requests and answers, as a model of nibble takes and gives them. docs/openai.md says what is refused, and what a default
- * means. What OpenAI has and is not listed here is refused with a NibbleError that names the field.
+ * OpenAI's requests and answers, as a model of nibble takes and gives them. docs/openai.md says what is refused, and
+ * what a default means. What OpenAI has and is not listed here is refused with a NibbleError that names the field.
  */
-import type { Abortable, Message } from '../index.js';
+import type { Abortable, Message, Sampler } from '../index.js';
 
 /**
  * `model.chat` answers a conversation when it is called. `model.chat.completions.create()` does the same with
@@ -64,6 +64,22 @@ export interface GenerationRequest {
     frequency_penalty?: number | null;
     /** Not OpenAI's: make tokens that occurred already less likely. Default: 1, off. */
     repeat_penalty?: number | null;
+    /** Not OpenAI's, but of llama.cpp's server, with the defaults of GenerateOptions, as are those that follow. */
+    typical_p?: number | null;
+    top_n_sigma?: number | null;
+    xtc_probability?: number | null;
+    xtc_threshold?: number | null;
+    dynatemp_range?: number | null;
+    dynatemp_exponent?: number | null;
+    mirostat?: 0 | 1 | 2 | null;
+    mirostat_tau?: number | null;
+    mirostat_eta?: number | null;
+    samplers?: readonly Sampler[] | null;
+    dry_multiplier?: number | null;
+    dry_base?: number | null;
+    dry_allowed_length?: number | null;
+    dry_penalty_last_n?: number | null;
+    dry_sequence_breakers?: string | readonly string[] | null;
     /** Any whole number, taken modulo 2^32. Choice i of several gets seed + i. Default: a new one each time. */
     seed?: number | null;
     /** Added to the logits of these token ids, which are this model's. */
