@@ -465,7 +465,8 @@ enum {
  * temperature = 0; else the steps, mirostat, and a draw. */
 typedef struct nb_sampler_params {
     float temperature; /* 0: greedy */
-    /* The temperature depends on the entropy: from temperature - range to temperature + range. 0: off */
+    /* The temperature depends on the entropy: from temperature - range, but at
+     * least 0, to temperature + range. 0: off */
     float temperature_range;
     float temperature_exponent;
     int32_t top_k;           /* 0: off */
@@ -474,7 +475,7 @@ typedef struct nb_sampler_params {
     float typical_p;         /* 1: off */
     float top_sigmas;        /* 0: off */
     float xtc_probability;   /* that XTC leaves out the top choices; 0: off */
-    float xtc_threshold;     /* the probability of a top choice */
+    float xtc_threshold;     /* the least probability of a top choice */
     float repeat_penalty;    /* 1: off. Keskar et al. 2019, section 4.1 */
     float presence_penalty;  /* 0: off */
     float frequency_penalty; /* 0: off */
@@ -499,7 +500,8 @@ typedef struct nb_bias {
 /* biases: [n_biases]. */
 nb_sampler *nb_sampler_new(const nb_model *model, const nb_sampler_params *params, const nb_bias *biases,
                            int32_t n_biases, nb_error *err);
-/* A text that ends repetitions for DRY: 1 to 63 bytes, at most 32 of them. The model must outlive the sampler. */
+/* A text that ends repetitions for DRY: 1 to 63 bytes, at most 32 of them. The model is that of the sampler, and must
+ * outlive it. */
 int32_t nb_sampler_break(nb_sampler *sampler, const nb_model *model, const char *text, size_t text_bytes,
                          nb_error *err);
 /* logits[vocabulary] is changed in place. tokens[n]: the prefix so far, for the penalties. Returns the chosen token. */

@@ -85,8 +85,8 @@ export function checkOption(name, option, value) {
                 if (typeof text !== 'string' || text === '')
                     throw refuse(`${name} must be a text that is not empty, not ${show(text)}`);
                 else if (option.choices && !option.choices.includes(text))
-                    throw refuse(`${name} must be of ${option.choices.join(', ')}, not ${show(text)}`);
-            if (option.choices && new Set(texts).size < texts.length) throw refuse(`${name} has a name twice`);
+                    throw refuse(`${name} must be names among ${option.choices.join(', ')}, not ${show(text)}`);
+            if (option.choices && new Set(texts).size < texts.length) throw refuse(`${name} names a step twice`);
             return [...texts];
         }
         case 'objects':
@@ -186,7 +186,7 @@ export function checkOptions(table, given, caller, others = []) {
         if (value === undefined || others.includes(name)) continue;
         if (!Object.hasOwn(table, name)) {
             const near = nearest(name, [...Object.keys(table), ...others]);
-            throw refuse(`${caller} has no option "${name}"${near ? `; did you mean "${near}"?` : ''}`);
+            throw refuse(`${caller} has no option ${show(name)}${near ? `; did you mean "${near}"?` : ''}`);
         }
         checked[name] = checkOption(`${caller}: ${name}`, options[name], value);
     }
@@ -200,6 +200,7 @@ export function checkOptions(table, given, caller, others = []) {
  * @returns {string | undefined}
  */
 export function nearest(word, known) {
+    if (word.length > 64) return; // no typing mistake, and a long one would take long to compare
     const plain = (/** @type {string} */ text) => text.toLowerCase().replace(/[-_]/g, '');
     let best,
         least = Math.max(2, word.length / 3);

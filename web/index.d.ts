@@ -1284,27 +1284,29 @@ export interface GenerateOptions {
     /** Leave out tokens whose probability is below this times that of the likeliest; 0: leave out none. Default:
      * 0.05. */
     minP?: number;
-    /** Choose among tokens whose logits are at most so many standard deviations below the highest; 0: among all. Default:
-     * 0. (Tang et al. 2024, "Top-nσ") */
+    /** Choose among tokens whose logits are at most so many standard deviations below the highest; 0: among all.
+     * Default: 0. As the options up to `samplers` it counts only with a temperature above 0, and is refused without.
+     * (Tang et al. 2024, "Top-nσ") */
     topNSigma?: number;
     /** Choose among the tokens whose surprise is nearest to the expected one, and whose probabilities together reach
      * this; 1: among all. Default: 1. (Meister et al. 2023, "Locally Typical Sampling") */
     typicalP?: number;
-    /** XTC: with this probability the top choices are left out, but for the least likely of them; 0: off. Default: 0. */
+    /** XTC: with this probability the top choices are left out, but for the least likely of them; 0: off. Default:
+     * 0. */
     xtcProbability?: number;
     /** XTC: a top choice is a token of this probability or more. Default: 0.1. */
     xtcThreshold?: number;
-    /** The temperature follows the entropy, from temperature - range where the model is sure to temperature + range where
-     * it is not; 0: off. Default: 0. */
+    /** The temperature follows the entropy, from temperature - range where the model is sure to temperature + range
+     * where it is not; 0: off. Default: 0. */
     dynatempRange?: number;
     /** The temperature of dynatempRange rises by the normalized entropy to the power of this. Default: 1. */
     dynatempExponent?: number;
     /** Keep the surprise of the tokens near mirostatTau bits, by this version of mirostat: 1, 2; 0: off. Default: 0.
      * (Basu et al. 2021, "Mirostat") */
     mirostat?: 0 | 1 | 2;
-    /** Bits. Default: 5. */
+    /** The surprise that mirostat aims at, in bits. Default: 5. */
     mirostatTau?: number;
-    /** Its learning rate. Default: 0.1. */
+    /** How fast mirostat follows: its learning rate. Default: 0.1. */
     mirostatEta?: number;
     /** What chooses tokens, in this order; what is not named is off. Penalties and DRY come first in any case. Default:
      * all, in the order of the type Sampler; with mirostat 'temperature' alone. */
@@ -1317,12 +1319,13 @@ export interface GenerateOptions {
     frequencyPenalty?: number;
     /** The three penalties count so many of the last tokens; 0: none, -1: all. Default: 64. */
     penaltyLast?: number;
-    /** DRY, "don't repeat yourself": of a token that would go on with a repetition of N tokens the logit falls by
-     * multiplier * dryBase ^ (N - dryAllowedLength), where N is at least dryAllowedLength; 0: off. Default: 0. */
+    /** DRY, "don't repeat yourself": subtract dryMultiplier * dryBase ^ (N - dryAllowedLength) from the logit of a
+     * token that would go on with a repetition of N tokens, where N is at least dryAllowedLength; 0: off. Default:
+     * 0. */
     dryMultiplier?: number;
     /** Default: 1.75. */
     dryBase?: number;
-    /** Default: 2. */
+    /** At most 1,000. Default: 2. */
     dryAllowedLength?: number;
     /** DRY looks for repetitions in so many of the last tokens; 0: in none, -1: in all. Default: -1. */
     dryPenaltyLast?: number;

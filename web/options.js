@@ -318,7 +318,7 @@ export const GENERATE_OPTIONS = {
         flag: 'dry-allowed-length',
         type: 'integer',
         min: 0,
-        max: 2 ** 31 - 1,
+        max: 1000,
         default: 2,
         value: 'A',
         help: 'the length A of --dry-multiplier',

@@ -18,3 +18,13 @@ export const SAMPLERS = {
  * @param {readonly Sampler[]} names
  */
 export const stepsOf = (names) => names.reduceRight((steps, name) => (steps << 4) | SAMPLERS[name], 0) >>> 0;
+
+/** What these are where they are off. A greedy choice comes before them. */
+const OFF = { topNSigma: 0, typicalP: 1, xtcProbability: 0, dynatempRange: 0, mirostat: 0, samplers: undefined };
+
+/**
+ * The first option that has no effect because the temperature is 0, if there is one.
+ * @param {Record<string, any>} checked
+ */
+export const withoutEffect = (checked) =>
+    checked.temperature === 0 ? Object.entries(OFF).find(([name, off]) => checked[name] !== off)?.[0] : undefined;

@@ -183,7 +183,8 @@ void nb_leave_top_out(nb_candidates *c, float threshold) {
     double total = nb_candidates_total(c, highest), least = (double)threshold * total;
     int32_t above = 0, stays = -1, kept = 0;
     for (int32_t i = 0; i < c->n; i++) {
-        if (nb_candidates_weight(c->list[i].logit - highest) < least)
+        double weight = nb_candidates_weight(c->list[i].logit - highest);
+        if (weight == 0 || weight < least)
             continue;
         above++;
         if (stays < 0 || is_before(c->list[stays], c->list[i]))
@@ -207,7 +208,8 @@ void nb_heat(nb_candidates *c, float temperature, float range, float exponent) {
     }
     for (int32_t i = 0; i < c->n; i++) {
         float x = c->list[i].logit - highest;
+        bool is_lowest = c->list[i].logit == -FLT_MAX; /* minus infinity stays what it is */
         /* at a temperature of 0 only the likeliest have a weight */
-        c->list[i].logit = x == 0 ? 0 : NB_MAX(x / temperature, -FLT_MAX);
+        c->list[i].logit = x == 0 ? 0 : is_lowest ? -FLT_MAX : NB_MAX(x / temperature, -FLT_MAX);
     }
 }

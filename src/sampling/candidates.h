@@ -43,8 +43,8 @@ void nb_keep_top_sigmas(nb_candidates *c, float sigmas);
  * stays. */
 void nb_leave_top_out(nb_candidates *c, float threshold);
 /* Divides the logits. range: the temperature lies between temperature - range and temperature + range, by the entropy
- * of the candidates over the highest that so many can have, to the power of `exponent` (Zhu et al. 2024, "EDT"; as
- * llama.cpp computes it). Afterwards the highest logit is 0. */
+ * of the candidates over the highest that so many can have, to the power of `exponent` (llama.cpp's dynamic
+ * temperature). Afterwards the highest logit is 0. */
 void nb_heat(nb_candidates *c, float temperature, float range, float exponent);
 
 #endif

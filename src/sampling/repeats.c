@@ -68,7 +68,7 @@ static bool ends_in_last(const nb_breakers *b, const int32_t *tokens, int32_t n)
     int32_t size = nb_tokenizer_bytes(b->tokenizer, tokens[n - 1], NB_DETOKENIZE_SPECIAL, last, longest);
     for (int32_t k = 0; k < b->n; k++)
         wanted = NB_MAX(wanted, b->list[k].size - 1);
-    for (int32_t i = n - 1; i-- > 0 && before < wanted;) {
+    for (int32_t i = n - 1; i-- > 0 && n - i <= NB_LONGEST_BREAKER && before < wanted;) {
         int32_t bytes = nb_tokenizer_bytes(b->tokenizer, tokens[i], NB_DETOKENIZE_SPECIAL, earlier, longest),
                 taken = NB_MIN(bytes, wanted - before);
         before += taken;
@@ -89,17 +89,19 @@ static int32_t since_breaker(const nb_breakers *b, const int32_t *tokens, int32_
 
 /* ---- sequences ------------------------------------------------------------------------------------------------- */
 
+#define MOST_EXPONENTS 256.0f
+
 void nb_penalize_sequences(const nb_sampler_params *p, const nb_breakers *b, float *logits, int32_t vocabulary,
                            const int32_t *tokens, int32_t n, int32_t *counts) {
-    if (p->dry_multiplier == 0)
-        return;
     int32_t allowed = p->dry_allowed_length, last = p->dry_last < 0 ? n : NB_MIN(n, p->dry_last);
-    /* beyond this the penalty would not be finite, so that more tokens are not compared */
-    double exponents = p->dry_base > 1.000001f ? (double)(logf(FLT_MAX) / logf(p->dry_base)) : 0,
-           longest = NB_MIN((double)allowed + exponents + 1, (double)last);
+    if (p->dry_multiplier == 0 || last <= allowed)
+        return;
+    /* A longer repetition is not penalized more, so that a prompt of one word takes no quadratic time. */
+    float exponents = p->dry_base > 1.000001f ? NB_MIN(logf(FLT_MAX) / logf(p->dry_base), MOST_EXPONENTS) : 0;
     tokens += n - last;
-    int32_t most = since_breaker(b, tokens, last, (int32_t)longest);
-    if (last <= allowed || most < allowed)
+    int32_t most =
+        since_breaker(b, tokens, last, (int32_t)NB_MIN((double)allowed + (double)exponents + 1, (double)last));
+    if (most < allowed)
         return;
     /* counts: 1 + the longest length for each token. k: how many tokens earlier the repeated ones end. */
     for (int32_t k = 1; k < last; k++) {
@@ -112,7 +114,7 @@ void nb_penalize_sequences(const nb_sampler_params *p, const nb_breakers *b, flo
     for (int32_t i = 0; i < last; i++) {
         if (!is_token(tokens[i], vocabulary) || !counts[tokens[i]])
             continue;
-        float over = (float)NB_MIN((double)(counts[tokens[i]] - 1 - allowed), exponents);
+        float over = NB_MIN((float)(counts[tokens[i]] - 1 - allowed), exponents);
         counts[tokens[i]] = 0;
         if (b->n > 0 && ends_in_last(b, &tokens[i], 1)) /* a breaker itself may recur */
             continue;

@@ -89,8 +89,8 @@ static int32_t check_params(const nb_sampler_params *p, nb_error *err) {
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
         float value = *(const float *)((const char *)p + floats[i].at);
         if (!(value >= floats[i].lowest && value <= floats[i].highest)) /* written so that NaN fails */
-            return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is %g; it must be %s", floats[i].name, (double)value,
-                           floats[i].rule);
+            return NB_FAIL(err, NB_ERR_ARGUMENT, "%s is %g; it must be %s, and at most %g", floats[i].name,
+                           (double)value, floats[i].rule, (double)floats[i].highest);
     }
     for (size_t i = 0; i < sizeof integers / sizeof *integers; i++) {
         int32_t value = *(const int32_t *)((const char *)p + integers[i].at);
@@ -100,7 +100,8 @@ static int32_t check_params(const nb_sampler_params *p, nb_error *err) {
     if (p->mirostat > 2)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "mirostat is %u; it must be 0 (off), 1 or 2", p->mirostat);
     if (!is_order(p->steps))
-        return NB_FAIL(err, NB_ERR_ARGUMENT, "steps is 0x%x: a step is unknown, or occurs twice", p->steps);
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "steps is 0x%x: a step is unknown or occurs twice, or there is a gap",
+                       p->steps);
     return NB_OK;
 }
 

@@ -155,8 +155,9 @@ static int32_t answer(const nb_model *m, const model_files *f, int32_t *chosen, 
     nb_session *s = nb_session_new(m, NULL, 48, 8, 25, NB_PRECISION_EXACT, err);
     nb_sampler *sampler =
         nb_sampler_new(m, &(nb_sampler_params){.top_p = 1, .repeat_penalty = 1, .dry_base = 1}, NULL, 0, err);
+    int32_t broken = sampler && n != 3 ? nb_sampler_break(sampler, m, "\n", 1, err) : NB_OK;
     float *vector = nb_alloc_items((uint64_t)NB_MAX(nb_model_width(m), nb_model_embedding_size(m)), sizeof *vector);
-    int32_t code = s && sampler && vector ? NB_OK : NB_ERR_MEMORY;
+    int32_t code = s && sampler && vector ? broken : NB_ERR_MEMORY;
     char out[256];
     for (int32_t i = 0; d && i < n && code >= 0; i++)
         code = nb_detokenizer_push(d, tokens[i], out, sizeof out, err);

@@ -146,6 +146,52 @@ static void check_filters(void) {
     check_draws("NaN and infinity, top-p", q, odd, (double[]){0, 0.4, 0, 0.3, 0.15}, 5);
 }
 
+/* Logits at minus infinity: they take no part in a deviation, whatever the temperature was, and are no top choice. */
+static void check_infinite(void) {
+    const float logits[4] = {2, -INFINITY, 1, -2};
+    nb_sampler_params q = off;
+    q.temperature = 2;
+    q.top_sigmas = 1;
+    q.steps = NB_STEP_TEMPERATURE | NB_STEP_TOP_SIGMAS << 4;
+    /* the deviation of 2, 1, -2 is 1.7 */
+    check_draws("sigmas after a temperature", q, logits, (double[]){exp(1), 0, exp(0.5), 0}, 4);
+    q = off;
+    q.xtc_probability = 1;
+    check_draws("XTC with a threshold of 0", q, logits, (double[]){0, 0, 0, 1}, 4);
+    q.xtc_probability = 0.25f; /* probabilities of 0.3 and more are top choices: 2 is left out a quarter of the time */
+    q.xtc_threshold = 0.2f;
+    double total = exp(2) + exp(1) + exp(-2), rest = exp(1) + exp(-2);
+    check_draws("XTC now and then", q, logits,
+                (double[]){0.75 * exp(2) / total, 0, 0.75 * exp(1) / total + 0.25 * exp(1) / rest,
+                           0.75 * exp(-2) / total + 0.25 * exp(-2) / rest},
+                4);
+}
+
+/* Every filter at once, over rows that are hard to divide by: a token comes out. */
+static void check_hard_rows(void) {
+    static const float rows[][4] = {{NAN, NAN, NAN, NAN},
+                                    {-INFINITY, -INFINITY, -INFINITY, -INFINITY},
+                                    {INFINITY, INFINITY, INFINITY, -INFINITY},
+                                    {FLT_MAX, -FLT_MAX, 0, NAN},
+                                    {0, 0, 0, 0}};
+    nb_error err = {0};
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+        for (int32_t n = 1; n <= 4; n++)
+            for (uint32_t version = 0; version < 3; version++) {
+                nb_sampler_params q = off;
+                q.temperature = 1e-6f, q.temperature_range = 3, q.temperature_exponent = 0.5f;
+                q.top_sigmas = 1, q.typical_p = 0.5f, q.xtc_probability = 1, q.min_p = 0.5f, q.top_p = 0.5f;
+                q.mirostat = version, q.mirostat_tau = 3, q.mirostat_eta = 1;
+                q.dry_multiplier = 1, q.dry_base = 1e6f, q.dry_last = -1;
+                nb_sampler *s = nb_sampler_for(n, &q, NULL, 0, &err);
+                for (int i = 0; s && i < 3; i++) {
+                    int32_t token = choose(s, rows[r], n);
+                    CHECK(token >= 0 && token < n, "row %u: token %d of %d", (uint32_t)r, token, n);
+                }
+                nb_sampler_free(s);
+            }
+}
+
 static void check_penalties(void) {
     nb_sampler_params params = off;
     params.temperature = 0;
@@ -227,6 +273,22 @@ static void check_arguments(void) {
     REFUSED(presence_penalty, INFINITY);
     REFUSED(frequency_penalty, NAN);
     REFUSED(penalty_last, -2);
+    REFUSED(temperature_range, -1);
+    REFUSED(temperature_exponent, NAN);
+    REFUSED(typical_p, 1.1f);
+    REFUSED(top_sigmas, -1);
+    REFUSED(xtc_probability, 1.1f);
+    REFUSED(xtc_threshold, -0.1f);
+    REFUSED(dry_multiplier, -1);
+    REFUSED(dry_base, 0.5f);
+    REFUSED(dry_allowed_length, -1);
+    REFUSED(dry_last, -2);
+    REFUSED(mirostat, 3);
+    REFUSED(mirostat_tau, NAN);
+    REFUSED(mirostat_eta, -1);
+    REFUSED(steps, 0x11); /* twice */
+    REFUSED(steps, 0x70); /* a gap */
+    REFUSED(steps, 0x8);  /* unknown */
 #undef REFUSED
     nb_error err = {0};
     CHECK(!nb_sampler_for(0, &off, NULL, 0, &err), "an empty vocabulary");
@@ -394,6 +456,8 @@ void test_sampler(void) {
     check_greedy();
     check_filters();
     check_penalties();
+    check_infinite();
+    check_hard_rows();
     check_bias();
     check_arguments();
     check_seeds();

@@ -7,6 +7,7 @@
 #include "../../src/nibble.h"
 #include "../../src/quant/imatrix.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static inline void demand(bool holds) {

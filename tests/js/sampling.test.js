@@ -29,19 +29,26 @@ describe('sampling', () => {
         );
         /** @type {import('../../web/index.d.ts').GenerateOptions[]} */
         const each = [
+            {},
             { topNSigma: 0.5 },
             { typicalP: 0.1 },
             { xtcProbability: 1, xtcThreshold: 0.01 },
+            { xtcProbability: 1, xtcThreshold: 0.2 },
+            { xtcProbability: 0.3, xtcThreshold: 0.01 },
             { dynatempRange: 1.4 },
             { dynatempRange: 1.4, dynatempExponent: 4 },
-            { mirostat: 1, mirostatTau: 0.5 },
-            { mirostat: 2, mirostatTau: 0.5 },
-            { mirostat: 2, mirostatTau: 0.5, mirostatEta: 2 },
-            { dryMultiplier: 5, dryAllowedLength: 1 },
+            { mirostat: 1, mirostatTau: 3 },
+            { mirostat: 2, mirostatTau: 3 },
+            { mirostat: 2, mirostatTau: 4 },
+            { mirostat: 2, mirostatTau: 3, mirostatEta: 2 },
+            { dryMultiplier: 0.2, dryAllowedLength: 1, dryBase: 1 },
+            { dryMultiplier: 0.2, dryAllowedLength: 1, dryBase: 2 },
+            { dryMultiplier: 0.2, dryAllowedLength: 8, dryBase: 2 },
             { samplers: [] },
         ];
         const texts = await Promise.all(each.map((options) => text({ ...all, ...options })));
-        for (const [i, other] of texts.entries()) assert.notEqual(other, plain, JSON.stringify(each[i]));
+        for (const [i, other] of texts.entries())
+            assert.equal(texts.indexOf(other), i, `${JSON.stringify(each[i])} changes nothing`);
     });
 
     it('the order counts, and what is not named is off', async () => {
@@ -82,8 +89,10 @@ describe('sampling', () => {
     it('wrong values are refused by name', async () => {
         const wrong = (/** @type {any} */ options, /** @type {RegExp} */ message) =>
             assert.rejects(async () => model.complete('A', options), message);
-        await wrong({ samplers: ['top-k'] }, /samplers must be of top_n_sigma, top_k, .*, not "top-k"/);
-        await wrong({ samplers: ['top_k', 'top_k'] }, /samplers has a name twice/);
+        for (const options of [{ mirostat: 2 }, { typicalP: 0.5 }, { samplers: ['top_k'] }, { xtcProbability: 0.5 }])
+            await wrong(options, /complete\(\): \w+ has an effect only with a temperature above 0/);
+        await wrong({ samplers: ['top-k'] }, /samplers must be names among top_n_sigma, top_k, .*, not "top-k"/);
+        await wrong({ samplers: ['top_k', 'top_k'] }, /samplers names a step twice/);
         await wrong({ mirostat: 3 }, /mirostat must be a whole number from 0 to 2, not 3/);
         await wrong({ dryBase: 0.5 }, /dryBase must be a number from 1 to 100, not 0.5/);
         await wrong(
@@ -98,7 +107,9 @@ describe('sampling', () => {
     });
 
     it('each option has a flag, and names may be one list', () => {
-        const values = parse('run', ['m.gguf', '--samplers', 'temperature;min_p', '--mirostat', '2'])?.values;
+        const steps = ['--samplers', 'temperature; min_p;', '--mirostat', '2'];
+        assert.throws(() => parse('run', ['m.gguf', ...steps]), /--mirostat has an effect only with a --temperature/);
+        const values = parse('run', ['m.gguf', ...steps, '--temperature', '1'])?.values;
         assert.deepEqual([values?.samplers, values?.mirostat], [['temperature', 'min_p'], 2]);
         for (const [name, { flag }] of Object.entries(GENERATE_OPTIONS)) assert.ok(flag, name);
     });

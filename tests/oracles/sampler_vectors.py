@@ -34,7 +34,7 @@ OFF = dict(
     top_sigmas=0.0, xtc_probability=0.0, xtc_threshold=0.1, repeat_penalty=1.0, presence_penalty=0.0,
     frequency_penalty=0.0, penalty_last=-1, dry_multiplier=0.0, dry_base=1.75, dry_allowed_length=2, dry_last=-1,
     mirostat=0, mirostat_tau=5.0, mirostat_eta=0.1, steps=STEPS, seed=0)
-BREAKERS = ["\n", ":", '"', "*", "the cat"]  # as tests/core/test_samplers.c
+BREAKERS = ["\n", ":", '"', "*", "the cat"]  # as tests/core/test_sampler_steps.c
 TEXTS = [
     "Once upon a time there was a dog. Once upon a time there was a dog. Once upon a time there was a",
     'The boy said: "I am a boy. I am a boy. I am a boy." And the girl said: "I am a boy. I am',

@@ -12,6 +12,7 @@ import {
     TEMPLATE_OPTIONS,
     TOKENIZE_OPTIONS,
 } from '../options.js';
+import { withoutEffect } from '../samplers.js';
 import { Generation } from './generation.js';
 import { checkMessages } from './messages.js';
 import { checkRequest } from './requests.js';
@@ -21,6 +22,13 @@ import { Stream } from './stream.js';
 
 /** @param {unknown} value */
 export const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+
+/** @param {string} caller @param {import('../options.js').CheckedGenerate} checked */
+function checkDraw(caller, checked) {
+    const name = withoutEffect(checked);
+    if (name)
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${name} has an effect only with a temperature above 0`);
+}
 
 /**
  * Checks the arguments of a request over a text, and makes its message.
@@ -67,6 +75,7 @@ export class Model {
         if (typeof prompt !== 'string' && !isTokens(prompt))
             throw new NibbleError('NB_ERR_ARGUMENT', 'complete(): the prompt must be a text or an array of token ids');
         const { checked, signal } = checkRequest('complete()', GENERATE_OPTIONS, options);
+        checkDraw('complete()', checked);
         const input = typeof prompt === 'string' ? prompt : Array.from(prompt);
         return new Generation(this.#link, { what: 'complete', input, options: checked }, signal);
     }
@@ -79,6 +88,7 @@ export class Model {
     #chat(messages, options) {
         const input = checkMessages(messages);
         const { checked, signal } = checkRequest('chat()', CHAT_OPTIONS, options);
+        checkDraw('chat()', checked);
         if (checked.special)
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',

@@ -12,6 +12,7 @@ import {
     QUANTIZE_OPTIONS,
     withFolderDefaults,
 } from '../quantize-options.js';
+import { withoutEffect } from '../samplers.js';
 import { checkWithSimulation, SIMULATE_OPTIONS, simulateOf } from '../simulated.js';
 import { COMMANDS } from './commands.js';
 import { placeToRead } from './files.js';
@@ -66,6 +67,8 @@ export function parse(command, argv) {
         values[flag.name] = readValue(flag, given.get(flag));
     }
     checkQuantize(values);
+    const idle = flags.find(({ name }) => name === withoutEffect(values));
+    if (idle) throw wrong(`--${idle.flag} has an effect only with a --temperature above 0`);
     if (command === 'quantize') checkKind(values, [...given.keys()]);
     return {
         model: placeToRead(positionals[0] ?? ''),
@@ -190,7 +193,9 @@ function readValue(flag, given) {
             return checkOption(
                 name,
                 /** @type {Option} */ (flag),
-                flag.choices ? given.flatMap((/** @type {string} */ text) => text.split(/[;,]/)) : given,
+                flag.choices
+                    ? given.flatMap((/** @type {string} */ text) => text.split(/[;,\s]+/).filter(Boolean))
+                    : given,
             );
         case 'biases':
             return Object.fromEntries(

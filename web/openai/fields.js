@@ -198,10 +198,11 @@ function refuseLacking(caller, name, { isNothing, advice }, value, request) {
 /** @param {string} caller @param {string} name @param {string[]} known */
 function refuseUnknown(caller, name, known) {
     const near = nearest(name, known);
+    const short = name.length > 64 ? `${name.slice(0, 61)}...` : name;
     throw fieldError(
         'NB_ERR_ARGUMENT',
-        name,
-        `${caller} has no field "${name}"${near ? `; did you mean "${near}"?` : ': leave it out'}`,
+        short,
+        `${caller} has no field "${short}"${near ? `; did you mean "${near}"?` : ': leave it out'}`,
     );
 }
 

@@ -155,6 +155,7 @@ const STATUS = {
     NB_ERR_ARGUMENT: 400,
     NB_ERR_UNSUPPORTED: 400,
     NB_ERR_CONTEXT: 400,
+    NB_ERR_FORMAT: 400, // a chat template that this request makes too long, or fail
     NB_ERR_STATE: 404, // the model was disposed of; many clients ask again after a 5xx
 };
 

@@ -47,7 +47,7 @@ class Entry {
 }
 
 /** Errors that are the request's own fault. After any other the model may be dead, so it is loaded again. */
-const HARMLESS = ['NB_ERR_ARGUMENT', 'NB_ERR_UNSUPPORTED', 'NB_ERR_CONTEXT'];
+const HARMLESS = ['NB_ERR_ARGUMENT', 'NB_ERR_UNSUPPORTED', 'NB_ERR_CONTEXT', 'NB_ERR_FORMAT'];
 
 /** @type {Record<CallPath, (model: Model, count: import('../openai/answers.js').Count) => { create: Function }>} */
 const CALLS = { 'chat/completions': chatCompletions, completions, embeddings };
