@@ -313,6 +313,26 @@ describe('the queue', () => {
         await until(() => own.log.some(({ aborted }) => aborted));
         socket.destroy();
     });
+
+    test('a reader that takes a little at a time gets the whole of a long answer', async () => {
+        const SIZE = 12 << 20, // more than the buffers of a connection hold
+            offer = fakeOffer('one'),
+            own = await serving([offer], { stall: 700 });
+        const body = JSON.stringify({ prompt: 'a' });
+        const socket = connect(own.port, '127.0.0.1');
+        let taken = 0;
+        socket.on('data', ({ length }) => {
+            taken += length;
+            socket.pause();
+            setTimeout(() => socket.resume(), 20);
+        });
+        socket.write(`${HEAD}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+        await until(() => offer.answers.length === 1);
+        offer.answers[0].write('x'.repeat(SIZE));
+        offer.answers[0].end();
+        await new Promise((resolve) => socket.on('close', resolve));
+        assert.ok(taken > SIZE, `${taken} bytes came`);
+    });
 });
 
 test('Line: turns in their order, `first` before others, leaving, and ending twice', async () => {
@@ -704,6 +724,7 @@ describe('who may ask', () => {
         }
         assert.equal((await asks(own, { 'X-Api-Key': key })).status, 200);
         assert.equal((await asks(own, { 'X-Api-Key': `${key}x` })).status, 401);
+        assert.equal((await asks(own, { 'X-Api-Key': key, Authorization: 'Bearer none' })).status, 200);
         for (const [path, status] of /** @type {[string, number][]} */ ([
             ['/health', 200],
             ['/health/', 401],
@@ -897,8 +918,8 @@ test('the metrics: their format, and what was asked', async () => {
         [`nibble_model_bytes${of}`, 1234],
         [`nibble_model_loads_total${of}`, 1],
         ['nibble_model_bytes{model="other"}', 0],
-        ['nibble_answer_seconds_count', 3],
-        ['nibble_answer_seconds_bucket{le="+Inf"}', 3],
+        ['nibble_answer_seconds_count', 2],
+        ['nibble_answer_seconds_bucket{le="+Inf"}', 2],
     ]))
         assert.equal(values[name], value, name);
     const classes = Object.entries(values)

@@ -38,8 +38,10 @@ export function guardOf({ hosts, key, origins }) {
         /** @param {IncomingMessage} request */
         checkKey({ headers }) {
             if (!wanted) return;
-            const [, given = headers['x-api-key']] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? [];
-            if (typeof given !== 'string' || !timingSafeEqual(digest(given), wanted))
+            // OpenAI's client always sends an Authorization, so either header will do
+            const [, bearer] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? [],
+                given = [bearer, headers['x-api-key']].filter((key) => typeof key === 'string');
+            if (!given.some((key) => timingSafeEqual(digest(key), wanted)))
                 throw new HttpError(401, 'the API key is missing or wrong: send "Authorization: Bearer KEY"', {
                     code: 'invalid_api_key',
                     headers: { 'www-authenticate': 'Bearer' },

@@ -50,6 +50,7 @@ export class Metrics {
         if (model === undefined) return;
         this.#prompt.add({ model }, usage.prompt_tokens);
         this.#answers.add({ model }, usage.completion_tokens);
+        if (status !== 200) return; // a refusal takes no time, and would hide how long answers take
         this.#count++;
         this.#seconds += seconds;
         for (const [i, limit] of SECONDS.entries()) if (seconds <= limit) this.#classes[i]++;
@@ -72,7 +73,7 @@ export class Metrics {
             ...this.#requests.lines('nibble_requests_total', 'Requests that are over.'),
             ...this.#prompt.lines('nibble_prompt_tokens_total', 'Tokens of prompts.'),
             ...this.#answers.lines('nibble_completion_tokens_total', 'Tokens of answers.'),
-            `# HELP ${time} Time of requests to models, with the time that they waited.`,
+            `# HELP ${time} Time of requests that a model answered, with the time that they waited.`,
             `# TYPE ${time} histogram`,
             ...SECONDS.map((limit, i) => `${time}_bucket{le="${limit}"} ${this.#classes[i]}`),
             `${time}_bucket{le="+Inf"} ${this.#count}`,

@@ -2,6 +2,9 @@
 
 /** @typedef {import('node:http').ServerResponse} ServerResponse */
 
+/** Bytes of a whole answer that are written at a time: a reader has `stall` for each. */
+const PIECE = 1 << 16;
+
 /**
  * @param {Response} answer
  * @param {ServerResponse} response
@@ -23,7 +26,9 @@ export async function send(answer, response, headers, signal, stall = 30_000) {
     } else {
         const bytes = Buffer.from(await answer.arrayBuffer());
         response.writeHead(answer.status, { ...all, ...(answer.body && { 'content-length': bytes.length }) });
-        response.end(bytes);
+        for (let at = 0; at < bytes.length && !signal.aborted; at += PIECE)
+            if (!response.write(bytes.subarray(at, at + PIECE))) await taken(response, 'drain', signal, stall);
+        response.end();
     }
     if (!response.writableFinished) await taken(response, 'finish', signal, stall);
 }
