@@ -239,7 +239,8 @@ describe('signals', () => {
         done = 0;
         job.stopped = false;
         engine.core.count = () => (done += 10);
-        assert.ok((await embed(engine, tokens, { pooling: 'mean' }, job)) instanceof Float32Array);
+        const { vector, tokens: n } = (await embed(engine, tokens, { pooling: 'mean' }, job)) ?? {};
+        assert.deepEqual([vector instanceof Float32Array, n], [true, 100]);
         assert.equal(done, 100);
     });
 

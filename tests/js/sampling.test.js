@@ -108,7 +108,7 @@ describe('sampling', () => {
 
     it('each option has a flag, and names may be one list', () => {
         const steps = ['--samplers', 'temperature; min_p;', '--mirostat', '2'];
-        assert.throws(() => parse('run', ['m.gguf', ...steps]), /--mirostat has an effect only with a --temperature/);
+        assert.throws(() => parse('run', ['m.gguf', ...steps]), /--mirostat has an effect only with a temperature/);
         const values = parse('run', ['m.gguf', ...steps, '--temperature', '1'])?.values;
         assert.deepEqual([values?.samplers, values?.mirostat], [['temperature', 'min_p'], 2]);
         for (const [name, { flag }] of Object.entries(GENERATE_OPTIONS)) assert.ok(flag, name);

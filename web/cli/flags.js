@@ -68,7 +68,7 @@ export function parse(command, argv) {
     }
     checkQuantize(values);
     const idle = flags.find(({ name }) => name === withoutEffect(values));
-    if (idle) throw wrong(`--${idle.flag} has an effect only with a --temperature above 0`);
+    if (idle) throw wrong(`--${idle.flag} has an effect only with a temperature above 0`);
     if (command === 'quantize') checkKind(values, [...given.keys()]);
     return {
         model: placeToRead(positionals[0] ?? ''),
