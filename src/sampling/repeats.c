@@ -37,6 +37,8 @@ int32_t nb_breakers_add(nb_breakers *b, const nb_tokenizer *tokenizer, nb_text t
                        (uint32_t)text.size, NB_LONGEST_BREAKER);
     if (b->n == NB_MOST_BREAKERS)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "there are more than %d sequence breakers", NB_MOST_BREAKERS);
+    if (b->n > 0 && b->tokenizer != tokenizer) /* the window would be too small for longer tokens */
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "the sequence breakers of a sampler must all be of one model");
     if (!b->window &&
         !(b->window = nb_alloc_items(1, NB_LONGEST_BREAKER + 2 * (uint64_t)nb_tokenizer_longest(tokenizer))))
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for sequence breakers");
@@ -50,7 +52,7 @@ void nb_breakers_free(nb_breakers *b) {
     nb_free(b->window);
 }
 
-/* Whether a breaker ends in text[size] behind its first `before` bytes. */
+/* Whether a breaker ends in text[size] after its first `before` bytes. */
 static bool ends_within(const nb_breakers *b, const char *text, int32_t before, int32_t size) {
     for (int32_t k = 0; k < b->n; k++) {
         int32_t length = b->list[k].size;

@@ -7,7 +7,7 @@
 /* Texts that end a repetition: "sequence breakers". */
 enum { NB_MOST_BREAKERS = 32, NB_LONGEST_BREAKER = 63 };
 typedef struct nb_breakers {
-    const nb_tokenizer *tokenizer; /* in whose tokens they are looked for; it must live as long */
+    const nb_tokenizer *tokenizer; /* in whose tokens all of them are looked for; it must live as long */
     int32_t n;
     struct {
         uint8_t size; /* in bytes */

@@ -83,14 +83,18 @@ static void check_case(const nb_model *m, uint32_t number, nb_cursor *in, uint32
     nb_sampler_free(s);
 }
 
-static void check_breakers(const nb_model *m) {
+/* other: another model. */
+static void check_breakers(const nb_model *m, const nb_model *other) {
     nb_error err = {0};
     nb_sampler_params params = {.top_p = 1, .typical_p = 1, .repeat_penalty = 1, .dry_base = 1};
     nb_sampler *s = nb_sampler_for(8, &params, NULL, 0, &err);
     char text[80] = {0};
     CHECK(nb_sampler_break(s, m, text, 0, &err) < 0, "an empty breaker");
     CHECK(nb_sampler_break(s, m, text, 64, &err) < 0, "a breaker of 64 bytes");
-    for (int i = 0; i < 32; i++)
+    CHECK(nb_sampler_break(s, m, "a", 1, &err) == 0, "%s", err.message);
+    CHECK(nb_sampler_break(s, other, "a", 1, &err) < 0 && test_contains(err.message, "of one model"), "%s",
+          err.message);
+    for (int i = 1; i < 32; i++)
         CHECK(nb_sampler_break(s, m, text, 63, &err) == 0, "breaker %d: %s", i, err.message);
     CHECK(nb_sampler_break(s, m, text, 1, &err) < 0, "33 breakers");
     nb_sampler_free(s);
@@ -100,16 +104,18 @@ void test_sampler_steps(void) {
     nb_error err = {0};
     size_t size, model_size;
     uint8_t *file = test_read_all(VECTORS, &size), *model = test_read_all(MODEL, &model_size);
-    nb_model *m = test_load(model, model_size, (double)model_size, 0, &err);
-    CHECK(m, "%s", err.message);
+    nb_model *m = test_load(model, model_size, (double)model_size, 0, &err),
+             *other = test_load(model, model_size, (double)model_size, 0, &err);
+    CHECK(m && other, "%s", err.message);
     nb_cursor in = nb_cursor_over(file, size, 0);
     uint32_t seed = nb_cursor_u32(&in), cases = nb_cursor_u32(&in);
     CHECK(cases > 0, "there are no cases");
     for (uint32_t i = 0; m && i < cases; i++)
         check_case(m, i, &in, &seed);
-    if (m)
-        check_breakers(m);
+    if (m && other)
+        check_breakers(m, other);
     nb_model_free(m);
+    nb_model_free(other);
     nb_free(file);
     nb_free(model);
 }
