@@ -31,6 +31,14 @@ static void make_heap(nb_candidate *heap, int32_t n, bool last) {
         sift_down(heap, n, i, last);
 }
 
+/* Takes the place of the worst of heap[n], if it comes before that one. */
+static void offer(nb_candidate *heap, int32_t n, nb_candidate next) {
+    if (!is_before(next, heap[0]))
+        return;
+    heap[0] = next;
+    sift_down(heap, n, 0, true);
+}
+
 /* Infinities are clamped, as their difference would be NaN. */
 static nb_candidate candidate_of(const float *logits, int32_t token) {
     float logit = logits[token];
@@ -46,13 +54,8 @@ nb_candidates nb_candidates_best(nb_candidate *list, const float *logits, int32_
     if (kept < vocabulary) {
         uint32_t i = (uint32_t)kept, end = (uint32_t)vocabulary;
         make_heap(list, kept, true);
-        for (; (i = nb_find_above(logits, i, end, list[0].logit)) < end; i++) {
-            nb_candidate next = candidate_of(logits, (int32_t)i);
-            if (!is_before(next, list[0]))
-                continue;
-            list[0] = next;
-            sift_down(list, kept, 0, true);
-        }
+        for (; (i = nb_find_above(logits, i, end, list[0].logit)) < end; i++)
+            offer(list, kept, candidate_of(logits, (int32_t)i));
     }
     return (nb_candidates){list, kept};
 }
@@ -92,10 +95,7 @@ void nb_keep_top_k(nb_candidates *c, int32_t k) {
         return;
     make_heap(c->list, k, true);
     for (int32_t i = k; i < c->n; i++)
-        if (is_before(c->list[i], c->list[0])) {
-            c->list[0] = c->list[i];
-            sift_down(c->list, k, 0, true);
-        }
+        offer(c->list, k, c->list[i]);
     c->n = k;
 }
 

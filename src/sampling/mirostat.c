@@ -33,15 +33,12 @@ void nb_keep_mirostat2(nb_candidates *c, double mu) {
     float highest = nb_candidates_highest(c);
     double least = nb_candidates_total(c, highest) * (double)exp2f(-(float)mu);
     int32_t kept = 0;
-    nb_candidate best = c->list[0];
-    for (int32_t i = 0; i < c->n; i++) {
-        nb_candidate next = c->list[i];
-        if (next.logit > best.logit || (next.logit == best.logit && next.token < best.token))
-            best = next;
-        if (nb_candidates_weight(next.logit - highest) >= least)
-            c->list[kept++] = next;
+    if (!(least <= 1)) { /* the weight of the likeliest: even that one is too surprising */
+        nb_keep_top_k(c, 1);
+        return;
     }
-    if (kept == 0)
-        c->list[kept++] = best;
+    for (int32_t i = 0; i < c->n; i++)
+        if (nb_candidates_weight(c->list[i].logit - highest) >= least)
+            c->list[kept++] = c->list[i];
     c->n = kept;
 }

@@ -42,39 +42,39 @@ static double next_uniform(nb_sampler *s) {
 
 /* The numbers of nb_sampler_params, their bounds, and what a message says of them. */
 #define PARAM(member, lowest, highest, rule) {offsetof(nb_sampler_params, member), #member, lowest, highest, rule}
-static const struct param {
+typedef struct param {
     size_t at;
     const char *name;
     float lowest, highest;
     const char *rule;
-} floats[] =
-    {
-        PARAM(temperature, 0, 1e6f, "0 (greedy) or more"),
-        PARAM(temperature_range, 0, 1e6f, "0 (off) or more"),
-        PARAM(temperature_exponent, 0, 1e6f, "0 or more"),
-        PARAM(top_p, 0, 1, "within 0 ... 1 (1: off)"),
-        PARAM(min_p, 0, 1, "within 0 ... 1 (0: off)"),
-        PARAM(typical_p, 0, 1, "within 0 ... 1 (1: off)"),
-        PARAM(top_sigmas, 0, 1e6f, "0 (off) or more"),
-        PARAM(xtc_probability, 0, 1, "within 0 ... 1 (0: off)"),
-        PARAM(xtc_threshold, 0, 1, "within 0 ... 1"),
-        PARAM(repeat_penalty, 1e-6f, 1e6f, "above 0 (1: off)"),
-        PARAM(presence_penalty, -1e6f, 1e6f, "a number (0: off)"),
-        PARAM(frequency_penalty, -1e6f, 1e6f, "a number (0: off)"),
-        PARAM(dry_multiplier, 0, 1e6f, "0 (off) or more"),
-        PARAM(dry_base, 1, 1e6f, "1 or more"),
-        PARAM(mirostat_tau, 0, 1e6f, "0 or more"),
-        PARAM(mirostat_eta, 0, 1e6f, "0 or more"),
-},
-  integers[] = {
-      /* without a highest */
-      PARAM(top_k, 0, 0, "0 (off) or more"),
-      PARAM(penalty_last, -1, 0, "-1 (all), 0 (off) or more"),
-      PARAM(dry_allowed_length, 0, 0, "0 or more"),
-      PARAM(dry_last, -1, 0, "-1 (all), 0 (off) or more"),
+} param;
+static const param floats[] = {
+    PARAM(temperature, 0, 1e6f, "0 (greedy) or more"),
+    PARAM(temperature_range, 0, 1e6f, "0 (off) or more"),
+    PARAM(temperature_exponent, 0, 1e6f, "0 or more"),
+    PARAM(top_p, 0, 1, "within 0 ... 1 (1: off)"),
+    PARAM(min_p, 0, 1, "within 0 ... 1 (0: off)"),
+    PARAM(typical_p, 0, 1, "within 0 ... 1 (1: off)"),
+    PARAM(top_sigmas, 0, 1e6f, "0 (off) or more"),
+    PARAM(xtc_probability, 0, 1, "within 0 ... 1 (0: off)"),
+    PARAM(xtc_threshold, 0, 1, "within 0 ... 1"),
+    PARAM(repeat_penalty, 1e-6f, 1e6f, "above 0 (1: off)"),
+    PARAM(presence_penalty, -1e6f, 1e6f, "a number (0: off)"),
+    PARAM(frequency_penalty, -1e6f, 1e6f, "a number (0: off)"),
+    PARAM(dry_multiplier, 0, 1e6f, "0 (off) or more"),
+    PARAM(dry_base, 1, 1e6f, "1 or more"),
+    PARAM(mirostat_tau, 0, 1e6f, "0 or more"),
+    PARAM(mirostat_eta, 0, 1e6f, "0 or more"),
+};
+static const param integers[] = {
+    /* without a highest */
+    PARAM(top_k, 0, 0, "0 (off) or more"),
+    PARAM(penalty_last, -1, 0, "-1 (all), 0 (off) or more"),
+    PARAM(dry_allowed_length, 0, 0, "0 or more"),
+    PARAM(dry_last, -1, 0, "-1 (all), 0 (off) or more"),
 };
 
-/* Each step at most once, and none behind a 0. */
+/* Each step at most once, and none after a gap. */
 static bool is_order(uint32_t steps) {
     for (uint32_t seen = 0, step; steps; steps >>= 4) {
         step = steps & 15;

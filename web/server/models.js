@@ -214,8 +214,8 @@ export class Models {
     }
 
     /**
-     * Unloads other models until one fits: the idle one that was used longest ago, or else the first that gets idle. It
-     * comes before the requests that wait for that one, so that busy models cannot keep others out for ever.
+     * Unloads other models until one fits: the idle one that was used longest ago, or else the busy one whose turn began
+     * first, when that is over. This comes before the requests that wait for that one, so that busy models cannot keep others out for ever.
      * @param {Entry} entry
      * @param {AbortSignal} signal
      */
