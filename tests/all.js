@@ -1,5 +1,6 @@
 // Runs all tests, as the last step of `make test`, and ends with one line that counts them: node tests/all.js
-// The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD (builds.js).
+// The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD. There it tests the relaxed
+// builds only, because the others have been tested by then (builds.js).
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { node24, root, testFiles } from './support/builds.js';
@@ -7,58 +8,93 @@ import { forget } from './support/tested.js';
 
 const TIMEOUT_MINUTES = 20; // for one step
 
-/** Whether one Node is enough: for tests of pages, and for files with such a comment. @param {string} name */
-const runsOnce = (name) =>
-    name.startsWith('tests/page/') || /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
+/** Whether one Node is enough: for files with such a comment. @param {string} name */
+const runsOnce = (name) => /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
 
-/** @type {{ name: string, command: string[] }[]} */
+/** @typedef {{ name: string, command: string[], environment?: Record<string, string> }} Step */
+
+/** @param {string} build @returns {Step} */
+const coreTests = (build) => ({
+    name: `C suite, ${build}`,
+    command: [build.startsWith('relaxed') ? node24 : process.execPath, 'tests/core/run.js', build],
+});
+
+/** @param {string} name @param {string} node @param {string[]} files @param {Record<string, string>} [environment] */
+const suite = (name, node, files, environment) => ({
+    name,
+    command: [node, '--test', '--test-reporter=spec', ...files],
+    environment,
+});
+
+const inNode = testFiles().filter((name) => !name.startsWith('tests/page/')),
+    inPages = testFiles().filter((name) => name.startsWith('tests/page/'));
+
+/** Steps in their order. Those of one list run at the same time: each of them keeps about one core busy.
+ * @type {Step[][]} */
 const steps = [
-    { name: 'C suite, native', command: [`${root}build/native/core-tests`] },
-    { name: 'C suite, native, 32 bits', command: [`${root}build/native/core-tests-32`] },
-    ...['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((build) => ({
-        name: `C suite, ${build}`,
-        command: [build.startsWith('relaxed') ? node24 : process.execPath, 'tests/core/run.js', build],
-    })),
+    [
+        { name: 'C suite, native', command: [`${root}build/native/core-tests`] },
+        { name: 'C suite, native, 32 bits', command: [`${root}build/native/core-tests-32`] },
+    ],
+    [coreTests('simd128'), coreTests('relaxed')],
+    [coreTests('simd128-threads')],
+    [coreTests('relaxed-threads')],
     // A short run finds no deep bug, but shows that the targets work and that bugs which they found stay fixed. `make
     // fuzz` runs longer.
-    { name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] },
-    { name: 'lint', command: ['tools/lint.sh'] },
-    { name: 'clang-tidy and the static analyzer', command: ['./build.sh', 'analyze'] },
-    { name: 'types', command: [process.execPath, 'node_modules/typescript/bin/tsc'] },
-    {
-        name: 'types of the service worker',
-        command: [process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.worker.json'],
-    },
+    [{ name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] }],
+    [{ name: 'clang-tidy and the static analyzer', command: ['./build.sh', 'analyze'] }],
+    [
+        { name: 'lint', command: ['tools/lint.sh'] },
+        { name: 'types', command: [process.execPath, 'node_modules/typescript/bin/tsc'] },
+    ],
+    [
+        {
+            name: 'types of the service worker',
+            command: [process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.worker.json'],
+        },
+    ],
+    [suite(`JavaScript suite, Node ${process.versions.node}`, process.execPath, inNode)],
+    [suite('pages', process.execPath, inPages)],
+    [
+        suite(
+            'JavaScript suite, Node 24',
+            node24,
+            inNode.filter((name) => !runsOnce(name)),
+            { NIBBLE_BUILDS: 'relaxed' },
+        ),
+    ],
+    // it compares the page with the results of the steps before
+    [{ name: 'tables of docs/support.md', command: [process.execPath, 'tests/support/tables.js'] }],
 ];
-for (const node of [process.execPath, node24]) {
-    const chosen = testFiles().filter((name) => node === process.execPath || !runsOnce(name));
-    steps.push({
-        name: node === node24 ? 'JavaScript suite, Node 24' : `JavaScript suite, Node ${process.versions.node}`,
-        command: [node, '--test', '--test-reporter=spec', ...chosen],
-    });
-}
-
-// it compares the page with the results of the steps before
-steps.push({ name: 'tables of docs/support.md', command: [process.execPath, 'tests/support/tables.js'] });
 forget();
 
-/** @param {string[]} command @returns {Promise<{ output: string, ok: boolean }>} */
-function run([program, ...args]) {
+/**
+ * @param {Step} step
+ * @param {boolean} live whether to print its output as it comes; otherwise it is printed at the end
+ * @returns {Promise<{ name: string, output: string, ok: boolean, seconds: number }>}
+ */
+function run({ name, command: [program, ...args], environment }, live) {
     return new Promise((resolve) => {
         let output = '';
-        const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+        const start = Date.now();
+        const child = spawn(program, args, {
+            cwd: root,
+            env: { ...process.env, ...environment },
+            stdio: ['ignore', 'pipe', 'inherit'],
+        });
         const timer = setTimeout(() => {
-            console.log(`killed: it took more than ${TIMEOUT_MINUTES} minutes`);
+            console.log(`killed: ${name} took more than ${TIMEOUT_MINUTES} minutes`);
             child.kill('SIGKILL');
         }, TIMEOUT_MINUTES * 60_000);
         child.stdout.setEncoding('utf8').on('data', (text) => {
-            process.stdout.write(text);
+            if (live) process.stdout.write(text);
             output += text;
         });
         child.on('error', (error) => console.log(error.message));
         child.on('close', (code) => {
             clearTimeout(timer);
-            resolve({ output, ok: code === 0 });
+            if (!live) process.stdout.write(output);
+            resolve({ name, output, ok: code === 0, seconds: (Date.now() - start) / 1000 });
         });
     });
 }
@@ -82,18 +118,18 @@ function count(output, ok) {
 const total = { passed: 0, failed: 0, skipped: 0 };
 /** @type {string[]} */
 const summary = [];
-for (const { name, command } of steps) {
-    console.log(`\n==== ${name} ====`);
-    const start = Date.now();
-    const { output, ok } = await run(command);
-    const { passed, failed, skipped } = count(output, ok);
-    total.passed += passed;
-    total.failed += failed;
-    total.skipped += skipped;
-    const seconds = ((Date.now() - start) / 1000).toFixed(1);
-    summary.push(
-        `${failed ? 'FAIL' : 'ok  '} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`,
-    );
+for (const together of steps) {
+    console.log(`\n==== ${together.map(({ name }) => name).join(' | ')} ====`);
+    for (const { name, output, ok, seconds } of await Promise.all(
+        together.map((step) => run(step, together.length === 1)),
+    )) {
+        const { passed, failed, skipped } = count(output, ok);
+        total.passed += passed;
+        total.failed += failed;
+        total.skipped += skipped;
+        const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
+        summary.push(`${failed ? 'FAIL' : 'ok  '} ${name}: ${counts} (${seconds.toFixed(1)} s)`);
+    }
 }
 console.log(`\n${summary.join('\n')}\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed || !total.passed ? 1 : 0;
