@@ -121,6 +121,9 @@ describe("OpenAI's client: chat", () => {
         assert.match(request_id, /^req-\w+$/);
         const raw = await client.chat.completions.create({ ...greedy, stream: true }).asResponse();
         assert.match(raw.headers.get('content-type'), /^text\/event-stream/);
+        assert.match(raw.headers.get('x-request-id'), /^req-\w+$/);
+        assert.notEqual(raw.headers.get('x-request-id'), request_id);
+        await assert.rejects(client.models.retrieve('none'), ({ requestID }) => /^req-\w+$/.test(requestID));
         const text = await raw.text();
         assert.ok(text.endsWith('\n\ndata: [DONE]\n\n'), text.slice(-80));
         assert.ok(

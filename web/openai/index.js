@@ -4,7 +4,7 @@
  */
 import { NibbleError } from '../errors.js';
 import { nameOf } from './create.js';
-import { refusal, respond } from './respond.js';
+import { ID_HEADER, newRequestId, refusal, respond } from './respond.js';
 
 /** @typedef {import('../index.d.ts').Model} Model */
 
@@ -64,20 +64,20 @@ export function openaiFetch(models) {
         signal?.throwIfAborted();
         const request = new Request(input, { ...init, signal: null }),
             path = new URL(request.url).pathname;
-        try {
-            return await respond(
-                {
-                    method: request.method,
-                    pathname: path.replace(/^.*?(?=\/v1\/(?:chat|completions|embeddings|models)\b)/, ''), // of any base URL
-                    bytes: () => bytesOf(request, signal),
-                    signal,
-                },
-                served,
-            );
-        } catch (error) {
+        const answer = await respond(
+            {
+                method: request.method,
+                pathname: path.replace(/^.*?(?=\/v1\/(?:chat|completions|embeddings|models)\b)/, ''), // of any base URL
+                bytes: () => bytesOf(request, signal),
+                signal,
+            },
+            served,
+        ).catch((error) => {
             signal?.throwIfAborted();
             return refusal(error);
-        }
+        });
+        answer.headers.set(ID_HEADER, newRequestId());
+        return answer;
     };
     return own;
 }

@@ -105,13 +105,16 @@ function entryOf(served, id) {
 /** @param {Served} served */
 const listOf = (served) => ({ object: 'list', data: served.names.map((id) => entryOf(served, id)) });
 
-const requestId = () => ({ 'x-request-id': headOf('req', '').id });
+/** The header that names a request. Who takes the request sends it with the answer. */
+export const ID_HEADER = 'x-request-id';
+
+export const newRequestId = () => headOf('req', '').id;
 
 /** @param {unknown} body @param {number} [status] @param {Record<string, string>} [headers] */
 export const json = (body, status = 200, headers = {}) =>
     new Response(JSON.stringify(body), {
         status,
-        headers: { 'content-type': 'application/json', ...requestId(), ...headers },
+        headers: { 'content-type': 'application/json', ...headers },
     });
 
 /**
@@ -146,7 +149,7 @@ function events(chunks, model, signal) {
         },
     });
     return new Response(stream, {
-        headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', ...requestId() },
+        headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' },
     });
 }
 

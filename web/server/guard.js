@@ -1,7 +1,7 @@
 /** Who may ask: the names of this server, the key, and pages of other origins. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
-import { HttpError } from '../openai/respond.js';
+import { HttpError, ID_HEADER } from '../openai/respond.js';
 
 /** @typedef {import('node:http').IncomingMessage} IncomingMessage */
 
@@ -59,7 +59,7 @@ export function guardOf({ hosts, key, origins }) {
             if (!all && !(origin && origins.includes(origin))) return { vary: 'origin' };
             return {
                 'access-control-allow-origin': all ? '*' : String(origin),
-                'access-control-expose-headers': 'retry-after, x-request-id',
+                'access-control-expose-headers': `retry-after, ${ID_HEADER}`,
                 ...(all ? {} : { vary: 'origin' }),
             };
         },

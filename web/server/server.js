@@ -3,8 +3,8 @@
  * the models, guard.js who may ask.
  */
 import { createServer } from 'node:http';
-import { Count, headOf } from '../openai/answers.js';
-import { HttpError, json, refusal, respond } from '../openai/respond.js';
+import { Count } from '../openai/answers.js';
+import { HttpError, ID_HEADER, json, newRequestId, refusal, respond } from '../openai/respond.js';
 import { readBody } from './body.js';
 import { Metrics } from './metrics.js';
 import { send } from './send.js';
@@ -123,7 +123,7 @@ export class Server {
             controller = new AbortController(),
             flights = this.#flights.get(request.socket) ?? new Set(),
             flight = { controller, request, response },
-            id = headOf('req', '').id;
+            id = newRequestId();
         /** @type {import('./models.js').Account} */
         const account = { count: new Count() };
         const path = pathOf(request.url);
@@ -137,7 +137,7 @@ export class Server {
             const headers = {
                 ...HEADERS,
                 ...this.#options.guard.originHeaders(request),
-                'x-request-id': id,
+                [ID_HEADER]: id,
                 ...(this.#state === 'stopping' ? { connection: 'close' } : {}),
             };
             await send(answer, response, headers, controller.signal, this.#options.stall);
