@@ -2,6 +2,8 @@
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, describe, test } from 'node:test';
 import { models, root } from '../support/builds.js';
@@ -62,12 +64,19 @@ const long = {
 test('from its start to Ctrl-C: an answer that is on its way is ended first', async () => {
     const key = 'the-key-of-this-test';
     const { child, url, exit, lines } = serve(
-        [models.tiny, '--port', '0', '--threads', '1', '--max-body', '2kB', '--alias', 'a name'],
+        [
+            ...[models.tiny, '--port', '0', '--threads', '1', '--max-body', '2kB', '--alias', 'a name'],
+            ...['--cors', 'HTTPS://Example.org/', '--allow-host', 'My.Server.'],
+        ],
         { NIBBLE_API_KEY: key },
     );
     const baseURL = await url,
         client = new OpenAI({ apiKey: key, baseURL, maxRetries: 0 });
     assert.match(baseURL, /^http:\/\/127\.0\.0\.1:\d+\/v1$/);
+    // names are compared as browsers write them, however they were given
+    const headers = { Host: 'my.server:80', Origin: 'https://example.org' };
+    const [page] = await once(request(baseURL, { method: 'OPTIONS', headers }).end(), 'response');
+    assert.deepEqual([page.statusCode, page.headers['access-control-allow-origin']], [204, headers.Origin]);
     const stranger = new OpenAI({ apiKey: 'another', baseURL, maxRetries: 0 });
     await assert.rejects(stranger.models.list(), OpenAI.AuthenticationError);
     assert.equal((await client.models.list()).data[0].id, 'a name');
@@ -89,6 +98,7 @@ test('from its start to Ctrl-C: an answer that is on its way is ended first', as
         ),
         [
             ['load'],
+            ['request', 204],
             ['request', 401],
             ['request', 200],
             ['request', 413],
@@ -178,7 +188,8 @@ describe('what is wrong is said before a model is loaded', () => {
         ['a key with a space', [tiny, '--api-key', 'a b'], {}, 2, /--api-key must be visible/],
         ['one name for two', [tiny, tiny], {}, 2, /two models have the name "tiny": give each one an --alias/],
         ['too few names', [tiny, stories, '--alias', 'a'], {}, 2, /once for each of the 2 models/],
-        ['an origin with a path', [tiny, '--cors', 'https://example.org/'], {}, 2, /--cors must be an origin/],
+        ['an origin with a path', [tiny, '--cors', 'https://example.org/app'], {}, 2, /--cors must be the origin/],
+        ['a name with a port', [tiny, '--allow-host', 'my.server:80'], {}, 2, /--allow-host must be a name alone/],
         ['a port', [tiny, '--port', '65536'], {}, 2, /--port must be/],
         ['an address of no machine', [tiny, '--host', '192.0.2.1'], {}, 1, /does not have that address; see --host/],
     ]))

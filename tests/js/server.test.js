@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { load, NibbleError } from '../../web/index.js';
 import { Count } from '../../web/openai/answers.js';
-import { guardOf } from '../../web/server/guard.js';
+import { guardOf, hostNameOf, originOf } from '../../web/server/guard.js';
 import { Line } from '../../web/server/line.js';
 import { Models } from '../../web/server/models.js';
 import { Server } from '../../web/server/server.js';
@@ -746,7 +746,7 @@ describe('who may ask', () => {
     });
 
     test('the Host header: localhost, addresses and the names that were given', async () => {
-        const own = await serving([fakeOffer('one')], { hosts: ['My.Server', '127.0.0.1'] });
+        const own = await serving([fakeOffer('one')], { hosts: ['my.server', '127.0.0.1'] });
         for (const [host, status] of /** @type {[string, number][]} */ ([
             ['localhost', 200],
             ['LOCALHOST:8080', 200],
@@ -774,6 +774,55 @@ describe('who may ask', () => {
             assert.equal((await asks(own, { Host: 'evil.example' }, path)).status, 403);
         const any = await serving([fakeOffer('one')]);
         assert.equal((await asks(any, { Host: 'anything.example' })).status, 200);
+    });
+
+    test('names and origins are written as browsers write them, or refused', () => {
+        for (const [text, name] of /** @type {[string, string | undefined][]} */ ([
+            ['My.Server', 'my.server'],
+            ['my.server.', 'my.server'],
+            ['my_service', 'my_service'],
+            ['bücher.example', 'xn--bcher-kva.example'],
+            ['192.168.1.2', '192.168.1.2'],
+            ['[FE80::1]', '[fe80::1]'],
+            ['::1', '::1'],
+            ['my.server:8080', undefined],
+            ['http://my.server', undefined],
+            ['my.server/v1', undefined],
+            ['*.example.org', undefined],
+            ['*', undefined],
+            ['a,b', undefined],
+            ['a b', undefined],
+            ['user@my.server', undefined],
+            ['', undefined],
+            ['.', undefined],
+        ]))
+            assert.equal(hostNameOf(text), name, text);
+        for (const [text, origin] of /** @type {[string, string | undefined][]} */ ([
+            ['HTTPS://Example.org', 'https://example.org'],
+            ['https://example.org/', 'https://example.org'],
+            ['https://example.org:443', 'https://example.org'],
+            ['http://example.org:443/', 'http://example.org:443'],
+            ['https://bücher.example', 'https://xn--bcher-kva.example'],
+            ['http://[::1]:3000', 'http://[::1]:3000'],
+            ['tauri://localhost', 'tauri://localhost'],
+            ['chrome-extension://abcdef/', 'chrome-extension://abcdef'],
+            ['https://example.org/app', undefined],
+            ['https://example.org//', undefined],
+            ['https://example.org?', undefined],
+            ['https://example.org#', undefined],
+            ['https://user@example.org', undefined],
+            ['https://*.example.org', undefined],
+            ['https://a.org,https://b.org', undefined],
+            ['https://a\\b', undefined],
+            ['https://example.org:99999', undefined],
+            ['https://', undefined],
+            ['example.org', undefined],
+            ['wss://example.org', undefined],
+            ['file:///', undefined],
+            ['null', undefined],
+            ['', undefined],
+        ]))
+            assert.equal(originOf(text), origin, text);
     });
 
     test('pages of other origins: none, some, all', async () => {

@@ -2,7 +2,7 @@
 import { totalmem } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { NibbleError } from '../index.js';
-import { guardOf } from '../server/guard.js';
+import { guardOf, hostNameOf, originOf } from '../server/guard.js';
 import { Models } from '../server/models.js';
 import { Server } from '../server/server.js';
 import { open } from './open-model.js';
@@ -109,7 +109,7 @@ export const SERVE_FLAGS = [
         type: 'texts',
         default: [],
         value: 'NAME',
-        help: 'name by which this server may be called, beside localhost (may be given several times)',
+        help: 'name by which this server may be called, without a port, beside localhost (may be given several times)',
     },
 ];
 
@@ -122,10 +122,11 @@ export async function commandServe({ model, others = [], values }, signal) {
         names = namesOf(places, values.alias),
         key = keyOf(values.apiKey),
         isLocal = /^(localhost|127\.[\d.]+|::1)$/i.test(host);
-    checkOrigins(cors);
+    const origins = cors.map(corsOf),
+        allowed = allowHost.map(allowedOf);
     // with a key, pages that are led here by another name get nothing
-    const hosts = isLocal || key === undefined ? [...allowHost, host] : undefined;
-    const server = new Server({ guard: guardOf({ hosts, key, origins: cors }), maxBody: body ?? BODY, tell });
+    const hosts = isLocal || key === undefined ? [...allowed, hostNameOf(host) ?? host] : undefined;
+    const server = new Server({ guard: guardOf({ hosts, key, origins }), maxBody: body ?? BODY, tell });
     // the address comes first: if it is taken, nobody waits for a model
     const address = await server.listen(host, port).catch((error) => {
         throw new Error(`cannot listen at ${host}, port ${port}: ${WHY_NOT[error.code] ?? error.message}`);
@@ -203,13 +204,26 @@ function keyOf(given) {
     return key;
 }
 
-/** @param {string[]} origins */
-function checkOrigins(origins) {
-    const wrong = origins.find((origin) => origin !== '*' && !/^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(origin));
-    if (wrong !== undefined)
+/** @param {string} text */
+function corsOf(text) {
+    const origin = text === '*' ? text : originOf(text);
+    if (origin === undefined)
         throw new UsageError(
-            `--cors must be an origin, such as https://example.org, or *, not ${JSON.stringify(wrong)}`,
+            '--cors must be the origin of pages, which has no path and no pattern, such as https://example.org, or ' +
+                `* for all, not ${JSON.stringify(text)}`,
         );
+    return origin;
+}
+
+/** @param {string} text */
+function allowedOf(text) {
+    const name = hostNameOf(text);
+    if (name === undefined)
+        throw new UsageError(
+            '--allow-host must be a name alone, without a port, a path or a pattern, such as my.server, not ' +
+                JSON.stringify(text),
+        );
+    return name;
 }
 
 /**
