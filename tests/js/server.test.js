@@ -27,14 +27,14 @@ after(async () => {
  * A server on the loopback.
  * @param {import('../../web/server/models.js').Offer[]} offers
  * @param {{ memory?: number, queue?: number, timeout?: number, hosts?: string[], key?: string, origins?: string[],
- *     maxBody?: number, stall?: number, node?: import('node:http').ServerOptions }} [more]
+ *     maxBody?: number, stall?: number, connections?: number, node?: import('node:http').ServerOptions }} [more]
  */
 async function serving(offers, { memory = 1e12, queue = 8, timeout = 60_000, ...more } = {}) {
     /** @type {any[]} */
     const log = [];
     const tell = (/** @type {string} */ event, /** @type {object} */ about) => void log.push({ event, ...about });
-    const { hosts, key, origins = [], maxBody = 1 << 20, stall, node } = more;
-    const server = new Server({ guard: guardOf({ hosts, key, origins }), maxBody, tell, node, stall }),
+    const { hosts, key, origins = [], maxBody = 1 << 20, ...rest } = more;
+    const server = new Server({ guard: guardOf({ hosts, key, origins }), maxBody, tell, ...rest }),
         models = new Models(offers, { memory, queue, timeout }, tell),
         { port } = await server.listen('127.0.0.1', 0);
     server.ready(models, offers.length === 1);
@@ -600,53 +600,94 @@ describe('connections', () => {
             ['GET /..%2f..%2fetc/passwd', 404],
             ['GET http://localhost/v1/models', 400],
             ['OPTIONS *', 400],
-            ['CONNECT localhost:80', NaN],
+            ['CONNECT localhost:80', 405],
         ]))
             assert.equal(await status(line), wanted, line);
         const wrong = await fetch(`${own.url}/v1/completions`);
         assert.equal(wrong.headers.get('allow'), 'POST');
     });
 
-    test('slow headers, a slow body, large headers, and what is no HTTP', async () => {
+    test('slow headers, a slow body, large headers, and what is no HTTP: one answer, and a line of the log', async () => {
         const own = await serving([offer], {
             maxBody: 1000,
-            node: { headersTimeout: 400, requestTimeout: 800, connectionsCheckingInterval: 50 },
+            node: { headersTimeout: 200, requestTimeout: 400, connectionsCheckingInterval: 50 },
         });
-        assert.deepEqual(said(await raw(own.port, 'GET /health HTTP/1.1\r\nHost: loc')), [
-            408,
-            'the request took too long to arrive',
+        const late = 'the request took too long to arrive',
+            large = `${HEAD}Content-Length: 100000\r\n\r\n`,
+            chunked = `${HEAD}Transfer-Encoding: chunked\r\n\r\n`,
+            PATH = '/v1/completions';
+        // what comes after an answer that was early is dropped, and not for ever
+        const cases = /** @type {[string[], number, string, string?][]} */ ([
+            [['GET /health HTTP/1.1\r\nHost: loc'], 408, late],
+            [[`${HEAD}Content-Length: 10\r\n\r\n{`], 408, late, PATH],
+            [[`GET / HTTP/1.1\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`], 431, 'the headers are too large'],
+            [['\x16\x03\x01\x02\x00\x01\r\n\r\n'], 400, 'this is no HTTP/1.1'],
+            [[`${HEAD}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}`], 400, 'this is no HTTP/1.1'],
+            [[`${chunked}not hexadecimal\r\n`], 400, 'this is no HTTP/1.1', PATH],
+            [
+                ['GET /health HTTP/1.1\r\nConnection: close\r\n\r\n'],
+                400,
+                'the request must have the header Host',
+                '/health',
+            ],
+            [['CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n'], 405, 'this server is no proxy'],
+            [[`${HEAD}Expect: tea\r\n\r\n`], 417, 'the header Expect may only be 100-continue: leave it out', PATH],
+            [[large, 'x'.repeat(1000)], 413, 'the body is larger than 1000 bytes', PATH],
+            [[chunked, `500\r\n${'x'.repeat(0x500)}\r\n`], 413, 'the body is larger than 1000 bytes', PATH],
+            [[chunked, `500\r\n${'x'.repeat(0x500)}\r\nxyz\r\n`], 413, 'the body is larger than 1000 bytes', PATH],
+            [
+                [large.replace('/json', '/x')],
+                415,
+                'the body must be JSON: send it with "Content-Type: application/json"',
+                PATH,
+            ],
         ]);
-        assert.deepEqual(said(await raw(own.port, `${HEAD}Content-Length: 10\r\n\r\n{`)), [
-            408,
-            'the request took too long to arrive',
-        ]);
+        const answers = await Promise.all(cases.map(([parts]) => raw(own.port, ...parts)));
+        for (const [i, text] of answers.entries()) {
+            const [, status, message, path] = cases[i];
+            assert.deepEqual(said(text), [status, message]);
+            assert.equal(text.match(/HTTP\/1\.1 \d/g)?.length, 1, text);
+            const [, id] = /^x-request-id: (\S+)\r$/im.exec(text) ?? [];
+            const lines = own.log.filter((line) => line.id === id);
+            assert.deepEqual(
+                lines.map(({ event, status, path, aborted }) => [event, status, path, aborted]),
+                [['request', status, path, undefined]],
+                text,
+            );
+        }
         assert.match(await raw(own.port), /^(HTTP\/1\.1 408 .*)?$/s); // not a byte
-        assert.deepEqual(said(await raw(own.port, `GET / HTTP/1.1\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)), [
-            431,
-            'the headers are too large',
-        ]);
-        for (const garbage of [
-            '\x16\x03\x01\x02\x00\x01\r\n\r\n',
-            `${HEAD}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}`,
-        ])
-            assert.deepEqual(said(await raw(own.port, garbage)), [400, 'this is no HTTP/1.1']);
-        assert.match(await raw(own.port, 'GET /health HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /); // no Host
-        // what follows an answer that was too early is dropped, and not for ever
-        const refused = await raw(own.port, `${HEAD}Content-Length: 100000\r\n\r\n`, 'x'.repeat(1000));
-        assert.match(refused, /^HTTP\/1\.1 413 /);
         assert.equal((await fetch(`${own.url}/health`)).status, 200);
+        const metrics = await (await fetch(`${own.url}/metrics`)).text();
+        assert.match(metrics, /\nnibble_requests_total\{path="other",status="431"\} 1\n/);
+        assert.match(metrics, /\nnibble_requests_total\{path="\/v1\/completions",status="408"\} 1\n/);
+    });
+
+    test('connections beyond the limit: a line of the log for many', async () => {
+        const own = await serving([offer], { connections: 1 }),
+            one = connect(own.port, '127.0.0.1');
+        one.on('error', () => {});
+        await new Promise((resolve) => one.once('connect', resolve));
+        assert.deepEqual([await raw(own.port), await raw(own.port)], ['', '']);
+        assert.deepEqual(own.log, [{ event: 'dropped', connections: 1, limit: 1 }]);
+        one.destroy();
+        await until(async () => {
+            const text = await fetch(`${own.url}/metrics`).then((response) => response.text(), String);
+            return /\nnibble_connections_dropped_total [2-9]\n/.test(text);
+        });
     });
 
     test('Expect: 100-continue: the body is asked for only if it will be read', async () => {
-        const body = '{"prompt":[]}';
-        const text = await raw(
-            own.port,
-            `${HEAD}Connection: close\r\nExpect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`,
-            body,
-        );
+        const body = '{"prompt":[]}',
+            expecting = (/** @type {number} */ length) =>
+                `${HEAD}Expect: 100-continue\r\nContent-Length: ${length}\r\n`;
+        const text = await raw(own.port, `${expecting(body.length)}Connection: close\r\n\r\n`, body);
         assert.match(text, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 400 /);
-        const large = `${HEAD}Connection: close\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n`;
-        assert.match(await raw(own.port, large), /^HTTP\/1\.1 413 /);
+        // a client that keeps its body back would be misunderstood in what it sends next
+        const large = await raw(own.port, `${expecting(5000)}\r\n`);
+        assert.match(large, /^HTTP\/1\.1 413 .*\r\nconnection: close\r\n/is);
+        // HTTP/1.0 has no Expect
+        const old = await raw(own.port, `${expecting(2)}\r\n{}`.replace('HTTP/1.1', 'HTTP/1.0'));
+        assert.match(old, /^HTTP\/1\.1 400 /);
     });
 
     test('a half-closed connection, and one that is reset, end their requests', async () => {

@@ -10,11 +10,11 @@ const tooLarge = (most) => new HttpError(413, `the body is larger than ${most} b
 /**
  * A page of any origin may send forms and plain text without asking. So the type must be JSON's.
  * @param {import('node:http').IncomingMessage} request
- * @param {import('node:http').ServerResponse} response
+ * @param {() => void} ask is called when it is clear that the body will be read
  * @param {number} most bytes
  * @returns {Promise<Buffer>}
  */
-export function readBody(request, response, most) {
+export function readBody(request, ask, most) {
     const {
         'content-type': type = '',
         'content-encoding': encoding = 'identity',
@@ -25,7 +25,7 @@ export function readBody(request, response, most) {
     if (encoding.toLowerCase() !== 'identity')
         throw new HttpError(415, 'the body must not be compressed: leave out the header Content-Encoding');
     if (Number(length) > most) throw tooLarge(most);
-    if (request.headers.expect) response.writeContinue();
+    ask();
     return new Promise((resolve, reject) => {
         let bytes = Buffer.alloc(Math.min(most, FIRST)),
             size = 0;

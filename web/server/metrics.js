@@ -40,6 +40,8 @@ export class Metrics {
     #classes = SECONDS.map(() => 0);
     #count = 0;
     #seconds = 0;
+    /** Connections that were closed at once. */
+    dropped = 0;
 
     /**
      * @param {{ path: string, status: number, seconds: number, model?: string,
@@ -71,6 +73,9 @@ export class Metrics {
         const time = 'nibble_answer_seconds';
         return [
             ...this.#requests.lines('nibble_requests_total', 'Requests that are over.'),
+            '# HELP nibble_connections_dropped_total Connections that were closed at once, as there were too many.',
+            '# TYPE nibble_connections_dropped_total counter',
+            `nibble_connections_dropped_total ${this.dropped}`,
             ...this.#prompt.lines('nibble_prompt_tokens_total', 'Tokens of prompts.'),
             ...this.#answers.lines('nibble_completion_tokens_total', 'Tokens of answers.'),
             `# HELP ${time} Time of requests that a model answered, with the time that they waited.`,

@@ -2,7 +2,7 @@
  * The server: HTTP by Node, around the calls of web/openai. It knows connections, routes and the log; models.js knows
  * the models, guard.js who may ask.
  */
-import { createServer } from 'node:http';
+import { createServer, STATUS_CODES } from 'node:http';
 import { Count } from '../openai/answers.js';
 import { HttpError, ID_HEADER, json, newRequestId, refusal, respond } from '../openai/respond.js';
 import { readBody } from './body.js';
@@ -16,13 +16,16 @@ import { send } from './send.js';
 
 /**
  * maxBody: bytes of a request's body. tell: gets the events of the log. node: options of Node's server, such as its time
- * limits. stall: ms that a reader may read nothing.
+ * limits. stall: ms that a reader may read nothing. connections: at a time; further ones are closed.
  * @typedef {{ guard: ReturnType<typeof import('./guard.js').guardOf>, maxBody: number, tell: Tell,
- *     node?: import('node:http').ServerOptions, stall?: number }} Options
+ *     node?: import('node:http').ServerOptions, stall?: number, connections?: number }} Options
  */
 
-/** Connections at a time; further ones are closed. Each may hold a body in memory. */
+/** Connections at a time: each may hold a body in memory. */
 const CONNECTIONS = 512;
+
+/** ms between two lines of the log about connections that were closed at once: one for each could fill a disk. */
+const DROPS = 10_000;
 
 /** Node closes connections whose headers or bodies take longer than this. */
 const TIMES = { headersTimeout: 10_000, requestTimeout: 60_000, connectionsCheckingInterval: 1000 };
@@ -37,7 +40,14 @@ const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosnif
 const notReady = (state) =>
     new HttpError(503, `the server is ${state}`, { code: 'unavailable', headers: { 'retry-after': '1' } });
 
-/** A request on its way. @typedef {{ controller: AbortController, request: IncomingMessage, response: ServerResponse }} Flight */
+/**
+ * A request on its way. id, account: for the log. holds: its client keeps the body back until it is asked for. status:
+ * of an answer that Node does not know of.
+ * @typedef {{ id: string, controller: AbortController, request: IncomingMessage, response: ServerResponse,
+ *     account: import('./models.js').Account, holds: boolean, status?: number }} Flight
+ */
+
+/** flights: requests that are not answered. last: that which came last. @typedef {{ flights: Set<Flight>, last?: Flight }} Connection */
 
 export class Server {
     #options;
@@ -48,20 +58,24 @@ export class Server {
     #created = Math.floor(Date.now() / 1000);
     /** @type {'starting' | 'ready' | 'stopping'} */
     #state = 'starting';
-    /** The connections, each with its requests. @type {Map<Socket, Set<Flight>>} */
-    #flights = new Map();
+    /** @type {Map<Socket, Connection>} */
+    #connections = new Map();
+    /** Connections that were closed at once, since the last line about that, and when it was. */
+    #dropped = { count: 0, toldAt: -Infinity };
 
     /** @param {Options} options */
     constructor(options) {
         this.#options = options;
-        this.#server = createServer({ ...TIMES, ...options.node });
-        this.#server.maxConnections = CONNECTIONS;
-        const handle = (/** @type {IncomingMessage} */ request, /** @type {ServerResponse} */ response) =>
-            void this.#handle(request, response);
+        // Node's own answers would not be in the log, so that it must leave all to this server
+        this.#server = createServer({ ...TIMES, requireHostHeader: false, ...options.node });
+        this.#server.maxConnections = options.connections ?? CONNECTIONS;
         this.#server
-            .on('request', handle)
-            .on('checkContinue', handle) // the body is asked for when it is clear that it will be read
+            .on('request', (request, response) => void this.#handle(request, response))
+            .on('checkContinue', (request, response) => void this.#handle(request, response, true))
+            .on('checkExpectation', (request, response) => void this.#handle(request, response, true, unmet()))
+            .on('connect', (request, socket) => this.#refuseTunnel(request, /** @type {Socket} */ (socket)))
             .on('connection', (socket) => this.#attend(socket))
+            .on('drop', () => this.#drop())
             .on('clientError', (error, socket) => this.#refuse(error, /** @type {Socket} */ (socket)));
     }
 
@@ -101,35 +115,43 @@ export class Server {
         const closed = new Promise((resolve) => this.#server.close(resolve));
         const timer = setTimeout(() => this.#server.closeAllConnections(), grace);
         // Node counts a connection that has not sent anything yet as busy
-        for (const [socket, flights] of this.#flights) if (flights.size === 0) socket.destroy();
+        for (const [socket, { flights }] of this.#connections) if (flights.size === 0) socket.destroy();
         await closed;
         clearTimeout(timer);
     }
 
     /** With HTTP/1.1 a client can only cancel by closing the connection. @param {Socket} socket */
     #attend(socket) {
-        /** @type {Set<Flight>} */
-        const flights = new Set();
-        this.#flights.set(socket, flights);
+        /** @type {Connection} */
+        const connection = { flights: new Set() };
+        this.#connections.set(socket, connection);
         socket.on('close', () => {
-            for (const { controller } of flights) controller.abort(new HttpError(499, 'the client left'));
-            this.#flights.delete(socket);
+            for (const { controller } of connection.flights) controller.abort(new HttpError(499, 'the client left'));
+            this.#connections.delete(socket);
         });
     }
 
-    /** @param {IncomingMessage} request @param {ServerResponse} response */
-    async #handle(request, response) {
+    /**
+     * @param {IncomingMessage} request
+     * @param {ServerResponse} response
+     * @param {boolean} [holds] the client keeps the body back until it is asked for
+     * @param {HttpError} [refused] why it is refused in any case
+     */
+    async #handle(request, response, holds = false, refused) {
         const began = performance.now(),
             controller = new AbortController(),
-            flights = this.#flights.get(request.socket) ?? new Set(),
-            flight = { controller, request, response },
-            id = newRequestId();
+            connection = this.#connections.get(request.socket) ?? /** @type {Connection} */ ({ flights: new Set() }),
+            { flights } = connection,
+            id = newRequestId(),
+            path = pathOf(request.url);
         /** @type {import('./models.js').Account} */
-        const account = { count: new Count() };
-        const path = pathOf(request.url);
+        const account = { count: new Count() },
+            /** @type {Flight} */
+            flight = { id, controller, request, response, account, holds };
         flights.add(flight);
+        connection.last = flight;
         try {
-            const answer = await this.#answer(request, response, path, controller.signal, account).catch((error) => {
+            const answer = await this.#answer(flight, path, refused).catch((error) => {
                 account.code ??= error.code ?? (error instanceof HttpError ? undefined : error.name);
                 return refusal(error);
             });
@@ -138,7 +160,8 @@ export class Server {
                 ...HEADERS,
                 ...this.#options.guard.originHeaders(request),
                 [ID_HEADER]: id,
-                ...(this.#state === 'stopping' ? { connection: 'close' } : {}),
+                // a client that keeps the body back may never send it: what comes next would be taken for the body
+                ...(this.#state === 'stopping' || flight.holds ? { connection: 'close' } : {}),
             };
             await send(answer, response, headers, controller.signal, this.#options.stall);
         } catch (error) {
@@ -149,21 +172,32 @@ export class Server {
             flights.delete(flight);
             controller.abort(); // whatever happened, nothing goes on
             if (this.#state === 'stopping' && flights.size === 0) request.socket.destroySoon();
-            this.#report(request, response, id, path, (performance.now() - began) / 1000, account);
+            this.#report({
+                id,
+                method: request.method,
+                path,
+                status: flight.status ?? (response.headersSent ? response.statusCode : 499),
+                seconds: (performance.now() - began) / 1000,
+                account,
+                isWhole: flight.status !== undefined || response.writableFinished,
+            });
         }
     }
 
     /**
-     * @param {IncomingMessage} request
-     * @param {ServerResponse} response
+     * @param {Flight} flight
      * @param {string | undefined} path
-     * @param {AbortSignal} signal
-     * @param {import('./models.js').Account} account
+     * @param {HttpError} [refused]
      * @returns {Promise<Response>}
      */
-    async #answer(request, response, path, signal, account) {
-        const { guard, maxBody } = this.#options,
+    async #answer(flight, path, refused) {
+        const { request, response, account } = flight,
+            { signal } = flight.controller,
+            { guard, maxBody } = this.#options,
             method = request.method ?? '';
+        if (refused) throw refused;
+        if (request.headers.host === undefined && request.httpVersion !== '1.0')
+            throw new HttpError(400, 'the request must have the header Host');
         guard.checkHost(request);
         if (path === undefined) throw new HttpError(400, 'the address of a request must begin with "/"');
         if (method === 'OPTIONS') return guard.preflight(request);
@@ -178,8 +212,12 @@ export class Server {
                 headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
             });
         }
+        const ask = () => {
+            if (flight.holds) response.writeContinue();
+            flight.holds = false;
+        };
         return respond(
-            { method, pathname: path, bytes: () => readBody(request, response, maxBody), signal },
+            { method, pathname: path, bytes: () => readBody(request, ask, maxBody), signal },
             {
                 names: models.names,
                 single,
@@ -191,16 +229,11 @@ export class Server {
 
     /**
      * A line of the log, without what was asked and answered.
-     * @param {IncomingMessage} request
-     * @param {ServerResponse} response
-     * @param {string} id
-     * @param {string | undefined} path
-     * @param {number} seconds
-     * @param {import('./models.js').Account} account
+     * @param {{ id: string, method?: string, path?: string, status: number, seconds?: number,
+     *     account?: import('./models.js').Account, isWhole?: boolean }} request isWhole: the answer was sent to its end
      */
-    #report({ method }, response, id, path, seconds, { count, model, waited, code }) {
-        const isWhole = response.writableFinished,
-            status = response.headersSent ? response.statusCode : 499,
+    #report({ id, method, path, status, seconds = 0, account = { count: new Count() }, isWhole = true }) {
+        const { count, model, waited, code } = account,
             usage = count.usage();
         this.#options.tell('request', {
             id,
@@ -223,31 +256,73 @@ export class Server {
         this.#metrics.add({ path: known ?? 'other', status, seconds, model, usage });
     }
 
+    /** A connection was closed at once, because there are too many. */
+    #drop() {
+        this.#metrics.dropped++;
+        this.#dropped.count++;
+        if (performance.now() < this.#dropped.toldAt + DROPS) return;
+        this.#options.tell('dropped', { connections: this.#dropped.count, limit: this.#server.maxConnections });
+        this.#dropped = { count: 0, toldAt: performance.now() };
+    }
+
     /**
      * Answers what is no HTTP, or took too long, and closes the connection.
      * @param {NodeJS.ErrnoException} error
      * @param {Socket} socket
      */
     #refuse(error, socket) {
-        const [flight, ...more] = this.#flights.get(socket) ?? [],
-            isAnswered = flight && (flight.request.complete || flight.response.headersSent);
-        // an answer that is on its way would be taken for this one
-        if (!socket.writable || isAnswered || more.length > 0) return void socket.destroy();
-        const [status, reason, message] =
+        const { flights, last } = this.#connections.get(socket) ?? { flights: new Set() },
+            [flight, ...more] = flights;
+        for (const { account } of flights) account.code ??= error.code;
+        // a request gets one answer. If that is on its way, or came before the request was whole, there is no other
+        const isAnswered = flight
+            ? more.length > 0 || flight.request.complete || flight.response.headersSent
+            : last && !last.request.complete;
+        if (!socket.writable || isAnswered) return void socket.destroy();
+        const [status, message] =
             error.code === 'HPE_HEADER_OVERFLOW'
-                ? [431, 'Request Header Fields Too Large', 'the headers are too large']
+                ? [431, 'the headers are too large']
                 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-                  ? [408, 'Request Timeout', 'the request took too long to arrive']
-                  : [400, 'Bad Request', 'this is no HTTP/1.1'];
-        const body = JSON.stringify({
-            error: { message, type: 'invalid_request_error', param: null, code: null },
-        });
-        socket.write(
-            `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json\r\n` +
-                `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-        );
-        socket.destroySoon();
+                  ? [408, 'the request took too long to arrive']
+                  : [400, 'this is no HTTP/1.1'];
+        const id = flight?.id ?? newRequestId();
+        answerRaw(socket, id, new HttpError(status, message));
+        if (!flight) return this.#report({ id, status, account: { count: new Count(), code: error.code } });
+        flight.status = status;
+        flight.controller.abort(); // what came of it is not waited for
     }
+
+    /** A client takes this server for a proxy. @param {IncomingMessage} request @param {Socket} socket */
+    #refuseTunnel({ method }, socket) {
+        if (this.#connections.get(socket)?.flights.size) return void socket.destroy();
+        const id = newRequestId(),
+            error = new HttpError(405, 'this server is no proxy', { headers: { allow: 'GET, HEAD, POST, OPTIONS' } });
+        answerRaw(socket, id, error);
+        this.#report({ id, method, status: error.status });
+    }
+}
+
+/** An Expect that is none of HTTP's. */
+const unmet = () => new HttpError(417, 'the header Expect may only be 100-continue: leave it out');
+
+/**
+ * Writes an answer where Node has none to write to, and closes the connection.
+ * @param {Socket} socket
+ * @param {string} id
+ * @param {HttpError} error
+ */
+function answerRaw(socket, id, { status, message, headers }) {
+    const body = JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code: null } });
+    const all = {
+        'content-type': 'application/json',
+        'content-length': body.length,
+        connection: 'close',
+        [ID_HEADER]: id,
+        ...headers,
+    };
+    const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+    socket.destroySoon();
 }
 
 /** The path of a request's target; undefined if it is no path. @param {string} [target] */
