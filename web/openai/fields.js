@@ -255,7 +255,7 @@ export const optionsOf = (checked, maxTokens, signal) => (answer) => ({
 });
 
 /** Texts of a request, as of OpenAI's. More could fill the memory with answers. */
-const MOST_TEXTS = 2048;
+export const MOST_TEXTS = 2048;
 
 /**
  * A field that has a text, token ids, or an array of either: as an array of texts and of token ids.

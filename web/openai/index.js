@@ -2,18 +2,10 @@
  * nibble-llm/openai: a `fetch` that answers OpenAI's HTTP calls by loaded models, without a network. index.d.ts says
  * how it is used.
  */
-import { NibbleError } from '../errors.js';
-import { nameOf } from './create.js';
+import { namedModels } from './models.js';
 import { ID_HEADER, newRequestId, refusal, respond } from './respond.js';
 
 /** @typedef {import('../index.d.ts').Model} Model */
-
-/**
- * A model's `chat` is a function. In an object of models "chat" may be the name of a model, which is no function.
- * @param {any} value
- * @returns {value is Model}
- */
-const isModel = (value) => typeof value?.chat === 'function' && typeof value.chat.completions?.create === 'function';
 
 /** The functions that answer a POST. @type {Record<string, (model: Model) => { create: Function }>} */
 const CALLS = {
@@ -43,13 +35,7 @@ async function bytesOf(request, signal) {
 /** @type {typeof import('./index.d.ts').openaiFetch} */
 export function openaiFetch(models) {
     const created = Math.floor(Date.now() / 1000),
-        single = isModel(models),
-        all = single ? { [nameOf(models)]: models } : { ...models };
-    if (Object.keys(all).length === 0 || !Object.values(all).every(isModel))
-        throw new NibbleError(
-            'NB_ERR_ARGUMENT',
-            'openaiFetch(): give it a loaded model, or an object of names and loaded models',
-        );
+        { all, single } = namedModels('openaiFetch()', models);
     /** @type {import('./respond.js').Served} */
     const served = {
         names: Object.keys(all),
