@@ -51,9 +51,9 @@ test('package: holds what it needs and nothing else', () => {
         /^(LICENSE|package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/,
         /^build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)$/,
         /^build\/wasm\/nibble-[a-z0-9-]+\.wasm$/,
-        /^web\/((api|cli|jinja|openai|report|server|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
+        /^web\/((ai-sdk|api|cli|jinja|openai|report|server|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
         /^web\/report\/report\.css$/,
-        /^docs\/([a-z0-9]+\.(md|svg|webp)|bench\.json)$/,
+        /^docs\/([a-z0-9-]+\.(md|svg|webp)|bench\.json)$/,
         /^examples\/\w+\.(md|html|js|jsx)$/,
     ];
     const others = packed.filter((file) => !wanted.some((pattern) => pattern.test(file)));
@@ -126,6 +126,21 @@ test("package: its fetch for OpenAI's client answers", () => {
     );
     const { object, usage } = JSON.parse(run(process.execPath, ['fetch.js']));
     assert.deepEqual([object, usage.completion_tokens], ['chat.completion', 8]);
+});
+
+test('package: its provider for the AI SDK answers, and needs no package', () => {
+    writeFileSync(
+        join(home, 'provider.js'),
+        `
+        import { load } from 'nibble-llm';
+        import { createNibble } from 'nibble-llm/ai-sdk';
+        const model = await load(${JSON.stringify(models.tiny)});
+        const prompt = [{ role: 'user', content: [{ type: 'text', text: 'Who are you?' }] }];
+        const { usage, warnings } = await createNibble(model)().doGenerate({ prompt, maxOutputTokens: 8 });
+        await model.dispose();
+        console.log(JSON.stringify([usage.outputTokens.total, warnings]));`,
+    );
+    assert.deepEqual(JSON.parse(run(process.execPath, ['provider.js'])), [8, []]);
 });
 
 test('package: the command is there', () => {

@@ -1,0 +1,11 @@
+/** The types of the AI SDK's specification that the provider implements. */
+export type {
+    EmbeddingModelV4,
+    EmbeddingModelV4CallOptions,
+    LanguageModelV4,
+    LanguageModelV4CallOptions,
+    LanguageModelV4Message,
+    LanguageModelV4StreamPart,
+    LanguageModelV4Usage,
+    SharedV4Warning,
+} from '@ai-sdk/provider';
