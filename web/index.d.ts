@@ -533,8 +533,23 @@ export interface TypeChoice {
  * Each model is loaded into a worker of its own: the base, and as many of the others at a time as have 512 MB together,
  * or one. For each such group the base goes through the text once. A stream can be read only once, so it is
  * not checked before its turn.
+ *
+ * Models that are not causal are refused: they say nothing of the next token. compareEmbeddings() compares them.
  */
 export function compare(models: readonly (Source | NamedSource)[], options: CompareOptions): Promise<Comparison>;
+
+/**
+ * Compares models that embed texts with a base, which is the first: what they make of the passages of a text.
+ * A passage is a paragraph, and blank lines separate them; in a text that has few, lines or sentences are passages.
+ * Passages of less than 40 characters, such as headings, are left out, and so are repeated ones. A passage that is
+ * longer than the context is cut. Encoders are meant, but any model will do that embed() takes.
+ *
+ * The models are loaded one at a time, beside the base.
+ */
+export function compareEmbeddings(
+    models: readonly (Source | NamedSource)[],
+    options: EmbeddingCompareOptions,
+): Promise<EmbeddingComparison>;
 
 export interface NamedSource {
     source: Source;
@@ -570,11 +585,21 @@ export interface CompareOptions {
     templateUrl?: LoadOptions['templateUrl'];
 }
 
+export interface EmbeddingCompareOptions extends Omit<CompareOptions, 'text' | 'stride'> {
+    text: string;
+    /** At most so many passages, from the beginning of the text: from 3 to 1000. Default: 100. */
+    passages?: number;
+    /** The most tokens of a passage. Default: the context that load() takes by default. */
+    context?: number;
+    /** Measure tokens per second, too, over the passages. Default: true. */
+    speed?: boolean;
+}
+
 export interface CompareProgress {
     /** Name of the model that is loaded or measured. */
     model: string;
     doing: 'loading' | 'speed' | 'text' | 'weights';
-    /** Tokens of the text so far, of all models. */
+    /** Tokens of the text so far, of all models; compareEmbeddings() counts passages. */
     done: number;
     /** 0 while unknown. */
     total: number;
@@ -594,7 +619,7 @@ export interface Comparison {
     firstPosition: number;
 }
 
-export interface ComparedFacts {
+export interface ComparedSize {
     name: string;
     /** Size of the file. */
     bytes: number;
@@ -605,6 +630,9 @@ export interface ComparedFacts {
     simulated?: Simulated;
     /** Linear memory that the loaded model holds, with the KV cache of one window. */
     memoryBytes: number;
+}
+
+export interface ComparedFacts extends ComparedSize {
     perplexity: number;
     /** Standard error of the perplexity. */
     standardError: number;
@@ -637,6 +665,32 @@ export interface ComparedModel extends ComparedFacts {
     };
     /** Share of the tokens where both find the same next token likeliest. */
     sameTop: Mean;
+    /** Absent without `weights`. */
+    weights?: ComparedWeights;
+}
+
+export interface EmbeddingComparison {
+    base: EmbeddedFacts;
+    models: EmbeddedModel[];
+    /** How many passages were embedded. */
+    passages: number;
+    /** Tokens of all passages, with special tokens and prompts. */
+    tokens: number;
+}
+
+export interface EmbeddedFacts extends ComparedSize {
+    /** Tokens of passages that are embedded in a second, one passage after the other. Absent without `speed`. */
+    tokensPerSecond?: number;
+}
+
+export interface EmbeddedModel extends EmbeddedFacts {
+    /** 1 - cosine between the model's vector of a passage and the base's. */
+    distance: Mean & { largest: number; byPassage: number[] };
+    /**
+     * Whether both find the same passages similar: Spearman's rank correlation of the cosines of all pairs of
+     * passages. null if one model finds all pairs equally similar.
+     */
+    rankCorrelation: number | null;
     /** Absent without `weights`. */
     weights?: ComparedWeights;
 }

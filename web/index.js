@@ -8,6 +8,7 @@ import { Model } from './api/model.js';
 import { NibbleError } from './errors.js';
 
 export { compare } from './api/compare.js';
+export { compareEmbeddings } from './api/compare-embeddings.js';
 export { quantize, quantizeFolder } from './api/quantize.js';
 export { train, tune } from './api/train.js';
 export { trainTokenizer } from './api/train-tokenizer.js';

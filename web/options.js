@@ -49,6 +49,8 @@ import { SAMPLERS } from './samplers.js';
 /** @typedef {CheckedPerplexity & Pick<CheckedLoad, 'threads' | 'kvType' | 'precision' | 'build'>
  *     & { weights: boolean, speed: boolean }} CheckedCompare */
 
+/** @typedef {Omit<CheckedCompare, 'stride'> & { passages: number }} CheckedEmbeddingCompare */
+
 /** @typedef {{ context?: number, format: 'gguf' | 'dat', textName: string }} CheckedImportance */
 
 /** Which presets need an importance matrix, as nb_preset_needs_importance() says. */
@@ -502,6 +504,26 @@ export const COMPARE_OPTIONS = {
         help: 'leave out the errors of the weights',
     },
     speed: { flag: 'no-speed', type: 'switch', off: true, default: true, help: 'leave out tokens per second' },
+    threads: LOAD_OPTIONS.threads,
+    kvType: LOAD_OPTIONS.kvType,
+    precision: LOAD_OPTIONS.precision,
+    build: LOAD_OPTIONS.build,
+};
+
+/** @type {Table<CheckedEmbeddingCompare>} */
+export const EMBEDDING_COMPARE_OPTIONS = {
+    passages: {
+        flag: 'passages',
+        type: 'integer',
+        min: 3,
+        max: 1000, // a pair of passages is a similarity, and the pairs are ranked
+        default: 100,
+        value: 'N',
+        help: 'of models that embed texts: how many passages of the text are embedded, from its beginning',
+    },
+    context: WINDOW,
+    weights: COMPARE_OPTIONS.weights,
+    speed: COMPARE_OPTIONS.speed,
     threads: LOAD_OPTIONS.threads,
     kvType: LOAD_OPTIONS.kvType,
     precision: LOAD_OPTIONS.precision,

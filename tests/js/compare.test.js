@@ -158,7 +158,11 @@ test('models that cannot be compared are refused by name', async () => {
             'ARGUMENT',
             /tiny\.gguf: .*1024 tokens, and the base .* of 88: only/,
         ],
-        [() => compare([gemma, fixture('encoders/bert.gguf')], given), 'UNSUPPORTED', /bert\.gguf: .* is not causal/],
+        [
+            () => compare([gemma, fixture('encoders/bert.gguf')], given),
+            'UNSUPPORTED',
+            /bert\.gguf: .* is not causal.* compareEmbeddings\(\)/,
+        ],
         [() => compare([gemma, { source: new Uint8Array(40), name: 'zeros' }], given), 'FORMAT', /zeros: /],
         [() => any([gemma, rounded], { ...given, speeds: 1 }), 'ARGUMENT', /no option "speeds"; did you mean "speed"/],
         [() => any([gemma, rounded], { ...given, onProgress: 1 }), 'ARGUMENT', /onProgress must be a function/],

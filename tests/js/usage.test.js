@@ -286,6 +286,7 @@ const TABLES = [
     ['EMBED_OPTIONS', ['embed']],
     ['PERPLEXITY_OPTIONS', ['perplexity']],
     ['COMPARE_OPTIONS', ['compare']],
+    ['EMBEDDING_COMPARE_OPTIONS', ['compare']],
     ['IMPORTANCE_OPTIONS', ['imatrix']],
     ['QUANTIZE_OPTIONS', ['quantize']],
     ['FOLDER_OPTIONS', ['quantize']],

@@ -1,10 +1,10 @@
-// compare() and its page in a browser: the same figures as in Node, and plots that run under the page's own
-// Content-Security-Policy.
+// compare() in a browser gives the same figures as in Node; its page, and that of compareEmbeddings(), have plots that run
+// under the page's own Content-Security-Policy.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { serve } from '../../tools/serve.js';
-import { compare } from '../../web/index.js';
+import { compare, compareEmbeddings, quantize } from '../../web/index.js';
 import { comparisonPage } from '../../web/report/page.js';
 import { root } from '../support/builds.js';
 import { launch, skip } from '../support/chromium.js';
@@ -14,6 +14,12 @@ import { launch, skip } from '../support/chromium.js';
 const names = ['tests/fixtures/models/gemma2.gguf', 'tests/fixtures/llamacpp/gemma2-q4_0.gguf'];
 const text = Array.from({ length: 96 }, (_, i) => 2 + ((i * 7) % 80));
 const options = { text, context: 32, threads: 1, build: /** @type {const} */ ('simd128'), speed: false };
+
+/** What a page of a comparison is made with. */
+const parts = () => {
+    const read = (/** @type {string} */ name) => readFileSync(`${root}build/${name}`, 'utf8');
+    return { script: read('report.js'), style: read('report.css') };
+};
 
 describe('compare() in a page', { skip }, () => {
     /** @type {Awaited<ReturnType<typeof serve>>} */
@@ -61,6 +67,25 @@ describe('compare() in a page', { skip }, () => {
         assert.notEqual(await picture(page, 'lacking', first), await picture(html, '', first));
     }
 
+    /** Checks that the page shows these plots alone, on a desktop and on a phone.
+     * @param {string} html @param {string[]} plots */
+    async function shows(html, plots) {
+        for (const width of [1280, 360]) {
+            const page = await browser.newPage({ viewport: { width, height: 800 } });
+            /** @type {string[]} */
+            const complaints = [];
+            page.on('console', (message) => complaints.push(message.text()));
+            page.on('pageerror', (error) => complaints.push(error.message));
+            await page.setContent(html);
+            const found = await page.evaluate(() => ({
+                plots: [...document.querySelectorAll('section:not([hidden]):has(.plot canvas)')].map(({ id }) => id),
+                wide: document.documentElement.scrollWidth > innerWidth,
+            }));
+            assert.deepEqual([found, complaints], [{ plots, wide: false }, []]);
+            await page.close();
+        }
+    }
+
     it('gives what Node gives, and its page shows the plots', async () => {
         const expected = await compare(
             names.map((name) => root + name),
@@ -82,27 +107,22 @@ describe('compare() in a page', { skip }, () => {
         assert.deepEqual(made.models[0].divergence, expected.models[0].divergence);
         assert.deepEqual(made.models[0].weights, expected.models[0].weights);
 
-        const read = (/** @type {string} */ name) => readFileSync(`${root}build/${name}`, 'utf8');
-        const html = await comparisonPage(expected, { script: read('report.js'), style: read('report.css') });
-        for (const width of [1280, 360]) {
-            const page = await browser.newPage({ viewport: { width, height: 800 } });
-            /** @type {string[]} */
-            const complaints = [];
-            page.on('console', (message) => complaints.push(message.text()));
-            page.on('pageerror', (error) => complaints.push(error.message));
-            await page.setContent(html);
-            const found = await page.evaluate(() => ({
-                plots: document.querySelectorAll('section:not([hidden]) .plot canvas').length,
-                wide: document.documentElement.scrollWidth > innerWidth,
-            }));
-            assert.deepEqual([found, complaints], [{ plots: 4, wide: false }, []]);
-            await page.close();
-        }
-        await choosesByName(html, expected, { script: read('report.js'), style: read('report.css') });
+        const html = await comparisonPage(expected, parts());
+        await shows(html, ['size', 'position', 'errors', 'histograms']);
+        await choosesByName(html, expected, parts());
         const plain = await browser.newContext({ javaScriptEnabled: false });
         const still = await plain.newPage();
         await still.setContent(html);
         assert.match(await still.innerText('main'), /gemma2-q4_0\.gguf/);
         await plain.close();
+    });
+
+    it('shows the plots of embeddings', async () => {
+        const bert = `${root}tests/fixtures/encoders/bert.gguf`,
+            stream = /** @type {any} */ (quantize(bert, { type: 'q8_0', requantize: true }));
+        const other = { source: new Uint8Array(await new Response(stream).arrayBuffer()), name: 'other' },
+            text = readFileSync(`${root}demo/sample.txt`, 'utf8');
+        const found = await compareEmbeddings([bert, other], { text, passages: 5, threads: 1, speed: false });
+        await shows(await comparisonPage(found, parts()), ['size', 'errors', 'histograms']);
     });
 });

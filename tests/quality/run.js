@@ -10,7 +10,6 @@ import { join } from 'node:path';
 import { load } from '../../web/index.js';
 import { nibble, root, twoTexts } from './command.js';
 import { page, sectionsOf } from './page.js';
-import { pairs, rankCorrelation, similarities } from './rank.js';
 
 /** @typedef {import('./page.js').Row} Row */
 /** @typedef {import('./page.js').Result} Result */
@@ -167,43 +166,27 @@ function compareAll(base, made, evaluation) {
 }
 
 /**
- * For each quantized model: the cosines between its vectors and the F32 model's for the same passages, and whether both
- * put pairs of passages into the same order of similarity.
+ * What the models' vectors of passages lose.
  * @param {string} base
  * @param {ReturnType<typeof quantizeAll>} made
- * @param {string} text
- * @returns {Promise<Row[]>}
+ * @param {string} evaluation path of a text
+ * @returns {Row[]}
  */
-async function embedAll(base, made, text) {
-    const passages = text
-        .split(/\n\s*\n/)
-        .map((passage) => passage.trim())
-        .filter((passage) => passage.length > 40)
-        .slice(0, PASSAGES);
-    const vectors = async (/** @type {string} */ path) => {
-        const model = await load(path);
-        const found = [];
-        for (const passage of passages) found.push(await model.embed(passage));
-        await model.dispose();
-        return found;
-    };
-    const exact = await vectors(base),
-        compared = pairs(exact.length),
-        similar = similarities(exact, compared);
-    const rows = [];
-    for (const { method, path, bitsPerWeight, seconds } of made) {
-        const own = await vectors(path); // of length 1
-        const distances = own.map((vector, i) => 1 - vector.reduce((sum, x, k) => sum + x * exact[i][k], 0));
-        rows.push({
+function compareEmbedded(base, made, evaluation) {
+    const paths = made.map(({ path }) => path),
+        flags = ['--passages', String(PASSAGES), '--no-speed', '--no-weights'];
+    const found = nibble('compare', base, ...paths, '--file', evaluation, ...flags);
+    return made.map(({ method, bitsPerWeight, seconds }, i) => {
+        const { distance, rankCorrelation } = found.models[i];
+        return {
             method: method.method,
             type: method.type,
             bitsPerWeight,
             seconds,
-            distances,
-            rankCorrelation: rankCorrelation(similar, similarities(own, compared)),
-        });
-    }
-    return rows;
+            distances: distance.byPassage,
+            rankCorrelation,
+        };
+    });
 }
 
 /** @param {string[]} wanted */
@@ -234,7 +217,7 @@ async function main(wanted) {
         try {
             const made = quantizeAll(model, folder, calibration.path, parameters);
             const found = model.embeds
-                ? { rows: await embedAll(path, made, evaluation.text) }
+                ? { rows: compareEmbedded(path, made, evaluation.path) }
                 : compareAll(path, made, evaluation.path);
             results.push({ name, title, command: commandFor(name), sizes, ...found });
         } finally {

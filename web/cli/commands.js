@@ -2,6 +2,7 @@
 import {
     COMPARE_OPTIONS,
     EMBED_OPTIONS,
+    EMBEDDING_COMPARE_OPTIONS,
     GENERATE_OPTIONS,
     IMPORTANCE_OPTIONS,
     LOAD_OPTIONS,
@@ -260,6 +261,13 @@ export const COMMANDS = {
         flags: [
             TEXT_FLAG,
             ...options(COMPARE_OPTIONS, 'context', 'stride'),
+            {
+                name: 'embeddings',
+                flag: 'embeddings',
+                type: 'switch',
+                help: 'compare embeddings of passages, as it is always done for encoders, and no next tokens',
+            },
+            ...options(EMBEDDING_COMPARE_OPTIONS, 'passages'),
             {
                 name: 'html',
                 flag: 'html',

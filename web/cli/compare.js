@@ -1,15 +1,20 @@
-/** `nibble compare`: what quantized models lose against the model that they were made of. */
+/**
+ * `nibble compare`: what quantized models lose against the model that they were made of. Models that embed texts are
+ * compared by their vectors of passages, others by the next token.
+ */
 import { realpath } from 'node:fs/promises';
-import { compare } from '../index.js';
-import { COMPARE_OPTIONS } from '../options.js';
+import { compare, compareEmbeddings, load } from '../index.js';
+import { COMPARE_OPTIONS, EMBEDDING_COMPARE_OPTIONS } from '../options.js';
 import { comparisonPage } from '../report/page.js';
-import { tableOf } from '../report/table.js';
+import { isOfEmbeddings, tableOf } from '../report/table.js';
 import { checkOut, writeWhole } from './files.js';
 import { inTime, pick } from './open-model.js';
 import { readReportScript } from './report-script.js';
 import { oneLine, write, writeJson, writeStatus } from './terminal.js';
 import { readText } from './text-file.js';
 import { UsageError } from './usage.js';
+
+/** @typedef {import('../index.d.ts').Comparison | import('../index.d.ts').EmbeddingComparison} Result */
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandCompare({ model, others = [], values }, signal) {
@@ -19,16 +24,24 @@ export async function commandCompare({ model, others = [], values }, signal) {
     if (html !== undefined) await checkOut(html, ['.html', '.htm'], force, [...models, file]);
     const text = await readText('--file', file);
     const { stderr } = process;
-    /** @type {import('../index.d.ts').Comparison | undefined} */
+    /** @type {Result | undefined} */
     let result;
     const measure = async () => {
+        const isOfTexts = values.embeddings || (await onlyEmbeds(model, signal)),
+            others = isOfTexts ? COMPARE_OPTIONS : EMBEDDING_COMPARE_OPTIONS,
+            own = isOfTexts ? EMBEDDING_COMPARE_OPTIONS : COMPARE_OPTIONS;
+        const wrong = Object.entries(others).find(
+            ([name, option]) => !(name in own) && values[name] !== option.default,
+        );
+        if (wrong)
+            throw new UsageError(
+                `--${wrong[1].flag} is not for ${isOfTexts ? 'embeddings' : 'models that predict the next token'}`,
+            );
+        const options = { text, signal, onProgress: stderr.isTTY ? showProgress : undefined };
         try {
-            result = await compare(models, {
-                ...pick(COMPARE_OPTIONS, values),
-                text,
-                signal,
-                onProgress: stderr.isTTY ? showProgress : undefined,
-            });
+            result = isOfTexts
+                ? await compareEmbeddings(models, { ...pick(EMBEDDING_COMPARE_OPTIONS, values), ...options })
+                : await compare(models, { ...pick(COMPARE_OPTIONS, values), ...options });
             return result;
         } finally {
             if (stderr.isTTY) writeStatus('');
@@ -45,7 +58,18 @@ export async function commandCompare({ model, others = [], values }, signal) {
 }
 
 /**
- * @param {() => Promise<import('../index.d.ts').Comparison>} measure
+ * Whether a model embeds texts, and predicts no tokens. If it cannot be read, compare() will say why.
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ */
+async function onlyEmbeds(path, signal) {
+    const model = await load(path, { headerOnly: true, signal }).catch(() => undefined);
+    await model?.dispose();
+    return model?.info.encoder === true || model?.info.causal === false;
+}
+
+/**
+ * @param {() => Promise<Result>} measure
  * @param {Awaited<ReturnType<typeof readReportScript>>} script
  */
 async function* pageOf(measure, script) {
@@ -68,7 +92,7 @@ function showProgress({ model, doing, done, total, secondsLeft }) {
     writeStatus(`${share}${model}: ${DOING[doing]}${left}`);
 }
 
-/** @param {import('../index.d.ts').Comparison} result */
+/** @param {Result} result */
 function summaryOf(result) {
     const table = tableOf(result),
         rows = [table.names, ...table.rows].map((row) => row.map((cell) => oneLine(cell)));
@@ -76,6 +100,8 @@ function summaryOf(result) {
     const lines = rows.map((row) =>
         row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '),
     );
+    if (isOfEmbeddings(result))
+        return `${lines.join('\n')}\n${result.passages} passages compared, with ${result.tokens} tokens\n`;
     const { tokens, windows, context } = result;
     return `${lines.join('\n')}\n${tokens} tokens compared, in ${windows} ${
         windows === 1 ? 'window' : 'windows'

@@ -2,9 +2,10 @@
  * A comparison as one page, which needs no network and no other file: tables, and plots where scripts run. Names are
  * escaped, so they cannot add markup.
  */
-import { lastPart, tableOf } from './table.js';
+import { isOfEmbeddings, lastPart, tableOf } from './table.js';
 
 /** @typedef {import('../index.d.ts').Comparison} Comparison */
+/** @typedef {import('../index.d.ts').EmbeddingComparison} EmbeddingComparison */
 
 /** @type {Record<string, string>} */
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
@@ -56,7 +57,7 @@ export function table(head, rows) {
 
 /**
  * The errors of a model's matrices: a row for each layer, a column for each kind.
- * @param {Comparison['models'][0]} model
+ * @param {Pick<Comparison['models'][0], 'name' | 'weights'>} model
  */
 function errorTable({ name, weights }) {
     if (!weights) return '';
@@ -80,21 +81,37 @@ const figure = (id, title, text) =>
     '<div class="choices"></div><div class="plot"></div></section>';
 
 /**
- * @param {Comparison} comparison
+ * What was compared, and what the columns mean.
+ * @param {Comparison | EmbeddingComparison} comparison
+ */
+function leadOf(comparison) {
+    if (isOfEmbeddings(comparison))
+        return (
+            `over ${comparison.passages} passages with ${comparison.tokens} tokens. A cosine is that between the ` +
+            "vectors that both models make of a passage; the rank correlation is Spearman's, of the similarities of " +
+            'all pairs of passages.'
+        );
+    const { tokens, windows, context } = comparison;
+    return (
+        `over ${tokens} tokens in ${windows} ${windows === 1 ? 'window' : 'windows'} of ${context}. ` +
+        'KL divergence is in nats; ± is one standard error.'
+    );
+}
+
+/**
+ * @param {Comparison | EmbeddingComparison} comparison
  * @param {{ script: string, style: string }} parts what tools/bundle.js makes: build/report.js and build/report.css
  * @returns {Promise<string>}
  */
 export async function comparisonPage(comparison, { script, style }) {
-    const { base, models, tokens, windows, context } = comparison,
+    const { base, models } = comparison,
         { titles, rows } = tableOf(comparison);
     const others = models.length === 1 ? lastPart(models[0].name) : `${models.length} models`,
         title = `${lastPart(base.name)} and ${others}`;
     const weights = models.some((model) => model.weights);
     const policy = `default-src 'none'; script-src ${await hashOf(script)}; style-src ${await hashOf(style)}`;
     return `${beginning(title, policy, style)}
-<p class="lead">What each model loses against <b>${escaped(base.name)}</b>, over ${tokens} tokens in ${windows} ${
-        windows === 1 ? 'window' : 'windows'
-    } of ${context}. KL divergence is in nats; ± is one standard error.</p>
+<p class="lead">What each model loses against <b>${escaped(base.name)}</b>, ${leadOf(comparison)}</p>
 ${table(
     titles,
     rows.map(([name, ...cells]) => [lastPart(name), ...cells]),

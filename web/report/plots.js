@@ -1,9 +1,10 @@
 /** The plots of a comparison's page (page.js). tools/bundle.js makes one script of this and the plot library. */
 import uPlot from '../../build/uplot.js';
-import { lastPart } from './table.js';
+import { isOfEmbeddings, lastPart } from './table.js';
 
 /** @typedef {import('../index.d.ts').Comparison} Comparison */
-/** @typedef {import('../index.d.ts').ComparedModel} ComparedModel */
+/** @typedef {import('../index.d.ts').EmbeddingComparison} EmbeddingComparison */
+/** @typedef {{ name: string, weights?: import('../index.d.ts').ComparedWeights }} Weighed */
 /** @typedef {{ title: string, data: any, options: any }} Plot */
 
 /** Points of a line at most: neighbours are averaged. */
@@ -12,9 +13,13 @@ const MOST_POINTS = 64;
 const RANGE = 4;
 const PALETTE = 8;
 
-/** @type {Comparison} */
+/** @type {Comparison | EmbeddingComparison} */
 const comparison = JSON.parse(document.getElementById('data')?.textContent ?? '');
 const { models } = comparison;
+/** What each model loses, and what that is. */
+const [losses, LOSS] = isOfEmbeddings(comparison)
+    ? [comparison.models.map(({ distance }) => distance.mean), 'Mean of 1 - cosine']
+    : [comparison.models.map(({ divergence }) => divergence.mean), 'Mean KL divergence'];
 /** Functions that draw each plot anew, when the width or the theme changes. @type {(() => void)[]} */
 const drawings = [];
 
@@ -119,10 +124,10 @@ function nameThem(u, points) {
     ctx.restore();
 }
 
-/** Size in MB and the mean divergence; a point each. @returns {Plot} */
+/** Size in MB and what is lost; a point each. @returns {Plot} */
 function sizePlot() {
     const points = models
-        .map(({ name, bytes, divergence }, i) => ({ i, name: shortName(name), x: bytes / 1e6, y: divergence.mean }))
+        .map(({ name, bytes }, i) => ({ i, name: shortName(name), x: bytes / 1e6, y: losses[i] }))
         .filter(({ y }) => y > 0)
         .sort((a, b) => a.x - b.x);
     const series = points.map(({ i, name }) => ({
@@ -142,7 +147,7 @@ function sizePlot() {
                 x: { time: false, range: [Math.min(...xs) - margin, Math.max(...xs) + margin] },
                 y: { distr: 3 },
             },
-            axes: [axis('File, MB'), axis('Mean KL divergence', logTicks, 64)],
+            axes: [axis('File, MB'), axis(LOSS, logTicks, 64)],
             series: [
                 { label: 'MB', value: (/** @type {any} */ _, /** @type {number} */ x) => x?.toFixed(2) },
                 ...series,
@@ -162,10 +167,9 @@ function thinned(values) {
     });
 }
 
-/** @returns {Plot} */
-function positionPlot() {
-    const { firstPosition } = comparison,
-        n = models[0].divergence.byPosition.length,
+/** @param {Comparison} comparison @returns {Plot} */
+function positionPlot({ firstPosition, models }) {
+    const n = models[0].divergence.byPosition.length,
         each = Math.ceil(n / MOST_POINTS);
     const lines = models.map(({ divergence }) => thinned(divergence.byPosition).map((y) => (y > 0 ? y : null)));
     return {
@@ -188,7 +192,7 @@ function positionPlot() {
     };
 }
 
-/** @param {ComparedModel} model @returns {Plot} */
+/** @param {Weighed} model @returns {Plot} */
 function errorPlot({ weights }) {
     const matrices = weights?.matrices ?? [];
     const layers = [...new Set(matrices.flatMap(({ layer }) => (layer === null ? [] : [layer])))].sort((a, b) => a - b);
@@ -227,7 +231,7 @@ function errorPlot({ weights }) {
 }
 
 /** The plot is empty if the model's matrices of this kind have other shapes than the base's.
- * @param {ComparedModel} model @param {string} kind @returns {Plot} */
+ * @param {Weighed} model @param {string} kind @returns {Plot} */
 function histogramPlot({ weights }, kind) {
     const { before, after } = weights?.histograms.find((one) => one.kind === kind) ?? { before: [], after: [] };
     const n = before.length,
@@ -260,9 +264,9 @@ function histogramPlot({ weights }, kind) {
 /** @param {string} name */
 const shortName = (name) => lastPart(name).replace(/\.gguf$/i, '');
 
-if (models.some(({ divergence }) => divergence.mean > 0)) show('size', sizePlot);
-show('position', positionPlot);
-const weighed = models.filter((model) => model.weights);
+if (losses.some((loss) => loss > 0)) show('size', sizePlot);
+if (!isOfEmbeddings(comparison)) show('position', () => positionPlot(comparison));
+const weighed = /** @type {Weighed[]} */ (models).filter((model) => model.weights);
 /** Kinds of matrices in layers, of all models: a kind has one colour, whatever a model lacks. */
 const ofLayers = [
     ...new Set(
