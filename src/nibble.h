@@ -225,6 +225,19 @@ int32_t nb_session_holds(const nb_session *session, const int32_t *tokens, int32
  * ALL: one row for each token that the call evaluated. */
 float *nb_session_logits(nb_session *session, int32_t *rows);
 
+/* Saving what the session holds, to go on later without evaluating it again. The bytes come in pieces, so that nobody
+ * needs memory for all of them: piece 0 has NB_SAVED_HEAD bytes, piece 1 the tokens, and each further one the keys and
+ * values of a KV head. Returns the size of piece i, and writes it unless out is NULL; 0: there are no more. out:
+ * aligned to 8 bytes. Bidirectional models hold nothing to go on from: NB_ERR_UNSUPPORTED. */
+enum { NB_SAVED_HEAD = 48 };
+int32_t nb_session_save(nb_session *session, int32_t piece, uint8_t *out, nb_error *err);
+
+/* Restores what was saved, piece after piece, beginning with piece 0; returns the size of the next one, or 0 after the
+ * last. The session must be of the same model, loaded in the same way, with the same type of KV cache and enough
+ * context; its precision may differ. All of this is checked, and checksums find damage. The session holds nothing until
+ * the last piece is in. */
+int32_t nb_session_restore(nb_session *session, int32_t piece, const uint8_t *bytes, size_t size, nb_error *err);
+
 /* How the tokens' vectors are pooled: GGUF's numbers. */
 enum {
     /* What the file says (models/embedding.h). Where it says nothing: the mean, or the last token if attention is

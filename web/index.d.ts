@@ -1203,6 +1203,23 @@ export interface Model {
      */
     importanceMatrix(text: string | ArrayLike<number>, options?: ImportanceOptions): Promise<ImportanceMatrix>;
 
+    /**
+     * What the model remembers of the last request: the tokens of its prompt and answer, with their keys and values
+     * (the KV cache). Keep the bytes where you like, and restore() them later, also in another page or process.
+     * 1,000 tokens of SmolLM2-135M have 24 MB. They contain the conversation: keep them as you would keep its text.
+     * Models that cannot continue a text (encoders), and models of integers, are refused.
+     */
+    save(options?: Abortable): Promise<Uint8Array>;
+
+    /**
+     * Remembers what save() gave, and returns its tokens. A request whose prompt begins with the same tokens evaluates
+     * only the rest, and gives what it would have given without save() and restore(), if the model's `precision` is
+     * the same. It must be the same model, loaded with the same `quantize` and `kvType`, in the same build where
+     * builds store weights differently, and with enough `contextLength`. All of this is checked, and damage is found;
+     * who changes the bytes on purpose can change what the model says, and no more.
+     */
+    restore(saved: Uint8Array | ArrayBuffer, options?: Abortable): Promise<number[]>;
+
     /** Ends the worker and frees the memory. What is still pending rejects with code NB_ERR_STATE. */
     dispose(): Promise<void>;
 }

@@ -76,6 +76,8 @@
  * @property {Kind<{ messages: Message[], options: CheckedTemplate }, never, Prompt>} template
  * @property {Kind<{ text: string, flags: number }, never, Int32Array>} tokenize flags: NB_TOKENIZE_...
  * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
+ * @property {Kind<{}, never, Uint8Array>} save
+ * @property {Kind<{ bytes: Uint8Array }, never, Int32Array>} restore its tokens
  * @property {Kind<TrainAsk, never, import('./index.d.ts').TrainingInfo>} trainOpen for a worker that only trains; the
  *     next three requests belong to its training
  * @property {Kind<{}, never, import('./index.d.ts').TrainStep>} trainStep

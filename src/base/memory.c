@@ -159,7 +159,9 @@ void *nb_arena_take(nb_arena *arena, uint64_t count, uint64_t size) {
         arena->failed = true;
         return NULL;
     }
-    void *p = arena->base ? arena->base + arena->used : NULL;
+    uint8_t *p = arena->base ? arena->base + arena->used : NULL;
+    if (p) /* defined, so that the whole arena has a checksum */
+        memset(p + bytes, 0, (size_t)(end - arena->used - bytes));
     arena->used = end;
     return p;
 }

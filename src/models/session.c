@@ -282,6 +282,7 @@ int32_t nb_session_layers(nb_session *s, uint32_t from, uint32_t to, uint32_t fi
 int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err) {
     memcpy(s->tokens + first, tokens + first, rows * sizeof *tokens);
     s->held = first + rows;
+    s->pieces = 0;
     nb_session_begin(s, tokens, first, rows);
     nb_session_compute_angles(s, first, rows);
     return nb_session_layers(s, 0, s->model->shape.layers, first, rows, err);

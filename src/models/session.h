@@ -38,6 +38,8 @@ struct nb_session {
     uint32_t context, batch;
     bool walks;                        /* it is nb_walk's: its cache has room for one layer, and it has no logits */
     uint32_t held;                     /* positions of the cache that are filled */
+    uint32_t restored, pieces;         /* positions that nb_session_restore brings; pieces that it has taken */
+    uint64_t model_sum;                /* the model's checksum; 0: not computed yet (saving.c) */
     uint32_t broken;                   /* a layer that has computed numbers that are not finite, plus 1; 0: none */
     int32_t *tokens;                   /* [context]: what they hold */
     nb_cache cache;                    /* the layout of: */

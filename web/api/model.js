@@ -23,6 +23,11 @@ import { Stream } from './stream.js';
 /** @param {unknown} value */
 export const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
+/** Also of another frame. @param {unknown} value @returns {value is Uint8Array} */
+const isBytes = (value) => Object.prototype.toString.call(value) === '[object Uint8Array]';
+/** @param {unknown} value @returns {value is ArrayBuffer} */
+const isBuffer = (value) => Object.prototype.toString.call(value) === '[object ArrayBuffer]';
+
 /** @param {string} caller @param {import('../options.js').CheckedGenerate} checked */
 function checkDraw(caller, checked) {
     const name = withoutEffect(checked);
@@ -186,6 +191,24 @@ export class Model {
     async importanceMatrix(text, options) {
         const { ask, listeners, signal } = checkWalk('importanceMatrix()', IMPORTANCE_OPTIONS, text, options);
         return this.#link.request('importance', ask, listeners, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['save']} */
+    async save(options) {
+        const { signal } = checkRequest('save()', {}, options);
+        return this.#link.request('save', {}, {}, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['restore']} */
+    async restore(saved, options) {
+        if (!isBytes(saved) && !isBuffer(saved))
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                'restore(): it takes the bytes that save() gave, a Uint8Array or an ArrayBuffer',
+            );
+        const { signal } = checkRequest('restore()', {}, options);
+        const bytes = isBytes(saved) ? saved : new Uint8Array(saved);
+        return Array.from(await this.#link.request('restore', { bytes }, {}, signal));
     }
 
     /** @type {import('../index.d.ts').Model['dispose']} */

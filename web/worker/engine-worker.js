@@ -14,6 +14,7 @@ import { Engine } from './engine.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
 import { mix } from './mix.js';
 import { quantize } from './quantize.js';
+import { restore, save } from './saving.js';
 import { trainTokenizer } from './train-tokenizer.js';
 import { Training } from './training.js';
 import { collectImportance, measurePerplexity, timed } from './windows.js';
@@ -29,6 +30,8 @@ let textRows;
 let training;
 /** Requests whose answer may be undefined though nobody stopped them. @type {RequestType[]} */
 const MAY_BE_NOTHING = ['evaluate', 'quantize', 'close', 'compareNext', 'trainWrite'];
+/** Requests whose answer is a large array, which is sent without a copy. @type {RequestType[]} */
+const LARGE = ['save', 'trainSave'];
 /** Characters of a text that takes a while to tokenize. */
 const LONG = 1 << 16;
 /** Pieces that are computed before the first of them is read. */
@@ -147,6 +150,8 @@ const requests = {
             return job.stopped ? undefined : loaded().encode(text, flags);
         }),
     detokenize: async ({ tokens, special }) => loaded().detokenize(tokens, special),
+    save: ({ id }) => queue(id, (job) => (job.stopped ? undefined : save(loaded()))),
+    restore: ({ id, bytes }) => queue(id, (job) => (job.stopped ? undefined : restore(loaded(), bytes))),
     async trainOpen(ask) {
         journal = ask.options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
         training = await Training.open(ask, (port) => post({ type: 'thread', port }, [port]), journal);
@@ -193,7 +198,7 @@ async function receive(message) {
                     : /** @type {(ask: object, answer: object) => string} */ (SUMMARIES[type])(message, result)
             }, ${time()}`,
         );
-        post({ id, type: 'done', result }, type === 'trainSave' ? [result.buffer] : []); // which may be large
+        post({ id, type: 'done', result }, LARGE.includes(type) && result ? [result.buffer] : []);
     } catch (error) {
         // also of an answer that cannot be cloned
         if (journal && type !== 'load')

@@ -119,6 +119,8 @@ export const SUMMARIES = {
         `template: ${messages.length} messages, ${text.length} characters, ${tokens.length} tokens`,
     tokenize: ({ text }, tokens) => `tokenize: ${text.length} characters, ${tokens.length} tokens`,
     detokenize: ({ tokens }, text) => `detokenize: ${tokens.length} tokens, ${text.length} characters`,
+    save: (_, bytes) => `save: ${inBytes(bytes.length)}`,
+    restore: ({ bytes }, tokens) => `restore: ${tokens.length} tokens of ${inBytes(bytes.length)}`,
     trainOpen: (_, { parameters, sequences }) => `train: ${parameters} parameters, ${sequences} sequences`,
     trainStep: (_, { step, loss }) => `train: step ${step}, loss ${loss}`,
     trainSave: (_, bytes) => `train: a checkpoint of ${inBytes(bytes.length)}`,
