@@ -57,6 +57,7 @@
     T(ops)              \
     T(attention)        \
     T(model)            \
+    T(saving)           \
     T(observer)         \
     T(collector)        \
     T(walk)             \

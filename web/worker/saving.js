@@ -56,5 +56,10 @@ export function restore(engine, bytes) {
         if (piece === 1) tokens = new Int32Array(part.slice().buffer).slice(0, -2);
         at += part.length;
     }
+    if (at < bytes.length)
+        throw new NibbleError(
+            'NB_ERR_FORMAT',
+            `what was saved has ${bytes.length - at} bytes behind its end: give restore() what save() gave, and no more`,
+        );
     return tokens;
 }
