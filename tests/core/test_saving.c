@@ -138,7 +138,8 @@ static void check_going_on(const char *path, uint32_t type) {
     evaluate(first, m, earlier, CONTEXT, got);
     evaluate(first, m, tokens, TOKENS, got);
     saved clean = save(first);
-    CHECK(!memcmp(clean.bytes, all.bytes, total_of(&all)), "%s, type %u: the bytes tell of an earlier text", path, type);
+    CHECK(!memcmp(clean.bytes, all.bytes, total_of(&all)), "%s, type %u: the bytes tell of an earlier text", path,
+          type);
     nb_free(clean.bytes);
     nb_free(again.bytes);
     nb_free(all.bytes);
@@ -251,10 +252,12 @@ static void check_forged(saved all, const int32_t *tokens) {
 
 static void check_others(const saved *all) {
     nb_error err = {0};
-    nb_model *other = load_file("tests/fixtures/models/qwen2.gguf"), *encoder = load_file("tests/fixtures/encoders/bert.gguf");
+    nb_model *other = load_file("tests/fixtures/models/qwen2.gguf"),
+             *encoder = load_file("tests/fixtures/encoders/bert.gguf");
     nb_session *s = open_session(other, CONTEXT, NB_TYPE_F32), *none = open_session(encoder, CONTEXT, NB_TYPE_F32);
     check_refused(s, all, NB_ERR_ARGUMENT, "another model", "another model's bytes");
-    CHECK(nb_session_save(none, 0, NULL, &err) == NB_ERR_UNSUPPORTED && test_contains(err.message, "bert"), "an encoder");
+    CHECK(nb_session_save(none, 0, NULL, &err) == NB_ERR_UNSUPPORTED && test_contains(err.message, "bert"),
+          "an encoder");
     CHECK(nb_session_restore(none, 0, all->bytes, NB_SAVED_HEAD, &err) == NB_ERR_UNSUPPORTED, "an encoder");
     nb_session_free(s);
     nb_session_free(none);
