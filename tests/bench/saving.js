@@ -21,10 +21,11 @@ const median = (times) => [...times].sort((a, b) => a - b)[times.length >> 1].to
 const options = { contextLength: n + 64 },
     first = await load(path, options),
     second = await load(path, options);
-const tokens = Array.from({ length: n }, (_, i) => 100 + ((i * 7919) % (first.info.vocabulary - 200)));
+const tokens = Array.from({ length: n }, (_, i) => 100 + ((i * 7919) % ((first.info.vocabulary ?? 0) - 200)));
 const evaluated = await timed(() => first.complete(tokens, { maxTokens: 1, ignoreEnd: true }));
 const saves = [],
     restores = [];
+/** @type {Uint8Array} */
 let bytes = new Uint8Array();
 for (let i = 0; i < RUNS; i++) {
     const save = await timed(() => first.save());
