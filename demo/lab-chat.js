@@ -1,7 +1,9 @@
-// Asks the original and the quantized files the same question, and shows their answers side by side.
+// Asks the original and the quantized files the same question, and shows their answers side by side. Models that embed
+// texts are given a sentence, and find the passages of the text that are nearest to it.
 import { load } from '../web/index.js';
 import { announce, byId, make } from './dom.js';
 import { formatRate } from './format.js';
+import { listOf, search, vectorsOf } from './lab-search.js';
 import { problemOf } from './lab-steps.js';
 import { renderMarkdown } from './markdown.js';
 
@@ -14,7 +16,30 @@ const MOST_LOADED = 1e9;
 /** @typedef {{ role: 'user' | 'assistant', content: string }} Turn */
 /** A model that can be asked. @typedef {{ name: string, source: string | File | File[] }} Speaker */
 /** A speaker with its elements on the page, and its conversation. @typedef {Speaker & { box: HTMLInputElement,
- *     label: HTMLElement, column: HTMLElement, said: HTMLElement, turns: Turn[] }} Participant */
+ *     label: HTMLElement, column: HTMLElement, said: HTMLElement, turns: Turn[], vectors: Float64Array[] | null }}
+ *     Participant vectors: of the passages */
+
+/** What the page says: to models that continue texts, and to those that embed them. */
+const SAYINGS = {
+    chat: {
+        note: 'One question to all of them. Each always takes the likeliest token, so differences are the files’ own.',
+        field: 'Message to all',
+        send: 'Ask',
+        clear: 'New chat',
+        doing: 'is answering',
+        done: 'All have answered.',
+    },
+    search: {
+        note:
+            'Each finds the passages of the text’s second half that are nearest to a sentence. If a file finds others ' +
+            'than the original, or in another order, quantizing has changed what a search finds.',
+        field: 'A sentence to look for',
+        send: 'Find',
+        clear: 'Clear',
+        doing: 'is searching',
+        done: 'All have searched.',
+    },
+};
 
 /** @param {{ onBusy: (busy: boolean) => void }} actions */
 export function createLabChat({ onBusy }) {
@@ -30,6 +55,11 @@ export function createLabChat({ onBusy }) {
     /** @type {AbortController | null} */
     let asking = null;
     let locked = false;
+    /** The passages that are searched; null: the models continue texts. @type {string[] | null} */
+    let passages = null;
+    /** What the original found for the sentence. @type {import('./lab-search.js').Found[] | null} */
+    let foundByOriginal = null;
+    let sayings = SAYINGS.chat;
 
     const draw = () => {
         send.disabled = locked || asking !== null;
@@ -59,6 +89,7 @@ export function createLabChat({ onBusy }) {
             ),
             said,
             turns: [],
+            vectors: null,
         };
     };
 
@@ -76,23 +107,25 @@ export function createLabChat({ onBusy }) {
         if (!model) {
             const bytes = () => [...loaded.values()].reduce((sum, { info }) => sum + info.memoryBytes, 0);
             for (const other of [...loaded.keys()]) if (bytes() > MOST_LOADED) await unload(other);
-            model = await load(one.source, { contextLength: CONTEXT, signal });
+            // an encoder has a context of its own, and cannot take a longer one
+            model = await load(one.source, { ...(passages ? {} : { contextLength: CONTEXT }), signal });
         }
         loaded.set(one, model);
         return model;
     };
 
-    /** @param {Participant} one @param {string} question @param {AbortSignal} signal */
-    const answer = async (one, question, signal) => {
-        const body = make('div', { class: 'body', dir: 'auto' }, make('p', { class: 'soft' }, 'Loading'));
-        const meta = make('p', { class: 'meta' });
-        one.said.append(make('p', { class: 'asked', dir: 'auto' }, question), body, meta);
-        one.turns.push({ role: 'user', content: question });
+    /**
+     * Lets a model answer, and shows the answer as it grows.
+     * @param {Participant} one @param {Model} model @param {string} question @param {HTMLElement} body
+     * @param {AbortSignal} signal
+     * @returns {Promise<string>} what is said of it
+     */
+    const say = async (one, model, question, body, signal) => {
         let text = '';
+        one.turns.push({ role: 'user', content: question });
+        const options = { maxTokens: Math.min(ANSWER, model.info.contextLength >> 1), signal };
+        body.replaceChildren(make('p', { class: 'soft' }, 'Reading the prompt'));
         try {
-            const model = await modelOf(one, signal);
-            const options = { maxTokens: Math.min(ANSWER, model.info.contextLength >> 1), signal };
-            body.replaceChildren(make('p', { class: 'soft' }, 'Reading the prompt'));
             // a model without a chat template continues the text
             const generation = model.info.chatTemplate
                 ? model.chat(one.turns, options)
@@ -103,14 +136,45 @@ export function createLabChat({ onBusy }) {
             }
             const { tokens, timings } = await generation;
             if (!text) body.replaceChildren(make('p', { class: 'soft' }, 'It ended its answer at once.'));
-            meta.textContent = `${tokens.length} tokens · ${formatRate(timings.generateTokensPerSecond)} tokens/s`;
-        } catch (error) {
-            if (!text) body.replaceChildren();
-            meta.textContent = problemOf(signal.aborted ? new DOMException('stopped', 'AbortError') : error);
+            return `${tokens.length} tokens · ${formatRate(timings.generateTokensPerSecond)} tokens/s`;
         } finally {
             // drop a question without an answer, as the next question would follow it
             if (text) one.turns.push({ role: 'assistant', content: text });
             else one.turns.pop();
+        }
+    };
+
+    /**
+     * Lets a model find the nearest passages.
+     * @param {Participant} one @param {Model} model @param {string} sentence @param {HTMLElement} body
+     * @param {string[]} passages @param {AbortSignal} signal
+     */
+    const find = async (one, model, sentence, body, passages, signal) => {
+        const note = make('p', { class: 'soft' });
+        body.replaceChildren(note);
+        one.vectors ??= await vectorsOf(model, passages, signal, (done) => {
+            note.textContent = `Reading passage ${done} of ${passages.length}`;
+        });
+        const found = await search(model, sentence, one.vectors, signal);
+        body.replaceChildren(listOf(passages, found, foundByOriginal));
+        if (one === participants[0]) foundByOriginal = found;
+        return `the nearest of ${passages.length} passages`;
+    };
+
+    /** @param {Participant} one @param {string} question @param {AbortSignal} signal */
+    const answer = async (one, question, signal) => {
+        const loading = make('p', { class: 'soft' }, 'Loading'),
+            body = make('div', { class: 'body', dir: 'auto' }, loading);
+        const meta = make('p', { class: 'meta' });
+        one.said.append(make('p', { class: 'asked', dir: 'auto' }, question), body, meta);
+        try {
+            const model = await modelOf(one, signal);
+            meta.textContent = passages
+                ? await find(one, model, question, body, passages, signal)
+                : await say(one, model, question, body, signal);
+        } catch (error) {
+            if (body.querySelector(':scope > .soft')) body.replaceChildren();
+            meta.textContent = problemOf(signal.aborted ? new DOMException('stopped', 'AbortError') : error);
         }
     };
 
@@ -121,18 +185,19 @@ export function createLabChat({ onBusy }) {
         asking = new AbortController();
         const { signal } = asking;
         prompt.value = '';
+        foundByOriginal = null;
         onBusy(true);
         draw();
         stop.focus();
         for (const one of asked) {
             if (signal.aborted) break;
-            announce(`${one.name} is answering`);
+            announce(`${one.name} ${sayings.doing}`);
             await answer(one, question, signal);
         }
         asking = null;
         onBusy(false);
         draw();
-        announce(signal.aborted ? 'Stopped.' : 'All have answered.');
+        announce(signal.aborted ? 'Stopped.' : sayings.done);
         prompt.focus();
     };
 
@@ -158,8 +223,20 @@ export function createLabChat({ onBusy }) {
 
     return {
         stop: () => asking?.abort(),
-        /** Sets who can be asked. Those who were there before keep their conversation. @param {Speaker[]} speakers */
-        setSpeakers(speakers) {
+        /**
+         * Sets who can be asked: the original first. Those who were there before keep their conversation.
+         * @param {Speaker[]} speakers
+         * @param {string[] | null} searched the passages, if the models embed texts
+         */
+        setSpeakers(speakers, searched) {
+            if (passages !== searched) for (const one of participants) one.vectors = null;
+            passages = searched;
+            sayings = searched ? SAYINGS.search : SAYINGS.chat;
+            byId('try-note').textContent = sayings.note;
+            byId('ask-label').textContent = prompt.placeholder = sayings.field;
+            send.textContent = sayings.send;
+            prompt.enterKeyHint = searched ? 'search' : 'send';
+            byId('ask-clear').textContent = sayings.clear;
             const now = speakers.map(
                 (speaker) =>
                     participants.find(({ source, name }) => source === speaker.source && name === speaker.name) ??

@@ -6,7 +6,10 @@ const HEIGHT = 280;
 const POINT = 9; // pixels across
 const INK = 'system-ui';
 
-/** @typedef {import('../web/index.js').ComparedFacts & Partial<import('../web/index.js').ComparedModel>} Figures */
+/** @typedef {import('../web/index.js').ComparedSize} ComparedSize */
+/** What compare() or compareEmbeddings() say of a file.
+ * @typedef {ComparedSize & Partial<Omit<import('../web/index.js').ComparedModel, keyof ComparedSize>> &
+ *     Partial<Omit<import('../web/index.js').EmbeddedModel, keyof ComparedSize>>} Figures */
 /** A file in the plots. base: it is the original. @typedef {{ name: string, figures: Figures, base: boolean }} Point */
 /** A value with its standard error. @typedef {{ value: number, error: number }} Reading */
 
@@ -23,7 +26,8 @@ const QUALITIES = {
     },
     perplexity: {
         label: 'perplexity',
-        read: ({ figures: { perplexity, standardError } }) => ({ value: perplexity, error: standardError }),
+        read: ({ figures: { perplexity: value, standardError: error = 0 } }) =>
+            value === undefined ? null : { value, error },
     },
     sameTop: {
         label: 'same likeliest token, %',
@@ -33,11 +37,34 @@ const QUALITIES = {
                 : sameTop && { value: 100 * sameTop.mean, error: 100 * sameTop.standardError },
     },
 };
+/** The same for models that embed texts. @type {Record<string, Quantity>} */
+const EMBEDDING_QUALITIES = {
+    distance: {
+        label: 'mean of 1 − cosine',
+        from0: true,
+        read: ({ base, figures: { distance } }) =>
+            base ? { value: 0, error: 0 } : distance && { value: distance.mean, error: distance.standardError },
+    },
+    largest: {
+        label: '1 − least cosine',
+        from0: true,
+        read: ({ base, figures: { distance } }) =>
+            base ? { value: 0, error: 0 } : distance && { value: distance.largest, error: 0 },
+    },
+    rank: {
+        label: 'rank correlation',
+        read: ({ base, figures: { rankCorrelation: value } }) =>
+            base ? { value: 1, error: 0 } : value ? { value, error: 0 } : null,
+    },
+};
 /** @type {Quantity} */
 const SPEED = {
     label: 'tokens per second',
     from0: true,
-    read: ({ figures: { generateTokensPerSecond: value } }) => (value ? { value, error: 0 } : null),
+    read: ({ figures: { generateTokensPerSecond, tokensPerSecond } }) => {
+        const value = generateTokensPerSecond ?? tokensPerSecond;
+        return value ? { value, error: 0 } : null;
+    },
 };
 
 export function createPlots() {
@@ -49,8 +76,16 @@ export function createPlots() {
     const plots = new Map();
     /** @type {Point[]} */
     let points = [];
+    /** @type {typeof QUALITIES | null} */
+    let qualities = null;
 
-    quality.append(...Object.entries(QUALITIES).map(([value, { label }]) => make('option', { value }, label)));
+    /** @param {typeof QUALITIES} given */
+    const offer = (given) => {
+        if (qualities === given) return;
+        qualities = given;
+        quality.replaceChildren(...Object.entries(given).map(([value, { label }]) => make('option', { value }, label)));
+    };
+    offer(QUALITIES);
 
     /** @param {HTMLElement} box @param {Quantity} what */
     async function build(box, { label, from0, read }) {
@@ -78,7 +113,7 @@ export function createPlots() {
     }
 
     const draw = () => {
-        build(boxes.quality, QUALITIES[quality.value]);
+        if (qualities) build(boxes.quality, qualities[quality.value]);
         build(boxes.speed, SPEED);
     };
     quality.addEventListener('change', draw);
@@ -86,9 +121,10 @@ export function createPlots() {
 
     return {
         restyle: draw,
-        /** @param {Point[]} now */
-        show(now) {
+        /** @param {Point[]} now @param {boolean} embeds whether the model embeds texts */
+        show(now, embeds) {
             points = now;
+            offer(embeds ? EMBEDDING_QUALITIES : QUALITIES);
             draw();
         },
     };

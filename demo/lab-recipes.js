@@ -65,6 +65,7 @@ export function createRecipeView(onChange) {
     const tune = byId('recipe-tune');
     let recipes = FIRST;
     let busy = false;
+    let embeds = false;
 
     type.append(
         ...(QUANTIZE_OPTIONS.type.choices ?? []).map((name) => make('option', { value: name }, name.toUpperCase())),
@@ -78,6 +79,8 @@ export function createRecipeView(onChange) {
 
     /** Sets the other fields to what fits the chosen type and method. */
     const fit = () => {
+        for (const option of method.options) option.disabled = embeds && option.value === 'autoround';
+        if (method.selectedOptions[0]?.disabled) method.value = 'rtn';
         const observes = method.value !== 'rtn',
             needs = !observes && NEEDS_IMATRIX.test(type.value);
         if (observes || needs) imatrix.checked = needs;
@@ -85,8 +88,9 @@ export function createRecipeView(onChange) {
         const searches = !WITHOUT_SEARCH.test(type.value) && (method.value !== 'autoround' || /_k/.test(type.value));
         best.disabled = busy || !searches;
         if (!searches) best.checked = false;
-        tune.disabled = busy || !TUNABLE.test(type.value);
-        if (!TUNABLE.test(type.value)) tune.checked = false;
+        const tunable = TUNABLE.test(type.value) && !embeds;
+        tune.disabled = busy || !tunable;
+        if (!tunable) tune.checked = false;
         byId('imatrix-note').textContent = needs
             ? `${type.value.toUpperCase()} needs an importance matrix.`
             : observes
@@ -130,6 +134,13 @@ export function createRecipeView(onChange) {
 
     return {
         recipes: () => recipes,
+        /** Drops what is only for models that continue texts. @param {boolean} value */
+        setEmbeds(value) {
+            embeds = value;
+            if (embeds) recipes = recipes.filter(({ method, tuned }) => method !== 'autoround' && !tuned);
+            fit();
+            draw();
+        },
         /** @param {boolean} value */
         setBusy(value) {
             busy = value;

@@ -36,10 +36,12 @@ let original = null;
 let running = null;
 /** @type {AbortController | null} of the model whose header is being read */
 let inspecting = null;
-/** @type {import('../web/index.js').ComparedFacts | null} the original's figures */
+/** @type {import('./lab-plots.js').Figures | null} the original's figures */
 let base = null;
 /** @type {Made[]} */
 let made = [];
+/** @type {string[] | null} passages of the text, if the model embeds texts */
+let passages = null;
 
 let chatting = false;
 let isLearning = false;
@@ -114,7 +116,10 @@ async function inspect(candidate) {
         if (mine !== inspecting) return;
         refuseUnfit(info);
         const quantized = info.types.some(({ type, share }) => share > 0.1 && !/^(F32|F16|BF16|F64)$/.test(type));
-        original = { name: candidate.name, source: candidate.source, quantized };
+        const embeds = info.encoder === true || info.causal === false;
+        original = { name: candidate.name, source: candidate.source, quantized, embeds };
+        recipes.setEmbeds(embeds);
+        byId('learn').hidden = embeds;
         const facts = [
             info.architecture,
             `${formatCount(info.parameters)} weights`,
@@ -141,14 +146,8 @@ async function inspect(candidate) {
 }
 
 /** @param {import('../web/index.js').ModelInfo} info */
-function refuseUnfit({ unsupported, encoder, causal, bytes }) {
+function refuseUnfit({ unsupported, bytes }) {
     if (unsupported) throw new Unfit(`nibble cannot run this model: ${unsupported}`);
-    if (encoder || causal === false)
-        throw new Unfit(
-            'This model embeds texts and does not continue them, and the lab measures by the next token. On the command ' +
-                'line, nibble quantize makes files of it, and nibble embed prints their vectors, to compare them with ' +
-                "the original's.",
-        );
     if (bytes > MOST)
         throw new Unfit(
             `This model has ${formatBytes(bytes)} of weights, and a page can hold 4 GB. Take a smaller model. On the ` +
@@ -168,6 +167,7 @@ function forget() {
     for (const { kept } of made) kept.remove();
     made = [];
     base = null;
+    passages = null;
     steps.clear();
     show();
 }
@@ -180,9 +180,12 @@ function remove(one) {
 }
 
 function show() {
-    results.show(original?.name ?? '', base, made);
+    results.show(original, base, made);
     const measured = made.flatMap(({ name, figures }) => (figures ? [{ name, figures, base: false }] : []));
-    plots.show([...(base ? [{ name: 'Original', figures: base, base: true }] : []), ...measured]);
+    plots.show(
+        [...(base ? [{ name: 'Original', figures: base, base: true }] : []), ...measured],
+        original?.embeds === true,
+    );
     byId('try').hidden = made.length === 0;
     chat.setSpeakers(
         original && made.length > 0
@@ -191,6 +194,7 @@ function show() {
                   ...made.map(({ name, kept }) => ({ name, source: kept.file })),
               ]
             : [],
+        passages,
     );
 }
 
@@ -215,11 +219,15 @@ async function start() {
     try {
         await chat.lock(true);
         const asked = { original, text: given, recipes: recipes.recipes(), limits, store: await store, signal };
-        await runLab(asked, steps.add, (one, facts) => {
+        /** @type {Parameters<typeof runLab>[2]} */
+        const onMade = (one, facts) => {
             if (!one.figures) made.push(one);
             // the original is measured again for each file; keep the first figures
             base ??= facts ?? null;
             show();
+        };
+        await runLab(asked, steps.add, onMade, (read) => {
+            passages = read;
         });
         announce('Done.');
         keepWhatWasLoaded(NEEDED);

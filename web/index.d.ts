@@ -586,7 +586,8 @@ export interface CompareOptions {
 }
 
 export interface EmbeddingCompareOptions extends Omit<CompareOptions, 'text' | 'stride'> {
-    text: string;
+    /** The text, or an array of its passages, which are taken as they are. */
+    text: string | readonly string[];
     /** At most so many passages, from the beginning of the text: from 3 to 1000. Default: 100. */
     passages?: number;
     /** The most tokens of a passage. Default: the context that load() takes by default. */

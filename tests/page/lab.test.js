@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { halves } from '../../demo/lab-text.js';
 import { serve } from '../../tools/serve.js';
-import { compare, load, quantize } from '../../web/index.js';
+import { passagesOf } from '../../web/api/passages.js';
+import { compare, compareEmbeddings, load, quantize } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { skip } from '../support/chromium.js';
 import { kept, useDemo } from '../support/demo-page.js';
@@ -95,8 +96,8 @@ describe('the quantization lab', { skip }, () => {
             assert.ok(Math.abs(Number.parseFloat(shown) - wanted) <= 0.01 * wanted, `${name}: ${shown}, ${wanted}`);
         assert.equal(size, `${(facts.bytes / 1e6).toFixed(1)} MB`);
         near(bits, facts.bitsPerWeight);
-        near(perplexity, facts.perplexity);
-        near(perplexity.split('±')[1], facts.standardError);
+        near(perplexity, Number(facts.perplexity));
+        near(perplexity.split('±')[1], Number(facts.standardError));
         if (facts.divergence && facts.sameTop) {
             near(divergence, facts.divergence.mean);
             near(same, 100 * facts.sameTop.mean);
@@ -160,6 +161,77 @@ describe('the quantization lab', { skip }, () => {
             for (let tries = 0; tries < 50 && (await foldersOf(page)).length > 0; tries++)
                 await page.waitForTimeout(100);
             assert.deepEqual(await foldersOf(page), [], 'nothing is left when the page is closed');
+        });
+    });
+
+    it('measures the files of an encoder by their embeddings, and searches the text with them', async () => {
+        const folder = `${root}tests/fixtures/encoders/calibrated`,
+            text = SAMPLE.slice(0, 2400);
+        await visit({ query: 'lab.html', wait: '#start' }, async (page) => {
+            await page.click('#open-model');
+            const files = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'];
+            await page.setInputFiles(
+                '#files',
+                files.map((name) => `${folder}/${name}`),
+            );
+            await page.waitForSelector(CHOSEN);
+            assert.ok(await page.isHidden('#learn'), 'an encoder cannot be trained');
+            assert.ok(await page.isDisabled('#recipe-tune'));
+            assert.ok(await page.isDisabled('#recipe-method [value=autoround]'));
+            await page.fill('#text', text);
+            await page.selectOption('#recipe-method', 'gptq');
+            await page.click('#recipe-add');
+            await onlyMake(page, ['Q8_0', 'Q4_0, GPTQ']);
+            await run(page);
+            assert.deepEqual(await statesOf(page), ['done']);
+            const passages = passagesOf(halves(text).evaluation);
+            await page.locator('#steps', { hasText: `in windows of 32, ${passages.length} passages` }).waitFor();
+
+            const names = ['Q8_0', 'Q4_0, GPTQ'],
+                sources = [];
+            for (const name of names) {
+                const [download] = await Promise.all([
+                    page.waitForEvent('download'),
+                    page.click(`[aria-label="Download ${name}"]`),
+                ]);
+                sources.push({ name, source: new Uint8Array(readFileSync(await download.path())) });
+            }
+            const { models: found } = await compareEmbeddings([folder, ...sources], {
+                text: passages,
+                passages: 1000,
+                weights: false,
+                speed: false,
+                threads: 1,
+            });
+            const heads = await page.locator('#figures-head th').allInnerTexts();
+            assert.deepEqual(heads.slice(3), ['Mean cosine', 'Least cosine', 'Rank correlation', 'Tokens/s']);
+            const [[first, [, , ...exact]], ...rows] = [...(await table(page))];
+            assert.match(first, /^Original: /);
+            assert.deepEqual(exact.slice(0, 3), ['1', '1', '1']);
+            for (const [i, [name, cells]] of rows.entries()) {
+                const { distance, rankCorrelation, bitsPerWeight } = found[i];
+                assert.deepEqual([name, cells[1]], [names[i], bitsPerWeight.toFixed(2)]);
+                for (const [k, should] of [1 - distance.mean, 1 - distance.largest, Number(rankCorrelation)].entries())
+                    assert.ok(Math.abs(Number(cells[2 + k]) - should) < 1e-4, `${name}: ${cells}, not ${should}`);
+                assert.ok(Number(cells[5].replaceAll(',', '')) > 1, cells[5]);
+            }
+            assert.match(
+                String(await page.getAttribute('#plot-quality', 'aria-label')),
+                /1 − cosine.*Q8_0: [\d.e-]+ at/,
+            );
+            assert.ok(await page.isVisible('#note-embeddings'));
+
+            // a passage is nearest to itself
+            await page.fill('#ask', passages[5]);
+            await page.press('#ask', 'Enter');
+            await page.waitForSelector('#ask-send:not([hidden])');
+            for (const column of await page.locator('.column:visible').all()) {
+                const nearest = await column.locator('.nearest li').allInnerTexts();
+                assert.equal(nearest.length, 3);
+                assert.ok(nearest[0].startsWith(passages[5].slice(0, 200)), nearest[0]);
+                assert.match(nearest[0], /cosine 1\.0000$/);
+            }
+            assert.equal(await page.locator('.nearest').count(), 3);
         });
     });
 
@@ -264,9 +336,6 @@ describe('the quantization lab', { skip }, () => {
 
     it('says what is wrong with a model or a text', async () => {
         const { value: large } = await modelOf(layersFor(4.2e9)).getReader().read();
-        const bert = ['config.json', 'model.safetensors', 'tokenizer.json'].map(
-            (name) => `${root}tests/fixtures/safetensors/bert/${name}`,
-        );
         const file = (/** @type {string} */ name, /** @type {Buffer} */ buffer) => ({ name, mimeType: '', buffer });
         await visit({ query: 'lab.html', wait: '#start' }, async (page) => {
             /** @param {Parameters<Page['setInputFiles']>[1]} files @param {RegExp} message */
@@ -278,7 +347,6 @@ describe('the quantization lab', { skip }, () => {
             };
             await refuses(file('diary.gguf', Buffer.from('Dear diary, '.repeat(99))), /not a model that can be read/);
             await refuses(file('large.gguf', Buffer.from(/** @type {Uint8Array} */ (large))), /a page can hold 4 GB/);
-            await refuses(bert, /embeds texts.*nibble quantize makes files of it, and nibble embed/);
             await page.click('#open-model');
             await page.setInputFiles('#files', models.stories);
             await page.waitForSelector(CHOSEN);

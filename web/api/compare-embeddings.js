@@ -4,7 +4,7 @@ import { EMBEDDING_COMPARE_OPTIONS } from '../options.js';
 import { ReportClock } from '../report-clock.js';
 import { CompareRun, checkCompare, refuse } from './compare-run.js';
 import { Model } from './model.js';
-import { passagesOf } from './passages.js';
+import { fitting, passagesOf, SHORTEST } from './passages.js';
 import { VectorComparison } from './similarity.js';
 
 /** @typedef {import('./compare-run.js').Entry} Entry */
@@ -17,16 +17,22 @@ const FEWEST = EMBEDDING_COMPARE_OPTIONS.passages.min ?? 3;
 /** @type {typeof import('../index.d.ts').compareEmbeddings} */
 export async function compareEmbeddings(models, options) {
     const asked = checkCompare(CALLER, EMBEDDING_COMPARE_OPTIONS, models, options);
-    const text = options?.text;
-    if (typeof text !== 'string') throw refuse(CALLER, 'text must be a text');
-    const passages = passagesOf(text).slice(0, asked.checked.passages);
+    const passages = passagesIn(options?.text).slice(0, asked.checked.passages);
     if (passages.length < FEWEST)
         throw refuse(
             CALLER,
-            `the text has ${passages.length} passages of more than 40 characters, and at least ${FEWEST} are needed`,
+            `the text has ${passages.length} passages of more than ${SHORTEST} characters, and at least ${FEWEST} are ` +
+                'needed',
         );
     const run = new Run(asked, passages);
     return run.all(() => run.measure());
+}
+
+/** @param {unknown} text a text, or its passages @returns {string[]} */
+function passagesIn(text) {
+    if (typeof text === 'string') return passagesOf(text);
+    if (Array.isArray(text) && text.every((passage) => typeof passage === 'string')) return text;
+    throw refuse(CALLER, 'text must be a text or an array of texts');
 }
 
 class Run extends CompareRun {
@@ -82,18 +88,8 @@ class Run extends CompareRun {
      */
     async cut({ link, info }) {
         const model = new Model(link, info),
-            prompts = info.embedding?.prompts ?? {},
-            prompt = prompts[info.embedding?.defaultPrompt ?? ''] ?? '';
-        const texts = [];
-        for (let text of this.passages) {
-            for (;;) {
-                const { length } = await model.tokenize(prompt + text);
-                if (length <= info.contextLength) break;
-                const share = info.contextLength / length;
-                text = text.slice(0, Math.min(text.length - 1, Math.floor(text.length * share)));
-            }
-            texts.push(text);
-        }
+            texts = [];
+        for (const passage of this.passages) texts.push(await fitting(model, passage));
         return texts;
     }
 

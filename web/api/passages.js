@@ -1,7 +1,7 @@
-/** Cuts a text into passages to embed. */
+/** Cuts a text into passages to embed, and passages to what a model takes. */
 
 /** Shorter ones, such as headings, are left out. */
-const SHORTEST = 40;
+export const SHORTEST = 40;
 /** If paragraphs are fewer than this, lines are tried, and then sentences. */
 const ENOUGH = 20;
 /** Between paragraphs, lines, sentences. */
@@ -22,4 +22,21 @@ export function passagesOf(text) {
         if (found.length > most.length) most = found;
     }
     return most;
+}
+
+/**
+ * The beginning of a text that fits into a model's context, with special tokens and a prompt.
+ * @param {Pick<import('../index.d.ts').Model, 'info' | 'tokenize'>} model
+ * @param {string} text
+ * @param {{ promptName?: string, signal?: AbortSignal }} [options] promptName: default: the model's default prompt
+ */
+export async function fitting(model, text, { promptName, signal } = {}) {
+    const { contextLength, embedding } = model.info,
+        prompt = embedding?.prompts?.[promptName ?? embedding.defaultPrompt ?? ''] ?? '';
+    for (;;) {
+        const { length } = await model.tokenize(prompt + text, { signal });
+        if (length <= contextLength || text === '') return text;
+        const share = contextLength / length;
+        text = text.slice(0, Math.min(text.length - 1, Math.floor(text.length * share)));
+    }
 }

@@ -2,7 +2,7 @@
 import { meanOf } from './statistics.js';
 
 /** The vector with length 1. @param {ArrayLike<number>} vector */
-function unit(vector) {
+export function unit(vector) {
     const numbers = Float64Array.from(vector);
     let sum = 0;
     for (const x of numbers) sum += x * x;
@@ -10,17 +10,18 @@ function unit(vector) {
     return numbers.map((x) => x / length);
 }
 
+/** The cosine of vectors of length 1. @param {Float64Array} a @param {Float64Array} b */
+export function dot(a, b) {
+    let sum = 0;
+    for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+    return sum;
+}
+
 /** Cosines of all pairs of vectors. @param {Float64Array[]} units of length 1 */
 function similarities(units) {
     const found = new Float64Array((units.length * (units.length - 1)) / 2);
     let at = 0;
-    for (const [i, a] of units.entries())
-        for (let j = 0; j < i; j++) {
-            const b = units[j];
-            let sum = 0;
-            for (let k = 0; k < a.length; k++) sum += a[k] * b[k];
-            found[at++] = sum;
-        }
+    for (const [i, a] of units.entries()) for (let j = 0; j < i; j++) found[at++] = dot(a, units[j]);
     return found;
 }
 
