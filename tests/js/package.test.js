@@ -51,7 +51,7 @@ test('package: holds what it needs and nothing else', () => {
         /^(LICENSE|package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/,
         /^build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)$/,
         /^build\/wasm\/nibble-[a-z0-9-]+\.wasm$/,
-        /^web\/((ai-sdk|api|cli|jinja|openai|report|server|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
+        /^web\/((ai-sdk|api|cli|jinja|openai|react|report|server|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
         /^web\/report\/report\.css$/,
         /^docs\/([a-z0-9-]+\.(md|svg|webp)|bench\.json)$/,
         /^examples\/\w+\.(md|html|js|jsx)$/,
@@ -83,7 +83,11 @@ test('package: a page needs no bundler and no import map', () => {
         for (const [, from] of readFileSync(join(root, file), 'utf8').matchAll(
             /^\s*(?:import|export)\s[^;]*?from '([^']+)'/gm,
         ))
-            assert.match(from, /^\.\.?\//, `${file} imports ${from}`);
+            assert.match(
+                from,
+                file.startsWith('web/react/') ? /^(react$|\.\.\/)/ : /^\.\.?\//,
+                `${file} imports ${from}`,
+            );
 });
 
 test('package: what bundlers copy runs as a module, as a classic script and as CommonJS', () => {
@@ -161,6 +165,7 @@ const TYPED = `
     import { load, NibbleError, quantize } from 'nibble-llm';
     import type { ChatCompletion, Model, Source, LoadOptions } from 'nibble-llm';
     import { openaiFetch } from 'nibble-llm/openai';
+    import { useNibble } from 'nibble-llm/react';
     interface Turn { role: 'user' | 'assistant'; content: string; at?: number }
     interface Part { readonly type: 'text'; readonly text: string }
     interface Parts { readonly role: string; readonly content: readonly Part[] }
@@ -191,6 +196,13 @@ const TYPED = `
         // @ts-expect-error: a message without a role
         await model.chat([{ content: 'Hello' }]);
         return [all, text, first, finishReason, vector.length].join();
+    }
+    export function Component(): string {
+        const { status, progress, text, error, chat } = useNibble(files, { threads: 1 });
+        if (status === 'ready') chat(turns, { maxTokens: 8 }).then((result) => result?.tokens[0]);
+        // @ts-expect-error: there is no such status
+        if (status === 'done') useNibble(null);
+        return [text, error?.code, progress?.loaded].join();
     }
     const options: Readonly<LoadOptions> = { threads: 1, onProgress: ({ loaded }) => void loaded,
         wasmUrl: { relaxed: 'a.wasm', convert: 'b.wasm' },

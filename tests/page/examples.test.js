@@ -39,7 +39,7 @@ describe('examples for pages', { skip }, () => {
     it('page.html', () => answers('page.html'));
     it('worker.html', () => answers('worker.html'));
     it('react.html', { skip: noReact }, () => {
-        const bundle = '--bundle --jsx=automatic --format=esm --external:nibble-llm --outfile=build/examples/react.js';
+        const bundle = '--bundle --jsx=automatic --format=esm --outfile=build/react.js';
         execFileSync(`${root}node_modules/.bin/esbuild`, ['examples/react.jsx', ...bundle.split(' ')], {
             cwd: root,
             stdio: ['ignore', 'ignore', 'pipe'],
