@@ -490,6 +490,34 @@ describe('several models under a budget', () => {
         await (await ask(own, a)).end();
     });
 
+    test('a failure that nobody expected: the client learns an id, and the log the rest', async () => {
+        const a = fakeOffer('a'),
+            own = await serving([a]);
+        for (const stream of [false, true])
+            for (const [thrown, code] of /** @type {[Error, string | null][]} */ ([
+                [new NibbleError('NB_ERR_WORKER', 'it died in /home/someone'), 'NB_ERR_WORKER'],
+                [new TypeError('/home/someone is not a function'), null],
+            ])) {
+                const answer = own.post('completions', { prompt: 'a', stream }),
+                    count = a.answers.length + 1;
+                await until(() => a.answers.length === count);
+                if (stream) a.answers[count - 1].write('x');
+                a.answers[count - 1].end(thrown);
+                const response = await answer,
+                    text = await response.text(),
+                    { error } = JSON.parse(text.replace(/^.*data: (?=\{"error")/s, '')),
+                    id = response.headers.get('x-request-id');
+                assert.equal(response.status, stream ? 200 : 500);
+                assert.doesNotMatch(text, /someone/);
+                assert.deepEqual([error.type, error.code], ['server_error', code]);
+                assert.match(error.message, /the log of the server says why, with the id req-\w+$/);
+                assert.ok(error.message.endsWith(String(id)));
+                await until(() => own.log.some((line) => line.event === 'request' && line.id === id));
+                const lines = own.log.filter((line) => line.id === id && line.event === 'error');
+                assert.deepEqual([lines.length, lines[0].message], [1, thrown.message]);
+            }
+    });
+
     test('a model that failed is loaded again; after an error of the request it stays', async () => {
         const log = /** @type {string[]} */ ([]),
             a = fakeOffer('a', { log }),
@@ -503,7 +531,7 @@ describe('several models under a budget', () => {
                 a.answers[count - 1].end(new NibbleError(code, 'it failed'));
                 const response = await answer;
                 assert.equal(response.status, stream ? 200 : code === 'NB_ERR_WORKER' ? 500 : 400);
-                assert.match(await response.text(), /it failed/);
+                assert.match(await response.text(), code === 'NB_ERR_WORKER' ? /nibble failed/ : /it failed/);
             }
         await (await ask(own, a)).end();
         const reload = ['ask a', 'close a', 'open a', 'ask a'];
@@ -656,6 +684,7 @@ describe('connections', () => {
             );
         }
         assert.match(await raw(own.port), /^(HTTP\/1\.1 408 .*)?$/s); // not a byte
+        assert.ok(!own.log.some(({ event }) => event === 'error'), 'what clients do was unexpected');
         assert.equal((await fetch(`${own.url}/health`)).status, 200);
         const metrics = await (await fetch(`${own.url}/metrics`)).text();
         assert.match(metrics, /\nnibble_requests_total\{path="other",status="431"\} 1\n/);

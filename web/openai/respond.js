@@ -11,6 +11,7 @@ import { headOf } from './answers.js';
  * @property {string[]} names
  * @property {boolean} single
  * @property {number} created
+ * @property {(error: unknown) => unknown} [shown] what a client is shown of an error within a stream; default: the error
  * @property {(name: string, path: CallPath, body: any, signal: AbortSignal | undefined) => Promise<any>} create that
  *     model's answer in the form of OpenAI's API, or an async iterable of its chunks
  */
@@ -64,7 +65,9 @@ export async function respond({ method, pathname, bytes, signal }, served) {
     const body = parsed(await bytes()),
         asked = served.single ? served.names[0] : checkName(served, body?.model),
         answer = await served.create(asked, /** @type {CallPath} */ (path), body, signal);
-    return Symbol.asyncIterator in answer ? events(answer, asked, signal) : json({ ...answer, model: asked });
+    return Symbol.asyncIterator in answer
+        ? events(answer, asked, signal, served.shown)
+        : json({ ...answer, model: asked });
 }
 
 /** @param {ArrayBuffer | Uint8Array} bytes */
@@ -122,8 +125,9 @@ export const json = (body, status = 200, headers = {}) =>
  * @param {AsyncIterable<object>} chunks
  * @param {string} model its name
  * @param {AbortSignal | undefined} signal
+ * @param {Served['shown']} shown
  */
-function events(chunks, model, signal) {
+function events(chunks, model, signal, shown = (error) => error) {
     const encoder = new TextEncoder(),
         iterator = chunks[Symbol.asyncIterator]();
     const stream = new ReadableStream({
@@ -140,7 +144,7 @@ function events(chunks, model, signal) {
                     await iterator.return?.();
                     return;
                 }
-                send(JSON.stringify(bodyOf(error)));
+                send(JSON.stringify(bodyOf(shown(error))));
             }
             controller.close();
         },
@@ -163,7 +167,8 @@ const STATUS = {
 };
 
 /** @param {unknown} error */
-const statusOf = (error) => (error instanceof HttpError ? error.status : (STATUS[asNibbleError(error).code] ?? 500));
+export const statusOf = (error) =>
+    error instanceof HttpError ? error.status : (STATUS[asNibbleError(error).code] ?? 500);
 
 /** What OpenAI's clients read of an error. @param {unknown} error */
 function bodyOf(error) {

@@ -43,10 +43,11 @@ export function readBody(request, ask, most) {
             bytes = Buffer.alloc(0);
             reject(tooLarge(most));
         };
+        const leave = () => reject(new HttpError(400, 'the body ended early'));
         request
             .on('data', read)
             .on('end', () => resolve(bytes.subarray(0, size)))
-            .on('error', reject)
-            .on('close', () => reject(new HttpError(400, 'the body ended early')));
+            .on('error', leave)
+            .on('close', leave);
     });
 }

@@ -3,8 +3,9 @@
  * the models, guard.js who may ask.
  */
 import { createServer, STATUS_CODES } from 'node:http';
+import { messageOf, NibbleError } from '../errors.js';
 import { Count } from '../openai/answers.js';
-import { HttpError, ID_HEADER, json, newRequestId, refusal, respond } from '../openai/respond.js';
+import { HttpError, ID_HEADER, json, newRequestId, refusal, respond, statusOf } from '../openai/respond.js';
 import { readBody } from './body.js';
 import { Metrics } from './metrics.js';
 import { send } from './send.js';
@@ -153,9 +154,9 @@ export class Server {
         try {
             const answer = await this.#answer(flight, path, refused).catch((error) => {
                 account.code ??= error.code ?? (error instanceof HttpError ? undefined : error.name);
-                return refusal(error);
+                return controller.signal.aborted ? undefined : refusal(this.#shown(id, error));
             });
-            if (controller.signal.aborted) return;
+            if (!answer || controller.signal.aborted) return;
             const headers = {
                 ...HEADERS,
                 ...this.#options.guard.originHeaders(request),
@@ -221,10 +222,26 @@ export class Server {
             {
                 names: models.names,
                 single,
+                shown: (error) => this.#shown(flight.id, error),
                 created: this.#created,
                 create: (name, call, body) => models.create(name, call, body, signal, account),
             },
         );
+    }
+
+    /**
+     * What a client is shown of an error. What nobody expected may tell of this machine, so it is for the log.
+     * @param {string} id
+     * @param {unknown} error
+     */
+    #shown(id, error) {
+        if (error instanceof HttpError || statusOf(error) < 500) return error;
+        const { code, stack } = /** @type {NibbleError} */ (error),
+            isKnown = error instanceof NibbleError; // whose message says where it comes from
+        this.#options.tell('error', { id, code, message: messageOf(error), stack: isKnown ? undefined : stack });
+        return new HttpError(500, `nibble failed; the log of the server says why, with the id ${id}`, {
+            code: isKnown ? code : null,
+        });
     }
 
     /**
