@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { load, NibbleError } from '../../web/index.js';
 import { Count } from '../../web/openai/answers.js';
 import { guardOf, hostNameOf, originOf } from '../../web/server/guard.js';
-import { Line } from '../../web/server/line.js';
+import { enterFirst, Line } from '../../web/server/line.js';
 import { Models } from '../../web/server/models.js';
 import { Server } from '../../web/server/server.js';
 import { models as files, root } from '../support/builds.js';
@@ -351,7 +351,7 @@ test('Line: turns in their order, `first` before others, leaving, and ending twi
         first = enter('first', undefined, true);
     controller.abort(new Error('left'));
     await assert.rejects(gone, /left/);
-    assert.equal(line.waiting, 3);
+    assert.equal(line.waiting, 2, 'who comes first is not of the line');
     end();
     end();
     const endFirst = await first;
@@ -364,6 +364,47 @@ test('Line: turns in their order, `first` before others, leaving, and ending twi
     assert.equal(line.taken, false);
     await assert.rejects(line.enter(controller.signal), /left/);
     assert.equal(line.taken, false);
+});
+
+test('enterFirst(): the line that is free first; its turn alone is taken', async () => {
+    const lines = [new Line(), new Line(), new Line()],
+        never = new AbortController().signal,
+        ends = await Promise.all(lines.map((line) => line.enter())),
+        next = lines[1].enter();
+    const turn = enterFirst(lines, never);
+    ends[1]();
+    const { at, end } = await turn;
+    assert.equal(at, 1);
+    ends[0]();
+    assert.deepEqual(
+        lines.map(({ taken, waiting }) => [taken, waiting]),
+        [
+            [false, 0],
+            [true, 1],
+            [true, 0],
+        ],
+    );
+    end();
+    (await next)();
+    // two at once
+    ends[2]();
+    const again = await Promise.all(lines.map((line) => line.enter())),
+        both = enterFirst(lines, never);
+    again[2]();
+    again[0]();
+    (await both).end();
+    again[1]();
+    await sleep(1);
+    assert.ok(lines.every(({ taken }) => !taken));
+    // leaving
+    const end0 = await lines[0].enter(),
+        controller = new AbortController(),
+        gone = enterFirst(lines.slice(0, 1), controller.signal);
+    controller.abort(new Error('left'));
+    await assert.rejects(gone, /left/);
+    await assert.rejects(enterFirst(lines, controller.signal), /left/);
+    end0();
+    assert.ok(lines.every(({ taken }) => !taken));
 });
 
 describe('several models under a budget', () => {
@@ -413,7 +454,8 @@ describe('several models under a budget', () => {
         const later = own.post('completions', { model: 'a', prompt: 'a' });
         await until(() => own.models.states[0].waiting === 1);
         const other = ask(own, b);
-        await until(() => own.models.states[0].waiting === 2);
+        await until(() => own.models.states[1].running);
+        assert.equal(own.models.states[0].waiting, 1, 'a request for b counts as one for a');
         assert.deepEqual(log, ['open a', 'ask a']);
         await first.end();
         await (await other).end();
@@ -423,6 +465,24 @@ describe('several models under a budget', () => {
         assert.deepEqual(log, ['open a', 'ask a', 'close a', 'open b', 'ask b', 'close b', 'open a', 'ask a']);
     });
 
+    test('of several busy models the one that ends first goes', async () => {
+        const log = /** @type {string[]} */ ([]),
+            [a, b, c] = ['a', 'b', 'c'].map((name) => fakeOffer(name, { log })),
+            own = await serving([a, b, c], { memory: 200, queue: 1 });
+        const [first, second] = [await ask(own, a), await ask(own, b)];
+        const other = ask(own, c);
+        await until(() => own.models.states[2].running);
+        const queued = own.post('completions', { model: 'a', prompt: 'a' });
+        await until(() => own.models.states[0].waiting === 1 || a.answers.length > 1); // which 429 would not do
+        await second.end();
+        await (await other).end();
+        assert.deepEqual(log, ['open a', 'ask a', 'open b', 'ask b', 'close b', 'open c', 'ask c']);
+        await first.end();
+        await until(() => a.answers.length === 2);
+        a.answers[1].end();
+        assert.equal((await queued).status, 200);
+    });
+
     test('a client that leaves while it waits for room changes nothing', async () => {
         const log = /** @type {string[]} */ ([]),
             [a, b] = ['a', 'b'].map((name) => fakeOffer(name, { log })),
@@ -430,10 +490,10 @@ describe('several models under a budget', () => {
             controller = new AbortController();
         const first = await ask(own, a);
         const gone = own.post('completions', { model: 'b', prompt: 'a' }, { signal: controller.signal });
-        await until(() => own.models.states[0].waiting === 1);
+        await until(() => own.models.states[1].running);
         controller.abort();
         await assert.rejects(gone);
-        await until(() => own.models.states[0].waiting === 0);
+        await until(() => !own.models.states[1].running);
         await first.end();
         await (await ask(own, a)).end();
         assert.deepEqual(log, ['open a', 'ask a', 'ask a']);

@@ -5,7 +5,7 @@
 import { NibbleError } from '../errors.js';
 import { chatCompletions, completions, embeddings } from '../openai/create.js';
 import { HttpError } from '../openai/respond.js';
-import { Line } from './line.js';
+import { enterFirst, Line } from './line.js';
 
 /** @typedef {import('../index.d.ts').Model} Model */
 /** @typedef {import('../openai/respond.js').CallPath} CallPath */
@@ -214,8 +214,8 @@ export class Models {
     }
 
     /**
-     * Unloads other models until one fits: the idle one that was used longest ago, or else the busy one whose turn began
-     * first, when that is over. This comes before the requests that wait for that one, so that busy models cannot keep others out for ever.
+     * Unloads other models until one fits: the idle one that was used longest ago, or else the busy one whose turn ends
+     * first. This comes before the requests that wait for that one, so that busy models cannot keep others out for ever.
      * @param {Entry} entry
      * @param {AbortSignal} signal
      */
@@ -224,9 +224,13 @@ export class Models {
             const loaded = [...this.#entries.values()].filter((each) => each.model && each !== entry),
                 held = loaded.reduce((sum, { bytes }) => sum + bytes, 0);
             if (loaded.length === 0 || held + entry.bytes <= this.#limits.memory) return;
-            loaded.sort((a, b) => Number(a.line.taken) - Number(b.line.taken) || a.usedAt - b.usedAt);
-            const end = await loaded[0].line.enter(signal, true);
-            await this.#unload(loaded[0], 'room').finally(end);
+            const [idle] = loaded.filter(({ line }) => !line.taken).sort((a, b) => a.usedAt - b.usedAt),
+                others = idle ? [idle] : loaded;
+            const { at, end } = await enterFirst(
+                others.map(({ line }) => line),
+                signal,
+            );
+            await this.#unload(others[at], 'room').finally(end);
         }
     }
 
