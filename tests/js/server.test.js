@@ -504,15 +504,40 @@ describe('several models under a budget', () => {
         let go;
         const log = /** @type {string[]} */ ([]),
             a = fakeOffer('a', { log, opening: () => new Promise((resolve) => (go = () => resolve())) }),
-            own = await serving([a]),
+            own = await serving([a], { queue: 0 }),
             controller = new AbortController();
         const gone = own.models.create('a', 'completions', { prompt: 'a' }, controller.signal, { count: new Count() });
         await until(() => go);
         controller.abort(new Error('left'));
-        go?.();
         await assert.rejects(gone, /left/);
-        await (await ask(own, a)).end();
+        // nobody waits, so that the next one is not one too many; it waits for what was begun
+        const next = ask(own, a);
+        await until(() => own.models.states[0].running);
+        go?.();
+        await (await next).end();
         assert.deepEqual(log, ['open a', 'ask a']);
+    });
+
+    test('a model that is larger than expected: others go after it was loaded, and busy ones when they are idle', async () => {
+        for (const isBusy of [false, true]) {
+            const log = /** @type {string[]} */ ([]),
+                a = fakeOffer('a', { log }),
+                b = fakeOffer('b', { log, actual: 150 }),
+                own = await serving([a, b], { memory: 200 });
+            const first = await ask(own, a);
+            if (!isBusy) await first.end();
+            const second = await ask(own, b);
+            if (isBusy) assert.deepEqual(log.splice(0), ['open a', 'ask a', 'open b', 'ask b']);
+            if (isBusy) await first.end();
+            await until(() => log.includes('close a'));
+            assert.deepEqual(
+                own.models.states.map(({ bytes }) => bytes),
+                [0, 150],
+            );
+            await second.end();
+            await (await ask(own, a)).end(); // now its size is known
+            assert.ok(log.indexOf('close b') < log.lastIndexOf('open a'));
+        }
     });
 
     test('load() ends when its signal does, with its reason', async () => {

@@ -78,9 +78,10 @@ class FakeGeneration {
 /**
  * What the server opens: each open() makes a model. `answers` are those that were begun, `log` says what was done.
  * @param {string} name
- * @param {{ bytes?: number, log?: string[], opening?: () => Promise<void> }} [more]
+ * @param {{ bytes?: number, actual?: number, log?: string[], opening?: () => Promise<void> }} [more] actual: bytes that
+ *     it takes, where other ones were expected
  */
-export function fakeOffer(name, { bytes = 100, log = [], opening = async () => {} } = {}) {
+export function fakeOffer(name, { bytes = 100, actual = bytes, log = [], opening = async () => {} } = {}) {
     /** @type {FakeGeneration[]} */
     const answers = [];
     const offer = {
@@ -99,7 +100,7 @@ export function fakeOffer(name, { bytes = 100, log = [], opening = async () => {
                 return answer;
             };
             return /** @type {any} */ ({
-                info: { name, memoryBytes: bytes },
+                info: { name, memoryBytes: actual },
                 chat: begin,
                 complete: begin,
                 async dispose() {

@@ -2,7 +2,7 @@
  * The models of a server. Each is loaded when it is asked for, and unloaded when another one needs its memory. A model
  * answers one request at a time; the others wait in a line.
  */
-import { NibbleError } from '../errors.js';
+import { messageOf, NibbleError } from '../errors.js';
 import { chatCompletions, completions, embeddings } from '../openai/create.js';
 import { HttpError } from '../openai/respond.js';
 import { enterFirst, Line } from './line.js';
@@ -31,6 +31,10 @@ class Entry {
     line = new Line();
     /** @type {Model | undefined} */
     model;
+    /** The load that is under way. @type {Promise<Model> | undefined} */
+    loading;
+    /** Its end, while it is being unloaded. @type {Promise<void> | undefined} */
+    unloading;
     /** How often it was loaded. */
     loads = 0;
     /** When its last turn began. */
@@ -78,10 +82,10 @@ export class Models {
 
     /** What the models do now, for the metrics. */
     get states() {
-        return [...this.#entries.values()].map(({ name, model, bytes, loads, line }) => ({
+        return [...this.#entries.values()].map(({ name, model, unloading, bytes, loads, line }) => ({
             name,
             loads,
-            bytes: model ? bytes : 0,
+            bytes: (model ?? unloading) ? bytes : 0,
             running: line.taken,
             waiting: line.waiting,
         }));
@@ -173,7 +177,7 @@ export class Models {
         const end = await entry.line.enter(signal);
         try {
             entry.usedAt = performance.now();
-            const model = entry.model ?? (await this.#load(entry, signal));
+            const model = entry.model ?? (await orAborted(entry.loading ?? this.#load(entry, signal), signal));
             signal.throwIfAborted();
             return { model, end };
         } catch (error) {
@@ -184,7 +188,7 @@ export class Models {
 
     /**
      * Loads a model whose turn the caller has. What was begun is finished even if nobody waits any more: most who leave
-     * come back.
+     * come back. Then who comes next waits for the same load.
      * @param {Entry} entry
      * @param {AbortSignal} signal
      */
@@ -192,24 +196,40 @@ export class Models {
         const done = await this.#loading.enter(signal);
         try {
             await this.#makeRoom(entry, signal);
-            this.#closing.signal.throwIfAborted();
-            const began = performance.now(),
-                model = await entry.open(this.#closing.signal);
+        } catch (error) {
+            done();
+            throw error;
+        }
+        const loading = this.#open(entry).finally(() => {
+            entry.loading = undefined;
+        });
+        entry.loading = loading;
+        loading
+            .then(() => this.#makeRoom(entry, this.#closing.signal)) // it may be larger than expected
+            .catch(() => {}) // whoever waits for it is told
+            .finally(done);
+        return loading;
+    }
+
+    /** @param {Entry} entry */
+    async #open(entry) {
+        const { signal } = this.#closing,
+            began = performance.now();
+        try {
+            signal.throwIfAborted();
+            const model = await entry.open(signal);
+            if (signal.aborted) await model.dispose();
+            signal.throwIfAborted();
             entry.model = model;
             entry.bytes = model.info.memoryBytes;
             entry.loads++;
             this.#tell('load', { model: entry.name, bytes: entry.bytes, ms: Math.round(performance.now() - began) });
             return model;
         } catch (error) {
-            const message = error instanceof Error ? error.message : String(error);
-            if (error !== signal.reason && !this.#closing.signal.aborted)
-                this.#tell('load failed', { model: entry.name, message });
+            if (signal.aborted) throw signal.reason;
+            this.#tell('load failed', { model: entry.name, message: messageOf(error) });
             // the message may have a path of this machine, which is not for clients
-            throw error instanceof NibbleError
-                ? Object.assign(notLoaded(entry.name, error.code), { cause: error })
-                : error;
-        } finally {
-            done();
+            throw notLoaded(entry.name, error);
         }
     }
 
@@ -221,7 +241,9 @@ export class Models {
      */
     async #makeRoom(entry, signal) {
         for (;;) {
-            const loaded = [...this.#entries.values()].filter((each) => each.model && each !== entry),
+            const loaded = [...this.#entries.values()].filter(
+                    (each) => (each.model ?? each.unloading) && each !== entry,
+                ),
                 held = loaded.reduce((sum, { bytes }) => sum + bytes, 0);
             if (loaded.length === 0 || held + entry.bytes <= this.#limits.memory) return;
             const [idle] = loaded.filter(({ line }) => !line.taken).sort((a, b) => a.usedAt - b.usedAt),
@@ -237,10 +259,14 @@ export class Models {
     /** @param {Entry} entry @param {'room' | 'failed' | 'end'} why */
     async #unload(entry, why) {
         const { model } = entry;
-        if (!model) return;
-        entry.model = undefined;
-        await model.dispose();
-        this.#tell('unload', { model: entry.name, why });
+        if (model) {
+            entry.model = undefined;
+            entry.unloading = model.dispose().finally(() => {
+                entry.unloading = undefined;
+                this.#tell('unload', { model: entry.name, why });
+            });
+        }
+        await entry.unloading;
     }
 
     /** Ends whatever runs. */
@@ -260,17 +286,35 @@ const tooMany = (name, seconds) =>
         headers: { 'retry-after': String(Math.max(1, Math.ceil(seconds))) },
     });
 
-/** @param {string} name @param {string} code */
-const notLoaded = (name, code) =>
-    new HttpError(500, `the model ${JSON.stringify(name)} could not be loaded; the log of the server says why`, {
-        code,
-    });
+/** @param {string} name @param {unknown} error */
+const notLoaded = (name, error) =>
+    Object.assign(
+        new HttpError(500, `the model ${JSON.stringify(name)} could not be loaded; the log of the server says why`, {
+            code: error instanceof NibbleError ? error.code : null,
+        }),
+        { cause: error },
+    );
 
 /** @param {number} ms */
 const tooLong = (ms) =>
     new HttpError(503, `the answer took more than ${ms / 1000} s: ask for fewer tokens, or for fewer answers`, {
         code: 'timeout',
     });
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} signal ends the wait for it, with its reason
+ * @returns {Promise<T>}
+ */
+function orAborted(promise, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(signal.reason);
+        signal.addEventListener('abort', abort);
+        if (signal.aborted) abort();
+        promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}
 
 /**
  * A stream that tells how it ends.

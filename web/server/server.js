@@ -31,6 +31,9 @@ const DROPS = 10_000;
 /** Node closes connections whose headers or bodies take longer than this. */
 const TIMES = { headersTimeout: 10_000, requestTimeout: 60_000, connectionsCheckingInterval: 1000 };
 
+/** A client that is cut off, with its machine or its network, does not close its connection: TCP finds out. */
+const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 };
+
 /** The paths that the metrics tell apart. */
 const PATHS = ['/health', '/metrics', '/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/v1/models'];
 
@@ -68,7 +71,7 @@ export class Server {
     constructor(options) {
         this.#options = options;
         // Node's own answers would not be in the log, so that it must leave all to this server
-        this.#server = createServer({ ...TIMES, requireHostHeader: false, ...options.node });
+        this.#server = createServer({ ...TIMES, ...PROBES, requireHostHeader: false, ...options.node });
         this.#server.maxConnections = options.connections ?? CONNECTIONS;
         this.#server
             .on('request', (request, response) => void this.#handle(request, response))
