@@ -15,6 +15,25 @@ before(async () => {
 });
 after(() => model.dispose());
 
+test('idle() waits for what was aborted, and not only for what is asked for', async () => {
+    const lines = /** @type {string[]} */ ([]),
+        own = await load(models.tiny, { threads: 1, debug: (line) => void lines.push(line) });
+    assert.ok('idle' in own && typeof own.idle === 'function');
+    const controller = new AbortController(),
+        answer = own.complete('a', { maxTokens: 500, ignoreEnd: true, signal: controller.signal }),
+        waiting = own.complete('b', { maxTokens: 500, ignoreEnd: true, signal: controller.signal });
+    for await (const _ of answer) break;
+    controller.abort(new Error('left'));
+    await assert.rejects(answer, /left/);
+    await assert.rejects(waiting, /left/);
+    const ended = () => lines.filter((line) => /\] prompt: .* answer: /.test(line)).length;
+    assert.equal(ended(), 0);
+    await own.idle();
+    assert.equal(ended(), 2);
+    await own.dispose();
+    await assert.rejects(own.idle(), { code: 'NB_ERR_STATE' });
+});
+
 describe('detokenizing while an answer is generated', () => {
     test('does not use bytes that the answer holds back', async () => {
         const engine = await openEngine({ kind: 'path', path: models.tiny });

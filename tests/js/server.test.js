@@ -26,16 +26,16 @@ after(async () => {
 /**
  * A server on the loopback.
  * @param {import('../../web/server/models.js').Offer[]} offers
- * @param {{ memory?: number, queue?: number, timeout?: number, hosts?: string[], key?: string, origins?: string[],
+ * @param {{ memory?: number, queue?: number, timeout?: number, patience?: number, hosts?: string[], key?: string, origins?: string[],
  *     maxBody?: number, stall?: number, connections?: number, node?: import('node:http').ServerOptions }} [more]
  */
-async function serving(offers, { memory = 1e12, queue = 8, timeout = 60_000, ...more } = {}) {
+async function serving(offers, { memory = 1e12, queue = 8, timeout = 60_000, patience, ...more } = {}) {
     /** @type {any[]} */
     const log = [];
     const tell = (/** @type {string} */ event, /** @type {object} */ about) => void log.push({ event, ...about });
     const { hosts, key, origins = [], maxBody = 1 << 20, ...rest } = more;
     const server = new Server({ guard: guardOf({ hosts, key, origins }), maxBody, tell, ...rest }),
-        models = new Models(offers, { memory, queue, timeout }, tell),
+        models = new Models(offers, { memory, queue, timeout, patience }, tell),
         { port } = await server.listen('127.0.0.1', 0);
     server.ready(models, offers.length === 1);
     const close = async (grace = 0) => {
@@ -297,6 +297,56 @@ describe('the queue', () => {
         assert.match(text, /"text":"x".*\n\ndata: \{"error":\{"message":"[^"]+0\.3 s[^"]*".*"code":"timeout"\}\}\n\n$/);
         assert.ok(offer.answers.every((each) => each.isOver));
         await until(() => own.log.filter(({ code }) => code === 'timeout').length === 2);
+    });
+
+    test('a turn ends when the model has stopped: after a time limit, and after a client has left', async () => {
+        let stop = () => {},
+            isIdle = true;
+        const idle = () =>
+                isIdle ? Promise.resolve() : new Promise((/** @type {(_: void) => void} */ on) => (stop = on)),
+            offer = fakeOffer('one', { idle }),
+            own = await serving([offer], { timeout: 300 }),
+            controller = new AbortController();
+        for (const leave of [() => {}, () => controller.abort()]) {
+            isIdle = false;
+            const begun = offer.answers.length,
+                first = own.post('completions', { prompt: 'a' }, { signal: controller.signal });
+            first.catch(() => {});
+            await until(() => offer.answers.length === begun + 1);
+            const second = own.post('completions', { prompt: 'b' });
+            await until(() => own.models.states[0].waiting === 1);
+            leave();
+            await until(() => offer.answers[begun].isOver);
+            if (!controller.signal.aborted) assert.equal((await first).status, 503); // and is told so at once
+            await sleep(5);
+            const { running, waiting } = own.models.states[0];
+            assert.deepEqual([running, waiting, offer.answers.length], [true, 1, begun + 1]);
+            isIdle = true;
+            stop();
+            await until(() => offer.answers.length === begun + 2);
+            offer.answers[begun + 1].end();
+            assert.equal((await second).status, 200);
+        }
+        assert.equal(own.models.states[0].loads, 1);
+    });
+
+    test('a model that does not stop is loaded again, as is one that has died', async () => {
+        for (const [idle, why] of /** @type {[() => Promise<void>, string][]} */ ([
+            [() => new Promise(() => {}), 'hung'],
+            [() => Promise.reject(new NibbleError('NB_ERR_WORKER', 'it died')), 'failed'],
+        ])) {
+            const log = /** @type {string[]} */ ([]),
+                offer = fakeOffer('one', { log, idle }),
+                own = await serving([offer], { timeout: 100, patience: 20 });
+            const refused = await own.post('completions', { prompt: 'a' });
+            assert.equal((await refused.json()).error.code, 'timeout');
+            const next = own.post('completions', { prompt: 'b' });
+            await until(() => offer.answers.length === 2);
+            offer.answers[1].end();
+            assert.equal((await next).status, 200);
+            assert.deepEqual(log.slice(0, 5), ['open one', 'ask one', 'close one', 'open one', 'ask one']);
+            assert.equal(own.log.find(({ event }) => event === 'unload').why, why);
+        }
     });
 
     test('a reader that takes nothing of a stream is cut off', async () => {

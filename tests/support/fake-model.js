@@ -78,10 +78,13 @@ class FakeGeneration {
 /**
  * What the server opens: each open() makes a model. `answers` are those that were begun, `log` says what was done.
  * @param {string} name
- * @param {{ bytes?: number, actual?: number, log?: string[], opening?: () => Promise<void> }} [more] actual: bytes that
- *     it takes, where other ones were expected
+ * @param {{ bytes?: number, actual?: number, log?: string[], opening?: () => Promise<void>, idle?: () => Promise<void> }}
+ *     [more] actual: bytes that it takes, where other ones were expected. idle: settles when a model has stopped
  */
-export function fakeOffer(name, { bytes = 100, actual = bytes, log = [], opening = async () => {} } = {}) {
+export function fakeOffer(
+    name,
+    { bytes = 100, actual = bytes, log = [], opening = async () => {}, idle = async () => {} } = {},
+) {
     /** @type {FakeGeneration[]} */
     const answers = [];
     const offer = {
@@ -103,6 +106,7 @@ export function fakeOffer(name, { bytes = 100, actual = bytes, log = [], opening
                 info: { name, memoryBytes: actual },
                 chat: begin,
                 complete: begin,
+                idle,
                 async dispose() {
                     isOpen = false;
                     log.push(`close ${name}`);

@@ -211,6 +211,14 @@ export class Model {
         return Array.from(await this.#link.request('restore', { bytes }, {}, signal));
     }
 
+    /**
+     * Waits until the worker has ended the requests before, also those that were aborted: they reject earlier. This is
+     * for web/server, and no part of the API.
+     */
+    async idle() {
+        await this.#link.request('idle', {}, {});
+    }
+
     /** @type {import('../index.d.ts').Model['dispose']} */
     async dispose() {
         await this.#link.dispose();

@@ -17,9 +17,12 @@ import { enterFirst, Line } from './line.js';
 
 /**
  * memory: bytes that loaded models may take together; a single one may take more. queue: requests that may wait for one
- * model. timeout: ms that one answer may take.
- * @typedef {{ memory: number, queue: number, timeout: number }} Limits
+ * model. timeout: ms that one answer may take. patience: ms that a model may take to stop after that.
+ * @typedef {{ memory: number, queue: number, timeout: number, patience?: number }} Limits
  */
+
+/** A batch of the prompt is computed to its end; a large one, on a slow machine, takes seconds. */
+const PATIENCE = 60_000;
 
 /**
  * What is known of a request, for the log. count: its tokens. model: its name. waited: ms until its turn. code: of the
@@ -134,25 +137,26 @@ export class Models {
             began = performance.now(),
             limit = new AbortController();
         account.waited = began - asked;
-        const leave = () => {
+        let isOver = false;
+        const leave = (isBroken = false) => {
+            if (isOver) return;
+            isOver = true;
             clearTimeout(timer);
             signal.removeEventListener('abort', cut);
-            end();
+            this.#rest(entry, model, isBroken).finally(end);
         };
         const cut = () => {
             limit.abort(signal.aborted ? signal.reason : tooLong(this.#limits.timeout));
             leave();
         };
         const finish = () => {
-            entry.seconds += (Math.min((performance.now() - began) / 1000, 60) - entry.seconds) / 4;
+            if (!isOver) entry.seconds += (Math.min((performance.now() - began) / 1000, 60) - entry.seconds) / 4;
             leave();
         };
-        const failed = async (/** @type {unknown} */ error) => {
+        const failed = (/** @type {unknown} */ error) => {
             const { code } = /** @type {{ code?: string | null }} */ (error ?? {});
             account.code = code ?? undefined;
-            const isOwn = limit.signal.aborted || HARMLESS.includes(String(code));
-            if (!isOwn && entry.model === model) await this.#unload(entry, 'failed');
-            leave();
+            leave(!HARMLESS.includes(String(code)));
         };
         const timer = setTimeout(cut, this.#limits.timeout);
         signal.addEventListener('abort', cut);
@@ -162,9 +166,21 @@ export class Models {
             finish();
             return answer;
         } catch (error) {
-            await failed(error);
+            failed(error);
             throw error;
         }
+    }
+
+    /**
+     * Waits until a model does nothing more for the turn that ends: an answer that was given up may still be computed.
+     * A model that failed, or does not stop, is unloaded, and so loaded again in the next turn.
+     * @param {Entry} entry
+     * @param {Model} model
+     * @param {boolean} isBroken
+     */
+    async #rest(entry, model, isBroken) {
+        const why = isBroken ? 'failed' : await whyUseless(model, this.#limits.patience ?? PATIENCE);
+        if (why && entry.model === model) await this.#unload(entry, why);
     }
 
     /**
@@ -256,7 +272,7 @@ export class Models {
         }
     }
 
-    /** @param {Entry} entry @param {'room' | 'failed' | 'end'} why */
+    /** @param {Entry} entry @param {'room' | 'failed' | 'hung' | 'end'} why */
     async #unload(entry, why) {
         const { model } = entry;
         if (model) {
@@ -317,11 +333,31 @@ function orAborted(promise, signal) {
 }
 
 /**
+ * @param {Model} model
+ * @param {number} patience ms until it must have ended what it does
+ * @returns {Promise<'failed' | 'hung' | undefined>} why it is of no use any more
+ */
+async function whyUseless(model, patience) {
+    const own = /** @type {import('../api/model.js').Model} */ (model);
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    /** @type {Promise<'hung'>} */
+    const late = new Promise((resolve) => {
+        timer = setTimeout(resolve, patience, 'hung');
+    });
+    const idle = own.idle().then(
+        () => undefined,
+        () => /** @type {const} */ ('failed'),
+    );
+    return Promise.race([idle, late]).finally(() => clearTimeout(timer));
+}
+
+/**
  * A stream that tells how it ends.
  * @template Item
  * @param {AsyncIterableIterator<Item>} stream
  * @param {() => void} finish
- * @param {(error: unknown) => Promise<void>} failed
+ * @param {(error: unknown) => void} failed
  * @returns {AsyncIterableIterator<Item>}
  */
 function watched(stream, finish, failed) {
@@ -334,14 +370,14 @@ function watched(stream, finish, failed) {
                 if (result.done) finish();
                 return result;
             } catch (error) {
-                await failed(error);
+                failed(error);
                 throw error;
             }
         },
         async return() {
-            const ended = await stream.return?.();
+            const ended = stream.return?.(); // which waits for the model, and that may hang
             finish();
-            return ended ?? { done: true, value: undefined };
+            return (await ended) ?? { done: true, value: undefined };
         },
     };
     return own;

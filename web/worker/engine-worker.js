@@ -29,7 +29,7 @@ let textRows;
 /** The training of a train(). @type {Training | undefined} */
 let training;
 /** Requests whose answer may be undefined though nobody stopped them. @type {RequestType[]} */
-const MAY_BE_NOTHING = ['evaluate', 'quantize', 'close', 'compareNext', 'trainWrite'];
+const MAY_BE_NOTHING = ['evaluate', 'quantize', 'idle', 'close', 'compareNext', 'trainWrite'];
 /** Requests whose answer is a large array, which is sent without a copy. @type {RequestType[]} */
 const LARGE = ['save', 'trainSave'];
 /** Characters of a text that takes a while to tokenize. */
@@ -169,6 +169,7 @@ const requests = {
             progress: (progress) => post({ id, type: 'tokenizer', progress }),
         });
     },
+    idle: () => turn(() => {}),
     async close() {
         for (const job of jobs.values()) job.stop();
         await last.catch(() => {});

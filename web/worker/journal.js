@@ -126,5 +126,6 @@ export const SUMMARIES = {
     trainSave: (_, bytes) => `train: a checkpoint of ${inBytes(bytes.length)}`,
     trainWrite: () => 'train: the model was read',
     trainTokenizer: (_, { tokens, merges }) => `tokenizer: ${tokens} tokens, ${merges} merges`,
+    idle: () => 'idle',
     close: () => 'dispose',
 };
