@@ -161,6 +161,9 @@ test('two models, and memory for one', async () => {
         const { choices } = await client.completions.create({ model, prompt: 'Once', max_tokens: 2, temperature: 0 });
         assert.equal(choices[0].finish_reason, 'length');
     }
+    // the header says how many tokens there are, so that nothing is loaded for this
+    const wrong = { model: 'stories', prompt: 'Once', logit_bias: { 999999: 1 } };
+    await assert.rejects(client.completions.create(wrong), { status: 400, param: 'logit_bias' });
     child.kill('SIGTERM');
     assert.deepEqual(await exit, [0, null]);
     const moves = lines.map((line) => JSON.parse(line)).filter(({ event }) => event.endsWith('load'));

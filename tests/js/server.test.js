@@ -488,6 +488,39 @@ describe('several models under a budget', () => {
         );
     });
 
+    test('a request that is wrong waits for nothing, and loads nothing', async () => {
+        const log = /** @type {string[]} */ ([]),
+            a = fakeOffer('a', { log }),
+            b = { ...fakeOffer('b', { log }), info: { vocabulary: 10, embedding: /** @type {any} */ ({ size: 4 }) } },
+            own = await serving([a, b], { queue: 0 });
+        const message = { role: 'user', content: 'x' },
+            wrong = /** @type {[string, object, RegExp][]} */ ([
+                ['completions', {}, /prompt must be/],
+                ['completions', { prompt: 'x', stream: true, top_p: 2 }, /top_p must be/],
+                ['completions', { prompt: 'x', echo: true, best_of: 3 }, /best_of/],
+                ['completions', { prompt: 'x', temperature: 0, mirostat: 2 }, /temperature above 0/],
+                ['completions', { prompt: [1, 2, 10], n: 2 }, /the token 10/],
+                ['completions', { prompt: 'x', logit_bias: { 11: 1 } }, /the token 11/],
+                ['chat/completions', { messages: [] }, /messages must be/],
+                ['chat/completions', { messages: [{ ...message, role: 1 }], stream: true }, /has no role/],
+                ['chat/completions', { messages: [message], tools: [{}] }, /tools/],
+                ['chat/completions', { messages: [message], stream_options: {} }, /stream_options/],
+                ['embeddings', { input: 1 }, /input must be/],
+                ['embeddings', { input: 'x', dimensions: 3 }, /dimensions must be 4/],
+            ]);
+        for (const [path, body, message] of wrong) {
+            const response = await own.post(path, { model: 'b', ...body });
+            assert.equal(response.status, 400, message.source);
+            assert.match((await response.json()).error.message, message);
+        }
+        assert.deepEqual(log, []);
+        // also if it would be one too many
+        const first = await ask(own, a);
+        assert.equal((await own.post('completions', { model: 'a' })).status, 400);
+        assert.equal((await own.post('completions', { model: 'a', prompt: 'x' })).status, 429);
+        await first.end();
+    });
+
     test('one that is larger than the budget is loaded, alone', async () => {
         const log = /** @type {string[]} */ ([]),
             [a, b] = ['a', 'b'].map((name) => fakeOffer(name, { log })),

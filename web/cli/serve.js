@@ -138,7 +138,7 @@ export async function commandServe({ model, others = [], values }, signal) {
         for (const [i, place] of places.entries()) {
             const openIt = (/** @type {AbortSignal} */ ending, extra = {}) =>
                 open({ model: place, values }, ending, extra);
-            offers.push({ name: names[i], bytes: await bytesOf(openIt, signal, values), open: openIt });
+            offers.push({ name: names[i], ...(await headerOf(openIt, signal, values)), open: openIt });
         }
         const limits = { memory: values.memory ?? (ownMemory() / 4) * 3, queue, timeout: timeout * 1000 };
         models = new Models(offers, limits, tell);
@@ -227,16 +227,17 @@ function allowedOf(text) {
 }
 
 /**
- * The memory that a model will take: its weights and its KV cache. Only its header is read.
+ * What a model's header says. bytes: the memory that it will take, its weights and its KV cache.
  * @param {(signal: AbortSignal, extra: object) => ReturnType<typeof open>} openIt
  * @param {AbortSignal} signal
  * @param {Record<string, any>} values
  */
-async function bytesOf(openIt, signal, { contextLength }) {
+async function headerOf(openIt, signal, { contextLength }) {
     const header = await openIt(signal, { headerOnly: true }),
-        { types, context = 4096, kvBytesPerToken = 0, unsupported } = header.info;
+        { info } = header,
+        { types, context = 4096, kvBytesPerToken = 0, unsupported } = info;
     await header.dispose();
     if (unsupported !== undefined) throw new NibbleError('NB_ERR_UNSUPPORTED', unsupported);
     const tokens = contextLength ?? Math.min(context || 4096, 4096);
-    return types.reduce((sum, { bytes }) => sum + bytes, 0) + tokens * kvBytesPerToken;
+    return { info, bytes: types.reduce((sum, { bytes }) => sum + bytes, 0) + tokens * kvBytesPerToken };
 }

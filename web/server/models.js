@@ -3,16 +3,18 @@
  * answers one request at a time; the others wait in a line.
  */
 import { messageOf, NibbleError } from '../errors.js';
-import { chatCompletions, completions, embeddings } from '../openai/create.js';
 import { HttpError } from '../openai/respond.js';
+import { CALLS, checkCall } from './calls.js';
 import { enterFirst, Line } from './line.js';
 
 /** @typedef {import('../index.d.ts').Model} Model */
 /** @typedef {import('../openai/respond.js').CallPath} CallPath */
 
+/** @typedef {Partial<import('../index.d.ts').ModelInfo>} Info */
+
 /**
- * A model that may be loaded. bytes: of memory, expected until it is loaded.
- * @typedef {{ name: string, bytes: number, open: (signal: AbortSignal) => Promise<Model> }} Offer
+ * A model that may be loaded. bytes: of memory, expected until it is loaded. info: what its header says.
+ * @typedef {{ name: string, bytes: number, info?: Info, open: (signal: AbortSignal) => Promise<Model> }} Offer
  */
 
 /**
@@ -46,18 +48,16 @@ class Entry {
     seconds = 1;
 
     /** @param {Offer} offer */
-    constructor({ name, bytes, open }) {
+    constructor({ name, bytes, info = {}, open }) {
         this.name = name;
         this.bytes = bytes;
+        this.info = info;
         this.open = open;
     }
 }
 
 /** Errors that are the request's own fault. After any other the model may be dead, so it is loaded again. */
 const HARMLESS = ['NB_ERR_ARGUMENT', 'NB_ERR_UNSUPPORTED', 'NB_ERR_CONTEXT', 'NB_ERR_FORMAT'];
-
-/** @type {Record<CallPath, (model: Model, count: import('../openai/answers.js').Count) => { create: Function }>} */
-const CALLS = { 'chat/completions': chatCompletions, completions, embeddings };
 
 export class Models {
     /** @type {Map<string, Entry>} */
@@ -132,6 +132,7 @@ export class Models {
             { line, seconds } = entry,
             asked = performance.now();
         account.model = name;
+        await checkCall(path, body, entry.info);
         if (line.taken && line.waiting >= this.#limits.queue) throw tooMany(name, seconds);
         const { model, end } = await this.#turn(entry, signal),
             began = performance.now(),
@@ -238,6 +239,7 @@ export class Models {
             signal.throwIfAborted();
             entry.model = model;
             entry.bytes = model.info.memoryBytes;
+            entry.info = model.info;
             entry.loads++;
             this.#tell('load', { model: entry.name, bytes: entry.bytes, ms: Math.round(performance.now() - began) });
             return model;
