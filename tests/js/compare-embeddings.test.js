@@ -145,7 +145,7 @@ test('a model has no distance from itself; a decoder can be compared, too, and p
         ...others
     } = await compareEmbeddings([gemma, { source: new Uint8Array(readFileSync(gemma)), name: 'copy' }], {
         ...quick,
-        text: ['a', 'b c', '', 'd', 'e'],
+        text: ['a', 'b c', 'd', 'e', 'f'],
         passages: 4,
     });
     assert.deepEqual([copy.distance.largest, copy.rankCorrelation, passages], [0, 1, 4]);
@@ -158,6 +158,7 @@ test('what cannot be compared is refused by name; a signal ends it', async () =>
     for (const [run, code, message] of /** @type {[() => Promise<any>, string, RegExp][]} */ ([
         [() => any([source], quick), 'ARGUMENT', /^compareEmbeddings\(\): give a base and at least one model/],
         [() => any([source, bert], { ...quick, text: [1, 2] }), 'ARGUMENT', /text must be a text or an array of texts/],
+        [() => any([source, bert], { ...quick, text: ['a', ' ', 'b', 'c'] }), 'ARGUMENT', /passage 1 is empty/],
         [() => any([source, bert], { ...quick, text: 'Short.' }), 'ARGUMENT', /has 0 passages .* at least 3/],
         [() => any([source, bert], { ...quick, passages: 2 }), 'ARGUMENT', /passages/],
         [() => any([source, bert], { ...quick, stride: 8 }), 'ARGUMENT', /no option "stride"/],

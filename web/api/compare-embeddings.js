@@ -31,8 +31,11 @@ export async function compareEmbeddings(models, options) {
 /** @param {unknown} text a text, or its passages @returns {string[]} */
 function passagesIn(text) {
     if (typeof text === 'string') return passagesOf(text);
-    if (Array.isArray(text) && text.every((passage) => typeof passage === 'string')) return text;
-    throw refuse(CALLER, 'text must be a text or an array of texts');
+    if (!Array.isArray(text) || text.some((passage) => typeof passage !== 'string'))
+        throw refuse(CALLER, 'text must be a text or an array of texts');
+    const empty = text.findIndex((passage) => passage.trim() === '');
+    if (empty >= 0) throw refuse(CALLER, `passage ${empty} is empty`);
+    return text;
 }
 
 class Run extends CompareRun {
