@@ -31,8 +31,8 @@ const SAYINGS = {
     },
     search: {
         note:
-            'Each finds the passages of the text’s second half that are nearest to a sentence. If a file finds others ' +
-            'than the original, or in another order, quantizing has changed what a search finds.',
+            'Each finds the passages of the text’s second half that are nearest to a sentence. If a file finds ' +
+            'others than the original, or in another order, quantizing has changed what a search finds.',
         field: 'A sentence to look for',
         send: 'Find',
         clear: 'Clear',

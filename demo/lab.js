@@ -133,7 +133,8 @@ async function inspect(candidate) {
             candidate.name,
             facts.join(' · ') +
                 (quantized
-                    ? '. Its weights are quantized already, so quantizing them again loses more than the original would.'
+                    ? '. Its weights are quantized already, so quantizing them again loses more than the original ' +
+                      'would.'
                     : ''),
         );
         keepWhatWasLoaded(NEEDED);

@@ -373,8 +373,8 @@ export function checkBudget(given) {
         withFlag = (/** @type {'type' | 'bits' | 'size'} */ name) => `${name} (--${QUANTIZE_OPTIONS[name].flag})`;
     if (first === undefined)
         throw refuse(
-            `which type? Pass ${withFlag('type')}, one of ${PRESETS.join(', ')}; or a budget: ${withFlag('bits')}, or ` +
-                withFlag('size'),
+            `which type? Pass ${withFlag('type')}, one of ${PRESETS.join(', ')}; ` +
+                `or a budget: ${withFlag('bits')}, or ${withFlag('size')}`,
         );
     if (second !== undefined) throw refuse(`pass either ${withFlag(first)} or ${withFlag(second)}, not both`);
 }
@@ -422,8 +422,8 @@ export function checkMethod(given) {
     );
     if (method === 'rtn' && useless)
         throw refuse(
-            `${withFlag(useless)} is for methods that calibrate: pass ${withFlag('method')}, such as ${userOf(useless)}, ` +
-                'as well',
+            `${withFlag(useless)} is for methods that calibrate: pass ${withFlag('method')}, ` +
+                `such as ${userOf(useless)}, as well`,
         );
     if (method === 'rtn') return;
     checkCalibrated({ ...others, method, calibration });
@@ -495,8 +495,8 @@ function checkCalibrated({ method, calibration, ...others }) {
     const unused = USED_BY.find(([name, , uses]) => others[name] !== undefined && !uses(method));
     if (unused)
         throw refuse(
-            `${unused[0]} (--${CALIBRATION_OPTIONS[unused[0]].flag}) is for ${unused[1]}: leave it out, or pass another ` +
-                'method',
+            `${unused[0]} (--${CALIBRATION_OPTIONS[unused[0]].flag}) is for ${unused[1]}: ` +
+                'leave it out, or pass another method',
         );
     if (calibration === undefined)
         throw refuse(`method (--method) ${method} needs a calibration text: pass calibration (--calibration)`);

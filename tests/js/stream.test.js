@@ -367,7 +367,10 @@ describe('an optional file may be absent in any way', () => {
         for (const [what, give] of ways) {
             answer = ({ name }) => (name === 'config.json' ? give() : undefined);
             await refuses(
-                /config\.json.*A folder of safetensors files has a config\.json\. If this one has GGUF files: name one of them/,
+                new RegExp(
+                    String.raw`config\.json.*A folder of safetensors files has a config\.json\. ` +
+                        'If this one has GGUF files: name one of them',
+                ),
             );
             answer = (asked) => (isWeights(asked) ? give() : undefined);
             await assert.rejects(load(address), { name: 'NibbleError', code: /NETWORK|FORMAT|TRUNCATED/ }, what);
@@ -380,12 +383,15 @@ describe('an optional file may be absent in any way', () => {
                 ? [
                       200,
                       { 'Content-Type': 'text/html' },
-                      '<a href="../">up</a><a href="a%20b.gguf">a b</a> <a href="/x/c.GGUF?x">c</a><a href="._d.gguf">d</a><a ' +
-                          'href="notes.txt">n</a>',
+                      '<a href="../">up</a><a href="a%20b.gguf">a b</a> <a href="/x/c.GGUF?x">c</a>' +
+                          '<a href="._d.gguf">d</a><a href="notes.txt">n</a>',
                   ]
                 : [404, {}];
         await refuses(
-            /config\.json answered 404.*This one has GGUF files \(a%20b\.gguf, c\.GGUF\): name one of them, as http:.*\/a%20b\.gguf/,
+            new RegExp(
+                String.raw`config\.json answered 404.*This one has GGUF files \(a%20b\.gguf, c\.GGUF\): ` +
+                    String.raw`name one of them, as http:.*/a%20b\.gguf`,
+            ),
         );
         // with a configuration beside them, and a list of files like the hub's
         answer = ({ name }) =>
@@ -403,7 +409,10 @@ describe('an optional file may be absent in any way', () => {
                   ? [404, {}]
                   : undefined;
         await refuses(
-            /model\.safetensors answered 404.*has a model\.safetensors\. This one has GGUF files \(d\.Q4_K_M\.gguf\): name one.*\/d\.Q4_K_M\.gguf/,
+            new RegExp(
+                String.raw`model\.safetensors answered 404.*has a model\.safetensors\. ` +
+                    String.raw`This one has GGUF files \(d\.Q4_K_M\.gguf\): name one.*/d\.Q4_K_M\.gguf`,
+            ),
         );
     });
 

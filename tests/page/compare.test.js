@@ -1,5 +1,5 @@
-// compare() in a browser gives the same figures as in Node; its page, and that of compareEmbeddings(), have plots that run
-// under the page's own Content-Security-Policy.
+// compare() in a browser gives the same figures as in Node; its page, and that of compareEmbeddings(), have plots that
+// run under the page's own Content-Security-Policy.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';

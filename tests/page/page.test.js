@@ -348,7 +348,8 @@ describe('the demo page', { skip }, () => {
         const context = /** @type {const} */ ({ serviceWorkers: 'block' }); // so that the test can answer for the hub
         await visit({ settings: { maxTokens: 4 }, hosts: ['huggingface.co'], context }, async (page) => {
             await page.context().route('https://huggingface.co/owner/llama-sharded/resolve/main/**', (route) => {
-                const path = `${folders}llama-sharded/${new URL(route.request().url()).pathname.split('/resolve/main/')[1]}`;
+                const name = new URL(route.request().url()).pathname.split('/resolve/main/')[1],
+                    path = `${folders}llama-sharded/${name}`;
                 const headers = { 'Access-Control-Allow-Origin': '*' };
                 return existsSync(path) ? route.fulfill({ path, headers }) : route.fulfill({ status: 404, headers });
             });
@@ -463,7 +464,8 @@ describe('the demo page', { skip }, () => {
                     box,
                     '# A <b>title</b>\n\nSome **bold** and `<i>code</i>` and *slanted*\n<img src=x ' +
                         'onerror=alert(1)>\n\n' +
-                        '3. one\n4. two\n\n- [a](javascript:alert(1))\n\n```js\n**not bold** </code><script>\n```\nafter\n> said',
+                        '3. one\n4. two\n\n- [a](javascript:alert(1))\n\n' +
+                        '```js\n**not bold** </code><script>\n```\nafter\n> said',
                 );
                 return box.innerHTML;
             });
@@ -471,7 +473,8 @@ describe('the demo page', { skip }, () => {
                 html,
                 '<h3>A &lt;b&gt;title&lt;/b&gt;</h3><p>Some <strong>bold</strong> and ' +
                     '<code>&lt;i&gt;code&lt;/i&gt;</code> and ' +
-                    '<em>slanted</em><br>&lt;img src=x onerror=alert(1)&gt;</p><ol start="3"><li>one</li><li>two</li></ol>' +
+                    '<em>slanted</em><br>&lt;img src=x onerror=alert(1)&gt;</p>' +
+                    '<ol start="3"><li>one</li><li>two</li></ol>' +
                     '<ul><li>[a](javascript:alert(1))</li></ul><pre tabindex="0"><code>**not bold** ' +
                     '&lt;/code&gt;&lt;script&gt;</code></pre>' +
                     '<p>after</p><blockquote>said</blockquote>',

@@ -21,8 +21,8 @@ export async function compareEmbeddings(models, options) {
     if (passages.length < FEWEST)
         throw refuse(
             CALLER,
-            `the text has ${passages.length} passages of more than ${SHORTEST} characters, and at least ${FEWEST} are ` +
-                'needed',
+            `the text has ${passages.length} passages of more than ${SHORTEST} characters, ` +
+                `and at least ${FEWEST} are needed`,
         );
     const run = new Run(asked, passages);
     return run.all(() => run.measure());

@@ -17,7 +17,8 @@ import { abortReason, checkSignal } from './requests.js';
 /** @typedef {import('./link.js').Link} Link */
 /** @typedef {{ name: string, source: Source }} Entry */
 /** @typedef {{ link: Link, info: ModelInfo }} Opened */
-/** @typedef {import('../options.js').CheckedCompare & { passages?: number }} Checked what both functions' options say */
+/** What the options of either function say.
+ * @typedef {import('../options.js').CheckedCompare & { passages?: number }} Checked */
 
 /** @param {string} caller for messages @param {string} what */
 export const refuse = (caller, what) => new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${what}`);

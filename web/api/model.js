@@ -156,7 +156,8 @@ export class Model {
     }
 
     /**
-     * embed(), and of how many tokens the vector is made. This is for web/openai and web/ai-sdk, and no part of the API.
+     * embed(), and of how many tokens the vector is made. This is for web/openai, web/ai-sdk and compareEmbeddings(),
+     * and no part of the API.
      * @param {string | ArrayLike<number>} input
      * @param {import('../index.d.ts').EmbedOptions} [options]
      * @returns {Promise<import('../protocol.js').Embedded>}

@@ -18,7 +18,7 @@ const rate = (/** @type {number | undefined} */ value) => (value === undefined ?
 const percent = (/** @type {number} */ share) => `${(share * 100).toFixed(2)} %`;
 
 /** Marked if the weights are simulated: then the bits are those that the codes of the grid would take.
- * @param {import('../index.d.ts').ComparedSize} model */
+ * @param {ComparedSize} model */
 const bitsOf = ({ bitsPerWeight, simulated }) => `${bitsPerWeight.toFixed(2)}${simulated ? ' (simulated)' : ''}`;
 
 /**
@@ -30,7 +30,9 @@ const bitsOf = ({ bitsPerWeight, simulated }) => `${bitsPerWeight.toFixed(2)}${s
 
 const NONE = () => '';
 
-/** @typedef {Column<import('../index.d.ts').ComparedSize, { weights?: import('../index.d.ts').ComparedWeights }>} Shared */
+/** @typedef {import('../index.d.ts').ComparedSize} ComparedSize */
+/** @typedef {import('../index.d.ts').ComparedWeights} ComparedWeights */
+/** @typedef {Column<ComparedSize, { weights?: ComparedWeights }>} Shared a column of both tables */
 const NAME = /** @type {Shared} */ ({ name: 'model', title: 'Model', of: ({ name }) => name });
 const SIZE = /** @type {Shared} */ ({ name: 'MB', title: 'File, MB', of: ({ bytes }) => mb(bytes) });
 const BITS = /** @type {Shared} */ ({ name: 'bits', title: 'Bits per weight', of: bitsOf });

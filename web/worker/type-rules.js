@@ -1,7 +1,8 @@
 /** The options that give types to tensors by their names. */
 import { NibbleError } from '../errors.js';
 
-/** Patterns, the types that they give, and their names for messages. @typedef {(readonly [RegExp, string, string])[]} Rules */
+/** Patterns, the types that they give, and their names for messages.
+ * @typedef {(readonly [RegExp, string, string])[]} Rules */
 /**
  * @typedef {Pick<import('../protocol.js').QuantizeOptions, 'tensors' | 'outputType' | 'tokenEmbeddingType'>} Options
  */
@@ -57,8 +58,8 @@ export function checkRules(rules, plan, changeable) {
     throw new NibbleError(
         'NB_ERR_ARGUMENT',
         names.some((name) => pattern.test(name))
-            ? `${what} changes nothing, as options that come before it give other types to all of its matrices: leave ` +
-                  'it out, or pass its pattern first'
+            ? `${what} changes nothing, as options that come before it give other types to all of its matrices: ` +
+                  'leave it out, or pass its pattern first'
             : `${what} is found in ${
                   isName ? 'names of tensors that keep their type, but in ' : ''
               }the name of no matrix that can be quantized; an example is ${example} ` +
