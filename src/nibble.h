@@ -185,6 +185,10 @@ int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t
 /* Ends the text: gives what is still kept back, an incomplete character as U+FFFD, and starts anew. Returns as
  * nb_detokenizer_push. */
 int32_t nb_detokenizer_flush(nb_detokenizer *d, char *out, int32_t capacity);
+/* The bytes that nb_detokenizer_push would add to the text for this token: they may be a part of a character. Writes
+ * them if capacity is enough, consumes nothing, and returns how many there are; 0 also if there is no such token. A
+ * space that NB_DETOKENIZE_WHOLE removes is among them. */
+int32_t nb_detokenizer_bytes(nb_detokenizer *d, int32_t token, char *out, int32_t capacity, nb_error *err);
 void nb_detokenizer_free(nb_detokenizer *d); /* NULL is fine */
 
 /* ---- sessions ---------------------------------------------------------------------------------------------- */

@@ -247,6 +247,20 @@ static int32_t read_token(nb_detokenizer *d, int32_t token, int32_t *byte, nb_er
     return NB_OK;
 }
 
+int32_t nb_detokenizer_bytes(nb_detokenizer *d, int32_t token, char *out, int32_t capacity, nb_error *err) {
+    int32_t byte = -1;
+    if (token < 0 || is_left_out(d, token))
+        return 0;
+    NB_TRY(read_token(d, token, &byte, err));
+    if (byte >= 0) {
+        d->text.data[0] = (uint8_t)byte;
+        d->text.used = 1;
+    }
+    if (d->text.used && d->text.used <= (size_t)NB_MAX(capacity, 0))
+        memcpy(out, d->text.data, d->text.used);
+    return (int32_t)d->text.used;
+}
+
 int32_t nb_detokenizer_push(nb_detokenizer *d, int32_t token, char *out, int32_t capacity, nb_error *err) {
     const nb_tokenizer *t = d->tokenizer;
     if (token < 0)

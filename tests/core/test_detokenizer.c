@@ -1,4 +1,4 @@
-/* The streaming detokenizer over every split of a text, and with too little room. */
+/* The streaming detokenizer over every split of a text, with too little room; the bytes of single tokens. */
 #include "../../src/text/detokenizer.h"
 #include "../../src/text/vocabulary.h"
 #include "check.h"
@@ -69,13 +69,49 @@ static void check_room(void) {
         int32_t beyond = nb_tokenizer_size(f.tokenizer);
         CHECK(nb_detokenizer_push(d, beyond, out, 16, &err) == 0, "a token beyond the vocabulary has no text");
         CHECK(nb_detokenizer_push(d, -1, out, 16, &err) == NB_ERR_ARGUMENT, "no such token");
+        CHECK(nb_detokenizer_bytes(d, first, out, 0, &err) == 1, "a byte token needs 1 byte");
+        CHECK(nb_detokenizer_bytes(d, first, out, 1, &err) == 1 && (uint8_t)out[0] == 0xc3, "it is its byte");
+        CHECK(nb_detokenizer_bytes(d, beyond, out, 16, &err) == 0, "a token beyond the vocabulary has no bytes");
+        CHECK(nb_detokenizer_bytes(d, -1, out, 16, &err) == 0, "nor has one that does not exist");
+        CHECK(nb_detokenizer_bytes(d, 1, out, 16, &err) == 0, "a control token has none");
+        CHECK(nb_detokenizer_push(d, second, out, 16, &err) == 3, "nothing of these was consumed");
+        nb_detokenizer_free(d);
+        d = nb_detokenizer_over(f.tokenizer, NB_DETOKENIZE_SPECIAL, &err);
+        CHECK(nb_detokenizer_bytes(d, 1, out, 16, &err) == 3 && nb_compare(out, "<s>", 3) == 0, "or its name");
         nb_detokenizer_free(d);
     }
     test_vocabulary_close(&f);
 }
 
+/* The bytes of tokens that end within characters; together they are the text. */
+static void check_bytes(const sequence *s) {
+    size_t n = nb_length(s->bytes);
+    static test_values m;
+    for (size_t cut = 0; cut <= n; cut++) {
+        test_values_begin(&m, "llama");
+        nb_value *list = test_add_list(&m, "tokenizer.ggml.tokens");
+        test_add_item(&m, list, s->bytes, cut);
+        test_add_item(&m, list, s->bytes + cut, n - cut);
+        int32_t types[2] = {NB_TOKEN_USER_DEFINED, NB_TOKEN_USER_DEFINED};
+        test_add_numbers(&m, "tokenizer.ggml.token_type", NB_VALUE_I32, types, 2, sizeof types);
+        nb_error err = {0};
+        nb_tokenizer *t = test_values_tokenizer(&m, &err);
+        nb_detokenizer *d = t ? nb_detokenizer_over(t, 0, &err) : NULL;
+        if (!CHECK(d, "%s", err.message))
+            return;
+        char out[64];
+        int32_t got = nb_detokenizer_bytes(d, 0, out, sizeof out, &err);
+        got += nb_detokenizer_bytes(d, 1, out + got, (int32_t)(sizeof out) - got, &err);
+        CHECK((size_t)got == n && nb_compare(out, s->bytes, n) == 0, "'%s' cut at %z", s->text, cut);
+        nb_detokenizer_free(d);
+        nb_tokenizer_free(t);
+    }
+}
+
 void test_detokenizer(void) {
-    for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
+    for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++) {
         check_splits(&sequences[i]);
+        check_bytes(&sequences[i]);
+    }
     check_room();
 }
