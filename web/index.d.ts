@@ -1412,6 +1412,16 @@ export interface GenerateOptions {
     stop?: string | readonly string[];
     /** Added to the logits of these token ids. */
     logitBias?: { readonly [token: number]: number } | ReadonlyMap<number, number>;
+    /** Tell the log-probability of each token: `logprobs` of the result, and of the generation while it runs. It is the
+     * natural logarithm of the probability that the model itself gives the token, before logitBias, penalties,
+     * temperature and all other options, as OpenAI's and llama-server's. Default: false. */
+    logprobs?: boolean;
+    /** With logprobs: tell those of the likeliest tokens at each place, too; 0 to 100. Default: 0. */
+    topLogprobs?: number;
+    /** Gets the logits before each token is chosen, and may change them in place: [vocabulary], where -Infinity forbids
+     * a token. Afterwards come logitBias and all that follows. It may be async, and what it throws ends the generation.
+     * The array is lent: it must not be used after the call has ended, or its promise is settled. */
+    onLogits?: (logits: Float32Array, at: LogitsPlace) => void | Promise<void>;
     /** Special tokens that are written in the prompt are parsed as such. Default: they are text. Of complete()
      * alone. */
     special?: boolean;
@@ -1421,6 +1431,33 @@ export interface GenerateOptions {
     signal?: SignalLike;
 }
 
+/** Where onLogits() is called. */
+export interface LogitsPlace {
+    /** How many tokens come before the one that will be chosen, those of the prompt among them. */
+    position: number;
+    /** The answer's tokens so far. */
+    tokens: readonly number[];
+}
+
+/** A token that could have been chosen. */
+export interface TopLogprob {
+    /** Its id. */
+    token: number;
+    /** Its text. A part of a character has U+FFFD there, and a special token its name. */
+    text: string;
+    /** What it adds to the answer's text, in UTF-8; of a part of a character just this part. null: it adds nothing, as
+     * a special token. */
+    bytes: number[] | null;
+    /** ln of its probability. */
+    logprob: number;
+}
+
+/** A token of the answer. */
+export interface TokenLogprob extends TopLogprob {
+    /** The `topLogprobs` likeliest tokens at this place, the likeliest first. */
+    top: TopLogprob[];
+}
+
 /**
  * An answer on its way: iterate it for the pieces of text as they come, await it for the whole result, or do both.
  * Leaving the loop early stops the generation.
@@ -1428,6 +1465,9 @@ export interface GenerateOptions {
 export interface Generation extends AsyncIterable<string>, Promise<Result> {
     /** Token ids so far. */
     readonly tokens: readonly number[];
+    /** With the option logprobs: one for each of these tokens. Text may come later than its tokens, as a character may
+     * have several, and a stop string may have begun. */
+    readonly logprobs?: readonly TokenLogprob[];
     /** Ends it, keeping what there is: iterating ends, awaiting gives finishReason 'abort'. */
     stop(): void;
     [Symbol.asyncIterator](): AsyncGenerator<string, void, undefined>;
@@ -1438,6 +1478,8 @@ export interface Result {
     text: string;
     /** Its token ids, without the model's end token. */
     tokens: number[];
+    /** With the option logprobs: one for each of the tokens. */
+    logprobs?: TokenLogprob[];
     /** Number of tokens of the prompt. */
     promptTokens: number;
     /** 'stop': the model ended its answer, or a stop string came. 'length': maxTokens was reached, or the context is

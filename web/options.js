@@ -26,7 +26,8 @@ import { SAMPLERS } from './samplers.js';
  * @typedef {Required<Pick<GenerateOptions, 'maxTokens' | 'temperature' | 'topK' | 'topP' | 'minP' | 'repeatPenalty'
  *     | 'presencePenalty' | 'frequencyPenalty' | 'penaltyLast' | 'special' | 'ignoreEnd' | 'topNSigma' | 'typicalP'
  *     | 'xtcProbability' | 'xtcThreshold' | 'dynatempRange' | 'dynatempExponent' | 'mirostat' | 'mirostatTau'
- *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast'>>
+ *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast' | 'logprobs'
+ *     | 'topLogprobs'>>
  *     & { seed?: number, stop: string[], logitBias: Record<string, number>, drySequenceBreakers: string[],
  *     samplers?: (keyof typeof SAMPLERS)[] }} CheckedGenerate
  */
@@ -365,6 +366,21 @@ export const GENERATE_OPTIONS = {
         default: {},
         value: 'ID=B',
         help: 'add B to the logit of token ID (may be given several times)',
+    },
+    logprobs: {
+        flag: 'logprobs',
+        type: 'switch',
+        default: false,
+        help: "with --json: tell each token's log-probability, by the model's own distribution",
+    },
+    topLogprobs: {
+        flag: 'top-logprobs',
+        type: 'integer',
+        min: 0,
+        max: 100,
+        default: 0,
+        value: 'N',
+        help: 'with --logprobs: tell those of the N likeliest tokens at each place, too',
     },
     special: {
         flag: 'special',

@@ -57,7 +57,7 @@
  *     that does nothing else
  * @property {Kind<{ source: Source, options: MixOptions }, ProgressEvent | PullEvent, ChosenMix>} mix for a worker
  *     that does nothing else
- * @property {Kind<GenerateAsk, TextEvent, Result>} generate
+ * @property {Kind<GenerateAsk, TextEvent | LogitsEvent, Result>} generate
  * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
  * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Embedded>} embed
  * @property {Kind<{ input: string | number[], options: CheckedPerplexity }, WindowEvent, Perplexity>} perplexity
@@ -131,8 +131,9 @@
  */
 
 /**
- * @typedef {{ what: 'complete', input: string | number[], options: CheckedGenerate }
- *     | { what: 'chat', input: Message[], options: CheckedChat }} GenerateAsk
+ * lends: whether there is an onLogits(), which gets the logits before each token.
+ * @typedef {{ lends: boolean } & ({ what: 'complete', input: string | number[], options: CheckedGenerate }
+ *     | { what: 'chat', input: Message[], options: CheckedChat })} GenerateAsk
  */
 
 /** A chat's prompt: its text, and the tokens that the model is fed. @typedef {{ text: string, tokens: number[] }}
@@ -180,7 +181,11 @@
 
 /** The engine wants the next chunk of a source that it cannot open by itself. @typedef {{ type: 'pull' }} PullEvent */
 
-/** A piece of an answer. @typedef {{ type: 'text', text: string, tokens: number[] }} TextEvent */
+/** A piece of an answer. @typedef {{ type: 'text', text: string, tokens: number[], logprobs?:
+ * import('./index.d.ts').TokenLogprob[] }} TextEvent */
+
+/** Logits of which a token will be chosen, when they are given back. position: how many tokens come before.
+ * @typedef {{ type: 'logits', logits: Float32Array, position: number }} LogitsEvent */
 
 /** How far a request over a text is.
  * @typedef {{ type: 'window', progress: import('./index.d.ts').TextProgress }} WindowEvent */
@@ -191,10 +196,11 @@
 
 /**
  * chunk: an answer to a 'pull'; null at the end. more: a piece of a request's answer was read; spare: its buffer, to be
- * filled again. stop: a request is to end. job: the request's id.
+ * filled again. logits: those of a LogitsEvent, given back. stop: a request is to end. job: the request's id.
  * @typedef {object} Notices
  * @property {{ bytes: Uint8Array | null }} chunk
  * @property {{ job: number, spare?: ArrayBuffer }} more
+ * @property {{ job: number, logits: Float32Array }} logits
  * @property {{ job: number }} stop
  */
 

@@ -1,4 +1,5 @@
 /** An answer on its way, as complete() and chat() give it. */
+import { NibbleError } from '../errors.js';
 import { Stream } from './stream.js';
 
 /** @typedef {import('../index.d.ts').Result} Result */
@@ -9,6 +10,8 @@ export class Generation {
     [Symbol.toStringTag] = 'Generation';
     /** @type {number[]} */
     tokens = [];
+    /** @type {import('../index.d.ts').TokenLogprob[] | undefined} */
+    logprobs;
     #stream;
     /** @type {Promise<Result>} */
     #result;
@@ -17,16 +20,33 @@ export class Generation {
      * @param {Link} link
      * @param {import('../protocol.js').GenerateAsk} ask
      * @param {AbortSignal | undefined} signal
+     * @param {import('../index.d.ts').GenerateOptions['onLogits']} onLogits
      */
-    constructor(link, ask, signal) {
+    constructor(link, ask, signal, onLogits) {
+        this.logprobs = ask.options.logprobs ? [] : undefined;
         this.#stream = new Stream(link, (/** @type {(text: string) => void} */ add) =>
             link.request(
                 'generate',
                 ask,
                 {
-                    text: ({ text, tokens }) => {
+                    text: ({ text, tokens, logprobs }) => {
                         this.tokens.push(...tokens);
+                        this.logprobs?.push(...(logprobs ?? []));
                         add(text);
+                    },
+                    logits: async ({ logits, position }) => {
+                        try {
+                            await onLogits?.(logits, { position, tokens: this.tokens });
+                            if (logits.length === 0)
+                                throw new NibbleError(
+                                    'NB_ERR_ARGUMENT',
+                                    'onLogits() transferred its array, such as to a worker; transfer a copy instead',
+                                );
+                            this.#stream.giveBack(logits);
+                        } catch (error) {
+                            this.stop(); // the worker waits for the logits
+                            throw error;
+                        }
                     },
                 },
                 signal,

@@ -28,11 +28,24 @@ const isBytes = (value) => Object.prototype.toString.call(value) === '[object Ui
 /** @param {unknown} value @returns {value is ArrayBuffer} */
 const isBuffer = (value) => Object.prototype.toString.call(value) === '[object ArrayBuffer]';
 
-/** @param {string} caller @param {import('../options.js').CheckedGenerate} checked */
-function checkDraw(caller, checked) {
+/**
+ * The options of a generation, checked.
+ * @template {import('../options.js').CheckedGenerate} Checked
+ * @param {string} caller
+ * @param {import('../checks.js').Table<Checked>} table
+ * @param {import('../index.d.ts').GenerateOptions | undefined} options
+ */
+function checkGeneration(caller, table, options) {
+    const { checked, signal } = checkRequest(caller, table, options, ['onLogits']);
+    const { onLogits } = options ?? {};
     const name = withoutEffect(checked);
     if (name)
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${name} has an effect only with a temperature above 0`);
+    if (checked.topLogprobs > 0 && !checked.logprobs)
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: topLogprobs goes with logprobs: true`);
+    if (onLogits !== undefined && typeof onLogits !== 'function')
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: onLogits must be a function`);
+    return { checked, signal, onLogits };
 }
 
 /**
@@ -79,10 +92,10 @@ export class Model {
     complete(prompt, options) {
         if (typeof prompt !== 'string' && !isTokens(prompt))
             throw new NibbleError('NB_ERR_ARGUMENT', 'complete(): the prompt must be a text or an array of token ids');
-        const { checked, signal } = checkRequest('complete()', GENERATE_OPTIONS, options);
-        checkDraw('complete()', checked);
-        const input = typeof prompt === 'string' ? prompt : Array.from(prompt);
-        return new Generation(this.#link, { what: 'complete', input, options: checked }, signal);
+        const { checked, signal, onLogits } = checkGeneration('complete()', GENERATE_OPTIONS, options);
+        const input = typeof prompt === 'string' ? prompt : Array.from(prompt),
+            lends = onLogits !== undefined;
+        return new Generation(this.#link, { what: 'complete', input, options: checked, lends }, signal, onLogits);
     }
 
     /**
@@ -92,14 +105,14 @@ export class Model {
      */
     #chat(messages, options) {
         const input = checkMessages(messages);
-        const { checked, signal } = checkRequest('chat()', CHAT_OPTIONS, options);
-        checkDraw('chat()', checked);
+        const { checked, signal, onLogits } = checkGeneration('chat()', CHAT_OPTIONS, options);
         if (checked.special)
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
                 'chat(): special is an option of complete(); in a chat only the template writes special tokens',
             );
-        return new Generation(this.#link, { what: 'chat', input, options: checked }, signal);
+        const lends = onLogits !== undefined;
+        return new Generation(this.#link, { what: 'chat', input, options: checked, lends }, signal, onLogits);
     }
 
     /** @type {import('../index.d.ts').Model['applyTemplate']} */

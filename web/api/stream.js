@@ -84,6 +84,12 @@ export class Stream {
         }
     }
 
+    /** Gives the worker the logits that it lent. @param {Float32Array} logits */
+    giveBack(logits) {
+        if (!this.over)
+            this.link.post({ type: 'logits', job: this.id, logits }, [/** @type {ArrayBuffer} */ (logits.buffer)]);
+    }
+
     stop() {
         if (!this.over) this.link.post({ type: 'stop', job: this.id });
     }

@@ -22,6 +22,8 @@ export async function commandRun(args, signal) {
     if (interactive && json) throw new UsageError('--json needs a --prompt or a --chat');
     if (interactive && !(process.stdin.isTTY && process.stdout.isTTY))
         throw new UsageError('a --prompt or a --chat is needed, because this is not a terminal to chat in');
+    if (args.values.logprobs && !json) throw new UsageError('--logprobs needs --json, which prints them');
+    if (args.values.topLogprobs > 0 && !args.values.logprobs) throw new UsageError('--top-logprobs needs --logprobs');
     const model = await open(args, signal);
     const settings = pick(GENERATE_OPTIONS, args.values),
         { templateVariables } = args.values;

@@ -40,6 +40,16 @@ export class Detokenizer {
         return this.collect(() => this.core.count('nb_detokenizer_push', this.handle, token, this.out, this.capacity));
     }
 
+    /**
+     * What push() would add to the text for this token, which may be a part of a character. It consumes nothing.
+     * @param {number} token
+     * @returns {Uint8Array}
+     */
+    bytes(token) {
+        const n = this.fit(() => this.core.count('nb_detokenizer_bytes', this.handle, token, this.out, this.capacity));
+        return this.core.bytes(this.out, n).slice();
+    }
+
     flush() {
         return this.collect(() => this.core.exports.nb_detokenizer_flush(this.handle, this.out, this.capacity));
     }
@@ -49,8 +59,14 @@ export class Detokenizer {
         this.core.exports.nb_detokenizer_free(this.handle);
     }
 
-    /** @param {() => number} write returns the text's length; what does not fit is asked for again */
+    /** @param {() => number} write as in fit() */
     collect(write) {
+        const n = this.fit(write);
+        return n === 0 ? '' : this.core.string(this.out, n);
+    }
+
+    /** @param {() => number} write returns the length of what it writes; what does not fit is asked for again */
+    fit(write) {
         let n = write();
         if (n > this.capacity) {
             const capacity = Math.max(n, 256),
@@ -59,6 +75,6 @@ export class Detokenizer {
             [this.out, this.capacity] = [larger, capacity];
             n = write();
         }
-        return n === 0 ? '' : this.core.string(this.out, n);
+        return n;
     }
 }

@@ -104,7 +104,17 @@ const requests = {
     },
     generate: (message) =>
         queue(message.id, (job) =>
-            loaded().generate(message, job, (text, tokens) => post({ id: message.id, type: 'text', text, tokens })),
+            loaded().generate(
+                message,
+                job,
+                (text, tokens, logprobs) => post({ id: message.id, type: 'text', text, tokens, logprobs }),
+                (logits, position) => {
+                    post({ id: message.id, type: 'logits', logits, position }, [
+                        /** @type {ArrayBuffer} */ (logits.buffer),
+                    ]);
+                    return job.returned();
+                },
+            ),
         ),
     evaluate: ({ id, tokens }) =>
         start(id, (job) =>
@@ -181,6 +191,7 @@ const requests = {
 const notices = {
     chunk: ({ bytes }) => feed?.push(bytes),
     more: ({ job, spare }) => jobs.get(job)?.read(spare),
+    logits: ({ job, logits }) => jobs.get(job)?.giveBack(logits),
     stop: ({ job }) => jobs.get(job)?.stop(),
 };
 
@@ -251,6 +262,8 @@ class Job {
     ahead = 0;
     /** Buffers of pieces that were read. @type {ArrayBuffer[]} */
     spares = [];
+    /** Logits that the caller gave back. @type {Float32Array | undefined} */
+    #logits;
     #wake = () => {};
 
     stop() {
@@ -265,12 +278,29 @@ class Job {
         this.#wake();
     }
 
+    /** @param {Float32Array} logits */
+    giveBack(logits) {
+        this.#logits = logits;
+        this.#wake();
+    }
+
+    /** The logits that were lent, when they are back; undefined: the job was stopped. */
+    async returned() {
+        while (!this.#logits && !this.stopped) await this.#woken();
+        const logits = this.stopped ? undefined : this.#logits;
+        this.#logits = undefined;
+        return logits;
+    }
+
     /** Waits until the reader has nearly all pieces. */
     async ready() {
-        while (this.ahead >= MOST_AHEAD && !this.stopped)
-            await new Promise((resolve) => {
-                this.#wake = () => resolve(undefined);
-            });
+        while (this.ahead >= MOST_AHEAD && !this.stopped) await this.#woken();
+    }
+
+    #woken() {
+        return new Promise((resolve) => {
+            this.#wake = () => resolve(undefined);
+        });
     }
 }
 

@@ -27,6 +27,7 @@ import { Pace, Slice } from './pace.js';
 import { startThreads } from './pool.js';
 import { encodeQuotes } from './quotes.js';
 import { newSampler } from './sampler.js';
+import { Stepper } from './step.js';
 import { StopFinder } from './stops.js';
 import { writeStructs } from './structs.js';
 
@@ -343,10 +344,11 @@ export class Engine {
      * Answers one request: prompt, tokens, text.
      * @param {GenerateAsk} ask
      * @param {Job} job
-     * @param {(text: string, tokens: number[]) => void} emit
+     * @param {import('./output.js').Emit} emit
+     * @param {import('./step.js').Lend} lend to onLogits(), if there is one
      * @returns {Promise<Result>}
      */
-    async generate(ask, job, emit) {
+    async generate(ask, job, emit, lend) {
         this.needSession();
         const { core, context } = this,
             { options } = ask;
@@ -374,18 +376,37 @@ export class Engine {
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
         let sampler = 0,
             prefix = 0;
-        /** @type {Detokenizer | undefined} */
-        let decoder;
+        /** @type {Detokenizer[]} */
+        const decoders = [];
         try {
             sampler = newSampler(core, this.model, options, seed);
-            decoder = this.decoder(false);
+            const decoder = this.decoder(false);
+            decoders.push(decoder);
             prefix = core.allocate(4 * (context + 1), 'the prompt');
             core.ints(prefix, prompt.length).set(prompt);
-            const output = new Output(decoder, new StopFinder(options.stop), emit);
-            const { finishReason, rates } = await this.answer(options, job, prompt.length, { sampler, prefix, output });
-            return this.result(output.text, output.tokens, prompt.length, finishReason, seed, rates);
+            const output = new Output(decoder, new StopFinder(options.stop), emit, options.logprobs);
+            /** @type {Stepper | undefined} */
+            let stepper;
+            if (options.logprobs || ask.lends) {
+                const names = this.decoder(true);
+                decoders.push(names);
+                const lends = async (/** @type {Float32Array} */ logits, /** @type {number} */ position) => {
+                    output.send(); // onLogits() sees all tokens so far
+                    return lend(logits, position);
+                };
+                stepper = new Stepper(
+                    this,
+                    options,
+                    { sampler, prefix, decoder, names },
+                    ask.lends ? lends : undefined,
+                );
+            }
+            const means = { sampler, prefix, output, stepper };
+            const { finishReason, rates } = await this.answer(options, job, prompt.length, means);
+            const result = this.result(output.text, output.tokens, prompt.length, finishReason, seed, rates);
+            return options.logprobs ? { ...result, logprobs: output.logprobs } : result;
         } finally {
-            decoder?.free();
+            for (const each of decoders) each.free();
             core.exports.nb_free(prefix);
             core.exports.nb_sampler_free(sampler);
         }
@@ -396,13 +417,12 @@ export class Engine {
      * @param {CheckedGenerate} options
      * @param {Job} job
      * @param {number} promptTokens
-     * @param {{ sampler: number, prefix: number, output: Output }} means prefix: where the core reads and writes
-     *     all tokens so
-     *     far
+     * @param {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined }} means prefix: where
+     *     the core reads and writes all tokens so far. stepper: makes the tokens instead of the core, one at a time
      * @returns {Promise<{ finishReason: Result['finishReason'], rates: { prompt: number | null, generate: number |
      *     null } }>}
      */
-    async answer({ maxTokens, ignoreEnd }, job, promptTokens, { sampler, prefix, output }) {
+    async answer({ maxTokens, ignoreEnd }, job, promptTokens, { sampler, prefix, output, stepper }) {
         const { core } = this;
         const slice = new Slice(),
             pace = new Pace(slice);
@@ -417,10 +437,16 @@ export class Engine {
         while (!finishReason) {
             const n = promptTokens + output.tokens.length,
                 count = Math.min(pace.next(), most - output.tokens.length);
-            const made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, ignoreEnd ? 1 : 0);
+            let made = 1;
+            if (stepper) {
+                if (chosen > 0) core.count('nb_session_advance', this.session, prefix, n, NB_LOGITS_LAST);
+                if ((await stepper.next(n)) === undefined) break;
+            } else made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, ignoreEnd ? 1 : 0);
             pace.took(made);
             chosen += made;
-            if (this.addTokens([...core.ints(prefix + 4 * n, made)], output, ignoreEnd)) finishReason = 'stop';
+            const ends = this.addTokens([...core.ints(prefix + 4 * n, made)], output, ignoreEnd);
+            if (stepper?.logprob) output.addLogprob(stepper.logprob);
+            if (ends) finishReason = 'stop';
             else if (output.tokens.length === most) finishReason = 'length';
             if (!finishReason && pace.over()) {
                 output.send();
@@ -430,6 +456,7 @@ export class Engine {
         }
         const promptMs = generateBegan - promptBegan,
             generateMs = performance.now() - generateBegan;
+        finishReason ??= 'abort'; // while the caller had the logits
         output.end();
         const rates = { prompt: rate(evaluated, promptMs), generate: rate(chosen - 1, generateMs) };
         this.journal?.(

@@ -5,6 +5,7 @@
 import { NB_LOGITS_ALL, NB_LOGITS_LAST, nb_sampler_params } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { Core } from './core.js';
+import { logSumExp } from './log-sum.js';
 
 /** Units of a logit: 2^-16. */
 const UNIT = 2 ** -16;
@@ -261,17 +262,8 @@ export class IntegerCore extends Core {
         for (let i = done; i < Math.min(held, n - 1); i++) {
             const row = logits.subarray((i - done) * vocabulary, (i - done + 1) * vocabulary),
                 [next] = this.ints(tokens + 4 * (i + 1), 1);
-            this.floats(scores + 4 * (i + 1), 1)[0] = logSumExp(row) - row[next] * UNIT;
+            this.floats(scores + 4 * (i + 1), 1)[0] = logSumExp(row, UNIT) - row[next] * UNIT;
         }
         return held;
     }
-}
-
-/** ln of the sum of exp, of logits in integers. @param {Int32Array} logits */
-function logSumExp(logits) {
-    let most = logits[0],
-        sum = 0;
-    for (const logit of logits) most = Math.max(most, logit);
-    for (const logit of logits) sum += Math.exp((logit - most) * UNIT);
-    return Math.log(sum) + most * UNIT;
 }

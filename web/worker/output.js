@@ -1,18 +1,25 @@
 /** The text of an answer while it is generated, and how fast it came. */
 
+/** @typedef {import('../index.d.ts').TokenLogprob} TokenLogprob */
+
+/** Sends a piece of an answer. @typedef {(text: string, tokens: number[], logprobs?: TokenLogprob[]) => void} Emit */
+
 /** What a generation has produced, and how much of it was sent. */
 export class Output {
     /**
      * @param {import('./detokenizer.js').Detokenizer} decoder
      * @param {import('./stops.js').StopFinder} stops
-     * @param {(text: string, tokens: number[]) => void} emit
+     * @param {Emit} emit
+     * @param {boolean} logprobs whether each token has one
      */
-    constructor(decoder, stops, emit) {
+    constructor(decoder, stops, emit, logprobs) {
         this.decoder = decoder;
         this.stops = stops;
         this.emit = emit;
         /** @type {number[]} */
         this.tokens = [];
+        /** One for each of the tokens. @type {TokenLogprob[] | undefined} */
+        this.logprobs = logprobs ? [] : undefined;
         this.text = '';
         this.sentTokens = 0;
         this.sentText = 0;
@@ -27,6 +34,12 @@ export class Output {
         this.tokens.push(token);
         this.add(this.decoder.push(token));
         return this.stopped;
+    }
+
+    /** Of the token that came last, unless that was an end token, which is none of the output. @param {TokenLogprob}
+     * logprob */
+    addLogprob(logprob) {
+        if (this.logprobs && this.logprobs.length < this.tokens.length) this.logprobs.push(logprob);
     }
 
     /** @param {string} piece */
@@ -45,7 +58,11 @@ export class Output {
 
     send() {
         if (this.sentTokens === this.tokens.length && this.sentText === this.text.length) return;
-        this.emit(this.text.slice(this.sentText), this.tokens.slice(this.sentTokens));
+        this.emit(
+            this.text.slice(this.sentText),
+            this.tokens.slice(this.sentTokens),
+            this.logprobs?.slice(this.sentTokens),
+        );
         this.sentTokens = this.tokens.length;
         this.sentText = this.text.length;
     }
