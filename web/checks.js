@@ -101,26 +101,8 @@ export function checkOption(name, option, value) {
             return checkRules(name, value, option.types ?? TENSOR_TYPES);
         case 'bytes':
             return checkBytes(name, value);
-        case 'biases': {
-            // the Map may be of another realm; other collections, which have iterators, too, are refused
-            const isMap = Object.prototype.toString.call(value) === '[object Map]';
-            if (typeof value !== 'object' || value === null || (!isMap && Symbol.iterator in value))
-                throw refuse(
-                    `${name} must be an object like { "123": -5 }, or a Map: token id to bias, not ${show(value)}`,
-                );
-            /** @type {[unknown, unknown][]} */
-            const entries = isMap ? [...value] : Object.entries(value);
-            const pairs = entries.map(
-                ([token, bias]) => /** @type {[number, unknown]} */ ([token === '' ? NaN : Number(token), bias]),
-            );
-            for (const [token, bias] of pairs) {
-                if (!Number.isInteger(token) || token < 0)
-                    throw refuse(`${name} has ${show(token)} where a token id is expected`);
-                if (typeof bias !== 'number' || Number.isNaN(bias))
-                    throw refuse(`${name} gives token ${token} the bias ${show(bias)}, which is not a number`);
-            }
-            return Object.fromEntries(pairs);
-        }
+        case 'biases':
+            return checkBiases(name, value);
     }
 }
 
@@ -136,6 +118,40 @@ function checkBytes(name, value) {
     if (digits === '' || !/^(number|string)$/.test(typeof value) || bytes < 1 || bytes > 2 ** 53 || (binary && !unit))
         throw refuse(`${name} must be a number of bytes, such as 90000000, 90MB or 1.5GiB, not ${show(value)}`);
     return bytes;
+}
+
+/**
+ * Token ids or texts, and their biases. Keys of an object are texts in JavaScript: one of digits is a token id there.
+ * @param {string} name
+ * @param {any} value
+ * @returns {[number | string, number][]}
+ */
+function checkBiases(name, value) {
+    // the Map may be of another realm; other collections, which have iterators, too, are refused
+    const isMap = Object.prototype.toString.call(value) === '[object Map]';
+    if (typeof value !== 'object' || value === null || (!isMap && !Array.isArray(value) && Symbol.iterator in value))
+        throw refuse(
+            `${name} must be an object like { "123": -5, " the": -5 }, or a Map or an array of such pairs: ` +
+                `token ids or texts, and biases, not ${show(value)}`,
+        );
+    /** @type {any[]} */
+    const pairs =
+        isMap || Array.isArray(value)
+            ? [...value]
+            : Object.entries(value).map(([key, bias]) => [/^\d+$/.test(key) ? Number(key) : key, bias]);
+    for (const pair of pairs) {
+        if (!Array.isArray(pair) || pair.length !== 2)
+            throw refuse(`${name} must have pairs of a token id or a text and its bias, not ${show(pair)}`);
+        const [key, bias] = pair;
+        if (typeof key === 'string' ? key === '' : !Number.isInteger(key) || key < 0)
+            throw refuse(`${name} has ${show(key)} where a token id or a text is expected`);
+        if (typeof bias !== 'number' || Number.isNaN(bias))
+            throw refuse(
+                `${name} gives ${typeof key === 'string' ? show(key) : `token ${key}`} the bias ${show(bias)}, ` +
+                    'which is not a number',
+            );
+    }
+    return pairs;
 }
 
 /**

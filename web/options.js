@@ -28,7 +28,7 @@ import { SAMPLERS } from './samplers.js';
  *     | 'xtcProbability' | 'xtcThreshold' | 'dynatempRange' | 'dynatempExponent' | 'mirostat' | 'mirostatTau'
  *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast' | 'logprobs'
  *     | 'topLogprobs'>>
- *     & { seed?: number, stop: string[], logitBias: Record<string, number>, drySequenceBreakers: string[],
+ *     & { seed?: number, stop: string[], logitBias: [number | string, number][], drySequenceBreakers: string[],
  *     samplers?: (keyof typeof SAMPLERS)[] }} CheckedGenerate
  */
 
@@ -363,9 +363,9 @@ export const GENERATE_OPTIONS = {
     logitBias: {
         flag: 'logit-bias',
         type: 'biases',
-        default: {},
-        value: 'ID=B',
-        help: 'add B to the logit of token ID (may be given several times)',
+        default: [],
+        value: 'TOKEN=B',
+        help: 'add B to the logit of a token: its id, or its text (may be given several times)',
     },
     logprobs: {
         flag: 'logprobs',

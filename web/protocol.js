@@ -78,6 +78,8 @@
  * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
  * @property {Kind<{}, never, Uint8Array>} save
  * @property {Kind<{ bytes: Uint8Array }, never, Int32Array>} restore its tokens
+ * @property {Kind<{ what: string, texts: string[] }, never, number[][]>} tokensOfTexts the tokens that are nothing but
+ *     each text; what: has the texts, for a message
  * @property {Kind<TrainAsk, never, import('./index.d.ts').TrainingInfo>} trainOpen for a worker that only trains; the
  *     next three requests belong to its training
  * @property {Kind<{}, never, import('./index.d.ts').TrainStep>} trainStep

@@ -152,6 +152,16 @@ export class Model {
         return this.#link.request('detokenize', { tokens: Array.from(tokens), special }, {}, signal);
     }
 
+    /**
+     * The tokens that are nothing but each of these texts. This is for web/openai, and no part of the API.
+     * @param {string} what has the texts, for a message
+     * @param {string[]} texts
+     * @param {AbortSignal} [signal]
+     */
+    tokensOfTexts(what, texts, signal) {
+        return this.#link.request('tokensOfTexts', { what, texts }, {}, signal);
+    }
+
     /** @type {import('../index.d.ts').Model['logits']} */
     async *logits(tokens, options) {
         if (!isTokens(tokens))

@@ -198,16 +198,15 @@ function readValue(flag, given) {
                     : given,
             );
         case 'biases':
-            return Object.fromEntries(
-                given.map((/** @type {string} */ pair) => {
-                    const [, token, bias] = /^(\d+)=(.+)$/.exec(pair) ?? [];
-                    if (token === undefined || Number.isNaN(Number(bias)))
-                        throw new UsageError(
-                            `${name} must be a token id and a number, such as 123=-5, not ${JSON.stringify(pair)}`,
-                        );
-                    return [token, Number(bias)];
-                }),
-            );
+            return given.map((/** @type {string} */ pair) => {
+                const [, token, bias] = /^(.+)=(.+)$/s.exec(pair) ?? [];
+                if (token === undefined || Number.isNaN(Number(bias)))
+                    throw new UsageError(
+                        `${name} must be a token id or a token's text and a number, such as 123=-5 or " the=-5", ` +
+                            `not ${JSON.stringify(pair)}`,
+                    );
+                return [/^\d+$/.test(token) ? Number(token) : token, Number(bias)];
+            });
         case 'objects':
         case 'object':
             return checkOption(name, /** @type {Option} */ (flag), readJson(name, given));

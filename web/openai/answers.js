@@ -1,4 +1,5 @@
 /** Answers of a model, one after the other, in pieces or whole. */
+import { Places } from './logprobs.js';
 
 /** @typedef {import('../index.d.ts').Generation} Generation */
 /** @typedef {import('../index.d.ts').Result} Result */
@@ -11,10 +12,14 @@
  * @typedef {{ start: () => Generation, before: string, again: boolean }} Planned
  */
 
+/** @typedef {import('./logprobs.js').Placed} Placed */
+
 /**
- * A piece of an answer. end: the answer is whole.
- * @typedef {{ index: number, first: boolean, text: string, end?: FinishReason }} Piece
+ * A piece of an answer. end: the answer is whole. logprobs: of the tokens whose text begins in this piece.
+ * @typedef {{ index: number, first: boolean, text: string, end?: FinishReason, logprobs?: Placed[] }} Piece
  */
+
+/** An answer. @typedef {{ index: number, text: string, end: FinishReason, logprobs?: Placed[] }} Whole */
 
 /** The `id` and `created` of an answer, and the model's name. @param {string} prefix @param {string} model */
 export function headOf(prefix, model) {
@@ -57,14 +62,15 @@ export class Count {
 /**
  * @param {Planned[]} all
  * @param {Count} count
- * @returns {Promise<Required<Omit<Piece, 'first'>>[]>}
+ * @returns {Promise<Whole[]>}
  */
 export async function wholeAnswers(all, count) {
     const answers = [];
     for (const [index, planned] of all.entries()) {
         const result = await count.begin(planned);
         count.end(result, planned);
-        answers.push({ index, text: planned.before + result.text, end: reasonOf(result) });
+        const logprobs = result.logprobs && new Places().take(result.logprobs, result.text, true);
+        answers.push({ index, text: planned.before + result.text, end: reasonOf(result), logprobs });
     }
     return answers;
 }
@@ -79,12 +85,16 @@ export async function* eachPiece(all, count) {
     for (const [index, planned] of all.entries()) {
         const generation = count.begin(planned);
         let first = true;
+        const places = new Places();
+        const take = (/** @type {string} */ text, /** @type {boolean} */ end) =>
+            generation.logprobs && places.take(generation.logprobs, text, end);
         for await (const text of generation) {
-            yield { index, first, text: first ? planned.before + text : text };
+            yield { index, first, text: first ? planned.before + text : text, logprobs: take(text, false) };
             first = false;
         }
-        count.end(await generation, planned);
-        yield { index, first, text: first ? planned.before : '', end: reasonOf(await generation) };
+        const result = await generation;
+        count.end(result, planned);
+        yield { index, first, text: first ? planned.before : '', end: reasonOf(result), logprobs: take('', true) };
     }
 }
 

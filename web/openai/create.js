@@ -3,6 +3,7 @@
  * index.js answers OpenAI's HTTP calls with them.
  */
 import { checkSignal } from '../api/requests.js';
+import { NibbleError } from '../errors.js';
 import { begunStream, Count, eachPiece, headOf, wholeAnswers } from './answers.js';
 import {
     CHAT_FIELDS,
@@ -17,6 +18,7 @@ import {
     optionsOf,
     textsOrTokens,
 } from './fields.js';
+import { chatLogprobs, completionLogprobs } from './logprobs.js';
 import { messagesOf } from './messages.js';
 
 /** @typedef {import('../index.d.ts').Model} Model */
@@ -39,7 +41,7 @@ function signalOf(caller, options) {
  * @template Whole
  * @template Chunk
  * @typedef {object} Shape
- * @property {(answer: { index: number, text: string, end: import('./types.js').FinishReason }) => Whole} whole a
+ * @property {(answer: import('./answers.js').Whole) => Whole} whole a
  *     choice of an answer that is not streamed
  * @property {(piece: Piece) => Chunk[]} chunks choices of the chunks that a piece becomes
  */
@@ -68,27 +70,40 @@ async function answer({ all, count, stream, usage }, head, chunkHead, { whole, c
 
 /** @type {Shape<import('./types.js').ChatCompletion['choices'][0], import('./types.js').ChatCompletionChunk['choices'][0]>} */
 const CHAT_SHAPE = {
-    whole: ({ index, text, end }) => ({
+    whole: ({ index, text, end, logprobs }) => ({
         index,
         message: { role: 'assistant', content: text, refusal: null },
         finish_reason: end,
-        logprobs: null,
+        logprobs: chatLogprobs(logprobs),
     }),
-    chunks({ index, first, text, end }) {
-        /** @type {(delta: { role?: 'assistant', content?: string }, end?: import('./types.js').FinishReason) => any} */
-        const choice = (delta, end) => ({ index, delta, finish_reason: end ?? null, logprobs: null });
+    chunks({ index, first, text, end, logprobs }) {
+        /** @type {(delta: { role?: 'assistant', content?: string }, rest?: object) => any} */
+        const choice = (delta, rest) => ({ index, delta, finish_reason: null, logprobs: null, ...rest });
+        const told = chatLogprobs(logprobs?.length ? logprobs : undefined);
         return [
             ...(first ? [choice({ role: 'assistant', content: '' })] : []),
-            ...(text !== '' ? [choice({ content: text })] : []),
-            ...(end ? [choice({}, end)] : []),
+            ...(text !== '' || told ? [choice({ content: text }, { logprobs: told })] : []),
+            ...(end ? [choice({}, { finish_reason: end })] : []),
         ];
     },
 };
 
 /** @type {Shape<import('./types.js').Completion['choices'][0], import('./types.js').CompletionChunk['choices'][0]>} */
 const COMPLETION_SHAPE = {
-    whole: ({ index, text, end }) => ({ index, text, finish_reason: end, logprobs: null }),
-    chunks: ({ index, text, end }) => [{ index, text, finish_reason: end ?? null, logprobs: null }],
+    whole: ({ index, text, end, logprobs }) => ({
+        index,
+        text,
+        finish_reason: end,
+        logprobs: completionLogprobs(logprobs),
+    }),
+    chunks: ({ index, text, end, logprobs }) => [
+        {
+            index,
+            text,
+            finish_reason: end ?? null,
+            logprobs: completionLogprobs(logprobs?.length ? logprobs : undefined),
+        },
+    ],
 };
 
 /**
@@ -106,12 +121,40 @@ function mostTokens(caller, { max_tokens, max_completion_tokens }) {
 }
 
 /**
+ * The biases of a request, with token ids instead of texts.
+ * @param {string} caller
+ * @param {[number | string, number][]} pairs
+ * @param {Answering} model
+ * @param {AbortSignal | undefined} signal
+ */
+async function biasesOf(caller, pairs, model, signal) {
+    const tokens = pairs.map(([key]) => key).filter((key) => typeof key === 'number'),
+        texts = pairs.map(([key]) => key).filter((key) => typeof key === 'string');
+    checkTokens(caller, 'logit_bias', tokens, model.info.vocabulary);
+    if (texts.length === 0) return pairs;
+    const own = /** @type {import('../api/model.js').Model} */ (model);
+    try {
+        const found = await own.tokensOfTexts(`${caller}: logit_bias`, texts, signal);
+        return pairs.flatMap(([key, bias]) =>
+            typeof key === 'number' ? [[key, bias]] : found[texts.indexOf(key)].map((token) => [token, bias]),
+        );
+    } catch (error) {
+        throw error instanceof NibbleError && error.code === 'NB_ERR_ARGUMENT'
+            ? Object.assign(error, { param: 'logit_bias' })
+            : error;
+    }
+}
+
+/**
+ * What a request's logprobs ask for, as options.
  * @param {string} caller
  * @param {Record<string, any>} checked
- * @param {Model['info']} info
  */
-const checkBiases = (caller, { logit_bias }, { vocabulary }) =>
-    checkTokens(caller, 'logit_bias', Object.keys(logit_bias).map(Number), vocabulary);
+function logprobsOf(caller, { logprobs, top_logprobs }) {
+    if (top_logprobs !== undefined && !logprobs)
+        throw fieldError('NB_ERR_ARGUMENT', 'top_logprobs', `${caller}: top_logprobs goes with logprobs: true`);
+    return { logprobs, topLogprobs: top_logprobs ?? 0 };
+}
 
 // The functions take, beside the model, what counts the tokens of a request (default: a new Count for each request).
 
@@ -121,10 +164,13 @@ export const chatCompletions = (model, counting) => ({
     async create(request, options) {
         const caller = 'chat.completions.create()';
         const checked = checkFields(caller, request, CHAT_FIELDS, CHAT_LACKING, ['messages']);
-        checkBiases(caller, checked, model.info);
         const messages = messagesOf(caller, request.messages),
             usage = includesUsage(caller, checked),
-            optionsFor = optionsOf(checked, mostTokens(caller, checked), signalOf(caller, options));
+            signal = signalOf(caller, options),
+            maxTokens = mostTokens(caller, checked),
+            told = logprobsOf(caller, checked),
+            biases = await biasesOf(caller, checked.logit_bias, model, signal),
+            optionsFor = optionsOf({ ...checked, ...told }, biases, maxTokens, signal);
         const all = Array.from({ length: checked.n }, (_, i) => ({
             start: () => model.chat(messages, { ...optionsFor(i), templateVariables: checked.chat_template_kwargs }),
             before: '',
@@ -146,16 +192,24 @@ export const completions = (model, counting) => ({
     async create(request, options) {
         const caller = 'completions.create()';
         const checked = checkFields(caller, request, COMPLETION_FIELDS, COMPLETION_LACKING, ['prompt']);
-        checkBiases(caller, checked, model.info);
-        const prompts = textsOrTokens(caller, 'prompt', request.prompt, model.info.vocabulary),
+        const { echo, logprobs } = checked,
+            prompts = textsOrTokens(caller, 'prompt', request.prompt, model.info.vocabulary),
             usage = includesUsage(caller, checked),
-            signal = signalOf(caller, options),
-            optionsFor = optionsOf(checked, checked.max_tokens, signal);
+            signal = signalOf(caller, options);
+        if (echo && logprobs !== undefined)
+            throw fieldError(
+                'NB_ERR_UNSUPPORTED',
+                'logprobs',
+                `${caller}: nibble does not support logprobs of a prompt yet: leave echo out, or use model.logits()`,
+            );
+        const told = { logprobs: logprobs !== undefined, topLogprobs: logprobs ?? 0 },
+            biases = await biasesOf(caller, checked.logit_bias, model, signal),
+            optionsFor = optionsOf({ ...checked, ...told }, biases, checked.max_tokens, signal);
         /** @type {Planned[]} */
         const all = [];
         for (const prompt of prompts) {
             const text = typeof prompt === 'string' ? () => prompt : () => model.detokenize(prompt, { signal });
-            const before = checked.echo ? await text() : '';
+            const before = echo ? await text() : '';
             for (let i = 0; i < checked.n; i++)
                 all.push({ start: () => model.complete(prompt, optionsFor(i)), before, again: i > 0 });
         }

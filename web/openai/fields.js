@@ -56,7 +56,7 @@ const GENERATION = {
     presence_penalty: { type: 'number', min: -2, max: 2, default: 0 },
     frequency_penalty: { type: 'number', min: -2, max: 2, default: 0 },
     seed: GENERATE_OPTIONS.seed, // reduced modulo 2^32 here, so that seed + i is exact
-    logit_bias: { type: 'biases', default: {} },
+    logit_bias: { type: 'biases', default: [] },
     stop: { type: 'texts', default: [] },
     n: { type: 'integer', min: 1, max: 128, default: 1 },
     stream: { type: 'switch', default: false },
@@ -71,6 +71,8 @@ export const CHAT_FIELDS = {
     ...GENERATION,
     max_completion_tokens: TOKENS,
     max_tokens: TOKENS,
+    logprobs: { type: 'switch', default: false },
+    top_logprobs: { type: 'integer', min: 0, max: 20 },
     chat_template_kwargs: { type: 'object', default: {} },
     safety_identifier: { type: 'text' },
     prompt_cache_key: { type: 'text' },
@@ -81,6 +83,7 @@ export const COMPLETION_FIELDS = {
     ...GENERATION,
     max_tokens: { ...TOKENS, default: 16 },
     echo: { type: 'switch', default: false },
+    logprobs: { type: 'integer', min: 0, max: 20 },
 };
 
 /** @type {Fields} */
@@ -109,14 +112,7 @@ const isEmpty = (/** @type {unknown} */ value) => Array.isArray(value) && value.
 const NO_TOOLS = 'leave it out, and describe in a message what the answer should be';
 
 /** @type {Lacking} */
-const LACKING = {
-    logprobs: { ...only(false), advice: 'leave it out; model.logits() gives the logits of tokens' },
-};
-
-/** @type {Lacking} */
 export const CHAT_LACKING = {
-    ...LACKING,
-    top_logprobs: { advice: 'leave it out; model.logits() gives the logits of tokens' },
     tools: { isNothing: isEmpty, advice: NO_TOOLS },
     tool_choice: { ...only('none'), advice: NO_TOOLS },
     parallel_tool_calls: { advice: NO_TOOLS },
@@ -148,8 +144,6 @@ export const CHAT_LACKING = {
 
 /** @type {Lacking} */
 export const COMPLETION_LACKING = {
-    ...LACKING,
-    logprobs: { advice: LACKING.logprobs.advice },
     best_of: { isNothing: (best, { n }) => best === (n ?? 1), advice: 'leave it out; n gives several answers' },
     suffix: { ...only(''), advice: 'leave it out, and write the marks that the model knows into the prompt' },
 };
@@ -235,12 +229,13 @@ export function includesUsage(caller, { stream, stream_options }) {
 /**
  * The options of complete() and chat() that a request's fields become. Seeds of several answers differ by 1: with the
  * same seed they would be the same.
- * @param {Record<string, any>} checked
+ * @param {Record<string, any>} checked with the options logprobs and topLogprobs
+ * @param {(string | number)[][]} biases
  * @param {number} maxTokens
  * @param {AbortSignal | undefined} signal
  * @returns {(answer: number) => import('../index.d.ts').GenerateOptions}
  */
-export const optionsOf = (checked, maxTokens, signal) => (answer) => ({
+export const optionsOf = (checked, biases, maxTokens, signal) => (answer) => ({
     maxTokens,
     temperature: checked.temperature,
     topP: checked.top_p,
@@ -249,7 +244,9 @@ export const optionsOf = (checked, maxTokens, signal) => (answer) => ({
     frequencyPenalty: checked.frequency_penalty,
     penaltyLast: -1,
     seed: checked.seed === undefined ? undefined : checked.seed + answer,
-    logitBias: checked.logit_bias,
+    logitBias: /** @type {[number, number][]} */ (biases),
+    logprobs: checked.logprobs,
+    topLogprobs: checked.topLogprobs,
     stop: checked.stop,
     signal,
 });

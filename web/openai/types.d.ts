@@ -82,8 +82,9 @@ export interface GenerationRequest {
     dry_sequence_breakers?: string | readonly string[] | null;
     /** Any whole number, taken modulo 2^32. Choice i of several gets seed + i. Default: a new one each time. */
     seed?: number | null;
-    /** Added to the logits of these token ids, which are this model's. */
-    logit_bias?: { [token: string]: number } | null;
+    /** Added to the logits of these token ids, which are this model's. Not OpenAI's: a text of one token, and an array
+     * of pairs, as `logitBias` of GenerateOptions. */
+    logit_bias?: { [token: string]: number } | readonly (readonly [token: number | string, bias: number])[] | null;
     /** End the answer before any of these texts. */
     stop?: string | string[] | null;
     /** How many answers to make, one after the other: 1 to 128. Default: 1. */
@@ -108,6 +109,11 @@ export interface ChatCompletionRequest extends GenerationRequest {
     max_completion_tokens?: number | null;
     /** The older name of max_completion_tokens. */
     max_tokens?: number | null;
+    /** Tell the log-probability of each token, by the model's own distribution: before logit_bias, penalties,
+     * temperature and all else. Default: false. */
+    logprobs?: boolean | null;
+    /** With logprobs: those of so many of the likeliest tokens, too; 0 to 20. */
+    top_logprobs?: number | null;
     /** Not OpenAI's: variables of the chat template, such as { enable_thinking: false }. */
     chat_template_kwargs?: Readonly<Record<string, unknown>> | null;
     response_format?: { type: 'text' };
@@ -124,6 +130,9 @@ export interface CompletionRequest extends GenerationRequest {
     max_tokens?: number | null;
     /** Begin the text with the prompt. Default: false. */
     echo?: boolean | null;
+    /** Tell the log-probability of each token, and those of so many of the likeliest; 0 to 20. Not with echo. Default:
+     * none. */
+    logprobs?: number | null;
 }
 
 export interface EmbeddingRequest {
@@ -150,6 +159,32 @@ export interface Usage {
 /** 'stop': the model ended its answer, or a stop text came. 'length': the tokens were used up. */
 export type FinishReason = 'stop' | 'length';
 
+export interface LikelyToken {
+    /** Its text; the name of a special token. Bytes that are a part of a character are written like \\xe2. */
+    token: string;
+    /** What the token adds to the text, in UTF-8; null: it adds nothing, as a special token. */
+    bytes: number[] | null;
+    /** ln of its probability; -9999 at the least. */
+    logprob: number;
+}
+
+/** Of the tokens whose text is in the message, or begins in the chunk; those of a stop text are left out. */
+export interface ChatLogprobs {
+    content: (LikelyToken & { top_logprobs: LikelyToken[] })[];
+    refusal: null;
+}
+
+/** The same in the shape of completions: an entry of each array for each token. */
+export interface CompletionLogprobs {
+    /** Bytes that are a part of a character are written like bytes:\\xe2. */
+    tokens: string[];
+    token_logprobs: number[];
+    /** The likeliest tokens, and in any case the token itself. */
+    top_logprobs: { [token: string]: number }[];
+    /** Where each token begins in the answer's text, in code points. */
+    text_offset: number[];
+}
+
 export interface ChatCompletion {
     id: string;
     object: 'chat.completion';
@@ -161,7 +196,7 @@ export interface ChatCompletion {
         index: number;
         message: { role: 'assistant'; content: string; refusal: null };
         finish_reason: FinishReason;
-        logprobs: null;
+        logprobs: ChatLogprobs | null;
     }[];
     usage: Usage;
 }
@@ -176,7 +211,7 @@ export interface ChatCompletionChunk {
         index: number;
         delta: { role?: 'assistant'; content?: string };
         finish_reason: FinishReason | null;
-        logprobs: null;
+        logprobs: ChatLogprobs | null;
     }[];
     /** With include_usage: null in all chunks but the last. */
     usage?: Usage | null;
@@ -188,7 +223,7 @@ export interface Completion {
     created: number;
     model: string;
     /** With several prompts: the n answers of the first, then those of the second, ... */
-    choices: { index: number; text: string; finish_reason: FinishReason; logprobs: null }[];
+    choices: { index: number; text: string; finish_reason: FinishReason; logprobs: CompletionLogprobs | null }[];
     usage: Usage;
 }
 
@@ -197,7 +232,7 @@ export interface CompletionChunk {
     object: 'text_completion';
     created: number;
     model: string;
-    choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
+    choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: CompletionLogprobs | null }[];
     usage?: Usage | null;
 }
 

@@ -50,6 +50,11 @@ export class Detokenizer {
         return this.core.bytes(this.out, n).slice();
     }
 
+    /** How many bytes that is. @param {number} token */
+    size(token) {
+        return this.core.count('nb_detokenizer_bytes', this.handle, token, 0, 0);
+    }
+
     flush() {
         return this.collect(() => this.core.exports.nb_detokenizer_flush(this.handle, this.out, this.capacity));
     }
@@ -77,4 +82,27 @@ export class Detokenizer {
         }
         return n;
     }
+}
+
+/**
+ * The tokens that have each of these texts. All of the vocabulary is looked at: a tokenizer that puts a space before a
+ * text would not tell which token continues a word.
+ * @param {Detokenizer} decoder that writes special tokens, too
+ * @param {number} vocabulary
+ * @param {string[]} texts
+ */
+export function findTexts(decoder, vocabulary, texts) {
+    /** @type {number[][]} */
+    const found = texts.map(() => []);
+    const wanted = texts.map((text) => new TextEncoder().encode(text));
+    // some write a text's first token otherwise
+    for (let token = 0; token < vocabulary && decoder.push(token) === ''; token++);
+    const lengths = new Set(wanted.map(({ length }) => length));
+    for (let token = 0; token < vocabulary; token++) {
+        if (!lengths.has(decoder.size(token))) continue;
+        const bytes = decoder.bytes(token);
+        for (const [i, each] of wanted.entries())
+            if (each.length === bytes.length && each.every((byte, at) => byte === bytes[at])) found[i].push(token);
+    }
+    return found;
 }

@@ -162,6 +162,7 @@ const requests = {
     detokenize: async ({ tokens, special }) => loaded().detokenize(tokens, special),
     save: ({ id }) => queue(id, (job) => (job.stopped ? undefined : save(loaded()))),
     restore: ({ id, bytes }) => queue(id, (job) => (job.stopped ? undefined : restore(loaded(), bytes))),
+    tokensOfTexts: async ({ what, texts }) => loaded().tokensOfTexts(what, texts),
     async trainOpen(ask) {
         journal = ask.options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
         training = await Training.open(ask, (port) => post({ type: 'thread', port }, [port]), journal);

@@ -18,7 +18,7 @@ import { yieldToEvents } from '../platform.js';
 import { peek } from '../sources/peek.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
-import { cleanedUp, Detokenizer } from './detokenizer.js';
+import { cleanedUp, Detokenizer, findTexts } from './detokenizer.js';
 import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
@@ -48,6 +48,9 @@ import { writeStructs } from './structs.js';
 
 /** Tokens that any text may have in the first try. */
 const ROOM = 1 << 20;
+
+/** Tokens that a message names. */
+const MOST_SHOWN = 8;
 
 /**
  * watch: passes on the port by which a thread of the pool reports its failure (see pool-worker.js).
@@ -279,6 +282,41 @@ export class Engine {
         return new Detokenizer(this.core, this.model, special, whole);
     }
 
+    /**
+     * The tokens that write each of these texts, and are nothing but it. Mostly there is one.
+     * @param {string} what whose texts they are, for a message
+     * @param {string[]} texts
+     * @returns {number[][]}
+     */
+    tokensOfTexts(what, texts) {
+        if (texts.length === 0) return [];
+        const decoder = this.decoder(true);
+        try {
+            const found = findTexts(decoder, this.core.exports.nb_model_vocabulary(this.model), texts);
+            const missing = found.findIndex((tokens) => tokens.length === 0);
+            if (missing >= 0) throw this.severalTokens(what, texts[missing], decoder);
+            return found;
+        } finally {
+            decoder.free();
+        }
+    }
+
+    /** @param {string} what @param {string} text @param {Detokenizer} decoder */
+    severalTokens(what, text, decoder) {
+        const tokens = this.tokenize(text, NB_TOKENIZE_PARSE_SPECIAL),
+            shown = tokens.slice(0, MOST_SHOWN).map((token) => {
+                const name = new TextDecoder().decode(decoder.bytes(token));
+                return `${token} ${JSON.stringify(name)}`;
+            });
+        if (tokens.length > MOST_SHOWN) shown.push('...');
+        const short = text.length > 60 ? `${text.slice(0, 57)}...` : text;
+        return new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `${what} has the text ${JSON.stringify(short)}, which is not one token of this model, but ` +
+                `${tokens.length}: ${shown.join(', ')}. Give these a bias, by their ids or texts`,
+        );
+    }
+
     /** What the model wants before any text, without the end token that some models want, too: one token, or none. */
     beginTokens() {
         return this.tokenize('', NB_TOKENIZE_ADD_SPECIAL)
@@ -379,7 +417,7 @@ export class Engine {
         /** @type {Detokenizer[]} */
         const decoders = [];
         try {
-            sampler = newSampler(core, this.model, options, seed);
+            sampler = newSampler(this, options, seed);
             const decoder = this.decoder(false);
             decoders.push(decoder);
             prefix = core.allocate(4 * (context + 1), 'the prompt');

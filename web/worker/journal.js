@@ -121,6 +121,7 @@ export const SUMMARIES = {
     detokenize: ({ tokens }, text) => `detokenize: ${tokens.length} tokens, ${text.length} characters`,
     save: (_, bytes) => `save: ${inBytes(bytes.length)}`,
     restore: ({ bytes }, tokens) => `restore: ${tokens.length} tokens of ${inBytes(bytes.length)}`,
+    tokensOfTexts: ({ texts }) => `tokens of ${texts.length} texts`,
     trainOpen: (_, { parameters, sequences }) => `train: ${parameters} parameters, ${sequences} sequences`,
     trainStep: (_, { step, loss }) => `train: step ${step}, loss ${loss}`,
     trainSave: (_, bytes) => `train: a checkpoint of ${inBytes(bytes.length)}`,

@@ -5,14 +5,18 @@ import { SAMPLERS, stepsOf } from '../samplers.js';
 import { writeStructs } from './structs.js';
 
 /**
- * @param {import('./core.js').Core} core
- * @param {number} model
+ * @param {import('./engine.js').Engine} engine
  * @param {import('../options.js').CheckedGenerate} options
  * @param {number} seed
  * @returns {number} the caller gives it back with nb_sampler_free
  */
-export function newSampler(core, model, options, seed) {
-    const biases = Object.entries(options.logitBias).map(([token, bias]) => ({ token: Number(token), bias }));
+export function newSampler(engine, options, seed) {
+    const { core, model } = engine;
+    const texts = options.logitBias.map(([key]) => key).filter((key) => typeof key === 'string'),
+        tokensOf = new Map(engine.tokensOfTexts('logitBias', texts).map((tokens, i) => [texts[i], tokens]));
+    const biases = options.logitBias.flatMap(([key, bias]) =>
+        (typeof key === 'string' ? (tokensOf.get(key) ?? []) : [key]).map((token) => ({ token, bias })),
+    );
     const size = core.exports.nb_model_vocabulary(model),
         unknown = biases.find(({ token }) => token >= size);
     if (unknown)
