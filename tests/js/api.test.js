@@ -261,7 +261,15 @@ test('options: errors name what is wrong', async () => {
             () => model.complete('a', /** @type {any} */ ({ logitBias: new Set([5]) })),
             /logitBias must be an object like/,
         ],
-        [() => model.complete('a', /** @type {any} */ ({ logitBias: [[5, 1]] })), /logitBias must be an object like/],
+        [() => model.complete('a', /** @type {any} */ ({ logitBias: [5, 1] })), /logitBias must have pairs .* not 5/],
+        [
+            () => model.complete('a', { logitBias: [['', 1]] }),
+            /logitBias has "" where a token id or a text is expected/,
+        ],
+        [() => model.complete('a', { logitBias: [[-1, 1]] }), /logitBias has -1 where a token id or a text/],
+        [() => model.complete('a', { topLogprobs: 2 }), /complete\(\): topLogprobs goes with logprobs: true/],
+        [() => model.complete('a', { logprobs: true, topLogprobs: 101 }), /topLogprobs must be .* from 0 to 100/],
+        [() => model.chat('a', /** @type {any} */ ({ onLogits: 1 })), /chat\(\): onLogits must be a function/],
         [() => model.complete('a', { logitBias: new Map([[5000, 1]]) }), /logitBias names token 5000/],
         [
             () => model.complete('a', /** @type {any} */ ({ logitBias: new Map([[5, 'x']]) })),
@@ -277,7 +285,10 @@ test('options: errors name what is wrong', async () => {
             () => model.complete('a', { logitBias: { 5000: 1 } }),
             /logitBias names token 5000; this model's tokens are the numbers 0 to 1023/,
         ],
-        [() => model.complete('a', /** @type {any} */ ({ logitBias: { x: 1 } })), /token id is expected/],
+        [
+            () => model.complete('a', { logitBias: { 'a dog': 1 } }),
+            /logitBias has the text "a dog", which is not one token of this model, but 2: \d+ "a", 453 " dog"/,
+        ],
         [() => model.complete(/** @type {any} */ (5)), /prompt must be a text or an array/],
         [() => model.complete([1, 1024]), /token 1 is 1024/],
         [() => model.complete([]), /prompt is empty/],

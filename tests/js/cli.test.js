@@ -149,6 +149,10 @@ test('run: every flag reaches the engine', async () => {
         '300=-2.5',
         '--logit-bias',
         '301=1',
+        '--logit-bias',
+        ' the=2',
+        '--logprobs',
+        '--top-logprobs=2',
         '--threads',
         '1',
         '--context',
@@ -156,9 +160,14 @@ test('run: every flag reaches the engine', async () => {
         '--json',
     );
     const model = await load(tiny, { threads: 1, contextLength: 100 });
-    const expected = await model.complete('A dog', { ...flags, logitBias: { 300: -2.5, 301: 1 } });
+    const expected = await model.complete('A dog', {
+        ...flags,
+        logitBias: { 300: -2.5, 301: 1, ' the': 2 },
+        ...{ logprobs: true, topLogprobs: 2 },
+    });
     await model.dispose();
     assert.deepEqual(result.tokens, expected.tokens);
+    assert.deepEqual(result.logprobs, expected.logprobs);
     assert.equal(result.threads, 1);
     assert.equal(result.seed, 42);
 });
@@ -337,7 +346,12 @@ describe('exit code 2 for wrong usage, with what is wrong and where help is', ()
         ],
         [['run', tiny, '--prompt', 'a', '--max-tokens', '0'], /--max-tokens must be a whole number, at least 1, not 0/],
         [['run', tiny, '--prompt', 'a', '--threads', ''], /--threads must be a whole number/],
-        [['run', tiny, '--prompt', 'a', '--logit-bias', '5'], /--logit-bias must be a token id and a number/],
+        [
+            ['run', tiny, '--prompt', 'a', '--logit-bias', '5'],
+            /--logit-bias must be a token id or a token's text and a number/,
+        ],
+        [['run', tiny, '--prompt', 'a', '--logprobs'], /--logprobs needs --json/],
+        [['run', tiny, '--prompt', 'a', '--json', '--top-logprobs', '3'], /--top-logprobs needs --logprobs/],
         [['run', tiny, '--prompt', 'a', '--build', 'avx'], /--build must be one of/],
         [['run', tiny, '--prompt', 'a', '--double-quant'], /it needs quantize \(--quantize\) nf4 or fp4/],
         [['run', tiny, '--prompt', 'a', '--stop', ''], /--stop must be a text that is not empty/],

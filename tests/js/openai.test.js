@@ -304,7 +304,7 @@ describe("OpenAI's client: what is refused", () => {
     const TAKEN = [
         ...['model', 'messages', 'prompt', 'temperature', 'top_p', 'presence_penalty', 'frequency_penalty', 'seed'],
         ...['logit_bias', 'stop', 'n', 'stream', 'stream_options', 'user', 'max_completion_tokens', 'max_tokens'],
-        ...['safety_identifier', 'prompt_cache_key', 'echo'],
+        ...['safety_identifier', 'prompt_cache_key', 'echo', 'logprobs', 'top_logprobs'],
     ];
 
     test('each of its fields is taken, or refused by its name', async () => {
@@ -387,7 +387,16 @@ describe("OpenAI's client: what is refused", () => {
             [{ maxTokens: 1 }, 'NB_ERR_ARGUMENT', 'maxTokens', /did you mean "max_tokens"/],
             [{ temperature: 2.5 }, 'NB_ERR_ARGUMENT', 'temperature', /from 0 to 2, not 2.5/],
             [{ n: 0 }, 'NB_ERR_ARGUMENT', 'n', /from 1 to 128/],
-            [{ logit_bias: { word: 1 } }, 'NB_ERR_ARGUMENT', 'logit_bias', /where a token id is expected/],
+            [
+                { logit_bias: { word: 1 } },
+                'NB_ERR_ARGUMENT',
+                'logit_bias',
+                /: logit_bias has the text "word", .* 3: 89 "w"/,
+            ],
+            [{ logit_bias: { '': 1 } }, 'NB_ERR_ARGUMENT', 'logit_bias', /where a token id or a text is expected/],
+            [{ logprobs: 5 }, 'NB_ERR_ARGUMENT', 'logprobs', /must be true or false, not 5/],
+            [{ logprobs: true, top_logprobs: 21 }, 'NB_ERR_ARGUMENT', 'top_logprobs', /from 0 to 20, not 21/],
+            [{ top_logprobs: 5 }, 'NB_ERR_ARGUMENT', 'top_logprobs', /goes with logprobs: true/],
             [{ max_tokens: 5 }, 'NB_ERR_ARGUMENT', 'max_tokens', /give one of them/],
             [{ stream_options: {} }, 'NB_ERR_ARGUMENT', 'stream_options', /goes with stream: true/],
             [{ messages: [] }, 'NB_ERR_ARGUMENT', 'messages', /messages must be an array .*at least one/],
@@ -592,15 +601,16 @@ describe('create()', () => {
             ...{ typical_p: 0.75, top_n_sigma: 2, xtc_probability: 0.5, xtc_threshold: 0.25, dynatemp_range: 0.125 },
             ...{ dynatemp_exponent: 3, mirostat: 2, mirostat_tau: 4, mirostat_eta: 0.5, samplers: ['top_k', 'typ_p'] },
             ...{ dry_multiplier: 1, dry_base: 2, dry_allowed_length: 3, dry_penalty_last_n: 7 },
-            dry_sequence_breakers: ['.'],
+            ...{ dry_sequence_breakers: ['.'], logprobs: true, top_logprobs: 3 },
             chat_template_kwargs: { enable_thinking: false },
         });
         const options = {
             ...{ temperature: 0.5, topP: 0.25, topK: 9, minP: 0.125, maxTokens: 3, stop: ['x'] },
-            ...{ presencePenalty: 1, frequencyPenalty: -1, repeatPenalty: 2, penaltyLast: -1, logitBias: { 7: -100 } },
+            ...{ presencePenalty: 1, frequencyPenalty: -1, repeatPenalty: 2, penaltyLast: -1, logitBias: [[7, -100]] },
             ...{ typicalP: 0.75, topNSigma: 2, xtcProbability: 0.5, xtcThreshold: 0.25, dynatempRange: 0.125 },
             ...{ dynatempExponent: 3, mirostat: 2, mirostatTau: 4, mirostatEta: 0.5, samplers: ['top_k', 'typ_p'] },
             ...{ dryMultiplier: 1, dryBase: 2, dryAllowedLength: 3, dryPenaltyLast: 7, drySequenceBreakers: ['.'] },
+            ...{ logprobs: true, topLogprobs: 3 },
             ...{ templateVariables: { enable_thinking: false }, signal: undefined },
         };
         assert.deepEqual(calls.slice(1), [
@@ -608,7 +618,7 @@ describe('create()', () => {
             { ...options, seed: 6 },
         ]);
         await completions(recorder).create({ prompt: 'a' });
-        assert.equal(calls[3].maxTokens, 16);
+        assert.deepEqual([calls[3].maxTokens, calls[3].logprobs], [16, false]);
         // a developer is the system; undefined and empty members are as if they were not there
         const text = [{ type: /** @type {'text'} */ ('text'), text: 'a' }];
         await chatCompletions(recorder).create({

@@ -82,9 +82,9 @@ export interface GenerationRequest {
     dry_sequence_breakers?: string | readonly string[] | null;
     /** Any whole number, taken modulo 2^32. Choice i of several gets seed + i. Default: a new one each time. */
     seed?: number | null;
-    /** Added to the logits of these token ids, which are this model's. Not OpenAI's: a text of one token, and an array
-     * of pairs, as `logitBias` of GenerateOptions. */
-    logit_bias?: { [token: string]: number } | readonly (readonly [token: number | string, bias: number])[] | null;
+    /** Added to the logits of these token ids, which are this model's. Not OpenAI's: a text that is one
+     * token, as in `logitBias` of GenerateOptions. */
+    logit_bias?: { [token: string]: number } | null;
     /** End the answer before any of these texts. */
     stop?: string | string[] | null;
     /** How many answers to make, one after the other: 1 to 128. Default: 1. */
