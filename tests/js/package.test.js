@@ -51,7 +51,7 @@ test('package: holds what it needs and nothing else', () => {
         /^(LICENSE|package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/,
         /^build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)$/,
         /^build\/wasm\/nibble-[a-z0-9-]+\.wasm$/,
-        /^web\/((ai-sdk|api|cli|jinja|openai|react|report|server|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
+        /^web\/((ai-sdk|api|cli|jinja|openai|prompt-api|react|report|server|sources|worker|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
         /^web\/report\/report\.css$/,
         /^docs\/([a-z0-9-]+\.(md|svg|webp)|bench\.json)$/,
         /^examples\/\w+\.(md|html|js|jsx)$/,
@@ -165,6 +165,7 @@ const TYPED = `
     import { load, NibbleError, quantize } from 'nibble-llm';
     import type { ChatCompletion, Model, Source, LoadOptions } from 'nibble-llm';
     import { openaiFetch } from 'nibble-llm/openai';
+    import { languageModel } from 'nibble-llm/prompt-api';
     import { useNibble } from 'nibble-llm/react';
     interface Turn { role: 'user' | 'assistant'; content: string; at?: number }
     interface Part { readonly type: 'text'; readonly text: string }
@@ -197,6 +198,19 @@ const TYPED = `
         await model.chat([{ content: 'Hello' }]);
         return [all, text, first, finishReason, vector.length].join();
     }
+    export async function converse(model: Model): Promise<number> {
+        const LanguageModel = languageModel(model, { chat: { maxTokens: 8 } });
+        const session = await LanguageModel.create({ initialPrompts: turns, samplingMode: 'creative',
+            monitor: (monitor) => monitor.addEventListener('downloadprogress', ({ loaded }) => void loaded) });
+        session.oncontextoverflow = ({ type }) => void type;
+        const text: string = await session.prompt([{ role: 'assistant', content: 'So', prefix: true }]);
+        await session.append([{ role: 'user', content: [{ type: 'text', value: text }] }]);
+        // @ts-expect-error: there is no such mode
+        await LanguageModel.create({ samplingMode: 'wild' });
+        // @ts-expect-error: there is no such role
+        await session.append([{ role: 'judge', content: '' }]);
+        return session instanceof LanguageModel ? session.contextUsage : 0;
+    }
     export function Component(): string {
         const { status, progress, text, error, chat } = useNibble(files, { threads: 1 });
         if (status === 'ready') chat(turns, { maxTokens: 8 }).then((result) => result?.tokens[0]);
@@ -228,6 +242,8 @@ const IN_A_PAGE = `${TYPED}
     load(new Response('').body!);
     const quantized: ReadableStream<Uint8Array<ArrayBuffer>> = quantize(new Blob([]), { type: 'nf4', signal });
     new Response(quantized);
+    const talk = languageModel('a').create({ signal }).then((session) => session.promptStreaming('Hello', { signal }));
+    talk.then((stream: ReadableStream<string>) => stream.pipeTo(new WritableStream()));
     // @ts-expect-error: the controller is no signal
     load('a', { signal: controller });`;
 

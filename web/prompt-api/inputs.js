@@ -1,0 +1,153 @@
+/**
+ * What callers pass, converted and checked as the specification says. Conversions are those of Web IDL: what is no list
+ * counts as a text, and what does not fit is a TypeError.
+ */
+import { exception, notSupported } from './errors.js';
+
+/** @typedef {import('./index.d.ts').CreateCoreOptions} CreateCoreOptions */
+/** @typedef {import('./index.d.ts').SamplingMode} SamplingMode */
+/** @typedef {{ type: string, value: unknown }} Content */
+/** @typedef {{ role: string, content: Content[], prefix: boolean }} Input a message as it was given */
+/** @typedef {{ role: string, content: string }} Message */
+/** @typedef {{ mode: SamplingMode | null, topK: number, temperature: number }} Sampling */
+
+const ROLES = ['system', 'user', 'assistant'],
+    TYPES = ['text', 'image', 'audio', 'tool-call', 'tool-response'];
+
+/** @param {any} value @returns {value is Iterable<any>} */
+const isList = (value) => typeof value === 'object' && value !== null && typeof value[Symbol.iterator] === 'function';
+
+/** @param {any} value @param {string} what @returns {any} */
+function dictionary(value, what) {
+    if (value !== undefined && value !== null && typeof value !== 'object' && typeof value !== 'function')
+        throw new TypeError(`${what} must be an object`);
+    return value ?? {};
+}
+
+/** @param {unknown} value @param {string[]} choices @param {string} what */
+function choice(value, choices, what) {
+    if (!choices.includes(String(value))) throw new TypeError(`${what} must be one of ${choices.join(', ')}`);
+    return String(value);
+}
+
+/** @param {any} value @returns {Content} */
+function toContent(value) {
+    const part = dictionary(value, 'a part of a content');
+    const type = choice(part.type, TYPES, "a part's type");
+    if (part.value === undefined) throw new TypeError('a part of a content has no value');
+    return { type, value: type === 'text' && Object(part.value) !== part.value ? String(part.value) : part.value };
+}
+
+const text = (/** @type {unknown} */ value) => [{ type: 'text', value: String(value) }];
+
+/** @param {any} input @returns {Input[]} */
+export function toInputs(input) {
+    if (!isList(input)) return [{ role: 'user', content: text(input), prefix: false }];
+    return Array.from(input, (each) => {
+        const { role, content, prefix } = dictionary(each, 'a message');
+        if (content === undefined) throw new TypeError('a message has no content');
+        return {
+            role: choice(role, ROLES, "a message's role"),
+            content: isList(content) ? Array.from(content, toContent) : text(content),
+            prefix: Boolean(prefix),
+        };
+    });
+}
+
+/**
+ * "Validate and canonicalize a prompt": at least one message, each with one text.
+ * @param {Input[]} inputs
+ * @param {boolean} begun whether the conversation has messages already
+ * @returns {{ messages: Message[], prefix: string | undefined }} prefix: the last message, if the answer goes on from it
+ */
+export function checkInputs(inputs, begun) {
+    if (inputs.length === 0) return { messages: [{ role: 'user', content: '' }], prefix: undefined };
+    const messages = inputs.map(({ role, content, prefix }, i) => {
+        if (prefix && (role !== 'assistant' || i < inputs.length - 1))
+            throw exception('SyntaxError', "only the last message can be a prefix, and only if it is the assistant's");
+        if (role === 'system' && (begun || i > 0))
+            throw new TypeError('a system message must be the first message of a session');
+        for (const { type, value } of content) {
+            if (type !== 'text') throw notSupported(`a message has a part of the type "${type}"`);
+            if (typeof value !== 'string') throw new TypeError('a part of the type "text" must have a text');
+        }
+        return { role, content: content.map(({ value }) => value).join('') };
+    });
+    const prefix = inputs[inputs.length - 1].prefix ? messages.pop()?.content : undefined;
+    return { messages, prefix };
+}
+
+/** append() and initialPrompts: where no answer follows, there is none to begin.
+ * @param {Input[]} inputs @param {boolean} begun */
+export function checkAppended(inputs, begun) {
+    const { messages, prefix } = checkInputs(inputs, begun);
+    if (prefix !== undefined) throw notSupported('a prefix was given without a prompt');
+    return messages;
+}
+
+/** @param {any} options of a prompt @returns {void} */
+export function checkConstraint(options) {
+    const { responseConstraint, omitResponseConstraintInput } = options ?? {};
+    if (omitResponseConstraintInput && responseConstraint === undefined)
+        throw new TypeError('omitResponseConstraintInput goes with a responseConstraint');
+    if (responseConstraint === undefined || responseConstraint === null) return;
+    if (Object(responseConstraint) !== responseConstraint)
+        throw new TypeError('responseConstraint must be a JSON schema or a RegExp');
+    throw notSupported('responseConstraint was given');
+}
+
+/** @param {any} list @param {string} what @returns {any[]} */
+export function toList(list, what) {
+    if (list === undefined) return [];
+    if (!isList(list)) throw new TypeError(`${what} must be a list`);
+    return [...list];
+}
+
+/** Temperatures of the sampling modes. Top-k, top-p and min-p are nibble's defaults in all of them. */
+const TEMPERATURES = {
+    'most-predictable': 0,
+    predictable: 0.3,
+    'slightly-predictable': 0.5,
+    balanced: 0.7,
+    'slightly-creative': 0.85,
+    creative: 1,
+    'most-creative': 1.3,
+};
+
+export const PARAMS = Object.freeze({ defaultTopK: 40, maxTopK: 128, defaultTemperature: 0.7, maxTemperature: 2 });
+
+/** @param {CreateCoreOptions} options @returns {Sampling} */
+export function samplingOf({ samplingMode, topK, temperature }) {
+    if (topK === undefined && temperature === undefined) {
+        const mode = choice(samplingMode ?? 'balanced', Object.keys(TEMPERATURES), 'samplingMode');
+        return {
+            mode: /** @type {SamplingMode} */ (mode),
+            topK: PARAMS.defaultTopK,
+            temperature: TEMPERATURES[/** @type {SamplingMode} */ (mode)],
+        };
+    }
+    if (samplingMode !== undefined)
+        throw new TypeError('give either a samplingMode, or a temperature and topK of your own');
+    const k = Math.trunc(Number(topK ?? PARAMS.defaultTopK)),
+        t = Number(temperature ?? PARAMS.defaultTemperature);
+    if (!(k >= 1)) throw new RangeError('topK must be at least 1');
+    if (!(t >= 0)) throw new RangeError('temperature must be at least 0');
+    return { mode: null, topK: Math.min(k, PARAMS.maxTopK), temperature: Math.min(t, PARAMS.maxTemperature) };
+}
+
+/**
+ * What is asked for and not supported.
+ * @param {CreateCoreOptions} options
+ * @returns {string | undefined}
+ */
+export function unsupported({ expectedInputs, expectedOutputs, tools }) {
+    let found;
+    for (const [name, list] of Object.entries({ expectedInputs, expectedOutputs }))
+        for (const value of toList(list, name)) {
+            const { type, languages } = dictionary(value, name);
+            if (choice(type, TYPES, `the type in ${name}`) !== 'text') found ??= `${name} has the type "${type}"`;
+            Intl.getCanonicalLocales(toList(languages, 'languages')); // a RangeError for what is no language tag
+        }
+    if (toList(tools, 'tools').length > 0) found ??= 'tools were given';
+    return found;
+}

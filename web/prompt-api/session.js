@@ -1,0 +1,286 @@
+/** A session: a list of messages. The engine keeps what it has computed of the conversation that it saw last. */
+
+import { oldest, prefixTokens, tokensOf } from './context.js';
+import { named, notSupported, quotaExceeded } from './errors.js';
+import { checkAppended, checkConstraint, checkInputs, toInputs } from './inputs.js';
+import { signalOf, task, throwIfAborted, withSignals } from './signals.js';
+
+/** @typedef {import('../index.d.ts').Model} Model */
+/** @typedef {import('../index.d.ts').SignalLike} SignalLike */
+/** @typedef {import('../index.d.ts').TemplateOptions} TemplateOptions */
+/** @typedef {import('./inputs.js').Input} Input */
+/** @typedef {import('./inputs.js').Message} Message */
+
+/**
+ * @typedef {object} State
+ * @property {import('./shared-model.js').SharedModel} shared
+ * @property {Model} model
+ * @property {import('./inputs.js').Sampling} sampling
+ * @property {TemplateOptions} template
+ * @property {import('../index.d.ts').GenerateOptions} generate
+ * @property {Message[]} initial messages that stay
+ * @property {Message[]} messages those that follow
+ * @property {number} usage tokens of all
+ */
+
+/** Only create() and clone() know it: `new LanguageModel()` is refused, as in a browser. */
+export const KEY = Symbol('LanguageModel');
+
+const MOST_TOKENS = 2 ** 31 - 1;
+
+export class Session extends EventTarget {
+    /** @type {((event: Event) => void) | null} */
+    oncontextoverflow = null;
+    /** @type {((event: Event) => void) | null} */
+    onquotaoverflow = null;
+    #state;
+    #signal;
+    #onAbort = () => this.#destroy(this.#signal?.reason);
+    #destruction = new AbortController();
+    /** Settles when nothing is under way. @type {Promise<unknown>} */
+    #idle = Promise.resolve();
+
+    /**
+     * @param {symbol} key
+     * @param {State} state the session is one of the users of its shared model
+     * @param {SignalLike} [signal] destroys it
+     */
+    constructor(key, state, signal) {
+        if (key !== KEY) throw new TypeError('Illegal constructor: use LanguageModel.create()');
+        super();
+        this.#state = state;
+        this.#signal = signal;
+        signal?.addEventListener('abort', this.#onAbort);
+        this.addEventListener('contextoverflow', (event) => this.oncontextoverflow?.(event));
+        this.addEventListener('quotaoverflow', (event) => this.onquotaoverflow?.(event));
+    }
+
+    get contextUsage() {
+        return this.#state.usage;
+    }
+
+    get contextWindow() {
+        return this.#state.model.info.contextLength;
+    }
+
+    get samplingMode() {
+        return this.#state.sampling.mode;
+    }
+
+    get topK() {
+        return this.#state.sampling.topK;
+    }
+
+    get temperature() {
+        return this.#state.sampling.temperature;
+    }
+
+    get inputUsage() {
+        return this.contextUsage;
+    }
+
+    get inputQuota() {
+        return this.contextWindow;
+    }
+
+    /** @param {unknown} input @param {import('./index.d.ts').PromptOptions} [options] */
+    async prompt(input, options = {}) {
+        const inputs = toInputs(input),
+            pieces = /** @type {string[]} */ ([]);
+        await this.#inTurn([signalOf(options)], (signal) =>
+            this.#answer(inputs, options, signal, (piece) => pieces.push(piece)),
+        );
+        return pieces.join('');
+    }
+
+    /** @param {unknown} input @param {import('./index.d.ts').PromptOptions} [options] */
+    promptStreaming(input, options = {}) {
+        const inputs = toInputs(input),
+            signal = signalOf(options),
+            cancelling = new AbortController();
+        throwIfAborted([this.#destruction.signal, signal]);
+        return new ReadableStream({
+            start: (controller) => {
+                this.#inTurn([signal, cancelling.signal], (own) =>
+                    this.#answer(inputs, options, own, (piece) => controller.enqueue(piece)),
+                ).then(
+                    () => controller.close(),
+                    (error) => controller.error(error),
+                );
+            },
+            cancel: (reason) => cancelling.abort(reason),
+        });
+    }
+
+    /** @param {unknown} input @param {import('./index.d.ts').SignalOptions} [options] @returns {Promise<undefined>} */
+    async append(input, options = {}) {
+        const inputs = toInputs(input);
+        await this.#inTurn([signalOf(options)], async (signal) => {
+            const { model, template } = this.#state;
+            const added = checkAppended(inputs, this.#isBegun());
+            const tokens = await this.#makeRoom(added, 0, (messages) =>
+                tokensOf(model, messages, { ...template, addGenerationPrompt: false, signal }),
+            );
+            // the engine reads the tokens; the one that it chooses goes nowhere
+            if (tokens.length < this.contextWindow) await model.complete(tokens, { maxTokens: 1, signal });
+            await this.#add(added, signal);
+        });
+    }
+
+    /** @param {unknown} input @param {import('./index.d.ts').PromptOptions} [options] */
+    async measureContextUsage(input, options = {}) {
+        const inputs = toInputs(input);
+        return this.#whileAlive([signalOf(options)], async (signal) => {
+            checkConstraint(options);
+            const { messages, prefix } = checkInputs(inputs, false);
+            const added = prefix === undefined ? messages : [...messages, { role: 'assistant', content: prefix }];
+            // a system message begins a conversation; other messages go on with this one
+            const before = added[0].role === 'system' ? [] : this.#all();
+            return Math.max(
+                0,
+                (await this.#count([...before, ...added], signal)) - (await this.#count(before, signal)),
+            );
+        });
+    }
+
+    /** @param {unknown} input @param {import('./index.d.ts').PromptOptions} [options] */
+    measureInputUsage(input, options) {
+        return this.measureContextUsage(input, options);
+    }
+
+    /** @param {import('./index.d.ts').SignalOptions} [options] @returns {Promise<this>} */
+    async clone(options = {}) {
+        return this.#whileAlive([signalOf(options)], async (signal) => {
+            await task();
+            throwIfAborted([signal]);
+            this.#state.shared.share();
+            return new /** @type {any} */ (this.constructor)(KEY, { ...this.#state });
+        });
+    }
+
+    destroy() {
+        this.#destroy(new DOMException('the session was destroyed', 'AbortError'));
+    }
+
+    #all(state = this.#state) {
+        return [...state.initial, ...state.messages];
+    }
+
+    #isBegun() {
+        return this.#all().length > 0;
+    }
+
+    /** @param {Message[]} messages @param {AbortSignal} signal */
+    async #count(messages, signal) {
+        const { model, template } = this.#state;
+        return (await tokensOf(model, messages, { ...template, addGenerationPrompt: false, signal })).length;
+    }
+
+    /**
+     * @template Result
+     * @param {(SignalLike | undefined)[]} signals
+     * @param {(signal: AbortSignal) => Promise<Result>} work
+     * @returns {Promise<Result>}
+     */
+    async #whileAlive(signals, work) {
+        try {
+            return await withSignals([this.#destruction.signal, ...signals], work);
+        } catch (error) {
+            throw named(error, 'UnknownError');
+        }
+    }
+
+    /**
+     * Runs work when all that came before is done.
+     * @param {(SignalLike | undefined)[]} signals
+     * @param {(signal: AbortSignal) => Promise<void>} work
+     * @returns {Promise<void>}
+     */
+    #inTurn(signals, work) {
+        return this.#whileAlive(signals, (signal) => {
+            const turn = this.#idle.then(() => {
+                throwIfAborted([signal]);
+                return work(signal);
+            });
+            this.#idle = turn.catch(() => {});
+            return turn;
+        });
+    }
+
+    /**
+     * @param {Input[]} inputs
+     * @param {import('./index.d.ts').PromptOptions} options
+     * @param {AbortSignal} signal
+     * @param {(piece: string) => void} emit
+     */
+    async #answer(inputs, options, signal, emit) {
+        const { model, template, generate, sampling } = this.#state;
+        checkConstraint(options);
+        const { messages: added, prefix = '' } = checkInputs(inputs, this.#isBegun());
+        if (added.length === 0 && !this.#isBegun()) throw notSupported('a prefix was given, and no message before it');
+        const begun = prefix === '' ? [] : await prefixTokens(model, prefix);
+        const tokens = await this.#makeRoom(added, 1, async (messages) => [
+            ...(await tokensOf(model, messages, { ...template, signal })),
+            ...begun,
+        ]);
+        const { topK, temperature } = sampling;
+        const generation = model.complete(tokens, { maxTokens: MOST_TOKENS, ...generate, topK, temperature, signal });
+        for await (const piece of generation) {
+            throwIfAborted([signal]);
+            emit(piece);
+        }
+        const { text } = await generation;
+        await this.#add([...added, { role: 'assistant', content: prefix + text }], signal);
+    }
+
+    /**
+     * Leaves out the oldest messages until the others fit into the context with those that are added, and tells so; or
+     * fails, and leaves out none.
+     * @param {Message[]} added
+     * @param {number} room for so many tokens more
+     * @param {(messages: Message[]) => Promise<number[]>} tokenize
+     * @returns {Promise<number[]>} the tokens of all messages
+     */
+    async #makeRoom(added, room, tokenize) {
+        const { initial, messages: all } = this.#state,
+            most = this.contextWindow - room;
+        const whole = await tokenize([...initial, ...all, ...added]);
+        if (whole.length <= most) return whole;
+        let kept = all,
+            tokens = whole;
+        while (tokens.length > most) {
+            if (kept.length === 0) throw quotaExceeded(whole.length + room, this.contextWindow);
+            kept = kept.slice(oldest(kept));
+            tokens = await tokenize([...initial, ...kept, ...added]);
+        }
+        const usage = await this.#count([...initial, ...kept], this.#destruction.signal);
+        this.#state = { ...this.#state, messages: kept, usage };
+        for (const type of ['contextoverflow', 'quotaoverflow']) this.dispatchEvent(new Event(type));
+        return tokens;
+    }
+
+    /**
+     * Makes messages a part of the conversation. A system message stays at its beginning.
+     * @param {Message[]} added
+     * @param {AbortSignal} signal
+     */
+    async #add(added, signal) {
+        const pinned = added[0]?.role === 'system' ? 1 : 0,
+            state = {
+                ...this.#state,
+                initial: [...this.#state.initial, ...added.slice(0, pinned)],
+                messages: [...this.#state.messages, ...added.slice(pinned)],
+            };
+        const usage = await this.#count(this.#all(state), signal);
+        throwIfAborted([signal]);
+        this.#state = { ...state, usage };
+    }
+
+    /** @param {unknown} reason */
+    #destroy(reason) {
+        if (this.#destruction.signal.aborted) return;
+        this.#signal?.removeEventListener('abort', this.#onAbort);
+        this.#destruction.abort(reason);
+        this.#state.shared.release();
+    }
+}
