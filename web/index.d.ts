@@ -1043,6 +1043,14 @@ export interface LoadOptions {
      * rounds nothing.
      */
     kvType?: 'i16' | 'f16' | 'f32' | 'q8_0';
+    /**
+     * Memory, in bytes or as a text such as '500MB', for conversations besides the last one. Without it, a request
+     * goes on only from the last one. With it, what the model remembers is kept when another conversation comes, so
+     * that no conversation is evaluated again; the one that was not used for the longest time is forgotten first. It
+     * comes on top of `info.memoryBytes`. Models that cannot continue a text, and models of integers, ignore it.
+     * Default: none.
+     */
+    cacheSize?: number | string;
     /** 'exact' (the default) keeps activations in 16 bits; 'fast' takes 8 bits where that is faster, as other
      * engines do. */
     precision?: 'exact' | 'fast';
@@ -1487,6 +1495,8 @@ export interface Result {
     logprobs?: TokenLogprob[];
     /** Number of tokens of the prompt. */
     promptTokens: number;
+    /** How many of them were not evaluated, as the model remembered them. */
+    cachedTokens: number;
     /** 'stop': the model ended its answer, or a stop string came. 'length': maxTokens was reached, or the context is
      * full. 'abort': stop() was called, or the loop was left. */
     finishReason: 'stop' | 'length' | 'abort';

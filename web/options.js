@@ -19,7 +19,7 @@ import { SAMPLERS } from './samplers.js';
 
 /**
  * @typedef {Pick<LoadOptions, 'threads' | 'contextLength' | 'quantize' | 'build'>
- *     & Required<Pick<LoadOptions, 'kvType' | 'precision' | 'doubleQuant'>>} CheckedLoad
+ *     & Required<Pick<LoadOptions, 'kvType' | 'precision' | 'doubleQuant'>> & { cacheSize?: number }} CheckedLoad
  */
 
 /**
@@ -103,6 +103,14 @@ export const LOAD_OPTIONS = {
         help:
             'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the ' +
             `others as llama.cpp does; ${NEED_IMATRIX}`,
+    },
+    cacheSize: {
+        flag: 'cache',
+        type: 'bytes',
+        value: 'SIZE',
+        help:
+            'bytes, such as 500MB, for conversations besides the last one, so that none of them is evaluated again ' +
+            '(default: none)',
     },
     doubleQuant: {
         flag: 'double-quant',

@@ -86,3 +86,94 @@ test('what save() and restore() refuse', async () => {
         for (const each of [model, small, plain, other, header, encoder]) await each.dispose();
     }
 });
+
+const OTHER = 'Tom and Ann went to the park with a big ball. They saw a bird and wanted to play. '.repeat(4);
+
+/** Asks two conversations in turn; each goes on twice.
+ * @param {import('../../web/index.d.ts').LoadOptions} options */
+async function inTurn(options) {
+    const model = await load(models.stories, { threads: 1, contextLength: 256, ...options });
+    try {
+        const texts = [PROMPT, OTHER],
+            answers = [];
+        for (let turn = 0; turn < 6; turn++) {
+            const i = turn % 2,
+                answer = await model.complete(texts[i], OPTIONS);
+            texts[i] += `${answer.text} One day`;
+            answers.push(answer);
+        }
+        return answers;
+    } finally {
+        await model.dispose();
+    }
+}
+
+test('cacheSize: conversations take turns, and none of them is evaluated again', async () => {
+    const expected = await inTurn({}),
+        found = await inTurn({ cacheSize: '2MB' });
+    for (const [i, { tokens, promptTokens, cachedTokens }] of found.entries()) {
+        assert.deepEqual(tokens, expected[i].tokens, `turn ${i}`);
+        // all but the last token that was generated, and what the text joins to it
+        const before = found[i - 2];
+        if (before) assert.ok(cachedTokens >= before.promptTokens + before.tokens.length - 2, `${i}: ${cachedTokens}`);
+        assert.ok(expected[i].cachedTokens <= 1, 'without cacheSize, only the last text is remembered');
+        assert.ok(promptTokens > cachedTokens);
+    }
+});
+
+test('cacheSize: what was not used for the longest time is forgotten first', async () => {
+    const texts = ['Once there was a cat', 'A boy had a red ball', 'The sun was very hot', 'Mom made a big cake'].map(
+        (text) => `${text}. `.repeat(12),
+    );
+    const one = await load(models.stories, { threads: 1, contextLength: 128 });
+    let size = 0;
+    try {
+        for (const text of texts) {
+            await one.complete(text, { maxTokens: 1 });
+            size = Math.max(size, (await one.save()).length);
+        }
+    } finally {
+        await one.dispose();
+    }
+    /** Which of the texts, asked for in this order, were remembered. @param {number} cacheSize @param {number[]} order */
+    const remembered = async (cacheSize, order) => {
+        const model = await load(models.stories, { threads: 1, contextLength: 128, cacheSize });
+        const found = [];
+        try {
+            for (const i of order) {
+                const { promptTokens, cachedTokens } = await model.complete(texts[i], { maxTokens: 1 });
+                found.push(cachedTokens === promptTokens - 1); // the last one is evaluated for its logits
+            }
+        } finally {
+            await model.dispose();
+        }
+        return found;
+    };
+    // the session has one, the cache two
+    const two = 2 * size;
+    assert.deepEqual(await remembered(two, [0, 1, 2, 0, 1, 2]), [false, false, false, true, true, true]);
+    assert.deepEqual(await remembered(two, [0, 1, 2, 3, 1, 0]), [false, false, false, false, true, false]);
+    assert.deepEqual(await remembered(two, [0, 1, 2, 0, 3, 2, 0, 1]), [
+        ...Array(3).fill(false),
+        true,
+        false,
+        true,
+        true,
+        false,
+    ]);
+    // too little for any of them
+    assert.deepEqual(await remembered(1000, [0, 1, 0]), [false, false, false]);
+});
+
+test('cacheSize where nothing can be saved: it is ignored', async () => {
+    const encoder = await load(`${root}tests/fixtures/encoders/bert.gguf`, { threads: 1, cacheSize: 1e6 });
+    try {
+        assert.ok((await encoder.embed([1, 2])).length > 0);
+    } finally {
+        await encoder.dispose();
+    }
+    await assert.rejects(load(models.stories, { cacheSize: 'much' }), {
+        code: 'NB_ERR_ARGUMENT',
+        message: /cacheSize/,
+    });
+});

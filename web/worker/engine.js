@@ -18,6 +18,7 @@ import { yieldToEvents } from '../platform.js';
 import { peek } from '../sources/peek.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
+import { Conversations } from './conversations.js';
 import { cleanedUp, Detokenizer, findTexts } from './detokenizer.js';
 import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
@@ -60,6 +61,11 @@ const MOST_SHOWN = 8;
 
 /** @typedef {import('./journal.js').Journal} Journal */
 
+/** @typedef {Pick<Result, 'promptTokens' | 'cachedTokens'>} Prompted */
+
+/** @type {Prompted} */
+const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
+
 /** A request as it runs: it may be stopped at any time. @typedef {{ stopped: boolean }} Job */
 
 export class Engine {
@@ -84,6 +90,8 @@ export class Engine {
         this.userDefined = undefined;
         /** @type {Journal | undefined} */
         this.journal = undefined;
+        /** Besides the session's. @type {Conversations | undefined} */
+        this.conversations = undefined;
     }
 
     /**
@@ -114,6 +122,7 @@ export class Engine {
         ]);
         engine.description = engine.describe();
         if (!options.headerOnly) engine.openSession(options.contextLength, options.kvType, options.precision);
+        if (options.cacheSize && engine.canSave()) engine.conversations = new Conversations(options.cacheSize);
         engine.loadMs = performance.now() - began;
         return engine;
     }
@@ -165,6 +174,12 @@ export class Engine {
     /** The KV cache and the buffers that a batch passes through; 0 where only the header was loaded. */
     sessionBytes() {
         return this.session ? this.core.exports.nb_session_bytes(this.model, this.context, 0, this.kvType) : 0;
+    }
+
+    /** Whether the session goes on from a text, and can be saved. */
+    canSave() {
+        const { embedding, encoder, causal } = this.description;
+        return Boolean(this.session && embedding && causal !== false && !encoder);
     }
 
     /** A model's `info`. @returns {ModelInfo} */
@@ -398,7 +413,7 @@ export class Engine {
             );
         const prompt = await this.promptTokens(ask, job);
         if (job.stopped && prompt.length === 0)
-            return this.result('', [], 0, 'abort', options.seed ?? 0, { prompt: null, generate: null });
+            return this.result('', [], NO_PROMPT, 'abort', options.seed ?? 0, { prompt: null, generate: null });
         if (prompt.length === 0)
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
@@ -440,8 +455,8 @@ export class Engine {
                 );
             }
             const means = { sampler, prefix, output, stepper };
-            const { finishReason, rates } = await this.answer(options, job, prompt.length, means);
-            const result = this.result(output.text, output.tokens, prompt.length, finishReason, seed, rates);
+            const { finishReason, prompted, rates } = await this.answer(options, job, prompt.length, means);
+            const result = this.result(output.text, output.tokens, prompted, finishReason, seed, rates);
             return options.logprobs ? { ...result, logprobs: output.logprobs } : result;
         } finally {
             for (const each of decoders) each.free();
@@ -457,15 +472,16 @@ export class Engine {
      * @param {number} promptTokens
      * @param {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined }} means prefix: where
      *     the core reads and writes all tokens so far. stepper: makes the tokens instead of the core, one at a time
-     * @returns {Promise<{ finishReason: Result['finishReason'], rates: { prompt: number | null, generate: number |
-     *     null } }>}
+     * @returns {Promise<{ finishReason: Result['finishReason'], prompted: Prompted, rates: { prompt: number | null,
+     *     generate: number | null } }>}
      */
     async answer({ maxTokens, ignoreEnd }, job, promptTokens, { sampler, prefix, output, stepper }) {
         const { core } = this;
         const slice = new Slice(),
             pace = new Pace(slice);
         const promptBegan = performance.now();
-        const evaluated = await this.advance(prefix, promptTokens, slice, job);
+        this.conversations?.prepare(this, core.ints(prefix, promptTokens).slice());
+        const { known, evaluated } = await this.advance(prefix, promptTokens, slice, job);
         const generateBegan = performance.now();
 
         /** @type {Result['finishReason'] | undefined} */
@@ -498,27 +514,27 @@ export class Engine {
         output.end();
         const rates = { prompt: rate(evaluated, promptMs), generate: rate(chosen - 1, generateMs) };
         this.journal?.(
-            `prompt: ${promptTokens} tokens, ${promptTokens - evaluated} of them cached, ${inMs(promptMs)}${inTokens(
+            `prompt: ${promptTokens} tokens, ${known} of them cached, ${inMs(promptMs)}${inTokens(
                 rates.prompt,
             )}; answer: ${output.tokens.length} tokens, ${inMs(generateMs)}${inTokens(rates.generate)}`,
         );
-        return { finishReason, rates };
+        return { finishReason, prompted: { promptTokens, cachedTokens: known }, rates };
     }
 
     /**
      * @param {string} text
      * @param {number[]} tokens
-     * @param {number} promptTokens
+     * @param {Prompted} prompted
      * @param {Result['finishReason']} finishReason
      * @param {number} seed
      * @param {{ prompt: number | null, generate: number | null }} rates tokens per second
      * @returns {Result}
      */
-    result(text, tokens, promptTokens, finishReason, seed, rates) {
+    result(text, tokens, prompted, finishReason, seed, rates) {
         return {
             text,
             tokens,
-            promptTokens,
+            ...prompted,
             finishReason,
             seed,
             build: /** @type {ModelInfo['build']} */ (this.core.build),
@@ -548,13 +564,14 @@ export class Engine {
      * @param {number} n
      * @param {Slice} slice
      * @param {Job} job
-     * @returns {Promise<number>} how many tokens it evaluated
+     * @returns {Promise<{ known: number, evaluated: number }>} how many tokens the session held already, and how many
+     *     were evaluated
      */
     async advance(tokens, n, slice, job) {
         const known = Math.min(this.core.exports.nb_session_holds(this.session, tokens, n), n - 1);
         for (let held = known; ; ) {
             if (slice.over()) await slice.yieldToEvents();
-            if (job.stopped || held === n) return held - known;
+            if (job.stopped || held === n) return { known, evaluated: held - known };
             held = this.core.count('nb_session_advance', this.session, tokens, n, NB_LOGITS_LAST);
         }
     }

@@ -15,16 +15,34 @@ function memoryFor(size) {
     }
 }
 
-/** @param {Engine} engine */
-export function save(engine) {
-    engine.needSession();
-    const { core, session } = engine;
+/** The sizes of the pieces. @param {Engine} engine */
+function sizesOf({ core, session }) {
     /** @type {number[]} */
     const sizes = [];
     for (let size = core.count('nb_session_save', session, 0, 0); size > 0; ) {
         sizes.push(size);
         size = core.count('nb_session_save', session, sizes.length, 0);
     }
+    return sizes;
+}
+
+/** How many bytes save() gives. @param {Engine} engine */
+export const savedBytes = (engine) => sizesOf(engine).reduce((sum, size) => sum + size, 0);
+
+/** The tokens of a piece 1: the sum at its end are two more numbers. @param {Uint8Array} piece */
+const tokensIn = (piece) => new Int32Array(piece.slice().buffer).slice(0, -2);
+
+/** The tokens that the session holds. @param {Engine} engine */
+export const heldTokens = ({ core, session }) =>
+    core.borrow(core.count('nb_session_save', session, 1, 0), (address) =>
+        tokensIn(core.bytes(address, core.count('nb_session_save', session, 1, address))),
+    );
+
+/** @param {Engine} engine */
+export function save(engine) {
+    engine.needSession();
+    const { core, session } = engine,
+        sizes = sizesOf(engine);
     const bytes = memoryFor(sizes.reduce((sum, size) => sum + size, 0));
     return core.borrow(Math.max(...sizes), (address) => {
         let filled = 0;
@@ -52,8 +70,7 @@ export function restore(engine, bytes) {
         size = core.borrowBytes(part, (address, length) =>
             core.count('nb_session_restore', session, piece, address, length),
         );
-        // the sum at its end are two more numbers
-        if (piece === 1) tokens = new Int32Array(part.slice().buffer).slice(0, -2);
+        if (piece === 1) tokens = tokensIn(part);
         at += part.length;
     }
     if (at < bytes.length)

@@ -1,0 +1,86 @@
+/**
+ * Several conversations over one model. The session remembers one text. When a request is about to overwrite what it
+ * remembers, that is saved here (saving.js), and it is restored when a later request goes on from it: so none of them
+ * evaluates its history again. What was not used for the longest time is forgotten first.
+ */
+import { NibbleError } from '../errors.js';
+import { heldTokens, restore, save, savedBytes } from './saving.js';
+
+/** @typedef {import('./engine.js').Engine} Engine */
+/** @typedef {{ tokens: Int32Array, bytes: Uint8Array }} Kept */
+
+/** Evaluating fewer tokens than this is about as quick as saving and restoring them. */
+const WORTH = 32;
+
+/** How many tokens two texts have in common at their beginnings. @param {ArrayLike<number>} a @param
+ * {ArrayLike<number>} b */
+function common(a, b) {
+    const most = Math.min(a.length, b.length);
+    let n = 0;
+    while (n < most && a[n] === b[n]) n++;
+    return n;
+}
+
+export class Conversations {
+    /** Those that were used last come last. @type {Kept[]} */
+    #kept = [];
+    #budget;
+
+    /** @param {number} budget bytes that they may take together */
+    constructor(budget) {
+        this.#budget = budget;
+    }
+
+    /** Bytes that they take now. */
+    get bytes() {
+        return this.#kept.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    }
+
+    /**
+     * Makes the session remember as much as possible of a prompt, which is about to be evaluated.
+     * @param {Engine} engine
+     * @param {Int32Array} prompt
+     */
+    prepare(engine, prompt) {
+        const held = heldTokens(engine),
+            shared = common(held, prompt),
+            best = this.#best(prompt, shared);
+        this.#kept = this.#kept.filter((kept) => kept !== best); // it is going to be the session's
+        if (held.length - shared >= WORTH) this.#keep(engine, held);
+        if (best) restore(engine, best.bytes);
+    }
+
+    /**
+     * The kept conversation that has most of the prompt, if it has much more of it than the session.
+     * @param {Int32Array} prompt
+     * @param {number} shared
+     */
+    #best(prompt, shared) {
+        /** @type {Kept | undefined} */
+        let best;
+        let most = shared + WORTH - 1;
+        for (const kept of this.#kept) {
+            const n = common(kept.tokens, prompt);
+            if (n > most) [best, most] = [kept, n];
+        }
+        return best;
+    }
+
+    /**
+     * Saves what the session remembers, in place of what it went on from.
+     * @param {Engine} engine
+     * @param {Int32Array} tokens
+     */
+    #keep(engine, tokens) {
+        this.#kept = this.#kept.filter((kept) => common(kept.tokens, tokens) < kept.tokens.length);
+        const size = savedBytes(engine);
+        if (size > this.#budget) return;
+        while (this.bytes + size > this.#budget) this.#kept.shift();
+        try {
+            this.#kept.push({ tokens, bytes: save(engine) });
+        } catch (error) {
+            if (!(error instanceof NibbleError) || error.code !== 'NB_ERR_MEMORY') throw error;
+            this.#kept = []; // the device gives less than the budget: the request matters more
+        }
+    }
+}
