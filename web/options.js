@@ -104,14 +104,7 @@ export const LOAD_OPTIONS = {
             'quantize floating-point weights while they are loaded: nf4, fp4 and int8 as bitsandbytes does, the ' +
             `others as llama.cpp does; ${NEED_IMATRIX}`,
     },
-    cacheSize: {
-        flag: 'cache',
-        type: 'bytes',
-        value: 'SIZE',
-        help:
-            'bytes, such as 500MB, for conversations besides the last one, so that none of them is evaluated again ' +
-            '(default: none)',
-    },
+    cacheSize: { type: 'bytes', help: 'bytes for conversations besides the last one' },
     doubleQuant: {
         flag: 'double-quant',
         type: 'switch',

@@ -168,7 +168,7 @@ export const COMMANDS = {
         several: 'one',
         rereads: true,
         saves: true,
-        flags: [...SERVE_FLAGS, ...options(LOAD_OPTIONS, 'contextLength', 'cacheSize'), ...COMPUTE_FLAGS],
+        flags: [...SERVE_FLAGS, ...options(LOAD_OPTIONS, 'contextLength'), ...COMPUTE_FLAGS],
         run: commandServe,
     },
     eval: {

@@ -59,6 +59,15 @@ export const SERVE_FLAGS = [
             "is unloaded (default: three quarters of this machine's memory)",
     },
     {
+        name: 'cacheSize',
+        flag: 'cache',
+        type: 'bytes',
+        value: 'SIZE',
+        help:
+            'of each model: bytes, such as 500MB, for conversations besides the last one, so that none of them is ' +
+            'evaluated again (default: none)',
+    },
+    {
         name: 'queue',
         flag: 'max-queue',
         type: 'integer',
