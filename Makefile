@@ -70,7 +70,7 @@ quality-mix: build ## measure what the automatic mix gains over presets of the s
 	@exec node tests/quality/mixes.js $(PRESETS)
 
 quality-groups: build ## measure what calibration gains at the same bits and group (variables: CONTRIBUTING.md)
-	@exec node tests/quality/groups.js
+	@exec node tests/quality/groups.js $(METHODS)
 
 quality-qat: build ## measure what quantization-aware training gains (variables: CONTRIBUTING.md)
 	@exec node tests/quality/qat.js $(WAYS)

@@ -1,13 +1,14 @@
 // Measures what calibration gains at the same bits and group size. `make quality-groups` quantizes a folder to the same
 // format by rounding to nearest, AWQ, GPTQ, both, and AutoRound. It compares each result with the floating-point model
 // and with rounding to nearest, and writes build/groups.json and docs/groups.md.
-//     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER node tests/quality/groups.js
-// The two texts must differ. NIBBLE_SAMPLES=N sets the number of calibration windows, NIBBLE_STEPS=N AutoRound's steps
+//     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER node tests/quality/groups.js [METHOD ...]
+// METHOD: some of awq, gptq, awq+gptq and autoround; all of them, if none is named. The two texts must differ. What is
+// made stays in build/groups until all is done, so the same command continues an interrupted run. NIBBLE_SAMPLES=N sets the number of calibration windows, NIBBLE_STEPS=N AutoRound's steps
 // for each layer, and NIBBLE_THREADS=N the number of threads.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
-import { nibble, root, twoTexts } from './command.js';
+import { nibble, once, root, twoTexts } from './command.js';
 import { ratio } from './ratio.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
@@ -19,7 +20,9 @@ const SAMPLES = process.env.NIBBLE_SAMPLES,
     STEPS = process.env.NIBBLE_STEPS;
 const BITS = [4, 3, 2];
 const GROUPS = [128, 32];
-const METHODS = ['rtn', 'awq', 'gptq', 'awq+gptq', 'autoround'];
+const ALL = ['awq', 'gptq', 'awq+gptq', 'autoround'],
+    NAMED = process.argv.slice(2);
+const METHODS = ['rtn', ...(NAMED.length > 0 ? ALL.filter((method) => NAMED.includes(method)) : ALL)];
 
 /** Drops all but the mean and its standard error. @param {Mean} from @returns {Mean} */
 const meanOf = ({ mean, standardError }) => ({ mean, standardError });
@@ -37,18 +40,17 @@ function measure(base, bits, group, { calibration, evaluation }, folder) {
         paths = METHODS.map((method) => join(folder, `${bits}-${group}-${method}`)),
         flags = ['--file', evaluation.path, '--no-speed', '--no-weights'];
     const seconds = METHODS.map((method, i) => {
-        const made = nibble(
+        const made = once(paths[i], [
             ...['quantize', base, paths[i], '--format', 'gptq', '--asymmetric'],
             ...['--bits', String(bits), '--group', String(group)],
             ...(method === 'rtn' ? [] : [...text, '--method', method]),
             ...(method === 'autoround' && STEPS ? ['--steps', STEPS] : []),
-        );
+        ]);
         console.log(`${bits} bits, groups of ${group}, ${method}: ${made.seconds.toFixed(1)} s`);
         return made.seconds;
     });
     const found = nibble('compare', base, ...paths, ...flags),
         pairs = nibble('compare', ...paths, ...flags);
-    for (const path of paths) rmSync(path, { recursive: true });
     const rows = METHODS.map((method, i) => {
         const { perplexity, logRatio, divergence, sameTop } = found.models[i];
         return {
@@ -87,7 +89,7 @@ const page = (found, characters) =>
 
 Written by tests/quality/groups.js; do not edit it. The command was
 
-    ${COMMAND}${SAMPLES ? ` NIBBLE_SAMPLES=${SAMPLES}` : ''}${STEPS ? ` NIBBLE_STEPS=${STEPS}` : ''}
+    ${COMMAND}${NAMED.length > 0 ? ` METHODS="${NAMED.join(' ')}"` : ''}${SAMPLES ? ` NIBBLE_SAMPLES=${SAMPLES}` : ''}${STEPS ? ` NIBBLE_STEPS=${STEPS}` : ''}
 
 Each row is one
 
@@ -111,16 +113,15 @@ ${found
 const texts = twoTexts(COMMAND),
     base = process.env.NIBBLE_BASE;
 if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a folder. The command is: ${COMMAND}`);
-mkdirSync(`${root}build`, { recursive: true });
-const folder = mkdtempSync(join(root, 'build', 'groups-'));
-try {
-    const found = BITS.flatMap((bits) => GROUPS.map((group) => measure(base, bits, group, texts, folder)));
-    writeFileSync(`${root}build/groups.json`, `${JSON.stringify(found, null, 1)}\n`);
-    writeFileSync(
-        `${root}docs/groups.md`,
-        page(found, { calibration: texts.calibration.text.length, evaluation: texts.evaluation.text.length }),
-    );
-    console.log('docs/groups.md is written');
-} finally {
-    rmSync(folder, { recursive: true });
-}
+const unknown = NAMED.find((method) => !ALL.includes(method));
+if (unknown) throw new Error(`there is no method ${unknown}; the methods are ${ALL.join(', ')}`);
+const folder = join(root, 'build', 'groups');
+mkdirSync(folder, { recursive: true });
+const found = BITS.flatMap((bits) => GROUPS.map((group) => measure(base, bits, group, texts, folder)));
+writeFileSync(`${root}build/groups.json`, `${JSON.stringify(found, null, 1)}\n`);
+writeFileSync(
+    `${root}docs/groups.md`,
+    page(found, { calibration: texts.calibration.text.length, evaluation: texts.evaluation.text.length }),
+);
+rmSync(folder, { recursive: true });
+console.log('docs/groups.md is written');
