@@ -2,7 +2,7 @@
 // The JavaScript suite runs twice: on this Node, and on Node 24, which has relaxed SIMD. There it tests the relaxed
 // builds only, because the others have been tested by then (builds.js).
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { node24, root, testFiles } from './support/builds.js';
 import { forget } from './support/tested.js';
 
@@ -11,7 +11,8 @@ const TIMEOUT_MINUTES = 20; // for one step
 /** Whether one Node is enough: for files with such a comment. @param {string} name */
 const runsOnce = (name) => /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
 
-/** @typedef {{ name: string, command: string[], environment?: Record<string, string> }} Step */
+/** record: a file, relative to the root, with what a suite reports.
+ * @typedef {{ name: string, command: string[], environment?: Record<string, string>, record?: string }} Step */
 
 /** @param {string} build @returns {Step} */
 const coreTests = (build) => ({
@@ -20,11 +21,23 @@ const coreTests = (build) => ({
 });
 
 /** @param {string} name @param {string} node @param {string[]} files @param {Record<string, string>} [environment] */
-const suite = (name, node, files, environment) => ({
-    name,
-    command: [node, '--test', '--test-reporter=spec', ...files],
-    environment,
-});
+function suite(name, node, files, environment) {
+    const record = `build/${name.replace(/\W+/g, '-')}.tap`,
+        reporters = [
+            ['spec', 'stdout'],
+            ['tap', record],
+        ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`]);
+    return { name, command: [node, '--test', ...reporters, ...files], environment, record };
+}
+
+/** How the processes of files ended that did not end well by themselves: the reporter "spec" does not tell. @param
+ * {string} record */
+function endings(record) {
+    const text = existsSync(root + record) ? readFileSync(root + record, 'utf8') : '';
+    return [...text.matchAll(/^not ok \d+ - (\S+)\n(?: {2}.*\n)*? {2}exitCode: (.*)\n {2}signal: (.*)$/gm)].map(
+        ([, file, code, signal]) => `${file}: exit code ${code}, signal ${signal}`,
+    );
+}
 
 const inNode = testFiles().filter((name) => !name.startsWith('tests/page/')),
     inPages = testFiles().filter((name) => name.startsWith('tests/page/'));
@@ -73,7 +86,7 @@ forget();
  * @param {boolean} live whether to print its output as it comes; otherwise it is printed at the end
  * @returns {Promise<{ name: string, output: string, ok: boolean, seconds: number }>}
  */
-function run({ name, command: [program, ...args], environment }, live) {
+function run({ name, command: [program, ...args], environment, record }, live) {
     return new Promise((resolve) => {
         let output = '';
         const start = Date.now();
@@ -94,6 +107,7 @@ function run({ name, command: [program, ...args], environment }, live) {
         child.on('close', (code) => {
             clearTimeout(timer);
             if (!live) process.stdout.write(output);
+            if (record && code !== 0) console.log(endings(record).join('\n'));
             resolve({ name, output, ok: code === 0, seconds: (Date.now() - start) / 1000 });
         });
     });
