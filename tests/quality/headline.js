@@ -8,7 +8,8 @@
 // NIBBLE_STEPS=N sets the number of steps, of training and of tuning scales, NIBBLE_BATCH=N the sequences of a batch,
 // NIBBLE_LENGTH=N the tokens of a sequence, NIBBLE_RATE=R the learning rate of training, NIBBLE_SAMPLES=N the number of
 // calibration windows, and NIBBLE_THREADS=N the number of threads.
-// The models stay in build/headline until all are done, so the same command continues an interrupted run.
+// The models stay in build/headline until all are done, so the same command continues an interrupted run. The METHOD
+// "speed" measures only the speed again, for the results in build/headline.json.
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
@@ -18,8 +19,13 @@ import { ratio } from './ratio.js';
 
 /** @typedef {{ mean: number, standardError: number }} Mean */
 /** A model that was made. @typedef {{ bits: string, type: string, method: string, out: string, bytes: number }} Made */
-/** @typedef {Made & { perplexity: number, logRatio: Mean, divergence: Mean, sameTop: number, prompt: number,
- *     generate: number }} Row */
+/** @typedef {Made & { perplexity: number, logRatio: Mean, divergence: Mean, sameTop: number }} Row */
+/** Tokens per second of a type. @typedef {{ type: string, prompt: number, generate: number }} Speed */
+/**
+ * What build/headline.json has. lengths: of the texts, in characters. refused: what was left out, and why.
+ * @typedef {{ name: string, command: string, parameters: number, lengths: Record<string, number>, refused: string[],
+ *     rows: Row[], tokens: number, base: { perplexity: number, standardError: number }, speeds: Speed[] }} Results
+ */
 
 const COMMAND =
         'make quality-headline NIBBLE_BASE=MODEL NIBBLE_TRAINING=FILE NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE',
@@ -49,21 +55,25 @@ const METHODS = {
     qat: 'trained for it',
     'qat-teacher': 'trained for it, by the base as a teacher',
 };
+const FOLDER = `${root}build/headline`,
+    RESULTS = `${root}build/headline.json`;
 /** A method refuses a type. Such a line is left out, and the page says so; any other error ends the run. */
 const REFUSED = /does not round to|not whole blocks/;
+
+/** A value as one word of a shell. @param {string | undefined} value */
+const inShell = (value = '') => (/^[\w.]+$/.test(value) ? value : JSON.stringify(value));
 
 /**
  * @param {string} base
  * @param {{ training: string, calibration: string }} texts paths
- * @param {string} folder for what is made
  */
-function maker(base, { training, calibration }, folder) {
+function maker(base, { training, calibration }) {
     const text = ['--calibration', calibration, '--samples', SAMPLES],
         learn = [
             ...['--data', training, '--special', '--steps', STEPS, '--batch', BATCH],
             ...['--length', LENGTH, '--seed', '1'],
         ],
-        file = (/** @type {string} */ type, /** @type {string} */ method) => join(folder, `${type}-${method}.gguf`);
+        file = (/** @type {string} */ type, /** @type {string} */ method) => join(FOLDER, `${type}-${method}.gguf`);
     const quantize = (/** @type {string} */ type, /** @type {string} */ out, /** @type {string[]} */ ...more) =>
         once(out, ['quantize', base, out, '--type', 'q8_0', '--tensor', `blk\\.=${type}`, ...more]);
     const train = (/** @type {string} */ out, /** @type {string[]} */ ...more) =>
@@ -100,8 +110,8 @@ function maker(base, { training, calibration }, folder) {
             return `${type}, ${METHODS[method]}: ${told.replace(/^nibble: /, '')}`;
         }
     };
-    const half = join(folder, 'f16.gguf'),
-        longer = join(folder, 'trained.gguf');
+    const half = join(FOLDER, 'f16.gguf'),
+        longer = join(FOLDER, 'trained.gguf');
     return {
         make,
         /** The base in 16 bits, whose size and speed are those to compare with. @returns {Made} */
@@ -122,22 +132,32 @@ function maker(base, { training, calibration }, folder) {
  * @param {string} base
  * @param {string} evaluation
  */
-async function measure(made, base, evaluation) {
+function measure(made, base, evaluation) {
     const outs = made.map(({ out }) => out),
-        found = nibble('compare', base, ...outs, '--file', evaluation, '--no-speed', '--no-weights'),
-        rates = await ratesOf(outs);
+        found = nibble('compare', base, ...outs, '--file', evaluation, '--no-speed', '--no-weights');
     /** @type {Row[]} */
     const rows = made.map((row, i) => {
         const { perplexity, logRatio, divergence, sameTop } = found.models[i];
-        return { ...row, perplexity, logRatio, divergence, sameTop: sameTop.mean, ...rates[i] };
+        return { ...row, perplexity, logRatio, divergence, sameTop: sameTop.mean };
     });
     return { rows, tokens: found.tokens, base: found.base };
 }
 
+/**
+ * The speed of each type: it does not depend on the method.
+ * @param {ReturnType<typeof maker>} makes
+ * @returns {Promise<Speed[]>}
+ */
+async function measureSpeeds({ half, make }) {
+    const made = [half(), ...TYPES.map((type) => make(type, 'rtn')).filter((made) => typeof made !== 'string')],
+        rates = await ratesOf(made.map(({ out }) => out));
+    return made.map(({ type }, i) => ({ type, ...rates[i] }));
+}
+
 const count = (/** @type {number} */ n) => n.toLocaleString('en');
 
-/** @param {Row} row @param {Row} half @param {number} parameters */
-const line = (row, half, parameters) =>
+/** @param {Row} row @param {number} parameters */
+const line = (row, parameters) =>
     `| ${[
         row.bits,
         row.type,
@@ -148,9 +168,11 @@ const line = (row, half, parameters) =>
         ratio(row.logRatio),
         withError(row.divergence.mean, row.divergence.standardError),
         (100 * row.sameTop).toFixed(1),
-        (row.prompt / half.prompt).toFixed(2),
-        (row.generate / half.generate).toFixed(2),
     ].join(' | ')} |`;
+
+/** @param {Speed} speed @param {Speed} half */
+const speedLine = ({ type, prompt, generate }, half) =>
+    `| ${type} | ${(prompt / half.prompt).toFixed(2)} | ${(generate / half.generate).toFixed(2)} |`;
 
 const HEAD = `# What each number of bits costs
 
@@ -158,19 +180,16 @@ Written by tests/quality/headline.js; do not edit it. In each file the layers' m
 and the token embedding and the output are Q8_0. Size and bits per weight are those of the whole file. "Above the base"
 is the perplexity over that of the floating-point model, on a text that no method has seen; ± is one standard error,
 paired over the windows of the text. KL is the divergence from the base, in nats, and "same top" how often the
-likeliest token is the same. Speed is that of a prompt of 128 tokens, and of generation, in Chromium with one thread,
-over that of the same model in FP16. "Scales tuned" is \`nibble tune\` with the base as the teacher, "trained for it"
+likeliest token is the same. "Scales tuned" is \`nibble tune\` with the base as the teacher, "trained for it"
 \`nibble train --qat TYPE\`, and "trained as long" the base after as many steps without rounding: what the same time of
 training gives a model in floating point.
+
+The speed of a type does not depend on the method: it is that of a prompt of 128 tokens, and of generation, in Chromium
+with one thread, over that of the same model in FP16.
 `;
 
-/**
- * The part of one model.
- * @param {{ name: string, command: string, parameters: number, lengths: Record<string, number>,
- *     refused: string[] }} about lengths: of the texts, in characters
- * @param {Awaited<ReturnType<typeof measure>>} found
- */
-const section = ({ name, command, parameters, lengths, refused }, { rows, tokens, base }) => `
+/** The part of one model. @param {Results} results */
+const section = ({ name, command, parameters, lengths, refused, rows, tokens, base, speeds }) => `
 ## ${name}
 
     ${command}
@@ -183,51 +202,68 @@ const section = ({ name, command, parameters, lengths, refused }, { rows, tokens
 - calibration: ${SAMPLES} windows of a text of ${count(lengths.calibration)} characters
 
 | bits | type | method | bytes | bits per weight | perplexity | above the base, % | mean KL | \
-same top, % | prompt | generation |
-|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|
-${rows.map((row) => line(row, rows[0], parameters)).join('\n')}
+same top, % |
+|---|---|---|---:|---:|---:|---:|---:|---:|
+${rows.map((row) => line(row, parameters)).join('\n')}
+
+| type | prompt, times FP16 | generation, times FP16 |
+|---|---:|---:|
+${speeds.map((speed) => speedLine(speed, speeds[0])).join('\n')}
 ${refused.length > 0 ? `\nLeft out:\n\n${refused.map((told) => `- ${told}`).join('\n')}\n` : ''}`;
 
-/** @param {string[]} wanted methods */
-async function main(wanted) {
-    const [training, calibration, evaluation] = ['TRAINING', 'CALIBRATION', 'EVALUATION'].map((name) =>
-            textOf(`NIBBLE_${name}`, COMMAND),
-        ),
-        base = process.env.NIBBLE_BASE;
-    if ([training.text, calibration.text].includes(evaluation.text))
-        throw new Error('the evaluation text must be another than those that models learn from');
-    if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. ${COMMAND}`);
-    for (const method of wanted)
-        if (!(method in METHODS)) throw new Error(`${method} is none of ${Object.keys(METHODS).join(', ')}`);
-    const methods = Object.keys(METHODS).filter((method) => wanted.length === 0 || wanted.includes(method)),
-        folder = `${root}build/headline`,
-        target = `${root}docs/headline.md`,
-        name = process.env.NIBBLE_NAME ?? basename(base);
-    mkdirSync(folder, { recursive: true });
-    const { half, longer, make } = maker(base, { training: training.path, calibration: calibration.path }, folder),
-        all = TYPES.flatMap((type) => methods.map((method) => make(type, method))),
-        refused = all.filter((made) => typeof made === 'string'),
-        made = [half(), ...(methods.some((method) => method.startsWith('qat')) ? [longer()] : [])];
-    made.push(...all.filter((made) => typeof made !== 'string'));
-    const found = await measure(made, base, evaluation.path),
-        { parameters } = nibble('inspect', base),
-        given = KEYS.flatMap((key) => (process.env[key] ? [` ${key}=${process.env[key]}`] : [])).join(''),
-        command = `${COMMAND}${given}${wanted.length > 0 ? ` METHODS="${wanted.join(' ')}"` : ''}`,
-        lengths = {
-            training: training.text.length,
-            calibration: calibration.text.length,
-            evaluation: evaluation.text.length,
-        };
-    writeFileSync(`${root}build/headline.json`, `${JSON.stringify({ name, command, ...found }, null, 1)}\n`);
+/** Writes build/headline.json, and the model's part of the page; the parts of other models stay. @param {Results}
+ * results */
+function writeResults(results) {
+    const target = `${root}docs/headline.md`;
+    writeFileSync(RESULTS, `${JSON.stringify(results, null, 1)}\n`);
     const others = (existsSync(target) ? readFileSync(target, 'utf8') : '')
         .split(/^(?=## )/m)
         .slice(1)
-        .filter((part) => !part.startsWith(`## ${name}\n`))
+        .filter((part) => !part.startsWith(`## ${results.name}\n`))
         .map((part) => `\n${part.trimEnd()}\n`);
-    const own = section({ name, command, parameters, lengths, refused }, found);
-    writeFileSync(target, `${HEAD}${[...others, own].join('')}`);
-    rmSync(folder, { recursive: true });
+    writeFileSync(target, `${HEAD}${[...others, section(results)].join('')}`);
+    rmSync(FOLDER, { recursive: true });
     console.log('docs/headline.md is written');
+}
+
+/** @param {string[]} wanted methods */
+async function main(wanted) {
+    const base = process.env.NIBBLE_BASE;
+    if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. ${COMMAND}`);
+    mkdirSync(FOLDER, { recursive: true });
+    if (wanted.join() === 'speed') {
+        /** @type {Results} */
+        const results = JSON.parse(readFileSync(RESULTS, 'utf8'));
+        writeResults({ ...results, speeds: await measureSpeeds(maker(base, { training: '', calibration: '' })) });
+        return;
+    }
+    const [training, calibration, evaluation] = ['TRAINING', 'CALIBRATION', 'EVALUATION'].map((name) =>
+        textOf(`NIBBLE_${name}`, COMMAND),
+    );
+    if ([training.text, calibration.text].includes(evaluation.text))
+        throw new Error('the evaluation text must be another than those that models learn from');
+    for (const method of wanted)
+        if (!(method in METHODS)) throw new Error(`${method} is none of ${Object.keys(METHODS).join(', ')} and speed`);
+    const methods = Object.keys(METHODS).filter((method) => wanted.length === 0 || wanted.includes(method)),
+        makes = maker(base, { training: training.path, calibration: calibration.path }),
+        all = TYPES.flatMap((type) => methods.map((method) => makes.make(type, method))),
+        made = [makes.half(), ...(methods.some((method) => method.startsWith('qat')) ? [makes.longer()] : [])];
+    made.push(...all.filter((made) => typeof made !== 'string'));
+    const found = measure(made, base, evaluation.path),
+        given = KEYS.flatMap((key) => (process.env[key] ? [` ${key}=${inShell(process.env[key])}`] : [])).join('');
+    writeResults({
+        name: process.env.NIBBLE_NAME ?? basename(base),
+        command: `${COMMAND}${given}${wanted.length > 0 ? ` METHODS="${wanted.join(' ')}"` : ''}`,
+        parameters: nibble('inspect', base).parameters,
+        lengths: {
+            training: training.text.length,
+            calibration: calibration.text.length,
+            evaluation: evaluation.text.length,
+        },
+        refused: all.filter((made) => typeof made === 'string'),
+        ...found,
+        speeds: await measureSpeeds(makes),
+    });
 }
 
 await main(process.argv.slice(2));
