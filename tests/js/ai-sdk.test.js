@@ -145,7 +145,13 @@ describe('the AI SDK: texts', { skip }, () => {
         const calls = [];
         const recorder = chatting((...call) => {
             calls.push(call);
-            return generation(async () => ({ text: 'a', tokens: [1], promptTokens: 1, finishReason: 'stop' }));
+            return generation(async () => ({
+                text: 'a',
+                tokens: [1],
+                promptTokens: 1,
+                cachedTokens: 0,
+                finishReason: 'stop',
+            }));
         });
         const settings = { temperature: 0.5, topP: 0.9, topK: 7, presencePenalty: 0.1, frequencyPenalty: 0.2, seed: 3 },
             abortSignal = new AbortController().signal;
@@ -376,7 +382,7 @@ describe('the AI SDK: what nibble lacks, and errors', { skip }, () => {
                 () => result,
                 () => {
                     stops++;
-                    end({ text: 'a', tokens: [1], promptTokens: 1, finishReason: 'abort' });
+                    end({ text: 'a', tokens: [1], promptTokens: 1, cachedTokens: 0, finishReason: 'abort' });
                 },
             );
         });

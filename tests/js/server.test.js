@@ -135,11 +135,14 @@ describe("OpenAI's client, over real models", () => {
     test('a chat, as JSON and as a stream', async () => {
         const { data, request_id } = await client.chat.completions.create(greedy).withResponse();
         assert.equal(data.choices[0].message.content, wanted);
-        assert.deepEqual(data.usage, usage);
+        assert.deepEqual(data.usage, { ...usage, prompt_tokens_details: { cached_tokens: 0 } });
         assert.equal(data.model, 'tiny');
         const stream = client.chat.completions.stream({ ...greedy, stream_options: { include_usage: true } });
         assert.equal(await stream.finalContent(), wanted);
-        assert.deepEqual(await stream.totalUsage(), usage);
+        assert.deepEqual(await stream.totalUsage(), {
+            ...usage,
+            prompt_tokens_details: { cached_tokens: prompt.length - 1 },
+        });
         await until(() => own.log.filter(({ event }) => event === 'request').length === 2);
         for (const line of own.log.filter(({ event }) => event === 'request')) {
             assert.deepEqual(

@@ -26,6 +26,7 @@ class FakeGeneration {
                         text: this.#pieces.join(''),
                         tokens: this.tokens,
                         promptTokens: 3,
+                        cachedTokens: 0,
                         finishReason: 'stop',
                     });
                 this.#wake();

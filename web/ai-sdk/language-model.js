@@ -8,9 +8,15 @@ import { requestOf } from './prompt.js';
 
 /** @param {Count} count @returns {import('./types.d.ts').LanguageModelV4Usage} */
 function usageOf(count) {
-    const { prompt_tokens, completion_tokens } = count.usage();
+    const { prompt_tokens, completion_tokens, prompt_tokens_details } = count.usage(),
+        { cached_tokens } = prompt_tokens_details;
     return {
-        inputTokens: { total: prompt_tokens, noCache: undefined, cacheRead: undefined, cacheWrite: undefined },
+        inputTokens: {
+            total: prompt_tokens,
+            noCache: prompt_tokens - cached_tokens,
+            cacheRead: cached_tokens,
+            cacheWrite: undefined,
+        },
         outputTokens: { total: completion_tokens, text: completion_tokens, reasoning: undefined },
     };
 }

@@ -34,6 +34,8 @@ const reasonOf = ({ finishReason }) => /** @type {FinishReason} */ (finishReason
 /** The tokens of a request so far. */
 export class Count {
     prompt = 0;
+    /** How many of these the model remembered. */
+    cached = 0;
     /** Of the answers that are whole. */
     answers = 0;
     /** The answer that is being made. @type {Generation | undefined} */
@@ -46,8 +48,11 @@ export class Count {
     }
 
     /** @param {Result} result @param {Planned} planned */
-    end({ promptTokens, tokens }, { again }) {
-        if (!again) this.prompt += promptTokens;
+    end({ promptTokens, cachedTokens, tokens }, { again }) {
+        if (!again) {
+            this.prompt += promptTokens;
+            this.cached += cachedTokens;
+        }
         this.answers += tokens.length;
         this.running = undefined;
     }
@@ -55,7 +60,12 @@ export class Count {
     /** @returns {Usage} */
     usage() {
         const answers = this.answers + (this.running?.tokens.length ?? 0);
-        return { prompt_tokens: this.prompt, completion_tokens: answers, total_tokens: this.prompt + answers };
+        return {
+            prompt_tokens: this.prompt,
+            completion_tokens: answers,
+            total_tokens: this.prompt + answers,
+            prompt_tokens_details: { cached_tokens: this.cached },
+        };
     }
 }
 

@@ -154,6 +154,8 @@ export interface Usage {
     /** Tokens of all answers, without end tokens. */
     completion_tokens: number;
     total_tokens: number;
+    /** cached_tokens: how many of the prompts' tokens were not evaluated, as the model remembered them. */
+    prompt_tokens_details: { cached_tokens: number };
 }
 
 /** 'stop': the model ended its answer, or a stop text came. 'length': the tokens were used up. */
