@@ -30,7 +30,7 @@ const SAMPLES = process.env.NIBBLE_SAMPLES ?? '40';
 const SMALL = 2e7;
 /** Types that are made with and without an importance matrix, by both searches. */
 const TYPES = ['q6_k', 'q5_k_m', 'q4_k_m', 'q3_k_m', 'q2_k', 'iq4_xs', 'iq3_s'];
-/** Types that need an importance matrix. They are left out of the best search, which takes minutes for them. */
+/** Types that need an importance matrix. */
 const NEED_IMATRIX = ['iq2_s', 'iq2_xxs'];
 const best = ['--search', 'best'];
 /** Types of 4, 3 and 2 bits that are made by GPTQ and AWQ, too. */
@@ -51,7 +51,7 @@ const METHODS = [
         type,
         needs: /** @type {const} */ ('imatrix'),
     })),
-    ...TYPES.map((type) => ({
+    ...[...TYPES, ...NEED_IMATRIX].map((type) => ({
         method: 'recipe, importance matrix, best search',
         type,
         args: best,
