@@ -30,8 +30,10 @@ function suite(name, node, files, environment) {
     return { name, command: [node, '--test', ...reporters, ...files], environment, record };
 }
 
-/** How the processes of files ended that did not end well by themselves: the reporter "spec" does not tell. @param
- * {string} record */
+/**
+ * How the processes of files ended that did not end well by themselves: the reporter "spec" does not tell.
+ * @param {string} record
+ */
 function endings(record) {
     const text = existsSync(root + record) ? readFileSync(root + record, 'utf8') : '';
     return [...text.matchAll(/^not ok \d+ - (\S+)\n(?: {2}.*\n)*? {2}exitCode: (.*)\n {2}signal: (.*)$/gm)].map(
@@ -107,7 +109,7 @@ function run({ name, command: [program, ...args], environment, record }, live) {
         child.on('close', (code) => {
             clearTimeout(timer);
             if (!live) process.stdout.write(output);
-            if (record && code !== 0) console.log(endings(record).join('\n'));
+            if (record && code !== 0) for (const ending of endings(record)) console.log(ending);
             resolve({ name, output, ok: code === 0, seconds: (Date.now() - start) / 1000 });
         });
     });

@@ -541,8 +541,8 @@ export function compare(models: readonly (Source | NamedSource)[], options: Comp
 /**
  * Compares models that embed texts with a base, which is the first: what they make of the passages of a text.
  * A passage is a paragraph, and blank lines separate them; in a text that has few, lines or sentences are passages.
- * Passages of less than 40 characters, such as headings, are left out, and so are repeated ones. A passage that is
- * longer than the context is cut. Encoders are meant, but any model will do that embed() takes.
+ * Passages of at most 40 characters, such as headings, are left out, and so are repeated ones. A passage that is
+ * longer than the context is cut. It is meant for encoders, but takes any model that embed() takes.
  *
  * The models are loaded one at a time, beside the base.
  */
@@ -1215,7 +1215,8 @@ export interface Model {
     /**
      * What the model remembers of the last request: the tokens of its prompt and answer, with their keys and values
      * (the KV cache). Keep the bytes where you like, and restore() them later, also in another page or process.
-     * 1,000 tokens of SmolLM2-135M have 24 MB. They contain the conversation: keep them as you would keep its text.
+     * 1,000 tokens of SmolLM2-135M take 24 MB. The bytes contain the conversation: keep them as you would keep its
+     * text.
      * Models that cannot continue a text (encoders), and models of integers, are refused.
      */
     save(options?: Abortable): Promise<Uint8Array>;
@@ -1225,7 +1226,8 @@ export interface Model {
      * only the rest, and gives what it would have given without save() and restore(), if the model's `precision` is
      * the same. It must be the same model, loaded with the same `quantize` and `kvType`, in the same build where
      * builds store weights differently, and with enough `contextLength`. All of this is checked, and damage is found;
-     * who changes the bytes on purpose can change what the model says, and no more.
+     * whoever changes the bytes on purpose can change what the model says, but nothing else. If it fails, the model
+     * may remember nothing.
      */
     restore(saved: Uint8Array | ArrayBuffer, options?: Abortable): Promise<number[]>;
 
@@ -1433,7 +1435,8 @@ export interface GenerateOptions {
     topLogprobs?: number;
     /** Gets the logits before each token is chosen, and may change them in place: [vocabulary], where -Infinity forbids
      * a token. Afterwards come logitBias and all that follows. It may be async, and what it throws ends the generation.
-     * The array is lent: it must not be used after the call has ended, or its promise is settled. */
+     * The array is lent: it must not be used after the call has ended, or its promise is settled. It must not wait for
+     * another request of the same model that computes: that one waits for this generation. */
     onLogits?: (logits: Float32Array, at: LogitsPlace) => void | Promise<void>;
     /** Special tokens that are written in the prompt are parsed as such. Default: they are text. Of complete()
      * alone. */

@@ -104,17 +104,20 @@ static int32_t check_head(nb_session *s, const saved_head *head, nb_error *err) 
     if (head->type != s->cache.type) {
         const nb_traits *traits = head->type < NB_TYPE_LIMIT ? nb_traits_of(head->type) : NULL;
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "it was saved with a KV cache of type %s (%u), and this one is %s: load the model with the same "
+                       "the saved bytes are of a KV cache of type %s (%u), and this one is %s: load the model with the "
+                       "same "
                        "kvType",
                        traits ? traits->name : "unknown", head->type, nb_traits_of(s->cache.type)->name);
     }
     if (head->heads != heads_of(s) || head->tile_bytes != s->cache.tile_bytes || head->model != model_sum(s))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "it was saved with another model, or with this one loaded in another way; only the same weights "
-                       "can go on from it");
+                       "the saved bytes are of another model, or of this one loaded in another way; only the same "
+                       "weights "
+                       "can go on from them");
     if (head->positions > s->context)
         return NB_FAIL(err, NB_ERR_CONTEXT,
-                       "it holds %u tokens, which do not fit the context of %u; load the model with a larger one",
+                       "the saved bytes hold %u tokens, which do not fit the context of %u; load the model with a "
+                       "larger one",
                        head->positions, s->context);
     return NB_OK;
 }
@@ -145,7 +148,7 @@ int32_t nb_session_restore(nb_session *s, int32_t piece, const uint8_t *bytes, s
         memcpy(&version, bytes + sizeof MARK, sizeof version);
     if (version != VERSION)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "they were saved in format %u, and this nibble reads %u: evaluate the text again", version,
+                       "the saved bytes are of format %u, and this nibble reads %u: evaluate the text again", version,
                        (uint32_t)VERSION);
     size_t body = size - sizeof(uint64_t);
     uint64_t sum;
@@ -158,7 +161,7 @@ int32_t nb_session_restore(nb_session *s, int32_t piece, const uint8_t *bytes, s
         NB_TRY(begin(s, bytes, err));
     } else if (piece == 1) {
         memcpy(s->tokens, bytes, body);
-        s->pieces = 0; /* unless they are tokens */
+        s->pieces = 0; /* if the check fails, restoring must begin again */
         NB_TRY(nb_session_check_tokens(s, s->tokens, 0, s->restored, err));
     } else {
         memcpy(tiles_of(s, (uint32_t)piece - 2), bytes, body);

@@ -98,6 +98,15 @@ describe('the AI SDK: texts', { skip }, () => {
         assert.ok(Math.abs(response.timestamp - Date.now()) < 60_000);
     });
 
+    test('the usage tells how many tokens of the prompt were remembered', async () => {
+        const again = { model: createNibble(model)(), ...greedy };
+        await sdk.generateText(again);
+        const { inputTokenDetails } = (await sdk.generateText(again)).usage;
+        // the last one is evaluated again, for its logits
+        assert.equal(inputTokenDetails.cacheReadTokens, turns.prompt.length - 1);
+        assert.equal(inputTokenDetails.noCacheTokens, 1);
+    });
+
     test('streamText(): the same in pieces', async () => {
         const result = sdk.streamText({ model: createNibble({ own: model })('own'), ...greedy });
         const pieces = await all(result.textStream);

@@ -72,7 +72,7 @@ test('messages: each is asked with all before it; /undo and /reset forget', asyn
 test('a message that fails is not part of the conversation', async () => {
     const { conversation, type } = begin();
     await type('Hello');
-    assert.match(await type('fail'), /^the prompt is too long\n\/reset starts a new conversation, and \/undo/);
+    assert.match(await type('fail'), /^the prompt is too long\n\/reset starts a new conversation; \/undo/);
     assert.deepEqual(conversation.messages, [user('Hello'), assistant('answer 1')]);
 });
 
@@ -148,6 +148,7 @@ test('/load: what is no conversation is refused, and the present one stays', asy
     }
     assert.match(await type(`/load ${folder}/none.json`), /cannot read .*none\.json/);
     assert.match(await type(`/load ${folder}`), /\/load: cannot read/);
+    assert.match(await type('/load -'), /\/load: cannot read/); // it is a name here, and not the terminal
     assert.deepEqual(conversation.messages, [user('Hello'), assistant('answer 1')]);
 });
 

@@ -224,7 +224,11 @@ describe('loading', () => {
     });
 
     test('a monitor sees nothing after an abort, and its error is that of create()', async () => {
-        for (const at of [0, 1]) {
+        for (const [at, later] of /** @type {[number, (act: () => void) => void][]} */ ([
+            [0, (act) => act()],
+            [0, queueMicrotask],
+            [1, setTimeout],
+        ])) {
             const controller = new AbortController(),
                 reason = new Error('enough'),
                 seen = /** @type {number[]} */ ([]);
@@ -233,7 +237,7 @@ describe('loading', () => {
                 monitor(monitor) {
                     monitor.addEventListener('downloadprogress', ({ loaded }) => {
                         seen.push(loaded);
-                        if (loaded === at) [queueMicrotask, setTimeout][at](() => controller.abort(reason));
+                        if (loaded === at) later(() => controller.abort(reason));
                     });
                 },
             });

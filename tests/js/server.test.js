@@ -502,6 +502,8 @@ describe('several models under a budget', () => {
                 ['completions', { prompt: 'x', stream: true, top_p: 2 }, /top_p must be/],
                 ['completions', { prompt: 'x', echo: true, best_of: 3 }, /best_of/],
                 ['completions', { prompt: 'x', temperature: 0, mirostat: 2 }, /temperature above 0/],
+                ['completions', { prompt: 'x', temperature: 0, mirostat: 2, logit_bias: { ' a': 1 } }, /above 0/],
+                ['completions', { prompt: [1], echo: true, temperature: 0, mirostat: 2 }, /temperature above 0/],
                 ['completions', { prompt: [1, 2, 10], n: 2 }, /the token 10/],
                 ['completions', { prompt: 'x', logit_bias: { 11: 1 } }, /the token 11/],
                 ['chat/completions', { messages: [] }, /messages must be/],
@@ -583,6 +585,28 @@ describe('several models under a budget', () => {
         await first.end();
         await (await ask(own, a)).end();
         assert.deepEqual(log, ['open a', 'ask a', 'ask a']);
+    });
+
+    test('a client that leaves while a model is unloaded for it: who comes next loads once', async () => {
+        /** @type {(() => void) | undefined} */
+        let go;
+        const log = /** @type {string[]} */ ([]),
+            a = fakeOffer('a', { log, closing: () => new Promise((resolve) => (go = () => resolve())) }),
+            b = fakeOffer('b', { log }),
+            own = await serving([a, b], { memory: 100 }),
+            controller = new AbortController();
+        await (await ask(own, a)).end();
+        const gone = own.models.create('b', 'completions', { prompt: 'a' }, controller.signal, { count: new Count() });
+        gone.catch(() => {});
+        await until(() => go);
+        controller.abort(new Error('left'));
+        await assert.rejects(gone, { message: 'left' });
+        const next = ask(own, b);
+        await until(() => own.models.states[1].running);
+        go?.();
+        await (await next).end();
+        assert.deepEqual(log, ['open a', 'ask a', 'close a', 'open b', 'ask b']);
+        assert.equal(own.models.states[1].loads, 1);
     });
 
     test('what was begun to load is loaded, though the client left', async () => {

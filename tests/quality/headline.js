@@ -22,8 +22,10 @@ import { ratio } from './ratio.js';
 /** @typedef {Made & { perplexity: number, logRatio: Mean, divergence: Mean, sameTop: number }} Row */
 /** Tokens per second of a type. @typedef {{ type: string, prompt: number, generate: number }} Speed */
 /**
- * What build/headline.json has. lengths: of the texts, in characters. refused: what was left out, and why.
- * @typedef {{ name: string, command: string, parameters: number, lengths: Record<string, number>, refused: string[],
+ * What build/headline.json has. settings: what the run was told. lengths: of the texts, in characters. refused: what was
+ * left out, and why.
+ * @typedef {{ name: string, command: string, settings: Record<'steps' | 'batch' | 'length' | 'samples', string>,
+ *     parameters: number, lengths: Record<string, number>, refused: string[],
  *     rows: Row[], tokens: number, base: { perplexity: number, standardError: number }, speeds: Speed[] }} Results
  */
 
@@ -189,7 +191,7 @@ with one thread, over that of the same model in FP16.
 `;
 
 /** The part of one model. @param {Results} results */
-const section = ({ name, command, parameters, lengths, refused, rows, tokens, base, speeds }) => `
+const section = ({ name, command, settings, parameters, lengths, refused, rows, tokens, base, speeds }) => `
 ## ${name}
 
     ${command}
@@ -197,9 +199,9 @@ const section = ({ name, command, parameters, lengths, refused, rows, tokens, ba
 - parameters: ${count(parameters)}
 - perplexity of the base: ${base.perplexity.toFixed(3)} ± ${base.standardError.toFixed(3)}
 - evaluation: ${count(tokens)} tokens (${count(lengths.evaluation)} characters)
-- training and tuning: ${STEPS} steps of ${BATCH} sequences of ${LENGTH} tokens, of a text of
+- training and tuning: ${settings.steps} steps of ${settings.batch} sequences of ${settings.length} tokens, of a text of
   ${count(lengths.training)} characters
-- calibration: ${SAMPLES} windows of a text of ${count(lengths.calibration)} characters
+- calibration: ${settings.samples} windows of a text of ${count(lengths.calibration)} characters
 
 | bits | type | method | bytes | bits per weight | perplexity | above the base, % | mean KL | \
 same top, % |
@@ -211,8 +213,10 @@ ${rows.map((row) => line(row, parameters)).join('\n')}
 ${speeds.map((speed) => speedLine(speed, speeds[0])).join('\n')}
 ${refused.length > 0 ? `\nLeft out:\n\n${refused.map((told) => `- ${told}`).join('\n')}\n` : ''}`;
 
-/** Writes build/headline.json, and the model's part of the page; the parts of other models stay. @param {Results}
- * results */
+/**
+ * Writes build/headline.json, and the model's part of the page; the parts of other models stay.
+ * @param {Results} results
+ */
 function writeResults(results) {
     const target = `${root}docs/headline.md`;
     writeFileSync(RESULTS, `${JSON.stringify(results, null, 1)}\n`);
@@ -222,7 +226,6 @@ function writeResults(results) {
         .filter((part) => !part.startsWith(`## ${results.name}\n`))
         .map((part) => `\n${part.trimEnd()}\n`);
     writeFileSync(target, `${HEAD}${[...others, section(results)].join('')}`);
-    rmSync(FOLDER, { recursive: true });
     console.log('docs/headline.md is written');
 }
 
@@ -230,10 +233,16 @@ function writeResults(results) {
 async function main(wanted) {
     const base = process.env.NIBBLE_BASE;
     if (!base) throw new Error(`NIBBLE_BASE is not set: it must name a floating-point model. ${COMMAND}`);
+    const name = process.env.NIBBLE_NAME ?? basename(base);
     mkdirSync(FOLDER, { recursive: true });
-    if (wanted.join() === 'speed') {
+    if (wanted.includes('speed')) {
+        if (wanted.length > 1) throw new Error('"speed" goes with no other method: it measures the last results again');
         /** @type {Results} */
         const results = JSON.parse(readFileSync(RESULTS, 'utf8'));
+        if (results.name !== name)
+            throw new Error(
+                `${RESULTS} has the results of ${results.name}, and NIBBLE_NAME or NIBBLE_BASE says ${name}`,
+            );
         writeResults({ ...results, speeds: await measureSpeeds(maker(base, { training: '', calibration: '' })) });
         return;
     }
@@ -252,7 +261,8 @@ async function main(wanted) {
     const found = measure(made, base, evaluation.path),
         given = KEYS.flatMap((key) => (process.env[key] ? [` ${key}=${inShell(process.env[key])}`] : [])).join('');
     writeResults({
-        name: process.env.NIBBLE_NAME ?? basename(base),
+        name,
+        settings: { steps: STEPS, batch: BATCH, length: LENGTH, samples: SAMPLES },
         command: `${COMMAND}${given}${wanted.length > 0 ? ` METHODS="${wanted.join(' ')}"` : ''}`,
         parameters: nibble('inspect', base).parameters,
         lengths: {
@@ -264,6 +274,7 @@ async function main(wanted) {
         ...found,
         speeds: await measureSpeeds(makes),
     });
+    rmSync(FOLDER, { recursive: true });
 }
 
 await main(process.argv.slice(2));

@@ -79,12 +79,19 @@ class FakeGeneration {
 /**
  * What the server opens: each open() makes a model. `answers` are those that were begun, `log` says what was done.
  * @param {string} name
- * @param {{ bytes?: number, actual?: number, log?: string[], opening?: () => Promise<void>, idle?: () => Promise<void> }}
- *     [more] actual: bytes that it takes, where other ones were expected. idle: settles when a model has stopped
+ * @param {{ bytes?: number, actual?: number, log?: string[], opening?: () => Promise<void>,
+ *     closing?: () => Promise<void>, idle?: () => Promise<void> }} [more] actual: bytes that it takes, where other ones were expected. idle: settles when a model has stopped
  */
 export function fakeOffer(
     name,
-    { bytes = 100, actual = bytes, log = [], opening = async () => {}, idle = async () => {} } = {},
+    {
+        bytes = 100,
+        actual = bytes,
+        log = [],
+        opening = async () => {},
+        closing = async () => {},
+        idle = async () => {},
+    } = {},
 ) {
     /** @type {FakeGeneration[]} */
     const answers = [];
@@ -111,6 +118,7 @@ export function fakeOffer(
                 async dispose() {
                     isOpen = false;
                     log.push(`close ${name}`);
+                    await closing();
                     for (const answer of answers) answer.end(new NibbleError('NB_ERR_STATE', 'disposed of'));
                 },
             });

@@ -1,6 +1,6 @@
 /** Cuts a text into passages to embed, and passages to what a model takes. */
 
-/** Shorter ones, such as headings, are left out. */
+/** Passages of so many characters, and shorter ones, such as headings, are left out. */
 export const SHORTEST = 40;
 /** If paragraphs are fewer than this, lines are tried, and then sentences. */
 const ENOUGH = 20;

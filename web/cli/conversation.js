@@ -115,7 +115,7 @@ export class Conversation {
         } catch (error) {
             this.print(`${oneLine(messageOf(error))}\n`);
             if (error instanceof NibbleError && error.code === 'NB_ERR_CONTEXT')
-                this.print('/reset starts a new conversation, and /undo forgets the last message.\n');
+                this.print('/reset starts a new conversation; /undo forgets its last message and answer.\n');
         }
         return false;
     }
@@ -172,7 +172,7 @@ export class Conversation {
 
     /** @param {string} path */
     async load(path) {
-        const text = new TextDecoder().decode(await readInput('/load', path));
+        const text = new TextDecoder().decode(await readInput('/load', path === '-' ? './-' : path));
         /** @type {unknown} */
         let value;
         try {

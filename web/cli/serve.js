@@ -236,17 +236,22 @@ function allowedOf(text) {
 }
 
 /**
- * What a model's header says. bytes: the memory that it will take, its weights and its KV cache.
+ * What a model's header says. bytes: the memory that it will take, its weights and its KV cache. cache: what
+ * conversations may take in addition.
  * @param {(signal: AbortSignal, extra: object) => ReturnType<typeof open>} openIt
  * @param {AbortSignal} signal
  * @param {Record<string, any>} values
  */
-async function headerOf(openIt, signal, { contextLength }) {
+async function headerOf(openIt, signal, { contextLength, cacheSize = 0 }) {
     const header = await openIt(signal, { headerOnly: true }),
         { info } = header,
         { types, context = 4096, kvBytesPerToken = 0, unsupported } = info;
     await header.dispose();
     if (unsupported !== undefined) throw new NibbleError('NB_ERR_UNSUPPORTED', unsupported);
     const tokens = contextLength ?? Math.min(context || 4096, 4096);
-    return { info, bytes: types.reduce((sum, { bytes }) => sum + bytes, 0) + tokens * kvBytesPerToken };
+    return {
+        info,
+        bytes: types.reduce((sum, { bytes }) => sum + bytes, 0) + tokens * kvBytesPerToken,
+        cache: info.encoder || info.causal === false ? 0 : cacheSize, // only conversations are kept
+    };
 }

@@ -134,9 +134,10 @@ async function biasesOf(caller, pairs, model, signal) {
     if (texts.length === 0) return pairs;
     const own = /** @type {import('../api/model.js').Model} */ (model);
     try {
-        const found = await own.tokensOfTexts(`${caller}: logit_bias`, texts, signal);
+        const found = await own.tokensOfTexts(`${caller}: logit_bias`, texts, signal),
+            tokensOf = new Map(texts.map((text, i) => [text, found[i]]));
         return pairs.flatMap(([key, bias]) =>
-            typeof key === 'number' ? [[key, bias]] : found[texts.indexOf(key)].map((token) => [token, bias]),
+            (typeof key === 'number' ? [key] : (tokensOf.get(key) ?? [])).map((token) => [token, bias]),
         );
     } catch (error) {
         throw error instanceof NibbleError && error.code === 'NB_ERR_ARGUMENT'
@@ -151,7 +152,7 @@ async function biasesOf(caller, pairs, model, signal) {
  * @param {Record<string, any>} checked
  */
 function logprobsOf(caller, { logprobs, top_logprobs }) {
-    if (top_logprobs !== undefined && !logprobs)
+    if (top_logprobs && !logprobs)
         throw fieldError('NB_ERR_ARGUMENT', 'top_logprobs', `${caller}: top_logprobs goes with logprobs: true`);
     return { logprobs, topLogprobs: top_logprobs ?? 0 };
 }

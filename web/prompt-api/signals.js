@@ -24,7 +24,11 @@ export async function withSignals(signals, work) {
 
 /** Rejects with the signal's reason. @param {AbortSignal} signal @returns {Promise<never>} */
 export const whenAborted = (signal) =>
-    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    new Promise((_, reject) => {
+        if (signal.aborted)
+            reject(signal.reason); // by what was called before, such as a monitor
+        else signal.addEventListener('abort', () => reject(signal.reason));
+    });
 
 /** @param {(SignalLike | undefined)[]} signals */
 export function throwIfAborted(signals) {

@@ -135,7 +135,7 @@ export function useNibble(source, options) {
         const leaving = new AbortController(),
             { signal } = leaving;
         // a component that was hidden keeps its state
-        setState((before) => (before.status === 'loading' ? before : initial(kept)));
+        setState((before) => (before.status === 'loading' && before.text === '' ? before : initial(kept)));
         // StrictMode unmounts at once, and mounts again: only what is still mounted after that begins to load
         queueMicrotask(() => {
             if (!signal.aborted) keepLoaded(/** @type {Source} */ (kept), latest.current, signal, live, setState);

@@ -12,14 +12,24 @@ export const CALLS = { 'chat/completions': chatCompletions, completions, embeddi
 /** What comes of a request that has passed all checks. */
 const PASSED = new Error('nothing answers');
 
-/** Stands for a worker, and answers nothing. */
+/** Answers of requests that only prepare others. @type {Record<string, (ask: any) => unknown>} */
+const PREPARED = { tokensOfTexts: ({ texts }) => texts.map(() => []), detokenize: () => '' };
+
+/** Stands for a worker, which computes nothing. */
 const NOBODY = /** @type {import('../api/link.js').Link} */ (
-    /** @type {unknown} */ ({ nextId: 0, request: () => Promise.reject(PASSED), post() {} })
+    /** @type {unknown} */ ({
+        nextId: 0,
+        request: async (/** @type {string} */ type, /** @type {object} */ ask) => {
+            if (!PREPARED[type]) throw PASSED;
+            return PREPARED[type](ask);
+        },
+        post() {},
+    })
 );
 
 /**
- * Checks a request before it waits for a model, and before one is loaded for it. What answers requests checks them,
- * too: so it is asked, over a worker that answers nothing.
+ * Checks a request before it waits for a model, and before one is loaded for it. create() checks a request before it
+ * asks the worker to compute. So create() is called here, with a worker that computes nothing.
  * @param {CallPath} path
  * @param {any} body
  * @param {Partial<ModelInfo>} info what is known of the model

@@ -13,8 +13,10 @@ import { enterFirst, Line } from './line.js';
 /** @typedef {Partial<import('../index.d.ts').ModelInfo>} Info */
 
 /**
- * A model that may be loaded. bytes: of memory, expected until it is loaded. info: what its header says.
- * @typedef {{ name: string, bytes: number, info?: Info, open: (signal: AbortSignal) => Promise<Model> }} Offer
+ * A model that may be loaded. bytes: of memory, expected until it is loaded. cache: bytes that it may take in addition,
+ * for conversations. info: what its header says.
+ * @typedef {{ name: string, bytes: number, cache?: number, info?: Info,
+ *     open: (signal: AbortSignal) => Promise<Model> }} Offer
  */
 
 /**
@@ -48,9 +50,10 @@ class Entry {
     seconds = 1;
 
     /** @param {Offer} offer */
-    constructor({ name, bytes, info = {}, open }) {
+    constructor({ name, bytes, cache = 0, info = {}, open }) {
         this.name = name;
-        this.bytes = bytes;
+        this.bytes = bytes + cache;
+        this.cache = cache;
         this.info = info;
         this.open = open;
     }
@@ -139,25 +142,27 @@ export class Models {
             limit = new AbortController();
         account.waited = began - asked;
         let isOver = false;
-        const leave = (isBroken = false) => {
+        /** @param {'broken' | 'cut'} [how] 'cut': the model may still compute what was asked */
+        const leave = (how) => {
             if (isOver) return;
             isOver = true;
             clearTimeout(timer);
             signal.removeEventListener('abort', cut);
-            this.#rest(entry, model, isBroken).finally(end);
+            if (how) this.#rest(entry, model, how === 'broken').finally(end);
+            else end();
         };
         const cut = () => {
             limit.abort(signal.aborted ? signal.reason : tooLong(this.#limits.timeout));
-            leave();
+            leave('cut');
         };
-        const finish = () => {
+        const finish = (isWhole = true) => {
             if (!isOver) entry.seconds += (Math.min((performance.now() - began) / 1000, 60) - entry.seconds) / 4;
-            leave();
+            leave(isWhole ? undefined : 'cut');
         };
         const failed = (/** @type {unknown} */ error) => {
             const { code } = /** @type {{ code?: string | null }} */ (error ?? {});
             account.code = code ?? undefined;
-            leave(!HARMLESS.includes(String(code)));
+            leave(HARMLESS.includes(String(code)) ? 'cut' : 'broken');
         };
         const timer = setTimeout(cut, this.#limits.timeout);
         signal.addEventListener('abort', cut);
@@ -213,6 +218,7 @@ export class Models {
         const done = await this.#loading.enter(signal);
         try {
             await this.#makeRoom(entry, signal);
+            signal.throwIfAborted(); // its turn is over, and the next one may load, too
         } catch (error) {
             done();
             throw error;
@@ -238,7 +244,7 @@ export class Models {
             if (signal.aborted) await model.dispose();
             signal.throwIfAborted();
             entry.model = model;
-            entry.bytes = model.info.memoryBytes;
+            entry.bytes = model.info.memoryBytes + entry.cache;
             entry.info = model.info;
             entry.loads++;
             this.#tell('load', { model: entry.name, bytes: entry.bytes, ms: Math.round(performance.now() - began) });
@@ -253,7 +259,8 @@ export class Models {
 
     /**
      * Unloads other models until one fits: the idle one that was used longest ago, or else the busy one whose turn ends
-     * first. This comes before the requests that wait for that one, so that busy models cannot keep others out for ever.
+     * first. Unloading comes before the requests that wait for that model, so that busy ones cannot keep others out for
+     * ever.
      * @param {Entry} entry
      * @param {AbortSignal} signal
      */
@@ -358,7 +365,7 @@ async function whyUseless(model, patience) {
  * A stream that tells how it ends.
  * @template Item
  * @param {AsyncIterableIterator<Item>} stream
- * @param {() => void} finish
+ * @param {(isWhole: boolean) => void} finish
  * @param {(error: unknown) => void} failed
  * @returns {AsyncIterableIterator<Item>}
  */
@@ -369,7 +376,7 @@ function watched(stream, finish, failed) {
         async next() {
             try {
                 const result = await stream.next();
-                if (result.done) finish();
+                if (result.done) finish(true);
                 return result;
             } catch (error) {
                 failed(error);
@@ -378,7 +385,7 @@ function watched(stream, finish, failed) {
         },
         async return() {
             const ended = stream.return?.(); // which waits for the model, and that may hang
-            finish();
+            finish(false);
             return (await ended) ?? { done: true, value: undefined };
         },
     };

@@ -12,13 +12,27 @@ import { heldTokens, restore, save, savedBytes } from './saving.js';
 /** Evaluating fewer tokens than this is about as quick as saving and restoring them. */
 const WORTH = 32;
 
-/** How many tokens two texts have in common at their beginnings. @param {ArrayLike<number>} a @param
- * {ArrayLike<number>} b */
+/**
+ * How many tokens two texts have in common at their beginnings.
+ * @param {ArrayLike<number>} a
+ * @param {ArrayLike<number>} b
+ */
 function common(a, b) {
     const most = Math.min(a.length, b.length);
     let n = 0;
     while (n < most && a[n] === b[n]) n++;
     return n;
+}
+
+/** Whether there was memory for it. Without, the request only takes longer. @param {() => void} act */
+function withoutMemoryErrors(act) {
+    try {
+        act();
+        return true;
+    } catch (error) {
+        if (!(error instanceof NibbleError) || error.code !== 'NB_ERR_MEMORY') throw error;
+        return false;
+    }
 }
 
 export class Conversations {
@@ -47,7 +61,7 @@ export class Conversations {
             best = this.#best(prompt, shared);
         this.#kept = this.#kept.filter((kept) => kept !== best); // it is going to be the session's
         if (held.length - shared >= WORTH) this.#keep(engine, held);
-        if (best) restore(engine, best.bytes);
+        if (best) withoutMemoryErrors(() => restore(engine, best.bytes));
     }
 
     /**
@@ -72,15 +86,11 @@ export class Conversations {
      * @param {Int32Array} tokens
      */
     #keep(engine, tokens) {
-        this.#kept = this.#kept.filter((kept) => common(kept.tokens, tokens) < kept.tokens.length);
         const size = savedBytes(engine);
         if (size > this.#budget) return;
+        this.#kept = this.#kept.filter((kept) => common(kept.tokens, tokens) < kept.tokens.length);
         while (this.bytes + size > this.#budget) this.#kept.shift();
-        try {
-            this.#kept.push({ tokens, bytes: save(engine) });
-        } catch (error) {
-            if (!(error instanceof NibbleError) || error.code !== 'NB_ERR_MEMORY') throw error;
-            this.#kept = []; // the device gives less than the budget: the request matters more
-        }
+        const isKept = withoutMemoryErrors(() => this.#kept.push({ tokens, bytes: save(engine) }));
+        if (!isKept) this.#kept = []; // the device gives less than the budget
     }
 }

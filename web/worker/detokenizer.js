@@ -92,17 +92,14 @@ export class Detokenizer {
  * @param {string[]} texts
  */
 export function findTexts(decoder, vocabulary, texts) {
-    /** @type {number[][]} */
-    const found = texts.map(() => []);
-    const wanted = texts.map((text) => new TextEncoder().encode(text));
+    const keyOf = (/** @type {Uint8Array} */ bytes) => bytes.join();
+    const wanted = texts.map((text) => new TextEncoder().encode(text)),
+        lengths = new Set(wanted.map(({ length }) => length));
+    /** Tokens by their bytes. @type {Map<string, number[]>} */
+    const found = new Map(wanted.map((bytes) => [keyOf(bytes), []]));
     // some write a text's first token otherwise
     for (let token = 0; token < vocabulary && decoder.push(token) === ''; token++);
-    const lengths = new Set(wanted.map(({ length }) => length));
-    for (let token = 0; token < vocabulary; token++) {
-        if (!lengths.has(decoder.size(token))) continue;
-        const bytes = decoder.bytes(token);
-        for (const [i, each] of wanted.entries())
-            if (each.length === bytes.length && each.every((byte, at) => byte === bytes[at])) found[i].push(token);
-    }
-    return found;
+    for (let token = 0; token < vocabulary; token++)
+        if (lengths.has(decoder.size(token))) found.get(keyOf(decoder.bytes(token)))?.push(token);
+    return wanted.map((bytes) => found.get(keyOf(bytes)) ?? []);
 }

@@ -413,7 +413,10 @@ export class Engine {
             );
         const prompt = await this.promptTokens(ask, job);
         if (job.stopped && prompt.length === 0)
-            return this.result('', [], NO_PROMPT, 'abort', options.seed ?? 0, { prompt: null, generate: null });
+            return {
+                ...this.result('', [], NO_PROMPT, 'abort', options.seed ?? 0, { prompt: null, generate: null }),
+                ...(options.logprobs ? { logprobs: [] } : {}),
+            };
         if (prompt.length === 0)
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
@@ -480,7 +483,7 @@ export class Engine {
         const slice = new Slice(),
             pace = new Pace(slice);
         const promptBegan = performance.now();
-        this.conversations?.prepare(this, core.ints(prefix, promptTokens).slice());
+        if (!job.stopped) this.conversations?.prepare(this, core.ints(prefix, promptTokens).slice());
         const { known, evaluated } = await this.advance(prefix, promptTokens, slice, job);
         const generateBegan = performance.now();
 

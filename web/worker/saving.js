@@ -29,7 +29,7 @@ function sizesOf({ core, session }) {
 /** How many bytes save() gives. @param {Engine} engine */
 export const savedBytes = (engine) => sizesOf(engine).reduce((sum, size) => sum + size, 0);
 
-/** The tokens of a piece 1: the sum at its end are two more numbers. @param {Uint8Array} piece */
+/** The tokens of piece 1. Its last two numbers are the checksum. @param {Uint8Array} piece */
 const tokensIn = (piece) => new Int32Array(piece.slice().buffer).slice(0, -2);
 
 /** The tokens that the session holds. @param {Engine} engine */
