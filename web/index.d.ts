@@ -1420,9 +1420,10 @@ export interface GenerateOptions {
     /** End the answer before any of these texts. The text is no part of the result's text, but its tokens are among the
      * result's. */
     stop?: string | readonly string[];
-    /** Added to the logits of tokens: `{ 262: -5, ' the': -5 }`. A key of digits is a token id, and any other the text of
-     * a token, or the name of a special one. A text that is several tokens is refused, and the message has them. In a
-     * Map or an array of pairs a number is an id, and a string always a text, such as `[['7', -5]]`. */
+    /** Added to the logits of tokens: `{ 262: -5, ' the': -5 }`. A key that consists of digits is a token id. Any
+     * other key is the text of a token, or the name of a special token. A text that is several tokens is refused, and
+     * the message has them. In a Map or an array of pairs a number is an id, and a string always a text, such as
+     * `[['7', -5]]`. */
     logitBias?:
         | { readonly [tokenOrText: string]: number }
         | ReadonlyMap<number | string, number>

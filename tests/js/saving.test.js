@@ -74,7 +74,7 @@ test('what save() and restore() refuse', async () => {
         // bytes behind the end, such as those of a file that was longer before
         const longer = new Uint8Array(saved.length + 8);
         longer.set(saved);
-        await assert.rejects(model.restore(longer), { code: 'NB_ERR_FORMAT', message: /8 bytes behind its end/ });
+        await assert.rejects(model.restore(longer), { code: 'NB_ERR_FORMAT', message: /8 bytes behind the end/ });
         await assert.rejects(model.restore(saved, { signal: AbortSignal.abort() }), { name: 'AbortError' });
         const tokens = await model.restore(saved);
         assert.ok(tokens.length > 20, `${tokens.length}`);
@@ -131,7 +131,11 @@ test('cacheSize: what was not used for the longest time is forgotten first', asy
     } finally {
         await one.dispose();
     }
-    /** Which of the texts, asked for in this order, were remembered. @param {number} cacheSize @param {number[]} order */
+    /**
+     * Which of the texts, asked for in this order, were remembered.
+     * @param {number} cacheSize
+     * @param {number[]} order
+     */
     const remembered = async (cacheSize, order) => {
         const model = await load(models.stories, { threads: 1, contextLength: 128, cacheSize });
         const found = [];

@@ -45,7 +45,11 @@ function serve(args, env = {}) {
     return { child, url, exit, lines };
 }
 
-/** What it says and its exit code, of a command that cannot start. @param {string[]} args @param {Record<string, string>} [env] */
+/**
+ * What it says and its exit code, of a command that cannot start.
+ * @param {string[]} args
+ * @param {Record<string, string>} [env]
+ */
 async function refused(args, env) {
     const { exit, lines } = serve(args, env);
     return { code: (await exit)[0], said: lines.join('\n') };

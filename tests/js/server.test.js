@@ -26,8 +26,8 @@ after(async () => {
 /**
  * A server on the loopback.
  * @param {import('../../web/server/models.js').Offer[]} offers
- * @param {{ memory?: number, queue?: number, timeout?: number, patience?: number, hosts?: string[], key?: string, origins?: string[],
- *     maxBody?: number, stall?: number, connections?: number, node?: import('node:http').ServerOptions }} [more]
+ * @param {{ memory?: number, queue?: number, timeout?: number, patience?: number, hosts?: string[], key?: string,
+ *     origins?: string[], maxBody?: number, stall?: number, connections?: number, node?: import('node:http').ServerOptions }} [more]
  */
 async function serving(offers, { memory = 1e12, queue = 8, timeout = 60_000, patience, ...more } = {}) {
     /** @type {any[]} */

@@ -3,8 +3,9 @@
 // and with rounding to nearest, and writes build/groups.json and docs/groups.md.
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER node tests/quality/groups.js [METHOD ...]
 // METHOD: some of awq, gptq, awq+gptq and autoround; all of them, if none is named. The two texts must differ. What is
-// made stays in build/groups until all is done, so the same command continues an interrupted run. NIBBLE_SAMPLES=N sets the number of calibration windows, NIBBLE_STEPS=N AutoRound's steps
-// for each layer, and NIBBLE_THREADS=N the number of threads.
+// made stays in build/groups until all is done, so the same command continues an interrupted run. NIBBLE_SAMPLES=N
+// sets the number of calibration windows, NIBBLE_STEPS=N AutoRound's steps for each layer, and NIBBLE_THREADS=N the
+// number of threads.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withError } from '../../web/report/with-error.js';
@@ -23,6 +24,11 @@ const GROUPS = [128, 32];
 const ALL = ['awq', 'gptq', 'awq+gptq', 'autoround'],
     NAMED = process.argv.slice(2);
 const METHODS = ['rtn', ...(NAMED.length > 0 ? ALL.filter((method) => NAMED.includes(method)) : ALL)];
+const GIVEN = [
+    ...(NAMED.length > 0 ? [` METHODS="${NAMED.join(' ')}"`] : []),
+    ...(SAMPLES ? [` NIBBLE_SAMPLES=${SAMPLES}`] : []),
+    ...(STEPS ? [` NIBBLE_STEPS=${STEPS}`] : []),
+].join('');
 
 /** Drops all but the mean and its standard error. @param {Mean} from @returns {Mean} */
 const meanOf = ({ mean, standardError }) => ({ mean, standardError });
@@ -89,7 +95,7 @@ const page = (found, characters) =>
 
 Written by tests/quality/groups.js; do not edit it. The command was
 
-    ${COMMAND}${NAMED.length > 0 ? ` METHODS="${NAMED.join(' ')}"` : ''}${SAMPLES ? ` NIBBLE_SAMPLES=${SAMPLES}` : ''}${STEPS ? ` NIBBLE_STEPS=${STEPS}` : ''}
+    ${COMMAND}${GIVEN}
 
 Each row is one
 

@@ -22,8 +22,8 @@ import { ratio } from './ratio.js';
 /** @typedef {Made & { perplexity: number, logRatio: Mean, divergence: Mean, sameTop: number }} Row */
 /** Tokens per second of a type. @typedef {{ type: string, prompt: number, generate: number }} Speed */
 /**
- * What build/headline.json has. settings: what the run was told. lengths: of the texts, in characters. refused: what was
- * left out, and why.
+ * What build/headline.json has. settings: what the run was told. lengths: of the texts, in characters. refused: what
+ * was left out, and why.
  * @typedef {{ name: string, command: string, settings: Record<'steps' | 'batch' | 'length' | 'samples', string>,
  *     parameters: number, lengths: Record<string, number>, refused: string[],
  *     rows: Row[], tokens: number, base: { perplexity: number, standardError: number }, speeds: Speed[] }} Results

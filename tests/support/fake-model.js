@@ -80,7 +80,8 @@ class FakeGeneration {
  * What the server opens: each open() makes a model. `answers` are those that were begun, `log` says what was done.
  * @param {string} name
  * @param {{ bytes?: number, actual?: number, log?: string[], opening?: () => Promise<void>,
- *     closing?: () => Promise<void>, idle?: () => Promise<void> }} [more] actual: bytes that it takes, where other ones were expected. idle: settles when a model has stopped
+ *     closing?: () => Promise<void>, idle?: () => Promise<void> }} [more] actual: bytes that it takes, where other
+ *     ones were expected. idle: settles when a model has stopped
  */
 export function fakeOffer(
     name,

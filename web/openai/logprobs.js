@@ -19,8 +19,8 @@ export class Places {
     #length = 0;
 
     /**
-     * The next tokens, up to those whose text is still to come. A token that begins at the end of the whole text belongs
-     * to a stop text, and is left out.
+     * The next tokens, up to those whose text is still to come. A token that begins at the end of the whole text
+     * belongs to a stop text, and is left out.
      * @param {readonly TokenLogprob[]} all of the answer so far
      * @param {string} text that came since the last call
      * @param {boolean} end whether this is all

@@ -6,17 +6,21 @@ import { asNibbleError, messageOf } from '../errors.js';
 import { headOf } from './answers.js';
 
 /**
- * What answers. names: of the models. single: there is only one, which answers to any name. created: seconds since 1970.
+ * What answers. names: of the models. single: there is only one, which answers to any name. created: seconds since
+ * 1970. shown: what a client is shown of an error within a stream (default: the error).
  * @typedef {object} Served
  * @property {string[]} names
  * @property {boolean} single
  * @property {number} created
- * @property {(error: unknown) => unknown} [shown] what a client is shown of an error within a stream; default: the error
+ * @property {(error: unknown) => unknown} [shown]
  * @property {(name: string, path: CallPath, body: any, signal: AbortSignal | undefined) => Promise<any>} create that
  *     model's answer in the form of OpenAI's API, or an async iterable of its chunks
  */
 
-/** The paths after /v1/ that are answered by a model. @typedef {'chat/completions' | 'completions' | 'embeddings'} CallPath */
+/**
+ * The paths after /v1/ that are answered by a model.
+ * @typedef {'chat/completions' | 'completions' | 'embeddings'} CallPath
+ */
 
 /**
  * pathname: from its "/v1/" on. bytes(): reads the body.

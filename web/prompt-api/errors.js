@@ -18,7 +18,9 @@ export const notSupported = (what) => exception('NotSupportedError', `${what}, w
  * @param {number} quota tokens
  */
 export function quotaExceeded(requested, quota) {
-    const message = `the messages have ${requested} tokens, and the context holds ${quota}, the answer included: shorten them, or give languageModel() a larger contextLength`;
+    const message =
+        `the messages have ${requested} tokens, and the context holds ${quota}, the answer included: ` +
+        'shorten them, or give languageModel() a larger contextLength';
     const { QuotaExceededError } = /** @type {any} */ (globalThis); // a class of its own in newer browsers
     return typeof QuotaExceededError === 'function'
         ? new QuotaExceededError(message, { requested, quota })

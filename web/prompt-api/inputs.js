@@ -58,7 +58,8 @@ export function toInputs(input) {
  * "Validate and canonicalize a prompt": at least one message, each with one text.
  * @param {Input[]} inputs
  * @param {boolean} begun whether the conversation has messages already
- * @returns {{ messages: Message[], prefix: string | undefined }} prefix: the last message, if the answer goes on from it
+ * @returns {{ messages: Message[], prefix: string | undefined }} prefix: the last message, if the answer goes on from
+ *     it
  */
 export function checkInputs(inputs, begun) {
     if (inputs.length === 0) return { messages: [{ role: 'user', content: '' }], prefix: undefined };

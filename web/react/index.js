@@ -1,4 +1,4 @@
-/** nibble-llm/react: a hook that loads a model and streams its answers into the state. index.d.ts says how it is used. */
+/** nibble-llm/react: a hook that loads a model, and streams its answers into the state (index.d.ts). */
 import { useEffect, useRef, useState } from 'react';
 import { NibbleError } from '../errors.js';
 import { load } from '../index.js';

@@ -16,8 +16,8 @@ import { send } from './send.js';
 /** @typedef {(event: string, about: Record<string, unknown>) => void} Tell */
 
 /**
- * maxBody: bytes of a request's body. tell: gets the events of the log. node: options of Node's server, such as its time
- * limits. stall: ms that a reader may read nothing. connections: at a time; further ones are closed.
+ * maxBody: bytes of a request's body. tell: gets the events of the log. node: options of Node's server, such as its
+ * time limits. stall: ms that a reader may read nothing. connections: at a time; further ones are closed.
  * @typedef {{ guard: ReturnType<typeof import('./guard.js').guardOf>, maxBody: number, tell: Tell,
  *     node?: import('node:http').ServerOptions, stall?: number, connections?: number }} Options
  */
@@ -51,7 +51,10 @@ const notReady = (state) =>
  *     account: import('./models.js').Account, holds: boolean, status?: number }} Flight
  */
 
-/** flights: requests that are not answered. last: that which came last. @typedef {{ flights: Set<Flight>, last?: Flight }} Connection */
+/**
+ * flights: requests that are not answered. last: that which came last.
+ * @typedef {{ flights: Set<Flight>, last?: Flight }} Connection
+ */
 
 export class Server {
     #options;

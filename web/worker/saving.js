@@ -76,7 +76,8 @@ export function restore(engine, bytes) {
     if (at < bytes.length)
         throw new NibbleError(
             'NB_ERR_FORMAT',
-            `what was saved has ${bytes.length - at} bytes behind its end: give restore() what save() gave, and no more`,
+            `there are ${bytes.length - at} bytes behind the end of what was saved: ` +
+                'give restore() what save() gave, and no more',
         );
     return tokens;
 }
