@@ -54,10 +54,11 @@ test('documents: each page and heading that they link to exists', () => {
     assert.ok(seen > 10, 'the links were not found');
 });
 
-test('README.md: it has as many architectures as docs/support.md', () => {
+test('README.md, docs/comparison.md: they have as many architectures as docs/support.md', () => {
     const table = read('docs/support.md').split('<!-- make tables: architectures -->')[1].split('<!-- end -->')[0];
-    const [, number] = /^Models of (\d+) architectures/m.exec(read('README.md')) ?? [];
-    assert.equal(Number(number), [...table.matchAll(/^\| `/gm)].length);
+    const number = [...table.matchAll(/^\| `/gm)].length;
+    assert.match(read('README.md'), new RegExp(`^Models of ${number} architectures`, 'm'));
+    assert.match(read('docs/comparison.md'), new RegExp(`^\\| architectures \\| \\[${number}\\]`, 'm'));
 });
 
 test('docs/architecture.md: each file that it names exists, with its whole path', () => {
@@ -90,6 +91,35 @@ test('README.md: a link leads to each page of docs/', () => {
     const links = [...read('README.md').matchAll(/\]\((docs\/[\w-]+\.md)\)/g)].map(([, page]) => page);
     for (const page of PAGES.filter((name) => name.startsWith('docs/') && !isWritten(name)))
         assert.ok(links.includes(page), `README.md has no link to ${page}`);
+});
+
+test('docs/comparison.md: whatever nibble has links to the test that proves it, and no cell is missing', () => {
+    const lines = read('docs/comparison.md').split('\n');
+    let seen = 0,
+        columns = 0;
+    for (const line of lines) {
+        if (!line.startsWith('|')) {
+            columns = 0;
+            continue;
+        }
+        const cells = line
+            .split('|')
+            .slice(1, -1)
+            .map((cell) => cell.trim());
+        if (!columns)
+            columns = cells[1] === 'nibble' ? cells.length : -1; // the first line of a table
+        else if (columns > 0 && !/^-+$/.test(cells[0])) {
+            const [feature, nibble] = cells;
+            seen++;
+            assert.ok(cells.length === columns && cells.every(Boolean), `a cell is missing: ${line}`);
+            if (/^no(?:$|[,;])/.test(nibble)) continue;
+            const tests = linksOf(nibble).filter((target) =>
+                /^\.\.\/tests\/.*(?:\.test\.js|\/test_\w+\.c)$/.test(target),
+            );
+            assert.ok(tests.length, `"${feature}" has no test`);
+        }
+    }
+    assert.ok(seen > 80, 'the rows were not found');
 });
 
 test('documents: no line is wider than 120 columns, except in tables', () => {
