@@ -1,14 +1,12 @@
-// The chat in the terminal: what each line does, and a whole session at a terminal of its own (a pseudo-terminal).
+// The chat in the terminal: what each line does. terminal.test.js types at a terminal.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Conversation } from '../../web/cli/conversation.js';
 import { NibbleError } from '../../web/index.js';
-import { models, root } from '../support/builds.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'nibble-conversation-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -150,33 +148,4 @@ test('/load: what is no conversation is refused, and the present one stays', asy
     assert.match(await type(`/load ${folder}`), /\/load: cannot read/);
     assert.match(await type('/load -'), /\/load: cannot read/); // it is a name here, and not the terminal
     assert.deepEqual(conversation.messages, [user('Hello'), assistant('answer 1')]);
-});
-
-/** Runs the command at a pseudo-terminal, which Python opens. */
-const PTY = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)';
-
-test('at a terminal: a model answers, line by line, until Ctrl-D', async () => {
-    const command = [process.execPath, `${root}web/cli.js`, 'run', models.stories, '--max-tokens', '4'];
-    const child = spawn('python3', ['-c', PTY, ...command], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const inputs = ['Tell a story\\\r', 'of a dog\r', '/frob\r', '/undo\r', '\u0004'];
-    let seen = '',
-        from = 0;
-    const code = await new Promise((resolve) => {
-        child.stdout.setEncoding('utf8').on('data', (text) => {
-            seen += text;
-            // a prompt asks for the next line
-            const at = seen.slice(from).search(/\n(\x1b\[\w+)*(> |\. )/);
-            const next = at >= 0 && inputs.shift();
-            if (!next) return;
-            from = seen.length;
-            child.stdin.write(next);
-        });
-        child.on('close', resolve);
-    });
-    assert.equal(code, 0, seen);
-    assert.match(seen, /is ready \(.*\)\. \/help lists the commands/);
-    assert.match(seen, /\[cut at its length\]/);
-    assert.match(seen, /There is no command \/frob/);
-    assert.match(seen, /The last message and its answer are forgotten/);
-    assert.deepEqual(inputs, []);
 });

@@ -219,7 +219,8 @@ describe('how fast a prompt was', () => {
             job.stopped = ++calls === 2;
             return (held = 2 + 10 * calls);
         };
-        assert.equal(await engine.advance(0, 100, new Slice(), /** @type {any} */ (job)), 20);
+        const done = await engine.advance(0, 100, new Slice(), /** @type {any} */ (job));
+        assert.deepEqual(done, { known: 2, evaluated: 20 });
         assert.equal(held, 22);
     });
 });

@@ -174,13 +174,30 @@ describe('the chat in the terminal', {
         const { shown, code } = atTerminal(
             [
                 ['> ', 'One.\rTwo.\r/help\r'],
-                ['/help     this', 'Three.\r'],
+                ['/help       this', 'Three.\r'],
                 ['> ', '/exit\r'],
             ],
             ['run', models.tiny, '--max-tokens', '5', '--ignore-end'],
         );
         assert.equal(code, 0);
         assert.equal(shown.split('[cut at its length]').length, 4, shown);
+    });
+
+    test('a message of two lines; Ctrl-C between them drops it; /undo', () => {
+        const { shown, code } = atTerminal(
+            [
+                ['> ', 'Tell a story\\\r'],
+                ['. ', 'of a dog.\r'],
+                ['> ', 'dropped\\\r'],
+                ['. ', '\x03'],
+                ['> ', '/undo\r'],
+                ['> ', '/exit\r'],
+            ],
+            ['run', models.tiny, '--max-tokens', '5', '--ignore-end'],
+        );
+        assert.equal(code, 0);
+        assert.equal(shown.split('[cut at its length]').length, 2, shown);
+        assert.match(shown, /The last message and its answer are forgotten/);
     });
 
     test('Ctrl-C stops an answer, and then leaves', () => {
