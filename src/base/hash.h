@@ -38,7 +38,7 @@ static inline uint32_t nb_pair_hash(uint64_t pair, uint64_t seed) {
     return (uint32_t)((pair * seed) >> 32);
 }
 
-enum { NB_CHECKSUM_LANES = 4 };
+enum { NB_CHECKSUM_LANES = 4, NB_CHECKSUM_STEP = NB_CHECKSUM_LANES * 8 };
 
 /* As FNV-1a, over words of 64 bits, with a rotation: a product moves no bit down, so without it two changes of highest
  * bits would cancel each other. A core computes the four lanes at the same time. sum: 0, or the checksum of what comes
@@ -50,7 +50,7 @@ static inline uint64_t nb_checksum(uint64_t sum, const void *bytes, size_t n) {
     uint64_t lanes[NB_CHECKSUM_LANES], word;
     for (uint32_t i = 0; i < NB_CHECKSUM_LANES; i++)
         lanes[i] = sum ^ (0xcbf29ce484222325u + i);
-    for (; n >= sizeof lanes; n -= sizeof lanes)
+    for (; n >= NB_CHECKSUM_STEP; n -= NB_CHECKSUM_STEP)
         for (uint32_t i = 0; i < NB_CHECKSUM_LANES; i++, p += sizeof word) {
             memcpy(&word, p, sizeof word);
             word = (lanes[i] ^ word) * prime;
