@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { node24, root, testFiles } from './support/builds.js';
 import { forget } from './support/tested.js';
 
-const TIMEOUT_MINUTES = 20; // for one step
+const TIMEOUT_MINUTES = 30; // for one step; the longest takes half of it on two cores
 
 /** Whether one Node is enough: for files with such a comment. @param {string} name */
 const runsOnce = (name) => /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
