@@ -105,15 +105,13 @@ static int32_t check_head(nb_session *s, const saved_head *head, nb_error *err) 
         const nb_traits *traits = head->type < NB_TYPE_LIMIT ? nb_traits_of(head->type) : NULL;
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "the saved bytes are of a KV cache of type %s (%u), and this one is %s: load the model with the "
-                       "same "
-                       "kvType",
+                       "same kvType",
                        traits ? traits->name : "unknown", head->type, nb_traits_of(s->cache.type)->name);
     }
     if (head->heads != heads_of(s) || head->tile_bytes != s->cache.tile_bytes || head->model != model_sum(s))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "the saved bytes are of another model, or of this one loaded in another way; only the same "
-                       "weights "
-                       "can go on from them");
+                       "weights can go on from them");
     if (head->positions > s->context)
         return NB_FAIL(err, NB_ERR_CONTEXT,
                        "the saved bytes hold %u tokens, which do not fit the context of %u; load the model with a "
@@ -122,9 +120,25 @@ static int32_t check_head(nb_session *s, const saved_head *head, nb_error *err) 
     return NB_OK;
 }
 
-static int32_t refuse_damage(nb_session *s, nb_error *err) {
-    s->pieces = 0;
-    return NB_FAIL(err, NB_ERR_FORMAT, "the saved bytes are damaged or incomplete; evaluate the text again");
+/* NB_OK if piece 0 begins as this version writes it. */
+static int32_t check_mark(const uint8_t *bytes, size_t size, nb_error *err) {
+    uint32_t version = VERSION;
+    if (size < sizeof MARK || memcmp(bytes, MARK, sizeof MARK) != 0)
+        return NB_FAIL(err, NB_ERR_FORMAT, "these bytes are not what nibble saves: they do not begin with nibbleKV");
+    if (size >= sizeof MARK + sizeof version)
+        memcpy(&version, bytes + sizeof MARK, sizeof version);
+    if (version != VERSION)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "the saved bytes are of format %u, and this nibble reads %u: evaluate the text again", version,
+                       (uint32_t)VERSION);
+    return NB_OK;
+}
+
+/* Whether a piece ends with the checksum of what comes before. */
+static bool is_whole(const uint8_t *bytes, size_t size) {
+    uint64_t sum;
+    memcpy(&sum, bytes + size - sizeof sum, sizeof sum);
+    return sum == nb_checksum(0, bytes, size - sizeof sum);
 }
 
 static int32_t begin(nb_session *s, const uint8_t *bytes, nb_error *err) {
@@ -140,37 +154,24 @@ int32_t nb_session_restore(nb_session *s, int32_t piece, const uint8_t *bytes, s
     NB_TRY(check_causal(s, err));
     if (piece < 0 || (piece && (uint32_t)piece != s->pieces))
         return NB_FAIL(err, NB_ERR_STATE, "piece %d is out of order; begin again with piece 0", piece);
-    bool is_saved = piece || (size >= sizeof MARK && !memcmp(bytes, MARK, sizeof MARK));
-    if (!is_saved)
-        return NB_FAIL(err, NB_ERR_FORMAT, "these bytes are not what nibble saves: they do not begin with nibbleKV");
-    uint32_t version = VERSION;
-    if (!piece && size >= sizeof MARK + sizeof version)
-        memcpy(&version, bytes + sizeof MARK, sizeof version);
-    if (version != VERSION)
-        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "the saved bytes are of format %u, and this nibble reads %u: evaluate the text again", version,
-                       (uint32_t)VERSION);
+    if (piece == 0)
+        NB_TRY(check_mark(bytes, size, err));
+    s->pieces = 0; /* if a check fails, restoring must begin again */
+    if (size != piece_bytes(s, s->restored, piece) || !is_whole(bytes, size))
+        return NB_FAIL(err, NB_ERR_FORMAT, "the saved bytes are damaged or incomplete; evaluate the text again");
     size_t body = size - sizeof(uint64_t);
-    uint64_t sum;
-    if (size != piece_bytes(s, s->restored, piece))
-        return refuse_damage(s, err);
-    memcpy(&sum, bytes + body, sizeof sum);
-    if (sum != nb_checksum(0, bytes, body))
-        return refuse_damage(s, err);
     if (piece == 0) {
         NB_TRY(begin(s, bytes, err));
     } else if (piece == 1) {
         memcpy(s->tokens, bytes, body);
-        s->pieces = 0; /* if the check fails, restoring must begin again */
         NB_TRY(nb_session_check_tokens(s, s->tokens, 0, s->restored, err));
     } else {
         memcpy(tiles_of(s, (uint32_t)piece - 2), bytes, body);
     }
-    s->pieces = (uint32_t)piece + 1;
     int32_t next = (int32_t)piece_bytes(s, s->restored, piece + 1);
-    if (next == 0) {
+    if (next)
+        s->pieces = (uint32_t)piece + 1;
+    else
         s->held = s->restored;
-        s->pieces = 0;
-    }
     return next;
 }
