@@ -1,6 +1,7 @@
 // How long save() and restore() take, beside evaluating the text again:
 //     node tests/bench/saving.js MODEL [TOKENS]
 // Medians of five runs in milliseconds. The first restore() of a model computes the checksum of its weights, too.
+import { median } from '../../demo/bench-work.js';
 import { load } from '../../web/index.js';
 
 const [path, count = '1000'] = process.argv.slice(2);
@@ -14,9 +15,6 @@ async function timed(f) {
         result = await f();
     return { ms: performance.now() - start, result };
 }
-
-/** @param {number[]} times */
-const median = (times) => [...times].sort((a, b) => a - b)[times.length >> 1].toFixed(1);
 
 const options = { contextLength: n + 64 },
     first = await load(path, options),
@@ -34,7 +32,9 @@ for (let i = 0; i < RUNS; i++) {
     restores.push((await timed(() => second.restore(bytes))).ms);
 }
 console.log(`${n} tokens, ${(bytes.length / 1e6).toFixed(1)} MB, ${first.info.build}`);
-console.log(`evaluate ${evaluated.ms.toFixed(1)}, save ${median(saves)}, restore ${median(restores)}`);
+console.log(
+    `evaluate ${evaluated.ms.toFixed(1)}, save ${median(saves).toFixed(1)}, restore ${median(restores).toFixed(1)}`,
+);
 console.log(`the first: save ${saves[0].toFixed(1)}, restore ${restores[0].toFixed(1)}`);
 const [a, b] = await Promise.all(
     [first, second].map((model) => model.complete(tokens, { maxTokens: 32, temperature: 0, ignoreEnd: true })),

@@ -13,6 +13,7 @@ import {
     TOKENIZE_OPTIONS,
 } from '../options.js';
 import { withoutEffect } from '../samplers.js';
+import { isBytes } from '../sources/describe.js';
 import { Generation } from './generation.js';
 import { checkMessages } from './messages.js';
 import { checkRequest } from './requests.js';
@@ -23,9 +24,7 @@ import { Stream } from './stream.js';
 /** @param {unknown} value */
 export const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
-/** Also of another frame. @param {unknown} value @returns {value is Uint8Array} */
-const isBytes = (value) => Object.prototype.toString.call(value) === '[object Uint8Array]';
-/** @param {unknown} value @returns {value is ArrayBuffer} */
+/** Also of another frame. @param {unknown} value @returns {value is ArrayBuffer} */
 const isBuffer = (value) => Object.prototype.toString.call(value) === '[object ArrayBuffer]';
 
 /**

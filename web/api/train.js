@@ -4,7 +4,7 @@ import { checkOptions } from '../checks.js';
 import { printerOf } from '../debug.js';
 import { asNibbleError, NibbleError, namingCaller } from '../errors.js';
 import { checkQat } from '../qat-options.js';
-import { describeSource } from '../sources/describe.js';
+import { describeSource, isBytes } from '../sources/describe.js';
 import { TRAIN_OPTIONS, TUNE_OPTIONS, withTrainDefaults, withTuneDefaults } from '../train-options.js';
 import { openWorker } from './opening.js';
 import { checkSignal } from './requests.js';
@@ -118,9 +118,8 @@ function asFile(source) {
  */
 function check(caller, options, checkAll) {
     const checked = checkAll(options),
-        { data, checkpoint, debug } = options ?? {},
-        isBytes = Object.prototype.toString.call(checkpoint) === '[object Uint8Array]';
-    if (checkpoint !== undefined && !isBytes)
+        { data, checkpoint, debug } = options ?? {};
+    if (checkpoint !== undefined && !isBytes(checkpoint))
         throw refusal(caller, 'checkpoint must be the bytes of a checkpoint, a Uint8Array');
     if (debug !== undefined && typeof debug !== 'boolean' && typeof debug !== 'function')
         throw refusal(caller, 'debug must be true, false, or a function that gets lines');

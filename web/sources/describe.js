@@ -53,7 +53,8 @@ const isBlob = (value) =>
     typeof value?.size === 'number' && typeof value.slice === 'function' && typeof value.type === 'string';
 
 /** @param {unknown} value @returns {value is Uint8Array} */
-const isBytes = (value) => ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]';
+export const isBytes = (value) =>
+    ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]';
 
 /** @param {string} url of a file of this machine */
 async function pathOf(url) {
