@@ -3,10 +3,13 @@
 // builds only, because the others have been tested by then (builds.js).
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { node24, root, testFiles } from './support/builds.js';
 import { forget } from './support/tested.js';
 
 const TIMEOUT_MINUTES = 30; // for one step; the longest takes half of it on two cores
+const FILES_AT_A_TIME = Math.max(2, availableParallelism() - 1);
+const LINES_TOLD_AGAIN = 60; // of a step that failed, after the summary
 
 /** Whether one Node is enough: for files with such a comment. @param {string} name */
 const runsOnce = (name) => /^\/\/ Runs once: /m.test(readFileSync(`${root}${name}`, 'utf8'));
@@ -27,7 +30,9 @@ function suite(name, node, files, environment) {
             ['spec', 'stdout'],
             ['tap', record],
         ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`]);
-    return { name, command: [node, '--test', ...reporters, ...files], environment, record };
+    // Node's own choice leaves a core free, which on two cores means one file at a time.
+    const command = [node, '--test', `--test-concurrency=${FILES_AT_A_TIME}`, ...reporters, ...files];
+    return { name, command, environment, record };
 }
 
 /**
@@ -131,9 +136,21 @@ function count(output, ok) {
     return { passed, failed: ok ? failed : Math.max(failed, 1), skipped };
 }
 
+/**
+ * The lines of a failed step that say what failed: Node's runner lists its failures last; other steps end with theirs.
+ * @param {string} output
+ */
+function failures(output) {
+    const list = output.lastIndexOf('✖ failing tests:'),
+        lines = output.trimEnd().slice(Math.max(list, 0)).split('\n');
+    return list >= 0 ? lines.slice(0, LINES_TOLD_AGAIN) : lines.slice(-LINES_TOLD_AGAIN);
+}
+
 const total = { passed: 0, failed: 0, skipped: 0 };
 /** @type {string[]} */
 const summary = [];
+/** @type {string[]} */
+const again = [];
 for (const together of steps) {
     console.log(`\n==== ${together.map(({ name }) => name).join(' | ')} ====`);
     for (const { name, output, ok, seconds } of await Promise.all(
@@ -145,7 +162,10 @@ for (const together of steps) {
         total.skipped += skipped;
         const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
         summary.push(`${failed ? 'FAIL' : 'ok  '} ${name}: ${counts} (${seconds.toFixed(1)} s)`);
+        if (failed) again.push(`\n==== ${name} failed: ====`, ...failures(output));
     }
 }
+// the end of a long log is what is read first
+if (again.length > 0) console.log(again.join('\n'));
 console.log(`\n${summary.join('\n')}\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed || !total.passed ? 1 : 0;
