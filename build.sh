@@ -4,7 +4,8 @@
 #           build/wasm/nibble-convert.wasm, the converter, and
 #           build/wasm/nibble-{quantize,quantize-threads}.wasm, the quantizer, and
 #           build/wasm/nibble-{train,train-threads}.wasm, the trainer, and
-#           build/wasm/nibble-{integer,integer-threads}.wasm, the integer engine, without floating-point instructions
+#           build/wasm/nibble-{integer,integer-threads}.wasm, the integer engine, without floating-point instructions,
+#           and build/wasm/nibble-grammar.wasm, which holds answers to grammars, without such instructions, too
 #   native  build/native/core-tests: the core and tests/core under ASan and UBSan, with SIMDe, through which the same
 #           SIMD kernels compile natively
 #   native-32   build/native/core-tests-32: the same with 32-bit addresses, as in WebAssembly
@@ -25,6 +26,7 @@ exec 9>build/.lock && flock 9 # two builds at once would write the same objects
 BUILDS="simd128 simd128-threads relaxed relaxed-threads"
 MAX_BYTES=409600 MAX_GZIP_BYTES=153600 # of the engine: 400 and 150 KiB
 MAX_MODULE_BYTES=307200 MAX_MODULE_GZIP_BYTES=112640 # of each other module: 300 and 110 KiB
+MAX_GRAMMAR_BYTES=65536 MAX_GRAMMAR_GZIP_BYTES=24576 # of the grammars' module: 64 and 24 KiB
 JOBS=${JOBS:-$(nproc)}
 
 WARN="-Wall -Wextra -Werror"
@@ -120,7 +122,8 @@ flags_of() { # SOURCE
         src/text/merge.c | src/text/metaspace.c | src/text/names.c | src/text/normalize.c | src/text/splits.c | \
         src/text/pretokenize.c | src/text/spm.c | src/text/unigram.c | src/text/word_cache.c | \
         src/text/workspace.c) echo -Os ;;
-    src/base/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/*)
+    src/grammar/automaton.c | src/grammar/masks.c | src/grammar/lexicon.c) ;;
+    src/base/* | src/grammar/* | src/formats/* | src/models/* | src/calibrate/* | src/text/* | src/sampling/* | src/convert/*)
         echo -Oz
         ;;
     esac
@@ -182,6 +185,8 @@ TRAINER="base/error.c base/memory.c base/threads.c base/writer.c types kernels/o
     text/splits.c text/pretokenize.c text/unicode.c train"
 # Compiled with -DNB_NO_FLOATS, which leaves out the floating-point parts of messages and of the table of types.
 INTEGER="base/error.c base/memory.c base/sort.c base/threads.c base/writer.c types/traits.c formats integer"
+# Compiled without floating-point numbers, too.
+GRAMMAR="base/error.c base/memory.c base/sort.c base/writer.c grammar"
 
 # The sources in these folders and files, without duplicates.
 sources_of() { # PART...
@@ -189,7 +194,7 @@ sources_of() { # PART...
 }
 
 CORE=$(find src -name '*.c' | LC_ALL=C sort)
-unused=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER $TRAINER $INTEGER))
+unused=$(comm -23 <(echo "$CORE") <(sources_of $ENGINE $CONVERTER $QUANTIZER $TRAINER $INTEGER $GRAMMAR))
 [ -z "$unused" ] || fail "these sources are in no module; add their folder to a module in build.sh: $unused"
 TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_ALL=C sort)
 
@@ -249,6 +254,7 @@ link_small() {
     *-convert.wasm | *-quantize*.wasm | *-train*.wasm | *-integer*.wasm)
         most=$MAX_MODULE_BYTES most_zipped=$MAX_MODULE_GZIP_BYTES
         ;;
+    *-grammar.wasm) most=$MAX_GRAMMAR_BYTES most_zipped=$MAX_GRAMMAR_GZIP_BYTES ;;
     esac
     link "$@"
     bytes=$(wc -c < "$out") zipped=$(gzip -9 -c "$out" | wc -c)
@@ -282,6 +288,8 @@ build_wasm() {
             $(sources_of $INTEGER)
         link_small "$build" "build/wasm/nibble-integer${build#simd128}.wasm" $OBJECTS
     done
+    compile grammar "$EMCC $COMMON -DNB_NO_FLOATS $WARN $WASM -Isrc" $(sources_of $GRAMMAR)
+    link_small grammar build/wasm/nibble-grammar.wasm $OBJECTS
 }
 
 build_tests() {
