@@ -6,7 +6,7 @@ import { messageOf, NibbleError } from './errors.js';
  * @typedef {object} Option
  * @property {string} [flag] on the command line; without it, only the API has the option
  * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
- *     'object' | 'bytes'} type
+ *     'object' | 'bytes' | 'thinking' | 'toolChoice'} type
  * @property {string} help
  * @property {true} [off] of a switch: the flag turns it off, and the help says what happens then
  * @property {number} [min] inclusive
@@ -103,7 +103,30 @@ export function checkOption(name, option, value) {
             return checkBytes(name, value);
         case 'biases':
             return checkBiases(name, value);
+        case 'thinking':
+            return checkThinking(name, value);
+        case 'toolChoice':
+            return checkToolChoice(name, value);
     }
+}
+
+/** @param {string} name @param {any} value @returns {boolean | { maxTokens: number }} */
+function checkThinking(name, value) {
+    const most = value?.maxTokens,
+        others = Object.keys(Object(value)).filter((key) => key !== 'maxTokens');
+    if (typeof value === 'boolean') return value;
+    if (!Number.isInteger(most) || most < 0 || most > 2 ** 31 - 1 || others.length > 0)
+        throw refuse(`${name} must be true, false or { maxTokens: N }, not ${show(value)}`);
+    return { maxTokens: most };
+}
+
+/** @param {string} name @param {any} value @returns {'auto' | 'none'} */
+function checkToolChoice(name, value) {
+    if (value === 'auto' || value === 'none') return value;
+    throw new NibbleError(
+        'NB_ERR_UNSUPPORTED',
+        `${name} must be "auto" or "none": nibble does not hold a model to calls yet, so ${show(value)} is not supported`,
+    );
 }
 
 /**

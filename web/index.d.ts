@@ -1343,13 +1343,30 @@ export interface TemplateOptions {
     /** What the model may call, as its template expects it; mostly { type: 'function', function: { name, description,
      * parameters } }. */
     tools?: readonly object[];
+    /** 'auto' (the default): the model calls `tools` if it wants to. 'none': it is not told of them. */
+    toolChoice?: 'auto' | 'none';
+    /**
+     * Go on from the last message, which is the beginning of an answer. Default: true if the assistant wrote it; false
+     * makes the model answer it.
+     */
+    continueFinalMessage?: boolean;
+    /**
+     * Whether the model thinks before it answers: true, false, or at most so many tokens. At the limit the thought is
+     * ended, and the answer goes on. true and a limit set `enable_thinking` and `thinking` for the template. false
+     * sets both to false; if the template reads neither, the model is given an empty thought. Models that do not think
+     * ignore it. Default: as the template has it.
+     */
+    thinking?: boolean | { maxTokens: number };
     /** Documents that the answer may draw on, for templates that know documents. */
     documents?: readonly object[];
     /** Further variables of the template, such as { enable_thinking: false }. */
     templateVariables?: Readonly<Record<string, unknown>>;
 }
 
-export interface ChatOptions extends Omit<GenerateOptions, 'special'>, TemplateOptions {}
+export interface ChatOptions extends Omit<GenerateOptions, 'special'>, TemplateOptions {
+    /** false: the answer ends with the first call of a function. Default: true. */
+    parallelToolCalls?: boolean;
+}
 
 /** Steps of sampling, by llama.cpp's names and in its order. */
 export type Sampler = 'top_n_sigma' | 'top_k' | 'typ_p' | 'top_p' | 'min_p' | 'xtc' | 'temperature';
@@ -1487,13 +1504,44 @@ export interface Generation extends AsyncIterable<string>, Promise<Result> {
     readonly logprobs?: readonly TokenLogprob[];
     /** Ends it, keeping what there is: iterating ends, awaiting gives finishReason 'abort'. */
     stop(): void;
+    /** The pieces of the answer's text. */
     [Symbol.asyncIterator](): AsyncGenerator<string, void, undefined>;
+    /** The same with what the model thinks and which functions it calls. */
+    chunks(): AsyncGenerator<Chunk, void, undefined>;
+}
+
+/** A piece of an answer; what is not in it is empty. */
+export interface Chunk {
+    text: string;
+    /** What the model thinks before it answers. */
+    reasoning: string;
+    /** Calls that are complete. */
+    toolCalls: ToolCall[];
+    /** All of it as the model wrote it, with the marks of thoughts and calls. It may come before the others, which are
+     * held back while they might be the beginning of such a mark. */
+    raw: string;
+}
+
+/** A call of a function, as in OpenAI's API and in `tool_calls` of a message. */
+export interface ToolCall {
+    id: string;
+    type: 'function';
+    function: {
+        name: string;
+        /** A JSON object. It is the model's word: check it before you use it. */
+        arguments: string;
+    };
 }
 
 export interface Result {
-    /** The answer. */
+    /** The answer. Of chat() it is without what the model thought, and without calls of functions. */
     text: string;
-    /** Its token ids, without the model's end token. */
+    /** What the model thought before it answered, if it did, and how many tokens that took. */
+    reasoning?: string;
+    reasoningTokens?: number;
+    /** The functions of `tools` that the model calls, if it does. Calls that cannot be read are a part of the text. */
+    toolCalls?: ToolCall[];
+    /** Token ids of all of it, without the model's end token. */
     tokens: number[];
     /** With the option logprobs: one for each of the tokens. */
     logprobs?: TokenLogprob[];

@@ -33,11 +33,14 @@ import { SAMPLERS } from './samplers.js';
  */
 
 /**
- * @typedef {{ addGenerationPrompt: boolean, tools?: object[], documents?: object[],
+ * @typedef {{ addGenerationPrompt: boolean, continueFinalMessage?: boolean, thinking?: boolean | { maxTokens: number },
+ *     tools?: object[], toolChoice: 'auto' | 'none', documents?: object[],
  *     templateVariables: Record<string, unknown> }} CheckedTemplate
  */
 
-/** @typedef {CheckedGenerate & CheckedTemplate} CheckedChat */
+/** @typedef {CheckedGenerate & CheckedTemplate & { parallelToolCalls: boolean }} CheckedChat */
+
+/** What a turn of a chat is made by. @typedef {CheckedTemplate & { parallelToolCalls?: boolean }} CheckedTurn */
 
 /** @typedef {{ special: boolean, bare: boolean }} CheckedTokenize */
 
@@ -406,6 +409,16 @@ export const TEMPLATE_OPTIONS = {
         default: true,
         help: "leave out the generation prompt, which begins the model's answer",
     },
+    continueFinalMessage: {
+        type: 'switch',
+        help: 'go on from the last message, which is the beginning of an answer',
+    },
+    thinking: {
+        flag: 'thinking',
+        type: 'thinking',
+        value: 'HOW',
+        help: 'on, off, or the most tokens that the model may think for, such as 200 (default: as the template has it)',
+    },
     tools: {
         flag: 'tools',
         type: 'objects',
@@ -413,6 +426,11 @@ export const TEMPLATE_OPTIONS = {
         help:
             'functions that the model may call: a JSON array as its chat template expects it, or a file that ' +
             'holds one',
+    },
+    toolChoice: {
+        type: 'toolChoice',
+        default: 'auto',
+        help: 'auto: the model calls functions if it wants to; none: it is not told of them',
     },
     documents: {
         flag: 'documents',
@@ -432,7 +450,15 @@ export const TEMPLATE_OPTIONS = {
 };
 
 /** @type {Table<CheckedChat>} */
-export const CHAT_OPTIONS = { ...GENERATE_OPTIONS, ...TEMPLATE_OPTIONS };
+export const CHAT_OPTIONS = {
+    ...GENERATE_OPTIONS,
+    ...TEMPLATE_OPTIONS,
+    parallelToolCalls: {
+        type: 'switch',
+        default: true,
+        help: 'false: the answer ends with the first call',
+    },
+};
 
 /** @type {Table<CheckedTokenize>} */
 export const TOKENIZE_OPTIONS = {

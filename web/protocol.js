@@ -183,7 +183,7 @@
 
 /** The engine wants the next chunk of a source that it cannot open by itself. @typedef {{ type: 'pull' }} PullEvent */
 
-/** A piece of an answer. @typedef {{ type: 'text', text: string, tokens: number[], logprobs?:
+/** A piece of an answer. @typedef {{ type: 'text', chunk: import('./index.d.ts').Chunk, tokens: number[], logprobs?:
  * import('./index.d.ts').TokenLogprob[] }} TextEvent */
 
 /** Logits of which a token will be chosen, when they are given back. position: how many tokens come before.

@@ -24,8 +24,12 @@ function counting() {
             const result = { text, finishReason: messages.at(-1).content === 'long' ? 'length' : 'stop' };
             return Object.assign(Promise.resolve(result), {
                 stop() {},
-                async *[Symbol.asyncIterator]() {
-                    yield* text.split(/(?= )/);
+                async *chunks() {
+                    if (messages.at(-1).content === 'think')
+                        for (const reasoning of ['Hm, ', 'well.'])
+                            yield { text: '', reasoning, toolCalls: [], raw: '' };
+                    for (const piece of text.split(/(?= )/))
+                        yield { text: piece, reasoning: '', toolCalls: [], raw: piece };
                 },
             });
         },
@@ -57,6 +61,11 @@ const user = (/** @type {string} */ content) => ({ role: 'user', content }),
 test('messages: each is asked with all before it; /undo and /reset forget', async () => {
     const { model, conversation, type } = begin('Be short.');
     assert.equal(await type('Hello', ''), 'answer 2\n');
+    assert.equal(
+        await type('think', '/undo'),
+        '[thinks: Hm, well.]\n\nanswer 4\nThe last message and its answer are forgotten.\n',
+    );
+    model.asked.pop();
     assert.equal(await type('  long '), 'answer 4 [cut at its length]\n');
     assert.deepEqual(model.asked[1], [system, user('Hello'), assistant('answer 2'), user('long')]);
     assert.match(await type('/undo'), /The last message and its answer are forgotten/);

@@ -2,8 +2,13 @@
 import { NibbleError } from '../errors.js';
 import { Stream } from './stream.js';
 
+/** @typedef {import('../index.d.ts').Chunk} Chunk */
 /** @typedef {import('../index.d.ts').Result} Result */
 /** @typedef {import('./link.js').Link} Link */
+
+/** @param {Chunk} chunk */
+const isSome = ({ text, reasoning, toolCalls, raw }) =>
+    text !== '' || reasoning !== '' || toolCalls.length > 0 || raw !== '';
 
 /** @implements {PromiseLike<Result>} */
 export class Generation {
@@ -24,15 +29,15 @@ export class Generation {
      */
     constructor(link, ask, signal, onLogits) {
         this.logprobs = ask.options.logprobs ? [] : undefined;
-        this.#stream = new Stream(link, (/** @type {(text: string) => void} */ add) =>
+        this.#stream = new Stream(link, (/** @type {(chunk: Chunk) => void} */ add) =>
             link.request(
                 'generate',
                 ask,
                 {
-                    text: ({ text, tokens, logprobs }) => {
+                    text: ({ chunk, tokens, logprobs }) => {
                         this.tokens.push(...tokens);
                         this.logprobs?.push(...(logprobs ?? []));
-                        add(text);
+                        add(chunk);
                     },
                     logits: async ({ logits, position }) => {
                         try {
@@ -56,7 +61,11 @@ export class Generation {
     }
 
     async *[Symbol.asyncIterator]() {
-        for await (const text of this.#stream.read(() => this.stop())) if (text !== '') yield text;
+        for await (const { text } of this.chunks()) if (text !== '') yield text;
+    }
+
+    async *chunks() {
+        for await (const chunk of this.#stream.read(() => this.stop())) if (isSome(chunk)) yield chunk;
         await this.#result;
     }
 

@@ -48,6 +48,27 @@ function checkGeneration(caller, table, options) {
 }
 
 /**
+ * The options of a chat, with whether the last message is the beginning of the answer. By default it is if the
+ * assistant wrote it and an answer is to follow.
+ * @template {import('../options.js').CheckedTemplate} Checked
+ * @param {string} caller
+ * @param {import('../index.d.ts').Message[]} messages
+ * @param {Checked} checked
+ * @returns {Checked}
+ */
+function withContinuation(caller, messages, checked) {
+    const { continueFinalMessage: asked, addGenerationPrompt } = checked,
+        { role, tool_calls: calls } = messages[messages.length - 1],
+        isAnswer = role === 'assistant' && !(Array.isArray(calls) && calls.length > 0);
+    if (asked && !(isAnswer && addGenerationPrompt))
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            `${caller}: continueFinalMessage needs a last message of the assistant without calls, and the generation prompt`,
+        );
+    return { ...checked, continueFinalMessage: asked ?? (isAnswer && addGenerationPrompt) };
+}
+
+/**
  * Checks the arguments of a request over a text, and makes its message.
  * @template Checked
  * @param {string} caller
@@ -104,7 +125,8 @@ export class Model {
      */
     #chat(messages, options) {
         const input = checkMessages(messages);
-        const { checked, signal, onLogits } = checkGeneration('chat()', CHAT_OPTIONS, options);
+        const { checked: given, signal, onLogits } = checkGeneration('chat()', CHAT_OPTIONS, options);
+        const checked = withContinuation('chat()', input, given);
         if (checked.special)
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
@@ -116,10 +138,12 @@ export class Model {
 
     /** @type {import('../index.d.ts').Model['applyTemplate']} */
     async applyTemplate(messages, options) {
-        const { checked, signal } = checkRequest('applyTemplate()', TEMPLATE_OPTIONS, options);
+        const caller = 'applyTemplate()',
+            { checked, signal } = checkRequest(caller, TEMPLATE_OPTIONS, options),
+            input = checkMessages(messages, caller);
         return this.#link.request(
             'template',
-            { messages: checkMessages(messages, 'applyTemplate()'), options: checked },
+            { messages: input, options: withContinuation(caller, input, checked) },
             {},
             signal,
         );

@@ -56,6 +56,26 @@ const HELP = `${Object.entries(COMMANDS)
   A line that ends with \\ goes on in the next one.
 `;
 
+/**
+ * Prints an answer while it comes.
+ * @param {Generation} answer
+ * @param {(text: string) => void} print
+ * @param {boolean} thoughts whether what the model thinks is printed, too
+ */
+export async function showAnswer(answer, print, thoughts) {
+    let isThinking = false;
+    for await (const { text, reasoning } of answer.chunks()) {
+        if (thoughts && reasoning !== '') {
+            print(isThinking ? reasoning : `[thinks: ${reasoning}`);
+            isThinking = true;
+        }
+        if (text === '') continue;
+        print(isThinking ? `]\n\n${text}` : text);
+        isThinking = false;
+    }
+    if (isThinking) print(']');
+}
+
 export class Conversation {
     /** The answer that is being written. @type {Generation | undefined} */
     answer;
@@ -139,7 +159,7 @@ export class Conversation {
         const messages = [...this.messages, { role: 'user', content: text }];
         try {
             this.answer = this.#model.chat(messages, this.#settings);
-            for await (const piece of this.answer) this.print(piece);
+            await showAnswer(this.answer, this.print, true);
             const result = await this.answer;
             // only now: the conversation goes on without what failed
             this.messages = [...messages, { role: 'assistant', content: result.text }];

@@ -207,6 +207,14 @@ function readValue(flag, given) {
                     );
                 return [/^\d+$/.test(token) ? Number(token) : token, Number(bias)];
             });
+        case 'thinking':
+            if (!/^(on|off|\d+)$/.test(given))
+                throw new UsageError(`${name} must be on, off or a number of tokens, not ${JSON.stringify(given)}`);
+            return checkOption(
+                name,
+                /** @type {Option} */ (flag),
+                /\d/.test(given) ? { maxTokens: Number(given) } : given === 'on',
+            );
         case 'objects':
         case 'object':
             return checkOption(name, /** @type {Option} */ (flag), readJson(name, given));

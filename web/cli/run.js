@@ -1,5 +1,6 @@
 /** `nibble run`: continues a text, answers a message, or chats. */
-import { GENERATE_OPTIONS } from '../options.js';
+import { GENERATE_OPTIONS, TEMPLATE_OPTIONS } from '../options.js';
+import { showAnswer } from './conversation.js';
 import { interact } from './interact.js';
 import { open, pick } from './open-model.js';
 import { write, writeJson } from './terminal.js';
@@ -16,6 +17,8 @@ export async function commandRun(args, signal) {
         throw new UsageError('--system belongs to a chat, and --prompt is not one');
     if (prompt !== undefined && Object.keys(args.values.templateVariables).length > 0)
         throw new UsageError("--variables are for a chat's template, which --prompt does not use");
+    if (prompt !== undefined && args.values.thinking !== undefined)
+        throw new UsageError('--thinking is for a chat, and --prompt is not one');
     if (prompt === undefined && args.values.special)
         throw new UsageError('--special belongs to --prompt: in a chat only the template writes special tokens');
     const interactive = prompt === undefined && chat === undefined;
@@ -26,19 +29,22 @@ export async function commandRun(args, signal) {
     if (args.values.topLogprobs > 0 && !args.values.logprobs) throw new UsageError('--top-logprobs needs --logprobs');
     const model = await open(args, signal);
     const settings = pick(GENERATE_OPTIONS, args.values),
-        { templateVariables } = args.values;
+        template = pick(
+            { thinking: TEMPLATE_OPTIONS.thinking, templateVariables: TEMPLATE_OPTIONS.templateVariables },
+            args.values,
+        );
     if (interactive) {
-        await interact(model, { ...settings, templateVariables }, system);
+        await interact(model, { ...settings, ...template }, system);
     } else {
         const start = system === undefined ? [] : [{ role: 'system', content: system }];
         const answer =
             prompt !== undefined
                 ? model.complete(prompt, { ...settings, signal })
-                : model.chat([...start, { role: 'user', content: chat }], { ...settings, templateVariables, signal });
+                : model.chat([...start, { role: 'user', content: chat }], { ...settings, ...template, signal });
         if (json) {
             writeJson(await answer);
         } else {
-            for await (const text of answer) write(text);
+            await showAnswer(answer, write, process.stdout.isTTY === true);
             write('\n');
         }
     }

@@ -4,5 +4,5 @@
  */
 export { Template } from './interpreter.js';
 export { LimitError, SyntaxProblem, TemplateError } from './problems.js';
-export { CALLER, MODEL, TEMPLATE } from './text.js';
+export { CALLER, joined, MODEL, TEMPLATE, Text } from './text.js';
 export { dictOf, Parts, toValue } from './values.js';

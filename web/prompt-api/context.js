@@ -36,19 +36,6 @@ export async function tokensOf(model, messages, options) {
 }
 
 /**
- * The tokens of an answer's beginning. It follows a line end in most templates, where some tokenizers write other
- * tokens than at the beginning of a text.
- * @param {Model} model
- * @param {string} prefix
- */
-export async function prefixTokens(model, prefix) {
-    const [line, both] = await Promise.all(['\n', `\n${prefix}`].map((text) => model.tokenize(text, { bare: true })));
-    return line.every((token, i) => token === both[i])
-        ? both.slice(line.length)
-        : await model.tokenize(prefix, { bare: true });
-}
-
-/**
  * How many of the oldest messages go together: a prompt with its answer; or one message, if no answer follows.
  * @param {Message[]} messages
  */

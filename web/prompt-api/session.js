@@ -1,6 +1,6 @@
 /** A session: a list of messages. The engine keeps what it has computed of the conversation that it saw last. */
 
-import { oldest, prefixTokens, tokensOf } from './context.js';
+import { oldest, tokensOf } from './context.js';
 import { named, notSupported, quotaExceeded } from './errors.js';
 import { checkAppended, checkConstraint, checkInputs, toInputs } from './inputs.js';
 import { signalOf, task, throwIfAborted, withSignals } from './signals.js';
@@ -218,11 +218,14 @@ export class Session extends EventTarget {
         checkConstraint(options);
         const { messages: added, prefix = '' } = checkInputs(inputs, this.#isBegun());
         if (added.length === 0 && !this.#isBegun()) throw notSupported('a prefix was given, and no message before it');
-        const begun = prefix === '' ? [] : await prefixTokens(model, prefix);
-        const tokens = await this.#makeRoom(added, 1, async (messages) => [
-            ...(await tokensOf(model, messages, { ...template, signal })),
-            ...begun,
-        ]);
+        const begun = prefix === '' ? [] : [{ role: 'assistant', content: prefix }];
+        const tokens = await this.#makeRoom(added, 1, (messages) =>
+            tokensOf(model, [...messages, ...begun], {
+                ...template,
+                continueFinalMessage: begun.length > 0,
+                signal,
+            }),
+        );
         const { topK, temperature } = sampling;
         const generation = model.complete(tokens, { maxTokens: MOST_TOKENS, ...generate, topK, temperature, signal });
         for await (const piece of generation) {

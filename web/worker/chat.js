@@ -30,6 +30,7 @@ import { importOwn } from '../platform.js';
  * @property {string} endText of the end token, or ''
  * @property {number[]} beginTokens what the model wants before any text
  * @property {() => { token: number, name: string }[]} userDefined the tokens that are found in any text
+ * @property {(name: string) => boolean} isToken whether the tokenizer has a token of this name
  * @property {(text: string, marks: number[], plain: Plain[]) => number[]} tokenize a text with its special tokens
  *     parsed;
  *     marks: from, to and kind of each quote in turn
@@ -55,14 +56,12 @@ async function loadJinja(url = ownTemplateUrl()) {
 }
 
 /**
- * The prompt up to where the model's answer begins.
- * @param {ChatModel} model
- * @param {Message[]} messages checked
- * @param {TemplateOptions} [options]
- * @param {Pause} [pause]
- * @returns {Promise<import('../protocol.js').Prompt | null>} null: it was stopped
+ * Changes a rendered prompt, such as by the beginning of an answer.
+ * @typedef {(text: import('../jinja/text.js').Text, jinja: Jinja) => import('../jinja/text.js').Text} Change
  */
-export async function chatPrompt(model, messages, options = {}, pause = () => false) {
+
+/** @param {ChatModel} model @returns {string} */
+export function templateOf(model) {
     if (!model.template)
         throw new NibbleError(
             'NB_ERR_UNSUPPORTED',
@@ -71,11 +70,27 @@ export async function chatPrompt(model, messages, options = {}, pause = () => fa
                 : 'this model has no chat template: it continues text rather than answering. ' +
                       'Use complete() (on the command line: --prompt)',
         );
-    const jinja = await loadJinja(model.templateUrl);
+    return model.template;
+}
+
+/**
+ * The prompt up to where the model's answer begins, as transformers makes it of these messages and options. (turn.js
+ * does what chat() does in addition.)
+ * @param {ChatModel} model
+ * @param {Message[]} messages checked
+ * @param {TemplateOptions} [options]
+ * @param {Pause} [pause]
+ * @param {Change} [change]
+ * @returns {Promise<import('../protocol.js').Prompt | null>} null: it was stopped
+ */
+export async function chatPrompt(model, messages, options = {}, pause = () => false, change = (text) => text) {
+    const source = templateOf(model),
+        jinja = await loadJinja(model.templateUrl);
     try {
-        const template = new jinja.Template(model.template);
-        const text = await render(jinja, template, model, messages, options, pause);
-        if (!text) return null;
+        const template = new jinja.Template(source);
+        const rendered = await render(jinja, template, model, messages, options, pause);
+        if (!rendered) return null;
+        const text = change(rendered, jinja);
         const plain = await plainTokens(jinja, template.literals, model.userDefined(), pause);
         if (!plain) return null;
         const tokens = model.tokenize(text.string, text.marks, plain);
@@ -83,6 +98,25 @@ export async function chatPrompt(model, messages, options = {}, pause = () => fa
         const begun = model.beginTokens.length > 0 && tokens[0] === model.beginTokens[0];
         return { text: text.string, tokens: begun ? tokens : [...model.beginTokens, ...tokens] };
     } catch (error) {
+        throw explained(jinja, error);
+    }
+}
+
+/**
+ * The text alone that a template makes of messages.
+ * @param {ChatModel} model
+ * @param {Message[]} messages
+ * @param {TemplateOptions} options
+ * @param {Pause} pause
+ * @returns {Promise<string | null>} null: it was stopped, or it refuses them
+ */
+export async function chatText(model, messages, options, pause) {
+    const jinja = await loadJinja(model.templateUrl);
+    try {
+        const text = await render(jinja, new jinja.Template(templateOf(model)), model, messages, options, pause);
+        return text?.string ?? null;
+    } catch (error) {
+        if (error instanceof jinja.TemplateError) return null;
         throw explained(jinja, error);
     }
 }

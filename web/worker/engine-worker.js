@@ -107,7 +107,7 @@ const requests = {
             loaded().generate(
                 message,
                 job,
-                (text, tokens, logprobs) => post({ id: message.id, type: 'text', text, tokens, logprobs }),
+                (chunk, tokens, logprobs) => post({ id: message.id, type: 'text', chunk, tokens, logprobs }),
                 (logits, position) => {
                     post({ id: message.id, type: 'logits', logits, position }, [
                         /** @type {ArrayBuffer} */ (logits.buffer),
@@ -153,7 +153,10 @@ const requests = {
     compareTake: async ({ ask }) => weightsOf(loaded(), ask),
     compareWeights: async ({ base }) => compareWeights(loaded(), base),
     template: ({ id, messages, options }) =>
-        start(id, async (job) => (await loaded().applyTemplate(messages, options, job)) ?? undefined),
+        start(id, async (job) => {
+            const turn = await loaded().chatTurn(messages, options, job);
+            return turn ? { text: turn.text, tokens: turn.tokens } : undefined;
+        }),
     tokenize: ({ id, text, flags }) =>
         start(id, async (job) => {
             if (text.length > LONG) await yieldToEvents(); // the caller may have left already

@@ -16,6 +16,8 @@ import {
 import { NibbleError } from '../errors.js';
 import { yieldToEvents } from '../platform.js';
 import { peek } from '../sources/peek.js';
+import { AnswerReader } from './answers/reader.js';
+import { closing } from './answers/thoughts.js';
 import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
 import { Conversations } from './conversations.js';
@@ -31,6 +33,7 @@ import { newSampler } from './sampler.js';
 import { Stepper } from './step.js';
 import { StopFinder } from './stops.js';
 import { writeStructs } from './structs.js';
+import { chatTurn } from './turn.js';
 
 /** @typedef {import('../index.d.ts').Build} Build */
 /** @typedef {import('../index.d.ts').Progress} Progress */
@@ -350,47 +353,114 @@ export class Engine {
         return (this.userDefined = tokens.map((token) => ({ token, name: this.detokenize([token], true) })));
     }
 
+    /** What a chat needs to know of the model. @returns {import('./chat.js').ChatModel} */
+    chatModel() {
+        const { chatTemplate = null, tokenizer } = this.description;
+        return {
+            template: chatTemplate,
+            encoder: this.description.encoder,
+            templateUrl: this.templateUrl,
+            beginText: tokenizer?.beginText ?? '',
+            endText: tokenizer?.endText ?? '',
+            beginTokens: this.beginTokens(),
+            userDefined: () => this.userDefinedTokens(),
+            isToken: (name) => this.tokenOf(name) !== undefined,
+            tokenize: (text, marks, plain) =>
+                Array.from(this.encodeQuoted(text, marks, plain, NB_TOKENIZE_PARSE_SPECIAL)),
+        };
+    }
+
+    /** The token that has this name, if there is one. @param {string} name @returns {number | undefined} */
+    tokenOf(name) {
+        const tokens = this.tokenize(name, NB_TOKENIZE_PARSE_SPECIAL);
+        return tokens.length === 1 ? tokens[0] : undefined;
+    }
+
+    /** Pauses for events, and tells whether the job was stopped. @param {Job} job */
+    pauseOf(job) {
+        const slice = new Slice();
+        return async () => {
+            if (slice.over()) await slice.yieldToEvents();
+            return job.stopped;
+        };
+    }
+
     /**
+     * The prompt as the model's template alone makes it.
      * @param {Message[]} messages
      * @param {import('../index.d.ts').TemplateOptions} options
      * @param {Job} job
      * @returns {Promise<import('../protocol.js').Prompt | null>} null: the job was stopped
      */
     applyTemplate(messages, options, job) {
-        const { chatTemplate = null, tokenizer } = this.description;
-        const slice = new Slice();
-        return chatPrompt(
-            {
-                template: chatTemplate,
-                encoder: this.description.encoder,
-                templateUrl: this.templateUrl,
-                beginText: tokenizer?.beginText ?? '',
-                endText: tokenizer?.endText ?? '',
-                beginTokens: this.beginTokens(),
-                userDefined: () => this.userDefinedTokens(),
-                tokenize: (text, marks, plain) =>
-                    Array.from(this.encodeQuoted(text, marks, plain, NB_TOKENIZE_PARSE_SPECIAL)),
-            },
-            messages,
-            options,
-            async () => {
-                if (slice.over()) await slice.yieldToEvents();
-                return job.stopped;
-            },
-        );
+        return chatPrompt(this.chatModel(), messages, options, this.pauseOf(job));
+    }
+
+    /**
+     * The prompt of a turn of a chat, and what is known of the answer.
+     * @param {Message[]} messages
+     * @param {import('../options.js').CheckedTurn} options
+     * @param {Job} job
+     * @returns {Promise<import('./turn.js').Turn | null>} null: the job was stopped
+     */
+    chatTurn(messages, options, job) {
+        return chatTurn(this.chatModel(), messages, options, this.pauseOf(job));
+    }
+
+    /**
+     * How the answer of a turn is taken apart; undefined: it is all text.
+     * @param {import('./answers/reader.js').AnswerPlan} plan
+     * @param {import('../options.js').CheckedTurn} options
+     * @returns {import('./output.js').Taking | undefined}
+     */
+    takingOf(plan, { thinking }) {
+        const { thoughts, format } = plan;
+        if (!thoughts && !format) return undefined;
+        /** @type {Map<number, string>} */
+        const marks = new Map();
+        const names = [...(thoughts ? [thoughts.begin, thoughts.end] : [])];
+        if (format) names.push(...format.begins, ...(format.marks ?? []));
+        for (const name of names) {
+            const token = this.tokenOf(name);
+            if (token !== undefined) marks.set(token, name);
+        }
+        return {
+            reader: new AnswerReader(plan),
+            marks,
+            closing: thoughts ? this.tokensWithin(closing(thoughts)) : [],
+            most: typeof thinking === 'object' ? thinking.maxTokens : Infinity,
+        };
+    }
+
+    /**
+     * The tokens of a text that follows others; some tokenizers write a text's beginning otherwise.
+     * @param {string} text
+     */
+    tokensWithin(text) {
+        const before = this.tokenize('\n', NB_TOKENIZE_PARSE_SPECIAL),
+            both = this.tokenize(`\n${text}`, NB_TOKENIZE_PARSE_SPECIAL);
+        return before.every((token, i) => token === both[i])
+            ? both.slice(before.length)
+            : this.tokenize(text, NB_TOKENIZE_PARSE_SPECIAL);
     }
 
     /**
      * @param {GenerateAsk} ask
      * @param {Job} job
-     * @returns {Promise<number[]>} none: the job was stopped while a template was rendered
+     * @returns {Promise<{ prompt: number[], taking?: import('./output.js').Taking }>} no tokens: the job was stopped
+     *     while a template was rendered
      */
-    async promptTokens({ what, input, options }, job) {
-        if (what === 'chat') return (await this.applyTemplate(input, options, job))?.tokens ?? [];
-        if (typeof input === 'string')
-            return this.tokenize(input, NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0));
+    async promptOf({ what, input, options }, job) {
+        if (what === 'chat') {
+            const turn = await this.chatTurn(input, options, job);
+            return turn ? { prompt: turn.tokens, taking: this.takingOf(turn.plan, options) } : { prompt: [] };
+        }
+        if (typeof input === 'string') {
+            const flags = NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0);
+            return { prompt: this.tokenize(input, flags) };
+        }
         this.checkTokens(input);
-        return input;
+        return { prompt: input };
     }
 
     /**
@@ -411,7 +481,7 @@ export class Engine {
                 "this model's file has no tokenizer, so its tokens have no text, and it cannot generate: logits() " +
                     '(nibble eval) takes token ids; or make the file anew from one that has a tokenizer',
             );
-        const prompt = await this.promptTokens(ask, job);
+        const { prompt, taking } = await this.promptOf(ask, job);
         if (job.stopped && prompt.length === 0)
             return {
                 ...this.result('', [], NO_PROMPT, 'abort', options.seed ?? 0, { prompt: null, generate: null }),
@@ -440,7 +510,7 @@ export class Engine {
             decoders.push(decoder);
             prefix = core.allocate(4 * (context + 1), 'the prompt');
             core.ints(prefix, prompt.length).set(prompt);
-            const output = new Output(decoder, new StopFinder(options.stop), emit, options.logprobs);
+            const output = new Output(decoder, new StopFinder(options.stop), emit, options.logprobs, taking);
             /** @type {Stepper | undefined} */
             let stepper;
             if (options.logprobs || ask.lends) {
@@ -459,8 +529,15 @@ export class Engine {
             }
             const means = { sampler, prefix, output, stepper };
             const { finishReason, prompted, rates } = await this.answer(options, job, prompt.length, means);
-            const result = this.result(output.text, output.tokens, prompted, finishReason, seed, rates);
-            return options.logprobs ? { ...result, logprobs: output.logprobs } : result;
+            const result = this.result(output.text, output.tokens, prompted, finishReason, seed, rates),
+                { reasoning, toolCalls, logprobs } = output,
+                reasoningTokens = Math.min(output.thoughtTokens, output.mostThought);
+            return {
+                ...result,
+                ...(reasoningTokens > 0 ? { reasoning, reasoningTokens } : {}),
+                ...(toolCalls.length > 0 ? { toolCalls } : {}),
+                ...(logprobs ? { logprobs } : {}),
+            };
         } finally {
             for (const each of decoders) each.free();
             core.exports.nb_free(prefix);
@@ -491,13 +568,20 @@ export class Engine {
         let finishReason = job.stopped ? 'abort' : undefined;
         const most = Math.min(maxTokens, this.context - promptTokens);
         let chosen = 0; // the first of them needs no evaluation
+        /** Tokens that end a thought which has used up its own. @type {number[]} */
+        let fed = [];
         while (!finishReason) {
             const n = promptTokens + output.tokens.length,
-                count = Math.min(pace.next(), most - output.tokens.length);
+                left = most - output.tokens.length,
+                count = Math.min(pace.next(), left, output.thoughtLeft);
+            if (fed.length === 0 && output.thoughtLeft === 0) fed = [...(output.taking?.closing ?? [])];
             let made = 1;
             if (stepper) {
                 if (chosen > 0) core.count('nb_session_advance', this.session, prefix, n, NB_LOGITS_LAST);
-                if ((await stepper.next(n)) === undefined) break;
+                if ((await stepper.next(n, fed.shift())) === undefined) break;
+            } else if (fed.length > 0) {
+                made = Math.min(fed.length, left);
+                core.ints(prefix + 4 * n, made).set(fed.splice(0, made));
             } else made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, ignoreEnd ? 1 : 0);
             pace.took(made);
             chosen += made;

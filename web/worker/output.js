@@ -2,7 +2,16 @@
 
 /** @typedef {import('../index.d.ts').TokenLogprob} TokenLogprob */
 
-/** Sends a piece of an answer. @typedef {(text: string, tokens: number[], logprobs?: TokenLogprob[]) => void} Emit */
+/** @typedef {import('../index.d.ts').Chunk} Chunk */
+
+/** Sends a piece of an answer. @typedef {(chunk: Chunk, tokens: number[], logprobs?: TokenLogprob[]) => void} Emit */
+
+/**
+ * How an answer is taken apart. marks: special tokens that belong to its form, with their names. closing: the tokens
+ * that end a thought. most: tokens that the model may think for.
+ * @typedef {{ reader: import('./answers/reader.js').AnswerReader, marks: Map<number, string>, closing: number[],
+ *     most: number }} Taking
+ */
 
 /** What a generation has produced, and how much of it was sent. */
 export class Output {
@@ -11,8 +20,9 @@ export class Output {
      * @param {import('./stops.js').StopFinder} stops
      * @param {Emit} emit
      * @param {boolean} logprobs whether each token has one
+     * @param {Taking} [taking]
      */
-    constructor(decoder, stops, emit, logprobs) {
+    constructor(decoder, stops, emit, logprobs, taking) {
         this.decoder = decoder;
         this.stops = stops;
         this.emit = emit;
@@ -20,9 +30,17 @@ export class Output {
         this.tokens = [];
         /** One for each of the tokens. @type {TokenLogprob[] | undefined} */
         this.logprobs = logprobs ? [] : undefined;
+        this.taking = taking;
+        /** All of it, as the model wrote it. */
+        this.raw = '';
         this.text = '';
+        this.reasoning = '';
+        /** @type {import('../index.d.ts').ToolCall[]} */
+        this.toolCalls = [];
+        /** Of the thought so far. */
+        this.thoughtTokens = 0;
         this.sentTokens = 0;
-        this.sentText = 0;
+        this.sentRaw = 0;
         this.stopped = false; // a stop string ended the text
     }
 
@@ -32,8 +50,19 @@ export class Output {
      */
     push(token) {
         this.tokens.push(token);
-        this.add(this.decoder.push(token));
-        return this.stopped;
+        const piece = this.decoder.push(token);
+        this.add(piece === '' ? (this.taking?.marks.get(token) ?? '') : piece);
+        if (this.taking?.reader.isThinking) this.thoughtTokens++;
+        return this.stopped || this.taking?.reader.isOver === true;
+    }
+
+    /** How many tokens the model may still think for; 0: its thought must end now. */
+    get thoughtLeft() {
+        return this.taking?.reader.isThinking ? Math.max(0, this.mostThought - this.thoughtTokens) : Infinity;
+    }
+
+    get mostThought() {
+        return this.taking?.most ?? Infinity;
     }
 
     /** Of the token that came last, unless that was an end token, which is none of the output. @param {TokenLogprob}
@@ -45,26 +74,41 @@ export class Output {
     /** @param {string} piece */
     add(piece) {
         const { text, found } = this.stops.push(piece);
-        this.text += text;
+        this.raw += text;
+        this.taking?.reader.push(text);
         this.stopped = found;
     }
 
     /** Everything that was held back belongs to the text, unless a stop string cut it off. */
     end() {
         if (!this.stopped) this.add(this.decoder.flush());
-        if (!this.stopped) this.text += this.stops.flush();
+        if (!this.stopped) {
+            const held = this.stops.flush();
+            this.raw += held;
+            this.taking?.reader.push(held);
+        }
+        this.taking?.reader.end();
         this.send();
     }
 
+    /** Sends what came since the last time. */
     send() {
-        if (this.sentTokens === this.tokens.length && this.sentText === this.text.length) return;
-        this.emit(
-            this.text.slice(this.sentText),
-            this.tokens.slice(this.sentTokens),
-            this.logprobs?.slice(this.sentTokens),
-        );
+        const chunk = this.#next();
+        const isEmpty = chunk.raw === '' && chunk.text === '' && chunk.reasoning === '' && chunk.toolCalls.length === 0;
+        if (isEmpty && this.sentTokens === this.tokens.length) return;
+        this.emit(chunk, this.tokens.slice(this.sentTokens), this.logprobs?.slice(this.sentTokens));
         this.sentTokens = this.tokens.length;
-        this.sentText = this.text.length;
+    }
+
+    /** @returns {Chunk} */
+    #next() {
+        const raw = this.raw.slice(this.sentRaw),
+            parts = this.taking?.reader.take() ?? { text: raw, reasoning: '', toolCalls: [] };
+        this.sentRaw = this.raw.length;
+        this.text += parts.text;
+        this.reasoning += parts.reasoning;
+        this.toolCalls.push(...parts.toolCalls);
+        return { ...parts, raw };
     }
 }
 

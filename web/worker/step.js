@@ -44,14 +44,15 @@ export class Stepper {
     /**
      * Chooses the token after n others, of logits that the session has computed.
      * @param {number} n
+     * @param {number} [fed] the token that it is, whatever the logits
      * @returns {Promise<number | undefined>} undefined: the request was stopped
      */
-    async next(n) {
+    async next(n, fed) {
         const { core, session } = this.engine,
             { sampler, prefix } = this.means,
             { logits } = this.engine.logits(session);
         this.#own?.set(core.floats(logits, this.size));
-        if (this.lend) {
+        if (this.lend && fed === undefined) {
             this.#lent.set(core.floats(logits, this.size));
             const back = await this.lend(this.#lent, n);
             if (!back) return undefined;
@@ -59,7 +60,7 @@ export class Stepper {
             core.floats(logits, this.size).set(back);
             this.#lent = back;
         }
-        const token = core.exports.nb_sampler_next(sampler, logits, prefix, n);
+        const token = fed ?? core.exports.nb_sampler_next(sampler, logits, prefix, n);
         core.ints(prefix + 4 * n, 1)[0] = token;
         if (this.#own) this.logprob = this.#logprobOf(token, this.#own);
         return token;
