@@ -12,6 +12,7 @@ import { createNibble } from '../../web/ai-sdk/index.js';
 import { load, NibbleError } from '../../web/index.js';
 import { missing, models, root } from '../support/builds.js';
 import { changedCopy } from '../support/edits.js';
+import { saying, withTemplate } from '../support/forced.js';
 import { greedyVectors, maxDistance } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.d.ts').Model} Model */
@@ -62,8 +63,8 @@ function generation(end, stop = () => {}) {
     result.catch(() => {});
     return Object.assign(result, {
         ...{ tokens: [1], stop },
-        async *[Symbol.asyncIterator]() {
-            yield 'a';
+        async *chunks() {
+            yield { text: 'a', reasoning: '', toolCalls: [], raw: 'a' };
             await result;
         },
     });
@@ -219,6 +220,104 @@ describe('the AI SDK: texts', { skip }, () => {
     });
 });
 
+describe('the AI SDK: tools and reasoning', { skip }, () => {
+    const call = (/** @type {string} */ values) => `<tool_call>\n{"name": "add", "arguments": ${values}}\n</tool_call>`;
+    /** A model that gives these answers, one after the other; what chat() was given. @param {...string} answers */
+    async function scripted(...answers) {
+        const tokens = await Promise.all(answers.map((text) => model.tokenize(text, { bare: true }))),
+            given = /** @type {any[]} */ ([]);
+        const chat = (/** @type {any} */ list, /** @type {any} */ options) => {
+            given.push({ list, options });
+            return model.chat(list, { ...options, ...saying(model, tokens.shift() ?? []) });
+        };
+        return { nibble: createNibble(chatting(chat))(), given };
+    }
+    /** @type {any[]} */
+    const sums = [];
+    const tools = () => ({
+        add: sdk.tool({
+            description: 'Adds.',
+            inputSchema: sdk.jsonSchema({ type: 'object', properties: { a: { type: 'number' } } }),
+            execute: async (/** @type {any} */ { a, b }) => {
+                sums.push(a + b);
+                return { sum: a + b };
+            },
+        }),
+    });
+
+    test('generateText() calls functions, and goes on with their results', async () => {
+        const { nibble, given } = await scripted(`Hm.\n${call('{"a": 1, "b": 2}')}`, 'Three.');
+        const { text, steps, finishReason } = await sdk.generateText({
+            ...{ model: nibble, prompt: 'What is 1 + 2?', tools: tools(), stopWhen: sdk.stepCountIs(3) },
+        });
+        assert.deepEqual([text, finishReason, steps.length], ['Three.', 'stop', 2]);
+        assert.deepEqual([steps[0].text, steps[0].finishReason], ['Hm.', 'tool-calls']);
+        assert.deepEqual(sums, [3]);
+        const [first, second] = given;
+        assert.equal(first.options.toolChoice, 'auto');
+        assert.deepEqual(first.options.tools[0].function.name, 'add');
+        assert.deepEqual(first.options.tools[0].function.parameters.properties, { a: { type: 'number' } });
+        const [, said, result] = second.list;
+        assert.deepEqual([said.role, said.content, said.tool_calls.length], ['assistant', 'Hm.', 1]);
+        assert.deepEqual(said.tool_calls[0].function, { name: 'add', arguments: '{"a":1,"b":2}' });
+        assert.deepEqual(result, {
+            ...{ role: 'tool', name: 'add', tool_call_id: said.tool_calls[0].id, content: '{"sum":3}' },
+        });
+    });
+
+    test('streamText(): the parts of calls, in order', async () => {
+        const { nibble } = await scripted(`Hm.\n${call('{"a": 1, "b": 2}')}`);
+        const { stream } = await nibble.doStream({
+            ...asked('a'),
+            tools: [{ type: 'function', name: 'add', inputSchema: { type: 'object' } }],
+        });
+        const parts = (await all(stream)).slice(2);
+        assert.deepEqual(
+            parts.map(({ type }) => type).filter((type, i, types) => type !== types[i - 1]),
+            [
+                ...['text-start', 'text-delta', 'text-end'],
+                ...['tool-input-start', 'tool-input-delta', 'tool-input-end', 'tool-call', 'finish'],
+            ],
+        );
+        const called = parts.find(({ type }) => type === 'tool-call');
+        assert.deepEqual([called.toolName, called.input], ['add', '{"a":1,"b":2}']);
+        assert.deepEqual(parts.at(-1).finishReason, { unified: 'tool-calls', raw: 'tool_calls' });
+    });
+
+    test('reasoning: apart from the text, on and off', async () => {
+        const template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}{{ '<think>' if 0 }}",
+            thinking = await load(withTemplate(template), { threads: 1, contextLength: 512 });
+        try {
+            const tokens = await thinking.tokenize('<think>\nHm.\n</think>\n\nThree.', { bare: true });
+            const chat = (/** @type {any} */ list, /** @type {any} */ options) =>
+                thinking.chat(list, { ...options, ...saying(thinking, tokens) });
+            const nibble = createNibble(chatting(chat))();
+            const { text, reasoningText, usage } = await sdk.generateText({ model: nibble, prompt: 'a' });
+            assert.deepEqual([text, reasoningText], ['Three.', 'Hm.']);
+            const { reasoningTokens, textTokens } = usage.outputTokenDetails;
+            assert.ok(reasoningTokens > 2 && reasoningTokens + textTokens === usage.outputTokens);
+            const streamed = sdk.streamText({ model: nibble, prompt: 'a' });
+            const types = (await all(streamed.fullStream)).map(({ type }) => type);
+            assert.ok(
+                types.indexOf('reasoning-end') < types.indexOf('text-start') && types.includes('reasoning-start'),
+            );
+            assert.deepEqual([await streamed.text, await streamed.reasoningText], ['Three.', 'Hm.']);
+        } finally {
+            await thinking.dispose();
+        }
+        const { nibble, given } = await scripted('a', 'b');
+        await sdk.generateText({ model: nibble, prompt: 'a', reasoning: 'none' });
+        await sdk.generateText({ model: nibble, prompt: 'a', reasoning: 'low' });
+        assert.deepEqual(
+            given.map(({ options }) => [options.thinking, options.templateVariables.reasoning_effort]),
+            [
+                [false, 'none'],
+                [true, 'low'],
+            ],
+        );
+    });
+});
+
 describe('the AI SDK: what nibble lacks, and errors', { skip }, () => {
     const tool = () => ({ look: sdk.tool({ inputSchema: sdk.jsonSchema({ type: 'object' }) }) });
     const features = (/** @type {any[]} */ warnings) =>
@@ -227,22 +326,18 @@ describe('the AI SDK: what nibble lacks, and errors', { skip }, () => {
             return feature;
         });
 
-    test('tools, JSON and reasoning give warnings', async () => {
+    test('JSON and tools of providers give warnings', async () => {
         const nibble = createNibble(model),
             short = { ...greedy, maxOutputTokens: 2 };
-        const { warnings, text } = await sdk.generateText({
-            model: nibble(),
-            ...short,
-            tools: tool(),
-            reasoning: 'low',
+        const { warnings } = await nibble().doGenerate({
+            ...asked('a'),
+            maxOutputTokens: 1,
+            tools: [{ type: 'provider', id: 'own.search', name: 'search', args: {} }],
         });
-        assert.deepEqual(features(warnings), ['tools', 'reasoning']);
-        assert.ok(wanted.startsWith(text));
+        assert.deepEqual(features(warnings), ['provider-defined tool own.search']);
         const none = await sdk.generateText({ model: nibble(), ...short, tools: tool(), toolChoice: 'none' });
         assert.deepEqual(none.warnings, []);
-        const streamed = sdk.streamText({ model: nibble(), ...short, tools: tool() });
-        await streamed.consumeStream();
-        assert.deepEqual(features(await streamed.warnings), ['tools']);
+        assert.ok(wanted.startsWith(none.text));
         /** @type {any[]} */
         const json = [];
         await assert.rejects(
@@ -261,8 +356,8 @@ describe('the AI SDK: what nibble lacks, and errors', { skip }, () => {
     test('a tool that must be called, and messages that are no text, are refused', async () => {
         const nibble = createNibble(model);
         const user = (/** @type {any[]} */ ...content) => [{ role: 'user', content }];
-        const call = { type: 'tool-call', toolCallId: '1', toolName: 'look', input: {} },
-            output = { type: 'text', value: 'a' };
+        const file = { type: 'content', value: [{ type: 'file', mediaType: 'image/png', data: new Uint8Array([1]) }] },
+            call = { type: 'tool-call', toolCallId: '1', toolName: 'look', input: {} };
         for (const [request, functionality] of /** @type {[any, RegExp][]} */ ([
             [{ prompt: 'a', tools: tool(), toolChoice: 'required' }, /^toolChoice "required"$/],
             [{ prompt: 'a', tools: tool(), toolChoice: { type: 'tool', toolName: 'look' } }, /^toolChoice "tool"$/],
@@ -275,10 +370,10 @@ describe('the AI SDK: what nibble lacks, and errors', { skip }, () => {
                     messages: [
                         ...user({ type: 'text', text: 'a' }),
                         { role: 'assistant', content: [call] },
-                        { role: 'tool', content: [{ ...call, type: 'tool-result', output }] },
+                        { role: 'tool', content: [{ ...call, type: 'tool-result', output: file }] },
                     ],
                 },
-                /^parts of the type "tool-call" in messages$/,
+                /^parts of the type "file[\w-]*" in results of tools$/,
             ],
         ])) {
             const check = (/** @type {any} */ error) => {

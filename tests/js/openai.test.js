@@ -8,6 +8,7 @@ import { load, NibbleError } from '../../web/index.js';
 import { chatCompletions, completions } from '../../web/openai/create.js';
 import { openaiFetch } from '../../web/openai/index.js';
 import { models, root } from '../support/builds.js';
+import { forced, saying, withTemplate } from '../support/forced.js';
 import { embeddingVectors, greedyVectors, maxDistance } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.d.ts').Model} Model */
@@ -35,6 +36,11 @@ function withoutDetails({ prompt_tokens_details, ...counted }) {
     assert.ok(prompt_tokens_details.cached_tokens < counted.prompt_tokens);
     return counted;
 }
+
+const TOOL = {
+    type: /** @type {'function'} */ ('function'),
+    function: { name: 'add', description: 'Adds.', parameters: { type: 'object' } },
+};
 
 /** @type {Model} */
 let model;
@@ -210,8 +216,8 @@ describe("OpenAI's client: chat", () => {
                     stops++;
                     end({ text: 'a', tokens: [1], promptTokens: 1, cachedTokens: 0, finishReason: 'abort' });
                 },
-                async *[Symbol.asyncIterator]() {
-                    yield 'a';
+                async *chunks() {
+                    yield { text: 'a', reasoning: '', toolCalls: [], raw: 'a' };
                     await result;
                 },
             });
@@ -320,6 +326,7 @@ describe("OpenAI's client: what is refused", () => {
         ...['model', 'messages', 'prompt', 'temperature', 'top_p', 'presence_penalty', 'frequency_penalty', 'seed'],
         ...['logit_bias', 'stop', 'n', 'stream', 'stream_options', 'user', 'max_completion_tokens', 'max_tokens'],
         ...['safety_identifier', 'prompt_cache_key', 'echo', 'logprobs', 'top_logprobs'],
+        ...['tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort'],
     ];
 
     test('each of its fields is taken, or refused by its name', async () => {
@@ -417,18 +424,29 @@ describe("OpenAI's client: what is refused", () => {
             [{ messages: [] }, 'NB_ERR_ARGUMENT', 'messages', /messages must be an array .*at least one/],
             [{ messages: 'Hello' }, 'NB_ERR_ARGUMENT', 'messages', /must be an array/],
             [{ messages: [{ content: 'a' }] }, 'NB_ERR_ARGUMENT', 'messages', /no role/],
-            // tool_calls, which are refused, would be no advice
             [{ messages: [{ role: 'assistant' }] }, 'NB_ERR_ARGUMENT', 'messages', /message 0 has no content$/],
             [{ messages: [{ role: 'developer', name: 'me' }] }, 'NB_ERR_ARGUMENT', 'messages', /has no content$/],
             [{ messages: [null] }, 'NB_ERR_ARGUMENT', 'messages', /no role/],
             [{ messages: [{ role: 'user', content: [null] }] }, 'NB_ERR_ARGUMENT', 'messages', /must be a text/],
-            [{ messages: [{ role: 'tool', content: 'a' }] }, 'NB_ERR_UNSUPPORTED', 'messages[0]', /role "tool"/],
+            [
+                { messages: [{ role: 'function', content: 'a' }] },
+                'NB_ERR_UNSUPPORTED',
+                'messages[0]',
+                /role "function"/,
+            ],
+            [{ tools: [{ type: 'custom' }] }, 'NB_ERR_UNSUPPORTED', 'tools', /type "function" only, and tools\[0\]/],
+            [{ tools: [{ type: 'function' }] }, 'NB_ERR_ARGUMENT', 'tools', /tools\[0\].function.name must be a text/],
+            [{ tools: {} }, 'NB_ERR_ARGUMENT', 'tools', /must be an array of objects/],
+            [{ tool_choice: 'maybe' }, 'NB_ERR_ARGUMENT', 'tool_choice', /must be "auto", "none", "required" or/],
+            [{ tool_choice: 'required' }, 'NB_ERR_ARGUMENT', 'tool_choice', /not among tools/],
+            [{ tools: [TOOL], tool_choice: 'required' }, 'NB_ERR_UNSUPPORTED', 'tool_choice', /give "auto"/],
+            [{ thinking_budget_tokens: -2 }, 'NB_ERR_ARGUMENT', 'thinking_budget_tokens', /at least -1/],
             [{ messages: [{ role: 'user', content: [image] }] }, 'NB_ERR_UNSUPPORTED', 'messages[0]', /image_url/],
             [
                 { messages: [{ role: 'assistant', tool_calls: [{}] }] },
-                'NB_ERR_UNSUPPORTED',
-                'messages[0]',
-                /tool_calls/,
+                'NB_ERR_ARGUMENT',
+                'messages',
+                /tool_calls of message 0 must be an array of \{ id, type, function: \{ name, arguments \} \}/,
             ],
             [
                 { messages: [{ role: 'user', content: 'word '.repeat(5000) }], stream: true },
@@ -651,8 +669,143 @@ describe('create()', () => {
         // 2^60 and 2^60 + 1, modulo 2^32; in double precision both are 2^60
         await chatCompletions(recorder).create({ messages, seed: 2 ** 60, n: 2 });
         assert.deepEqual([calls[5].seed, calls[6].seed], [0, 1]);
+        // tools and thinking
+        await chatCompletions(recorder).create({
+            messages,
+            ...{ tools: [TOOL], parallel_tool_calls: false, reasoning_effort: 'low', thinking_budget_tokens: 9 },
+        });
+        const { templateVariables, tools, toolChoice, parallelToolCalls, thinking } = calls[7];
+        assert.deepEqual([templateVariables, tools, toolChoice], [{ reasoning_effort: 'low' }, [TOOL], 'auto']);
+        assert.deepEqual([parallelToolCalls, thinking], [false, { maxTokens: 9 }]);
+        await chatCompletions(recorder).create({ messages, reasoning_effort: 'none', thinking_budget_tokens: -1 });
+        assert.deepEqual([calls[8].thinking, 'tools' in calls[8]], [false, false]);
         const empty = { role: 'assistant', content: null, refusal: null };
         await assert.rejects(chatCompletions(recorder).create({ messages: [empty] }), /message 0 has no content/);
+    });
+});
+
+describe("OpenAI's client: tools and thoughts", () => {
+    const call = (/** @type {string} */ values) => `<tool_call>\n{"name": "add", "arguments": ${values}}\n</tool_call>`;
+    /** @type {any[]} what chat() was given */
+    const given = [];
+    /** A client of a model that gives these answers, one after the other. @param {...string} answers */
+    function scripted(...answers) {
+        given.length = 0;
+        const chat = async (/** @type {any} */ list, /** @type {any} */ options) => {
+            given.push(list);
+            return { ...options, ...(await forced(model, answers.shift() ?? '')) };
+        };
+        /** A generation that begins when the tokens of its answer are known. */
+        const later = (/** @type {any} */ list, /** @type {any} */ options) => {
+            const begun = chat(list, options).then((all) => ({ generation: model.chat(list, all) }));
+            const result = begun.then(({ generation }) => generation);
+            return Object.assign(result, {
+                ...{ tokens: [], stop() {} },
+                async *chunks() {
+                    yield* (await begun).generation.chunks();
+                },
+            });
+        };
+        const completions = chatCompletions(/** @type {any} */ ({ info: model.info, chat: later }));
+        return clientOf(/** @type {any} */ ({ info: model.info, chat: Object.assign(later, { completions }) }));
+    }
+    const request = { model: 'any', messages: [{ role: 'user', content: 'What is 1 + 2?' }], tools: [TOOL] };
+
+    test('calls: the reason, the message; and the message goes on in the conversation', async () => {
+        const answers = scripted(`${call('{"a": 1}')}\n${call('{"a": [2]}')}`, 'Three.');
+        const { choices } = await answers.chat.completions.create(request),
+            [{ message, finish_reason }] = choices;
+        assert.deepEqual([finish_reason, message.content], ['tool_calls', null]);
+        assert.deepEqual(
+            message.tool_calls.map((/** @type {any} */ { type, function: called }) => [type, called]),
+            ['{"a":1}', '{"a":[2]}'].map((values) => ['function', { name: 'add', arguments: values }]),
+        );
+        const results = message.tool_calls.map((/** @type {any} */ { id }) => ({
+            role: 'tool',
+            tool_call_id: id,
+            content: '3',
+        }));
+        const next = await answers.chat.completions.create({
+            ...request,
+            messages: [...request.messages, message, ...results],
+        });
+        assert.deepEqual([next.choices[0].message.content, next.choices[0].finish_reason], ['Three.', 'stop']);
+        assert.deepEqual(given[1].slice(2), results);
+        assert.deepEqual(given[1][1].tool_calls, message.tool_calls);
+    });
+
+    test("a stream, put together by the client's own helper", async () => {
+        const text = `Let me see.\n${call('{"a": 1}')}${call('{"b": "x"}')}`;
+        const stream = scripted(text).chat.completions.stream(request);
+        const { choices } = await stream.finalChatCompletion(),
+            [{ message, finish_reason }] = choices;
+        assert.deepEqual([message.content, finish_reason], ['Let me see.', 'tool_calls']);
+        assert.deepEqual(
+            message.tool_calls.map((/** @type {any} */ each) => each.function.arguments),
+            ['{"a":1}', '{"b":"x"}'],
+        );
+        const chunks = await all(await scripted(text).chat.completions.create({ ...request, stream: true }));
+        const deltas = chunks.flatMap((/** @type {any} */ each) => each.choices[0].delta.tool_calls ?? []);
+        assert.deepEqual(
+            deltas.map(({ index, type }) => [index, type]),
+            [
+                [0, 'function'],
+                [1, 'function'],
+            ],
+        );
+    });
+
+    test("the client's own loop runs the functions", async () => {
+        /** @type {unknown[]} */
+        const sums = [];
+        const runner = scripted(call('{"a": 1, "b": 2}'), 'Three.').chat.completions.runTools({
+            ...request,
+            tools: [
+                {
+                    type: 'function',
+                    function: {
+                        ...TOOL.function,
+                        parse: JSON.parse,
+                        function: (/** @type {any} */ { a, b }) => {
+                            sums.push(a + b);
+                            return String(a + b);
+                        },
+                    },
+                },
+            ],
+        });
+        assert.equal(await runner.finalContent(), 'Three.');
+        assert.deepEqual(sums, [3]);
+        assert.equal(given[1][2].content, '3');
+    });
+
+    test('what the model thinks, and how many tokens that took', async () => {
+        const data = '<think>\nHm.\n</think>\n\nThree.',
+            template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}{{ '<think>' if 0 }}",
+            thinking = await load(withTemplate(template), { threads: 1, contextLength: 512 });
+        try {
+            const tokens = await thinking.tokenize(data, { bare: true });
+            const chat = (/** @type {any} */ list, /** @type {any} */ own) =>
+                thinking.chat(list, { ...own, ...saying(thinking, tokens) });
+            const { create } = chatCompletions(/** @type {any} */ ({ info: thinking.info, chat }));
+            const { choices, usage: counted } = await create({ messages, logprobs: true });
+            assert.deepEqual(
+                [choices[0].message.content, choices[0].message.reasoning_content, choices[0].finish_reason],
+                ['Three.', 'Hm.', 'stop'],
+            );
+            const { reasoning_tokens = 0 } = counted.completion_tokens_details ?? {};
+            assert.ok(reasoning_tokens > 2 && reasoning_tokens < counted.completion_tokens);
+            // log-probabilities are those of all tokens
+            assert.equal(choices[0].logprobs?.content.map(({ token }) => token).join(''), data);
+            const parts = { content: '', reasoning_content: '' };
+            for await (const { choices } of await create({ messages, stream: true })) {
+                parts.content += choices[0].delta.content ?? '';
+                parts.reasoning_content += choices[0].delta.reasoning_content ?? '';
+            }
+            assert.deepEqual(parts, { content: 'Three.', reasoning_content: 'Hm.' });
+        } finally {
+            await thinking.dispose();
+        }
     });
 });
 

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { engineOf, openEngine } from '../support/chat-engine.js';
-import { forced } from '../support/forced.js';
+import { forced, withTemplate } from '../support/forced.js';
 import { nibbleError } from '../support/nibble-error.js';
 
 /** @typedef {import('../../web/index.d.ts').Model} Model */
@@ -15,19 +15,6 @@ import { nibbleError } from '../support/nibble-error.js';
 /** @type {{ templates: Record<string, string>, cases: { name: string, template: string, messages: any[], options: any,
  *     text: string }[] }} */
 const { templates, cases } = JSON.parse(readFileSync(`${root}tests/fixtures/text/turns.json`, 'utf8'));
-
-/** A model file with another chat template, which is at most as long. @param {string} template */
-function withTemplate(template) {
-    const bytes = readFileSync(models.tiny),
-        written = new TextEncoder().encode(template),
-        at = bytes.indexOf('{%'),
-        size = Number(bytes.readBigUInt64LE(at - 8));
-    assert.ok(written.length + 4 <= size, `${written.length} bytes, and there is room for ${size - 4}`);
-    bytes.fill(' ', at, at + size).set(written, at);
-    bytes.set(new TextEncoder().encode('{#'), at + written.length);
-    bytes.set(new TextEncoder().encode('#}'), at + size - 2);
-    return new Uint8Array(bytes);
-}
 
 const TOOL = { type: 'function', function: { name: 'add', description: 'Adds.', parameters: { type: 'object' } } },
     user = (/** @type {string} */ content) => ({ role: 'user', content }),

@@ -1,13 +1,18 @@
-// Answers that a test writes: the logits of a model are replaced, so that it can only say what the test wants.
+// Answers that a test writes: the logits of a model are replaced, so that it can only say what the test wants. And the
+// tiny model with another chat template.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { models } from './builds.js';
+
+/** @typedef {import('../../web/index.d.ts').Model} Model */
 
 /**
- * The option onLogits for a generation that writes a text, and then ends.
- * @param {import('../../web/index.d.ts').Model} model
- * @param {string} text special tokens in it are those of the model
+ * Options of a generation that gives these tokens, and then ends.
+ * @param {Model} model
+ * @param {number[]} tokens
  */
-export async function forced(model, text) {
-    const tokens = await model.tokenize(text, { special: true, bare: true }),
-        end = /** @type {number} */ (model.info.tokenizer?.end);
+export function saying(model, tokens) {
+    const end = /** @type {number} */ (model.info.tokenizer?.end);
     let at = 0;
     return {
         maxTokens: 2000,
@@ -16,4 +21,24 @@ export async function forced(model, text) {
             logits[tokens[at++] ?? end] = 0;
         },
     };
+}
+
+/**
+ * The same for a text.
+ * @param {Model} model
+ * @param {string} text
+ */
+export const forced = async (model, text) => saying(model, await model.tokenize(text, { bare: true }));
+
+/** The tiny model with another chat template, which is shorter than its own. @param {string} template */
+export function withTemplate(template) {
+    const bytes = readFileSync(models.tiny),
+        written = new TextEncoder().encode(template),
+        at = bytes.indexOf('{%'),
+        size = Number(bytes.readBigUInt64LE(at - 8));
+    assert.ok(written.length + 4 <= size, `${written.length} bytes, and there is room for ${size - 4}`);
+    bytes.fill(' ', at, at + size).set(written, at);
+    bytes.set(new TextEncoder().encode('{#'), at + written.length);
+    bytes.set(new TextEncoder().encode('#}'), at + size - 2);
+    return new Uint8Array(bytes);
 }

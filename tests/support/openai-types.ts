@@ -28,8 +28,8 @@ export async function results(messages: ChatCompletionRequest['messages']): Prom
 
     // @ts-expect-error: a stream is no answer
     const wrong: OpenAI.ChatCompletion = await model.chat.completions.create({ messages, stream: true });
-    // @ts-expect-error: tools are refused
-    await model.chat.completions.create({ messages, tools: [] });
+    // @ts-expect-error: nothing holds the model to a call
+    await model.chat.completions.create({ messages, tool_choice: 'required' });
     // @ts-expect-error: there are no messages
     await model.chat.completions.create({ temperature: 0 });
     // @ts-expect-error: a field is misspelt

@@ -2,14 +2,15 @@ import { begunStream, Count, eachPiece, headOf, wholeAnswers } from '../openai/a
 import { requestOf } from './prompt.js';
 
 /** @typedef {import('../openai/answers.js').Piece} Piece */
-/** @typedef {import('../openai/types.js').FinishReason} FinishReason */
+/** @typedef {import('../openai/types.js').ChatFinishReason} FinishReason */
 /** @typedef {import('./types.d.ts').LanguageModelV4CallOptions} CallOptions */
 /** @typedef {import('./types.d.ts').LanguageModelV4StreamPart} StreamPart */
 
 /** @param {Count} count @returns {import('./types.d.ts').LanguageModelV4Usage} */
 function usageOf(count) {
-    const { prompt_tokens, completion_tokens, prompt_tokens_details } = count.usage(),
-        { cached_tokens } = prompt_tokens_details;
+    const { prompt_tokens, completion_tokens, prompt_tokens_details, completion_tokens_details } = count.usage(),
+        { cached_tokens } = prompt_tokens_details,
+        reasoning = completion_tokens_details?.reasoning_tokens;
     return {
         inputTokens: {
             total: prompt_tokens,
@@ -17,9 +18,20 @@ function usageOf(count) {
             cacheRead: cached_tokens,
             cacheWrite: undefined,
         },
-        outputTokens: { total: completion_tokens, text: completion_tokens, reasoning: undefined },
+        outputTokens: { total: completion_tokens, text: completion_tokens - (reasoning ?? 0), reasoning },
     };
 }
+
+/** @param {FinishReason | undefined} raw @returns {import('./types.d.ts').LanguageModelV4FinishReason} */
+const reasonOf = (raw) => ({ unified: raw === 'tool_calls' ? 'tool-calls' : (raw ?? 'error'), raw });
+
+/** @param {import('../index.d.ts').ToolCall} call @returns {import('./types.d.ts').LanguageModelV4ToolCall} */
+const callOf = ({ id, function: called }) => ({
+    type: 'tool-call',
+    toolCallId: id,
+    toolName: called.name,
+    input: called.arguments,
+});
 
 /** @param {string} modelId */
 const responseOf = (modelId) => ({ id: headOf('nibble', modelId).id, timestamp: new Date(), modelId });
@@ -35,16 +47,35 @@ const responseOf = (modelId) => ({ id: headOf('nibble', modelId).id, timestamp: 
  */
 async function* eachPart(pieces, count, head, signal) {
     yield* head;
-    const id = '0';
-    let begun = false;
+    /** What is being told: a thought or the text. @type {'reasoning' | 'text' | undefined} */
+    let open;
+    let parts = 0;
+    /** @param {'reasoning' | 'text' | undefined} type @returns {Generator<StreamPart, void, undefined>} */
+    function* turnTo(type) {
+        if (open === type) return;
+        if (open) yield { type: `${open}-end`, id: String(parts) };
+        if (type) yield { type: `${type}-start`, id: String(++parts) };
+        open = type;
+    }
     /** @type {FinishReason | undefined} */
     let reason;
     try {
-        for await (const { text, end } of pieces) {
+        for await (const { reasoning, text, toolCalls, end } of pieces) {
+            if (reasoning !== '') {
+                yield* turnTo('reasoning');
+                yield { type: 'reasoning-delta', id: String(parts), delta: reasoning };
+            }
             if (text !== '') {
-                if (!begun) yield { type: 'text-start', id };
-                begun = true;
-                yield { type: 'text-delta', id, delta: text };
+                yield* turnTo('text');
+                yield { type: 'text-delta', id: String(parts), delta: text };
+            }
+            for (const { call } of toolCalls) {
+                yield* turnTo(undefined);
+                const { id, function: called } = call;
+                yield { type: 'tool-input-start', id, toolName: called.name };
+                yield { type: 'tool-input-delta', id, delta: called.arguments };
+                yield { type: 'tool-input-end', id };
+                yield callOf(call);
             }
             reason = end;
         }
@@ -52,8 +83,8 @@ async function* eachPart(pieces, count, head, signal) {
         if (signal?.aborted) throw error;
         yield { type: 'error', error };
     }
-    if (begun) yield { type: 'text-end', id };
-    yield { type: 'finish', finishReason: { unified: reason ?? 'error', raw: reason }, usage: usageOf(count) };
+    yield* turnTo(undefined);
+    yield { type: 'finish', finishReason: reasonOf(reason), usage: usageOf(count) };
 }
 
 /**
@@ -76,10 +107,14 @@ export function languageModel(modelId, model) {
         /** @param {CallOptions} call */
         async doGenerate(call) {
             const { all, count, warnings } = begin(call),
-                [{ text, end }] = await wholeAnswers(all, count);
+                [{ text, reasoning, toolCalls, end }] = await wholeAnswers(all, count);
             return {
-                content: text === '' ? [] : [{ type: 'text', text }],
-                finishReason: { unified: end, raw: end },
+                content: [
+                    ...(reasoning === '' ? [] : [/** @type {const} */ ({ type: 'reasoning', text: reasoning })]),
+                    ...(text === '' ? [] : [/** @type {const} */ ({ type: 'text', text })]),
+                    ...toolCalls.map(callOf),
+                ],
+                finishReason: reasonOf(end),
                 usage: usageOf(count),
                 response: responseOf(modelId),
                 warnings,

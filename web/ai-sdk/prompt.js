@@ -5,52 +5,96 @@ import { unsupported } from './errors.js';
 /** @typedef {import('./types.d.ts').LanguageModelV4Message} SdkMessage */
 /** @typedef {import('./types.d.ts').SharedV4Warning} Warning */
 
-/**
- * A message's texts. Of an answer they are joined, as it was one text. What a model thought is left out, as templates
- * leave it out of earlier answers.
- * @param {SdkMessage} message
- * @returns {import('../index.d.ts').Message}
- */
-function messageOf({ role, content }) {
-    if (role === 'system') return { role, content };
-    if (role === 'tool') throw unsupported('messages of tools', 'leave them out');
-    const parts = /** @type {{ type: string, text?: string, mediaType?: string }[]} */ (content),
-        texts = [];
-    for (const { type, text = '', mediaType } of parts) {
-        if (type === 'text') texts.push({ type: /** @type {const} */ ('text'), text });
-        else if (type !== 'reasoning')
-            throw unsupported(
-                type === 'file' ? `files (${mediaType}) in messages` : `parts of the type "${type}" in messages`,
-                'give messages of texts only',
-            );
+/** @typedef {import('../index.d.ts').Message} Message */
+
+/** What a function gave, as a text. @param {import('./types.d.ts').LanguageModelV4ToolResultOutput} output */
+function resultOf(output) {
+    switch (output.type) {
+        case 'text':
+        case 'error-text':
+            return output.value;
+        case 'json':
+        case 'error-json':
+            return JSON.stringify(output.value);
+        case 'execution-denied':
+            return output.reason ?? 'The call was not allowed.';
+        case 'content':
+            return output.value
+                .map((part) => {
+                    if (part.type === 'text') return part.text;
+                    throw unsupported(`parts of the type "${part.type}" in results of tools`, 'give texts or JSON');
+                })
+                .join('\n');
     }
-    return {
-        role,
-        content: role === 'assistant' || texts.length === 1 ? texts.map(({ text }) => text).join('') : texts,
-    };
 }
 
 /**
- * What cannot be kept to is left out, with a warning. A tool that must be called is an error: the answer would be none.
- * @param {CallOptions} options
- * @returns {Warning[]}
+ * A message's texts. Of an answer they are joined, as it was one text. What a model thought is left out of answers
+ * without calls, as templates leave it out of earlier answers. Each result of a tool is a message.
+ * @param {SdkMessage} message
+ * @returns {Message[]}
  */
-function warningsOf({ tools = [], toolChoice, responseFormat, reasoning = 'provider-default' }) {
-    /** @type {Warning[]} */
-    const warnings = [];
-    const warn = (/** @type {string} */ feature, /** @type {string} */ details) =>
-        warnings.push({ type: 'unsupported', feature, details });
-    if (tools.length > 0 && toolChoice?.type !== 'none') {
-        if (toolChoice && toolChoice.type !== 'auto')
-            throw unsupported(`toolChoice "${toolChoice.type}"`, 'leave it out, and ask for a text');
-        warn('tools', 'The model is not told of them, and answers with a text.');
+function messagesOf({ role, content }) {
+    if (role === 'system') return [{ role, content }];
+    const texts = [],
+        thoughts = [],
+        calls = [],
+        /** @type {Message[]} */
+        results = [];
+    for (const part of content) {
+        if (part.type === 'text') texts.push({ type: /** @type {const} */ ('text'), text: part.text });
+        else if (part.type === 'reasoning') thoughts.push(part.text);
+        else if (part.type === 'tool-call') {
+            const called = { name: part.toolName, arguments: JSON.stringify(part.input ?? {}) };
+            calls.push({ id: part.toolCallId, type: 'function', function: called });
+        } else if (part.type === 'tool-result') {
+            const { toolCallId, toolName } = part;
+            results.push({ role: 'tool', tool_call_id: toolCallId, name: toolName, content: resultOf(part.output) });
+        } else
+            throw unsupported(
+                part.type === 'file'
+                    ? `files (${part.mediaType}) in messages`
+                    : `parts of the type "${part.type}" in messages`,
+                'give messages of texts only',
+            );
     }
-    if (responseFormat?.type === 'json')
-        warn('responseFormat', 'Nothing holds the answer to JSON or to the schema: describe it in a message.');
-    if (reasoning !== 'provider-default')
-        warn('reasoning', "providerOptions.nibble.templateVariables passes variables to the model's template.");
-    return warnings;
+    if (role === 'tool') return results;
+    const joined = texts.map(({ text }) => text).join('');
+    if (role === 'user') return [{ role, content: texts.length === 1 ? joined : texts }];
+    const reasoning = calls.length > 0 && thoughts.length > 0 ? { reasoning_content: thoughts.join('') } : {};
+    return [{ role, content: joined, ...reasoning, ...(calls.length > 0 && { tool_calls: calls }) }, ...results];
 }
+
+/**
+ * The tools, and what the model may do with them. A tool that must be called is an error, as nothing holds the model
+ * to calls.
+ * @param {CallOptions} options
+ * @param {(feature: string, details: string) => void} warn
+ * @returns {import('../index.d.ts').ChatOptions}
+ */
+function toolsOf({ tools = [], toolChoice }, warn) {
+    const list = [];
+    for (const tool of tools) {
+        if (tool.type === 'function') {
+            const { name, description, inputSchema: parameters } = tool;
+            list.push({ type: 'function', function: { name, ...(description && { description }), parameters } });
+        } else warn(`provider-defined tool ${tool.id}`, 'No provider runs it here; define it as a function.');
+    }
+    if (list.length === 0) return {};
+    if (toolChoice && toolChoice.type !== 'auto' && toolChoice.type !== 'none')
+        throw unsupported(`toolChoice "${toolChoice.type}"`, 'leave it out, and ask for the call');
+    return { tools: list, toolChoice: toolChoice?.type ?? 'auto' };
+}
+
+/**
+ * How much the model thinks, as far as its template can be told.
+ * @param {CallOptions} options
+ * @returns {import('../index.d.ts').ChatOptions}
+ */
+const reasoningOf = ({ reasoning = 'provider-default' }) =>
+    reasoning === 'provider-default'
+        ? {}
+        : { thinking: reasoning !== 'none', templateVariables: { reasoning_effort: reasoning } };
 
 /**
  * @param {CallOptions} call
@@ -60,16 +104,25 @@ function warningsOf({ tools = [], toolChoice, responseFormat, reasoning = 'provi
 export function requestOf(call) {
     const { prompt, maxOutputTokens, stopSequences, abortSignal, providerOptions } = call,
         { temperature, topP, topK, presencePenalty, frequencyPenalty, seed } = call;
+    /** What cannot be kept to. @type {Warning[]} */
+    const warnings = [];
+    const warn = (/** @type {string} */ feature, /** @type {string} */ details) =>
+        warnings.push({ type: 'unsupported', feature, details });
+    const tools = toolsOf(call, warn);
+    if (call.responseFormat?.type === 'json')
+        warn('responseFormat', 'Nothing holds the answer to JSON or to the schema: describe it in a message.');
     return {
-        messages: prompt.map(messageOf),
+        messages: prompt.flatMap(messagesOf),
         options: {
             ...{ temperature, topP, topK, presencePenalty, frequencyPenalty, seed },
             maxTokens: maxOutputTokens ?? 2 ** 31 - 1, // the context ends the answer earlier
             penaltyLast: -1, // penalties count all tokens, as OpenAI's
             stop: stopSequences,
+            ...tools,
+            ...reasoningOf(call),
             ...providerOptions?.nibble,
             signal: abortSignal,
         },
-        warnings: warningsOf(call),
+        warnings,
     };
 }

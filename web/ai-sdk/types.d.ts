@@ -4,8 +4,11 @@ export type {
     EmbeddingModelV4CallOptions,
     LanguageModelV4,
     LanguageModelV4CallOptions,
+    LanguageModelV4FinishReason,
     LanguageModelV4Message,
     LanguageModelV4StreamPart,
+    LanguageModelV4ToolCall,
+    LanguageModelV4ToolResultOutput,
     LanguageModelV4Usage,
     SharedV4Warning,
 } from '@ai-sdk/provider';

@@ -3,7 +3,8 @@ import { Places } from './logprobs.js';
 
 /** @typedef {import('../index.d.ts').Generation} Generation */
 /** @typedef {import('../index.d.ts').Result} Result */
-/** @typedef {import('./types.js').FinishReason} FinishReason */
+/** @typedef {import('../index.d.ts').ToolCall} ToolCall */
+/** @typedef {import('./types.js').ChatFinishReason} FinishReason */
 /** @typedef {import('./types.js').Usage} Usage */
 
 /**
@@ -15,11 +16,14 @@ import { Places } from './logprobs.js';
 /** @typedef {import('./logprobs.js').Placed} Placed */
 
 /**
- * A piece of an answer. end: the answer is whole. logprobs: of the tokens whose text begins in this piece.
- * @typedef {{ index: number, first: boolean, text: string, end?: FinishReason, logprobs?: Placed[] }} Piece
+ * A piece of an answer. toolCalls: with the number of each. end: the answer is whole. logprobs: of the tokens whose text
+ * begins in this piece.
+ * @typedef {{ index: number, first: boolean, text: string, reasoning: string,
+ *     toolCalls: { index: number, call: ToolCall }[], end?: FinishReason, logprobs?: Placed[] }} Piece
  */
 
-/** An answer. @typedef {{ index: number, text: string, end: FinishReason, logprobs?: Placed[] }} Whole */
+/** An answer. @typedef {{ index: number, text: string, reasoning: string, toolCalls: ToolCall[], end: FinishReason,
+ *     logprobs?: Placed[] }} Whole */
 
 /** The `id` and `created` of an answer, and the model's name. @param {string} prefix @param {string} model */
 export function headOf(prefix, model) {
@@ -29,7 +33,8 @@ export function headOf(prefix, model) {
 }
 
 /** Nothing stops these generations but a signal, and then no result comes. @param {Result} result */
-const reasonOf = ({ finishReason }) => /** @type {FinishReason} */ (finishReason);
+const reasonOf = ({ finishReason, toolCalls = [] }) =>
+    finishReason === 'stop' && toolCalls.length > 0 ? 'tool_calls' : /** @type {FinishReason} */ (finishReason);
 
 /** The tokens of a request so far. */
 export class Count {
@@ -38,6 +43,8 @@ export class Count {
     cached = 0;
     /** Of the answers that are whole. */
     answers = 0;
+    /** How many of these were thoughts. */
+    thoughts = 0;
     /** The answer that is being made. @type {Generation | undefined} */
     running;
 
@@ -48,12 +55,13 @@ export class Count {
     }
 
     /** @param {Result} result @param {Planned} planned */
-    end({ promptTokens, cachedTokens, tokens }, { again }) {
+    end({ promptTokens, cachedTokens, tokens, reasoningTokens = 0 }, { again }) {
         if (!again) {
             this.prompt += promptTokens;
             this.cached += cachedTokens;
         }
         this.answers += tokens.length;
+        this.thoughts += reasoningTokens;
         this.running = undefined;
     }
 
@@ -65,6 +73,7 @@ export class Count {
             completion_tokens: answers,
             total_tokens: this.prompt + answers,
             prompt_tokens_details: { cached_tokens: this.cached },
+            ...(this.thoughts > 0 && { completion_tokens_details: { reasoning_tokens: this.thoughts } }),
         };
     }
 }
@@ -77,10 +86,14 @@ export class Count {
 export async function wholeAnswers(all, count) {
     const answers = [];
     for (const [index, planned] of all.entries()) {
-        const result = await count.begin(planned);
+        const generation = count.begin(planned),
+            result = await generation;
         count.end(result, planned);
-        const logprobs = result.logprobs && new Places().take(result.logprobs, result.text, true);
-        answers.push({ index, text: planned.before + result.text, end: reasonOf(result), logprobs });
+        let raw = '';
+        if (result.logprobs) for await (const chunk of generation.chunks()) raw += chunk.raw;
+        const logprobs = result.logprobs && new Places().take(result.logprobs, raw, true),
+            { text, reasoning = '', toolCalls = [] } = result;
+        answers.push({ index, text: planned.before + text, reasoning, toolCalls, end: reasonOf(result), logprobs });
     }
     return answers;
 }
@@ -94,17 +107,23 @@ export async function wholeAnswers(all, count) {
 export async function* eachPiece(all, count) {
     for (const [index, planned] of all.entries()) {
         const generation = count.begin(planned);
-        let first = true;
+        let first = true,
+            called = 0;
         const places = new Places();
         const take = (/** @type {string} */ text, /** @type {boolean} */ end) =>
             generation.logprobs && places.take(generation.logprobs, text, end);
-        for await (const text of generation) {
-            yield { index, first, text: first ? planned.before + text : text, logprobs: take(text, false) };
+        for await (const chunk of generation.chunks()) {
+            const text = first ? planned.before + chunk.text : chunk.text,
+                toolCalls = chunk.toolCalls.map((call, i) => ({ index: called + i, call }));
+            called += toolCalls.length;
+            const { reasoning } = chunk;
+            yield { index, first, text, reasoning, toolCalls, logprobs: take(chunk.raw, false) };
             first = false;
         }
         const result = await generation;
         count.end(result, planned);
-        yield { index, first, text: first ? planned.before : '', end: reasonOf(result), logprobs: take('', true) };
+        const text = first ? planned.before : '';
+        yield { index, first, text, reasoning: '', toolCalls: [], end: reasonOf(result), logprobs: take('', true) };
     }
 }
 

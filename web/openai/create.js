@@ -17,6 +17,7 @@ import {
     includesUsage,
     optionsOf,
     textsOrTokens,
+    turnOf,
 } from './fields.js';
 import { chatLogprobs, completionLogprobs } from './logprobs.js';
 import { messagesOf } from './messages.js';
@@ -70,19 +71,27 @@ async function answer({ all, count, stream, usage }, head, chunkHead, { whole, c
 
 /** @type {Shape<import('./types.js').ChatCompletion['choices'][0], import('./types.js').ChatCompletionChunk['choices'][0]>} */
 const CHAT_SHAPE = {
-    whole: ({ index, text, end, logprobs }) => ({
+    whole: ({ index, text, reasoning, toolCalls, end, logprobs }) => ({
         index,
-        message: { role: 'assistant', content: text, refusal: null },
+        message: {
+            role: 'assistant',
+            content: text === '' && toolCalls.length > 0 ? null : text,
+            refusal: null,
+            ...(reasoning !== '' && { reasoning_content: reasoning }),
+            ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
+        },
         finish_reason: end,
         logprobs: chatLogprobs(logprobs),
     }),
-    chunks({ index, first, text, end, logprobs }) {
-        /** @type {(delta: { role?: 'assistant', content?: string }, rest?: object) => any} */
+    chunks({ index, first, text, reasoning, toolCalls, end, logprobs }) {
+        /** @type {(delta: import('./types.js').ChatDelta, rest?: object) => any} */
         const choice = (delta, rest) => ({ index, delta, finish_reason: null, logprobs: null, ...rest });
         const told = chatLogprobs(logprobs?.length ? logprobs : undefined);
         return [
             ...(first ? [choice({ role: 'assistant', content: '' })] : []),
+            ...(reasoning !== '' ? [choice({ reasoning_content: reasoning })] : []),
             ...(text !== '' || told ? [choice({ content: text }, { logprobs: told })] : []),
+            ...toolCalls.map((each) => choice({ tool_calls: [{ index: each.index, ...each.call }] })),
             ...(end ? [choice({}, { finish_reason: end })] : []),
         ];
     },
@@ -93,14 +102,14 @@ const COMPLETION_SHAPE = {
     whole: ({ index, text, end, logprobs }) => ({
         index,
         text,
-        finish_reason: end,
+        finish_reason: /** @type {import('./types.js').FinishReason} */ (end), // there are no calls
         logprobs: completionLogprobs(logprobs),
     }),
     chunks: ({ index, text, end, logprobs }) => [
         {
             index,
             text,
-            finish_reason: end ?? null,
+            finish_reason: /** @type {import('./types.js').FinishReason | undefined} */ (end) ?? null,
             logprobs: completionLogprobs(logprobs?.length ? logprobs : undefined),
         },
     ],
@@ -164,16 +173,17 @@ export const chatCompletions = (model, counting) => ({
     /** @param {any} request @param {any} [options] @returns {Promise<any>} */
     async create(request, options) {
         const caller = 'chat.completions.create()';
-        const checked = checkFields(caller, request, CHAT_FIELDS, CHAT_LACKING, ['messages']);
+        const checked = checkFields(caller, request, CHAT_FIELDS, CHAT_LACKING, ['messages', 'tool_choice']);
         const messages = messagesOf(caller, request.messages),
             usage = includesUsage(caller, checked),
             signal = signalOf(caller, options),
             maxTokens = mostTokens(caller, checked),
             told = logprobsOf(caller, checked),
+            turn = turnOf(caller, checked, request.tool_choice),
             biases = await biasesOf(caller, checked.logit_bias, model, signal),
             optionsFor = optionsOf({ ...checked, ...told }, biases, maxTokens, signal);
         const all = Array.from({ length: checked.n }, (_, i) => ({
-            start: () => model.chat(messages, { ...optionsFor(i), templateVariables: checked.chat_template_kwargs }),
+            start: () => model.chat(messages, { ...optionsFor(i), ...turn }),
             before: '',
             again: i > 0,
         }));

@@ -74,6 +74,10 @@ export const CHAT_FIELDS = {
     logprobs: { type: 'switch', default: false },
     top_logprobs: { type: 'integer', min: 0, max: 20 },
     chat_template_kwargs: { type: 'object', default: {} },
+    tools: { type: 'objects', default: [] },
+    parallel_tool_calls: { type: 'switch', default: true },
+    reasoning_effort: { type: 'text' },
+    thinking_budget_tokens: { type: 'integer', min: -1, max: 2 ** 31 - 1 },
     safety_identifier: { type: 'text' },
     prompt_cache_key: { type: 'text' },
 };
@@ -109,15 +113,12 @@ const isEmpty = (/** @type {unknown} */ value) => Array.isArray(value) && value.
  * @typedef {Record<string, { isNothing?: (value: any, request: any) => boolean, advice: string }>} Lacking
  */
 
-const NO_TOOLS = 'leave it out, and describe in a message what the answer should be';
+const TOOLS = 'leave it out, and give tools and tool_choice, which are its newer names';
 
 /** @type {Lacking} */
 export const CHAT_LACKING = {
-    tools: { isNothing: isEmpty, advice: NO_TOOLS },
-    tool_choice: { ...only('none'), advice: NO_TOOLS },
-    parallel_tool_calls: { advice: NO_TOOLS },
-    functions: { isNothing: isEmpty, advice: NO_TOOLS },
-    function_call: { ...only('none'), advice: NO_TOOLS },
+    functions: { isNothing: isEmpty, advice: TOOLS },
+    function_call: { ...only('none'), advice: TOOLS },
     response_format: {
         isNothing: (format) => format.type === 'text',
         advice: "leave it out or give { type: 'text' }, and ask for JSON in a message",
@@ -127,7 +128,6 @@ export const CHAT_LACKING = {
         isNothing: (list) => Array.isArray(list) && list.every((each) => each === 'text'),
         advice: "leave it out or give ['text']; answers are text",
     },
-    reasoning_effort: { advice: "leave it out; chat_template_kwargs passes variables to the model's template" },
     verbosity: { advice: 'leave it out, and say in a message how long the answer should be' },
     prediction: { advice: 'leave it out' },
     web_search_options: { advice: 'leave it out, and put what you have found into a message' },
@@ -250,6 +250,66 @@ export const optionsOf = (checked, biases, maxTokens, signal) => (answer) => ({
     stop: checked.stop,
     signal,
 });
+
+/**
+ * The options of a turn of chat() that a request's fields become.
+ * @param {string} caller
+ * @param {Record<string, any>} checked
+ * @param {unknown} choice tool_choice, as it was given
+ * @returns {import('../index.d.ts').ChatOptions}
+ */
+export function turnOf(caller, checked, choice) {
+    const { tools, reasoning_effort: effort, thinking_budget_tokens: most } = checked;
+    for (const [i, tool] of tools.entries()) {
+        if (tool.type !== 'function')
+            throw fieldError(
+                'NB_ERR_UNSUPPORTED',
+                'tools',
+                `${caller}: nibble supports tools of the type "function" only, and tools[${i}] is of another`,
+            );
+        if (typeof tool.function?.name !== 'string')
+            throw fieldError('NB_ERR_ARGUMENT', 'tools', `${caller}: tools[${i}].function.name must be a text`);
+    }
+    const toolChoice = choiceOf(caller, choice ?? 'auto', tools);
+    return {
+        templateVariables: {
+            ...(effort !== undefined && { reasoning_effort: effort }),
+            ...checked.chat_template_kwargs,
+        },
+        ...(tools.length > 0 && { tools, toolChoice, parallelToolCalls: checked.parallel_tool_calls }),
+        ...(effort === 'none' && { thinking: false }),
+        ...(most >= 0 && { thinking: { maxTokens: most } }),
+    };
+}
+
+/**
+ * @param {string} caller
+ * @param {unknown} choice
+ * @param {any[]} tools
+ * @returns {'auto' | 'none'}
+ */
+function choiceOf(caller, choice, tools) {
+    if (choice === 'auto' || choice === 'none') return choice;
+    const name = /** @type {any} */ (choice)?.function?.name,
+        isKnown = choice === 'required' || typeof name === 'string';
+    if (!isKnown)
+        throw fieldError(
+            'NB_ERR_ARGUMENT',
+            'tool_choice',
+            `${caller}: tool_choice must be "auto", "none", "required" or { type: "function", function: { name } }`,
+        );
+    if (tools.length === 0 || (name !== undefined && !tools.some((tool) => tool.function.name === name)))
+        throw fieldError(
+            'NB_ERR_ARGUMENT',
+            'tool_choice',
+            `${caller}: tool_choice names a tool that is not among tools`,
+        );
+    throw fieldError(
+        'NB_ERR_UNSUPPORTED',
+        'tool_choice',
+        `${caller}: nibble does not support this tool_choice yet: give "auto", and ask in a message for the call`,
+    );
+}
 
 /** Texts of a request, as of OpenAI's. More could fill the memory with answers. */
 export const MOST_TEXTS = 2048;

@@ -2,7 +2,7 @@
  * OpenAI's requests and answers, as a model of nibble takes and gives them. docs/openai.md says what is refused, and
  * what a default means. What OpenAI has and is not listed here is refused with a NibbleError that names the field.
  */
-import type { Abortable, Message, Sampler } from '../index.js';
+import type { Abortable, Message, Sampler, ToolCall } from '../index.js';
 
 /**
  * `model.chat` answers a conversation when it is called. `model.chat.completions.create()` does the same with
@@ -117,10 +117,33 @@ export interface ChatCompletionRequest extends GenerationRequest {
     /** Not OpenAI's: variables of the chat template, such as { enable_thinking: false }. */
     chat_template_kwargs?: Readonly<Record<string, unknown>> | null;
     response_format?: { type: 'text' };
+    /** Functions that the model may call. Calls that cannot be read are a part of the content. */
+    tools?: readonly FunctionTool[];
+    /** 'auto' (the default) or 'none', which does not tell the model of the tools. */
+    tool_choice?: 'auto' | 'none';
+    /** false: the answer ends with the first call. Default: true. */
+    parallel_tool_calls?: boolean;
+    /** Passed to the chat template; 'none' turns thinking off. */
+    reasoning_effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max' | null;
+    /** Not OpenAI's, but of llama.cpp's server: end a thought after so many tokens. Default: -1, never. */
+    thinking_budget_tokens?: number | null;
     /** Accepted as `user` is. */
     safety_identifier?: string | null;
     /** Accepted as `user` is. A prefix that a prompt shares with the previous one is always reused. */
     prompt_cache_key?: string | null;
+}
+
+/** A function that a model may call. */
+export interface FunctionTool {
+    type: 'function';
+    function: {
+        name: string;
+        description?: string;
+        /** A JSON Schema of the arguments. */
+        parameters?: { [name: string]: unknown };
+        /** Accepted, and without effect. */
+        strict?: boolean | null;
+    };
 }
 
 export interface CompletionRequest extends GenerationRequest {
@@ -156,10 +179,24 @@ export interface Usage {
     total_tokens: number;
     /** cached_tokens: how many of the prompts' tokens were not evaluated, as the model remembered them. */
     prompt_tokens_details: { cached_tokens: number };
+    /** reasoning_tokens: how many of the answers' tokens were thoughts; only where there were some. */
+    completion_tokens_details?: { reasoning_tokens: number };
 }
 
 /** 'stop': the model ended its answer, or a stop text came. 'length': the tokens were used up. */
 export type FinishReason = 'stop' | 'length';
+
+/** 'tool_calls': the model ended its answer, and calls functions. */
+export type ChatFinishReason = FinishReason | 'tool_calls';
+
+/** What the model thought is not OpenAI's, but is called so by llama.cpp's server and others. */
+export interface ChatDelta {
+    role?: 'assistant';
+    content?: string;
+    reasoning_content?: string;
+    /** Each call comes whole. */
+    tool_calls?: (ToolCall & { index: number })[];
+}
 
 export interface LikelyToken {
     /** Its text; the name of a special token. Bytes that are a part of a character are written like \\xe2. */
@@ -196,8 +233,16 @@ export interface ChatCompletion {
     model: string;
     choices: {
         index: number;
-        message: { role: 'assistant'; content: string; refusal: null };
-        finish_reason: FinishReason;
+        message: {
+            role: 'assistant';
+            /** null: it calls functions, and says nothing else. */
+            content: string | null;
+            refusal: null;
+            /** What the model thought, if it did. */
+            reasoning_content?: string;
+            tool_calls?: ToolCall[];
+        };
+        finish_reason: ChatFinishReason;
         logprobs: ChatLogprobs | null;
     }[];
     usage: Usage;
@@ -211,8 +256,8 @@ export interface ChatCompletionChunk {
     model: string;
     choices: {
         index: number;
-        delta: { role?: 'assistant'; content?: string };
-        finish_reason: FinishReason | null;
+        delta: ChatDelta;
+        finish_reason: ChatFinishReason | null;
         logprobs: ChatLogprobs | null;
     }[];
     /** With include_usage: null in all chunks but the last. */
