@@ -253,13 +253,14 @@ enum {
 };
 
 /* A text's embedding: the tokens' last hidden states, pooled without the first `unpooled` tokens, such as a prompt.
+ * Tokens from `second` on are of the second type, as those of a pair's second text are in BERT; 0: all are of the first.
  *   NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
  *   Others: the result is scaled to length 1. out: [nb_model_width].
  * Evaluates one batch and returns how many tokens are done. Repeat with that as `done`, which is 0 at first, until
  * it is n: only then is `out` written. In between the session must not be used for anything else. Afterwards the
  * session holds these tokens, or none if the model is bidirectional. */
 int32_t nb_session_embed(nb_session *session, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled,
-                         uint32_t pooling, float *out, nb_error *err);
+                         uint32_t second, uint32_t pooling, float *out, nb_error *err);
 
 /* How likely the model finds a text: scores[i] = -ln p(tokens[i] | tokens[0 ... i - 1]) for i in [from, n), 1 <=
  * from <= n; the rest of scores[n] stays. The exponential of their mean is the perplexity. Evaluates one batch and

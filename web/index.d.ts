@@ -1192,6 +1192,14 @@ export interface Model {
     embed(input: string | ArrayLike<number>, options?: EmbedOptions): Promise<Float32Array>;
 
     /**
+     * Sorts documents by how well they answer a query, best first, with a reranker: a BERT, RoBERTa or XLM-RoBERTa
+     * model whose head scores pairs of texts, such as bge-reranker or ms-marco-MiniLM. The model reads the query with
+     * each document, one after another. A document that does not fit the context beside the query is cut at its end;
+     * a query that leaves no room is refused. Other models are refused.
+     */
+    rerank(query: string, documents: readonly string[], options?: RerankOptions): Promise<RankedDocument[]>;
+
+    /**
      * The perplexity of a text, as llama.cpp's `llama-perplexity` computes it: e to the mean negative
      * log-likelihood of the text's tokens, each given those before it in its window. A window has `context` tokens,
      * the first of which becomes the model's beginning token, where it has one. The second half of each window
@@ -1309,6 +1317,25 @@ export interface EmbedOptions extends Abortable {
     prompt?: string;
     /** The name of a prompt that the model's folder has, instead of `prompt` (`info.embedding.prompts`). */
     promptName?: string;
+}
+
+export interface RerankOptions extends Abortable {
+    /** How many results to give. Default: one for each document. */
+    topN?: number;
+    /** Is called from time to time, with how many documents have their score. */
+    onProgress?: (progress: { done: number; total: number }) => unknown;
+}
+
+export interface RankedDocument {
+    /** The document's place in the array that was given. */
+    index: number;
+    /** The logit of the model's head, as it is. Only its order means something: larger is more relevant. */
+    score: number;
+    /** 1 / (1 + e^-score), a number from 0 to 1: sentence-transformers' score of most rerankers. */
+    relevance: number;
+    document: string;
+    /** The document was too long for the context, and only its beginning was read. */
+    truncated: boolean;
 }
 
 export interface TokenizeOptions extends Abortable {
@@ -1607,6 +1634,8 @@ export interface ModelInfo {
         /** Longer texts are cut: from their end, or from their beginning. */
         maxTokens?: number;
         cutsLeft?: boolean;
+        /** Of a reranker: how many numbers its head gives. rerank() takes those that give 1. */
+        scores?: number;
     };
     tokenizer?: {
         kind: string;

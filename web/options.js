@@ -48,6 +48,8 @@ import { SAMPLERS } from './samplers.js';
 
 /** @typedef {{ pooling: keyof typeof POOLINGS, prompt?: string, promptName?: string }} CheckedEmbed */
 
+/** @typedef {{ topN?: number }} CheckedRerank */
+
 /** @typedef {{ context?: number, stride?: number }} CheckedPerplexity */
 
 /** @typedef {CheckedPerplexity & Pick<CheckedLoad, 'threads' | 'kvType' | 'precision' | 'build'>
@@ -508,6 +510,18 @@ export const EMBED_OPTIONS = {
         type: 'text',
         value: 'NAME',
         help: 'which of the prompts in config_sentence_transformers.json to put before the text',
+    },
+};
+
+/** @type {Table<CheckedRerank>} */
+export const RERANK_OPTIONS = {
+    topN: {
+        flag: 'top',
+        type: 'integer',
+        min: 1,
+        max: 2 ** 31 - 1,
+        value: 'N',
+        help: 'give only the N documents with the highest scores (default: all)',
     },
 };
 

@@ -60,6 +60,7 @@
  * @property {Kind<GenerateAsk, TextEvent | LogitsEvent, Result>} generate
  * @property {Kind<{ tokens: number[] }, RowsEvent, void>} evaluate
  * @property {Kind<{ input: string | number[], options: CheckedEmbed }, never, Embedded>} embed
+ * @property {Kind<{ query: string, documents: string[] }, ScoredEvent, Scored>} rerank
  * @property {Kind<{ input: string | number[], options: CheckedPerplexity }, WindowEvent, Perplexity>} perplexity
  * @property {Kind<{ input: string | number[], options: CheckedImportance }, WindowEvent, ImportanceMatrix>}
  *     importance
@@ -144,6 +145,9 @@
 /** A vector, and how many tokens were embedded, as a long text is cut. @typedef {{ vector: Float32Array,
  * tokens: number }} Embedded */
 
+/** What a reranker gives documents. cut: the indices of those that are too long. tokens: how many were read.
+ * @typedef {{ scores: Float32Array, cut: number[], tokens: number }} Scored */
+
 /**
  * The tokens of a text that two models are compared by. first: the place in each window of the first token that is
  * scored. begin: the token that takes the place of each window's first one, if the vocabulary wants it.
@@ -191,6 +195,8 @@
 
 /** How far a request over a text is.
  * @typedef {{ type: 'window', progress: import('./index.d.ts').TextProgress }} WindowEvent */
+
+/** How many documents have their score. @typedef {{ type: 'scored', done: number }} ScoredEvent */
 
 /** Logits of some tokens, in order: [rows, vocabulary]. @typedef {{ type: 'rows', rows: Float32Array }} RowsEvent */
 

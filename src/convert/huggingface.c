@@ -48,6 +48,14 @@ static void compose_chat_template(nb_composer *x, const nb_folder *folder) {
         nb_compose_node(x, "tokenizer.chat_template", template);
 }
 
+/* Whether the files have the head of a reranker, and no modules of sentence-transformers in its place. A classifier of
+ * single tokens has no pooler. */
+static bool has_head(const nb_checkpoint *in, const nb_folder *folder) {
+    return !folder->n_modules && (nb_checkpoint_find_tensor(in, "classifier.out_proj.weight") ||
+                                  (nb_checkpoint_find_tensor(in, "classifier.weight") &&
+                                   nb_checkpoint_find_tensor(in, "bert.pooler.dense.weight")));
+}
+
 int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *err) {
     nb_composer *x = &plan->composer;
     nb_hf_model p = {.plan = plan, .composer = x, .config = folder->config, .err = err};
@@ -56,6 +64,7 @@ int32_t nb_huggingface_plan(nb_plan *plan, const nb_folder *folder, nb_error *er
     p.tied = nb_hf_number(&p, "tie_word_embeddings", 0) != 0;
     if (p.config.at != folder->config.at) /* the output matrix belongs to the outer model */
         p.tied = nb_node_number(nb_node_find(folder->config, "tie_word_embeddings"), p.tied) != 0;
+    p.has_head = has_head(&plan->in, folder);
     p.skipped_positions = nb_hf_skipped_positions(&p);
     p.embedding_columns = nb_hf_number(&p, "word_embed_proj_dim", 0);
     nb_compose_string(x, "nibble.source", nb_text_of(plan->recipe.for_file ? "GGUF" : "safetensors"));

@@ -12,6 +12,7 @@ typedef struct nb_hf_model {
     const nb_hf_family *family;
     nb_node config; /* of the text model */
     bool tied;      /* its output matrix is the embedding */
+    bool has_head;  /* it is a reranker, or classifies texts (models/embedding.h) */
     /* Values of config.json that each tensor needs. Reading them anew each time would take too long. */
     uint32_t skipped_positions; /* rows of learned positions that belong to no token */
     double embedding_columns;   /* of embeddings that are narrower than the layers; else 0 */

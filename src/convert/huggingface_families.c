@@ -72,6 +72,9 @@ const nb_hf_pair nb_hf_modules[] = {
     {"embeddings.word_embeddings", "token_embd"}, {"embeddings.position_embeddings", "position_embd"}, /* BERT, Nomic */
     {"embeddings.token_type_embeddings", "token_types"}, {"embeddings.LayerNorm", "token_embd_norm"},
     {"emb_ln", "token_embd_norm"},
+    /* heads of rerankers: BERT's, RoBERTa's */
+    {"pooler.dense", "cls"}, {"classifier", "cls.output"}, {"classifier.dense", "cls"},
+    {"classifier.out_proj", "cls.output"},
     {0}};
 
 const nb_hf_pair nb_hf_layer_modules[] = {

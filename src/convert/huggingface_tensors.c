@@ -196,7 +196,8 @@ static bool is_ignored_bias(uint32_t ignored_lines, nb_text name) {
 static bool is_unneeded(const nb_hf_model *p, uint32_t ignored_biases, nb_text name) {
     nb_text rest = name;
     nb_hf_take_prefix(&rest, nb_hf_prefixes);
-    bool unneeded = nb_hf_take_prefix(&rest, nb_hf_unneeded_prefixes) || is_ignored_bias(ignored_biases, name);
+    bool unneeded =
+        (!p->has_head && nb_hf_take_prefix(&rest, nb_hf_unneeded_prefixes)) || is_ignored_bias(ignored_biases, name);
     for (const char *const *end = nb_hf_unneeded_suffixes; *end; end++)
         unneeded |= nb_text_ends(name, *end);
     unneeded |= nb_hf_has(p, NB_HF_ENCODER) && nb_text_take(&rest, "lm_head."); /* RoBERTa's head has several tensors */

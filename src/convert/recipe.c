@@ -55,12 +55,13 @@ static bool is_quantized(const nb_target *t) {
     return codes || !is_float(t->source_type);
 }
 
-/* Whether the target has weights that a quantizer can read, and is no dense layer after pooling: these are small, and
+/* Whether the target has weights that a quantizer can read, and is no dense layer after pooling: those are small, and
  * keep their type. */
 static bool has_weights(const nb_plan *plan, uint64_t target) {
     const nb_target *t = &plan->targets[target];
     const nb_text name = name_of(plan, target);
-    bool embeds = name.size >= 10 && nb_compare(name.data, "embedding.", 10) == 0;
+    nb_text rest = name;
+    bool embeds = nb_text_take(&rest, "embedding.") || nb_text_take(&rest, "cls.");
     return !embeds && !nb_is_generated(t) && nb_traits_of(t->source_type)->dequantize;
 }
 

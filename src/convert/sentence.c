@@ -359,6 +359,10 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
     char text[512] = "";
     sentence s = {.p = p, .folder = folder, .out = out, .steps = nb_writer_over(text, sizeof text)};
     *out = (nb_sentence){0};
+    if (p->has_head) {
+        nb_hf_put(p, "pooling_type", 4); /* llama.cpp's, of rerankers */
+        return p->composer->code;
+    }
     uint32_t n = 0;
     for (nb_members w = nb_members_of(folder->module_list); nb_members_next(&w); n++) {
         nb_text path = nb_node_raw(nb_node_find(w.value, "path"));
@@ -370,8 +374,7 @@ int32_t nb_sentence_compose(const nb_hf_model *p, const nb_folder *folder, nb_se
         NB_TRY(add_module(&s, n, nb_node_find(w.value, "type"), path));
     }
     if (n && !s.pooled)
-        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED,
-                       "modules.json names no Pooling module, without which there is no embedding");
+        return NB_FAIL(p->err, NB_ERR_UNSUPPORTED, "modules.json names no Pooling module");
     if (!n)
         NB_TRY(compose_pooling(&s));
     if (s.steps.length >= sizeof text)

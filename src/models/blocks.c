@@ -117,22 +117,22 @@ void nb_project_embeddings(nb_session *s, uint32_t n) {
     nb_session_multiply(s, s->normed, n, in->columns, &(nb_matmul_job){in, s->x}, 1); /* [n, width] */
 }
 
-/* x[t] += rows[first + t * step], for n tokens. */
-static void add_rows(nb_session *s, const nb_matrix *rows, uint32_t first, uint32_t step, uint32_t n) {
+/* x[t] += rows[row] */
+static void add_row(nb_session *s, const nb_matrix *rows, uint32_t row, uint32_t t) {
     uint32_t width = s->model->shape.width;
-    for (uint32_t t = 0; t < n; t++) {
-        nb_matrix_row(rows, first + t * step, s->y);
-        nb_add_to(s->x + (size_t)t * width, s->y, width);
-    }
+    nb_matrix_row(rows, row, s->y);
+    nb_add_to(s->x + (size_t)t * width, s->y, width);
 }
 
 void nb_add_positions(nb_session *s, uint32_t first, uint32_t n) {
-    add_rows(s, &s->model->positions, first, 1, n);
+    for (uint32_t t = 0; t < n; t++)
+        add_row(s, &s->model->positions, first + t, t);
 }
 
 void nb_add_token_types(nb_session *s, uint32_t n) {
-    if (s->model->token_types.rows)
-        add_rows(s, &s->model->token_types, 0, 0, n);
+    uint32_t types = s->model->token_types.rows;
+    for (uint32_t t = 0; t < n && types; t++)
+        add_row(s, &s->model->token_types, types > 1 && s->second && t >= s->second, t);
 }
 
 void nb_scale_embeddings(nb_session *s, uint32_t n, float scale) {

@@ -219,7 +219,7 @@ static int32_t configure(nb_model *model, const char *epsilon, nb_error *err) {
     NB_TRY(nb_model_float(model, "attention.scale", 0, 0, 1e6, &s->attention_scale, err));
     if (s->attention_scale == 0)
         s->attention_scale = (float)(1 / sqrt((double)s->head_size));
-    NB_TRY(read(model, "pooling_type", (nb_limits){-1, NB_POOLING_LAST}, &pooling, err));
+    NB_TRY(read(model, "pooling_type", (nb_limits){-1, NB_POOLING_RANK}, &pooling, err));
     s->pooling = pooling > 0 ? (uint32_t)pooling : NB_POOLING_FILE;
     s->embedding_scale = s->residual_scale = s->logit_scale = 1;
     s->dense_layers = UINT32_MAX;

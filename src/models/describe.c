@@ -7,7 +7,8 @@
  *   unsupported                                          why the model cannot run, if it cannot
  *   kvBytesPerToken                                      of an F16 cache
  *   embedding { size, prompts { name: text }, defaultPrompt, includePrompt (false: prompts are not pooled),
- *               maxTokens (longer texts are cut), cutsLeft }
+ *               maxTokens (longer texts are cut), cutsLeft,
+               scores (of a reranker: how many its head gives; size is the same number) }
  *                                                        what a text's embedding is (models/embedding.h)
  *   tokenizer { kind, pre, nfc (texts are composed first), cleansUp (see nb_detokenizer_new), size, begin, end,
  *               beginText, endText }
@@ -48,6 +49,8 @@ static void write_embedding(nb_writer *w, const nb_model *model) {
     double most = nb_checkpoint_number(c, "nibble.embedding.max_tokens", 0);
     nb_json_open(w, "embedding", '{');
     nb_json_number(w, "size", model->embedding_steps.size);
+    if (model->embedding_steps.head)
+        nb_json_number(w, "scores", model->embedding_steps.size);
     bool strings = names && prompts && names->item_type == NB_VALUE_STRING && prompts->item_type == NB_VALUE_STRING;
     if (strings && names->count == prompts->count) {
         uint64_t name_at = names->at, prompt_at = prompts->at;

@@ -5,6 +5,7 @@
 #include "bind.h"
 #include "configure.h"
 #include "family.h"
+#include "keys.h"
 
 #include <math.h>
 
@@ -55,7 +56,10 @@ void nb_embedding_activate(uint32_t activation, float *x, uint32_t n) {
 static const nb_tensor_info *tensor_of(const nb_model *model, uint32_t i, const char *leaf) {
     char name[64];
     nb_writer w = nb_writer_over(name, sizeof name);
-    if (nb_checkpoint_string(&model->checkpoint, "nibble.embedding").data)
+    uint32_t head = model->embedding_steps.head;
+    if (head)
+        nb_write(&w, "%s.%s", head + i == 1 ? "cls" : "cls.output", leaf);
+    else if (nb_checkpoint_string(&model->checkpoint, "nibble.embedding").data)
         nb_write(&w, "embedding.%u.%s", i, leaf);
     else
         nb_write(&w, "dense_%u.%s", i + 2, leaf);
@@ -105,6 +109,22 @@ static int32_t add_word(nb_model *model, nb_text word, nb_error *err) {
     return add_step(model, NB_STEP_DENSE, activation, err);
 }
 
+/* The steps of a reranker, if the file has a head. */
+static int32_t configure_head(nb_model *model, nb_error *err) {
+    nb_embedding *e = &model->embedding_steps;
+    bool first = nb_checkpoint_find_tensor(&model->checkpoint, "cls.weight"),
+         second = nb_checkpoint_find_tensor(&model->checkpoint, "cls.output.weight");
+    bool ranks = model->shape.pooling == NB_POOLING_RANK || !nb_model_is_converted(model);
+    if (!nb_text_is(nb_text_of(model->family->name), "bert") || !ranks || (!first && !second))
+        return NB_OK;
+    e->head = first ? 1 : 2;
+    e->poolings[e->n_poolings++] = NB_POOL_CLS;
+    e->size = e->widest = model->shape.width;
+    if (first)
+        NB_TRY(add_step(model, NB_STEP_DENSE, TANH, err));
+    return second ? add_step(model, NB_STEP_DENSE, IDENTITY, err) : NB_OK;
+}
+
 /* For files without nibble.embedding: one pooling, and normalization to length 1. */
 static int32_t configure_plain(nb_model *model, nb_error *err) {
     static const nb_pooling of_file[] = {
@@ -114,6 +134,11 @@ static int32_t configure_plain(nb_model *model, nb_error *err) {
     };
     nb_embedding *e = &model->embedding_steps;
     uint32_t pooling = model->shape.pooling;
+    if (pooling == NB_POOLING_RANK)
+        return NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                       "%s.pooling_type is 4, for a reranker, but the file has no head that nibble knows, which is "
+                       "cls.weight or cls.output.weight of a bert model",
+                       model->family->name);
     if (pooling == NB_POOLING_FILE)
         pooling = model->shape.bidirectional ? NB_POOLING_MEAN : NB_POOLING_LAST;
     e->poolings[e->n_poolings++] = of_file[pooling];
@@ -131,6 +156,8 @@ int32_t nb_embedding_configure(nb_model *model, nb_error *err) {
     nb_embedding *e = &model->embedding_steps;
     *e = (nb_embedding){0};
     if (!words.data)
+        NB_TRY(configure_head(model, err));
+    if (!words.data && !e->head)
         NB_TRY(configure_plain(model, err));
     for (size_t at = 0, end; words.data && at < words.size; at = end + 1) {
         for (end = at; end < words.size && words.data[end] != ' ';)

@@ -5,7 +5,12 @@
  *
  * First the poolings, whose vectors are concatenated; then the steps, in order. Poolings and steps are called as in
  * sentence-transformers. Step N (from 0) has the tensors embedding.N.weight and, where there is one, embedding.N.bias.
- * llama.cpp's files of EmbeddingGemma have two dense steps without a bias: dense_2.weight and dense_3.weight. */
+ * llama.cpp's files of EmbeddingGemma have two dense steps without a bias: dense_2.weight and dense_3.weight.
+ *
+ * A reranker gives the first token's hidden state to a head, whose result is no embedding but scores: mostly one, that
+ * of a document for a query. The head is a dense layer with tanh, cls, and one without, cls.output, as llama.cpp calls
+ * them; either may be absent. Of RoBERTa they are transformers' classifier.dense and classifier.out_proj; of BERT they
+ * are the pooler and the classifier. */
 #ifndef NB_EMBEDDING_H
 #define NB_EMBEDDING_H
 
@@ -18,6 +23,8 @@ struct nb_model;
 struct nb_destination;
 
 enum { NB_MAX_STEPS = 8, NB_MAX_POOLINGS = 6 };
+
+enum { NB_POOLING_RANK = 4 }; /* GGUF's number, after those of nibble.h: the file is a reranker */
 
 typedef enum nb_pooling {
     NB_POOL_CLS,
@@ -42,6 +49,7 @@ typedef struct nb_embedding {
     nb_embedding_step steps[NB_MAX_STEPS];
     uint32_t widest; /* the most numbers between two steps */
     uint32_t size;   /* numbers in the result */
+    uint32_t head;   /* of a reranker: 1 if the first step is cls, 2 if it is cls.output; else 0 */
 } nb_embedding;
 
 /* Fills model->embedding_steps once the family has filled the shape. */

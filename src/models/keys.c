@@ -72,7 +72,7 @@ const nb_key nb_gguf_keys[] = {
     {NULL, "attention.value_length_swa", NB_KEY_SAME, 0, 0},
     {NULL, "attention.causal", NB_KEY_HEEDED, 0, 0},
     {NULL, "pooling_type", NB_KEY_HEEDED, 0, 0},
-    {NULL, "classifier.pooling_type", NB_KEY_HARMLESS, 0, 0}, /* of rerankers, whose tensors are refused */
+    {NULL, "classifier.pooling_type", NB_KEY_HARMLESS, 0, 0}, /* llama.cpp does not read it of a bert model */
     {NULL, "classifier.output_labels", NB_KEY_HARMLESS, 0, 0},
     {NULL, "expert_count", NB_KEY_HEEDED, 0, 0},
     {NULL, "expert_used_count", NB_KEY_BY_LAYER, 0, 0},

@@ -107,7 +107,7 @@ int32_t nb_session_pool(nb_session *s, uint32_t n, float *out, nb_error *err) {
 }
 
 int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_t done, uint32_t unpooled,
-                         uint32_t pooling, float *out, nb_error *err) {
+                         uint32_t second, uint32_t pooling, float *out, nb_error *err) {
     static const nb_pooling poolings[] = {
         [NB_POOLING_MEAN] = NB_POOL_MEAN,
         [NB_POOLING_CLS] = NB_POOL_CLS,
@@ -137,6 +137,7 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_
     uint32_t first = (uint32_t)done, rows = NB_MIN((uint32_t)n - first, s->batch);
     if (!first)
         begin_pooling(s, &e);
+    s->second = second;
     nb_forbid_allocation(true);
     int32_t code = nb_session_evaluate(s, tokens, first, rows, err);
     if (code == NB_OK)

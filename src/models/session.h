@@ -42,6 +42,7 @@ struct nb_session {
     uint64_t model_sum;                /* the model's checksum; 0: not computed yet (saving.c) */
     uint32_t broken;                   /* a layer that has computed numbers that are not finite, plus 1; 0: none */
     int32_t *tokens;                   /* [context]: what they hold */
+    uint32_t second;                   /* of a pair of texts: the second one's first token; 0: no pair */
     nb_cache cache;                    /* the layout of: */
     bool padded;                       /* the cache's heads are larger than the model's */
     uint8_t *tiles;                    /* [layers, kv_heads, nb_cache_tiles(context)] */

@@ -112,7 +112,7 @@ static void check_overflow(const char *path, const char *tensor, uint32_t cache)
         CHECK(nb_session_generate(s, sampler, tokens, 8, 1, 1, &err) == NB_ERR_FORMAT && says(&err, "not finite"),
               "%s, %s: generates, \"%s\"", path, tensor, err.message);
         err = (nb_error){0};
-        CHECK(nb_session_embed(s, tokens, 8, 0, 0, NB_POOLING_MEAN, out, &err) == NB_ERR_FORMAT &&
+        CHECK(nb_session_embed(s, tokens, 8, 0, 0, 0, NB_POOLING_MEAN, out, &err) == NB_ERR_FORMAT &&
                   says(&err, "not finite"),
               "%s, %s: embeds, \"%s\"", path, tensor, err.message);
     }

@@ -42,7 +42,7 @@ static bool is_ours(const nb_key *line) {
 static const struct {
     const char *architectures, *tensors;
 } refused[] = {
-    {"qwen3 bert", "cls.weight cls.bias cls.output.weight cls.output.bias"},              /* of rerankers */
+    {"qwen3", "cls.weight cls.bias cls.output.weight cls.output.bias"},                   /* of rerankers */
     {"llama granite", "ffn_gate_shexp.weight ffn_up_shexp.weight ffn_down_shexp.weight"}, /* of Granite's mixtures */
     {"llama granite", "ffn_gate_exps.weight"},   /* llama.cpp has experts without */
     {"gemma3", "dense_2.weight dense_3.weight"}, /* those of gemma-embedding are loaded */
@@ -68,12 +68,16 @@ static bool is_refused(nb_text architecture, nb_text tensor) {
 static void check_tensor(const nb_family *family, nb_text tensor, bool optional) {
     nb_text name = tensor;
     bool in_layer = nb_text_take(&name, "blk.*.");
+    nb_text rest = name;
     const nb_slot *found = NULL;
     for (const nb_slot *s = family->slots; s->name && !found; s++)
         found = s->in_layer == in_layer && nb_text_is(name, s->name) ? s : NULL;
-    bool embeds = nb_text_is(nb_text_of(family->name), "gemma-embedding"); /* embedding.c binds its dense layers */
+    bool embeds = nb_text_is(nb_text_of(family->name),
+                             "gemma-embedding"); /* embedding.c binds its dense layers, and BERT's head */
     bool dense = embeds && (nb_text_is(name, "dense_2.weight") || nb_text_is(name, "dense_3.weight"));
-    bool taken = dense || (found && (!optional || found->need == NB_OPTIONAL || found->need >= NB_FOLDERS_MUST));
+    bool head = nb_text_is(nb_text_of(family->name), "bert") && nb_text_take(&rest, "cls.");
+    bool taken =
+        dense || head || (found && (!optional || found->need == NB_OPTIONAL || found->need >= NB_FOLDERS_MUST));
     CHECK(taken != is_refused(nb_text_of(family->name), name), "llama.cpp loads %t of %s files (%s), which is %s",
           tensor, family->name, optional ? "if there is one" : "always",
           taken   ? "said to be refused"

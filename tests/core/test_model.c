@@ -218,7 +218,7 @@ static void check_harm(size_t header, int rounds) {
         nb_session *s = m ? nb_session_new(m, pool, 8, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err) : NULL;
         float *embedding = m ? nb_alloc((size_t)nb_model_embedding_size(m) * sizeof(float)) : NULL;
         if (s)
-            nb_session_embed(s, (const int32_t[]){0, 1, 2}, 3, 0, 0, NB_POOLING_FILE, embedding, &err);
+            nb_session_embed(s, (const int32_t[]){0, 1, 2}, 3, 0, 0, 0, NB_POOLING_FILE, embedding, &err);
         nb_free(embedding);
         nb_session_free(s);
         nb_model_free(m);

@@ -166,7 +166,7 @@ static int32_t answer(const nb_model *m, const model_files *f, int32_t *chosen, 
         *chosen = tokens[n];
     }
     for (int32_t done = 0; code >= 0 && done < n; done = code)
-        code = nb_session_embed(s, tokens, n, done, 0, NB_POOLING_FILE, vector, err);
+        code = nb_session_embed(s, tokens, n, done, 0, 0, NB_POOLING_FILE, vector, err);
     nb_free(vector);
     nb_sampler_free(sampler);
     nb_session_free(s);

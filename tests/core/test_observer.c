@@ -74,7 +74,7 @@ static void check_model(const char *path) {
         tokens[i] = i * 7 % nb_model_vocabulary(m);
     float *vector = nb_alloc_items((uint64_t)NB_MAX(nb_model_width(m), nb_model_embedding_size(m)), sizeof *vector);
     for (int32_t done = 0; done >= 0 && done < TOKENS;)
-        done = nb_session_embed(s, tokens, TOKENS, done, 0, NB_POOLING_FILE, vector, &err);
+        done = nb_session_embed(s, tokens, TOKENS, done, 0, 0, NB_POOLING_FILE, vector, &err);
     int32_t code = m->shape.encoder ? NB_OK : nb_session_advance(s, tokens, 1, NB_LOGITS_ALL, &err);
     CHECK(code >= 0 && all.wrong == 0, "%s: %s; %u wrong inputs", path, err.message, all.wrong);
     for (uint64_t i = 0; i < m->checkpoint.n_tensors; i++) {

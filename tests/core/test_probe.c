@@ -28,8 +28,8 @@ static double compare_embeddings(const whole *all, nb_session *a, nb_session *b)
     for (int32_t window = 0; CHECK(size <= MOST, "%u", size) && window < WINDOWS; window++) {
         const int32_t *tokens = all->tokens + window * WINDOW;
         double dot = 0, of_x = 0, of_y = 0;
-        CHECK(nb_session_embed(a, tokens, WINDOW, 0, 0, NB_POOLING_FILE, x, &err) == WINDOW, "%s", err.message);
-        CHECK(nb_session_embed(b, tokens, WINDOW, 0, 0, NB_POOLING_FILE, y, &err) == WINDOW, "%s", err.message);
+        CHECK(nb_session_embed(a, tokens, WINDOW, 0, 0, 0, NB_POOLING_FILE, x, &err) == WINDOW, "%s", err.message);
+        CHECK(nb_session_embed(b, tokens, WINDOW, 0, 0, 0, NB_POOLING_FILE, y, &err) == WINDOW, "%s", err.message);
         for (uint32_t i = 0; i < size; i++) {
             dot += (double)x[i] * (double)y[i];
             of_x += (double)x[i] * (double)x[i];

@@ -265,7 +265,8 @@ static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const 
             fuzz_generate(s, m, sampler, tokens, n, GENERATED, choice[3] & 8);
         fuzz_evaluate(s, tokens, n);
         for (int32_t done = 0; done >= 0 && done < n;)
-            done = nb_session_embed(s, tokens, n, done, choice[3] >> 6, choice[3] >> 4 & 3, vector, &err);
+            done =
+                nb_session_embed(s, tokens, n, done, choice[3] >> 6, choice[3] & 15, choice[3] >> 4 & 3, vector, &err);
         collector = fuzz_calibrate(s, tokens, n, choice[3] & 1);
         nb_sampler_free(sampler);
         free(vector);

@@ -9,6 +9,7 @@ import {
     GENERATE_OPTIONS,
     IMPORTANCE_OPTIONS,
     PERPLEXITY_OPTIONS,
+    RERANK_OPTIONS,
     TEMPLATE_OPTIONS,
     TOKENIZE_OPTIONS,
 } from '../options.js';
@@ -226,6 +227,51 @@ export class Model {
                 'embed(): prompt and promptName are two ways to say one thing; give one of them',
             );
         return this.#link.request('embed', { input: text ? input : Array.from(input), options: checked }, {}, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['rerank']} */
+    async rerank(query, documents, options) {
+        return (await this.rerankCounted(query, documents, options)).results;
+    }
+
+    /**
+     * rerank(), and how many tokens were read. This is for web/openai, and no part of the API.
+     * @param {string} query
+     * @param {readonly string[]} documents
+     * @param {import('../index.d.ts').RerankOptions} [options]
+     */
+    async rerankCounted(query, documents, options) {
+        if (typeof query !== 'string' || query.trim() === '')
+            throw new NibbleError('NB_ERR_ARGUMENT', 'rerank(): the query must be a text that is not empty');
+        if (!Array.isArray(documents) || documents.length === 0)
+            throw new NibbleError('NB_ERR_ARGUMENT', 'rerank(): the documents must be an array with at least one text');
+        const other = documents.findIndex((text) => typeof text !== 'string');
+        if (other >= 0)
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                `rerank(): document ${other} must be a text, not ${documents[other] === null ? 'null' : typeof documents[other]}`,
+            );
+        const { checked, signal } = checkRequest('rerank()', RERANK_OPTIONS, options, ['onProgress']);
+        const { onProgress } = options ?? {};
+        if (onProgress !== undefined && typeof onProgress !== 'function')
+            throw new NibbleError('NB_ERR_ARGUMENT', 'rerank(): onProgress must be a function');
+        const total = documents.length;
+        const { scores, cut, tokens } = await this.#link.request(
+            'rerank',
+            { query, documents: [...documents] },
+            { scored: ({ done }) => onProgress?.({ done, total }) },
+            signal,
+        );
+        const isCut = new Set(cut);
+        const results = Array.from(scores, (score, index) => ({
+            index,
+            score,
+            relevance: 1 / (1 + Math.exp(-score)),
+            document: documents[index],
+            truncated: isCut.has(index),
+        }));
+        results.sort((a, b) => b.score - a.score); // stable: equal scores keep the order of the documents
+        return { results: results.slice(0, checked.topN), tokens };
     }
 
     /** @type {import('../index.d.ts').Model['perplexity']} */

@@ -7,6 +7,7 @@ import {
     IMPORTANCE_OPTIONS,
     LOAD_OPTIONS,
     PERPLEXITY_OPTIONS,
+    RERANK_OPTIONS,
     TEMPLATE_OPTIONS,
     TOKENIZE_OPTIONS,
 } from '../options.js';
@@ -21,6 +22,7 @@ import { commandInspect } from './inspect.js';
 import { commandBench } from './measure.js';
 import { commandPerplexity } from './perplexity.js';
 import { commandQuantize } from './quantize.js';
+import { commandRerank } from './rerank.js';
 import { commandRun } from './run.js';
 import { commandServe, SERVE_FLAGS } from './serve.js';
 import { commandEmbed, commandEval, commandTemplate, commandTokenize } from './texts.js';
@@ -227,6 +229,20 @@ export const COMMANDS = {
             ...COMPUTE_FLAGS,
         ],
         run: commandEmbed,
+    },
+    rerank: {
+        usage: 'nibble rerank MODEL FILE ... --query TEXT [options]',
+        summary: 'sort documents by how well they answer a query, with a reranker',
+        several: 'one',
+        flags: [
+            { name: 'query', flag: 'query', type: 'text', required: true, value: 'TEXT', help: 'the query' },
+            { name: 'lines', flag: 'lines', type: 'switch', help: 'each line of a file is a document' },
+            ...options(RERANK_OPTIONS),
+            { ...JSON_FLAG, help: 'print the results, with their scores, as a JSON array' },
+            ...options(LOAD_OPTIONS, 'contextLength'),
+            ...COMPUTE_FLAGS,
+        ],
+        run: commandRerank,
     },
     inspect: {
         usage: 'nibble inspect MODEL [--context N] [--json]',

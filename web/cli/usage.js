@@ -4,7 +4,7 @@ import { NibbleError } from '../errors.js';
 /** @typedef {import('../checks.js').Option} Option */
 /** @typedef {import('../index.d.ts').Model} Model */
 /** out: the second argument without a flag, if the command has one. others: all such arguments but the first, if it takes
- * several models.
+ * several models, or files after the model.
  * @typedef {{ model: string, out?: string, others?: string[], values: Record<string, any> }} Arguments */
 
 /**
@@ -20,7 +20,8 @@ import { NibbleError } from '../errors.js';
  * @property {string} summary
  * @property {Flag[]} flags
  * @property {string} [out] what its second argument without a flag is, if it has one
- * @property {'two' | 'one'} [several] the least number of models that it takes, if it takes several
+ * @property {'two' | 'one'} [several] the least number of models that it takes, or of files and the model,
+ *     if it takes several
  * @property {boolean} [rereads] whether it reads a model more than once, so that standard input will not do
  * @property {boolean} [flagsOnly] whether all its arguments have flags
  * @property {boolean} [saves] whether it ends by itself after Ctrl-C, SIGTERM or SIGHUP, however long that takes,

@@ -15,7 +15,9 @@ import {
     EMBEDDING_FIELDS,
     fieldError,
     includesUsage,
+    MOST_TEXTS,
     optionsOf,
+    RERANK_FIELDS,
     textsOrTokens,
     turnOf,
 } from './fields.js';
@@ -265,6 +267,59 @@ export const embeddings = (model, counting) => ({
             object: 'list',
             model: nameOf(model),
             data,
+            usage: { prompt_tokens: count.prompt, total_tokens: count.prompt },
+        };
+    },
+});
+
+/**
+ * The documents of a request: texts, or objects that have a text.
+ * @param {string} caller
+ * @param {unknown} documents
+ * @returns {string[]}
+ */
+function documentsOf(caller, documents) {
+    const texts = Array.isArray(documents)
+        ? documents.map((each) => (typeof each === 'object' && each !== null ? each.text : each))
+        : [];
+    if (texts.length === 0 || texts.length > MOST_TEXTS || !texts.every((text) => typeof text === 'string'))
+        throw fieldError(
+            'NB_ERR_ARGUMENT',
+            'documents',
+            `${caller}: documents must be an array of 1 to ${MOST_TEXTS} texts, or of objects with a field text`,
+        );
+    return texts;
+}
+
+/**
+ * The answer to /v1/rerank, of which OpenAI has none: its form is Jina's, Cohere's and llama.cpp's.
+ * @param {Answering} model
+ * @param {Count} [counting]
+ */
+export const rerankings = (model, counting) => ({
+    /** @param {any} request @param {any} [options] @returns {Promise<any>} */
+    async create(request, options) {
+        const caller = 'rerank';
+        const checked = checkFields(caller, request, RERANK_FIELDS, {}, ['documents']),
+            documents = documentsOf(caller, request.documents),
+            own = /** @type {import('../api/model.js').Model} */ (model),
+            signal = signalOf(caller, options),
+            count = counting ?? new Count();
+        if (typeof checked.query !== 'string' || checked.query.trim() === '')
+            throw fieldError('NB_ERR_ARGUMENT', 'query', `${caller}: query must be a text that is not empty`);
+        const { results, tokens } = await own.rerankCounted(checked.query, documents, {
+            topN: checked.top_n,
+            signal,
+        });
+        count.prompt += tokens;
+        return {
+            object: 'list',
+            model: nameOf(model),
+            results: results.map(({ index, score, relevance, document }) => ({
+                index,
+                relevance_score: checked.raw_scores ? score : relevance,
+                ...(checked.return_documents ? { document: { text: document } } : {}),
+            })),
             usage: { prompt_tokens: count.prompt, total_tokens: count.prompt },
         };
     },

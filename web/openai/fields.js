@@ -97,6 +97,15 @@ export const EMBEDDING_FIELDS = {
     dimensions: { type: 'integer', min: 1, max: 2 ** 31 - 1 },
 };
 
+/** Those of Jina's, Cohere's and llama.cpp's servers. @type {Fields} */
+export const RERANK_FIELDS = {
+    ...COMMON,
+    query: { type: 'text' },
+    top_n: { type: 'integer', min: 1, max: 2 ** 31 - 1 },
+    return_documents: { type: 'switch', default: false },
+    raw_scores: { type: 'switch', default: false },
+};
+
 /** @type {Fields} */
 const STREAM_FIELDS = {
     include_usage: { type: 'switch', default: false },

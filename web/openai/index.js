@@ -2,6 +2,7 @@
  * nibble-llm/openai: a `fetch` that answers OpenAI's HTTP calls by loaded models, without a network. index.d.ts says
  * how it is used.
  */
+import { rerankings } from './create.js';
 import { namedModels } from './models.js';
 import { ID_HEADER, newRequestId, refusal, respond } from './respond.js';
 
@@ -12,6 +13,7 @@ const CALLS = {
     'chat/completions': (model) => model.chat.completions,
     completions: (model) => model.completions,
     embeddings: (model) => model.embeddings,
+    rerank: (model) => rerankings(model),
 };
 
 /**
@@ -53,7 +55,7 @@ export function openaiFetch(models) {
         const answer = await respond(
             {
                 method: request.method,
-                pathname: path.replace(/^.*?(?=\/v1\/(?:chat|completions|embeddings|models)\b)/, ''), // of any base URL
+                pathname: path.replace(/^.*?(?=\/v1\/(?:chat|completions|embeddings|rerank|models)\b)/, ''), // of any base URL
                 bytes: () => bytesOf(request, signal),
                 signal,
             },

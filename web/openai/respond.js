@@ -19,7 +19,7 @@ import { headOf } from './answers.js';
 
 /**
  * The paths after /v1/ that are answered by a model.
- * @typedef {'chat/completions' | 'completions' | 'embeddings'} CallPath
+ * @typedef {'chat/completions' | 'completions' | 'embeddings' | 'rerank'} CallPath
  */
 
 /**
@@ -54,13 +54,14 @@ export class HttpError extends Error {
  */
 export async function respond({ method, pathname, bytes, signal }, served) {
     const [, path = '', name] =
-            /^\/v1\/(chat\/completions|completions|embeddings|models)(?:\/(.+))?$/.exec(pathname) ?? [],
+            /^\/v1\/(chat\/completions|completions|embeddings|rerank|models)(?:\/(.+))?$/.exec(pathname) ?? [],
         isList = path === 'models',
         allowed = isList ? 'GET' : 'POST';
     if (path === '' || (name !== undefined && !isList))
         throw new HttpError(
             404,
-            `nibble answers /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models, not ${pathname}`,
+            'nibble answers /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank and /v1/models, not ' +
+                pathname,
         );
     if (method !== allowed)
         throw new HttpError(405, `${pathname} takes ${allowed}, not ${method}`, { headers: { allow: allowed } });

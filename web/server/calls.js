@@ -1,13 +1,13 @@
 /** The calls of OpenAI's API that a model answers. */
 import { Model } from '../api/model.js';
-import { chatCompletions, completions, embeddings } from '../openai/create.js';
+import { chatCompletions, completions, embeddings, rerankings } from '../openai/create.js';
 
 /** @typedef {import('../openai/respond.js').CallPath} CallPath */
 /** @typedef {import('../index.d.ts').ModelInfo} ModelInfo */
 
 /** @type {Record<CallPath, (model: import('../index.d.ts').Model, count?: import('../openai/answers.js').Count)
  *     => { create: Function }>} */
-export const CALLS = { 'chat/completions': chatCompletions, completions, embeddings };
+export const CALLS = { 'chat/completions': chatCompletions, completions, embeddings, rerank: rerankings };
 
 /** What comes of a request that has passed all checks. */
 const PASSED = new Error('nothing answers');

@@ -35,7 +35,15 @@ const TIMES = { headersTimeout: 10_000, requestTimeout: 60_000, connectionsCheck
 const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 };
 
 /** The paths that the metrics tell apart. */
-const PATHS = ['/health', '/metrics', '/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/v1/models'];
+const PATHS = [
+    '/health',
+    '/metrics',
+    '/v1/chat/completions',
+    '/v1/completions',
+    '/v1/embeddings',
+    '/v1/rerank',
+    '/v1/models',
+];
 
 /** x-accel-buffering: nginx passes the pieces of a stream on as they come. */
 const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-accel-buffering': 'no' };

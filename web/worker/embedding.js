@@ -21,6 +21,12 @@ const embeddingOf = (engine) =>
 export async function embed(engine, input, { pooling, prompt, promptName }, job) {
     engine.needSession();
     if (!engine.description.embedding) throw notOfIntegers();
+    if (pooling === 'file' && embeddingOf(engine).scores)
+        throw new NibbleError(
+            'NB_ERR_UNSUPPORTED',
+            'embed(): this model is a reranker, whose head gives scores and no embedding; use rerank() (on the command ' +
+                'line: nibble rerank), or say with pooling how to pool the vectors of its tokens',
+        );
     const { core, model } = engine;
     const text = typeof input === 'string',
         before = text ? (prompt ?? promptOf(engine, promptName)) : '';
@@ -41,6 +47,7 @@ export async function embed(engine, input, { pooling, prompt, promptName }, job)
                 tokens.length,
                 done,
                 unpooled,
+                0,
                 POOLINGS[pooling],
                 out,
             );

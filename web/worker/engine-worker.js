@@ -14,6 +14,7 @@ import { Engine } from './engine.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
 import { mix } from './mix.js';
 import { quantize } from './quantize.js';
+import { rerank } from './rerank.js';
 import { restore, save } from './saving.js';
 import { trainTokenizer } from './train-tokenizer.js';
 import { Training } from './training.js';
@@ -130,6 +131,11 @@ const requests = {
         ),
     embed: ({ id, input, options }) =>
         queue(id, (job) => (job.stopped ? undefined : embed(loaded(), input, options, job))),
+    rerank: ({ id, query, documents }) =>
+        queue(id, (job) => {
+            const report = (/** @type {number} */ done) => post({ id, type: 'scored', done });
+            return job.stopped ? undefined : rerank(loaded(), query, documents, report, job);
+        }),
     perplexity: ({ id, input, options }) =>
         start(id, (job) => measurePerplexity(loaded(), input, options, course(id, job))),
     importance: ({ id, input, options }) =>

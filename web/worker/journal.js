@@ -106,6 +106,7 @@ export const SUMMARIES = {
     mix: (_, { tensors, type }) => `mix: ${tensors.length} matrices have their types, most of them as in ${type}`,
     evaluate: ({ tokens }) => `logits: ${tokens.length} tokens`,
     embed: (_, { vector }) => `embed: a vector of ${vector.length}`,
+    rerank: ({ documents }, { tokens }) => `rerank: ${documents.length} documents, ${tokens} tokens`,
     perplexity: (_, { perplexity, tokens, windows }) =>
         `perplexity: ${perplexity} of ${tokens} tokens in ${windows} windows`,
     importance: (_, { bytes, windows }) => `importance matrix: ${windows} windows, ${inBytes(bytes.length)}`,

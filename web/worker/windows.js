@@ -100,7 +100,7 @@ export async function collectOver(engine, all, { format, textName }, course) {
         collector = core.object('nb_collector_new', session);
         // Every model gives a hidden state, encoders no logits.
         const embed = (/** @type {number} */ tokens, /** @type {number} */ done, /** @type {number} */ out) =>
-            core.count('nb_session_embed', session, tokens, context, done, 0, POOLINGS.mean, out);
+            core.count('nb_session_embed', session, tokens, context, done, 0, 0, POOLINGS.mean, out);
         for (let window = 0; window < windows; window++)
             if (!(await evaluate(engine, all, window, unused, embed, course))) return undefined;
         const kind = format === 'dat' ? NB_IMATRIX_DAT : NB_IMATRIX_GGUF;
