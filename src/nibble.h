@@ -533,6 +533,16 @@ void nb_sampler_free(nb_sampler *sampler); /* NULL is fine */
 int32_t nb_session_generate(nb_session *session, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t count,
                             uint32_t past_end, nb_error *err);
 
+/* Speculation (Leviathan et al. 2023): tokens[n, n + guesses) are guesses of what follows tokens[n], whose first n - 1
+ * tokens the session holds. Evaluates the prefix's last token and the guesses as one batch, which reads the weights
+ * once, and chooses a token after each, until one is not what was guessed, or ends the generation while past_end is 0.
+ * Writes the chosen tokens over the guesses and returns how many they are: 1 to guesses + 1. They are those that
+ * nb_session_generate would choose. guesses: 0 to NB_MAX_GUESSES, and less than the session's batch; tokens has room
+ * for n + guesses + 1, and n + guesses <= the context. */
+enum { NB_MAX_GUESSES = 7 };
+int32_t nb_session_speculate(nb_session *session, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t guesses,
+                             uint32_t past_end, nb_error *err);
+
 #pragma GCC visibility pop
 
 #endif

@@ -39,6 +39,7 @@ export const NB_STEP_TOP_P = 4;
 export const NB_STEP_MIN_P = 5;
 export const NB_STEP_XTC = 6;
 export const NB_STEP_TEMPERATURE = 7;
+export const NB_MAX_GUESSES = 7;
 export const NB_CONVERT_ALL = 0;
 export const NB_CONVERT_HEADER = 1;
 export const NB_QUANTIZE_PLAINLY = 0;

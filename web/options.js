@@ -27,7 +27,7 @@ import { SAMPLERS } from './samplers.js';
  *     | 'presencePenalty' | 'frequencyPenalty' | 'penaltyLast' | 'special' | 'ignoreEnd' | 'topNSigma' | 'typicalP'
  *     | 'xtcProbability' | 'xtcThreshold' | 'dynatempRange' | 'dynatempExponent' | 'mirostat' | 'mirostatTau'
  *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast' | 'logprobs'
- *     | 'topLogprobs'>>
+ *     | 'topLogprobs' | 'speculate'>>
  *     & { seed?: number, stop: string[], logitBias: [number | string, number][], drySequenceBreakers: string[],
  *     samplers?: (keyof typeof SAMPLERS)[] }} CheckedGenerate
  */
@@ -399,6 +399,13 @@ export const GENERATE_OPTIONS = {
         type: 'switch',
         default: false,
         help: 'go on when the model ends its answer, to measure its speed',
+    },
+    speculate: {
+        flag: 'no-speculation',
+        type: 'switch',
+        off: true,
+        default: true,
+        help: 'make tokens one by one also where the text repeats itself (the answer is the same)',
     },
 };
 

@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-enum { BATCH = 128, LOGITS_ROWS = 8 };
+enum { BATCH = 128, LOGITS_ROWS = NB_MAX_GUESSES + 1 };
 
 static float *take_floats(nb_arena *a, uint64_t rows, uint64_t columns) {
     return nb_arena_take(a, nb_times(rows, columns), sizeof(float));
@@ -361,6 +361,29 @@ int32_t nb_session_generate(nb_session *s, nb_sampler *sampler, int32_t *tokens,
         if (!past_end && nb_model_is_end(s->model, token))
             break;
     }
+    return made;
+}
+
+int32_t nb_session_speculate(nb_session *s, nb_sampler *sampler, int32_t *tokens, int32_t n, int32_t guesses,
+                             uint32_t past_end, nb_error *err) {
+    if (guesses < 0 || (uint32_t)guesses >= s->logits_capacity)
+        return NB_FAIL(err, NB_ERR_ARGUMENT, "%d guesses are not 0 to %d", guesses, (int32_t)s->logits_capacity - 1);
+    if (n < 1 || common_length(s, tokens, n) < (uint32_t)n - 1)
+        return NB_FAIL(err, NB_ERR_STATE, "the session does not hold the tokens before the guesses; advance it first");
+    s->held = (uint32_t)n - 1; /* guesses that it may hold are evaluated, too, for their logits */
+    /* a model that is not causal is refused here */
+    uint32_t flags = s->model->shape.bidirectional ? NB_LOGITS_LAST : NB_LOGITS_ALL;
+    NB_TRY(nb_session_advance(s, tokens, n + guesses, flags, err));
+    s->logits_rows = 0; /* the sampler changes them */
+    int32_t made = 0;
+    for (bool goes_on = true; goes_on; made++) {
+        int32_t *guess = tokens + n + made;
+        int32_t token =
+            nb_sampler_next(sampler, s->logits + (size_t)made * s->model->shape.vocabulary, tokens, n + made);
+        goes_on = made < guesses && token == *guess && (past_end || !nb_model_is_end(s->model, token));
+        *guess = token;
+    }
+    s->held = (uint32_t)(n + made) - 1; /* without what was guessed wrongly */
     return made;
 }
 

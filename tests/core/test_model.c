@@ -105,52 +105,126 @@ static void check_misuse(const nb_model *m, const int32_t *tokens) {
     test_pool_free(pool);
 }
 
-/* nb_session_generate after a prompt of 8, some tokens a call: the same tokens as advancing and sampling one by one. */
-static void check_generation(const nb_model *m, const int32_t *prompt) {
-    enum { N = 8, ALL = 25, ROOM = N + ALL - 1 };
-    static const int32_t counts[] = {1, 3, ALL};
-    nb_error err = {0};
-    nb_pool *pool = test_pool_new(2);
-    nb_sampler_params params = {
-        .temperature = 2,
-        .top_k = 40,
-        .top_p = 1,
-        .repeat_penalty = 1.5f,
-        .penalty_last = -1,
-        .dry_base = 1,
-        .steps = NB_STEPS_DEFAULT,
-        .seed = 3,
-    };
-    int32_t expected[N + ALL], tokens[N + ALL], rows, end = 0;
-    memcpy(expected, prompt, N * sizeof *prompt);
-    nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
-    nb_sampler *sampler = nb_sampler_new(m, &params, NULL, 0, &err);
-    for (int32_t n = N; n < N + ALL; n++) {
+enum { PROMPT = 8, MADE = 25, ROOM = PROMPT + MADE - 1 };
+
+static const nb_sampler_params sampling = {
+    .temperature = 2,
+    .top_k = 40,
+    .top_p = 1,
+    .repeat_penalty = 1.5f,
+    .penalty_last = -1,
+    .dry_base = 1,
+    .steps = NB_STEPS_DEFAULT,
+    .seed = 3,
+};
+
+/* Advances and samples one by one: MADE tokens after the PROMPT. */
+static void sample_one_by_one(nb_session *s, const nb_model *m, int32_t *tokens) {
+    nb_error err;
+    nb_sampler *sampler = nb_sampler_new(m, &sampling, NULL, 0, &err);
+    for (int32_t n = PROMPT, rows; n < PROMPT + MADE; n++) {
         for (int32_t held = 0; held < n;)
-            held = nb_session_advance(s, expected, n, NB_LOGITS_LAST, &err);
-        expected[n] = nb_sampler_next(sampler, nb_session_logits(s, &rows), expected, n);
+            held = nb_session_advance(s, tokens, n, NB_LOGITS_LAST, &err);
+        tokens[n] = nb_sampler_next(sampler, nb_session_logits(s, &rows), tokens, n);
     }
     nb_sampler_free(sampler);
+}
+
+static int32_t end_token(const nb_model *m) {
+    int32_t end = 0;
+    while (!nb_model_is_end(m, end))
+        end++;
+    return end;
+}
+
+/* nb_session_generate after a prompt, some tokens a call: the same tokens as advancing and sampling one by one. */
+static void check_generation(const nb_model *m, const int32_t *prompt) {
+    static const int32_t counts[] = {1, 3, MADE};
+    nb_error err = {0};
+    nb_pool *pool = test_pool_new(2);
+    int32_t expected[PROMPT + MADE], tokens[PROMPT + MADE], end = end_token(m);
+    memcpy(expected, prompt, PROMPT * sizeof *prompt);
+    nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    sample_one_by_one(s, m, expected);
+    nb_sampler *sampler;
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        memcpy(tokens, prompt, N * sizeof *prompt);
-        sampler = nb_sampler_new(m, &params, NULL, 0, &err);
-        for (int32_t n = N, made = 1; made > 0 && n < N + ALL; n += made) {
-            made = nb_session_generate(s, sampler, tokens, n, NB_MIN(counts[i], N + ALL - n), 1, &err);
-            CHECK(made == NB_MIN(counts[i], N + ALL - n), "%d made of %d: %s", made, counts[i], err.message);
+        memcpy(tokens, prompt, PROMPT * sizeof *prompt);
+        sampler = nb_sampler_new(m, &sampling, NULL, 0, &err);
+        for (int32_t n = PROMPT, made = 1; made > 0 && n < PROMPT + MADE; n += made) {
+            made = nb_session_generate(s, sampler, tokens, n, NB_MIN(counts[i], PROMPT + MADE - n), 1, &err);
+            CHECK(made == NB_MIN(counts[i], PROMPT + MADE - n), "%d made of %d: %s", made, counts[i], err.message);
         }
-        for (int32_t n = N; n < N + ALL; n++)
+        for (int32_t n = PROMPT; n < PROMPT + MADE; n++)
             CHECK(tokens[n] == expected[n], "%d a call: token %d is %d, not %d", counts[i], n, tokens[n], expected[n]);
         nb_sampler_free(sampler);
     }
 
-    while (!nb_model_is_end(m, end))
-        end++;
     nb_bias bias = {end, 1e30f};
-    sampler = nb_sampler_new(m, &params, &bias, 1, &err);
-    CHECK(nb_session_generate(s, sampler, tokens, N, 5, 0, &err) == 1 && tokens[N] == end, "the end is the last");
-    CHECK(nb_session_generate(s, sampler, tokens, N, 5, 1, &err) == 5 && tokens[N + 4] == end, "past the end");
+    sampler = nb_sampler_new(m, &sampling, &bias, 1, &err);
+    CHECK(nb_session_generate(s, sampler, tokens, PROMPT, 5, 0, &err) == 1 && tokens[PROMPT] == end, "the end is last");
+    CHECK(nb_session_generate(s, sampler, tokens, PROMPT, 5, 1, &err) == 5 && tokens[PROMPT + 4] == end,
+          "past the end");
     CHECK(nb_session_generate(s, sampler, tokens, 0, 1, 0, &err) == NB_ERR_ARGUMENT, "no tokens");
-    CHECK(nb_session_generate(s, sampler, tokens, N, ALL + 1, 1, &err) == NB_ERR_CONTEXT, "more than the context");
+    CHECK(nb_session_generate(s, sampler, tokens, PROMPT, MADE + 1, 1, &err) == NB_ERR_CONTEXT,
+          "more than the context");
+    nb_sampler_free(sampler);
+    nb_session_free(s);
+    test_pool_free(pool);
+}
+
+/* Guesses, of which the first `right` are right and the others wrong, change no token; each call makes right + 1. */
+static void check_guesses(nb_session *s, const nb_model *m, const int32_t *expected, int32_t guesses, int32_t right) {
+    nb_error err = {0};
+    int32_t tokens[PROMPT + MADE];
+    memcpy(tokens, expected, PROMPT * sizeof *tokens);
+    nb_sampler *sampler = nb_sampler_new(m, &sampling, NULL, 0, &err);
+    for (int32_t held = 0; held < PROMPT;)
+        held = nb_session_advance(s, tokens, PROMPT, NB_LOGITS_LAST, &err);
+    int32_t n = PROMPT;
+    while (n + guesses + 1 <= PROMPT + MADE) {
+        for (int32_t i = 0; i < guesses; i++)
+            tokens[n + i] = i < right ? expected[n + i] : expected[n + i] ^ 1;
+        int32_t made = nb_session_speculate(s, sampler, tokens, n, guesses, 1, &err);
+        if (!CHECK(made == right + 1, "%d of %d right: %d made, %s", right, guesses, made, err.message))
+            break;
+        n += made;
+        CHECK(nb_session_holds(s, tokens, n) == n - 1, "it holds all but the last");
+    }
+    while (n < PROMPT + MADE && nb_session_generate(s, sampler, tokens, n, 1, 1, &err) == 1)
+        n++;
+    for (int32_t i = PROMPT; i < n; i++)
+        CHECK(tokens[i] == expected[i], "%d of %d: token %d is %d, not %d", right, guesses, i, tokens[i], expected[i]);
+    CHECK(n == PROMPT + MADE, "%d of %d right: %d tokens", right, guesses, n);
+    nb_sampler_free(sampler);
+}
+
+static void check_speculation(const nb_model *m, const int32_t *prompt) {
+    nb_error err = {0};
+    nb_pool *pool = test_pool_new(2);
+    int32_t expected[PROMPT + MADE], end = end_token(m);
+    memcpy(expected, prompt, PROMPT * sizeof *prompt);
+    for (uint32_t precision = NB_PRECISION_EXACT; precision <= NB_PRECISION_FAST; precision++) {
+        nb_session *s = nb_session_new(m, pool, ROOM, 0, NB_TYPE_I16, precision, &err);
+        sample_one_by_one(s, m, expected);
+        for (int32_t guesses = 0; guesses <= NB_MAX_GUESSES; guesses++)
+            for (int32_t right = 0; right <= guesses; right++)
+                check_guesses(s, m, expected, guesses, right);
+        nb_session_free(s);
+    }
+    nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_bias bias = {end, 1e30f};
+    nb_sampler *sampler = nb_sampler_new(m, &sampling, &bias, 1, &err);
+    CHECK(nb_session_speculate(s, sampler, expected, PROMPT, 2, 0, &err) == NB_ERR_STATE, "nothing is held");
+    sample_one_by_one(s, m, expected);
+    CHECK(nb_session_speculate(s, sampler, expected, PROMPT, 3, 0, &err) == NB_ERR_ARGUMENT, "more than the batch");
+    CHECK(nb_session_speculate(s, sampler, expected, PROMPT, -1, 0, &err) == NB_ERR_ARGUMENT, "-1 guesses");
+    CHECK(nb_session_speculate(s, sampler, expected, 0, 1, 0, &err) == NB_ERR_STATE, "no prefix");
+    CHECK(nb_session_speculate(s, sampler, expected, ROOM, 1, 0, &err) == NB_ERR_CONTEXT, "more than the context");
+    expected[PROMPT] = expected[PROMPT + 1] = end;
+    CHECK(nb_session_speculate(s, sampler, expected, PROMPT, 2, 0, &err) == 1, "the end is the last");
+    CHECK(nb_session_speculate(s, sampler, expected, PROMPT, 2, 1, &err) == 3, "past the end");
+    expected[PROMPT] = -1;
+    CHECK(nb_session_speculate(s, sampler, expected, PROMPT, 1, 0, &err) == NB_ERR_ARGUMENT, "a guess of no token");
     nb_sampler_free(sampler);
     nb_session_free(s);
     test_pool_free(pool);
@@ -357,6 +431,7 @@ void test_model(void) {
     check_all_logits(m, tokens, expected, vocabulary);
     check_misuse(m, tokens);
     check_generation(m, tokens);
+    check_speculation(m, tokens);
     size_t length = nb_model_describe(m, NULL, 0);
     char *text = nb_alloc(length + 1);
     CHECK(nb_model_describe(m, text, length + 1) == length && text[0] == '{' && text[length - 1] == '}' &&

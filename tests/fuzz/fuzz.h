@@ -213,6 +213,11 @@ static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *s
     demand(made <= count);
     for (int32_t i = 0; i < made; i++)
         demand(tokens[n + i] >= 0 && tokens[n + i] < nb_model_vocabulary(m));
+    int32_t guesses = NB_MAX(made, 1) - 1; /* the tokens, some of which come again */
+    made = nb_session_speculate(s, sampler, tokens, n, guesses, past_end, &err);
+    demand(made <= guesses + 1);
+    for (int32_t i = 0; i < made; i++)
+        demand(tokens[n + i] >= 0 && tokens[n + i] < nb_model_vocabulary(m));
 }
 
 /* Scores the tokens, and collects an importance matrix. Returns the collector, to be freed after the session; NULL if

@@ -35,7 +35,7 @@ export async function measureRates(model, newPrompt, { generateTokens, repetitio
     /** @type {Timings[]} */
     const rates = [];
     for (let i = 0; i <= repetitions; i++) {
-        const options = { maxTokens: generateTokens, ignoreEnd: true, signal };
+        const options = { maxTokens: generateTokens, ignoreEnd: true, speculate: false, signal };
         const { timings } = await model.complete(newPrompt(), options);
         if (i > 0) rates.push(timings);
     }

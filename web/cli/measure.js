@@ -21,7 +21,7 @@ export async function commandBench(args, signal) {
     }
     const newPrompt = promptMaker(vocabulary, promptTokens);
     const complete = (/** @type {number[]} */ prompt, /** @type {number} */ maxTokens) =>
-        model.complete(prompt, { maxTokens, ignoreEnd: true, signal });
+        model.complete(prompt, { maxTokens, ignoreEnd: true, speculate: false, signal });
     const rates = await measureRates(model, newPrompt, { generateTokens, repetitions, signal });
     const times =
         profile &&

@@ -5,6 +5,7 @@
 import {
     NB_LOGITS_ALL,
     NB_LOGITS_LAST,
+    NB_MAX_GUESSES,
     NB_TOKEN_USER_DEFINED,
     NB_TOKENIZE_ADD_SPECIAL,
     NB_TOKENIZE_PARSE_SPECIAL,
@@ -30,6 +31,7 @@ import { Pace, Slice } from './pace.js';
 import { startThreads } from './pool.js';
 import { encodeQuotes } from './quotes.js';
 import { newSampler } from './sampler.js';
+import { Speculator } from './speculation.js';
 import { Stepper } from './step.js';
 import { StopFinder } from './stops.js';
 import { writeStructs } from './structs.js';
@@ -69,6 +71,13 @@ const MOST_SHOWN = 8;
 /** @type {Prompted} */
 const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
 
+/**
+ * What an answer is made with. prefix: where the core reads and writes all tokens so far. stepper: makes the tokens
+ * instead of the core, one at a time. speculator: guesses some of them.
+ * @typedef {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined,
+ *     speculator: Speculator | undefined }} Means
+ */
+
 /** A request as it runs: it may be stopped at any time. @typedef {{ stopped: boolean }} Job */
 
 export class Engine {
@@ -93,6 +102,8 @@ export class Engine {
         this.userDefined = undefined;
         /** @type {Journal | undefined} */
         this.journal = undefined;
+        /** Tokens that the core can try at once. */
+        this.mostGuesses = NB_MAX_GUESSES;
         /** Besides the session's. @type {Conversations | undefined} */
         this.conversations = undefined;
     }
@@ -527,7 +538,8 @@ export class Engine {
                     ask.lends ? lends : undefined,
                 );
             }
-            const means = { sampler, prefix, output, stepper };
+            const speculator = options.speculate && !stepper ? new Speculator(prompt, this.mostGuesses) : undefined,
+                means = { sampler, prefix, output, stepper, speculator };
             const { finishReason, prompted, rates } = await this.answer(options, job, prompt.length, means);
             const result = this.result(output.text, output.tokens, prompted, finishReason, seed, rates),
                 { reasoning, toolCalls, logprobs } = output,
@@ -550,13 +562,13 @@ export class Engine {
      * @param {CheckedGenerate} options
      * @param {Job} job
      * @param {number} promptTokens
-     * @param {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined }} means prefix: where
-     *     the core reads and writes all tokens so far. stepper: makes the tokens instead of the core, one at a time
+     * @param {Means} means
      * @returns {Promise<{ finishReason: Result['finishReason'], prompted: Prompted, rates: { prompt: number | null,
      *     generate: number | null } }>}
      */
-    async answer({ maxTokens, ignoreEnd }, job, promptTokens, { sampler, prefix, output, stepper }) {
-        const { core } = this;
+    async answer({ maxTokens, ignoreEnd }, job, promptTokens, means) {
+        const { core } = this,
+            { prefix, output, stepper, speculator } = means;
         const slice = new Slice(),
             pace = new Pace(slice);
         const promptBegan = performance.now();
@@ -575,17 +587,24 @@ export class Engine {
                 left = most - output.tokens.length,
                 count = Math.min(pace.next(), left, output.thoughtLeft);
             if (fed.length === 0 && output.thoughtLeft === 0) fed = [...(output.taking?.closing ?? [])];
-            let made = 1;
+            /** @type {number[]} */
+            let tokens;
             if (stepper) {
                 if (chosen > 0) core.count('nb_session_advance', this.session, prefix, n, NB_LOGITS_LAST);
-                if ((await stepper.next(n, fed.shift())) === undefined) break;
+                const token = await stepper.next(n, fed.shift());
+                if (token === undefined) break;
+                tokens = [token];
             } else if (fed.length > 0) {
-                made = Math.min(fed.length, left);
-                core.ints(prefix + 4 * n, made).set(fed.splice(0, made));
-            } else made = core.count('nb_session_generate', this.session, sampler, prefix, n, count, ignoreEnd ? 1 : 0);
-            pace.took(made);
-            chosen += made;
-            const ends = this.addTokens([...core.ints(prefix + 4 * n, made)], output, ignoreEnd);
+                tokens = fed.splice(0, left);
+                core.ints(prefix + 4 * n, tokens.length).set(tokens);
+                speculator?.told(tokens);
+            } else {
+                const make = (/** @type {number[]} */ guesses) => this.make(n, count, guesses, ignoreEnd, means);
+                tokens = speculator?.make(make, Math.min(left, output.thoughtLeft)) ?? make([]);
+            }
+            pace.took(tokens.length);
+            chosen += tokens.length;
+            const ends = this.addTokens(tokens, output, ignoreEnd);
             if (stepper?.logprob) output.addLogprob(stepper.logprob);
             if (ends) finishReason = 'stop';
             else if (output.tokens.length === most) finishReason = 'length';
@@ -603,9 +622,32 @@ export class Engine {
         this.journal?.(
             `prompt: ${promptTokens} tokens, ${known} of them cached, ${inMs(promptMs)}${inTokens(
                 rates.prompt,
-            )}; answer: ${output.tokens.length} tokens, ${inMs(generateMs)}${inTokens(rates.generate)}`,
+            )}; answer: ${output.tokens.length} tokens, ${inMs(generateMs)}${inTokens(rates.generate)}${
+                speculator?.guessed ? `; ${speculator.right} of ${speculator.guessed} guessed tokens were right` : ''
+            }`,
         );
         return { finishReason, prompted: { promptTokens, cachedTokens: known }, rates };
+    }
+
+    /**
+     * Tokens that follow n others: those that the core would choose, and as many of them as there is time for, or those
+     * of the guesses that are right and one more.
+     * @param {number} n
+     * @param {number} count how many there is time for
+     * @param {number[]} guesses
+     * @param {boolean} ignoreEnd
+     * @param {Means} means
+     * @returns {number[]}
+     */
+    make(n, count, guesses, ignoreEnd, { sampler, prefix }) {
+        const { core, session } = this,
+            some = guesses.length || count;
+        core.ints(prefix + 4 * n, guesses.length).set(guesses);
+        const made = core.count(
+            guesses.length > 0 ? 'nb_session_speculate' : 'nb_session_generate',
+            ...[session, sampler, prefix, n, some, ignoreEnd ? 1 : 0],
+        );
+        return [...core.ints(prefix + 4 * n, made)];
     }
 
     /**

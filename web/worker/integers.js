@@ -64,6 +64,7 @@ export async function loadIntegers(engine, opened, { assets }, { progress, watch
     journal?.(`integers: ${inBytes(file.size)}, ${time()}`);
     const header = await readHeader(texts, core.bytes(file.address, file.size));
     engine.core = new IntegerCore(texts, header, core, pool, model);
+    engine.mostGuesses = 0; // it has no function that tries guesses
     return header;
 }
 
