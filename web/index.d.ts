@@ -1140,6 +1140,11 @@ export interface Model {
      * prefix that a prompt shares with the previous one is not computed again.
      */
     complete(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
+    /**
+     * Writes the text that is missing between two others, which are plain texts. The model's vocabulary must have
+     * tokens for that, as those of most models for code do; others are refused with NB_ERR_UNSUPPORTED.
+     */
+    complete(prompt: { prefix: string; suffix: string }, options?: Omit<GenerateOptions, 'special'>): Generation;
 
     /**
      * Answers a conversation, by the model's own chat template. A text stands for one message of the user.
@@ -1147,6 +1152,16 @@ export interface Model {
      * `chat.completions.create()` does the same with the requests and answers of OpenAI's API.
      */
     readonly chat: Chat;
+
+    /**
+     * Answers a conversation, and runs the functions that the model calls, until an answer has no calls. The calls of
+     * one answer are run together. If a function throws, or is not there, the model is told of the error.
+     */
+    runTools(
+        messages: string | readonly Message[],
+        tools: readonly RunnableTool[],
+        options?: RunToolsOptions,
+    ): Promise<ToolRun>;
 
     /** `completions.create()` is complete() with the requests and answers of OpenAI's API. */
     readonly completions: Completions;
@@ -1393,6 +1408,31 @@ export interface TemplateOptions {
 export interface ChatOptions extends Omit<GenerateOptions, 'special'>, TemplateOptions {
     /** false: the answer ends with the first call of a function. Default: true. */
     parallelToolCalls?: boolean;
+}
+
+/** A function that the model may call. */
+export interface RunnableTool {
+    name: string;
+    /** What it does, for the model. */
+    description?: string;
+    /** A JSON Schema of its arguments, for the model. Nothing checks the arguments by it. Default: an object. */
+    parameters?: object;
+    /** Its result goes to the model: a text as it is, anything else as JSON. The arguments are an object, and the model's
+     * word: check them. */
+    run(values: any, context: { call: ToolCall; signal?: SignalLike }): unknown;
+}
+
+export interface RunToolsOptions extends Omit<ChatOptions, 'tools' | 'toolChoice'> {
+    /** How many answers to ask for, at most. The calls of the last one are not run; the result has them. Default: 10. */
+    maxRounds?: number;
+    /** Called with each piece of each answer. */
+    onChunk?: (chunk: Chunk) => unknown;
+}
+
+/** The last answer. */
+export interface ToolRun extends Result {
+    /** The whole conversation: the messages that were given, all answers, and the results of calls. */
+    messages: Message[];
 }
 
 /** Steps of sampling, by llama.cpp's names and in its order. */

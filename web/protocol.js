@@ -135,7 +135,7 @@
 
 /**
  * lends: whether there is an onLogits(), which gets the logits before each token.
- * @typedef {{ lends: boolean } & ({ what: 'complete', input: string | number[], options: CheckedGenerate }
+ * @typedef {{ lends: boolean } & ({ what: 'complete', input: string | number[] | { prefix: string, suffix: string }, options: CheckedGenerate }
  *     | { what: 'chat', input: Message[], options: CheckedChat })} GenerateAsk
  */
 

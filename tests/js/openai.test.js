@@ -254,6 +254,22 @@ describe("OpenAI's client: completions", () => {
         assert.ok(chunks.slice(0, -1).every((each) => each.choices[0].finish_reason === null));
     });
 
+    test('a suffix: the prompt is that of complete(), and a model that cannot fill in is refused', async () => {
+        /** @type {unknown[]} */
+        const given = [];
+        const complete = (/** @type {unknown} */ prompt) => {
+            given.push(prompt);
+            return Promise.resolve({ text: 'b', tokens: [1], promptTokens: 1, cachedTokens: 0, finishReason: 'stop' });
+        };
+        const own = completions(/** @type {any} */ ({ info: {}, complete }));
+        assert.equal((await own.create({ prompt: 'a', suffix: 'c' })).choices[0].text, 'b');
+        assert.deepEqual(given, [{ prefix: 'a', suffix: 'c' }]);
+        await assert.rejects(own.create({ prompt: [1], suffix: 'c' }), { code: 'NB_ERR_ARGUMENT', param: 'suffix' });
+        await assert.rejects(client.completions.create({ model: 'any', prompt: 'a', suffix: 'c' }), {
+            ...{ status: 400, code: 'NB_ERR_UNSUPPORTED', message: /cannot fill in the middle/ },
+        });
+    });
+
     test('several prompts, 16 tokens by default, and a stop', async () => {
         const { prose, science } = cases;
         const request = { model: 'any', prompt: [prose.text, science.text], temperature: 0 };
@@ -326,7 +342,7 @@ describe("OpenAI's client: what is refused", () => {
         ...['model', 'messages', 'prompt', 'temperature', 'top_p', 'presence_penalty', 'frequency_penalty', 'seed'],
         ...['logit_bias', 'stop', 'n', 'stream', 'stream_options', 'user', 'max_completion_tokens', 'max_tokens'],
         ...['safety_identifier', 'prompt_cache_key', 'echo', 'logprobs', 'top_logprobs'],
-        ...['tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort'],
+        ...['tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort', 'suffix'],
     ];
 
     test('each of its fields is taken, or refused by its name', async () => {

@@ -1,9 +1,11 @@
 // A turn of a chat: answers that are continued, thoughts on, off and limited, tools told and called. The prompts are
-// those of transformers (tests/oracles/turn_vectors.py). answers.test.js has the forms of calls.
+// those of transformers (tests/oracles/turn_vectors.py). Then runTools(), and filling in the middle. answers.test.js has the forms of calls.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { runTools } from '../../web/api/run-tools.js';
 import { load } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { engineOf, openEngine } from '../support/chat-engine.js';
@@ -269,4 +271,165 @@ describe('the answer', () => {
         for (const [options, code, told] of wrong)
             assert.throws(() => model.chat('a', options), nibbleError(/** @type {any} */ (code), told));
     });
+});
+
+describe('runTools()', () => {
+    const call = (/** @type {string} */ name, /** @type {string} */ values) => ({
+        id: 'abcdefghi',
+        type: /** @type {'function'} */ ('function'),
+        function: { name, arguments: values },
+    });
+    /** A model that gives these answers. @param {...any} results */
+    function scripted(...results) {
+        /** @type {any[]} */
+        const asked = [];
+        const chat = (/** @type {any} */ messages, /** @type {any} */ options) => {
+            asked.push({ messages: [...messages], options });
+            const result = { text: '', finishReason: 'stop', ...results.shift() };
+            return Object.assign(Promise.resolve(result), {
+                async *chunks() {
+                    yield { text: result.text, reasoning: '', toolCalls: [], raw: '' };
+                },
+            });
+        };
+        return { model: /** @type {any} */ ({ chat }), asked };
+    }
+    const add = { name: 'add', description: 'Adds.', run: (/** @type {any} */ { a, b }) => ({ sum: a + b }) };
+
+    test('runs what is called, tells of errors, and ends with an answer without calls', async () => {
+        const { model, asked } = scripted(
+            { text: 'Hm.', reasoning: 'So.', toolCalls: [call('add', '{"a":1,"b":2}'), call('none', '{}')] },
+            { toolCalls: [call('fail', '{}')] },
+            { text: 'Three.' },
+        );
+        const fail = {
+            name: 'fail',
+            run() {
+                throw new Error('it broke');
+            },
+        };
+        let text = '';
+        const result = await runTools(model, 'What is 1 + 2?', [add, fail], {
+            ...{ maxTokens: 9, onChunk: (chunk) => (text += chunk.text) },
+        });
+        assert.deepEqual([result.text, text], ['Three.', 'Hm.Three.']);
+        assert.deepEqual(asked[0].options.tools[0], {
+            type: 'function',
+            function: { name: 'add', description: 'Adds.', parameters: { type: 'object', properties: {} } },
+        });
+        assert.equal(asked[0].options.maxTokens, 9);
+        const [, said, sum, none, , failed, last] = result.messages;
+        assert.deepEqual([said.content, said.reasoning_content, said.tool_calls.length], ['Hm.', 'So.', 2]);
+        assert.deepEqual(sum, { role: 'tool', tool_call_id: 'abcdefghi', name: 'add', content: '{"sum":3}' });
+        assert.equal(none.content, '{"error":"there is no function none; there is add, fail"}');
+        assert.equal(failed.content, '{"error":"it broke"}');
+        assert.deepEqual(last, answer('Three.'));
+        assert.deepEqual(asked[2].messages, result.messages.slice(0, -1));
+    });
+
+    test('at most so many answers; an abort; wrong arguments', async () => {
+        const again = Array.from({ length: 5 }, () => ({ toolCalls: [call('add', '{"a":1,"b":2}')] }));
+        const { model, asked } = scripted(...again);
+        const { toolCalls, messages } = await runTools(model, 'a', [add], { maxRounds: 2 });
+        assert.deepEqual([asked.length, toolCalls?.length, messages.length], [2, 1, 4]);
+        const controller = new AbortController(),
+            stop = { ...add, run: () => controller.abort(new Error('enough')) };
+        await assert.rejects(runTools(model, 'a', [stop], { signal: controller.signal }), /enough/);
+        for (const [tools, options, told] of /** @type {[any, any, RegExp][]} */ ([
+            [[], {}, /tools must be an array of \{ name, description, parameters, run \}/],
+            [[{ name: 'a' }], {}, /tool 0 must have a name, which is a text, and a function run/],
+            [[add, add], {}, /two tools have the same name/],
+            [[add], { maxRounds: 0 }, /maxRounds must be a whole number, at least 1/],
+            [[add], { onChunk: 1 }, /onChunk must be a function/],
+        ]))
+            await assert.rejects(runTools(model, 'a', tools, options), nibbleError('NB_ERR_ARGUMENT', told));
+    });
+});
+
+describe('filling in the middle', () => {
+    const PARSE_SPECIAL = 2;
+    /** An engine with these tokens, from id 461 on. @param {string[]} names @param {boolean} special */
+    function withTokens(names, special) {
+        const base = JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/qwen2.json`, 'utf8')).tokenizer;
+        const rest = { special, single_word: false, lstrip: false, rstrip: false, normalized: false };
+        return engineOf({
+            ...base,
+            added_tokens: [...base.added_tokens, ...names.map((content, i) => ({ id: 461 + i, content, ...rest }))],
+        });
+    }
+    const texts = { prefix: 'a = <|fim_suffix|>\n', suffix: '\nb' };
+    /** @param {Awaited<ReturnType<typeof withTokens>>} engine */
+    const prompt = async (engine) =>
+        (
+            await engine.promptOf(/** @type {any} */ ({ what: 'complete', input: texts, options: {} }), {
+                stopped: false,
+            })
+        ).prompt;
+
+    test('by the names of tokens, and by the keys of the file; texts cannot write the marks', async () => {
+        for (const names of [
+            ['<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'],
+            ['<｜fim▁begin｜>', '<｜fim▁hole｜>', '<｜fim▁end｜>'],
+        ]) {
+            const engine = await withTokens(names, true);
+            const around = await prompt(engine);
+            assert.deepEqual(
+                around.filter((token) => token > 460),
+                [461, 462, 463],
+            );
+            assert.deepEqual([around[0], around.at(-1)], [461, 463]);
+            assert.equal(
+                engine.detokenize(around, true),
+                `${names[0]}${texts.prefix}${names[1]}${texts.suffix}${names[2]}`,
+            );
+            assert.deepEqual(
+                around.slice(around.indexOf(462)),
+                engine.tokenize(`${names[1]}\nb${names[2]}`, PARSE_SPECIAL),
+            );
+        }
+        const keyed = await withTokens(['<x>', '<y>', '<z>'], true);
+        await assert.rejects(prompt(keyed), nibbleError('NB_ERR_UNSUPPORTED', /cannot fill in the middle/));
+        keyed.description.vocabulary = 464;
+        keyed.description.metadata = {
+            ...{ 'tokenizer.ggml.fim_pre_token_id': 463, 'tokenizer.ggml.suffix_token_id': 462 },
+            'tokenizer.ggml.fim_mid_token_id': 461,
+        };
+        assert.deepEqual(
+            (await prompt(keyed)).filter((token) => token > 460),
+            [463, 462, 461],
+        );
+    });
+
+    test('complete() takes two texts', async () => {
+        const model = await load(models.tiny, { threads: 1, contextLength: 64 });
+        try {
+            await assert.rejects(
+                async () => model.complete(texts),
+                nibbleError('NB_ERR_UNSUPPORTED', /cannot fill in/),
+            );
+            for (const [wrong, told] of /** @type {[any, RegExp][]} */ ([
+                [{ prefix: 'a' }, /or \{ prefix, suffix \}, which are two texts/],
+                [{ suffix: 'a' }, /or \{ prefix, suffix \}/],
+            ]))
+                assert.throws(() => model.complete(wrong), nibbleError('NB_ERR_ARGUMENT', told));
+            const special = () => model.complete(texts, /** @type {any} */ ({ special: true }));
+            assert.throws(special, nibbleError('NB_ERR_ARGUMENT', /both are plain texts/));
+        } finally {
+            await model.dispose();
+        }
+    });
+});
+
+test('docs/chats.md: its example runs', () => {
+    const page = readFileSync(`${root}docs/chats.md`, 'utf8'),
+        programs = [...page.matchAll(/^```js\n([\s\S]*?)^```/gm)].map(([, lines]) => lines);
+    assert.equal(programs.length, 1);
+    const program = programs[0].replace(/load\('[^']*'/, `load(${JSON.stringify(models.tiny)}`);
+    assert.notEqual(program, programs[0]);
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+        cwd: root,
+        encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, / 2\n$/); // the tiny model calls nothing
 });

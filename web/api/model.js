@@ -18,12 +18,23 @@ import { isBytes } from '../sources/describe.js';
 import { Generation } from './generation.js';
 import { checkMessages } from './messages.js';
 import { checkRequest } from './requests.js';
+import { runTools } from './run-tools.js';
 import { Stream } from './stream.js';
 
 /** @typedef {import('./link.js').Link} Link */
 
 /** @param {unknown} value */
 export const isTokens = (value) => Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+
+/**
+ * A text with a gap, which is to be filled in.
+ * @param {any} value
+ * @returns {{ prefix: string, suffix: string } | undefined}
+ */
+const gapOf = (value) =>
+    typeof value?.prefix === 'string' && typeof value.suffix === 'string'
+        ? { prefix: value.prefix, suffix: value.suffix }
+        : undefined;
 
 /** Also of another frame. @param {unknown} value @returns {value is ArrayBuffer} */
 const isBuffer = (value) => Object.prototype.toString.call(value) === '[object ArrayBuffer]';
@@ -109,12 +120,26 @@ export class Model {
         this.embeddings = embeddings(this);
     }
 
-    /** @type {import('../index.d.ts').Model['complete']} */
+    /**
+     * @param {string | ArrayLike<number> | { prefix: string, suffix: string }} prompt
+     * @param {import('../index.d.ts').GenerateOptions} [options]
+     * @returns {import('../index.d.ts').Generation}
+     */
     complete(prompt, options) {
-        if (typeof prompt !== 'string' && !isTokens(prompt))
-            throw new NibbleError('NB_ERR_ARGUMENT', 'complete(): the prompt must be a text or an array of token ids');
+        const gap = gapOf(prompt);
+        if (typeof prompt !== 'string' && !isTokens(prompt) && !gap)
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                'complete(): the prompt must be a text, an array of token ids, or { prefix, suffix }, which are two texts',
+            );
         const { checked, signal, onLogits } = checkGeneration('complete()', GENERATE_OPTIONS, options);
-        const input = typeof prompt === 'string' ? prompt : Array.from(prompt),
+        if (gap && checked.special)
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                'complete(): special goes with a prompt that is one text; of { prefix, suffix } both are plain texts',
+            );
+        const input =
+                gap ?? (typeof prompt === 'string' ? prompt : Array.from(/** @type {ArrayLike<number>} */ (prompt))),
             lends = onLogits !== undefined;
         return new Generation(this.#link, { what: 'complete', input, options: checked, lends }, signal, onLogits);
     }
@@ -135,6 +160,11 @@ export class Model {
             );
         const lends = onLogits !== undefined;
         return new Generation(this.#link, { what: 'chat', input, options: checked, lends }, signal, onLogits);
+    }
+
+    /** @type {import('../index.d.ts').Model['runTools']} */
+    async runTools(messages, tools, options) {
+        return runTools(this, messages, tools, options);
     }
 
     /** @type {import('../index.d.ts').Model['applyTemplate']} */

@@ -205,7 +205,7 @@ export const completions = (model, counting) => ({
     async create(request, options) {
         const caller = 'completions.create()';
         const checked = checkFields(caller, request, COMPLETION_FIELDS, COMPLETION_LACKING, ['prompt']);
-        const { echo, logprobs } = checked,
+        const { echo, logprobs, suffix } = checked,
             prompts = textsOrTokens(caller, 'prompt', request.prompt, model.info.vocabulary),
             usage = includesUsage(caller, checked),
             signal = signalOf(caller, options);
@@ -222,9 +222,16 @@ export const completions = (model, counting) => ({
         const all = [];
         for (const prompt of prompts) {
             const text = typeof prompt === 'string' ? () => prompt : () => model.detokenize(prompt, { signal });
+            if (suffix !== '' && typeof prompt !== 'string')
+                throw fieldError('NB_ERR_ARGUMENT', 'suffix', `${caller}: suffix goes with a prompt that is a text`);
+            const asked = suffix === '' ? prompt : { prefix: await text(), suffix };
             const before = echo ? await text() : '';
             for (let i = 0; i < checked.n; i++)
-                all.push({ start: () => model.complete(prompt, optionsFor(i)), before, again: i > 0 });
+                all.push({
+                    start: () => model.complete(/** @type {any} */ (asked), optionsFor(i)),
+                    before,
+                    again: i > 0,
+                });
         }
         const { id, ...rest } = headOf('cmpl', nameOf(model)),
             head = { id, object: 'text_completion', ...rest };

@@ -87,6 +87,7 @@ export const COMPLETION_FIELDS = {
     ...GENERATION,
     max_tokens: { ...TOKENS, default: 16 },
     echo: { type: 'switch', default: false },
+    suffix: { type: 'text', default: '' },
     logprobs: { type: 'integer', min: 0, max: 20 },
 };
 
@@ -154,7 +155,6 @@ export const CHAT_LACKING = {
 /** @type {Lacking} */
 export const COMPLETION_LACKING = {
     best_of: { isNothing: (best, { n }) => best === (n ?? 1), advice: 'leave it out; n gives several answers' },
-    suffix: { ...only(''), advice: 'leave it out, and write the marks that the model knows into the prompt' },
 };
 
 /** @type {Lacking} */

@@ -151,6 +151,8 @@ export interface CompletionRequest extends GenerationRequest {
     prompt: string | readonly string[] | readonly number[] | readonly (readonly number[])[];
     /** End the text after this many tokens. Default: 16, as OpenAI's. */
     max_tokens?: number | null;
+    /** Write what is missing between a prompt, which is a text, and this text, if the model can. */
+    suffix?: string | null;
     /** Begin the text with the prompt. Default: false. */
     echo?: boolean | null;
     /** Tell the log-probability of each token, and those of so many of the likeliest; 0 to 20. Not with echo. Default:

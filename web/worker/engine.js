@@ -23,6 +23,7 @@ import { chatPrompt } from './chat.js';
 import { startCore } from './choose-build.js';
 import { Conversations } from './conversations.js';
 import { cleanedUp, Detokenizer, findTexts } from './detokenizer.js';
+import { fillInPrompt } from './fill-in.js';
 import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
@@ -470,6 +471,7 @@ export class Engine {
             const flags = NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0);
             return { prompt: this.tokenize(input, flags) };
         }
+        if ('suffix' in input) return { prompt: fillInPrompt(this, input) };
         this.checkTokens(input);
         return { prompt: input };
     }
