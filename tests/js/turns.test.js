@@ -124,6 +124,13 @@ describe('the prompt', () => {
                 '{"a": 1}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\n1\n</tool_response>\n' +
                 '<tool_response>\n2\n</tool_response><|im_end|>\n<|im_start|>assistant\n',
         );
+        // some templates compare the content of calls with none, and expect no tools but those that are given
+        const strict =
+            '{% if tools is defined %}{% for t in tools %}{% endfor %}{% endif %}{% for m in messages %}' +
+            "{% if m['content'] is not none %}{{ '<' + m.content + '>' }}{% endif %}{% for c in m.tool_calls %}" +
+            '{{ c.function.name }}{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}';
+        assert.equal((await turn(strict, [user('a'), { ...called, content: null }])).text, '<a>add{"a": 1}');
+        await assert.rejects(turn("{{ raise_exception('no') }}", [user('a')]), nibbleError('NB_ERR_ARGUMENT', /: no$/));
         // a text that is no JSON goes to the template as it is
         called.tool_calls[0].function.arguments = '{"a": ';
         const broken = await turn(templates.calls, [user('a'), called]);

@@ -387,9 +387,9 @@ function attribute(object, name) {
 export function look(object, key, dot) {
     if (object instanceof Undefined) return fail(object.message);
     const name = key instanceof Text ? key.string : null;
-    const found = dot
-        ? (attribute(object, /** @type {string} */ (name)) ?? item(object, key))
-        : (item(object, key) ?? (name === null ? undefined : attribute(object, name)));
+    const ofAttribute = () => (name === null ? undefined : attribute(object, name)),
+        first = dot ? ofAttribute() : item(object, key); // null is none, which is a value
+    const found = first !== undefined ? first : dot ? item(object, key) : ofAttribute();
     return found === undefined
         ? new Undefined(`${kind(object)} has no ${name === null ? `item ${str(key).string}` : JSON.stringify(name)}`)
         : found;

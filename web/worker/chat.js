@@ -37,6 +37,12 @@ import { importOwn } from '../platform.js';
  */
 
 /**
+ * nulls: a content that is null is none in the template, and tools and documents that were not given are not defined,
+ * as in llama.cpp. In transformers it is the other way round.
+ * @typedef {TemplateOptions & { nulls?: boolean }} RenderOptions
+ */
+
+/**
  * Called when the template yields; resolves to true if rendering is to stop.
  * @typedef {() => Promise<boolean> | boolean} Pause
  */
@@ -78,7 +84,7 @@ export function templateOf(model) {
  * does what chat() does in addition.)
  * @param {ChatModel} model
  * @param {Message[]} messages checked
- * @param {TemplateOptions} [options]
+ * @param {RenderOptions} [options]
  * @param {Pause} [pause]
  * @param {Change} [change]
  * @returns {Promise<import('../protocol.js').Prompt | null>} null: it was stopped
@@ -106,7 +112,7 @@ export async function chatPrompt(model, messages, options = {}, pause = () => fa
  * The text alone that a template makes of messages.
  * @param {ChatModel} model
  * @param {Message[]} messages
- * @param {TemplateOptions} options
+ * @param {RenderOptions} options
  * @param {Pause} pause
  * @returns {Promise<string | null>} null: it was stopped, or it refuses them
  */
@@ -151,7 +157,7 @@ function explained(jinja, error) {
  * @param {import('../jinja/interpreter.js').Template} template
  * @param {ChatModel} model
  * @param {Message[]} messages
- * @param {TemplateOptions} options
+ * @param {RenderOptions} options
  * @param {Pause} pause
  */
 async function render(jinja, template, model, messages, options, pause) {
@@ -193,20 +199,20 @@ const isWord = (/** @type {unknown} */ role) => /^[\p{L}\p{N}_.-]+$/u.test(Strin
  * @param {Jinja} jinja
  * @param {ChatModel} model
  * @param {Message[]} messages
- * @param {TemplateOptions} options
+ * @param {RenderOptions} options
  * @param {InstanceType<Jinja['Parts']>} parts
  */
 function variablesOf(
     { CALLER, MODEL, TEMPLATE, dictOf, toValue },
     model,
     messages,
-    { addGenerationPrompt = true, tools, documents, templateVariables = {} },
+    { addGenerationPrompt = true, tools, documents, templateVariables = {}, nulls = false },
     parts,
 ) {
     const list = messages.map((message) => {
         const words = message.role === 'assistant' ? MODEL : CALLER;
         return dictOf(
-            withReasoning(message),
+            withReasoning(message, nulls),
             (key, value) => (key === 'role' && isWord(value) ? TEMPLATE : words),
             parts,
         );
@@ -217,10 +223,11 @@ function variablesOf(
             ['eos_token', toValue(model.endText, TEMPLATE)],
             ['messages', list],
             ['add_generation_prompt', addGenerationPrompt],
-            ['tools', toValue(tools, CALLER)],
-            ['documents', toValue(documents, CALLER)], // templates test whether this is none
         ]),
     );
+    // templates test whether these are none
+    for (const [name, value] of Object.entries({ tools, documents }))
+        if (value !== undefined || !nulls) variables.set(name, toValue(value, CALLER));
     for (const [name, value] of Object.entries(templateVariables)) variables.set(name, toValue(value, CALLER));
     return variables;
 }
@@ -228,10 +235,11 @@ function variablesOf(
 /**
  * Transformers drops what is null (a content beside tool_calls), and knows reasoning by three names.
  * @param {Message} message
+ * @param {boolean} nulls whether they are kept
  */
-function withReasoning(message) {
+function withReasoning(message, nulls) {
     const kept = Object.fromEntries(
-        Object.entries(message).filter(([, value]) => value !== null && value !== undefined),
+        Object.entries(message).filter(([, value]) => value !== undefined && (nulls || value !== null)),
     );
     const reasoning = kept.reasoning_content ?? kept.thinking ?? kept.reasoning;
     return reasoning === undefined ? kept : { thinking: reasoning, ...kept, reasoning_content: reasoning };

@@ -100,7 +100,12 @@ export async function chatTurn(model, messages, options, pause = () => false) {
         }
         return joined(pieces);
     };
-    const prompt = await chatPrompt(model, list, withTools, pause, begin);
+    const prompt = await chatPrompt(model, list, withTools, pause, begin).catch((error) =>
+        // some templates take such messages only in the form that llama.cpp gives them
+        chatPrompt(model, list.map(withNull), { ...withTools, nulls: true }, pause, begin).catch(() => {
+            throw error;
+        }),
+    );
     return (
         prompt && {
             ...prompt,
@@ -114,6 +119,9 @@ export async function chatTurn(model, messages, options, pause = () => false) {
         }
     );
 }
+
+/** A message of calls alone has the content null, as in OpenAI's API. @param {Message} message */
+const withNull = (message) => (message.content === undefined ? { ...message, content: null } : message);
 
 /**
  * Whether the template has ended the prompt with the mark that begins a thought.
@@ -211,23 +219,21 @@ const PROBE = 'probed_key';
  * JSON, and some join a text to others. A try tells which.
  * @param {ChatModel} model
  * @param {Message[]} messages
- * @param {import('../index.d.ts').TemplateOptions} options
+ * @param {import('./chat.js').RenderOptions} options
  * @param {Pause} pause
  */
 async function withArguments(model, messages, options, pause) {
     const isText = (/** @type {any} */ call) => typeof functionOf(call)?.arguments === 'string';
     if (!messages.some(({ tool_calls }) => Array.isArray(tool_calls) && tool_calls.some(isText))) return messages;
     const call = { id: 'call00000', type: 'function', function: { name: 'f', arguments: { [PROBE]: 'a' } } };
-    const text = await chatText(
-        model,
-        [
-            { role: 'user', content: 'a' },
-            { role: 'assistant', content: '', tool_calls: [call] },
-            { role: 'tool', content: 'a', name: 'f', tool_call_id: call.id },
-        ],
-        options,
-        pause,
-    );
+    const tried = [
+        { role: 'user', content: 'a' },
+        { role: 'assistant', content: '', tool_calls: [call] },
+        { role: 'tool', content: 'a', name: 'f', tool_call_id: call.id },
+    ];
+    const text =
+        (await chatText(model, tried, options, pause)) ??
+        (await chatText(model, tried, { ...options, nulls: true }, pause));
     if (!text?.includes(PROBE) || text.includes(`'${PROBE}'`)) return messages;
     const parsed = (/** @type {any} */ each) => {
         try {
