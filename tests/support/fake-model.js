@@ -63,10 +63,13 @@ class FakeGeneration {
         return this.result.then(onResult, onError);
     }
 
-    async *[Symbol.asyncIterator]() {
+    async *chunks() {
         let at = 0;
         for (;;) {
-            while (at < this.#pieces.length) yield this.#pieces[at++];
+            while (at < this.#pieces.length) {
+                const text = this.#pieces[at++];
+                yield { text, reasoning: '', toolCalls: [], raw: text };
+            }
             if (this.#isOver) break;
             await new Promise((resolve) => {
                 this.#wake = () => resolve(undefined);
