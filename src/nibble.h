@@ -225,6 +225,12 @@ int32_t nb_session_advance(nb_session *session, const int32_t *tokens, int32_t n
 /* How many of tokens[n], from the first on, the cache holds. */
 int32_t nb_session_holds(const nb_session *session, const int32_t *tokens, int32_t n);
 
+/* Forgets the tokens [keep, keep + drop) of those that the cache holds. Those that follow take their places: their keys
+ * are rotated for the new positions, and nothing is evaluated (models/shifting.c). Such a cache is not that of the text
+ * that is left, but it mostly goes on as well. Learned positions and attention in both directions are refused, also with drop 0, which
+ * does nothing. */
+int32_t nb_session_shift(nb_session *session, int32_t keep, int32_t drop, nb_error *err);
+
 /* Logits of the last call: [rows, vocabulary] F32. LAST: one row, once the whole prefix is held (else 0 rows);
  * ALL: one row for each token that the call evaluated. */
 float *nb_session_logits(nb_session *session, int32_t *rows);

@@ -1441,6 +1441,19 @@ export type Sampler = 'top_n_sigma' | 'top_k' | 'typ_p' | 'top_p' | 'min_p' | 'x
 export interface GenerateOptions {
     /** End the answer after this many tokens. Default: 512. */
     maxTokens?: number;
+    /**
+     * What happens when the text outgrows the context. 'error': a prompt that is too long is refused, and an answer that
+     * fills the context ends with finishReason 'length'. 'slide': the oldest tokens are dropped, of a chat the oldest
+     * messages with their answers (never the system's, nor the last one), and the rest is evaluated anew, so that the
+     * answer goes on as in a new session with the text that is left. 'shift': the same is dropped, but the KV cache is
+     * moved, as llama.cpp's context shift does. That takes little time and is not exact. Models with learned positions
+     * refuse it. Half of what may go is dropped at once, so that it happens seldom. `droppedTokens` of the result tells
+     * how much it was. Default: 'error'.
+     */
+    contextOverflow?: 'error' | 'slide' | 'shift';
+    /** With contextOverflow 'slide' and 'shift', in complete(): how many of the prompt's first tokens are never dropped;
+     * -1: all. Default: the token that begins a text, if there is one. */
+    keep?: number;
     /** 0 always takes the likeliest token; with higher values answers vary more. Default: 0. */
     temperature?: number;
     /** Choose among the K likeliest tokens; 0: among all. Default: 40. */
@@ -1621,6 +1634,8 @@ export interface Result {
     promptTokens: number;
     /** How many of them were not evaluated, as the model remembered them. */
     cachedTokens: number;
+    /** With contextOverflow 'slide' and 'shift': how many tokens of the prompt and the answer were dropped. */
+    droppedTokens?: number;
     /** 'stop': the model ended its answer, or a stop string came. 'length': maxTokens was reached, or the context is
      * full. 'abort': stop() was called, or the loop was left. */
     finishReason: 'stop' | 'length' | 'abort';

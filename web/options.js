@@ -29,7 +29,8 @@ import { SAMPLERS } from './samplers.js';
  *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast' | 'logprobs'
  *     | 'topLogprobs' | 'speculate'>>
  *     & { seed?: number, stop: string[], logitBias: [number | string, number][], drySequenceBreakers: string[],
- *     samplers?: (keyof typeof SAMPLERS)[] }} CheckedGenerate
+ *     samplers?: (keyof typeof SAMPLERS)[], contextOverflow: 'error' | 'slide' | 'shift', keep?: number }}
+ *     CheckedGenerate
  */
 
 /**
@@ -135,6 +136,27 @@ export const GENERATE_OPTIONS = {
         default: 512,
         value: 'N',
         help: 'end the answer after this many tokens',
+    },
+    contextOverflow: {
+        flag: 'context-overflow',
+        type: 'choice',
+        choices: ['error', 'slide', 'shift'],
+        default: 'error',
+        value: 'NAME',
+        help:
+            'what happens when the text outgrows the context. error: a prompt that is too long is refused, and an ' +
+            'answer ends; slide: the oldest tokens are dropped, of a chat the oldest messages, and the rest is evaluated ' +
+            'anew; shift: the same, but the KV cache is moved instead, which is quick and inexact',
+    },
+    keep: {
+        flag: 'keep',
+        type: 'integer',
+        min: -1,
+        max: 2 ** 31 - 1,
+        value: 'N',
+        help:
+            'with slide and shift: do not drop the first N tokens of a prompt; -1: none of it (default: the token that ' +
+            'begins a text). A chat keeps its system messages',
     },
     temperature: {
         flag: 'temperature',

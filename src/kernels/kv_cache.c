@@ -165,3 +165,35 @@ void nb_cache_widen(const nb_cache *c, float *out, const uint8_t *tile, uint32_t
     widen(out, tile + c->k_at, (size_t)n * c->head_size);
     widen(out + NB_CACHE_TILE * c->head_size, tile + c->v_at, (size_t)n * c->value_size);
 }
+
+/* Not inlined, to save code: there would be a copy for keys and for values. */
+static __attribute__((noinline)) void load_floats(const nb_cache *c, float *out, const uint8_t *stored, uint32_t size) {
+    for (uint32_t i = 0; i < size; i++)
+        out[i] = c->type == NB_TYPE_F16 ? nb_f16_to_f32(((const uint16_t *)stored)[i]) : ((const float *)stored)[i];
+}
+
+static __attribute__((noinline)) float integer_at(const uint8_t *elements, uint32_t i, uint32_t item) {
+    int16_t wide;
+    if (item == 1)
+        return (int8_t)elements[i];
+    memcpy(&wide, elements + 2 * (size_t)i, sizeof wide);
+    return wide;
+}
+
+void nb_cache_load(const nb_cache *c, const uint8_t *tile, uint32_t at, float *k, float *v) {
+    const uint8_t *keys = tile + c->k_at, *values = tile + c->v_at;
+    if (!nb_cache_of_integers(c)) {
+        load_floats(c, k, keys + (size_t)at * c->head_size * c->item, c->head_size);
+        load_floats(c, v, values + (size_t)at * c->value_size * c->item, c->value_size);
+        return;
+    }
+    const float *k_scales = (const float *)tile + at, *v_scales = (const float *)(tile + c->v_scales_at) + at;
+    for (uint32_t i = 0; i < c->head_size; i++)
+        k[i] = k_scales[i / NB_CACHE_BLOCK * NB_CACHE_TILE] *
+               integer_at(keys, at / 8 * 8 * c->head_size + (i / 2 * 8 + at % 8) * 2 + i % 2, c->item);
+    for (uint32_t i = 0; i < c->value_size; i++)
+        v[i] =
+            v_scales[i / c->v_block * NB_CACHE_TILE] *
+            integer_at(values, at / 2 * 16 + at % 2 + i / NB_COLUMNS * NB_COLUMNS * NB_CACHE_TILE + i % NB_COLUMNS * 2,
+                       c->item);
+}

@@ -60,6 +60,9 @@ static inline bool nb_cache_of_integers(const nb_cache *c) {
  * beyond 65504 are clamped. */
 void nb_cache_store(const nb_cache *c, uint8_t *tile, uint32_t at, const float *k, const float *v);
 
+/* What is stored there, as floats: k[head_size], v[value_size]. Storing them again changes nothing. */
+void nb_cache_load(const nb_cache *c, const uint8_t *tile, uint32_t at, float *k, float *v);
+
 /* The first n positions of a tile of F16 -> a tile of floats. */
 void nb_cache_widen(const nb_cache *c, float *out, const uint8_t *tile, uint32_t n);
 

@@ -136,8 +136,8 @@ static int32_t configure_plain(nb_model *model, nb_error *err) {
     uint32_t pooling = model->shape.pooling;
     if (pooling == NB_POOLING_RANK)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "%s.pooling_type is 4, for a reranker, but the file has no head that nibble knows, which is "
-                       "cls.weight or cls.output.weight of a bert model",
+                       "%s.pooling_type is 4, for rerankers, but there is no cls.weight or cls.output.weight of a bert "
+                       "model",
                        model->family->name);
     if (pooling == NB_POOLING_FILE)
         pooling = model->shape.bidirectional ? NB_POOLING_MEAN : NB_POOLING_LAST;

@@ -380,6 +380,9 @@ static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written
                 CHECK(fabs((double)v[i] - (double)y[i]) <= value_step * (double)value_size,
                       "type %u stores value %g as %g", c->type, (double)y[i], (double)v[i]);
             }
+            nb_cache_load(c, tile, j % NB_CACHE_TILE, x, y);
+            CHECK(!memcmp(x, k, c->head_size * sizeof *x) && !memcmp(y, v, c->value_size * sizeof *y),
+                  "type %u loads something else than it stored, at position %u", c->type, j);
         }
     return tiles;
 }

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { openaiFetch } from '../../web/openai/index.js';
 import { models, root } from '../support/builds.js';
+import { edited } from '../support/gguf.js';
 import { comparison, tested } from '../support/tested.js';
 import { configurations } from '../support/vectors.js';
 
@@ -110,6 +111,11 @@ test('models without such a head are refused', async () => {
         await assert.rejects(model.rerank('a', ['b']), message);
         await model.dispose();
     }
+    const bert = readFileSync(`${root}tests/fixtures/encoders/bert.gguf`);
+    await assert.rejects(
+        load(edited(bert, { pooling_type: ['u32', 4] })),
+        /bert\.pooling_type is 4, for rerankers, but there is no cls\.weight/,
+    );
 });
 
 test("/v1/rerank: the form of Jina's and llama.cpp's answers, and requests that are refused", async () => {

@@ -54,6 +54,8 @@ function checkGeneration(caller, table, options) {
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: ${name} has an effect only with a temperature above 0`);
     if (checked.topLogprobs > 0 && !checked.logprobs)
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: topLogprobs goes with logprobs: true`);
+    if (checked.keep !== undefined && checked.contextOverflow === 'error')
+        throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: keep goes with a contextOverflow of 'slide' or 'shift'`);
     if (onLogits !== undefined && typeof onLogits !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: onLogits must be a function`);
     return { checked, signal, onLogits };
@@ -157,6 +159,11 @@ export class Model {
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
                 'chat(): special is an option of complete(); in a chat only the template writes special tokens',
+            );
+        if (checked.keep !== undefined)
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                'chat(): keep is an option of complete(); a chat keeps its system messages and its last message',
             );
         const lends = onLogits !== undefined;
         return new Generation(this.#link, { what: 'chat', input, options: checked, lends }, signal, onLogits);

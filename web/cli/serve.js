@@ -68,6 +68,15 @@ export const SERVE_FLAGS = [
             'evaluated again (default: none)',
     },
     {
+        name: 'contextShift',
+        flag: 'context-shift',
+        type: 'switch',
+        default: false,
+        help:
+            'drop the oldest messages or tokens when a text outgrows the context, and move the KV cache, for requests ' +
+            'that do not name a context_overflow',
+    },
+    {
         name: 'queue',
         flag: 'max-queue',
         type: 'integer',
@@ -126,7 +135,7 @@ const BODY = 4 << 20;
 
 /** @type {import('./usage.js').Command['run']} */
 export async function commandServe({ model, others = [], values }, signal) {
-    const { host, port, cors, allowHost, body, queue, timeout, grace } = values,
+    const { host, port, cors, allowHost, body, queue, timeout, grace, contextShift } = values,
         places = [model, ...others],
         names = namesOf(places, values.alias),
         key = keyOf(values.apiKey),
@@ -149,7 +158,7 @@ export async function commandServe({ model, others = [], values }, signal) {
                 open({ model: place, values }, ending, extra);
             offers.push({ name: names[i], ...(await headerOf(openIt, signal, values)), open: openIt });
         }
-        const limits = { memory: values.memory ?? (ownMemory() / 4) * 3, queue, timeout: timeout * 1000 };
+        const limits = { memory: values.memory ?? (ownMemory() / 4) * 3, queue, timeout: timeout * 1000, contextShift };
         models = new Models(offers, limits, tell);
         await models.load(names[0], signal);
         server.ready(models, places.length === 1);

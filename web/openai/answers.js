@@ -41,6 +41,8 @@ export class Count {
     prompt = 0;
     /** How many of these the model remembered. */
     cached = 0;
+    /** How many tokens of prompts and answers were dropped, as they outgrew the context. */
+    dropped = 0;
     /** Of the answers that are whole. */
     answers = 0;
     /** How many of these were thoughts. */
@@ -55,7 +57,8 @@ export class Count {
     }
 
     /** @param {Result} result @param {Planned} planned */
-    end({ promptTokens, cachedTokens, tokens, reasoningTokens = 0 }, { again }) {
+    end({ promptTokens, cachedTokens, tokens, reasoningTokens = 0, droppedTokens = 0 }, { again }) {
+        this.dropped += droppedTokens;
         if (!again) {
             this.prompt += promptTokens;
             this.cached += cachedTokens;
@@ -74,6 +77,7 @@ export class Count {
             total_tokens: this.prompt + answers,
             prompt_tokens_details: { cached_tokens: this.cached },
             ...(this.thoughts > 0 && { completion_tokens_details: { reasoning_tokens: this.thoughts } }),
+            ...(this.dropped > 0 && { dropped_tokens: this.dropped }),
         };
     }
 }

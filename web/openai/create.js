@@ -120,15 +120,17 @@ const COMPLETION_SHAPE = {
 /**
  * @param {string} caller
  * @param {Record<string, any>} checked
+ * @param {number} context the tokens of the context
  */
-function mostTokens(caller, { max_tokens, max_completion_tokens }) {
+function mostTokens(caller, { max_tokens, max_completion_tokens, context_overflow }, context) {
     if (max_tokens !== undefined && max_completion_tokens !== undefined && max_tokens !== max_completion_tokens)
         throw fieldError(
             'NB_ERR_ARGUMENT',
             'max_tokens',
             `${caller}: max_tokens is the older name of max_completion_tokens; give one of them`,
         );
-    return max_completion_tokens ?? max_tokens ?? 2 ** 31 - 1; // the context ends the answer earlier
+    const most = context_overflow === 'error' ? 2 ** 31 - 1 : context; // with 'error' the context ends the answer
+    return max_completion_tokens ?? max_tokens ?? most;
 }
 
 /**
@@ -179,7 +181,7 @@ export const chatCompletions = (model, counting) => ({
         const messages = messagesOf(caller, request.messages),
             usage = includesUsage(caller, checked),
             signal = signalOf(caller, options),
-            maxTokens = mostTokens(caller, checked),
+            maxTokens = mostTokens(caller, checked, model.info.contextLength),
             told = logprobsOf(caller, checked),
             turn = turnOf(caller, checked, request.tool_choice),
             biases = await biasesOf(caller, checked.logit_bias, model, signal),

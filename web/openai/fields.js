@@ -61,6 +61,7 @@ const GENERATION = {
     n: { type: 'integer', min: 1, max: 128, default: 1 },
     stream: { type: 'switch', default: false },
     stream_options: { type: 'object' },
+    context_overflow: GENERATE_OPTIONS.contextOverflow,
 };
 
 /** @type {Option} */
@@ -246,6 +247,7 @@ export function includesUsage(caller, { stream, stream_options }) {
  */
 export const optionsOf = (checked, biases, maxTokens, signal) => (answer) => ({
     maxTokens,
+    contextOverflow: checked.context_overflow,
     temperature: checked.temperature,
     topP: checked.top_p,
     ...Object.fromEntries(Object.entries(SAMPLING).map(([field, option]) => [option, checked[field]])),

@@ -76,6 +76,9 @@ export interface GenerationRequest {
     mirostat_eta?: number | null;
     samplers?: readonly Sampler[] | null;
     dry_multiplier?: number | null;
+    /** contextOverflow of complete() and chat(). With 'slide' and 'shift', an answer without a limit of its own has at
+     * most as many tokens as the context. */
+    context_overflow?: 'error' | 'slide' | 'shift' | null;
     dry_base?: number | null;
     dry_allowed_length?: number | null;
     dry_penalty_last_n?: number | null;
@@ -183,6 +186,8 @@ export interface Usage {
     prompt_tokens_details: { cached_tokens: number };
     /** reasoning_tokens: how many of the answers' tokens were thoughts; only where there were some. */
     completion_tokens_details?: { reasoning_tokens: number };
+    /** With context_overflow: how many tokens of prompts and answers were dropped, if any were. */
+    dropped_tokens?: number;
 }
 
 /** 'stop': the model ended its answer, or a stop text came. 'length': the tokens were used up. */

@@ -34,15 +34,3 @@ export async function tokensOf(model, messages, options) {
         return (await model.applyTemplate(fewer, options)).tokens;
     }
 }
-
-/**
- * How many of the oldest messages go together: a prompt with its answer; or one message, if no answer follows.
- * @param {Message[]} messages
- */
-export function oldest(messages) {
-    const isAnswer = ({ role } = /** @type {Message} */ ({})) => role === 'assistant';
-    let end = messages.findIndex(isAnswer);
-    if (end < 0) return 1;
-    while (isAnswer(messages[end])) end++;
-    return end;
-}

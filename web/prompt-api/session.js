@@ -1,6 +1,7 @@
 /** A session: a list of messages. The engine keeps what it has computed of the conversation that it saw last. */
 
-import { oldest, tokensOf } from './context.js';
+import { oldest } from '../oldest.js';
+import { tokensOf } from './context.js';
 import { named, notSupported, quotaExceeded } from './errors.js';
 import { checkAppended, checkConstraint, checkInputs, toInputs } from './inputs.js';
 import { signalOf, task, throwIfAborted, withSignals } from './signals.js';

@@ -21,8 +21,9 @@ import { enterFirst, Line } from './line.js';
 
 /**
  * memory: bytes that loaded models may take together; a single one may take more. queue: requests that may wait for one
- * model. timeout: ms that one answer may take. patience: ms that a model may take to stop after that.
- * @typedef {{ memory: number, queue: number, timeout: number, patience?: number }} Limits
+ * model. timeout: ms that one answer may take. patience: ms that a model may take to stop after that. contextShift: what
+ * requests ask for that do not name a context_overflow.
+ * @typedef {{ memory: number, queue: number, timeout: number, patience?: number, contextShift?: boolean }} Limits
  */
 
 /** A batch of the prompt is computed to its end; a large one, on a slow machine, takes seconds. */
@@ -61,6 +62,12 @@ class Entry {
 
 /** Errors that are the request's own fault. After any other the model may be dead, so it is loaded again. */
 const HARMLESS = ['NB_ERR_ARGUMENT', 'NB_ERR_UNSUPPORTED', 'NB_ERR_CONTEXT', 'NB_ERR_FORMAT'];
+
+/** A request whose text may outgrow the context, unless it says otherwise. @param {any} body */
+const withShift = (body) =>
+    typeof body === 'object' && body !== null && !Array.isArray(body)
+        ? { ...body, context_overflow: body.context_overflow ?? 'shift' }
+        : body;
 
 export class Models {
     /** @type {Map<string, Entry>} */
@@ -135,6 +142,7 @@ export class Models {
             { line, seconds } = entry,
             asked = performance.now();
         account.model = name;
+        if (this.#limits.contextShift && path.endsWith('completions')) body = withShift(body);
         await checkCall(path, body, entry.info);
         if (line.taken && line.waiting >= this.#limits.queue) throw tooMany(name, seconds);
         const { model, end } = await this.#turn(entry, signal),

@@ -28,6 +28,7 @@ import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Output, rate, round } from './output.js';
+import { Overflow } from './overflow.js';
 import { Pace, Slice } from './pace.js';
 import { startThreads } from './pool.js';
 import { encodeQuotes } from './quotes.js';
@@ -74,9 +75,9 @@ const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
 
 /**
  * What an answer is made with. prefix: where the core reads and writes all tokens so far. stepper: makes the tokens
- * instead of the core, one at a time. speculator: guesses some of them.
+ * instead of the core, one at a time. speculator: guesses some of them. overflow: makes room in the context.
  * @typedef {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined,
- *     speculator: Speculator | undefined }} Means
+ *     speculator: Speculator | undefined, overflow: Overflow }} Means
  */
 
 /** A request as it runs: it may be stopped at any time. @typedef {{ stopped: boolean }} Job */
@@ -505,13 +506,11 @@ export class Engine {
                 'NB_ERR_ARGUMENT',
                 'the prompt is empty, and this model has no beginning token to start from',
             );
-        if (prompt.length >= context)
-            throw new NibbleError(
-                'NB_ERR_CONTEXT',
-                `the prompt has ${prompt.length} tokens, and the context holds ${context}, the answer included: ` +
-                    'shorten it (in a chat, leave out the oldest messages), or load the model with a larger contextLength ' +
-                    '(--context)',
-            );
+        const overflow = new Overflow(this, ask, prompt, async (messages) => {
+            const turn = await this.chatTurn(messages, /** @type {any} */ (options), job);
+            return turn?.tokens ?? [];
+        });
+        const begun = /** @type {number[]} */ (await overflow.fit([]));
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
         let sampler = 0,
             prefix = 0;
@@ -522,7 +521,7 @@ export class Engine {
             const decoder = this.decoder(false);
             decoders.push(decoder);
             prefix = core.allocate(4 * (context + 1), 'the prompt');
-            core.ints(prefix, prompt.length).set(prompt);
+            core.ints(prefix, begun.length).set(begun);
             const output = new Output(decoder, new StopFinder(options.stop), emit, options.logprobs, taking);
             /** @type {Stepper | undefined} */
             let stepper;
@@ -540,9 +539,9 @@ export class Engine {
                     ask.lends ? lends : undefined,
                 );
             }
-            const speculator = options.speculate && !stepper ? new Speculator(prompt, this.mostGuesses) : undefined,
-                means = { sampler, prefix, output, stepper, speculator };
-            const { finishReason, prompted, rates } = await this.answer(options, job, prompt.length, means);
+            const speculator = options.speculate && !stepper ? new Speculator(begun, this.mostGuesses) : undefined,
+                means = { sampler, prefix, output, stepper, speculator, overflow };
+            const { finishReason, prompted, rates } = await this.answer(options, job, begun.length, means);
             const result = this.result(output.text, output.tokens, prompted, finishReason, seed, rates),
                 { reasoning, toolCalls, logprobs } = output,
                 reasoningTokens = Math.min(output.thoughtTokens, output.mostThought);
@@ -551,6 +550,7 @@ export class Engine {
                 ...(reasoningTokens > 0 ? { reasoning, reasoningTokens } : {}),
                 ...(toolCalls.length > 0 ? { toolCalls } : {}),
                 ...(logprobs ? { logprobs } : {}),
+                ...(overflow.isOn ? { droppedTokens: overflow.dropped } : {}),
             };
         } finally {
             for (const each of decoders) each.free();
@@ -570,23 +570,41 @@ export class Engine {
      */
     async answer({ maxTokens, ignoreEnd }, job, promptTokens, means) {
         const { core } = this,
-            { prefix, output, stepper, speculator } = means;
+            { prefix, output, stepper, speculator, overflow } = means;
         const slice = new Slice(),
             pace = new Pace(slice);
         const promptBegan = performance.now();
-        if (!job.stopped) this.conversations?.prepare(this, core.ints(prefix, promptTokens).slice());
+        if (!job.stopped) {
+            const prompt = core.ints(prefix, promptTokens).slice();
+            this.conversations?.prepare(this, prompt);
+            overflow.move([...prompt]);
+        }
         const { known, evaluated } = await this.advance(prefix, promptTokens, slice, job);
         const generateBegan = performance.now();
 
         /** @type {Result['finishReason'] | undefined} */
         let finishReason = job.stopped ? 'abort' : undefined;
-        const most = Math.min(maxTokens, this.context - promptTokens);
+        const most = overflow.isOn ? maxTokens : Math.min(maxTokens, this.context - promptTokens);
+        /** Tokens before the answer, less those of the answer that were dropped. */
+        let before = promptTokens;
         let chosen = 0; // the first of them needs no evaluation
         /** Tokens that end a thought which has used up its own. @type {number[]} */
         let fed = [];
         while (!finishReason) {
-            const n = promptTokens + output.tokens.length,
-                left = most - output.tokens.length,
+            if (before + output.tokens.length >= this.context) {
+                const all = await overflow.fit(output.tokens);
+                if (all) {
+                    core.ints(prefix, all.length).set(all);
+                    before = all.length - output.tokens.length;
+                    overflow.move(all);
+                    await this.advance(prefix, all.length, slice, job);
+                    speculator?.told([]); // the session has other tokens now
+                }
+                finishReason = job.stopped ? 'abort' : all ? undefined : 'length';
+                if (finishReason) break;
+            }
+            const n = before + output.tokens.length,
+                left = Math.min(most - output.tokens.length, this.context - n),
                 count = Math.min(pace.next(), left, output.thoughtLeft);
             if (fed.length === 0 && output.thoughtLeft === 0) fed = [...(output.taking?.closing ?? [])];
             /** @type {number[]} */
