@@ -116,6 +116,7 @@ oracles: model gemma minilm vocabularies ## write all tests/fixtures anew, from 
 	@for script in dequantize_vectors quantize_vectors gptq_vectors primitive_vectors simulated_vectors awq_vectors \
 	   awq_layer_vectors int8_vectors w8a8_folders preset_types quantized_files text_fixtures random_models \
 	   family_models scaled_models outlier_models outlier_vectors integer_vectors encoder_models gemma_embedding \
+	   reranker_models shift_vectors \
 	   both_ways_models safetensors_models family_folders llamacpp_folders folder_defaults folder_keys \
 	   folder_variants quantized_folders quantized_families train_rounding moment_vectors auto_round_vectors \
 	   bitsandbytes_folders bitsandbytes_vectors compressed_folders rounded_folders quantization_keys \
