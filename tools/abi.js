@@ -86,7 +86,7 @@ const object = (entries) =>
     `{\n${entries.map(([key, value]) => `    ${/^\w+$/.test(String(key)) ? key : `'${key}'`}: ${value},\n`).join('')}}`;
 
 function text() {
-    const header = ['nibble', 'nibble_convert', 'nibble_quantize', 'nibble_train']
+    const header = ['nibble', 'nibble_convert', 'nibble_quantize', 'nibble_train', 'nibble_grammar']
         .map((name) => read(`src/${name}.h`))
         .join('');
     const values = enumsOf(header),
@@ -96,7 +96,7 @@ function text() {
     const flags = [...values].filter(([name]) => !name.startsWith('NB_ERR_') && !/^NB_(POOLING|PRECISION)_/.test(name));
     const tensorTypes = object(named(types, 'NB_TYPE_').filter(([name]) => name !== 'limit'));
     return `// Written by tools/abi.js from src/nibble.h, nibble_convert.h, nibble_quantize.h, nibble_train.h,
-// types/types.h, text/vocabulary.h and quant/presets.c: do not edit it, run \`make build\`.
+// nibble_grammar.h, types/types.h, text/vocabulary.h and quant/presets.c: do not edit it, run \`make build\`.
 
 ${flags.map(([name, value]) => `export const ${name} = ${value};`).join('\n')}
 export const NB_TOKEN_USER_DEFINED = ${tokens.get('NB_TOKEN_USER_DEFINED')};

@@ -1,5 +1,5 @@
 // Written by tools/abi.js from src/nibble.h, nibble_convert.h, nibble_quantize.h, nibble_train.h,
-// types/types.h, text/vocabulary.h and quant/presets.c: do not edit it, run `make build`.
+// nibble_grammar.h, types/types.h, text/vocabulary.h and quant/presets.c: do not edit it, run `make build`.
 
 export const NB_OK = 0;
 export const NB_LOAD_ALL = 0;
@@ -89,6 +89,9 @@ export const NB_TRAIN_FIT_ERROR = 0;
 export const NB_TRAIN_FIT_MEAN = 1;
 export const NB_TRAIN_TOKENS = 3;
 export const NB_TRAIN_AVERAGE = 4;
+export const NB_MATCHER_OPEN = 0;
+export const NB_MATCHER_MAY_END = 1;
+export const NB_MATCHER_ENDS = 2;
 export const NB_TOKEN_USER_DEFINED = 4;
 
 /** The core's error codes. */

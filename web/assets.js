@@ -11,9 +11,10 @@ import { isNode, nodeModule } from './platform.js';
 /** @typedef {import('./index.d.ts').Build} Build */
 /** @typedef {'workerUrl' | 'poolWorkerUrl' | 'templateUrl'} ScriptOption */
 
-/** A .wasm file: a build of the engine, or the module for converting, quantizing, training or models of integers.
+/** A .wasm file: a build of the engine, or the module for converting, quantizing, training, models of integers or
+ * grammars.
  * @typedef {Build | import('./index.d.ts').IntegerBuild | 'convert' | 'quantize' | 'quantize-threads' | 'train' |
- *     'train-threads'} Module */
+ *     'train-threads' | 'grammar'} Module */
 
 /** The .wasm files by their names. @typedef {Partial<Record<Module, string>>} WasmUrls */
 
@@ -35,12 +36,13 @@ const WASM = {
     'train-threads': () => new URL('../build/wasm/nibble-train-threads.wasm', import.meta.url),
     integer: () => new URL('../build/wasm/nibble-integer.wasm', import.meta.url),
     'integer-threads': () => new URL('../build/wasm/nibble-integer-threads.wasm', import.meta.url),
+    grammar: () => new URL('../build/wasm/nibble-grammar.wasm', import.meta.url),
 };
 
 /** The modules other than the engine. */
 const OTHERS = /** @type {const} */ ([
     ...['convert', 'quantize', 'quantize-threads', 'train', 'train-threads'],
-    ...['integer', 'integer-threads'],
+    ...['integer', 'integer-threads', 'grammar'],
 ]);
 
 /** @type {Record<ScriptOption, () => URL>} */

@@ -8,6 +8,7 @@ import { messageOf, NibbleError } from './errors.js';
  * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
  *     'object' | 'bytes' | 'thinking' | 'toolChoice'} type
  * @property {string} help
+ * @property {true} [file] of a text: on the command line it is the name of a file that has it
  * @property {true} [off] of a switch: the flag turns it off, and the help says what happens then
  * @property {number} [min] inclusive
  * @property {number} [max] inclusive

@@ -1060,8 +1060,8 @@ export interface LoadOptions {
     signal?: SignalLike;
     /**
      * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a
-     * map from builds, 'convert', 'quantize', 'quantize-threads', 'train', 'train-threads', 'integer' and
-     * 'integer-threads' to files of any names.
+     * map from builds, 'convert', 'quantize', 'quantize-threads', 'train', 'train-threads', 'integer',
+     * 'integer-threads' and 'grammar' to files of any names.
      * With a map, only the builds that it names are used. In a page URLs are relative to the page; in Node a
      * text without a scheme is a path. Default: build/wasm/ of the package, which most bundlers find and copy.
      */
@@ -1076,7 +1076,8 @@ export interface LoadOptions {
                   | 'quantize'
                   | 'quantize-threads'
                   | 'train'
-                  | 'train-threads']?: string | UrlLike;
+                  | 'train-threads'
+                  | 'grammar']?: string | UrlLike;
           };
     /** The script of the engine's worker. Default: build/engine-worker.js of the package. */
     workerUrl?: string | UrlLike;
@@ -1525,6 +1526,10 @@ export interface GenerateOptions {
         | { readonly [tokenOrText: string]: number }
         | ReadonlyMap<number | string, number>
         | readonly (readonly [token: number | string, bias: number])[];
+    /** A grammar in GBNF, llama.cpp's form of grammars: the answer's text follows it (docs/structured.md). No token is
+     * chosen that could not go on with such a text. If maxTokens or the context ends the answer, its finishReason is
+     * 'length', and the text is the beginning of one. */
+    grammar?: string;
     /** Tell the log-probability of each token: `logprobs` of the result, and of the generation while it runs. It is the
      * natural logarithm of the probability that the model itself gives the token, before logitBias, penalties,
      * temperature and all other options, as OpenAI's and llama-server's. Default: false. */

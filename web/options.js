@@ -28,9 +28,9 @@ import { SAMPLERS } from './samplers.js';
  *     | 'xtcProbability' | 'xtcThreshold' | 'dynatempRange' | 'dynatempExponent' | 'mirostat' | 'mirostatTau'
  *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast' | 'logprobs'
  *     | 'topLogprobs' | 'speculate'>>
- *     & { seed?: number, stop: string[], logitBias: [number | string, number][], drySequenceBreakers: string[],
- *     samplers?: (keyof typeof SAMPLERS)[], contextOverflow: 'error' | 'slide' | 'shift', keep?: number }}
- *     CheckedGenerate
+ *     & { seed?: number, grammar?: string, stop: string[], logitBias: [number | string, number][],
+ *     drySequenceBreakers: string[], samplers?: (keyof typeof SAMPLERS)[],
+ *     contextOverflow: 'error' | 'slide' | 'shift', keep?: number }} CheckedGenerate
  */
 
 /**
@@ -394,6 +394,13 @@ export const GENERATE_OPTIONS = {
         default: [],
         value: 'TOKEN=B',
         help: 'add B to the logit of a token: its id, or its text (may be given several times)',
+    },
+    grammar: {
+        flag: 'grammar',
+        type: 'text',
+        file: true,
+        value: 'FILE',
+        help: 'a grammar in GBNF, which the answer follows',
     },
     logprobs: {
         flag: 'logprobs',

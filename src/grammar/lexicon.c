@@ -14,14 +14,31 @@ typedef struct parts {
     uint8_t *bytes;
     uint32_t *offsets, *order, *ends, *counts;
     uint16_t *shared;
+    uint32_t *places, *copy; /* [n_tokens]: for sorting */
 } parts;
 
+/* Some tokens, which are sorted by their places in `tokens`. */
+typedef struct bucket {
+    const nb_lexicon *lexicon;
+    const uint32_t *tokens;
+} bucket;
+
 static int compare_tokens(const void *table, uint32_t a, uint32_t b) {
-    const nb_lexicon *l = table;
+    const bucket *of = table;
     uint32_t n, m;
-    const uint8_t *x = nb_lexicon_bytes(l, a, &n), *y = nb_lexicon_bytes(l, b, &m);
+    const uint8_t *x = nb_lexicon_bytes(of->lexicon, of->tokens[a], &n),
+                  *y = nb_lexicon_bytes(of->lexicon, of->tokens[b], &m);
     int order = nb_compare(x, y, NB_MIN(n, m));
     return order ? order : n != m ? (n < m ? -1 : 1) : a < b ? -1 : 1;
+}
+
+static void sort_bucket(parts *p, uint32_t from, uint32_t n) {
+    if (n < 2)
+        return;
+    memcpy(p->copy, p->order + from, n * sizeof *p->copy);
+    nb_sort(p->places, n, compare_tokens, &(bucket){p->lexicon, p->copy});
+    for (uint32_t i = 0; i < n; i++)
+        p->order[from + i] = p->copy[p->places[i]];
 }
 
 /* The first two bytes of a token, which sort most of it. */
@@ -52,8 +69,7 @@ static void sort_tokens(parts *p) {
         if (is_sorted_token(l, t))
             p->order[p->counts[pair_of(l, t)]++] = t;
     for (uint32_t i = 0, from = 0; i < PAIRS; from = p->counts[i++]) /* counts have moved to the ends */
-        if (p->counts[i] > from)
-            nb_sort(p->order + from, p->counts[i] - from, compare_tokens, l);
+        sort_bucket(p, from, p->counts[i] - from);
 }
 
 static void share(parts *p) {
@@ -91,12 +107,16 @@ nb_lexicon *nb_lexicon_new(const uint8_t *bytes, size_t n_bytes, const uint32_t 
         p.shared = nb_arena_take(&arena, n_tokens, sizeof *p.shared);
         p.ends = nb_arena_take(&arena, n_ends, sizeof *p.ends);
     }
-    p.counts = nb_alloc((PAIRS + 1) * sizeof *p.counts);
-    if (!p.counts) {
-        nb_arena_free(&arena);
-        return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for sorting %u tokens", n_tokens);
+    nb_arena sorting = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass && nb_arena_allocate(&sorting, "sorting the vocabulary of a grammar", err) < 0) {
+            nb_arena_free(&arena);
+            return NULL;
+        }
+        p.counts = nb_arena_take(&sorting, PAIRS + 1, sizeof *p.counts);
+        p.places = nb_arena_take(&sorting, n_tokens, sizeof *p.places);
+        p.copy = nb_arena_take(&sorting, n_tokens, sizeof *p.copy);
     }
-    memset(p.counts, 0, (PAIRS + 1) * sizeof *p.counts);
     if (n_bytes)
         memcpy(p.bytes, bytes, n_bytes);
     p.offsets[0] = 0;
@@ -113,7 +133,7 @@ nb_lexicon *nb_lexicon_new(const uint8_t *bytes, size_t n_bytes, const uint32_t 
                               .n_ends = n_ends};
     sort_tokens(&p);
     share(&p);
-    nb_free(p.counts);
+    nb_arena_free(&sorting);
     return p.lexicon; /* at the arena's beginning */
 }
 

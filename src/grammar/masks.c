@@ -57,16 +57,21 @@ static int32_t try_bytes(nb_masks *m, nb_automaton *a, const uint8_t *bytes, uin
  * the states, or that it failed already. */
 static int32_t try_all(nb_masks *m, nb_automaton *a, uint32_t byte, nb_choices *c, nb_error *err) {
     const nb_lexicon *l = m->lexicon;
-    uint32_t dead = 0;
+    uint32_t dead = 0, near = 0; /* near: what a token shares with the last one that depends on the callers */
     for (uint32_t i = l->first[byte]; i < l->first[byte + 1]; i++) {
-        uint32_t n, shared = i == l->first[byte] ? 0 : l->shared[i];
-        const uint8_t *bytes = nb_lexicon_bytes(l, l->order[i], &n);
-        if (!dead || shared < dead)
+        uint32_t shared = i == l->first[byte] ? 0 : l->shared[i];
+        near = NB_MIN(near, shared);
+        if (!dead || shared < dead) {
+            uint32_t n;
+            const uint8_t *bytes = nb_lexicon_bytes(l, l->order[i], &n);
             NB_TRY(try_bytes(m, a, bytes, shared, n, &dead, err));
-        if (!dead)
+        }
+        if (!dead) {
             m->found[c->n_tokens++] = l->order[i];
-        else if (m->opens[dead])
-            m->unsure[c->n_unsure++] = i;
+        } else if (m->opens[dead]) {
+            m->unsure[c->n_unsure++] = (nb_unsure){i, near};
+            near = NB_MOST_TOKEN_BYTES;
+        }
     }
     return NB_OK;
 }
@@ -119,19 +124,17 @@ static int32_t find(nb_masks *m, nb_automaton *a, uint32_t node, nb_error *err) 
 /* Tries the tokens of a node's list that are not allowed yet, from this state on. */
 static int32_t try_unsure(nb_masks *m, nb_automaton *a, const nb_choices *c, uint32_t *mask, nb_error *err) {
     const nb_lexicon *l = m->lexicon;
-    const uint8_t *last = NULL;
-    uint32_t dead = 0, last_n = 0;
+    uint32_t dead = 0, shared = 0; /* shared: with the token that was tried last */
     for (uint32_t i = 0; i < c->n_unsure; i++) {
-        uint32_t token = l->order[c->unsure[i]], n, shared = 0;
+        shared = NB_MIN(shared, c->unsure[i].shared);
+        if (dead && shared >= dead)
+            continue;
+        uint32_t token = l->order[c->unsure[i].place], n;
         if (mask[token / 32] >> token % 32 & 1)
             continue;
         const uint8_t *bytes = nb_lexicon_bytes(l, token, &n);
-        while (shared < NB_MIN(n, last_n) && bytes[shared] == last[shared])
-            shared++;
-        if (!dead || shared < dead)
-            NB_TRY(try_bytes(m, a, bytes, shared, n, &dead, err));
-        last = bytes;
-        last_n = n;
+        NB_TRY(try_bytes(m, a, bytes, shared, n, &dead, err));
+        shared = NB_MOST_TOKEN_BYTES;
         if (!dead)
             mask[token / 32] |= 1u << token % 32;
     }

@@ -7,11 +7,17 @@
 #include "automaton.h"
 #include "lexicon.h"
 
+/* A token that depends on the callers. */
+typedef struct nb_unsure {
+    uint32_t place;  /* in the lexicon's order */
+    uint32_t shared; /* bytes that it shares with the one before it in the list */
+} nb_unsure;
+
 /* What is known of the tokens at a node. */
 typedef struct nb_choices {
-    uint32_t *bits;   /* of the tokens that are allowed, whatever comes afterwards; or NULL, and */
-    uint32_t *tokens; /* [n_tokens] the same as a list, if they are few */
-    uint32_t *unsure; /* [n_unsure]: places in the lexicon's order of tokens that depend on the callers */
+    uint32_t *bits;    /* of the tokens that are allowed, whatever comes afterwards; or NULL, and */
+    uint32_t *tokens;  /* [n_tokens] the same as a list, if they are few */
+    nb_unsure *unsure; /* [n_unsure] */
     uint32_t n_tokens, n_unsure;
 } nb_choices;
 
@@ -21,7 +27,7 @@ typedef struct nb_masks {
     uint32_t *states;        /* [longest + 1]: after each byte of a token */
     uint8_t *opens;          /* [longest + 1]: whether the rule may have ended before or there */
     uint32_t *found;         /* [n_sorted] */
-    uint32_t *unsure;        /* [n_sorted] */
+    nb_unsure *unsure;       /* [n_sorted] */
     uint32_t n_nodes, bytes; /* bytes: held by the choices */
     nb_arena arena;
 } nb_masks;

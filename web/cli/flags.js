@@ -162,7 +162,7 @@ function readValue(flag, given) {
         case 'text':
             if (given === '' && flag.value === 'FILE')
                 throw new UsageError(`${name} must be the name of a file, not ""`);
-            return given;
+            return flag.file ? readFile(name, given) : given;
         case 'tokens':
             if (!/^\s*\d+(\s*,\s*\d+)*\s*$/.test(given))
                 throw new UsageError(`${name} must be token ids with commas between them, such as 1,2,3`);
@@ -229,15 +229,19 @@ function readValue(flag, given) {
     }
 }
 
+/** @param {string} name @param {string} path */
+function readFile(name, path) {
+    try {
+        return readFileSync(path, 'utf8');
+    } catch (error) {
+        throw new NibbleError('NB_ERR_FILE', `${name}: cannot read ${path}: ${why(error)}`, { cause: error });
+    }
+}
+
 /** @param {string} name @param {string} given JSON, or the name of a file that has it */
 function readJson(name, given) {
     const itself = /^\s*[[{]/.test(given);
-    let text = given;
-    try {
-        text = itself ? given : readFileSync(given, 'utf8');
-    } catch (error) {
-        throw new NibbleError('NB_ERR_FILE', `${name}: cannot read ${given}: ${why(error)}`, { cause: error });
-    }
+    const text = itself ? given : readFile(name, given);
     try {
         return JSON.parse(text.replace(/^\ufeff/, ''));
     } catch (error) {

@@ -55,6 +55,7 @@ const GENERATION = {
     min_p: { ...GENERATE_OPTIONS.minP, default: 0 },
     presence_penalty: { type: 'number', min: -2, max: 2, default: 0 },
     frequency_penalty: { type: 'number', min: -2, max: 2, default: 0 },
+    grammar: { type: 'text' },
     seed: GENERATE_OPTIONS.seed, // reduced modulo 2^32 here, so that seed + i is exact
     logit_bias: { type: 'biases', default: [] },
     stop: { type: 'texts', default: [] },
@@ -256,6 +257,7 @@ export const optionsOf = (checked, biases, maxTokens, signal) => (answer) => ({
     penaltyLast: -1,
     seed: checked.seed === undefined ? undefined : checked.seed + answer,
     logitBias: /** @type {[number, number][]} */ (biases),
+    grammar: checked.grammar || undefined, // clients of llama.cpp's server send an empty one for none
     logprobs: checked.logprobs,
     topLogprobs: checked.topLogprobs,
     stop: checked.stop,

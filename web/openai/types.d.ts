@@ -83,6 +83,8 @@ export interface GenerationRequest {
     dry_allowed_length?: number | null;
     dry_penalty_last_n?: number | null;
     dry_sequence_breakers?: string | readonly string[] | null;
+    /** Not OpenAI's, but of llama.cpp's server: a grammar in GBNF, as `grammar` of GenerateOptions. Empty: none. */
+    grammar?: string | null;
     /** Any whole number, taken modulo 2^32. Choice i of several gets seed + i. Default: a new one each time. */
     seed?: number | null;
     /** Added to the logits of these token ids, which are this model's. Not OpenAI's: a text that is one

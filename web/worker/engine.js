@@ -24,6 +24,7 @@ import { startCore } from './choose-build.js';
 import { Conversations } from './conversations.js';
 import { cleanedUp, Detokenizer, findTexts } from './detokenizer.js';
 import { fillInPrompt } from './fill-in.js';
+import { Grammars } from './grammar.js';
 import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { inBytes, inMs, inTokens, stopwatch } from './journal.js';
 import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
@@ -100,6 +101,10 @@ export class Engine {
         this.loadMs = 0;
         /** @type {string | undefined} of the renderer of chat templates */
         this.templateUrl = undefined;
+        /** @type {import('../assets.js').WasmUrls} */
+        this.wasm = {};
+        /** Once a request had a grammar. @type {Promise<Grammars> | undefined} */
+        this.grammars = undefined;
         /** @type {{ token: number, name: string }[] | undefined} */
         this.userDefined = undefined;
         /** @type {Journal | undefined} */
@@ -125,6 +130,7 @@ export class Engine {
         const engine = new Engine(core, threads);
         engine.journal = journal;
         engine.templateUrl = options.assets.templateUrl;
+        engine.wasm = options.assets.wasm;
         engine.pool = core.object('nb_pool_new', threads);
         // the first to fail ends the load: a thread that does not start is reported before a long download ends
         [engine.model] = await Promise.all([
@@ -516,7 +522,10 @@ export class Engine {
             prefix = 0;
         /** @type {Detokenizer[]} */
         const decoders = [];
+        /** @type {import('./grammar.js').Matcher | undefined} */
+        let matcher;
         try {
+            matcher = await this.matcher(options.grammar);
             sampler = newSampler(this, options, seed);
             const decoder = this.decoder(false);
             decoders.push(decoder);
@@ -525,7 +534,7 @@ export class Engine {
             const output = new Output(decoder, new StopFinder(options.stop), emit, options.logprobs, taking);
             /** @type {Stepper | undefined} */
             let stepper;
-            if (options.logprobs || ask.lends) {
+            if (options.logprobs || ask.lends || matcher) {
                 const names = this.decoder(true);
                 decoders.push(names);
                 const lends = async (/** @type {Float32Array} */ logits, /** @type {number} */ position) => {
@@ -535,7 +544,7 @@ export class Engine {
                 stepper = new Stepper(
                     this,
                     options,
-                    { sampler, prefix, decoder, names },
+                    { sampler, prefix, decoder, names, matcher },
                     ask.lends ? lends : undefined,
                 );
             }
@@ -554,8 +563,26 @@ export class Engine {
             };
         } finally {
             for (const each of decoders) each.free();
+            matcher?.free();
             core.exports.nb_free(prefix);
             core.exports.nb_sampler_free(sampler);
+        }
+    }
+
+    /**
+     * What holds an answer to this grammar, if there is one. A failed start is tried again by the next request.
+     * @param {string | undefined} grammar
+     */
+    async matcher(grammar) {
+        if (grammar === undefined) return undefined;
+        this.grammars ??= Grammars.open(this);
+        try {
+            return (await this.grammars).matcher(grammar);
+        } catch (error) {
+            await this.grammars.catch(() => {
+                this.grammars = undefined;
+            });
+            throw error;
         }
     }
 
@@ -583,7 +610,7 @@ export class Engine {
         const generateBegan = performance.now();
 
         /** @type {Result['finishReason'] | undefined} */
-        let finishReason = job.stopped ? 'abort' : undefined;
+        let finishReason = job.stopped ? 'abort' : stepper?.ended() ? 'stop' : undefined;
         const most = overflow.isOn ? maxTokens : Math.min(maxTokens, this.context - promptTokens);
         /** Tokens before the answer, less those of the answer that were dropped. */
         let before = promptTokens;
@@ -626,7 +653,7 @@ export class Engine {
             chosen += tokens.length;
             const ends = this.addTokens(tokens, output, ignoreEnd);
             if (stepper?.logprob) output.addLogprob(stepper.logprob);
-            if (ends) finishReason = 'stop';
+            if (ends || stepper?.ended()) finishReason = 'stop';
             else if (output.tokens.length === most) finishReason = 'length';
             if (!finishReason && pace.over()) {
                 output.send();
@@ -637,7 +664,7 @@ export class Engine {
         const promptMs = generateBegan - promptBegan,
             generateMs = performance.now() - generateBegan;
         finishReason ??= 'abort'; // while the caller had the logits
-        output.end();
+        output.end(stepper?.means.matcher !== undefined);
         const rates = { prompt: rate(evaluated, promptMs), generate: rate(chosen - 1, generateMs) };
         this.journal?.(
             `prompt: ${promptTokens} tokens, ${known} of them cached, ${inMs(promptMs)}${inTokens(

@@ -79,9 +79,15 @@ export class Output {
         this.stopped = found;
     }
 
-    /** Everything that was held back belongs to the text, unless a stop string cut it off. */
-    end() {
-        if (!this.stopped) this.add(this.decoder.flush());
+    /**
+     * Everything that was held back belongs to the text, unless a stop string cut it off.
+     * @param {boolean} whole whether a part of a character at the end is left out, instead of becoming U+FFFD
+     */
+    end(whole) {
+        if (!this.stopped) {
+            const rest = this.decoder.flush();
+            this.add(whole ? rest.replace(/\ufffd+$/, '') : rest);
+        }
         if (!this.stopped) {
             const held = this.stops.flush();
             this.raw += held;

@@ -1,6 +1,6 @@
 /**
- * One token at a time, where the caller wants to see more than the token: its log-probability, or the logits before a
- * token is chosen of them. All other generations let the core make many tokens in one call.
+ * One token at a time, where the caller wants more than the token: its log-probability, to see the logits before a token
+ * is chosen of them, or an answer that follows a grammar. All other generations let the core make many tokens in one call.
  */
 import { NibbleError } from '../errors.js';
 import { logSumExp } from './log-sum.js';
@@ -27,16 +27,17 @@ export class Stepper {
      * @param {import('./engine.js').Engine} engine
      * @param {import('../options.js').CheckedGenerate} options
      * @param {{ sampler: number, prefix: number, decoder: import('./detokenizer.js').Detokenizer,
-     *     names: import('./detokenizer.js').Detokenizer }} means prefix: where all tokens so far are. decoder: of the
-     *     answer. names: it writes special tokens, too.
+     *     names: import('./detokenizer.js').Detokenizer, matcher: import('./grammar.js').Matcher | undefined }} means
+     *     prefix: where all tokens so far are. decoder: of the answer. names: it writes special tokens, too.
      * @param {Lend | undefined} lend
      */
-    constructor(engine, { logprobs, topLogprobs }, means, lend) {
+    constructor(engine, { logprobs, topLogprobs, ignoreEnd }, means, lend) {
         this.engine = engine;
         this.means = means;
         this.lend = lend;
         this.size = engine.core.exports.nb_model_vocabulary(engine.model);
         this.top = topLogprobs;
+        this.withEnds = !ignoreEnd;
         this.#own = logprobs ? new Float32Array(this.size) : undefined;
         this.#lent = new Float32Array(lend ? this.size : 0);
     }
@@ -49,7 +50,7 @@ export class Stepper {
      */
     async next(n, fed) {
         const { core, session } = this.engine,
-            { sampler, prefix } = this.means,
+            { sampler, prefix, matcher } = this.means,
             { logits } = this.engine.logits(session);
         this.#own?.set(core.floats(logits, this.size));
         if (this.lend && fed === undefined) {
@@ -60,10 +61,17 @@ export class Stepper {
             core.floats(logits, this.size).set(back);
             this.#lent = back;
         }
+        matcher?.restrict(core.floats(logits, this.size), this.withEnds);
         const token = fed ?? core.exports.nb_sampler_next(sampler, logits, prefix, n);
         core.ints(prefix + 4 * n, 1)[0] = token;
+        matcher?.accept(token);
         if (this.#own) this.logprob = this.#logprobOf(token, this.#own);
         return token;
+    }
+
+    /** Whether the grammar's text is complete, so that nothing can follow. */
+    ended() {
+        return this.means.matcher?.ended() ?? false;
     }
 
     /** @param {number} token @param {Float32Array} logits */
