@@ -2,8 +2,23 @@
 // (tests/test-grammar-integration.cpp, test-grammar-parser.cpp), where not said otherwise.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { root } from '../support/builds.js';
 import { grammarOf } from '../support/grammar.js';
+import { declaredIn, moduleOf } from '../support/modules.js';
+import { countInstructions } from '../support/opcodes.js';
+
+test('the module exports the functions of the header, and has no floating-point instruction', async () => {
+    const { module } = await moduleOf('grammar'),
+        functions = WebAssembly.Module.exports(module).filter(({ kind }) => kind === 'function'),
+        declared = declaredIn('nibble_grammar.h');
+    assert.ok(declared.length > 10, `${declared.length} functions`);
+    assert.deepEqual(functions.map(({ name }) => name).sort(), [...declared, 'nb_alloc', 'nb_free'].sort());
+    const found = countInstructions(readFileSync(`${root}build/wasm/nibble-grammar.wasm`));
+    assert.ok(found.all > 3000, `${found.all} instructions`);
+    assert.deepEqual([found.floats, found.types], [0, 0]);
+});
 
 const ARITHMETIC = String.raw`
 root ::= sum                       # begins with a line of its own

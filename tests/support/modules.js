@@ -14,7 +14,7 @@ export async function moduleOf(name) {
 }
 
 /** The functions that a header of src/ declares. @param {string} file */
-const declaredIn = (file) =>
+export const declaredIn = (file) =>
     [
         ...readFileSync(`${root}src/${file}`, 'utf8')
             .replace(/\/\*[\s\S]*?\*\//g, '')

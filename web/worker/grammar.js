@@ -16,39 +16,41 @@ const AT_ONCE = 4096;
 /** @typedef {import('./core.js').Core} Core */
 /** @typedef {import('./engine.js').Engine} Engine */
 
+/**
+ * What tokens add to a text. first: what they do at its beginning, if that is something else for some of them, as where
+ * a tokenizer drops the space that begins a text.
+ * @typedef {{ rest: number, first: number | undefined, vocabulary: number }} Lexicons
+ */
+
+/** A grammar that was compiled for each lexicon. @typedef {{ rest: number, first: number | undefined }} Compiled */
+
 /** The grammars of one model. */
 export class Grammars {
-    /** By their texts, the one used last at the end. @type {Map<string, number>} */
+    /** By their texts, the one used last at the end. @type {Map<string, Compiled>} */
     #compiled = new Map();
 
     /**
      * @param {Core} core
-     * @param {number} lexicon
-     * @param {number} vocabulary
+     * @param {Lexicons} lexicons
      */
-    constructor(core, lexicon, vocabulary) {
+    constructor(core, lexicons) {
         this.core = core;
-        this.lexicon = lexicon;
-        this.vocabulary = vocabulary;
+        this.lexicons = lexicons;
     }
 
     /** @param {Engine} engine */
     static async open(engine) {
         const time = stopwatch();
         const core = await startBuild('grammar', engine.wasm),
-            { bytes, lengths, ends } = await vocabularyOf(engine);
-        const lexicon = core.borrowBytes(bytes, (at) =>
-            core.borrowBytes(new Uint8Array(lengths.buffer), (lengthsAt) =>
-                core.borrowBytes(new Uint8Array(ends.buffer), (endsAt) =>
-                    core.object(
-                        'nb_lexicon_new',
-                        ...[at, bytes.length, lengthsAt, lengths.length, endsAt, ends.length],
-                    ),
-                ),
-            ),
-        );
-        engine.journal?.(`grammars: ${lengths.length} tokens, ${time()}`);
-        return new Grammars(core, lexicon, lengths.length);
+            { first, rest, ends } = await vocabularyOf(engine);
+        const differs = first.bytes.length !== rest.bytes.length || first.lengths.some((n, i) => n !== rest.lengths[i]);
+        const lexicons = {
+            rest: newLexicon(core, rest, ends),
+            first: differs ? newLexicon(core, first, ends) : undefined,
+            vocabulary: rest.lengths.length,
+        };
+        engine.journal?.(`grammars: a vocabulary of ${rest.lengths.length} tokens, ${time()}`);
+        return new Grammars(core, lexicons);
     }
 
     /**
@@ -56,42 +58,67 @@ export class Grammars {
      * @param {string} text
      */
     matcher(text) {
-        const { core } = this;
-        let grammar = this.#compiled.get(text);
+        const { core, lexicons } = this,
+            compiled = this.#compiled.get(text) ?? this.#compile(text);
         this.#compiled.delete(text);
-        grammar ??= core.borrowText(text, (at, size) => core.object('nb_grammar_new', at, size, this.lexicon));
-        this.#compiled.set(text, grammar);
-        const [[oldest, other]] = this.#compiled;
+        this.#compiled.set(text, compiled);
+        const [[oldest, { rest, first }]] = this.#compiled;
         if (this.#compiled.size > MOST_KEPT) {
             this.#compiled.delete(oldest);
-            core.exports.nb_grammar_free(other);
+            core.exports.nb_grammar_free(rest);
+            core.exports.nb_grammar_free(first ?? 0);
         }
-        return new Matcher(core, grammar, this.vocabulary);
+        return new Matcher(core, compiled, lexicons.vocabulary);
+    }
+
+    /** @param {string} text @returns {Compiled} */
+    #compile(text) {
+        const { core, lexicons } = this;
+        const compile = (/** @type {number} */ lexicon) =>
+            core.borrowText(text, (at, size) => core.object('nb_grammar_new', at, size, lexicon));
+        const rest = compile(lexicons.rest);
+        try {
+            return { rest, first: lexicons.first && compile(lexicons.first) };
+        } catch (error) {
+            core.exports.nb_grammar_free(rest);
+            throw error;
+        }
     }
 }
 
 /** How far an answer follows its grammar. */
 export class Matcher {
+    /** Matchers of both grammars, of which `first` serves for the first token. */
+    #rest = 0;
+    #first = 0;
+    #begun = false;
+
     /**
      * @param {Core} core
-     * @param {number} grammar
+     * @param {Compiled} compiled
      * @param {number} vocabulary
      */
-    constructor(core, grammar, vocabulary) {
+    constructor(core, { rest, first }, vocabulary) {
         this.core = core;
         this.words = Math.ceil(vocabulary / 32);
         this.mask = core.allocate(4 * this.words, 'the mask of a grammar');
         try {
-            this.handle = core.object('nb_matcher_new', grammar);
+            this.#rest = core.object('nb_matcher_new', rest);
+            if (first) this.#first = core.object('nb_matcher_new', first);
         } catch (error) {
-            core.exports.nb_free(this.mask);
+            this.free();
             throw error;
         }
     }
 
+    /** The matcher that knows what the next token adds. */
+    get #current() {
+        return this.#begun ? this.#rest : this.#first || this.#rest;
+    }
+
     /** Whether nothing can follow. */
     ended() {
-        return this.core.exports.nb_matcher_end(this.handle) === NB_MATCHER_ENDS;
+        return this.core.exports.nb_matcher_end(this.#current) === NB_MATCHER_ENDS;
     }
 
     /**
@@ -100,78 +127,118 @@ export class Matcher {
      * @param {boolean} withEnds whether tokens that end an answer are allowed where the text may end
      */
     restrict(logits, withEnds) {
-        const { core, mask, words } = this;
-        const allowed = core.count('nb_matcher_mask', this.handle, mask, withEnds ? 1 : 0);
+        const { core, mask, words } = this,
+            allowed = core.count('nb_matcher_mask', this.#current, mask, withEnds ? 1 : 0);
         if (allowed === 0)
             throw new NibbleError(
                 'NB_ERR_UNSUPPORTED',
                 "the grammar demands a text here that none of this model's tokens can go on with: its vocabulary " +
                     'lacks these characters, so let the grammar do without them',
             );
-        const bits = core.ints(mask, words);
-        let some = false;
-        for (let i = 0; i < words; i++) {
-            const word = bits[i],
-                from = 32 * i,
-                end = Math.min(from + 32, logits.length);
-            if (word === 0) logits.fill(-Infinity, from, end);
-            else
-                for (let token = from; token < end; token++)
-                    if (!((word >>> (token - from)) & 1)) logits[token] = -Infinity;
-                    else some ||= logits[token] > -Infinity;
-        }
-        if (!some)
+        if (!forbid(logits, core.ints(mask, words)))
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
-                'no token is left: onLogits() has forbidden all tokens that the grammar allows here',
+                'no token is left: the logits of all tokens that the grammar allows here are -Infinity',
             );
     }
 
-    /** Goes on by a token, which restrict() has allowed. @param {number} token */
-    accept(token) {
-        if (this.core.count('nb_matcher_accept', this.handle, token) === 0)
+    /**
+     * Goes on by a token, which restrict() has allowed.
+     * @param {number} token
+     * @param {(token: number) => Uint8Array} bytesOf what the token adds here
+     */
+    accept(token, bytesOf) {
+        const { core } = this,
+            odd = !this.#begun && this.#first !== 0,
+            took = core.count('nb_matcher_accept', this.#current, token);
+        if (took === 0)
             throw new NibbleError('NB_ERR_STATE', `token ${token} was chosen, which the grammar does not allow here`);
+        if (odd) core.borrowBytes(bytesOf(token), (at, n) => core.count('nb_matcher_take', this.#rest, at, n));
+        this.#begun = true;
     }
 
     free() {
-        this.core.exports.nb_matcher_free(this.handle);
-        this.core.exports.nb_free(this.mask);
+        const { nb_free, nb_matcher_free } = this.core.exports;
+        nb_matcher_free(this.#rest);
+        nb_matcher_free(this.#first);
+        nb_free(this.mask);
     }
 }
 
 /**
- * What each token adds to an answer's text, and which ones end it.
+ * Sets the logits whose bits are 0 to -Infinity. This is done here, and not by the engine, because the mask lies in
+ * another memory, and most of it is empty words.
+ * @param {Float32Array} logits
+ * @param {Int32Array} bits
+ * @returns {boolean} whether any other is left
+ */
+function forbid(logits, bits) {
+    let some = false;
+    for (let i = 0; i < bits.length; i++) {
+        const from = 32 * i,
+            end = Math.min(from + 32, logits.length);
+        let word = bits[i];
+        if (word === 0) logits.fill(-Infinity, from, end);
+        else
+            for (let token = from; token < end; token++, word >>>= 1)
+                if ((word & 1) === 0) logits[token] = -Infinity;
+                else some ||= logits[token] > -Infinity;
+    }
+    return some;
+}
+
+/** @typedef {{ bytes: Uint8Array, lengths: Uint32Array }} Texts */
+
+/** @param {Core} core @param {Texts} texts @param {Uint32Array} ends */
+const newLexicon = (core, { bytes, lengths }, ends) =>
+    core.borrowBytes(bytes, (at) =>
+        core.borrowBytes(new Uint8Array(lengths.buffer), (lengthsAt) =>
+            core.borrowBytes(new Uint8Array(ends.buffer), (endsAt) =>
+                core.object('nb_lexicon_new', at, bytes.length, lengthsAt, lengths.length, endsAt, ends.length),
+            ),
+        ),
+    );
+
+/**
+ * What each token adds to an answer's text, at its beginning and later, and which ones end it.
  * @param {Engine} engine
- * @returns {Promise<{ bytes: Uint8Array, lengths: Uint32Array, ends: Uint32Array }>}
  */
 async function vocabularyOf(engine) {
     const { core, model } = engine,
         size = core.exports.nb_model_vocabulary(model),
-        lengths = new Uint32Array(size),
-        slice = new Slice(),
-        decoder = engine.decoder(false);
-    /** @type {Uint8Array[]} */
-    const all = [],
-        /** @type {number[]} */ ends = [];
-    let total = 0;
+        decoder = engine.decoder(false),
+        ends = Array.from({ length: size }, (_, token) => token).filter(
+            (token) => core.exports.nb_model_is_end(model, token) === 1,
+        );
     try {
-        // some write a text's first token otherwise
+        const first = await textsOf(decoder, size);
+        // any token that gives text makes the decoder go on from a beginning
         for (let token = 0; token < size && decoder.push(token) === ''; token++);
-        for (let token = 0; token < size; token++) {
-            if (token % AT_ONCE === 0 && slice.over()) await slice.yieldToEvents();
-            if (core.exports.nb_model_is_end(model, token) === 1) ends.push(token);
-            lengths[token] = decoder.size(token);
-            if (lengths[token] > 0) all.push(decoder.bytes(token));
-            total += lengths[token];
-        }
+        return { first, rest: await textsOf(decoder, size), ends: Uint32Array.from(ends) };
     } finally {
         decoder.free();
     }
-    const bytes = new Uint8Array(total);
+}
+
+/**
+ * @param {import('./detokenizer.js').Detokenizer} decoder
+ * @param {number} size
+ * @returns {Promise<Texts>}
+ */
+async function textsOf(decoder, size) {
+    const slice = new Slice(),
+        lengths = new Uint32Array(size),
+        /** @type {Uint8Array[]} */ all = [];
+    for (let token = 0; token < size; token++) {
+        if (token % AT_ONCE === 0 && slice.over()) await slice.yieldToEvents();
+        lengths[token] = decoder.size(token);
+        if (lengths[token] > 0) all.push(decoder.bytes(token));
+    }
+    const bytes = new Uint8Array(all.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
     for (const each of all) {
         bytes.set(each, at);
         at += each.length;
     }
-    return { bytes, lengths, ends: Uint32Array.from(ends) };
+    return { bytes, lengths };
 }

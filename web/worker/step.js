@@ -50,7 +50,7 @@ export class Stepper {
      */
     async next(n, fed) {
         const { core, session } = this.engine,
-            { sampler, prefix, matcher } = this.means,
+            { sampler, prefix, decoder, matcher } = this.means,
             { logits } = this.engine.logits(session);
         this.#own?.set(core.floats(logits, this.size));
         if (this.lend && fed === undefined) {
@@ -64,7 +64,7 @@ export class Stepper {
         matcher?.restrict(core.floats(logits, this.size), this.withEnds);
         const token = fed ?? core.exports.nb_sampler_next(sampler, logits, prefix, n);
         core.ints(prefix + 4 * n, 1)[0] = token;
-        matcher?.accept(token);
+        matcher?.accept(token, (token) => decoder.bytes(token));
         if (this.#own) this.logprob = this.#logprobOf(token, this.#own);
         return token;
     }
