@@ -3,7 +3,7 @@
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -147,6 +147,18 @@ describe('with one model', () => {
             param: 'grammar',
         });
     });
+});
+
+it('docs/structured.md: its example runs', () => {
+    const page = readFileSync(`${root}docs/structured.md`, 'utf8'),
+        [, lines = ''] = /^```js\n([\s\S]*?)^```/m.exec(page) ?? [],
+        program = lines.replace(/load\('[^']*'/, `load(${JSON.stringify(models.tiny)}`);
+    assert.notEqual(program, lines);
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+        cwd: root,
+        encoding: 'utf8',
+    });
+    assert.match(stdout, /^(yes|no), because [\s\S]* (stop|length)\n$/, stderr);
 });
 
 it('by the command, which reads a file', () => {

@@ -132,3 +132,14 @@ test('what is wrong with a grammar is said with its place', () => {
     const bytes = new TextEncoder().encode('root ::= "?"').map((byte) => (byte === 0x3f ? 0xff : byte));
     assert.throws(() => grammarOf(/** @type {any} */ (bytes)), /column 11: these bytes are no UTF-8/);
 });
+
+test('the grammars of docs/structured.md', () => {
+    const page = readFileSync(`${root}docs/structured.md`, 'utf8'),
+        [first] = /^ {4}root[\s\S]*?\n\n/m.exec(page) ?? [''],
+        [, inner] = /grammar = '(.*)';$/m.exec(page) ?? [];
+    assert.ok(
+        grammarOf(first).matches('{ "name": "Ada", "age":36\n}') && !grammarOf(first).matches('{"name":"","age":1}'),
+    );
+    const yes = grammarOf(inner.replaceAll('\\\\', '\\'));
+    assert.ok(yes.matches('no, because it rains today.') && !yes.matches('no, because.'));
+});

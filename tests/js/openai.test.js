@@ -650,7 +650,13 @@ describe('create()', () => {
             ...{ typical_p: 0.75, top_n_sigma: 2, xtc_probability: 0.5, xtc_threshold: 0.25, dynatemp_range: 0.125 },
             ...{ dynatemp_exponent: 3, mirostat: 2, mirostat_tau: 4, mirostat_eta: 0.5, samplers: ['top_k', 'typ_p'] },
             ...{ dry_multiplier: 1, dry_base: 2, dry_allowed_length: 3, dry_penalty_last_n: 7 },
-            ...{ dry_sequence_breakers: ['.'], logprobs: true, top_logprobs: 3, context_overflow: 'shift' },
+            ...{
+                dry_sequence_breakers: ['.'],
+                logprobs: true,
+                top_logprobs: 3,
+                context_overflow: 'shift',
+                grammar: 'root ::= "x"',
+            },
             chat_template_kwargs: { enable_thinking: false },
         });
         const options = {
@@ -659,7 +665,7 @@ describe('create()', () => {
             ...{ typicalP: 0.75, topNSigma: 2, xtcProbability: 0.5, xtcThreshold: 0.25, dynatempRange: 0.125 },
             ...{ dynatempExponent: 3, mirostat: 2, mirostatTau: 4, mirostatEta: 0.5, samplers: ['top_k', 'typ_p'] },
             ...{ dryMultiplier: 1, dryBase: 2, dryAllowedLength: 3, dryPenaltyLast: 7, drySequenceBreakers: ['.'] },
-            ...{ logprobs: true, topLogprobs: 3, contextOverflow: 'shift' },
+            ...{ logprobs: true, topLogprobs: 3, contextOverflow: 'shift', grammar: 'root ::= "x"' },
             ...{ templateVariables: { enable_thinking: false }, signal: undefined },
         };
         assert.deepEqual(calls.slice(1), [

@@ -211,6 +211,17 @@ describe('the answer', () => {
         assert.deepEqual([plain.text, 'reasoning' in plain, 'toolCalls' in plain], ['Four.', false, false]);
     });
 
+    test('a grammar is for the answer, and the thought before it is free', async () => {
+        const options = { grammar: 'root ::= "yes" | "no"', thinking: { maxTokens: 10 }, maxTokens: 40 },
+            { text, reasoning, finishReason } = await model.chat([user('a'), answer('<think>')], options);
+        assert.ok(reasoning && ['yes', 'no'].includes(text), text);
+        assert.equal(finishReason, 'stop');
+        // a thought that has no limit does not end the answer either
+        const bias = { [model.info.tokenizer?.end ?? 0]: 1e9 };
+        const long = await model.chat([user('a'), answer('<think>')], { ...options, thinking: true, logitBias: bias });
+        assert.deepEqual([long.text, long.tokens.length, long.finishReason], ['', 40, 'length']);
+    });
+
     test('a thought that goes on for too long is ended, and the answer goes on', async () => {
         const think = await model.tokenize('<think>', { bare: true });
         for (const logprobs of [false, true]) {

@@ -525,7 +525,7 @@ export class Engine {
         /** @type {import('./grammar.js').Matcher | undefined} */
         let matcher;
         try {
-            matcher = await this.matcher(options.grammar);
+            matcher = await this.matcher(options.grammar, taking);
             sampler = newSampler(this, options, seed);
             const decoder = this.decoder(false);
             decoders.push(decoder);
@@ -572,12 +572,13 @@ export class Engine {
     /**
      * What holds an answer to this grammar, if there is one. A failed start is tried again by the next request.
      * @param {string | undefined} grammar
+     * @param {import('./output.js').Taking} [taking]
      */
-    async matcher(grammar) {
+    async matcher(grammar, taking) {
         if (grammar === undefined) return undefined;
         this.grammars ??= Grammars.open(this);
         try {
-            return (await this.grammars).matcher(grammar);
+            return (await this.grammars).matcher(grammar, taking);
         } catch (error) {
             await this.grammars.catch(() => {
                 this.grammars = undefined;

@@ -19,7 +19,8 @@ const AT_ONCE = 4096;
 /**
  * What tokens add to a text. first: what they do at its beginning, if that is something else for some of them, as where
  * a tokenizer drops the space that begins a text.
- * @typedef {{ rest: number, first: number | undefined, vocabulary: number }} Lexicons
+ * lengths: in bytes, of `rest`. ends: the tokens that end an answer.
+ * @typedef {{ rest: number, first: number | undefined, lengths: Uint32Array, ends: Uint32Array }} Lexicons
  */
 
 /** A grammar that was compiled for each lexicon. @typedef {{ rest: number, first: number | undefined }} Compiled */
@@ -47,7 +48,8 @@ export class Grammars {
         const lexicons = {
             rest: newLexicon(core, rest, ends),
             first: differs ? newLexicon(core, first, ends) : undefined,
-            vocabulary: rest.lengths.length,
+            lengths: rest.lengths,
+            ends,
         };
         engine.journal?.(`grammars: a vocabulary of ${rest.lengths.length} tokens, ${time()}`);
         return new Grammars(core, lexicons);
@@ -56,9 +58,10 @@ export class Grammars {
     /**
      * A matcher at the beginning of an answer. The caller frees it.
      * @param {string} text
+     * @param {import('./output.js').Taking} [taking] how the answer is taken apart
      */
-    matcher(text) {
-        const { core, lexicons } = this,
+    matcher(text, taking) {
+        const { core } = this,
             compiled = this.#compiled.get(text) ?? this.#compile(text);
         this.#compiled.delete(text);
         this.#compiled.set(text, compiled);
@@ -68,7 +71,7 @@ export class Grammars {
             core.exports.nb_grammar_free(rest);
             core.exports.nb_grammar_free(first ?? 0);
         }
-        return new Matcher(core, compiled, lexicons.vocabulary);
+        return new Matcher(this, compiled, taking);
     }
 
     /** @param {string} text @returns {Compiled} */
@@ -86,7 +89,10 @@ export class Grammars {
     }
 }
 
-/** How far an answer follows its grammar. */
+/**
+ * How far an answer follows its grammar. Thoughts before it are free, and special tokens that belong to the answer's
+ * form count as their names.
+ */
 export class Matcher {
     /** Matchers of both grammars, of which `first` serves for the first token. */
     #rest = 0;
@@ -94,13 +100,19 @@ export class Matcher {
     #begun = false;
 
     /**
-     * @param {Core} core
+     * @param {Grammars} grammars
      * @param {Compiled} compiled
-     * @param {number} vocabulary
+     * @param {import('./output.js').Taking} [taking]
      */
-    constructor(core, { rest, first }, vocabulary) {
+    constructor({ core, lexicons }, { rest, first }, taking) {
         this.core = core;
-        this.words = Math.ceil(vocabulary / 32);
+        this.lexicons = lexicons;
+        this.reader = taking?.reader;
+        /** Those that have no text of their own. */
+        this.marks = [...(taking?.marks ?? [])].filter(([token]) => lexicons.lengths[token] === 0);
+        /** The token that may begin a thought. */
+        this.opener = [...(taking?.marks ?? [])].find(([, name]) => name === taking?.reader.opener)?.[0];
+        this.words = Math.ceil(lexicons.lengths.length / 32);
         this.mask = core.allocate(4 * this.words, 'the mask of a grammar');
         try {
             this.#rest = core.object('nb_matcher_new', rest);
@@ -116,9 +128,14 @@ export class Matcher {
         return this.#begun ? this.#rest : this.#first || this.#rest;
     }
 
+    /** Whether a thought may begin with the next token. */
+    get #mayThink() {
+        return !this.#begun && this.opener !== undefined && this.reader?.opener !== undefined;
+    }
+
     /** Whether nothing can follow. */
     ended() {
-        return this.core.exports.nb_matcher_end(this.#current) === NB_MATCHER_ENDS;
+        return !this.reader?.isThinking && this.core.exports.nb_matcher_end(this.#current) === NB_MATCHER_ENDS;
     }
 
     /**
@@ -127,15 +144,23 @@ export class Matcher {
      * @param {boolean} withEnds whether tokens that end an answer are allowed where the text may end
      */
     restrict(logits, withEnds) {
-        const { core, mask, words } = this,
-            allowed = core.count('nb_matcher_mask', this.#current, mask, withEnds ? 1 : 0);
-        if (allowed === 0)
+        const { core, mask, words, reader, lexicons } = this;
+        if (reader?.isThinking) {
+            for (const end of lexicons.ends) logits[end] = -Infinity;
+            return;
+        }
+        const allowed = core.count('nb_matcher_mask', this.#current, mask, withEnds ? 1 : 0),
+            bits = core.ints(mask, words),
+            others = this.marks.filter(([, name]) => this.#allows(name)).map(([token]) => token);
+        if (this.opener !== undefined && this.#mayThink) others.push(this.opener);
+        for (const token of others) bits[token >>> 5] |= 1 << (token & 31);
+        if (allowed === 0 && others.length === 0)
             throw new NibbleError(
                 'NB_ERR_UNSUPPORTED',
                 "the grammar demands a text here that none of this model's tokens can go on with: its vocabulary " +
                     'lacks these characters, so let the grammar do without them',
             );
-        if (!forbid(logits, core.ints(mask, words)))
+        if (!forbid(logits, bits))
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
                 'no token is left: the logits of all tokens that the grammar allows here are -Infinity',
@@ -148,13 +173,31 @@ export class Matcher {
      * @param {(token: number) => Uint8Array} bytesOf what the token adds here
      */
     accept(token, bytesOf) {
-        const { core } = this,
+        const { core, reader } = this;
+        if (reader?.isThinking || (this.#mayThink && token === this.opener)) return;
+        const mark = this.marks.find(([each]) => each === token),
             odd = !this.#begun && this.#first !== 0,
-            took = core.count('nb_matcher_accept', this.#current, token);
+            took = mark
+                ? core.borrowText(mark[1], (at, n) => core.count('nb_matcher_take', this.#current, at, n))
+                : core.count('nb_matcher_accept', this.#current, token);
         if (took === 0)
             throw new NibbleError('NB_ERR_STATE', `token ${token} was chosen, which the grammar does not allow here`);
-        if (odd) core.borrowBytes(bytesOf(token), (at, n) => core.count('nb_matcher_take', this.#rest, at, n));
+        if (odd) {
+            const bytes = mark ? new TextEncoder().encode(mark[1]) : bytesOf(token);
+            core.borrowBytes(bytes, (at, n) => core.count('nb_matcher_take', this.#rest, at, n));
+        }
         this.#begun = true;
+    }
+
+    /** Whether the text may go on like this. @param {string} text */
+    #allows(text) {
+        const { core } = this,
+            clone = core.object('nb_matcher_clone', this.#current);
+        try {
+            return core.borrowText(text, (at, n) => core.count('nb_matcher_take', clone, at, n)) === 1;
+        } finally {
+            core.exports.nb_matcher_free(clone);
+        }
     }
 
     free() {

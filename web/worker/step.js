@@ -61,10 +61,10 @@ export class Stepper {
             core.floats(logits, this.size).set(back);
             this.#lent = back;
         }
-        matcher?.restrict(core.floats(logits, this.size), this.withEnds);
+        if (fed === undefined) matcher?.restrict(core.floats(logits, this.size), this.withEnds);
         const token = fed ?? core.exports.nb_sampler_next(sampler, logits, prefix, n);
         core.ints(prefix + 4 * n, 1)[0] = token;
-        matcher?.accept(token, (token) => decoder.bytes(token));
+        if (fed === undefined) matcher?.accept(token, (token) => decoder.bytes(token));
         if (this.#own) this.logprob = this.#logprobOf(token, this.#own);
         return token;
     }

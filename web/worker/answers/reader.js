@@ -68,6 +68,11 @@ export class AnswerReader {
         return this.#state === 'thought';
     }
 
+    /** The mark of a thought that may begin here, if one may. */
+    get opener() {
+        return this.#state === 'start' && this.#held === '' ? this.#plan.thoughts?.begin : undefined;
+    }
+
     /** Whether the answer is over: there is one call, and may not be more. */
     get isOver() {
         return this.calls > 0 && !this.#plan.parallel;
