@@ -69,17 +69,28 @@ static int32_t try_all(nb_masks *m, nb_automaton *a, uint32_t byte, nb_choices *
         if (!dead) {
             m->found[c->n_tokens++] = l->order[i];
         } else if (m->opens[dead]) {
-            m->unsure[c->n_unsure++] = (nb_unsure){i, near};
+            m->unsure[c->n_unsure++] = (nb_unsure){i, near, 0};
             near = NB_MOST_TOKEN_BYTES;
         }
     }
     return NB_OK;
 }
 
+/* Each list is gone through once: links are followed instead of the items that they pass. */
+static void link_unsure(nb_unsure *list, uint32_t n) {
+    for (uint32_t i = n; i-- > 0;) {
+        uint32_t next = i + 1;
+        while (next < n && list[next].shared >= list[i].shared)
+            next = list[next].next;
+        list[i].next = next;
+    }
+}
+
 /* Keeps what was found at a node. */
 static int32_t keep(nb_masks *m, uint32_t node, nb_choices c, nb_error *err) {
     uint32_t words = nb_lexicon_words(m->lexicon);
     bool many = c.n_tokens > words;
+    link_unsure(m->unsure, c.n_unsure);
     nb_choices *kept = NULL;
     nb_arena arena = {0};
     for (int pass = 0; pass < 2; pass++) {
@@ -125,13 +136,19 @@ static int32_t find(nb_masks *m, nb_automaton *a, uint32_t node, nb_error *err) 
 static int32_t try_unsure(nb_masks *m, nb_automaton *a, const nb_choices *c, uint32_t *mask, nb_error *err) {
     const nb_lexicon *l = m->lexicon;
     uint32_t dead = 0, shared = 0; /* shared: with the token that was tried last */
-    for (uint32_t i = 0; i < c->n_unsure; i++) {
-        shared = NB_MIN(shared, c->unsure[i].shared);
-        if (dead && shared >= dead)
+    for (uint32_t i = 0; i < c->n_unsure;) {
+        nb_unsure item = c->unsure[i];
+        if (dead && item.shared >= dead) {
+            i = item.next;
             continue;
-        uint32_t token = l->order[c->unsure[i].place], n;
-        if (mask[token / 32] >> token % 32 & 1)
+        }
+        i++;
+        shared = NB_MIN(shared, item.shared);
+        uint32_t token = l->order[item.place], n;
+        if (mask[token / 32] >> token % 32 & 1) {
+            dead = 0; /* what the next one shares with this one says nothing about the one that was tried */
             continue;
+        }
         const uint8_t *bytes = nb_lexicon_bytes(l, token, &n);
         NB_TRY(try_bytes(m, a, bytes, shared, n, &dead, err));
         shared = NB_MOST_TOKEN_BYTES;

@@ -11,6 +11,7 @@
 typedef struct nb_unsure {
     uint32_t place;  /* in the lexicon's order */
     uint32_t shared; /* bytes that it shares with the one before it in the list */
+    uint32_t next;   /* in the list: the next one that shares fewer with the one before it */
 } nb_unsure;
 
 /* What is known of the tokens at a node. */

@@ -78,6 +78,7 @@
     T(splits)           \
     T(vocabulary)       \
     T(sampler)          \
+    T(grammar)          \
     T(sampler_steps)
 
 #define DECLARE(subject) void test_##subject(void);
