@@ -380,14 +380,14 @@ bool nb_automaton_is_full(const nb_automaton *a) {
 
 /* A frame has a lower number than the sets that have it, so one pass downwards finds all that are needed. Numbers keep
  * their order, so sorted keys stay sorted. */
-int32_t nb_automaton_keep(nb_automaton *a, uint32_t **states, uint32_t n, nb_error *err) {
+int32_t nb_automaton_keep(nb_automaton *a, uint32_t *states, uint32_t n, nb_error *err) {
     uint32_t *fresh = nb_alloc_items(a->n_sets, sizeof *fresh); /* new numbers; at first: 1 if a set is needed */
     if (!fresh)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for %u states of a grammar", a->n_sets);
     memset(fresh, 0, a->n_sets * sizeof *fresh);
     fresh[NB_STATE_NONE] = fresh[NB_FRAME_ROOT] = fresh[NB_FRAME_OPEN] = 1;
     for (uint32_t i = 0; i < n; i++)
-        fresh[*states[i]] = 1;
+        fresh[states[i]] = 1;
     for (uint32_t id = a->n_sets; id-- > 0;)
         for (uint32_t i = 0; fresh[id] && i < a->sets[id].n; i++)
             fresh[(uint32_t)a->keys[a->sets[id].first + i]] = 1;
@@ -405,7 +405,7 @@ int32_t nb_automaton_keep(nb_automaton *a, uint32_t **states, uint32_t n, nb_err
         fresh[id] = kept++;
     }
     for (uint32_t i = 0; i < n; i++)
-        *states[i] = fresh[*states[i]];
+        states[i] = fresh[states[i]];
     nb_free(fresh);
     a->n_sets = kept;
     a->n_keys = keys;

@@ -61,7 +61,7 @@ static inline uint32_t nb_automaton_flags(const nb_automaton *a, uint32_t state)
 
 /* Whether the next call of nb_automaton_keep would free a good part of the memory. */
 bool nb_automaton_is_full(const nb_automaton *a);
-/* Forgets all but these states, which get new numbers: *states[i] for i < n. */
-int32_t nb_automaton_keep(nb_automaton *a, uint32_t **states, uint32_t n, nb_error *err);
+/* Forgets all but these states, states[n], which get new numbers. */
+int32_t nb_automaton_keep(nb_automaton *a, uint32_t *states, uint32_t n, nb_error *err);
 
 #endif

@@ -309,6 +309,7 @@ static int32_t rule_of(parser *s, nb_text name, place where, uint32_t *index) {
 
 static int32_t take_choice(parser *s, bool nested, uint32_t depth, uint32_t *index);
 
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static int32_t take_group(parser *s, uint32_t depth, uint32_t *index) {
     place start = place_of(s);
     if (depth == MOST_HEIGHT)
@@ -322,7 +323,7 @@ static int32_t take_group(parser *s, uint32_t depth, uint32_t *index) {
     return NB_OK;
 }
 
-/* One item without its repetition. *index = 0: there is none here. */
+/* One item without its repetition. *index = 0: there is none here. NOLINTNEXTLINE(misc-no-recursion) */
 static int32_t take_item(parser *s, uint32_t depth, uint32_t *index) {
     place where = place_of(s);
     *index = 0;
@@ -396,6 +397,7 @@ static int32_t take_repeat(parser *s, bool lines, uint32_t *index, bool *taken) 
                     index);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static int32_t take_items(parser *s, bool nested, uint32_t depth, uint32_t *index) {
     part items = {.kind = KIND_ITEMS};
     for (uint32_t item;;) {

@@ -11,7 +11,7 @@ int32_t nb_masks_open(nb_masks *m, const nb_lexicon *lexicon, uint32_t n_nodes, 
     for (int pass = 0; pass < 2; pass++) {
         if (pass)
             NB_TRY(nb_arena_allocate(&m->arena, "the masks of a grammar", err));
-        m->of = nb_arena_take(&m->arena, n_nodes, sizeof *m->of);
+        m->of = (nb_choices **)nb_arena_take(&m->arena, n_nodes, sizeof *m->of);
         m->states = nb_arena_take(&m->arena, lexicon->longest + 1u, sizeof *m->states);
         m->opens = nb_arena_take(&m->arena, lexicon->longest + 1u, sizeof *m->opens);
         m->found = nb_arena_take(&m->arena, lexicon->n_sorted, sizeof *m->found);

@@ -49,12 +49,15 @@ void nb_grammar_free(nb_grammar *g) {
 static int32_t tidy(nb_grammar *g, nb_error *err) {
     if (!nb_automaton_is_full(&g->automaton))
         return NB_OK;
-    uint32_t **states = nb_alloc_items(g->n_matchers, sizeof *states), n = 0;
+    uint32_t *states = nb_alloc_items(g->n_matchers, sizeof *states), n = 0;
     if (!states)
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for the states of a grammar");
     for (nb_matcher *m = g->matchers; m; m = m->next)
-        states[n++] = &m->state;
+        states[n++] = m->state;
     int32_t code = nb_automaton_keep(&g->automaton, states, n, err);
+    n = 0;
+    for (nb_matcher *m = g->matchers; code == NB_OK && m; m = m->next)
+        m->state = states[n++];
     nb_free(states);
     NB_TRY(code);
     return nb_automaton_is_full(&g->automaton)

@@ -28,7 +28,7 @@ static void check_mask(nb_matcher *m) {
         nb_matcher *copy = nb_matcher_clone(m, &err);
         if (!copy)
             return;
-        int32_t bit = mask[token / 32] >> token % 32 & 1, took = nb_matcher_accept(copy, token, &err);
+        int32_t bit = (int32_t)(mask[token / 32] >> token % 32 & 1), took = nb_matcher_accept(copy, token, &err);
         demand(took == bit || took < 0);
         counted += bit;
         nb_matcher_free(copy);
