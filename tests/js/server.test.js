@@ -822,7 +822,7 @@ describe('connections', () => {
             ['GET /x/v1/models', 404],
             ['GET /v1/models/%2e%2e%2f%2e%2e%2fetc%2fpasswd', 404],
             ['GET /v1/models/%ff%', 404],
-            ['GET /v1/rerank', 404],
+            ['GET /v1/responses', 404],
             ['GET /..%2f..%2fetc/passwd', 404],
             ['GET http://localhost/v1/models', 400],
             ['OPTIONS *', 400],
