@@ -6,7 +6,7 @@ import { messageOf, NibbleError } from './errors.js';
  * @typedef {object} Option
  * @property {string} [flag] on the command line; without it, only the API has the option
  * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
- *     'object' | 'bytes' | 'thinking' | 'toolChoice'} type
+ *     'object' | 'schema' | 'bytes' | 'thinking' | 'toolChoice'} type
  * @property {string} help
  * @property {true} [file] of a text: on the command line it is the name of a file that has it
  * @property {true} [off] of a switch: the flag turns it off, and the help says what happens then
@@ -97,6 +97,10 @@ export function checkOption(name, option, value) {
         case 'object':
             if (typeof value !== 'object' || value === null || Array.isArray(value))
                 throw refuse(`${name} must be an object, not ${show(value)}`);
+            return value;
+        case 'schema':
+            if (value !== true && (typeof value !== 'object' || value === null || Array.isArray(value)))
+                throw refuse(`${name} must be a JSON Schema, an object or true, not ${show(value)}`);
             return value;
         case 'rules':
             return checkRules(name, value, option.types ?? TENSOR_TYPES);

@@ -1530,6 +1530,11 @@ export interface GenerateOptions {
      * chosen that could not go on with such a text. If maxTokens or the context ends the answer, its finishReason is
      * 'length', and the text is the beginning of one. */
     grammar?: string;
+    /** A JSON Schema (draft 2020-12), or true or {} for any JSON: the answer is JSON that is valid under it. Properties
+     * come in the schema's order, and no others unless additionalProperties says so. docs/structured.md lists the
+     * keywords; others are refused by name. The model does not see the schema: say in the prompt what to fill in. If
+     * maxTokens or the context ends the answer, its finishReason is 'length', and the text is the beginning of one. */
+    schema?: object | true;
     /** Tell the log-probability of each token: `logprobs` of the result, and of the generation while it runs. It is the
      * natural logarithm of the probability that the model itself gives the token, before logitBias, penalties,
      * temperature and all other options, as OpenAI's and llama-server's. Default: false. */

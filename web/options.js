@@ -28,8 +28,8 @@ import { SAMPLERS } from './samplers.js';
  *     | 'xtcProbability' | 'xtcThreshold' | 'dynatempRange' | 'dynatempExponent' | 'mirostat' | 'mirostatTau'
  *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast' | 'logprobs'
  *     | 'topLogprobs' | 'speculate'>>
- *     & { seed?: number, grammar?: string, stop: string[], logitBias: [number | string, number][],
- *     drySequenceBreakers: string[], samplers?: (keyof typeof SAMPLERS)[],
+ *     & { seed?: number, grammar?: string, schema?: unknown, stop: string[],
+ *     logitBias: [number | string, number][], drySequenceBreakers: string[], samplers?: (keyof typeof SAMPLERS)[],
  *     contextOverflow: 'error' | 'slide' | 'shift', keep?: number }} CheckedGenerate
  */
 
@@ -401,6 +401,12 @@ export const GENERATE_OPTIONS = {
         file: true,
         value: 'FILE',
         help: 'a grammar in GBNF, which the answer follows',
+    },
+    schema: {
+        flag: 'schema',
+        type: 'schema',
+        value: 'FILE',
+        help: 'a JSON Schema, under which the answer is valid JSON: a file, the schema itself, or true for any JSON',
     },
     logprobs: {
         flag: 'logprobs',

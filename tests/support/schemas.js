@@ -1,3 +1,19 @@
+import { Ajv } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+
+/**
+ * ajv's validator of a schema.
+ * @param {any} schema
+ * @returns {(value: unknown) => boolean}
+ */
+export function validator(schema) {
+    const isOld = Array.isArray(schema.items), // ajv knows arrays of items only as draft 7 has them
+        ajv = new (isOld ? Ajv : Ajv2020)({ strict: false, ownProperties: true });
+    /** @type {any} */ (addFormats)(ajv);
+    return ajv.compile(schema);
+}
+
 /**
  * Schemas, with values that are valid and values that are not. ajv is the oracle of both: tests/js/schema.test.js asks it
  * first. `kept`: valid values, but no answer has them, for the reason that stands there.
@@ -562,5 +578,85 @@ export const CASES = [
         schema: { type: 'array', items: [{ type: 'integer' }], additionalItems: false, minItems: 1 },
         valid: [[1]],
         invalid: [['a']],
+    },
+];
+
+/** Schemas as people write them. @type {{ name: string, schema: any }[]} */
+export const REALISTIC = [
+    {
+        name: 'a person',
+        schema: {
+            type: 'object',
+            properties: {
+                name: { type: 'string', minLength: 1, maxLength: 20 },
+                age: { type: 'integer', minimum: 0, maximum: 120 },
+                email: { type: 'string', format: 'email' },
+                tags: { type: 'array', items: { enum: ['new', 'regular', 'former'] }, maxItems: 3 },
+            },
+            required: ['name', 'age'],
+            additionalProperties: false,
+        },
+    },
+    {
+        name: 'a classification',
+        schema: {
+            type: 'object',
+            properties: {
+                label: { enum: ['positive', 'negative', 'neutral'] },
+                confidence: { type: 'number', minimum: 0, maximum: 1 },
+            },
+            required: ['label', 'confidence'],
+        },
+    },
+    {
+        name: 'steps of a plan',
+        schema: {
+            type: 'object',
+            properties: {
+                steps: {
+                    type: 'array',
+                    minItems: 1,
+                    maxItems: 3,
+                    items: { $ref: '#/$defs/step' },
+                },
+            },
+            required: ['steps'],
+            $defs: {
+                step: {
+                    type: 'object',
+                    properties: {
+                        what: { type: 'string', pattern: '^[A-Z][a-z ]{0,20}$' },
+                        minutes: { type: 'integer', exclusiveMinimum: 0, maximum: 600, multipleOf: 5 },
+                        optional: { type: ['boolean', 'null'] },
+                    },
+                    required: ['what', 'minutes', 'optional'],
+                },
+            },
+        },
+    },
+    {
+        name: 'a union with a tag',
+        schema: {
+            oneOf: ['circle', 'square'].map((kind) => ({
+                type: 'object',
+                properties: {
+                    kind: { const: kind },
+                    size: { type: 'number', exclusiveMinimum: 0 },
+                    id: { format: 'uuid' },
+                },
+                required: ['kind', 'size', 'id'],
+            })),
+        },
+    },
+    {
+        name: 'a time',
+        schema: {
+            type: 'object',
+            properties: {
+                at: { type: 'string', format: 'date-time' },
+                zone: { type: ['string', 'null'], maxLength: 5 },
+            },
+            required: ['at'],
+        },
     },
 ];

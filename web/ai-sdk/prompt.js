@@ -102,15 +102,13 @@ const reasoningOf = ({ reasoning = 'provider-default' }) =>
  *     warnings: Warning[] }}
  */
 export function requestOf(call) {
-    const { prompt, maxOutputTokens, stopSequences, abortSignal, providerOptions } = call,
+    const { prompt, maxOutputTokens, stopSequences, responseFormat, abortSignal, providerOptions } = call,
         { temperature, topP, topK, presencePenalty, frequencyPenalty, seed } = call;
     /** What cannot be kept to. @type {Warning[]} */
     const warnings = [];
     const warn = (/** @type {string} */ feature, /** @type {string} */ details) =>
         warnings.push({ type: 'unsupported', feature, details });
     const tools = toolsOf(call, warn);
-    if (call.responseFormat?.type === 'json')
-        warn('responseFormat', 'Nothing holds the answer to JSON or to the schema: describe it in a message.');
     return {
         messages: prompt.flatMap(messagesOf),
         options: {
@@ -120,6 +118,7 @@ export function requestOf(call) {
             stop: stopSequences,
             ...tools,
             ...reasoningOf(call),
+            ...(responseFormat?.type === 'json' && { schema: responseFormat.schema ?? true }),
             ...providerOptions?.nibble,
             signal: abortSignal,
         },

@@ -1,6 +1,7 @@
 /** A loaded model: its methods check what they are given, and ask the worker. */
 import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { grammarOfSchema } from '../grammar/schema.js';
 import { chatCompletions, completions, embeddings } from '../openai/create.js';
 import {
     CHAT_OPTIONS,
@@ -56,6 +57,15 @@ function checkGeneration(caller, table, options) {
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: topLogprobs goes with logprobs: true`);
     if (checked.keep !== undefined && checked.contextOverflow === 'error')
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: keep goes with a contextOverflow of 'slide' or 'shift'`);
+    if (checked.schema !== undefined) {
+        if (checked.grammar !== undefined)
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                `${caller}: schema and grammar are two ways to hold an answer; give one`,
+            );
+        checked.grammar = grammarOfSchema(caller, checked.schema);
+        checked.schema = undefined; // the worker needs the grammar only
+    }
     if (onLogits !== undefined && typeof onLogits !== 'function')
         throw new NibbleError('NB_ERR_ARGUMENT', `${caller}: onLogits must be a function`);
     return { checked, signal, onLogits };

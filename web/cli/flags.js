@@ -215,6 +215,8 @@ function readValue(flag, given) {
                 /** @type {Option} */ (flag),
                 /\d/.test(given) ? { maxTokens: Number(given) } : given === 'on',
             );
+        case 'schema':
+            return given === 'true' || checkOption(name, /** @type {Option} */ (flag), readJson(name, given));
         case 'objects':
         case 'object':
             return checkOption(name, /** @type {Option} */ (flag), readJson(name, given));

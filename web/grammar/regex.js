@@ -2,7 +2,21 @@
  * Regular expressions of JavaScript, with its flag u, as grammars. What no grammar can say is refused by name:
  * assertions about what stands before or after, and references back.
  */
-import { all, any, EMPTY, LAST_CODE_POINT, others, set, times, union } from './expressions.js';
+import { NibbleError } from '../errors.js';
+import {
+    all,
+    any,
+    common,
+    EMPTY,
+    LAST_CODE_POINT,
+    others,
+    prune,
+    SURROGATES,
+    set,
+    times,
+    toGbnf,
+    union,
+} from './expressions.js';
 
 /** @typedef {import('./expressions.js').Expression} Expression */
 /** @typedef {import('./expressions.js').Ranges} Ranges */
@@ -186,12 +200,21 @@ export function matching(source) {
 
 /**
  * @param {RegExp} regex
- * @returns {Expression} of sets: the texts that it matches from their beginning to their end
+ * @returns {string} a grammar in GBNF: the texts that it matches from their beginning to their end
  */
-export function wholly(regex) {
-    const refused = regex.flags.replace(/[dgsuv]/g, '');
-    if (refused) throw new PatternError(`the flag ${refused[0]} has no form in a grammar`);
-    return any(...read(regex.source, regex.dotAll).map(({ body }) => body));
+export function regexToGbnf({ source, flags, dotAll }) {
+    const shown = `the regular expression /${source.slice(0, 60)}/${flags}`,
+        refused = flags.replace(/[dgsuv]/g, '');
+    try {
+        if (refused) throw new PatternError(`the flag ${refused[0]} has no form in a grammar`);
+        const whole = any(...read(source, dotAll).map(({ body }) => body)),
+            rules = prune(new Map([['root', written(whole, (ranges) => set(common(ranges, others(SURROGATES))))]]));
+        if (rules.size === 0) throw new PatternError('it matches no text');
+        return toGbnf(rules);
+    } catch (error) {
+        if (!(error instanceof PatternError)) throw error;
+        throw new NibbleError('NB_ERR_UNSUPPORTED', `${shown} is not supported: ${error.message}`, { cause: error });
+    }
 }
 
 /**

@@ -379,3 +379,13 @@ export function schemaToGbnf(schema) {
         );
     return toGbnf(rules);
 }
+
+/** schemaToGbnf() for an option. @param {string} caller for messages @param {unknown} schema */
+export function grammarOfSchema(caller, schema) {
+    try {
+        return schemaToGbnf(schema);
+    } catch (error) {
+        if (!(error instanceof NibbleError)) throw error;
+        throw new NibbleError(error.code, `${caller}: ${error.message}`, { cause: error });
+    }
+}

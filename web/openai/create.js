@@ -14,6 +14,7 @@ import {
     checkTokens,
     EMBEDDING_FIELDS,
     fieldError,
+    grammarOf,
     includesUsage,
     MOST_TEXTS,
     optionsOf,
@@ -185,7 +186,8 @@ export const chatCompletions = (model, counting) => ({
             told = logprobsOf(caller, checked),
             turn = turnOf(caller, checked, request.tool_choice),
             biases = await biasesOf(caller, checked.logit_bias, model, signal),
-            optionsFor = optionsOf({ ...checked, ...told }, biases, maxTokens, signal);
+            grammar = grammarOf(caller, checked),
+            optionsFor = optionsOf({ ...checked, ...told, grammar }, biases, maxTokens, signal);
         const all = Array.from({ length: checked.n }, (_, i) => ({
             start: () => model.chat(messages, { ...optionsFor(i), ...turn }),
             before: '',
@@ -219,7 +221,8 @@ export const completions = (model, counting) => ({
             );
         const told = { logprobs: logprobs !== undefined, topLogprobs: logprobs ?? 0 },
             biases = await biasesOf(caller, checked.logit_bias, model, signal),
-            optionsFor = optionsOf({ ...checked, ...told }, biases, checked.max_tokens, signal);
+            grammar = grammarOf(caller, checked),
+            optionsFor = optionsOf({ ...checked, ...told, grammar }, biases, checked.max_tokens, signal);
         /** @type {Planned[]} */
         const all = [];
         for (const prompt of prompts) {

@@ -4,6 +4,7 @@
  */
 import { checkOption, nearest } from '../checks.js';
 import { NibbleError } from '../errors.js';
+import { grammarOfSchema } from '../grammar/schema.js';
 import { GENERATE_OPTIONS } from '../options.js';
 
 /** @typedef {import('../checks.js').Option} Option */
@@ -80,6 +81,7 @@ export const CHAT_FIELDS = {
     parallel_tool_calls: { type: 'switch', default: true },
     reasoning_effort: { type: 'text' },
     thinking_budget_tokens: { type: 'integer', min: -1, max: 2 ** 31 - 1 },
+    response_format: { type: 'object' },
     safety_identifier: { type: 'text' },
     prompt_cache_key: { type: 'text' },
 };
@@ -131,10 +133,6 @@ const TOOLS = 'leave it out, and give tools and tool_choice, which are its newer
 export const CHAT_LACKING = {
     functions: { isNothing: isEmpty, advice: TOOLS },
     function_call: { ...only('none'), advice: TOOLS },
-    response_format: {
-        isNothing: (format) => format.type === 'text',
-        advice: "leave it out or give { type: 'text' }, and ask for JSON in a message",
-    },
     audio: { advice: 'leave it out; answers are text' },
     modalities: {
         isNothing: (list) => Array.isArray(list) && list.every((each) => each === 'text'),
@@ -220,6 +218,45 @@ function checkField(caller, name, field, value) {
     }
 }
 
+/** @type {Fields} */
+const RESPONSE_FORMAT = {
+    type: { type: 'choice', choices: ['text', 'json_object', 'json_schema'], default: 'text' },
+    json_schema: { type: 'object' },
+    schema: { type: 'schema' }, // of llama.cpp's server
+};
+
+/** @type {Fields} */
+const JSON_SCHEMA = {
+    name: { type: 'text' },
+    description: { type: 'text' },
+    schema: { type: 'schema' },
+    strict: { type: 'switch' }, // an answer follows its schema in any case
+};
+
+/**
+ * The grammar that a response_format asks for.
+ * @param {string} caller
+ * @param {Record<string, any>} checked
+ * @returns {string | undefined}
+ */
+export function grammarOf(caller, { grammar, response_format }) {
+    const own = grammar || undefined; // clients of llama.cpp's server send an empty one for none
+    if (response_format === undefined) return own;
+    const name = `${caller}: response_format`,
+        refused = (/** @type {string} */ message) => fieldError('NB_ERR_ARGUMENT', 'response_format', message);
+    try {
+        const format = checkFields(name, response_format, RESPONSE_FORMAT);
+        if (format.type === 'text') return own;
+        if (own) throw refused(`${name} and grammar are two ways to hold an answer; give one`);
+        if (format.type === 'json_object') return grammarOfSchema(name, format.schema ?? { type: 'object' });
+        if (!format.json_schema) throw refused(`${name}: the type json_schema needs json_schema: { name, schema }`);
+        const { schema } = checkFields(`${name}: json_schema`, format.json_schema, JSON_SCHEMA);
+        return grammarOfSchema(`${name}: json_schema`, schema ?? { type: 'object' });
+    } catch (error) {
+        throw Object.assign(/** @type {Error} */ (error), { param: 'response_format' });
+    }
+}
+
 /**
  * Whether a last chunk has the usage.
  * @param {string} caller
@@ -257,7 +294,7 @@ export const optionsOf = (checked, biases, maxTokens, signal) => (answer) => ({
     penaltyLast: -1,
     seed: checked.seed === undefined ? undefined : checked.seed + answer,
     logitBias: /** @type {[number, number][]} */ (biases),
-    grammar: checked.grammar || undefined, // clients of llama.cpp's server send an empty one for none
+    grammar: checked.grammar,
     logprobs: checked.logprobs,
     topLogprobs: checked.topLogprobs,
     stop: checked.stop,

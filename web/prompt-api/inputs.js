@@ -2,6 +2,7 @@
  * What callers pass, converted and checked as the specification says. Conversions are those of Web IDL: what is no list
  * counts as a text, and what does not fit is a TypeError.
  */
+import { regexToGbnf } from '../grammar/regex.js';
 import { exception, notSupported } from './errors.js';
 
 /** @typedef {import('./index.d.ts').CreateCoreOptions} CreateCoreOptions */
@@ -86,15 +87,34 @@ export function checkAppended(inputs, begun) {
     return messages;
 }
 
-/** @param {any} options of a prompt @returns {void} */
-export function checkConstraint(options) {
-    const { responseConstraint, omitResponseConstraintInput } = options ?? {};
-    if (omitResponseConstraintInput && responseConstraint === undefined)
+/**
+ * What holds an answer, and how the model is told of it.
+ * @typedef {{ options: { grammar?: string, schema?: object }, note: string }} Constraint
+ */
+
+/** @param {any} options of a prompt @returns {Constraint} */
+export function toConstraint(options) {
+    const { responseConstraint: given, omitResponseConstraintInput } = options ?? {};
+    if (omitResponseConstraintInput && given === undefined)
         throw new TypeError('omitResponseConstraintInput goes with a responseConstraint');
-    if (responseConstraint === undefined || responseConstraint === null) return;
-    if (Object(responseConstraint) !== responseConstraint)
-        throw new TypeError('responseConstraint must be a JSON schema or a RegExp');
-    throw notSupported('responseConstraint was given');
+    if (given === undefined || given === null) return { options: {}, note: '' };
+    if (Object(given) !== given) throw new TypeError('responseConstraint must be a JSON schema or a RegExp');
+    const isPattern = Object.prototype.toString.call(given) === '[object RegExp]', // also of another frame
+        text = isPattern ? String(given) : JSON.stringify(given);
+    return {
+        options: isPattern ? { grammar: regexToGbnf(given) } : { schema: JSON.parse(text) },
+        note: omitResponseConstraintInput
+            ? ''
+            : isPattern
+              ? `\n\nAnswer with a text that matches this regular expression: ${text}`
+              : `\n\nAnswer with JSON that is valid under this JSON Schema: ${text}`,
+    };
+}
+
+/** Messages, of which the user's last one tells of a constraint. @param {Message[]} messages @param {string} note */
+export function withNote(messages, note) {
+    const last = messages.map(({ role }) => role).lastIndexOf('user');
+    return messages.map((message, i) => (i === last ? { ...message, content: message.content + note } : message));
 }
 
 /** @param {any} list @param {string} what @returns {any[]} */

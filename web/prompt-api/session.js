@@ -3,7 +3,7 @@
 import { oldest } from '../oldest.js';
 import { tokensOf } from './context.js';
 import { named, notSupported, quotaExceeded } from './errors.js';
-import { checkAppended, checkConstraint, checkInputs, toInputs } from './inputs.js';
+import { checkAppended, checkInputs, toConstraint, toInputs, withNote } from './inputs.js';
 import { signalOf, task, throwIfAborted, withSignals } from './signals.js';
 
 /** @typedef {import('../index.d.ts').Model} Model */
@@ -132,8 +132,9 @@ export class Session extends EventTarget {
     async measureContextUsage(input, options = {}) {
         const inputs = toInputs(input);
         return this.#whileAlive([signalOf(options)], async (signal) => {
-            checkConstraint(options);
-            const { messages, prefix } = checkInputs(inputs, false);
+            const { note } = toConstraint(options),
+                { messages: bare, prefix } = checkInputs(inputs, false),
+                messages = withNote(bare, note);
             const added = prefix === undefined ? messages : [...messages, { role: 'assistant', content: prefix }];
             // a system message begins a conversation; other messages go on with this one
             const before = added[0].role === 'system' ? [] : this.#all();
@@ -216,8 +217,9 @@ export class Session extends EventTarget {
      */
     async #answer(inputs, options, signal, emit) {
         const { model, template, generate, sampling } = this.#state;
-        checkConstraint(options);
-        const { messages: added, prefix = '' } = checkInputs(inputs, this.#isBegun());
+        const constraint = toConstraint(options),
+            { messages: bare, prefix = '' } = checkInputs(inputs, this.#isBegun()),
+            added = withNote(bare, constraint.note);
         if (added.length === 0 && !this.#isBegun()) throw notSupported('a prefix was given, and no message before it');
         const begun = prefix === '' ? [] : [{ role: 'assistant', content: prefix }];
         const tokens = await this.#makeRoom(added, 1, (messages) =>
@@ -228,7 +230,11 @@ export class Session extends EventTarget {
             }),
         );
         const { topK, temperature } = sampling;
-        const generation = model.complete(tokens, { maxTokens: MOST_TOKENS, ...generate, topK, temperature, signal });
+        const generation = model.complete(tokens, {
+            ...{ maxTokens: MOST_TOKENS, ...generate, topK, temperature },
+            ...constraint.options,
+            signal,
+        });
         for await (const piece of generation) {
             throwIfAborted([signal]);
             emit(piece);
