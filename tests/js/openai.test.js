@@ -342,7 +342,7 @@ describe("OpenAI's client: what is refused", () => {
         ...['model', 'messages', 'prompt', 'temperature', 'top_p', 'presence_penalty', 'frequency_penalty', 'seed'],
         ...['logit_bias', 'stop', 'n', 'stream', 'stream_options', 'user', 'max_completion_tokens', 'max_tokens'],
         ...['safety_identifier', 'prompt_cache_key', 'echo', 'logprobs', 'top_logprobs'],
-        ...['tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort', 'suffix'],
+        ...['tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort', 'suffix', 'response_format'],
     ];
 
     test('each of its fields is taken, or refused by its name', async () => {
@@ -375,6 +375,33 @@ describe("OpenAI's client: what is refused", () => {
                     },
                 );
         }
+    });
+
+    test('response_format holds the answer to JSON and a schema', async () => {
+        const schema = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'] },
+            create = (/** @type {any} */ response_format) =>
+                client.chat.completions.create({ ...greedy, max_completion_tokens: 60, response_format });
+        for (const json_schema of [
+            { name: 'a', strict: true, schema },
+            { name: 'a', description: 'b', strict: null, schema },
+        ]) {
+            const { choices } = await create({ type: 'json_schema', json_schema });
+            assert.equal(typeof JSON.parse(String(choices[0].message.content)).ok, 'boolean');
+            assert.equal(choices[0].finish_reason, 'stop');
+        }
+        const { choices } = await create({ type: 'json_object' });
+        assert.match(String(choices[0].message.content), /^\{/);
+        for (const [format, message] of /** @type {[any, RegExp][]} */ ([
+            [{ type: 'json_schema', json_schema: { name: 'a', schema: { not: {} } } }, /schema: "not" at # is not/],
+            [{ type: 'json_schema' }, /needs json_schema/],
+            [{ type: 'xml' }, /must be one of text, json_object, json_schema/],
+            [{ type: 'json_schema', json_schema: { name: 'a', schemas: {} } }, /did you mean "schema"/],
+        ]))
+            await assert.rejects(create(format), (/** @type {any} */ error) => {
+                assert.deepEqual([error.status, error.param], [400, 'response_format']);
+                assert.match(error.message, message);
+                return true;
+            });
     });
 
     test('values that ask for nothing are no reason to refuse', async () => {

@@ -51,7 +51,7 @@ test('package: holds what it needs and nothing else', () => {
         /^(LICENSE|package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/,
         /^build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)$/,
         /^build\/wasm\/nibble-[a-z0-9-]+\.wasm$/,
-        /^web\/((ai-sdk|api|cli|jinja|openai|prompt-api|react|report|server|sources|worker|worker\/answers|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
+        /^web\/((ai-sdk|api|cli|grammar|jinja|openai|prompt-api|react|report|server|sources|worker|worker\/answers|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
         /^web\/report\/report\.css$/,
         /^docs\/([a-z0-9-]+\.(md|svg|webp)|bench\.json)$/,
         /^examples\/\w+\.(md|html|js|jsx)$/,

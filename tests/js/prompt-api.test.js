@@ -369,6 +369,24 @@ describe('prompt()', () => {
         await first;
     });
 
+    test('a responseConstraint holds the answer, and the model is told of it', async () => {
+        const session = await create(),
+            omitted = { omitResponseConstraintInput: true },
+            schema = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'] };
+        const plain = await session.measureContextUsage('Hello');
+        assert.ok((await session.measureContextUsage('Hello', { responseConstraint: schema })) > plain + 20);
+        assert.equal(await session.measureContextUsage('Hello', { responseConstraint: schema, ...omitted }), plain);
+        for (const more of [{}, omitted]) {
+            const answer = await session.prompt('Hello', { responseConstraint: schema, ...more });
+            assert.equal(typeof JSON.parse(answer).ok, 'boolean');
+            const date = /\d{4}-[01]\d|never|no{2}ne/;
+            const [found] =
+                date.exec(await textOf(session.promptStreaming('When?', { responseConstraint: date, ...more }))) ?? [];
+            assert.match(String(found), /^(\d{4}-[01]\d|never|noone)$/);
+        }
+        session.destroy();
+    });
+
     test('refuses what nibble does not support', async () => {
         const session = await create();
         for (const type of any(['image', 'audio', 'tool-call', 'tool-response']))
@@ -378,11 +396,11 @@ describe('prompt()', () => {
                 await rejects(session.append(input), 'NotSupportedError');
                 await rejects(session.measureContextUsage(input), 'NotSupportedError');
             }
-        for (const responseConstraint of [{ type: 'object' }, /a/]) {
+        for (const responseConstraint of [{ not: {} }, /a(?=b)/]) {
             await rejects(session.prompt('Hello', { responseConstraint }), 'NotSupportedError');
             await rejects(textOf(session.promptStreaming('Hello', { responseConstraint })), 'NotSupportedError');
-            await rejects(session.measureContextUsage('Hello', { responseConstraint }), 'NotSupportedError');
         }
+        await rejects(session.measureContextUsage('Hello', { responseConstraint: /a(?=b)/ }), 'NotSupportedError');
         await assert.rejects(session.prompt('Hello', any({ responseConstraint: 'a' })), TypeError);
         await assert.rejects(session.prompt('Hello', { omitResponseConstraintInput: true }), TypeError);
         await assert.rejects(session.measureContextUsage('Hello', { omitResponseConstraintInput: true }), TypeError);

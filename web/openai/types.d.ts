@@ -121,7 +121,20 @@ export interface ChatCompletionRequest extends GenerationRequest {
     top_logprobs?: number | null;
     /** Not OpenAI's: variables of the chat template, such as { enable_thinking: false }. */
     chat_template_kwargs?: Readonly<Record<string, unknown>> | null;
-    response_format?: { type: 'text' };
+    /** What the answer is: a text (the default), a JSON object, or JSON that is valid under a schema, whatever `strict`
+     * says. docs/structured.md lists the keywords; others are refused by name. */
+    response_format?:
+        | { type: 'text' }
+        | { type: 'json_object' }
+        | {
+              type: 'json_schema';
+              json_schema: {
+                  name: string;
+                  description?: string;
+                  schema?: { [keyword: string]: unknown };
+                  strict?: boolean | null;
+              };
+          };
     /** Functions that the model may call. Calls that cannot be read are a part of the content. */
     tools?: readonly FunctionTool[];
     /** 'auto' (the default) or 'none', which does not tell the model of the tools. */

@@ -102,8 +102,9 @@ export interface SignalOptions {
 }
 
 export interface PromptOptions extends SignalOptions {
-    /** Not supported. */
+    /** A JSON Schema, under which the answer is valid JSON, or a RegExp, which matches the whole answer. */
     readonly responseConstraint?: object | null;
+    /** The model is not told of the constraint. Otherwise it stands at the end of the user's message. */
     readonly omitResponseConstraintInput?: boolean;
 }
 
