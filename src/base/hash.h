@@ -38,31 +38,10 @@ static inline uint32_t nb_pair_hash(uint64_t pair, uint64_t seed) {
     return (uint32_t)((pair * seed) >> 32);
 }
 
-enum { NB_CHECKSUM_LANES = 4, NB_CHECKSUM_STEP = NB_CHECKSUM_LANES * 8 };
-
 /* As FNV-1a, over words of 64 bits, with a rotation: a product moves no bit down, so without it two changes of highest
  * bits would cancel each other. A core computes the four lanes at the same time. sum: 0, or the checksum of what comes
  * before these bytes. Each step is one to one, so a change of one word always changes the result. It finds damage; it
  * does not stop those who want the same sum. */
-static inline uint64_t nb_checksum(uint64_t sum, const void *bytes, size_t n) {
-    const uint64_t prime = 0x100000001b3u;
-    const uint8_t *p = bytes;
-    uint64_t lanes[NB_CHECKSUM_LANES], word;
-    for (uint32_t i = 0; i < NB_CHECKSUM_LANES; i++)
-        lanes[i] = sum ^ (0xcbf29ce484222325u + i);
-    for (; n >= NB_CHECKSUM_STEP; n -= NB_CHECKSUM_STEP)
-        for (uint32_t i = 0; i < NB_CHECKSUM_LANES; i++, p += sizeof word) {
-            memcpy(&word, p, sizeof word);
-            word = (lanes[i] ^ word) * prime;
-            lanes[i] = word << 31 | word >> 33;
-        }
-    for (; n; n--)
-        lanes[0] = (lanes[0] ^ *p++) * prime;
-    for (uint32_t i = 0; i < NB_CHECKSUM_LANES; i++) {
-        sum = (sum ^ lanes[i]) * prime;
-        sum ^= sum >> 32;
-    }
-    return sum;
-}
+uint64_t nb_checksum(uint64_t sum, const void *bytes, size_t n);
 
 #endif
