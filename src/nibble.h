@@ -235,6 +235,19 @@ int32_t nb_session_shift(nb_session *session, int32_t keep, int32_t drop, nb_err
  * ALL: one row for each token that the call evaluated. */
 float *nb_session_logits(nb_session *session, int32_t *rows);
 
+/* A LoRA adapter for a model: a GGUF of llama.cpp's convert_lora_to_gguf.py, all `size` bytes of it (models/adapter.h).
+ * The bytes are not needed afterwards; the adapter needs the model, and no session may use it when it is freed. */
+typedef struct nb_adapter nb_adapter;
+nb_adapter *nb_adapter_new(const nb_model *model, const uint8_t *bytes, size_t size, nb_error *err);
+void nb_adapter_free(nb_adapter *adapter);           /* NULL is fine */
+double nb_adapter_bytes(const nb_adapter *adapter); /* of memory */
+
+/* From now on the session computes with these n adapters, each multiplied by its scale, in place of those of before.
+ * It forgets the tokens that it holds, as they were computed with others. The adapters are of the session's model. */
+enum { NB_MAX_ADAPTERS = 16 };
+int32_t nb_session_adapt(nb_session *session, const nb_adapter *const *adapters, const float *scales, uint32_t n,
+                         nb_error *err);
+
 /* Saving what the session holds, to go on later without evaluating it again. The bytes come in pieces, so that nobody
  * needs memory for all of them: piece 0 has NB_SAVED_HEAD bytes, piece 1 the tokens, and each further one the keys and
  * values of a KV head. Returns the size of piece i, and writes it unless out is NULL; 0: there are no more. out:

@@ -201,8 +201,8 @@ int32_t nb_checkpoint_refuse_companion(const nb_checkpoint *c, nb_error *err) {
                        "the file is an importance matrix, not a model: it is for quantizing one (--imatrix)");
     if (nb_text_is(type, "adapter"))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                       "the file is an adapter (LoRA), not a model, and nibble cannot apply it: load the model itself, "
-                       "or one that the adapter is merged into");
+                       "the file is an adapter (LoRA), not a model: load the model, and give it this file (adapters, "
+                       "--adapter)");
     if (nb_text_is(type, "mmproj") || nb_text_is(nb_checkpoint_string(c, "general.architecture"), "clip"))
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "the file is a projector of images or sounds (mmproj), not a model: load the model that it "

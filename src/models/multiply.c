@@ -1,5 +1,5 @@
 /* All products with a model's matrices. */
-#include "session.h"
+#include "adapter.h"
 
 #include "../kernels/matmul.h"
 #include "../kernels/ops.h"
@@ -67,9 +67,11 @@ bool nb_session_multiply(nb_session *s, const float *x, uint32_t n, uint32_t col
         }
         nb_activations_set(&s->activations, in, n, columns);
         nb_matmul(s->pool, &s->activations, jobs + i, end - i, s->matmul_scratch);
-        for (; i < end; i++)
+        for (; i < end; i++) {
             if (jobs[i].w->outliers)
                 add_outliers(s, x, n, columns, &jobs[i]);
+            nb_adapters_add(s, x, n, columns, &jobs[i]);
+        }
     }
     return all;
 }

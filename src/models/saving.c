@@ -7,8 +7,8 @@
 #include "../base/hash.h"
 #include "../base/numbers.h"
 #include "../types/traits.h"
+#include "adapter.h"
 #include "family.h"
-#include "session.h"
 
 enum { VERSION = 1, MAX_HEAD_SIZE = 4096 };
 
@@ -27,18 +27,18 @@ typedef struct saved_head {
 
 _Static_assert(sizeof(saved_head) == NB_SAVED_HEAD, "the head's size is public");
 
-/* Weights, and the frequencies of rotations, which also depend on the context in some models. */
+/* Weights, the frequencies of rotations, which also depend on the context in some models, and adapters. */
 static uint64_t model_sum(nb_session *s) {
     const nb_model *m = s->model;
     if (s->model_sum)
-        return s->model_sum;
+        return nb_adapters_sum(s, s->model_sum);
     uint64_t sum = nb_checksum(0, m->vectors.base, (size_t)m->vectors.used);
     sum = nb_checksum(sum, m->matrices.base, (size_t)m->matrices.used);
     for (const nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++) {
         sum = nb_checksum(sum, r->frequencies, r->rope->pairs * sizeof *r->frequencies);
         sum = nb_checksum(sum, &r->magnitude, sizeof r->magnitude);
     }
-    return s->model_sum = sum;
+    return nb_adapters_sum(s, s->model_sum = sum);
 }
 
 static uint32_t heads_of(const nb_session *s) {
@@ -110,8 +110,8 @@ static int32_t check_head(nb_session *s, const saved_head *head, nb_error *err) 
     }
     if (head->heads != heads_of(s) || head->tile_bytes != s->cache.tile_bytes || head->model != model_sum(s))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "the saved bytes are of another model, or of this one loaded in another way; only the same "
-                       "weights can go on from them");
+                       "the saved bytes are of another model, of this one loaded in another way, or of other adapters; only the "
+                       "same weights can go on from them");
     if (head->positions > s->context)
         return NB_FAIL(err, NB_ERR_CONTEXT,
                        "the saved bytes hold %u tokens, which do not fit the context of %u; load the model with a "

@@ -143,6 +143,7 @@ void nb_session_free(nb_session *s) {
     if (!s)
         return;
     nb_arena_free(&s->arena);
+    nb_free(s->adapted);
     nb_free(s);
 }
 

@@ -69,6 +69,10 @@ struct nb_session {
     nb_activations activations;
     float *ordered;     /* [batch, columns] in a matrix's own order, if any has one */
     float *of_outliers; /* [batch, rows]: products with outliers */
+    const nb_adapter *adapters[NB_MAX_ADAPTERS]; /* [n_adapters] (adapter.h), with their scales: */
+    float adapter_scales[NB_MAX_ADAPTERS];
+    uint32_t n_adapters;
+    float *adapted; /* owned: products with A and B of an adapter */
     float *matmul_scratch, *attention_scratch;
 };
 

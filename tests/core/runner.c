@@ -68,6 +68,7 @@
     T(keys)             \
     T(loading)          \
     T(outliers)         \
+    T(adapter)          \
     T(finite)           \
     NATIVE_TESTS(T)     \
     T(tokenizer)        \
