@@ -45,6 +45,12 @@ enum {
 int32_t nb_converter_quantize(nb_converter *converter, const char *preset, size_t preset_bytes, uint32_t flags,
                               nb_error *err);
 
+/* Before the first file: the files are not a model's but a LoRA adapter's, adapter_config.json and
+ * adapter_model.safetensors as PEFT writes them. The GGUF is one for nb_adapter_new. architecture: of the adapter's model
+ * in GGUF, such as "llama"; head_size: of its query and key heads. */
+int32_t nb_converter_adapter(nb_converter *converter, const char *architecture, size_t architecture_bytes,
+                             uint32_t head_size, nb_error *err);
+
 /* Begins a file of the model. It is a GGUF; the parts of a split GGUF in their order; or a file of a Hugging Face
  * folder: config.json, generation_config.json, tokenizer.json (or tokenizer.model and added_tokens.json),
  * tokenizer_config.json, special_tokens_map.json, chat_template.jinja, quantize_config.json, quant_config.json or

@@ -13,6 +13,7 @@ export const NB_DETOKENIZE_SPECIAL = 1;
 export const NB_DETOKENIZE_WHOLE = 2;
 export const NB_LOGITS_LAST = 0;
 export const NB_LOGITS_ALL = 1;
+export const NB_MAX_ADAPTERS = 16;
 export const NB_SAVED_HEAD = 48;
 export const NB_COMPARED_BASE = 0;
 export const NB_COMPARED_OTHER = 1;

@@ -6,6 +6,7 @@
 #include "../base/memory.h"
 #include "../base/numbers.h"
 #include "../formats/recognize.h"
+#include "huggingface_families.h"
 #include "reshape.h"
 #include "safetensors.h"
 
@@ -66,6 +67,18 @@ int32_t nb_converter_importance(nb_converter *x, const uint8_t *bytes, size_t n,
         return NB_FAIL(err, NB_ERR_STATE, "nb_converter_importance must be called before the plan");
     nb_imatrix_free(x->plan.recipe.imatrix);
     return nb_imatrix_read(bytes, n, &x->plan.recipe.imatrix, err);
+}
+
+int32_t nb_converter_adapter(nb_converter *x, const char *architecture, size_t architecture_bytes, uint32_t head_size,
+                             nb_error *err) {
+    nb_text wanted = {architecture, architecture_bytes};
+    for (const nb_hf_family *f = nb_hf_families; f->model_type && !x->plan.adapted; f++)
+        if (nb_text_is(wanted, f->architecture))
+            x->plan.adapted = f;
+    x->plan.adapted_head = head_size;
+    return x->plan.adapted ? NB_OK
+                           : NB_FAIL(err, NB_ERR_UNSUPPORTED,
+                                     "folders of adapters are not supported for models of the architecture %t", wanted);
 }
 
 /* ---- headers --------------------------------------------------------------------------------------------------- */

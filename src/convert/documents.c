@@ -2,6 +2,7 @@
 
 #include "../base/memory.h"
 #include "huggingface.h"
+#include "peft.h"
 #include "sentencepiece.h"
 
 enum {
@@ -18,6 +19,7 @@ enum {
     QUANT_CONFIG,
     CHAT_TEMPLATE,
     TOKENIZER_MODEL,
+    ADAPTER_CONFIG,
     MODULES
 };
 _Static_assert(MODULES == NB_NAMED_DOCUMENTS, "each name has a number");
@@ -35,6 +37,7 @@ static const char *const names[MODULES] = {
     "quant_config.json",
     "chat_template.jinja",
     "tokenizer.model",
+    "adapter_config.json",
 };
 
 void nb_documents_free(nb_documents *d) {
@@ -89,6 +92,8 @@ int32_t nb_documents_plan(nb_documents *d, nb_plan *plan, nb_error *err) {
         if (d->items[i].bytes && i != CHAT_TEMPLATE && i != TOKENIZER_MODEL)
             NB_TRY(nb_json_check(d->items[i].bytes, d->items[i].size, i < MODULES ? names[i] : d->items[i].folder,
                                  &nodes[i], err));
+    if (plan->adapted)
+        return nb_peft_plan(plan, nodes[ADAPTER_CONFIG], err);
     bool has_json = d->items[TOKENIZER].bytes != NULL;
     NB_TRY(read_sentencepiece(d, nodes, err));
     const nb_document *template = &d->items[CHAT_TEMPLATE];

@@ -12,7 +12,7 @@ typedef struct nb_document {
     char folder[64]; /* of a module's config.json: "1_Pooling"; else empty */
 } nb_document;
 
-enum { NB_NAMED_DOCUMENTS = 13, NB_DOCUMENTS = NB_NAMED_DOCUMENTS + NB_MODULES };
+enum { NB_NAMED_DOCUMENTS = 14, NB_DOCUMENTS = NB_NAMED_DOCUMENTS + NB_MODULES };
 
 typedef struct nb_documents {
     nb_document items[NB_DOCUMENTS]; /* first those with fixed names, then FOLDER/config.json of modules */

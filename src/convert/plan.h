@@ -122,6 +122,8 @@ typedef struct nb_plan {
     uint64_t looked_up, steps;    /* look-ups in the index, and probes that met another name */
     nb_quantization quantization; /* of the folder */
     bool is_partial;              /* not all targets are made */
+    const struct nb_hf_family *adapted; /* the folder is an adapter of such a model (peft.h); NULL: a model */
+    uint32_t adapted_head;              /* rows of a head of its q and k */
 } nb_plan;
 
 void nb_plan_free(nb_plan *plan);
