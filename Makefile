@@ -123,7 +123,7 @@ oracles: model gemma minilm vocabularies ## write all tests/fixtures anew, from 
 	   sentence_folders sentence_keys perplexity_vectors comparison_vectors imatrix_vectors walk_vectors \
 	   encoder_calibration similarity_vectors train train_folder scale_vectors bpe_vectors trained_tokenizers \
 	   tokenizer_json random_texts gguf_texts sampler_vectors tokenizer_config tokenizer_model split_vectors \
-	   corpus_vectors jinja_vectors template_vectors turn_vectors other_files; do \
+	   corpus_vectors jinja_vectors template_vectors turn_vectors other_files adapters; do \
 	   ../../build/venv/bin/python $$script.py; done
 	@../../build/venv/bin/python gguf_keys.py
 	@../../build/venv/bin/python gguf_tensors.py

@@ -6,7 +6,7 @@ import { messageOf, NibbleError } from './errors.js';
  * @typedef {object} Option
  * @property {string} [flag] on the command line; without it, only the API has the option
  * @property {'integer' | 'number' | 'switch' | 'text' | 'texts' | 'biases' | 'rules' | 'choice' | 'objects' |
- *     'object' | 'schema' | 'bytes' | 'thinking' | 'toolChoice'} type
+ *     'object' | 'schema' | 'bytes' | 'thinking' | 'toolChoice' | 'adapters'} type
  * @property {string} help
  * @property {true} [file] of a text: on the command line it is the name of a file that has it
  * @property {true} [off] of a switch: the flag turns it off, and the help says what happens then
@@ -112,6 +112,8 @@ export function checkOption(name, option, value) {
             return checkThinking(name, value);
         case 'toolChoice':
             return checkToolChoice(name, value);
+        case 'adapters':
+            return checkAdapters(name, value);
     }
 }
 
@@ -181,6 +183,29 @@ function checkBiases(name, value) {
     }
     return pairs;
 }
+
+/**
+ * Names of adapters and their scales.
+ * @param {string} name
+ * @param {any} value
+ * @returns {import('./index.d.ts').AdapterScale[]}
+ */
+function checkAdapters(name, value) {
+    if (!Array.isArray(value))
+        throw refuse(`${name} must be an array like [{ name: "a", scale: 1 }], not ${show(value)}`);
+    const names = new Set();
+    return value.map((item) => {
+        const { name: own, scale = 1, ...others } = typeof item === 'string' ? { name: item } : (item ?? {});
+        if (typeof own !== 'string' || Object.keys(others).length > 0)
+            throw refuse(`${name} must have names of adapters, or objects of a name and a scale, not ${show(item)}`);
+        if (names.has(own)) throw refuse(`${name} names the adapter ${show(own)} twice`);
+        names.add(own);
+        return { name: own, scale: checkOption(`${name}: the scale of ${show(own)}`, SCALE, scale) };
+    });
+}
+
+/** @type {Option} */
+const SCALE = { type: 'number', min: -1000, max: 1000, help: '' };
 
 /**
  * Patterns and types of tensors: an object, or pairs in an array.

@@ -1018,6 +1018,34 @@ export interface TrainStep {
     validationLoss?: number;
 }
 
+/**
+ * A LoRA adapter and its factor. Scale 1, which is the default, is what the adapter was trained for; 0 is off. A name
+ * alone means scale 1.
+ */
+export interface AdapterScale {
+    readonly name: string;
+    readonly scale?: number;
+}
+
+/** An adapter for load(): a source, or one with a name and a scale. */
+export type AdapterSource =
+    | Source
+    | {
+          readonly source: Source;
+          /** Default: as in addAdapter(). */
+          readonly name?: string;
+          readonly scale?: number;
+      };
+
+/** An adapter that a model has. */
+export interface AdapterInfo {
+    name: string;
+    /** With which requests use it that do not say otherwise; 0: they do not use it. */
+    scale: number;
+    /** Bytes of memory. */
+    bytes: number;
+}
+
 export interface LoadOptions {
     /**
      * Threads to compute with. Default: half of the logical processors, or all if there are at most 4; at most 8.
@@ -1051,6 +1079,8 @@ export interface LoadOptions {
      * Default: none.
      */
     cacheSize?: number | string;
+    /** LoRA adapters to begin with, as addAdapter() takes them. */
+    adapters?: readonly AdapterSource[];
     /** 'exact' (the default) keeps activations in 16 bits; 'fast' takes 8 bits where that is faster, as other
      * engines do. */
     precision?: 'exact' | 'fast';
@@ -1244,6 +1274,27 @@ export interface Model {
      * Models that cannot continue a text (encoders), and models of integers, are refused.
      */
     save(options?: Abortable): Promise<Uint8Array>;
+
+    /**
+     * Adds a LoRA adapter to the model: a GGUF of llama.cpp's convert_lora_to_gguf.py, or the folder that PEFT has
+     * written (adapter_config.json and adapter_model.safetensors), from any source that load() takes; a URL of a folder
+     * ends with a slash. The model's weights stay as they are: products of the adapter's narrow matrices are added, so
+     * that adapters can be combined and changed at any time. `name` is for the methods below; by default it is the
+     * file's or folder's. `scale` is its factor from now on; 1 by default. docs/adapters.md says what is supported.
+     */
+    addAdapter(source: Source, options?: Abortable & { name?: string; scale?: number }): Promise<AdapterInfo>;
+
+    /**
+     * The adapters of requests that have no `adapters` of their own, and their scales. Those that are not named are not
+     * used. At most 16 can be used at once.
+     */
+    setAdapters(adapters: readonly (AdapterScale | string)[], options?: Abortable): Promise<void>;
+
+    /** Removes an adapter, and frees its memory. */
+    removeAdapter(name: string, options?: Abortable): Promise<void>;
+
+    /** All adapters that were added. */
+    readonly adapters: AdapterInfo[];
 
     /**
      * Remembers what save() gave, and returns its tokens. A request whose prompt begins with the same tokens evaluates
@@ -1440,6 +1491,8 @@ export interface ToolRun extends Result {
 export type Sampler = 'top_n_sigma' | 'top_k' | 'typ_p' | 'top_p' | 'min_p' | 'xtc' | 'temperature';
 
 export interface GenerateOptions {
+    /** LoRA adapters for this request, instead of those of setAdapters(). None: []. */
+    adapters?: readonly (AdapterScale | string)[];
     /** End the answer after this many tokens. Default: 512. */
     maxTokens?: number;
     /**

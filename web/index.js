@@ -3,6 +3,7 @@
  * on a page's main thread or in Node. Everything is computed in workers (worker/engine-worker.js), to which it sends
  * requests. index.d.ts has the types, and says what each function does.
  */
+import { checkAdapterSources } from './api/adapters.js';
 import { openModel } from './api/loading.js';
 import { Model } from './api/model.js';
 import { NibbleError } from './errors.js';
@@ -16,6 +17,15 @@ export { NibbleError };
 
 /** @type {typeof import('./index.d.ts').load} */
 export async function load(source, options) {
-    const { link, info } = await openModel(source, options);
-    return new Model(link, info);
+    const { adapters = [], ...others } = options ?? {},
+        wanted = checkAdapterSources(adapters);
+    const { link, info } = await openModel(source, others),
+        model = new Model(link, info);
+    try {
+        for (const { source, options } of wanted) await model.addAdapter(source, { ...options, signal: others.signal });
+        return model;
+    } catch (error) {
+        await model.dispose();
+        throw error;
+    }
 }

@@ -29,7 +29,8 @@ import { SAMPLERS } from './samplers.js';
  *     | 'mirostatEta' | 'dryMultiplier' | 'dryBase' | 'dryAllowedLength' | 'dryPenaltyLast' | 'logprobs'
  *     | 'topLogprobs' | 'speculate'>>
  *     & { seed?: number, grammar?: string, schema?: unknown, stop: string[],
- *     logitBias: [number | string, number][], drySequenceBreakers: string[], samplers?: (keyof typeof SAMPLERS)[],
+ *     adapters?: import('./index.d.ts').AdapterScale[], logitBias: [number | string, number][],
+ *     drySequenceBreakers: string[], samplers?: (keyof typeof SAMPLERS)[],
  *     contextOverflow: 'error' | 'slide' | 'shift', keep?: number }} CheckedGenerate
  */
 
@@ -126,8 +127,15 @@ export const LOAD_OPTIONS = {
     },
 };
 
+/** @type {Table<{ name?: string, scale: number }>} */
+export const ADAPTER_OPTIONS = {
+    name: { type: 'text', help: 'its name in setAdapters()' },
+    scale: { type: 'number', min: -1000, max: 1000, default: 1, help: 'a factor of what it adds' },
+};
+
 /** @type {Table<CheckedGenerate>} */
 export const GENERATE_OPTIONS = {
+    adapters: { type: 'adapters', help: 'names of adapters and their scales, for this request' },
     maxTokens: {
         flag: 'max-tokens',
         type: 'integer',

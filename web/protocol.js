@@ -79,6 +79,10 @@
  * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
  * @property {Kind<{}, never, Uint8Array>} save
  * @property {Kind<{ bytes: Uint8Array }, never, Int32Array>} restore its tokens
+ * @property {Kind<{ source: Source, name: string, scale: number }, PullEvent, import('./index.d.ts').AdapterInfo[]>} addAdapter all adapters then, as after the next two
+ * @property {Kind<{ adapters: readonly import('./index.d.ts').AdapterScale[] }, never,
+ *     import('./index.d.ts').AdapterInfo[]>} setAdapters
+ * @property {Kind<{ name: string }, never, import('./index.d.ts').AdapterInfo[]>} removeAdapter
  * @property {Kind<{ what: string, texts: string[] }, never, number[][]>} tokensOfTexts the tokens that are nothing but
  *     each text; what: has the texts, for a message
  * @property {Kind<TrainAsk, never, import('./index.d.ts').TrainingInfo>} trainOpen for a worker that only trains; the

@@ -57,7 +57,7 @@ test('what save() and restore() refuse', async () => {
             ],
             [() => model.restore(new Uint8Array()), 'NB_ERR_FORMAT', /not what nibble saves/],
             [() => small.restore(saved), 'NB_ERR_CONTEXT', /do not fit the context of 16/],
-            [() => other.restore(savedPlain), 'NB_ERR_ARGUMENT', /another model, or of this one loaded in another way/],
+            [() => other.restore(savedPlain), 'NB_ERR_ARGUMENT', /another model, of this one loaded in another way/],
             [() => header.save(), 'NB_ERR_STATE', /only this file's header was loaded/],
             [() => header.restore(saved), 'NB_ERR_STATE', /only this file's header was loaded/],
             [() => encoder.save(), 'NB_ERR_UNSUPPORTED', /bert model is not causal/],

@@ -1,9 +1,11 @@
 /** A loaded model: its methods check what they are given, and ask the worker. */
 import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_PARSE_SPECIAL } from '../abi.js';
+import { checkOption } from '../checks.js';
 import { NibbleError } from '../errors.js';
 import { grammarOfSchema } from '../grammar/schema.js';
 import { chatCompletions, completions, embeddings } from '../openai/create.js';
 import {
+    ADAPTER_OPTIONS,
     CHAT_OPTIONS,
     DETOKENIZE_OPTIONS,
     EMBED_OPTIONS,
@@ -15,9 +17,11 @@ import {
     TOKENIZE_OPTIONS,
 } from '../options.js';
 import { withoutEffect } from '../samplers.js';
-import { isBytes } from '../sources/describe.js';
+import { describeSource, isBytes } from '../sources/describe.js';
+import { adapterName } from './adapters.js';
 import { Generation } from './generation.js';
 import { checkMessages } from './messages.js';
+import { feedOne } from './pull.js';
 import { checkRequest } from './requests.js';
 import { runTools } from './run-tools.js';
 import { Stream } from './stream.js';
@@ -118,6 +122,8 @@ function checkWalk(caller, table, text, options) {
 
 export class Model {
     #link;
+    /** @type {import('../index.d.ts').AdapterInfo[]} */
+    #adapters = [];
 
     /**
      * @param {Link} link
@@ -331,6 +337,43 @@ export class Model {
     async importanceMatrix(text, options) {
         const { ask, listeners, signal } = checkWalk('importanceMatrix()', IMPORTANCE_OPTIONS, text, options);
         return this.#link.request('importance', ask, listeners, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['addAdapter']} */
+    async addAdapter(source, options) {
+        const { checked, signal } = checkRequest('addAdapter()', ADAPTER_OPTIONS, options);
+        const name = checked.name ?? adapterName(source),
+            { plain, chunks } = await describeSource(source);
+        try {
+            this.#adapters = await this.#link.request(
+                'addAdapter',
+                { source: plain, name, scale: checked.scale },
+                { pull: () => chunks && feedOne('addAdapter()', this.#link, chunks.pieces) },
+                signal,
+            );
+        } finally {
+            chunks?.cancel();
+        }
+        return /** @type {import('../index.d.ts').AdapterInfo} */ (this.#adapters.find((each) => each.name === name));
+    }
+
+    /** @type {import('../index.d.ts').Model['setAdapters']} */
+    async setAdapters(adapters, options) {
+        const { signal } = checkRequest('setAdapters()', {}, options),
+            checked = checkOption('setAdapters(): adapters', GENERATE_OPTIONS.adapters, adapters);
+        this.#adapters = await this.#link.request('setAdapters', { adapters: checked }, {}, signal);
+    }
+
+    /** @type {import('../index.d.ts').Model['removeAdapter']} */
+    async removeAdapter(name, options) {
+        const { signal } = checkRequest('removeAdapter()', {}, options);
+        if (typeof name !== 'string')
+            throw new NibbleError('NB_ERR_ARGUMENT', "removeAdapter(): it takes an adapter's name");
+        this.#adapters = await this.#link.request('removeAdapter', { name }, {}, signal);
+    }
+
+    get adapters() {
+        return this.#adapters.map((each) => ({ ...each }));
     }
 
     /** @type {import('../index.d.ts').Model['save']} */

@@ -34,12 +34,14 @@ import { commandTrain, commandTune } from './train.js';
 /** @typedef {import('../checks.js').Option} Option */
 
 /**
- * Options of the API as flags: all of a table, or some.
+ * Options of the API as flags: all of a table that have one, or some.
  * @param {Record<string, Option>} table
  * @param {string[]} names
  */
 const options = (table, ...names) =>
-    (names.length > 0 ? names : Object.keys(table)).map((name) => /** @type {Flag} */ ({ name, ...table[name] }));
+    (names.length > 0 ? names : Object.keys(table).filter((name) => table[name].flag)).map(
+        (name) => /** @type {Flag} */ ({ name, ...table[name] }),
+    );
 
 /**
  * The same without defaults, so that it can be seen whether they were given.
@@ -74,6 +76,14 @@ const QUANTIZE_FLAGS = [
 const COMPUTE_FLAGS = [
     ...options(LOAD_OPTIONS, 'threads', 'kvType', 'precision'),
     ...QUANTIZE_FLAGS,
+    /** @type {Flag} */ ({
+        name: 'adapter',
+        flag: 'adapter',
+        type: 'texts',
+        default: [],
+        value: 'FILE[=SCALE]',
+        help: "LoRA adapter: a GGUF, or PEFT's folder; its scale is 1 by default (may be given several times)",
+    }),
     ...options(LOAD_OPTIONS, 'build'),
 ];
 

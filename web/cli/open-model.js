@@ -114,10 +114,20 @@ export const ofModel = (model, error) =>
         : error;
 
 /**
+ * The adapters of --adapter. A file may have a "=" in its name: what follows the last one counts if it is a number.
+ * @param {string[]} given
+ */
+const adaptersOf = (given = []) =>
+    given.map((text) => {
+        const [, source = text, scale = '1'] = /^(.+)=(-?[\d.]+)$/s.exec(text) ?? [];
+        return { source, scale: Number(scale) };
+    });
+
+/**
  * Loads, with a line of progress on a terminal.
  * @param {Arguments} args
  * @param {AbortSignal} signal
- * @param {object} [extra]
+ * @param {{ headerOnly?: boolean, contextLength?: number }} [extra]
  */
 export async function open({ model, values }, signal, extra) {
     const { stderr } = process;
@@ -128,6 +138,7 @@ export async function open({ model, values }, signal, extra) {
         return await load(model, {
             ...pick(LOAD_OPTIONS, values),
             imatrix,
+            adapters: extra?.headerOnly ? [] : adaptersOf(values.adapter),
             signal,
             debug,
             onProgress: stderr.isTTY ? show : undefined,

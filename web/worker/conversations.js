@@ -7,7 +7,8 @@ import { NibbleError } from '../errors.js';
 import { heldTokens, restore, save, savedBytes } from './saving.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
-/** @typedef {{ tokens: Int32Array, bytes: Uint8Array }} Kept */
+/** adapters: with which they were computed (adapters.js). @typedef {{ tokens: Int32Array, bytes: Uint8Array,
+ * adapters: string }} Kept */
 
 /** Evaluating fewer tokens than this is about as quick as saving and restoring them. */
 const WORTH = 32;
@@ -54,13 +55,16 @@ export class Conversations {
      * Makes the session remember as much as possible of a prompt, which is about to be evaluated.
      * @param {Engine} engine
      * @param {Int32Array} prompt
+     * @param {import('./adapters.js').AdapterSet} adapters that it is evaluated with
      */
-    prepare(engine, prompt) {
+    prepare(engine, prompt, adapters) {
         const held = heldTokens(engine),
-            shared = common(held, prompt),
-            best = this.#best(prompt, shared);
+            { applied } = engine.adapters,
+            shared = applied.key === adapters.key ? common(held, prompt) : 0,
+            best = this.#best(prompt, shared, adapters.key);
         this.#kept = this.#kept.filter((kept) => kept !== best); // it is going to be the session's
-        if (held.length - shared >= WORTH) this.#keep(engine, held);
+        if (held.length - shared >= WORTH) this.#keep(engine, held, applied.key);
+        engine.adapters.apply(adapters);
         if (best) withoutMemoryErrors(() => restore(engine, best.bytes));
     }
 
@@ -68,13 +72,14 @@ export class Conversations {
      * The kept conversation that has most of the prompt, if it has much more of it than the session.
      * @param {Int32Array} prompt
      * @param {number} shared
+     * @param {string} adapters
      */
-    #best(prompt, shared) {
+    #best(prompt, shared, adapters) {
         /** @type {Kept | undefined} */
         let best;
         let most = shared + WORTH - 1;
         for (const kept of this.#kept) {
-            const n = common(kept.tokens, prompt);
+            const n = kept.adapters === adapters ? common(kept.tokens, prompt) : 0;
             if (n > most) [best, most] = [kept, n];
         }
         return best;
@@ -84,13 +89,16 @@ export class Conversations {
      * Saves what the session remembers, in place of what it went on from.
      * @param {Engine} engine
      * @param {Int32Array} tokens
+     * @param {string} adapters
      */
-    #keep(engine, tokens) {
+    #keep(engine, tokens, adapters) {
         const size = savedBytes(engine);
         if (size > this.#budget) return;
-        this.#kept = this.#kept.filter((kept) => common(kept.tokens, tokens) < kept.tokens.length);
+        this.#kept = this.#kept.filter(
+            (kept) => kept.adapters !== adapters || common(kept.tokens, tokens) < kept.tokens.length,
+        );
         while (this.bytes + size > this.#budget) this.#kept.shift();
-        const isKept = withoutMemoryErrors(() => this.#kept.push({ tokens, bytes: save(engine) }));
+        const isKept = withoutMemoryErrors(() => this.#kept.push({ tokens, bytes: save(engine), adapters }));
         if (!isKept) this.#kept = []; // the device gives less than the budget
     }
 }

@@ -38,7 +38,9 @@ export async function embed(engine, input, { pooling, prompt, promptName }, job)
         slice = new Slice();
     try {
         core.ints(out + 4 * size, tokens.length).set(tokens);
-        engine.conversations?.prepare(engine, Int32Array.from(tokens)); // the session is that of conversations
+        const { chosen } = engine.adapters;
+        engine.conversations?.prepare(engine, Int32Array.from(tokens), chosen); // the session is that of conversations
+        engine.adapters.apply(chosen);
         for (let done = 0; ; ) {
             done = core.count(
                 'nb_session_embed',

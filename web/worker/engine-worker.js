@@ -170,7 +170,28 @@ const requests = {
         }),
     detokenize: async ({ tokens, special }) => loaded().detokenize(tokens, special),
     save: ({ id }) => queue(id, (job) => (job.stopped ? undefined : save(loaded()))),
-    restore: ({ id, bytes }) => queue(id, (job) => (job.stopped ? undefined : restore(loaded(), bytes))),
+    restore: ({ id, bytes }) =>
+        queue(id, (job) => {
+            if (job.stopped) return undefined;
+            loaded().adapters.apply(loaded().adapters.chosen); // those that the next requests use
+            return restore(loaded(), bytes);
+        }),
+    addAdapter: ({ id, source, name, scale }) =>
+        queue(id, async () => {
+            const feeding = (feed = feeder(() => post({ id, type: 'pull' })));
+            await loaded().adapters.add(source, name, scale, () => feeding.next());
+            return loaded().adapters.list();
+        }),
+    setAdapters: ({ id, adapters }) =>
+        queue(id, () => {
+            loaded().adapters.choose(adapters);
+            return loaded().adapters.list();
+        }),
+    removeAdapter: ({ id, name }) =>
+        queue(id, () => {
+            loaded().adapters.remove(name);
+            return loaded().adapters.list();
+        }),
     tokensOfTexts: async ({ what, texts }) => loaded().tokensOfTexts(what, texts),
     async trainOpen(ask) {
         journal = ask.options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;

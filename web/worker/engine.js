@@ -17,6 +17,7 @@ import {
 import { NibbleError } from '../errors.js';
 import { yieldToEvents } from '../platform.js';
 import { peek } from '../sources/peek.js';
+import { Adapters } from './adapters.js';
 import { AnswerReader } from './answers/reader.js';
 import { closing } from './answers/thoughts.js';
 import { chatPrompt } from './chat.js';
@@ -78,7 +79,8 @@ const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
  * What an answer is made with. prefix: where the core reads and writes all tokens so far. stepper: makes the tokens
  * instead of the core, one at a time. speculator: guesses some of them. overflow: makes room in the context.
  * @typedef {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined,
- *     speculator: Speculator | undefined, overflow: Overflow }} Means
+ *     speculator: Speculator | undefined, overflow: Overflow,
+ *     adapters: import('./adapters.js').AdapterSet }} Means
  */
 
 /** A request as it runs: it may be stopped at any time. @typedef {{ stopped: boolean }} Job */
@@ -99,10 +101,8 @@ export class Engine {
         this.precision = PRECISIONS.exact;
         this.description = /** @type {Description} */ (/** @type {unknown} */ (undefined)); // load() sets it
         this.loadMs = 0;
-        /** @type {string | undefined} of the renderer of chat templates */
-        this.templateUrl = undefined;
-        /** @type {import('../assets.js').WasmUrls} */
-        this.wasm = {};
+        /** @type {import('../assets.js').Assets | undefined} */
+        this.assets = undefined;
         /** Once a request had a grammar. @type {Promise<Grammars> | undefined} */
         this.grammars = undefined;
         /** @type {{ token: number, name: string }[] | undefined} */
@@ -111,6 +111,7 @@ export class Engine {
         this.journal = undefined;
         /** Tokens that the core can try at once. */
         this.mostGuesses = NB_MAX_GUESSES;
+        this.adapters = new Adapters(this);
         /** Besides the session's. @type {Conversations | undefined} */
         this.conversations = undefined;
     }
@@ -129,8 +130,7 @@ export class Engine {
         const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options, journal);
         const engine = new Engine(core, threads);
         engine.journal = journal;
-        engine.templateUrl = options.assets.templateUrl;
-        engine.wasm = options.assets.wasm;
+        engine.assets = options.assets;
         engine.pool = core.object('nb_pool_new', threads);
         // the first to fail ends the load: a thread that does not start is reported before a long download ends
         [engine.model] = await Promise.all([
@@ -378,7 +378,7 @@ export class Engine {
         return {
             template: chatTemplate,
             encoder: this.description.encoder,
-            templateUrl: this.templateUrl,
+            templateUrl: this.assets?.templateUrl,
             beginText: tokenizer?.beginText ?? '',
             endText: tokenizer?.endText ?? '',
             beginTokens: this.beginTokens(),
@@ -501,6 +501,7 @@ export class Engine {
                 "this model's file has no tokenizer, so its tokens have no text, and it cannot generate: logits() " +
                     '(nibble eval) takes token ids; or make the file anew from one that has a tokenizer',
             );
+        const adapters = options.adapters ? this.adapters.set(options.adapters) : this.adapters.chosen;
         const { prompt, taking } = await this.promptOf(ask, job);
         if (job.stopped && prompt.length === 0)
             return {
@@ -549,7 +550,7 @@ export class Engine {
                 );
             }
             const speculator = options.speculate && !stepper ? new Speculator(begun, this.mostGuesses) : undefined,
-                means = { sampler, prefix, output, stepper, speculator, overflow };
+                means = { sampler, prefix, output, stepper, speculator, overflow, adapters };
             const { finishReason, prompted, rates } = await this.answer(options, job, begun.length, means);
             const result = this.result(output.text, output.tokens, prompted, finishReason, seed, rates),
                 { reasoning, toolCalls, logprobs } = output,
@@ -598,13 +599,14 @@ export class Engine {
      */
     async answer({ maxTokens, ignoreEnd }, job, promptTokens, means) {
         const { core } = this,
-            { prefix, output, stepper, speculator, overflow } = means;
+            { prefix, output, stepper, speculator, overflow, adapters } = means;
         const slice = new Slice(),
             pace = new Pace(slice);
         const promptBegan = performance.now();
         if (!job.stopped) {
             const prompt = core.ints(prefix, promptTokens).slice();
-            this.conversations?.prepare(this, prompt);
+            this.conversations?.prepare(this, prompt, adapters);
+            this.adapters.apply(adapters);
             overflow.move([...prompt]);
         }
         const { known, evaluated } = await this.advance(prefix, promptTokens, slice, job);
@@ -777,6 +779,7 @@ export class Engine {
         const session = core.object('nb_session_new', model, pool, tokens.length, 0, this.kvType, this.precision);
         let prefix = 0;
         try {
+            this.adapters.give(session);
             prefix = core.allocate(4 * tokens.length, 'the tokens');
             core.ints(prefix, tokens.length).set(tokens);
             const batch = () => {

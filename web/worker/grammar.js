@@ -42,7 +42,7 @@ export class Grammars {
     /** @param {Engine} engine */
     static async open(engine) {
         const time = stopwatch();
-        const core = await startBuild('grammar', engine.wasm),
+        const core = await startBuild('grammar', engine.assets?.wasm ?? {}),
             { first, rest, ends } = await vocabularyOf(engine);
         const differs = first.bytes.length !== rest.bytes.length || first.lengths.some((n, i) => n !== rest.lengths[i]);
         const lexicons = {

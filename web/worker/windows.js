@@ -249,8 +249,11 @@ function withBegin(begin, tokens) {
  * @param {Engine} engine
  * @param {number} context
  */
-export const openSession = ({ core, model, pool, kvType, precision }, context) =>
-    core.object('nb_session_new', model, pool, context, 0, kvType, precision);
+export function openSession({ core, model, pool, kvType, precision, adapters }, context) {
+    const session = core.object('nb_session_new', model, pool, context, 0, kvType, precision);
+    adapters.give(session);
+    return session;
+}
 
 /**
  * Evaluates one window.

@@ -1,0 +1,172 @@
+/**
+ * The LoRA adapters of a model (src/models/adapter.h): read, kept by their names, and given to sessions. What a session
+ * holds was computed with its adapters, so it forgets that when it gets others.
+ */
+import { NibbleError } from '../errors.js';
+import { adapterFiles } from '../sources/adapter.js';
+import { openOne, openPort } from '../sources/open.js';
+import { convert } from './convert.js';
+
+/** @typedef {import('./engine.js').Engine} Engine */
+/** @typedef {import('../index.d.ts').AdapterScale} AdapterScale */
+/** @typedef {{ id: number, name: string, handle: number, bytes: number }} Known */
+/** Adapters in the order of their ids, none with scale 0. key: the same for the same adapters and scales.
+ * @typedef {{ key: string, use: { known: Known, scale: number }[] }} AdapterSet */
+
+/** @param {string} message */
+const refuse = (message) => new NibbleError('NB_ERR_ARGUMENT', message);
+
+/**
+ * All bytes of a source that is read once.
+ * @param {import('../sources/open.js').Opened} opened
+ * @returns {Promise<Uint8Array>}
+ */
+async function bytesOf(opened) {
+    let bytes = new Uint8Array(opened.total || 1 << 20),
+        filled = 0;
+    await opened.into({
+        room() {
+            if (filled === bytes.length && !opened.total) {
+                const larger = new Uint8Array(2 * bytes.length);
+                larger.set(bytes);
+                bytes = larger;
+            }
+            return bytes.subarray(filled);
+        },
+        commit(n) {
+            filled += n;
+        },
+    });
+    return bytes.subarray(0, filled);
+}
+
+export class Adapters {
+    #engine;
+    /** @type {Map<string, Known>} */
+    #known = new Map();
+    #lastId = 0;
+    /** What requests that do not say otherwise are computed with. @type {AdapterSet} */
+    chosen = { key: '', use: [] };
+    /** What the engine's session has. */
+    applied = this.chosen;
+
+    /** @param {Engine} engine */
+    constructor(engine) {
+        this.#engine = engine;
+    }
+
+    /**
+     * @param {import('../sources/open.js').Source} source
+     * @param {string} name
+     * @param {number} scale
+     * @param {() => Promise<Uint8Array | null>} nextFromPort
+     */
+    async add(source, name, scale, nextFromPort) {
+        const engine = this.#engine,
+            { core, model } = engine;
+        engine.needSession();
+        if (this.#known.has(name)) throw refuse(`there is an adapter ${JSON.stringify(name)} already: remove it first`);
+        try {
+            const bytes = await this.#read(source, nextFromPort);
+            const handle = core.borrowBytes(bytes, (at, size) => core.object('nb_adapter_new', model, at, size));
+            const known = { id: ++this.#lastId, name, handle, bytes: core.exports.nb_adapter_bytes(handle) };
+            this.#known.set(name, known);
+        } catch (error) {
+            if (!(error instanceof NibbleError)) throw error;
+            throw new NibbleError(error.code, `adapter ${JSON.stringify(name)}: ${error.message}`, { cause: error });
+        }
+        this.choose([...this.#scales(this.chosen), { name, scale }]);
+    }
+
+    /**
+     * The bytes of a GGUF.
+     * @param {import('../sources/open.js').Source} source
+     * @param {() => Promise<Uint8Array | null>} nextFromPort
+     */
+    async #read(source, nextFromPort) {
+        if (source.kind === 'port') return bytesOf(openPort(source.total, nextFromPort));
+        const files = await adapterFiles(source);
+        if (!Array.isArray(files)) return bytesOf(await openOne(files));
+        const { description, assets } = this.#engine,
+            { architecture = '', headSize = 0 } = description;
+        return bytesOf(
+            convert(files, {
+                assets: /** @type {import('../assets.js').Assets} */ (assets),
+                setUp: (core, converter) =>
+                    core.borrowText(architecture, (at, length) =>
+                        core.count('nb_converter_adapter', converter, at, length, headSize),
+                    ),
+            }),
+        );
+    }
+
+    /** @param {AdapterSet} set @returns {AdapterScale[]} */
+    #scales = ({ use }) => use.map(({ known, scale }) => ({ name: known.name, scale }));
+
+    /** @param {string} name */
+    #find(name) {
+        const known = this.#known.get(name);
+        if (known) return known;
+        const names = [...this.#known.keys()].map((each) => JSON.stringify(each)).join(', ');
+        throw refuse(`there is no adapter ${JSON.stringify(name)}: ${names ? `there are ${names}` : 'there is none'}`);
+    }
+
+    /**
+     * @param {readonly AdapterScale[]} scales
+     * @returns {AdapterSet}
+     */
+    set(scales) {
+        const use = scales
+            .map(({ name, scale = 1 }) => ({ known: this.#find(name), scale }))
+            .filter(({ scale }) => scale !== 0)
+            .sort((a, b) => a.known.id - b.known.id);
+        return { key: use.map(({ known, scale }) => `${known.id}*${scale}`).join(), use };
+    }
+
+    /** @param {readonly AdapterScale[]} scales */
+    choose(scales) {
+        this.chosen = this.set(scales);
+    }
+
+    /** @param {string} name */
+    remove(name) {
+        const known = this.#find(name),
+            others = (/** @type {AdapterSet} */ set) => this.#scales(set).filter((each) => each.name !== name);
+        this.choose(others(this.chosen));
+        this.apply(this.set(others(this.applied)));
+        this.#known.delete(name);
+        this.#engine.core.exports.nb_adapter_free(known.handle);
+    }
+
+    /** All of them, with the scales that are chosen. @returns {import('../index.d.ts').AdapterInfo[]} */
+    list() {
+        return [...this.#known.values()].map(({ name, bytes }) => ({
+            name,
+            bytes,
+            scale: this.chosen.use.find(({ known }) => known.name === name)?.scale ?? 0,
+        }));
+    }
+
+    /** The engine's session computes with these from now on. @param {AdapterSet} set */
+    apply(set) {
+        if (set.key === this.applied.key) return;
+        this.give(this.#engine.session, set);
+        this.applied = set;
+    }
+
+    /**
+     * A session computes with these.
+     * @param {number} session
+     * @param {AdapterSet} [set]
+     */
+    give(session, { use } = this.chosen) {
+        const { core } = this.#engine,
+            n = use.length;
+        if (session === this.#engine.session || n > 0)
+            core.borrow(8 * n + 8, (at) => {
+                core.ints(at, n).set(use.map(({ known }) => known.handle));
+                core.floats(at + 4 * n, n).set(use.map(({ scale }) => scale));
+                core.count('nb_session_adapt', session, at, at + 4 * n, n);
+            });
+    }
+}
