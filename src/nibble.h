@@ -239,7 +239,7 @@ float *nb_session_logits(nb_session *session, int32_t *rows);
  * The bytes are not needed afterwards; the adapter needs the model, and no session may use it when it is freed. */
 typedef struct nb_adapter nb_adapter;
 nb_adapter *nb_adapter_new(const nb_model *model, const uint8_t *bytes, size_t size, nb_error *err);
-void nb_adapter_free(nb_adapter *adapter);           /* NULL is fine */
+void nb_adapter_free(nb_adapter *adapter);          /* NULL is fine */
 double nb_adapter_bytes(const nb_adapter *adapter); /* of memory */
 
 /* From now on the session computes with these n adapters, each multiplied by its scale, in place of those of before.

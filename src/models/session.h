@@ -67,8 +67,8 @@ struct nb_session {
     uint32_t logits_done; /* of a bidirectional model: rows of x whose logits were computed */
     nb_observer observer;
     nb_activations activations;
-    float *ordered;     /* [batch, columns] in a matrix's own order, if any has one */
-    float *of_outliers; /* [batch, rows]: products with outliers */
+    float *ordered;                              /* [batch, columns] in a matrix's own order, if any has one */
+    float *of_outliers;                          /* [batch, rows]: products with outliers */
     const nb_adapter *adapters[NB_MAX_ADAPTERS]; /* [n_adapters] (adapter.h), with their scales: */
     float adapter_scales[NB_MAX_ADAPTERS];
     uint32_t n_adapters;
