@@ -142,6 +142,17 @@ function hostile() {
         },
         'a pattern with large counts': { pattern: '^((a{900}){900}){900}$' },
         'a deep pattern': { pattern: `${'('.repeat(1000)}a${')'.repeat(1000)}` },
+        'a pattern for which a RegExp takes 2^n steps': { pattern: '^(a+)+$', enum: [`${'a'.repeat(50)}!`] },
+        'many long texts and patterns': {
+            pattern: '^(a*)*b$',
+            enum: Array.from({ length: 5000 }, (_, i) => 'a'.repeat(4000) + i),
+        },
+        'a long prefix': { type: 'array', prefixItems: Array(100_000).fill(true), minItems: 100_000 },
+        'many required properties': {
+            type: 'object',
+            properties: Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [i, true])),
+            required: Array.from({ length: 10_000 }, (_, i) => `${i}`),
+        },
         'many combinations': { allOf: Array.from({ length: 20 }, () => choice(10)) },
         'many options to compare': {
             oneOf: Array.from({ length: 2000 }, (_, i) => ({ type: 'string', enum: [`${i}`] })),
@@ -159,6 +170,17 @@ function hostile() {
         },
     };
 }
+
+test('many properties and no others make a grammar', () => {
+    const names = Array.from({ length: 500 }, (_, i) => `${i}`.padStart(50, '-'));
+    const schema = {
+        type: 'object',
+        properties: Object.fromEntries(names.map((name) => [name, { type: 'null' }])),
+        required: names,
+        additionalProperties: false,
+    };
+    assert.equal(schemaToGbnf(schema).split('\n').length, 2); // one rule
+});
 
 describe('schemaToGbnf() refuses', () => {
     test('by keyword and place what is not supported', () => {

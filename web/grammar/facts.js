@@ -1,7 +1,9 @@
 /** What is known of schemas that must hold together: which values they take, and whether two such lists share any. */
 import { NibbleError } from '../errors.js';
 import { WHOLE_FORMATS } from './formats.js';
+import { matcherOf } from './included.js';
 import { canonical, same, TYPES } from './nodes.js';
+import { matching } from './regex.js';
 
 /** @typedef {import('./nodes.js').Node} Node */
 /** @typedef {import('./nodes.js').Place} Place */
@@ -10,9 +12,11 @@ import { canonical, same, TYPES } from './nodes.js';
 
 /** How deep schemas may lie within each other. */
 export const DEEPEST = 100;
-/** How many ways there may be to choose among the options of a schema, and how many steps of all comparisons. */
+/** How many ways there may be to choose among the options of a schema, and how many steps of all comparisons, and of
+ * those of texts with patterns. */
 const MOST_WAYS = 500,
-    MOST_STEPS = 200_000;
+    MOST_STEPS = 200_000,
+    MOST_READ = 1_000_000;
 
 /** @param {string} what */
 const tooLarge = (what) => new NibbleError('NB_ERR_UNSUPPORTED', `schema: ${what}: make it simpler`);
@@ -65,13 +69,11 @@ export function boundsOf(nodes) {
     return [side(1), side(-1)];
 }
 
-/** @type {Record<string, RegExp>} */
-const compiled = {};
-/** @param {string} source @param {string} text */
-const matches = (source, text) => (compiled[source] ??= new RegExp(source, 'u')).test(text);
-
 export class Facts {
     #steps = 0;
+    #read = 0;
+    /** What tells whether a text has a pattern. @type {Map<string, ReturnType<typeof matcherOf>>} */
+    #matchers = new Map();
 
     /** @param {import('./nodes.js').Nodes} nodes */
     constructor(nodes) {
@@ -80,6 +82,26 @@ export class Facts {
 
     #step() {
         if (++this.#steps > MOST_STEPS) throw tooLarge('it takes too many comparisons of its parts');
+    }
+
+    /** Whether a text has a pattern. @param {string} source @param {string} text */
+    matches(source, text) {
+        if (!this.#matchers.has(source)) this.#matchers.set(source, matcherOf(matching(source)));
+        const matcher = this.#matchers.get(source);
+        if (!matcher)
+            throw tooLarge(`the pattern ${JSON.stringify(source.slice(0, 60))} is too large to compare texts with`);
+        return matcher(text, (n) => {
+            this.#read += n;
+            if (this.#read > MOST_READ) throw tooLarge('it takes too long to compare its texts with its patterns');
+        });
+    }
+
+    /** The schemas that a node has for a property. @param {Node} node @param {string} name @returns {Place[]} */
+    #placesOf(node, name) {
+        const own = node.properties?.get(name),
+            places = node.patterns.filter(([source]) => this.matches(source, name)).map(([, place]) => place);
+        if (own) places.push(own);
+        return places.length === 0 && node.additional ? [node.additional] : places;
     }
 
     /** @param {Place[]} places */
@@ -176,8 +198,8 @@ export class Facts {
         if (typeof value === 'string')
             return (
                 within('Length', Array.from(value).length) &&
-                (pattern === undefined || matches(pattern, value)) &&
-                (format === undefined || matches(WHOLE_FORMATS[format], value))
+                (pattern === undefined || this.matches(pattern, value)) &&
+                (format === undefined || this.matches(WHOLE_FORMATS[format], value))
             );
         if (Array.isArray(value))
             return (
@@ -194,7 +216,7 @@ export class Facts {
             node.required.every((name) => Object.hasOwn(value, name)) &&
             names.every(
                 (name) =>
-                    placesOf(node, name).every((place) => fits(place, value[name])) &&
+                    this.#placesOf(node, name).every((place) => fits(place, value[name])) &&
                     (!node.propertyNames || fits(node.propertyNames, name)),
             )
         );
@@ -210,7 +232,7 @@ export class Facts {
 
     /** @param {Node[]} nodes @param {string} name @returns {Node[]} what a property's value must be */
     ofProperty(nodes, name) {
-        return this.read(nodes.flatMap((node) => placesOf(node, name)));
+        return this.read(nodes.flatMap((node) => this.#placesOf(node, name)));
     }
 
     /** @param {Node[]} nodes @param {number} i @returns {Node[]} what an element of an array must be */
@@ -290,14 +312,6 @@ function typesOfValue(value) {
     return [/** @type {Type} */ (typeof value)];
 }
 
-/** The schemas that a node has for a property. @param {Node} node @param {string} name @returns {Place[]} */
-function placesOf(node, name) {
-    const own = node.properties?.get(name),
-        places = node.patterns.filter(([source]) => matches(source, name)).map(([, place]) => place);
-    if (own) places.push(own);
-    return places.length === 0 && node.additional ? [node.additional] : places;
-}
-
 /** The names of properties that nodes speak of, in their order. @param {Node[]} nodes @returns {Set<string>} */
 export const namesOf = (nodes) =>
     new Set([
@@ -307,4 +321,5 @@ export const namesOf = (nodes) =>
 
 /** Whether an answer may have other properties than those. @param {Node[]} nodes */
 export const isOpen = (nodes) =>
-    nodes.some((node) => node.additional || node.patterns.length > 0) || !nodes.some((node) => node.properties);
+    !nodes.some(({ additional, patterns }) => additional?.schema === false && patterns.length === 0) &&
+    (nodes.some((node) => node.additional || node.patterns.length > 0) || !nodes.some((node) => node.properties));

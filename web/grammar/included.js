@@ -1,4 +1,4 @@
-/** Whether all texts of one expression are texts of another. */
+/** Whether a text, or all texts of one expression, are texts of another. */
 
 /** @typedef {import('./expressions.js').Expression} Expression */
 /** @typedef {import('./expressions.js').Ranges} Ranges */
@@ -88,4 +88,25 @@ export function isIncluded(a, b) {
         }
     }
     return true;
+}
+
+/**
+ * Tells whether texts are among those of an expression, in a time that grows with their length only. (A RegExp may take
+ * one that grows with 2^length.)
+ * @param {Expression} expression of sets
+ * @returns {((text: string, work: (n: number) => void) => boolean) | undefined} work: is told of each step. undefined:
+ *     the expression is too large
+ */
+export function matcherOf(expression) {
+    const places = automaton(expression);
+    if (!places) return undefined;
+    const begin = reached(places, [places.length - 1]);
+    return (text, work) => {
+        let here = begin;
+        for (const character of text) {
+            work(here.length);
+            here = step(places, here, Number(character.codePointAt(0)));
+        }
+        return here[0] === 0;
+    };
 }

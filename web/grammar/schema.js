@@ -309,7 +309,7 @@ class Translator {
             if (!anyKey) throw refused('propertyNames', ' beside patternProperties');
             if (nodes.some(({ additional }) => additional && this.#nodes.at(additional).values?.length !== 0))
                 throw refused('patternProperties', ' beside additionalProperties, unless that is false');
-            if (names.some((each) => new RegExp(source, 'u').test(each)))
+            if (names.some((each) => this.#facts.matches(source, each)))
                 throw refused('patternProperties', ' whose pattern fits the name of another property');
             const values = nodes.flatMap(
                 (node) => node.patterns.find(([own]) => own === source)?.[1] ?? node.additional ?? [],
@@ -362,12 +362,26 @@ function partsOf(e) {
     return e.is === 'text' ? e.text.length : 1;
 }
 
+/** The rules of a schema. Long lists are followed by recursion, which JavaScript ends. @param {unknown} schema */
+function rulesOf(schema) {
+    try {
+        return prune(new Translator(schema).rules);
+    } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        throw new NibbleError(
+            'NB_ERR_UNSUPPORTED',
+            'schema: it has too many required properties or prefixItems in one place: make it simpler',
+            { cause: error },
+        );
+    }
+}
+
 /**
  * @param {unknown} schema an object, true or false
  * @returns {string} a grammar in GBNF. Each text that it allows is JSON, and valid under the schema.
  */
 export function schemaToGbnf(schema) {
-    const rules = prune(new Translator(schema).rules);
+    const rules = rulesOf(schema);
     if (rules.size === 0)
         throw new NibbleError('NB_ERR_ARGUMENT', 'schema: no value is valid, or none that comes to an end');
     let parts = 0;
