@@ -235,6 +235,7 @@ describe('calls of functions', () => {
                 '<tool_call>',
                 '<tool_call>{"name": "weath',
                 'a <tool_ca',
+                'Hello.\n\n<tool_call>weather</tool_call>',
                 '<tool_call></tool_call>',
             ],
             'qwen-coder': [
@@ -290,6 +291,21 @@ describe('calls of functions', () => {
         assert.equal(shown('llama3', '{"name": '), '');
         assert.equal(shown('gemma', '[weather, '), '[weather,');
         assert.equal(shown('gemma', '[weather(a'), '');
+    });
+
+    test('a call that is long or deep is read, or stays text, quickly', () => {
+        const spaces = ' '.repeat(50_000),
+            deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`,
+            start = process.cpuUsage();
+        for (const [name, answer] of [
+            ['hermes', `<tool_call>{"name": "weather", "arguments": {"city": ${deep}}}</tool_call>`],
+            ['mistral', `[TOOL_CALLS]weather${spaces}x`],
+            ['mistral', `[TOOL_CALLS]weather[ARGS]{"city": ${deep}}`],
+            ['llama3', `<function=weather>${spaces}x`],
+        ])
+            assert.deepEqual(taken(answer, { format: format(name) }), { text: answer, reasoning: '', calls: [] });
+        const { user } = process.cpuUsage(start);
+        assert.ok(user < 1e6, `it took ${user / 1e6} s`);
     });
 
     test('only one call, if there may be only one', () => {

@@ -55,6 +55,28 @@ describe('the prompt', () => {
         assert.deepEqual([count(1), count(2)], [2, 1]); // <|im_start|> and <|im_end|>: the template's own
     });
 
+    test("a template's comment reads no variable", async () => {
+        const { text } = await turn(
+            "{# {{ tools }} #}{% for m in messages %}{{ m['content'] }}{% endfor %}",
+            [user('a')],
+            {
+                tools: [TOOL],
+            },
+        );
+        assert.match(text, /You can call these functions.*"name":"add"/s);
+    });
+
+    test('a template of any form is looked at quickly', async () => {
+        const start = process.cpuUsage();
+        await assert.rejects(
+            turn(`{{ '${"\\'".repeat(200_000)} }}`, [user('a')]),
+            nibbleError('NB_ERR_FORMAT', /cannot be read/),
+        );
+        await turn('<function='.repeat(40_000), [user('a')]);
+        const { user: time } = process.cpuUsage(start);
+        assert.ok(time < 2e6, `it took ${time / 1e6} s`);
+    });
+
     /** How prompts end. @param {string} template @param {object} options @param {any} [last] */
     const ending = async (template, options, last) => {
         const { text, plan } = await turn(templates[template], [user('a'), ...(last ? [last] : [])], {

@@ -16,14 +16,20 @@ import { chatPrompt, chatText, templateOf } from './chat.js';
 /** @typedef {import('./chat.js').Pause} Pause */
 /** @typedef {import('../protocol.js').Prompt & { plan: AnswerPlan }} Turn */
 
+/** Texts in a template's code, or the beginning of one: a file's template may be anything, so nothing is read twice. */
+const STRINGS = /'(?:\\.|[^'\\])*(?:'|\\?$)|"(?:\\.|[^"\\])*(?:"|\\?$)/gs;
+
 /**
  * The variables that a template reads: its code without texts, and without members of other values.
  * @param {string} template
  */
 function variablesIn(template) {
-    const code = (template.match(/\{[{%][\s\S]*?[}%]\}/g) ?? [])
-        .join('\n')
-        .replace(/'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"/g, ' "" ');
+    const code = template
+        .replace(/\{#[\s\S]*?(?:#\}|$)/g, '')
+        .split(/\{[{%]/)
+        .slice(1)
+        .map((tag) => tag.split(/[}%]\}/, 1)[0].replace(STRINGS, ' "" '))
+        .join('\n');
     return new Set(code.match(/(?<![\w.])[A-Za-z_]\w*/g) ?? []);
 }
 
@@ -178,7 +184,7 @@ function introduction(tools, format) {
  */
 function withIntroduction(messages, text, template) {
     const [first, ...rest] = messages;
-    if (first?.role !== 'system' && !/raise_exception\([^)]*[Ss]ystem/.test(template))
+    if (first?.role !== 'system' && !/raise_exception\([^)]{0,200}[Ss]ystem/.test(template))
         return [{ role: 'system', content: text }, ...messages];
     const both = first.role === 'system' ? [textOf(first.content), text] : [text, textOf(first.content)];
     return [{ ...first, content: both.filter(Boolean).join('\n\n') }, ...rest];

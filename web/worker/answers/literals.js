@@ -8,10 +8,30 @@ const MOST_DEEP = 64;
 
 /** @param {string} text @returns {any} */
 export function json(text) {
+    for (const { depth } of brackets(text, 0)) if (depth > MOST_DEEP) return undefined;
     try {
         return JSON.parse(text);
     } catch {
         return undefined;
+    }
+}
+
+/**
+ * The brackets in JSON that are in none of its texts: the place behind each, and how deep it is nested there.
+ * @param {string} text
+ * @param {number} from
+ */
+function* brackets(text, from) {
+    let depth = 0,
+        quoted = false;
+    for (let at = from; at < text.length; at++) {
+        const c = text[at];
+        if (quoted) {
+            if (c === '\\') at++;
+            else if (c === '"') quoted = false;
+        } else if (c === '"') quoted = true;
+        else if (c === '{' || c === '[') yield { behind: at + 1, depth: ++depth };
+        else if (c === '}' || c === ']') yield { behind: at + 1, depth: --depth };
     }
 }
 
@@ -22,20 +42,7 @@ export function json(text) {
  * @returns {number} behind its last bracket; -1 if the text ends before
  */
 export function endOfJson(text, from) {
-    let depth = 0,
-        quoted = false;
-    for (let at = from; at < text.length; at++) {
-        const c = text[at];
-        if (quoted) {
-            if (c === '\\') at++;
-            else if (c === '"') quoted = false;
-        } else if (c === '"') quoted = true;
-        else if (c === '{' || c === '[') depth++;
-        else if (c === '}' || c === ']') {
-            depth--;
-            if (depth === 0) return at + 1;
-        }
-    }
+    for (const { behind, depth } of brackets(text, from)) if (depth === 0) return behind;
     return -1;
 }
 

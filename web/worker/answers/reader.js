@@ -46,6 +46,8 @@ export class AnswerReader {
      * @type {'start' | 'thought' | 'text' | 'call' | 'bare'} */
     #state;
     #held = '';
+    /** What stands before a call: it is dropped if that is read. */
+    #gap = '';
     /** White space at the beginning of a part is dropped. */
     #trims;
     #plan;
@@ -165,7 +167,9 @@ export class AnswerReader {
         }
         const [at] = firstOf(this.#held, format.begins);
         if (at >= 0) {
-            this.#addText(this.#held.slice(0, at).trimEnd());
+            const text = this.#held.slice(0, at).trimEnd();
+            this.#addText(text);
+            this.#gap = this.#held.slice(text.length, at);
             this.#held = this.#held.slice(at);
             this.#state = 'call';
             return true;
@@ -209,7 +213,8 @@ export class AnswerReader {
         const { format, names, parallel } = this.#plan;
         const mark = begin ?? firstOf(raw, format?.begins ?? [])[1],
             calls = format?.parse(raw, mark, names) ?? [];
-        if (calls.length === 0) this.#addText(raw);
+        if (calls.length === 0) this.#addText(this.#gap + raw);
+        this.#gap = '';
         for (const call of parallel ? calls : calls.slice(0, 1)) {
             this.#parts.toolCalls.push(toolCall(call));
             this.calls++;

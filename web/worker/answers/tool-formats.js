@@ -118,7 +118,7 @@ function mistralCalls(raw) {
             const text = each.trim();
             if (text.startsWith('[')) return jsonCalls(text);
             const [, name, values] =
-                /^([\w.-]+)\s*(?:\[CALL_ID\][\w-]*)?\s*(?:\[ARGS\])?\s*(\{[\s\S]*)$/.exec(text) ?? [];
+                /^([\w.-]+)(?:\s*\[CALL_ID\][\w-]*)?(?:\s*\[ARGS\])?\s*(\{[\s\S]*)$/.exec(text) ?? [];
             return name === undefined ? undefined : all([callOf({ name, arguments: json(values) ?? '' })]);
         });
     return all(calls)?.flat();
@@ -127,8 +127,9 @@ function mistralCalls(raw) {
 /** @param {string} raw @param {string} begin @param {string[]} names @returns {Call[] | undefined} */
 function llamaCalls(raw, begin, names) {
     if (begin === '<function=') {
-        const [, name, values] = /^<function=([^>\n]+)>([\s\S]*?)(?:<\/function>)?\s*$/.exec(raw) ?? [];
-        return name === undefined ? undefined : all([callOf({ name, arguments: json(values) ?? '' })]);
+        const [mark, name] = /^<function=([^>\n]+)>/.exec(raw) ?? [];
+        if (mark === undefined) return undefined;
+        return all([callOf({ name, arguments: json(inside(raw, mark, ['</function>'])) ?? '' })]);
     }
     const text = raw.slice(begin.length).trim();
     if (begin === '') return known(jsonCalls(text), names);
@@ -159,7 +160,7 @@ const quoted = (/** @type {string} */ name) => JSON.stringify(name);
 export const TOOL_FORMATS = [
     {
         name: 'qwen-coder',
-        template: /<function=[\s\S]*<parameter=/,
+        template: /^(?=[\s\S]*<function=)(?=[\s\S]*<parameter=)/,
         begins: ['<tool_call>', '<function='],
         marks: ['</tool_call>'],
         endOf: (text, begin) => endsWith(begin === '<tool_call>' ? '</tool_call>' : '</function>')(text, begin),
