@@ -5,8 +5,9 @@
 #include "../base/numbers.h"
 
 enum {
-    MOST_PLACES = 1 << 14, /* of one state, with all that were passed on the way to it */
+    MOST_PLACES = 1 << 15, /* of one state, with all that were passed on the way to it */
     MOST_RETURNS = 1 << 15,
+    MOST_WORK = 1 << 25, /* of one call: about a second */
     /* Memory: above the first numbers it is freed between two calls; at the second ones a call fails. */
     FULL_KEYS = 1 << 20,
     FULL_CELLS = 1 << 21,
@@ -52,6 +53,11 @@ static int32_t too_large(nb_error *err) {
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                    "the grammar can read this text in too many ways, or nests too deeply: let alternatives begin with "
                    "different texts, and bound repetitions of repetitions");
+}
+
+int32_t nb_automaton_spend(nb_automaton *a, uint32_t work, nb_error *err) {
+    a->work += work;
+    return a->work > MOST_WORK ? too_large(err) : NB_OK;
 }
 
 /* ---- sets, each kept once ---- */
@@ -117,9 +123,9 @@ static int32_t intern(nb_automaton *a, const uint64_t *keys, uint32_t n, uint32_
     return a->n_sets > a->n_slots / 2 ? rehash(a, 2 * a->n_slots, err) : NB_OK;
 }
 
-/* Shell's method: it sorts few keys quickly, and there are never many. Returns how many differ. */
+/* Returns how many differ. */
 static uint32_t sort_keys(uint64_t *keys, uint32_t n) {
-    for (uint32_t gap = n / 2; gap; gap /= 2)
+    for (uint32_t gap = nb_first_gap(n); gap; gap /= 3)
         for (uint32_t i = gap; i < n; i++) {
             uint64_t key = keys[i];
             uint32_t j = i;
@@ -246,8 +252,10 @@ static int32_t finish_frame(nb_automaton *a, uint32_t rule, nb_error *err) {
         uint32_t node = node_of(c->returns[i - 1].key), frame = finished(c, (uint32_t)c->returns[i - 1].key);
         const nb_set *set = &a->sets[frame];
         bool as_frame = node == NB_NODE_END && !(set->flags & (NB_SET_ROOT | NB_SET_OPEN)); /* see add_returns_of */
-        if (n + (as_frame ? set->n : 1) > MOST_RETURNS)
+        uint32_t more = as_frame ? set->n : 1;
+        if (n + more > MOST_RETURNS)
             return too_large(err);
+        NB_TRY(nb_automaton_spend(a, more, err));
         if (!as_frame)
             c->sorting[n++] = key_of(node, frame);
         for (uint32_t j = 0; as_frame && j < set->n; j++)
@@ -264,6 +272,7 @@ static int32_t finish_frame(nb_automaton *a, uint32_t rule, nb_error *err) {
 static int32_t finish(nb_automaton *a, uint32_t *state, nb_error *err) {
     nb_closure *c = a->closure;
     NB_TRY(close_places(a, err));
+    NB_TRY(nb_automaton_spend(a, c->n_places + c->n_returns, err));
     /* by rank, so that callers come first */
     for (uint32_t i = 0; i < c->n_called; i++)
         c->sorting[i] = key_of(a->program->rules[c->called[i]].rank, c->called[i]);
@@ -301,6 +310,7 @@ static int32_t compute(nb_automaton *a, uint32_t state, uint8_t byte, uint32_t *
     for (uint32_t i = 0; i < set.n; i++) {
         uint64_t key = a->keys[set.first + i];
         const nb_op_node *node = &a->program->nodes[node_of(key)];
+        NB_TRY(nb_automaton_spend(a, node->other / NB_QUICK, err));
         for (uint32_t j = 0; j < node->other; j++) {
             const nb_arm *arm = &a->program->arms[node->next + j];
             if (arm->lo <= byte && byte <= arm->hi)

@@ -24,6 +24,8 @@ enum {
     NB_STATE_FAILED = UINT32_MAX
 };
 
+enum { NB_QUICK = 8 };
+
 /* What a set is, or what its state says of the text so far. */
 enum { NB_SET_ENDS = 1, NB_SET_OPENS = 2, NB_SET_FRAME = 4, NB_SET_ROOT = 8, NB_SET_OPEN = 16 };
 
@@ -42,6 +44,7 @@ typedef struct nb_automaton {
     uint32_t *rows;  /* [n_rows, n_classes]: the next state; NB_STATE_FAILED: not computed yet */
     uint32_t *slots; /* by the hash of a set: its number + 1; 0: free */
     uint32_t n_sets, n_keys, n_rows, n_slots;
+    uint64_t work; /* of the current call */
     uint64_t set_capacity, key_capacity, row_capacity;
     nb_closure *closure; /* for computing one step */
 } nb_automaton;
@@ -54,6 +57,10 @@ void nb_automaton_close(nb_automaton *a);
 uint32_t nb_automaton_start(nb_automaton *a, nb_error *err);
 uint32_t nb_automaton_enter(nb_automaton *a, uint32_t node, nb_error *err);
 uint32_t nb_automaton_step(nb_automaton *a, uint32_t state, uint8_t byte, nb_error *err);
+
+/* Counts work: places that are looked at, or a number of quicker things divided by NB_QUICK. It gives an error if one
+ * call does too much: a small grammar, which may come from a stranger, can be made so that a mask takes hours. */
+int32_t nb_automaton_spend(nb_automaton *a, uint32_t work, nb_error *err);
 
 static inline uint32_t nb_automaton_flags(const nb_automaton *a, uint32_t state) {
     return a->sets[state].flags;

@@ -44,9 +44,9 @@ typedef struct range {
 typedef struct parser {
     nb_program *p;
     nb_error *err;
-    const char *at, *end, *line_start;
-    uint32_t line;
-    part *parts; /* [0] is none */
+    const char *at, *end;
+    uint32_t line, column; /* of `at` */
+    part *parts;           /* [0] is none */
     uint64_t part_capacity, range_capacity, byte_capacity, arm_capacity;
     uint32_t n_parts, n_ranges, n_bytes, n_arms;
     range *ranges;
@@ -59,15 +59,11 @@ typedef struct parser {
 /* ---- places and characters ---- */
 
 typedef struct place {
-    const char *at;
     uint32_t line, column;
 } place;
 
 static place place_of(const parser *s) {
-    uint32_t column = 1;
-    for (const char *c = s->line_start; c < s->at; c++)
-        column += ((uint8_t)*c & 0xc0) != 0x80;
-    return (place){s->at, s->line, column};
+    return (place){s->line, s->column};
 }
 
 #define REFUSE(s, where, format, ...)                                                      \
@@ -83,10 +79,13 @@ static bool sees(const parser *s, const char *text) {
     return nb_text_take(&rest, text);
 }
 
+/* Goes on by a byte. Columns count characters, so the later bytes of a character count nothing. */
 static void advance(parser *s) {
-    if (*s->at++ == '\n') {
+    char c = *s->at++;
+    s->column += ((uint8_t)c & 0xc0) != 0x80;
+    if (c == '\n') {
         s->line++;
-        s->line_start = s->at;
+        s->column = 1;
     }
 }
 
@@ -213,7 +212,7 @@ static int32_t add_range(parser *s, uint32_t lo, uint32_t hi) {
 }
 
 static void sort_ranges(range *ranges, uint32_t n) {
-    for (uint32_t gap = n / 2; gap; gap /= 2)
+    for (uint32_t gap = nb_first_gap(n); gap; gap /= 3)
         for (uint32_t i = gap; i < n; i++)
             for (uint32_t j = i; j >= gap && ranges[j - gap].lo > ranges[j].lo; j -= gap) {
                 range t = ranges[j];
@@ -452,6 +451,7 @@ static int32_t take_rule(parser *s) {
     if (!sees(s, "::="))
         return REFUSE(s, where, "the rule %t needs ::= behind its name", name);
     s->at += 3;
+    s->column += 3;
     skip_space(s, true);
     NB_TRY(take_choice(s, false, 0, &body));
     s->p->rules[rule].body = body;
@@ -654,7 +654,7 @@ int32_t nb_program_read(nb_program *p, const char *text, size_t size, nb_error *
         return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a grammar of %z bytes", size);
     if (size)
         memcpy(p->text, text, size);
-    parser s = {.p = p, .err = err, .at = p->text, .end = p->text + size, .line_start = p->text, .line = 1};
+    parser s = {.p = p, .err = err, .at = p->text, .end = p->text + size, .line = 1, .column = 1};
     int32_t code = read_all(&s);
     nb_free(s.parts);
     nb_free(s.ranges);

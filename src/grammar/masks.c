@@ -58,6 +58,7 @@ static int32_t try_bytes(nb_masks *m, nb_automaton *a, const uint8_t *bytes, uin
 static int32_t try_all(nb_masks *m, nb_automaton *a, uint32_t byte, nb_choices *c, nb_error *err) {
     const nb_lexicon *l = m->lexicon;
     uint32_t dead = 0, near = 0; /* near: what a token shares with the last one that depends on the callers */
+    NB_TRY(nb_automaton_spend(a, (l->first[byte + 1] - l->first[byte]) / NB_QUICK, err));
     for (uint32_t i = l->first[byte]; i < l->first[byte + 1]; i++) {
         uint32_t shared = i == l->first[byte] ? 0 : l->shared[i];
         near = NB_MIN(near, shared);
@@ -136,6 +137,7 @@ static int32_t find(nb_masks *m, nb_automaton *a, uint32_t node, nb_error *err) 
 static int32_t try_unsure(nb_masks *m, nb_automaton *a, const nb_choices *c, uint32_t *mask, nb_error *err) {
     const nb_lexicon *l = m->lexicon;
     uint32_t dead = 0, shared = 0; /* shared: with the token that was tried last */
+    NB_TRY(nb_automaton_spend(a, c->n_unsure / NB_QUICK, err));
     for (uint32_t i = 0; i < c->n_unsure;) {
         nb_unsure item = c->unsure[i];
         if (dead && item.shared >= dead) {

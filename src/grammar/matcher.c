@@ -47,6 +47,7 @@ void nb_grammar_free(nb_grammar *g) {
 
 /* Before a call: frees memory if there is much of it. */
 static int32_t tidy(nb_grammar *g, nb_error *err) {
+    g->automaton.work = 0;
     if (!nb_automaton_is_full(&g->automaton))
         return NB_OK;
     uint32_t *states = nb_alloc_items(g->n_matchers, sizeof *states), n = 0;

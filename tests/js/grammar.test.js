@@ -133,6 +133,32 @@ test('what is wrong with a grammar is said with its place', () => {
     assert.throws(() => grammarOf(/** @type {any} */ (bytes)), /column 11: these bytes are no UTF-8/);
 });
 
+test('no grammar takes long: it is read at once, or its step is refused', () => {
+    const began = performance.now(),
+        seconds = () => (performance.now() - began) / 1000;
+    // all in one line, where each character has a column
+    assert.throws(() => grammarOf(`root ::= "${'é'.repeat(520_000)}"`), /more than 524288 steps/);
+    assert.throws(() => grammarOf(`root ::= "é" ${'"" '.repeat(340_000)})`), /column 1020014: the rule root/);
+    // the order in which Shell's method with gaps of powers of 2 takes n^2 / 8 steps
+    const sorted = grammarOf(`root ::= [${'ba'.repeat(2 ** 18)}]`);
+    assert.ok(sorted.matches('a') && !sorted.matches('c'));
+    sorted.free();
+    // each letter leads through 8,000 nodes that read nothing, and to another state
+    const slow = grammarOf('root ::= ([ab] empty){20000}\nempty ::= (""?){8000}');
+    assert.ok(slow.begins('a'.repeat(20)));
+    assert.throws(() => slow.begins('a'.repeat(8_000)), /in too many ways/);
+    assert.ok(slow.begins('a'.repeat(20)));
+    slow.free();
+    assert.ok(seconds() < 30, `${seconds()} s`);
+});
+
+test('10,000 alternatives may begin alike', () => {
+    const words = Array.from({ length: 10_000 }, (_, i) => `"${i}"`),
+        grammar = grammarOf(`root ::= "x" (${words.join(' | ')}) "y"`);
+    assert.ok(grammar.matches('x9999y') && grammar.matches('x0y') && !grammar.matches('x10000y'));
+    grammar.free();
+});
+
 test('the grammars of docs/structured.md', () => {
     const page = readFileSync(`${root}docs/structured.md`, 'utf8'),
         [first] = /^ {4}root[\s\S]*?\n\n/m.exec(page) ?? [''],
