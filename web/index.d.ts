@@ -1506,7 +1506,7 @@ export interface GenerateOptions {
      */
     contextOverflow?: 'error' | 'slide' | 'shift';
     /** With contextOverflow 'slide' and 'shift', in complete(): how many of the prompt's first tokens are never dropped;
-     * -1: all. Default: the token that begins a text, if there is one. */
+     * -1: all. Default: the token that begins a text, if there is one. { prefix, suffix } is kept as a whole. */
     keep?: number;
     /** 0 always takes the likeliest token; with higher values answers vary more. Default: 0. */
     temperature?: number;

@@ -352,6 +352,8 @@ describe('exit code 2 for wrong usage, with what is wrong and where help is', ()
         ],
         [['run', tiny, '--prompt', 'a', '--logprobs'], /--logprobs needs --json/],
         [['run', tiny, '--prompt', 'a', '--json', '--top-logprobs', '3'], /--top-logprobs needs --logprobs/],
+        [['run', tiny, '--prompt', 'a', '--keep', '3'], /--keep needs --context-overflow slide or shift/],
+        [['run', tiny, '--chat', 'a', '--keep', '3', '--context-overflow', 'slide'], /--keep belongs to --prompt/],
         [['run', tiny, '--prompt', 'a', '--build', 'avx'], /--build must be one of/],
         [['run', tiny, '--prompt', 'a', '--double-quant'], /it needs quantize \(--quantize\) nf4 or fp4/],
         [['run', tiny, '--prompt', 'a', '--stop', ''], /--stop must be a text that is not empty/],

@@ -8,6 +8,7 @@ import { load } from '../../web/index.js';
 import { Count } from '../../web/openai/answers.js';
 import { openaiFetch } from '../../web/openai/index.js';
 import { Models } from '../../web/server/models.js';
+import { Overflow } from '../../web/worker/overflow.js';
 import { models, root } from '../support/builds.js';
 
 /** @typedef {import('../../web/index.d.ts').Model} Model */
@@ -176,6 +177,39 @@ test('a prompt that is too long', async () => {
     for (const [options, message] of refused)
         await assert.rejects(async () => model.complete(long, options).then(() => {}), message);
     await assert.rejects(async () => model.chat('a', { contextOverflow: 'slide', keep: 3 }), /option of complete/);
+});
+
+/** Without a model. @param {any} ask @param {number[]} prompt @param {any} [job] @param {() => number[]} [render] */
+const overflowOf = (ask, prompt, job = { stopped: false }, render = () => []) =>
+    new Overflow(
+        /** @type {any} */ ({ context: CONTEXT, description: {} }),
+        { options: { contextOverflow: 'slide' }, ...ask },
+        prompt,
+        job,
+        async () => render(),
+    );
+
+test('a text with a gap is kept as a whole, as its marks are within it', async () => {
+    const ask = { what: 'complete', input: { prefix: 'a', suffix: 'b' } },
+        left = await overflowOf(ask, range(20)).fit(range(20, 600));
+    assert.deepEqual(left?.slice(0, 20), range(20));
+    assert.ok(left && left.length > 20 && left.length < CONTEXT);
+    await assert.rejects(
+        overflowOf(ask, range(40)).fit([]),
+        /the prompt has 40 tokens.*: shorten it, or load the model/,
+    );
+    const wrong = { contextOverflow: /** @type {const} */ ('slide'), keep: 3 };
+    assert.throws(() => model.complete(ask.input, wrong), /keep goes with a prompt that is one text/);
+});
+
+test('a chat that is stopped while its messages are dropped has dropped nothing', async () => {
+    const messages = ['system', 'user', 'assistant', 'user'].map((role) => ({ role, content: 'a' })),
+        job = { stopped: false };
+    const overflow = overflowOf({ what: 'chat', input: messages }, range(40), job, () => {
+        job.stopped = true;
+        return [];
+    });
+    assert.deepEqual([await overflow.fit([]), await overflow.fit([7]), overflow.dropped], [undefined, undefined, 0]);
 });
 
 test('learned positions cannot be shifted; they slide', async () => {

@@ -401,7 +401,8 @@ describe('prompt()', () => {
             await rejects(textOf(session.promptStreaming('Hello', { responseConstraint })), 'NotSupportedError');
         }
         await rejects(session.measureContextUsage('Hello', { responseConstraint: /a(?=b)/ }), 'NotSupportedError');
-        await assert.rejects(session.prompt('Hello', any({ responseConstraint: 'a' })), TypeError);
+        for (const responseConstraint of ['a', () => {}])
+            await assert.rejects(session.prompt('Hello', any({ responseConstraint })), TypeError);
         await assert.rejects(session.prompt('Hello', { omitResponseConstraintInput: true }), TypeError);
         await assert.rejects(session.measureContextUsage('Hello', { omitResponseConstraintInput: true }), TypeError);
         await assert.rejects(session.prompt('Hello', any({ signal: new AbortController() })), TypeError);

@@ -381,8 +381,16 @@ describe('runTools()', () => {
             [[add, add], {}, /two tools have the same name/],
             [[add], { maxRounds: 0 }, /maxRounds must be a whole number, at least 1/],
             [[add], { onChunk: 1 }, /onChunk must be a function/],
+            [[add], null, /the options must be an object/],
+            [[add], { tools: [] }, /tools is no option of it; its second argument has the tools/],
+            [[add], { toolChoice: 'none' }, /toolChoice is no option of it/],
         ]))
             await assert.rejects(runTools(model, 'a', tools, options), nibbleError('NB_ERR_ARGUMENT', told));
+        const wrong = [user('a'), { ...answer('b'), tool_calls: [null] }];
+        await assert.rejects(
+            runTools(model, wrong, [add]),
+            nibbleError('NB_ERR_ARGUMENT', /tool_calls of message 1 must be objects/),
+        );
     });
 });
 

@@ -16,7 +16,11 @@ export function checkMessages(messages, caller = 'chat()') {
     return list.map((/** @type {any} */ message, /** @type {number} */ i) => {
         if (typeof message?.role !== 'string')
             throw refuse(`message ${i} has no role; give it "system", "user" or "assistant"`);
-        const { role, content } = message;
+        const { role, content, tool_calls: calls } = message;
+        if (Array.isArray(calls) && calls.some((call) => typeof call !== 'object' || call === null))
+            throw refuse(
+                `tool_calls of message ${i} must be objects, such as { id, type, function: { name, arguments } }`,
+            );
         const bare = content === undefined || content === null;
         if (
             bare &&

@@ -156,6 +156,11 @@ export class Model {
                 'NB_ERR_ARGUMENT',
                 'complete(): special goes with a prompt that is one text; of { prefix, suffix } both are plain texts',
             );
+        if (gap && checked.keep !== undefined)
+            throw new NibbleError(
+                'NB_ERR_ARGUMENT',
+                'complete(): keep goes with a prompt that is one text; { prefix, suffix } is kept as a whole',
+            );
         const input =
                 gap ?? (typeof prompt === 'string' ? prompt : Array.from(/** @type {ArrayLike<number>} */ (prompt))),
             lends = onLogits !== undefined;

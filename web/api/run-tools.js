@@ -55,6 +55,10 @@ async function run(tools, call, signal) {
  * @returns {Promise<import('../index.d.ts').ToolRun>}
  */
 export async function runTools(model, messages, tools, options = {}) {
+    if (typeof options !== 'object' || options === null) throw refuse('the options must be an object');
+    for (const name of ['tools', 'toolChoice'])
+        if (/** @type {any} */ (options)[name] !== undefined)
+            throw refuse(`${name} is no option of it; its second argument has the tools, and the model may call them`);
     const known = checkTools(tools),
         { maxRounds = 10, onChunk, ...chat } = options,
         { signal } = chat;

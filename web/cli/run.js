@@ -27,6 +27,10 @@ export async function commandRun(args, signal) {
         throw new UsageError('a --prompt or a --chat is needed, because this is not a terminal to chat in');
     if (args.values.logprobs && !json) throw new UsageError('--logprobs needs --json, which prints them');
     if (args.values.topLogprobs > 0 && !args.values.logprobs) throw new UsageError('--top-logprobs needs --logprobs');
+    if (args.values.keep !== undefined && args.values.contextOverflow === 'error')
+        throw new UsageError('--keep needs --context-overflow slide or shift');
+    if (args.values.keep !== undefined && prompt === undefined)
+        throw new UsageError('--keep belongs to --prompt: a chat keeps its system message and its last message');
     const model = await open(args, signal);
     const settings = pick(GENERATE_OPTIONS, args.values),
         template = pick(

@@ -98,7 +98,7 @@ export function toConstraint(options) {
     if (omitResponseConstraintInput && given === undefined)
         throw new TypeError('omitResponseConstraintInput goes with a responseConstraint');
     if (given === undefined || given === null) return { options: {}, note: '' };
-    if (Object(given) !== given) throw new TypeError('responseConstraint must be a JSON schema or a RegExp');
+    if (typeof given !== 'object') throw new TypeError('responseConstraint must be a JSON schema or a RegExp');
     const isPattern = Object.prototype.toString.call(given) === '[object RegExp]', // also of another frame
         text = isPattern ? String(given) : JSON.stringify(given);
     return {

@@ -503,21 +503,22 @@ export class Engine {
             );
         const adapters = options.adapters ? this.adapters.set(options.adapters) : this.adapters.chosen;
         const { prompt, taking } = await this.promptOf(ask, job);
-        if (job.stopped && prompt.length === 0)
-            return {
-                ...this.result('', [], NO_PROMPT, 'abort', options.seed ?? 0, { prompt: null, generate: null }),
-                ...(options.logprobs ? { logprobs: [] } : {}),
-            };
+        const aborted = () => ({
+            ...this.result('', [], NO_PROMPT, 'abort', options.seed ?? 0, { prompt: null, generate: null }),
+            ...(options.logprobs ? { logprobs: [] } : {}),
+        });
+        if (job.stopped && prompt.length === 0) return aborted();
         if (prompt.length === 0)
             throw new NibbleError(
                 'NB_ERR_ARGUMENT',
                 'the prompt is empty, and this model has no beginning token to start from',
             );
-        const overflow = new Overflow(this, ask, prompt, async (messages) => {
+        const overflow = new Overflow(this, ask, prompt, job, async (messages) => {
             const turn = await this.chatTurn(messages, /** @type {any} */ (options), job);
             return turn?.tokens ?? [];
         });
-        const begun = /** @type {number[]} */ (await overflow.fit([]));
+        const begun = await overflow.fit([]);
+        if (!begun) return aborted();
         const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
         let sampler = 0,
             prefix = 0;

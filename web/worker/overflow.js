@@ -51,8 +51,11 @@ const tooLong = (n, context, advice) =>
 
 export class Overflow {
     #engine;
+    #job;
     #mode;
     #keep;
+    /** What to do about a text that is kept and too long. */
+    #advice;
     /** The whole prompt. */
     #prompt;
     /** The prompt of a chat without its n oldest groups of messages. @type {(n: number) => Promise<number[]>} */
@@ -66,15 +69,20 @@ export class Overflow {
      * @param {Engine} engine
      * @param {import('../protocol.js').GenerateAsk} ask
      * @param {number[]} prompt
-     * @param {(messages: import('../index.d.ts').Message[]) => Promise<number[]>} render a chat's prompt
+     * @param {import('./engine.js').Job} job
+     * @param {(messages: import('../index.d.ts').Message[]) => Promise<number[]>} render a chat's prompt; nothing if
+     *     the job was stopped
      */
-    constructor(engine, ask, prompt, render) {
+    constructor(engine, ask, prompt, job, render) {
         const { contextOverflow, keep } = ask.options;
         this.#engine = engine;
+        this.#job = job;
         this.#mode = contextOverflow;
         this.#prompt = prompt;
-        const begins = prompt[0] === engine.description.tokenizer?.begin ? 1 : 0;
-        this.#keep = keep === undefined ? begins : keep < 0 ? prompt.length : keep;
+        const begins = prompt[0] === engine.description.tokenizer?.begin ? 1 : 0,
+            isGap = ask.what === 'complete' && Object.hasOwn(Object(ask.input), 'suffix'); // its marks must all stay
+        this.#keep = isGap || (keep ?? 0) < 0 ? prompt.length : (keep ?? begins);
+        this.#advice = isGap ? 'shorten it' : `keep less of it than ${this.#keep} tokens (keep, --keep)`;
         const ends = ask.what === 'chat' ? endsOf(ask.input) : [];
         this.#groups = ends.length - 1;
         this.#without = async (n) => {
@@ -93,7 +101,7 @@ export class Overflow {
     /**
      * The prompt and the answer so far, without what must go.
      * @param {number[]} answer
-     * @returns {Promise<number[] | undefined>} undefined: nothing may go any more
+     * @returns {Promise<number[] | undefined>} undefined: nothing may go any more, or the job was stopped
      */
     async fit(answer) {
         const { context } = this.#engine,
@@ -106,6 +114,7 @@ export class Overflow {
                 'shorten it (in a chat, leave out the oldest messages), choose a contextOverflow (--context-overflow)',
             );
         const left = this.#groups < 0 ? this.#fitText(n, answer) : await this.#fitChat(n, answer);
+        if (this.#job.stopped) return undefined;
         if (left) this.dropped = n - left.length;
         return left;
     }
@@ -116,7 +125,7 @@ export class Overflow {
             keep = this.#keep;
         if (keep >= context - 1) {
             if (answer.length > 0) return undefined;
-            throw tooLong(n, context, `keep less of it than ${keep} tokens (keep, --keep)`);
+            throw tooLong(n, context, this.#advice);
         }
         const all = [...this.#prompt, ...answer];
         return [...all.slice(0, keep), ...all.slice(keep + toDrop(n, context, keep))];
@@ -133,7 +142,7 @@ export class Overflow {
         );
         const prompt = this.#groups > 0 ? await this.#without(groups) : this.#prompt,
             length = prompt.length + answer.length;
-        if (length < context) return [...prompt, ...answer];
+        if (length < context || this.#job.stopped) return [...prompt, ...answer];
         if (answer.length === 0)
             throw tooLong(length, context, 'shorten the system message and the last message, which are not left out');
         if (prompt.length >= context - 1) return undefined;

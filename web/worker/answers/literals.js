@@ -30,8 +30,13 @@ function* brackets(text, from) {
             if (c === '\\') at++;
             else if (c === '"') quoted = false;
         } else if (c === '"') quoted = true;
-        else if (c === '{' || c === '[') yield { behind: at + 1, depth: ++depth };
-        else if (c === '}' || c === ']') yield { behind: at + 1, depth: --depth };
+        else if (c === '{' || c === '[') {
+            depth += 1;
+            yield { behind: at + 1, depth };
+        } else if (c === '}' || c === ']') {
+            depth -= 1;
+            yield { behind: at + 1, depth };
+        }
     }
 }
 
