@@ -98,6 +98,8 @@ export class Matcher {
     #rest = 0;
     #first = 0;
     #begun = false;
+    /** Whether a thought has given text: then no token begins a text any more. */
+    #spoke = false;
 
     /**
      * @param {Grammars} grammars
@@ -125,7 +127,7 @@ export class Matcher {
 
     /** The matcher that knows what the next token adds. */
     get #current() {
-        return this.#begun ? this.#rest : this.#first || this.#rest;
+        return this.#begun || this.#spoke ? this.#rest : this.#first || this.#rest;
     }
 
     /** Whether a thought may begin with the next token. */
@@ -150,8 +152,8 @@ export class Matcher {
             return;
         }
         const allowed = core.count('nb_matcher_mask', this.#current, mask, withEnds ? 1 : 0),
-            bits = core.ints(mask, words),
-            others = this.marks.filter(([, name]) => this.#allows(name)).map(([token]) => token);
+            others = this.marks.filter(([, name]) => this.#allows(name)).map(([token]) => token),
+            bits = core.ints(mask, words);
         if (this.opener !== undefined && this.#mayThink) others.push(this.opener);
         for (const token of others) bits[token >>> 5] |= 1 << (token & 31);
         if (allowed === 0 && others.length === 0)
@@ -168,15 +170,19 @@ export class Matcher {
     }
 
     /**
-     * Goes on by a token, which restrict() has allowed.
+     * Goes on by a token, which restrict() has allowed, or which closes a thought.
      * @param {number} token
      * @param {(token: number) => Uint8Array} bytesOf what the token adds here
+     * @param {boolean} closes
      */
-    accept(token, bytesOf) {
+    accept(token, bytesOf, closes) {
         const { core, reader } = this;
-        if (reader?.isThinking || (this.#mayThink && token === this.opener)) return;
+        if (closes || reader?.isThinking || (this.#mayThink && token === this.opener)) {
+            this.#spoke ||= bytesOf(token).length > 0;
+            return;
+        }
         const mark = this.marks.find(([each]) => each === token),
-            odd = !this.#begun && this.#first !== 0,
+            odd = this.#current === this.#first,
             took = mark
                 ? core.borrowText(mark[1], (at, n) => core.count('nb_matcher_take', this.#current, at, n))
                 : core.count('nb_matcher_accept', this.#current, token);

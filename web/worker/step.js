@@ -64,7 +64,7 @@ export class Stepper {
         if (fed === undefined) matcher?.restrict(core.floats(logits, this.size), this.withEnds);
         const token = fed ?? core.exports.nb_sampler_next(sampler, logits, prefix, n);
         core.ints(prefix + 4 * n, 1)[0] = token;
-        if (fed === undefined) matcher?.accept(token, (token) => decoder.bytes(token));
+        matcher?.accept(token, (token) => decoder.bytes(token), fed !== undefined);
         if (this.#own) this.logprob = this.#logprobOf(token, this.#own);
         return token;
     }
