@@ -1784,7 +1784,7 @@ export interface ModelInfo {
     threads: number;
     /** Tokens that prompt and answer may have together; 0 with headerOnly. */
     contextLength: number;
-    /** Linear memory held. */
+    /** Linear memory held, with that of adapters. It never shrinks: what removeAdapter() frees is used again. */
     memoryBytes: number;
     /** The part of it that the KV cache and the buffers of the computation take. */
     sessionBytes: number;

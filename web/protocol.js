@@ -79,10 +79,9 @@
  * @property {Kind<{ tokens: number[], special: boolean }, never, string>} detokenize
  * @property {Kind<{}, never, Uint8Array>} save
  * @property {Kind<{ bytes: Uint8Array }, never, Int32Array>} restore its tokens
- * @property {Kind<{ source: Source, name: string, scale: number }, PullEvent, import('./index.d.ts').AdapterInfo[]>} addAdapter all adapters then, as after the next two
- * @property {Kind<{ adapters: readonly import('./index.d.ts').AdapterScale[] }, never,
- *     import('./index.d.ts').AdapterInfo[]>} setAdapters
- * @property {Kind<{ name: string }, never, import('./index.d.ts').AdapterInfo[]>} removeAdapter
+ * @property {Kind<{ source: Source, name: string, scale: number }, PullEvent, Adapted>} addAdapter
+ * @property {Kind<{ adapters: readonly import('./index.d.ts').AdapterScale[] }, never, Adapted>} setAdapters
+ * @property {Kind<{ name: string }, never, Adapted>} removeAdapter
  * @property {Kind<{ what: string, texts: string[] }, never, number[][]>} tokensOfTexts the tokens that are nothing but
  *     each text; what: has the texts, for a message
  * @property {Kind<TrainAsk, never, import('./index.d.ts').TrainingInfo>} trainOpen for a worker that only trains; the
@@ -171,6 +170,9 @@
  * of this model's.
  * @typedef {{ difference: number, base: number, before: Uint32Array, after: Uint32Array }} ComparedWeights
  */
+
+/** A model after a change of its adapters. @typedef {{ adapters: import('./index.d.ts').AdapterInfo[],
+ *     memoryBytes: number }} Adapted */
 
 /** How far trainTokenizer() is. @typedef {{ type: 'tokenizer', progress: import('./index.d.ts').TokenizerProgress }}
  * TokenizerEvent */

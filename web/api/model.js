@@ -350,11 +350,13 @@ export class Model {
         const name = checked.name ?? adapterName(source),
             { plain, chunks } = await describeSource(source);
         try {
-            this.#adapters = await this.#link.request(
-                'addAdapter',
-                { source: plain, name, scale: checked.scale },
-                { pull: () => chunks && feedOne('addAdapter()', this.#link, chunks.pieces) },
-                signal,
+            this.#adapted(
+                await this.#link.request(
+                    'addAdapter',
+                    { source: plain, name, scale: checked.scale },
+                    { pull: () => chunks && feedOne('addAdapter()', this.#link, chunks.pieces) },
+                    signal,
+                ),
             );
         } finally {
             chunks?.cancel();
@@ -366,7 +368,7 @@ export class Model {
     async setAdapters(adapters, options) {
         const { signal } = checkRequest('setAdapters()', {}, options),
             checked = checkOption('setAdapters(): adapters', GENERATE_OPTIONS.adapters, adapters);
-        this.#adapters = await this.#link.request('setAdapters', { adapters: checked }, {}, signal);
+        this.#adapted(await this.#link.request('setAdapters', { adapters: checked }, {}, signal));
     }
 
     /** @type {import('../index.d.ts').Model['removeAdapter']} */
@@ -374,7 +376,13 @@ export class Model {
         const { signal } = checkRequest('removeAdapter()', {}, options);
         if (typeof name !== 'string')
             throw new NibbleError('NB_ERR_ARGUMENT', "removeAdapter(): it takes an adapter's name");
-        this.#adapters = await this.#link.request('removeAdapter', { name }, {}, signal);
+        this.#adapted(await this.#link.request('removeAdapter', { name }, {}, signal));
+    }
+
+    /** @param {import('../protocol.js').Adapted} state */
+    #adapted({ adapters, memoryBytes }) {
+        this.#adapters = adapters;
+        this.info.memoryBytes = memoryBytes;
     }
 
     get adapters() {

@@ -138,13 +138,14 @@ export class Adapters {
         this.#engine.core.exports.nb_adapter_free(known.handle);
     }
 
-    /** All of them, with the scales that are chosen. @returns {import('../index.d.ts').AdapterInfo[]} */
-    list() {
-        return [...this.#known.values()].map(({ name, bytes }) => ({
+    /** All of them, with the scales that are chosen. @returns {import('../protocol.js').Adapted} */
+    state() {
+        const adapters = [...this.#known.values()].map(({ name, bytes }) => ({
             name,
             bytes,
             scale: this.chosen.use.find(({ known }) => known.name === name)?.scale ?? 0,
         }));
+        return { adapters, memoryBytes: this.#engine.core.size };
     }
 
     /** The engine's session computes with these from now on. @param {AdapterSet} set */

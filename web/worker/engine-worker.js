@@ -180,17 +180,17 @@ const requests = {
         queue(id, async () => {
             const feeding = (feed = feeder(() => post({ id, type: 'pull' })));
             await loaded().adapters.add(source, name, scale, () => feeding.next());
-            return loaded().adapters.list();
+            return loaded().adapters.state();
         }),
     setAdapters: ({ id, adapters }) =>
         queue(id, () => {
             loaded().adapters.choose(adapters);
-            return loaded().adapters.list();
+            return loaded().adapters.state();
         }),
     removeAdapter: ({ id, name }) =>
         queue(id, () => {
             loaded().adapters.remove(name);
-            return loaded().adapters.list();
+            return loaded().adapters.state();
         }),
     tokensOfTexts: async ({ what, texts }) => loaded().tokensOfTexts(what, texts),
     async trainOpen(ask) {

@@ -122,8 +122,8 @@ export const SUMMARIES = {
     detokenize: ({ tokens }, text) => `detokenize: ${tokens.length} tokens, ${text.length} characters`,
     save: (_, bytes) => `save: ${inBytes(bytes.length)}`,
     restore: ({ bytes }, tokens) => `restore: ${tokens.length} tokens of ${inBytes(bytes.length)}`,
-    addAdapter: ({ name }, all) =>
-        `adapter: ${JSON.stringify(name)}, ${inBytes(all.find((each) => each.name === name)?.bytes ?? 0)} of memory`,
+    addAdapter: ({ name }, { adapters }) =>
+        `adapter: ${JSON.stringify(name)}, ${inBytes(adapters.find((each) => each.name === name)?.bytes ?? 0)} of memory`,
     setAdapters: ({ adapters }) => `adapters: ${adapters.length} are chosen`,
     removeAdapter: ({ name }) => `adapter: ${JSON.stringify(name)} is removed`,
     tokensOfTexts: ({ texts }) => `tokens of ${texts.length} texts`,
