@@ -1,5 +1,5 @@
-/* LoRA adapters (models/adapter.h): products follow the formula, a session forgets what other adapters computed, and
- * bad files are refused. (tests/js/adapters.test.js has logits of a model, from tests/oracles/adapters.py.) */
+/* LoRA adapters (models/adapter.h): products follow the formula, a session forgets what other adapters computed, guesses
+ * change no token, and bad files are refused. (tests/js/adapters.test.js has logits of a model, from tests/oracles/adapters.py.) */
 #include "../../src/models/adapter.h"
 #include "../../src/models/family.h"
 #include "../../src/types/types.h"
@@ -207,6 +207,53 @@ static void check_sessions(void) {
     nb_free(head);
 }
 
+/* ---- speculation ----------------------------------------------------------------------------------------------- */
+
+/* With guesses, of which the first 0, 1 ... are right, an adapter gives the tokens that it gives without. */
+static void check_guesses(void) {
+    enum { PROMPT = 3, MADE = 8, GUESSES = 3, ALL = PROMPT + MADE };
+    nb_error err = {0};
+    nb_model *m = load_file(PLAIN);
+    nb_session *s = open_session(m);
+    const nb_matrix *q = &m->layers[0].q, *down = &m->layers[1].down;
+    const nb_adapter *a = adapter_of(m,
+                                     (const part[]){{"blk.0.attn_q.weight.lora_a", q->columns, 4, NB_TYPE_F32},
+                                                    {"blk.0.attn_q.weight.lora_b", 4, q->rows, NB_TYPE_F32},
+                                                    {"blk.1.ffn_down.weight.lora_a", down->columns, 2, NB_TYPE_F32},
+                                                    {"blk.1.ffn_down.weight.lora_b", 2, down->rows, NB_TYPE_F32}},
+                                     4);
+    const nb_sampler_params greedy = {.top_p = 1,
+                                      .typical_p = 1,
+                                      .repeat_penalty = 1,
+                                      .dry_base = 1,
+                                      .steps = NB_STEPS_DEFAULT};
+    nb_sampler *sampler = nb_sampler_new(m, &greedy, NULL, 0, &err);
+    CHECK(sampler, "%s", err.message);
+    int32_t expected[ALL + 1] = {3, 1, 4}, plain[ALL + 1] = {3, 1, 4};
+    CHECK(nb_session_generate(s, sampler, plain, PROMPT, MADE, 1, &err) == MADE, "%s", err.message);
+    CHECK(nb_session_adapt(s, &a, (const float[]){1}, 1, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_session_generate(s, sampler, expected, PROMPT, MADE, 1, &err) == MADE, "%s", err.message);
+    CHECK(nb_compare(plain, expected, sizeof plain) != 0, "the adapter changes no token");
+    for (int32_t right = 0; right <= GUESSES; right++) {
+        int32_t tokens[ALL + 1] = {3, 1, 4}, n = PROMPT;
+        CHECK(nb_session_advance(s, tokens, PROMPT, NB_LOGITS_LAST, &err) == PROMPT, "%s", err.message);
+        while (n + GUESSES + 1 <= ALL) {
+            for (int32_t i = 0; i < GUESSES; i++)
+                tokens[n + i] = i < right ? expected[n + i] : expected[n + i] ^ 1;
+            int32_t made = nb_session_speculate(s, sampler, tokens, n, GUESSES, 1, &err);
+            if (!CHECK(made == right + 1, "%d right: %d made, %s", right, made, err.message))
+                break;
+            n += made;
+        }
+        for (int32_t i = PROMPT; i < n; i++)
+            CHECK(tokens[i] == expected[i], "%d right: token %d is %d, not %d", right, i, tokens[i], expected[i]);
+    }
+    nb_sampler_free(sampler);
+    nb_session_free(s);
+    nb_adapter_free((nb_adapter *)a);
+    nb_model_free(m);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------------------------- */
 
 static void refuse(const nb_model *m, values v, const part *parts, uint32_t n, int32_t code, const char *words) {
@@ -292,6 +339,7 @@ void test_adapter(void) {
     pool = test_pool_new(2);
     check_products();
     check_sessions();
+    check_guesses();
     check_refusals();
     test_pool_free(pool);
 }

@@ -1,10 +1,11 @@
-// LoRA adapters: logits are PEFT's (tests/oracles/adapters.py), from folders and from GGUF files.
+// LoRA adapters: logits are PEFT's (tests/oracles/adapters.py), from folders and from GGUF files. (With speculation they
+// are tested by tests/core/test_adapter.c, as the clock decides whether guesses are made.)
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
 import { root } from '../support/builds.js';
 import { changedCopy, editJson } from '../support/edits.js';
@@ -277,4 +278,99 @@ test('--adapter FILE=SCALE', async () => {
         tokens.map((_, i) => all.subarray(i * vocabulary, (i + 1) * vocabulary)),
     );
     assert.throws(() => run('--adapter', 'none.gguf', ...own), /adapter "none": cannot read none.gguf/);
+});
+
+describe('together with other options', () => {
+    /** @type {Model} */
+    let own;
+    before(async () => {
+        own = await load(base, { ...OPTIONS, contextLength: 64, adapters: [`${folder}one`] });
+    });
+    after(() => own.dispose());
+    const ONE = [{ name: 'one', scale: 3 }],
+        GREEDY = { temperature: 0, ignoreEnd: true };
+
+    test('contextOverflow slide: the answer goes on as in a new session with the same adapters', async () => {
+        const prompt = PROMPT.slice(0, 40),
+            keep = 4,
+            half = (64 - keep) / 2;
+        const ask = { ...GREEDY, adapters: ONE },
+            seen = await own.complete(prompt, { ...ask, maxTokens: 50, contextOverflow: 'slide', keep });
+        assert.equal(seen.droppedTokens, half);
+        const all = [...prompt, ...seen.tokens],
+            left = [...all.slice(0, keep), ...all.slice(keep + half, 64)];
+        await own.complete([3], { ...GREEDY, maxTokens: 1, adapters: [] }); // forgets it
+        const again = await own.complete(left, { ...ask, maxTokens: all.length - 64 });
+        assert.deepEqual([again.tokens, again.cachedTokens], [all.slice(64), 0]);
+        const plain = await own.complete(left, { ...ask, maxTokens: all.length - 64, adapters: [] });
+        assert.notDeepEqual(plain.tokens, again.tokens);
+    });
+
+    test('contextOverflow shift: a shifted cache is of its adapters alone', async () => {
+        const ask = /** @type {const} */ ({ ...GREEDY, maxTokens: 50, contextOverflow: 'shift' });
+        const plain = await own.complete(PROMPT, { ...ask, adapters: [] }),
+            one = await own.complete(PROMPT, { ...ask, adapters: ONE });
+        assert.ok(one.droppedTokens && plain.droppedTokens);
+        assert.notDeepEqual(one.tokens, plain.tokens);
+        // the session holds the end of the last answer, at the beginning of the context
+        const held = [...PROMPT, ...one.tokens].slice(one.droppedTokens, -1);
+        const next = { ...GREEDY, maxTokens: 2 };
+        assert.equal((await own.complete(held, { ...next, adapters: ONE })).cachedTokens, held.length - 1);
+        await own.complete(PROMPT, { ...ask, adapters: ONE });
+        assert.equal((await own.complete(held, { ...next, adapters: [] })).cachedTokens, 0);
+        assert.deepEqual((await own.complete(PROMPT, { ...ask, adapters: ONE })).tokens, one.tokens);
+        assert.deepEqual((await own.complete(PROMPT, { ...ask, adapters: [] })).tokens, plain.tokens);
+        // the same with a cache of conversations
+        const cached = await load(base, {
+            ...OPTIONS,
+            contextLength: 64,
+            cacheSize: '1MB',
+            adapters: [`${folder}one`],
+        });
+        try {
+            for (let round = 0; round < 2; round++)
+                for (const [adapters, { tokens }] of /** @type {const} */ ([
+                    [ONE, one],
+                    [[], plain],
+                ]))
+                    assert.deepEqual(
+                        (await cached.complete(PROMPT, { ...ask, adapters: [...adapters] })).tokens,
+                        tokens,
+                    );
+        } finally {
+            await cached.dispose();
+        }
+    });
+
+    test('a grammar: the best token of those that it allows, by the logits with the adapters', async () => {
+        const texts = await Promise.all(
+                Array.from({ length: own.info.vocabulary ?? 0 }, (_, i) => own.detokenize([i])),
+            ),
+            allowed = [...texts.keys()].filter((token) => /^[A-Z]$/.test(texts[token]));
+        /** @type {number[]} */
+        const best = [];
+        for (const adapters of [ONE, []]) {
+            await own.setAdapters(adapters);
+            const row = /** @type {Float32Array} */ ((await logitsOf(own, PROMPT)).at(-1));
+            best.push(allowed.reduce((a, b) => (row[b] > row[a] ? b : a)));
+            const { tokens } = await own.complete(PROMPT, { ...GREEDY, maxTokens: 1, grammar: 'root ::= [A-Z]' });
+            assert.deepEqual(tokens, best.slice(-1));
+        }
+        assert.notEqual(best[0], best[1]);
+    });
+
+    test('info.memoryBytes counts adapters, and memory that one has freed is used again', async () => {
+        const begin = own.info.memoryBytes,
+            gguf = await readFile(`${folder}one.gguf`),
+            names = Array.from({ length: 100 }, (_, i) => `copy ${i}`);
+        const addAll = async () => {
+            for (const name of names) await own.addAdapter(new Uint8Array(gguf), { name, scale: 0 });
+            return own.info.memoryBytes;
+        };
+        const most = await addAll(),
+            bytes = own.adapters.reduce((sum, adapter) => sum + adapter.bytes, 0);
+        assert.ok(most > begin && most >= bytes && bytes > 1e6, `${begin}, then ${most} bytes of memory`);
+        for (const name of names) await own.removeAdapter(name);
+        assert.equal(await addAll(), most);
+    });
 });
