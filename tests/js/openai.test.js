@@ -665,7 +665,8 @@ describe('create()', () => {
             const result = { text: '', tokens: [], promptTokens: 1, cachedTokens: 0, finishReason: 'stop' };
             return Promise.resolve(result);
         };
-        const recorder = /** @type {any} */ ({ info: {}, chat: fake, complete: fake });
+        const adapters = [{ name: 'a' }, { name: 'b' }];
+        const recorder = /** @type {any} */ ({ info: {}, adapters, chat: fake, complete: fake });
         await chatCompletions(recorder).create({ messages });
         const { temperature, topP, topK, minP, presencePenalty, frequencyPenalty, repeatPenalty, seed } = calls[0];
         assert.deepEqual([temperature, topP, presencePenalty, frequencyPenalty, seed], [1, 1, 0, 0, undefined]);
@@ -683,6 +684,7 @@ describe('create()', () => {
                 top_logprobs: 3,
                 context_overflow: 'shift',
                 grammar: 'root ::= "x"',
+                lora: [{ id: 1, scale: 0.5 }],
             },
             chat_template_kwargs: { enable_thinking: false },
         });
@@ -693,6 +695,7 @@ describe('create()', () => {
             ...{ dynatempExponent: 3, mirostat: 2, mirostatTau: 4, mirostatEta: 0.5, samplers: ['top_k', 'typ_p'] },
             ...{ dryMultiplier: 1, dryBase: 2, dryAllowedLength: 3, dryPenaltyLast: 7, drySequenceBreakers: ['.'] },
             ...{ logprobs: true, topLogprobs: 3, contextOverflow: 'shift', grammar: 'root ::= "x"' },
+            ...{ adapters: [{ name: 'b', scale: 0.5 }] },
             ...{ templateVariables: { enable_thinking: false }, signal: undefined },
         };
         assert.deepEqual(calls.slice(1), [

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, describe, test } from 'node:test';
+import { load } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
 
@@ -176,6 +177,77 @@ test('two models, and memory for one', async () => {
         ['load tiny', 'unload tiny', 'load stories', 'unload stories', 'load tiny', 'unload tiny'],
     );
     assert.ok(moves.every(({ event, bytes }) => event === 'unload' || bytes > 1e5));
+});
+
+test('--adapter, and which adapters a request has', async () => {
+    const base = `${root}tests/fixtures/safetensors/llama-sharded`,
+        folder = `${root}tests/fixtures/adapters/`,
+        prompt = Array.from({ length: 20 }, (_, i) => 3 + ((i * 29) % 250));
+    // whose logits are PEFT's: tests/js/adapters.test.js
+    const model = await load(base, {
+        threads: 1,
+        adapters: [`${folder}one`, { source: `${folder}two.gguf`, scale: 0 }],
+    });
+    const { child, url, exit, lines } = serve([
+        ...[base, '--port', '0', '--threads', '1'],
+        ...['--adapter', `${folder}one`, '--adapter', `${folder}two.gguf=0`],
+    ]);
+    const baseURL = await url,
+        client = new OpenAI({ apiKey: 'none', baseURL, maxRetries: 0 }),
+        list = `${baseURL.slice(0, -'/v1'.length)}/lora-adapters`;
+    assert.deepEqual(await (await fetch(list)).json(), [
+        { id: 0, path: 'one', scale: 1 },
+        { id: 1, path: 'two', scale: 0 },
+    ]);
+    assert.equal((await fetch(list, { method: 'POST', body: '[]' })).status, 405);
+    const ask = { model: 'any', prompt, max_tokens: 8, temperature: 0 },
+        texts = new Set();
+    for (const [lora, adapters] of /** @type {[any, any][]} */ ([
+        [undefined, undefined],
+        [[], []],
+        [[{ id: 1, scale: 3 }], [{ name: 'two', scale: 3 }]],
+        [
+            [
+                { id: 1, scale: 3 },
+                { id: 0, scale: 0.5 },
+            ],
+            [
+                { name: 'one', scale: 0.5 },
+                { name: 'two', scale: 3 },
+            ],
+        ],
+    ])) {
+        const { text } = await model.complete(prompt, { maxTokens: 8, temperature: 0, adapters });
+        const seen = await client.completions.create(/** @type {any} */ ({ ...ask, lora }));
+        assert.equal(seen.choices[0].text, text);
+        texts.add(text);
+    }
+    assert.equal(texts.size, 4);
+    await model.dispose();
+    for (const [lora, message] of /** @type {[any, RegExp][]} */ ([
+        ['one', /lora must be an array of objects/],
+        [[{ id: 2, scale: 1 }], /lora names the adapter 2, and there are 2, from 0 on/],
+        [[{ id: 0 }], /lora must be an array like \[\{ id: 0, scale: 1 \}\]/],
+        [[{ id: 0, scale: 1, name: 'one' }], /lora has no field "name"/],
+        [[{ id: 0, scale: 2000 }], /lora: scale must be/],
+        [
+            [
+                { id: 0, scale: 1 },
+                { id: 0, scale: 2 },
+            ],
+            /lora names the adapter 0 twice/,
+        ],
+    ]))
+        await assert.rejects(
+            client.completions.create(/** @type {any} */ ({ ...ask, lora })),
+            (/** @type {any} */ error) => {
+                assert.match(error.message, message);
+                return error.status === 400 && error.param === 'lora';
+            },
+        );
+    child.kill('SIGTERM');
+    assert.deepEqual(await exit, [0, null]);
+    assert.equal(lines.filter((line) => JSON.parse(line).event === 'load').length, 1);
 });
 
 describe('what is wrong is said before a model is loaded', () => {

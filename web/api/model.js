@@ -123,15 +123,17 @@ function checkWalk(caller, table, text, options) {
 export class Model {
     #link;
     /** @type {import('../index.d.ts').AdapterInfo[]} */
-    #adapters = [];
+    #adapters;
 
     /**
      * @param {Link} link
      * @param {import('../index.d.ts').ModelInfo} info
+     * @param {import('../index.d.ts').AdapterInfo[]} [adapters] that it has
      */
-    constructor(link, info) {
+    constructor(link, info, adapters = []) {
         this.#link = link;
         this.info = info;
+        this.#adapters = adapters;
         /** @type {import('../index.d.ts').Model['chat']} */
         this.chat = Object.assign(this.#chat.bind(this), { completions: chatCompletions(this) });
         this.completions = completions(this);

@@ -117,7 +117,7 @@ export const ofModel = (model, error) =>
  * The adapters of --adapter. A file may have a "=" in its name: what follows the last one counts if it is a number.
  * @param {string[]} given
  */
-const adaptersOf = (given = []) =>
+export const adaptersOf = (given = []) =>
     given.map((text) => {
         const [, source = text, scale = '1'] = /^(.+)=(-?[\d.]+)$/s.exec(text) ?? [];
         return { source, scale: Number(scale) };

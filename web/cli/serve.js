@@ -1,11 +1,12 @@
 /** `nibble serve`: answers the clients of OpenAI's API over HTTP. */
 import { totalmem } from 'node:os';
 import { basename, resolve } from 'node:path';
+import { adapterName } from '../api/adapters.js';
 import { NibbleError } from '../index.js';
 import { guardOf, hostNameOf, originOf } from '../server/guard.js';
 import { Models } from '../server/models.js';
 import { Server } from '../server/server.js';
-import { open } from './open-model.js';
+import { adaptersOf, open } from './open-model.js';
 import { write, writeJson } from './terminal.js';
 import { UsageError } from './usage.js';
 
@@ -152,11 +153,16 @@ export async function commandServe({ model, others = [], values }, signal) {
     /** @type {Models | undefined} */
     let models;
     try {
-        const offers = [];
+        const offers = [],
+            adapters = adaptersOf(values.adapter).map(({ source, scale }) => ({
+                name: adapterName(source),
+                scale,
+                bytes: 0,
+            }));
         for (const [i, place] of places.entries()) {
             const openIt = (/** @type {AbortSignal} */ ending, extra = {}) =>
                 open({ model: place, values }, ending, extra);
-            offers.push({ name: names[i], ...(await headerOf(openIt, signal, values)), open: openIt });
+            offers.push({ name: names[i], ...(await headerOf(openIt, signal, values)), adapters, open: openIt });
         }
         const limits = { memory: values.memory ?? (ownMemory() / 4) * 3, queue, timeout: timeout * 1000, contextShift };
         models = new Models(offers, limits, tell);

@@ -6,6 +6,7 @@ import { checkSignal } from '../api/requests.js';
 import { NibbleError } from '../errors.js';
 import { begunStream, Count, eachPiece, headOf, wholeAnswers } from './answers.js';
 import {
+    adaptersOf,
     CHAT_FIELDS,
     CHAT_LACKING,
     COMPLETION_FIELDS,
@@ -30,7 +31,7 @@ import { messagesOf } from './messages.js';
 /** @typedef {import('./answers.js').Planned} Planned */
 
 /** What create() needs of a model.
- * @typedef {Pick<Model, 'info' | 'chat' | 'complete' | 'embed' | 'detokenize'>} Answering */
+ * @typedef {Pick<Model, 'info' | 'adapters' | 'chat' | 'complete' | 'embed' | 'detokenize'>} Answering */
 
 /** The name of a model in answers. @param {Pick<Model, 'info'>} model @returns {string} */
 export const nameOf = ({ info }) => info.name || info.architecture || 'nibble';
@@ -187,7 +188,8 @@ export const chatCompletions = (model, counting) => ({
             turn = turnOf(caller, checked, request.tool_choice),
             biases = await biasesOf(caller, checked.logit_bias, model, signal),
             grammar = grammarOf(caller, checked),
-            optionsFor = optionsOf({ ...checked, ...told, grammar }, biases, maxTokens, signal);
+            adapters = adaptersOf(caller, checked.lora, model.adapters),
+            optionsFor = optionsOf({ ...checked, ...told, grammar, adapters }, biases, maxTokens, signal);
         const all = Array.from({ length: checked.n }, (_, i) => ({
             start: () => model.chat(messages, { ...optionsFor(i), ...turn }),
             before: '',
@@ -222,7 +224,8 @@ export const completions = (model, counting) => ({
         const told = { logprobs: logprobs !== undefined, topLogprobs: logprobs ?? 0 },
             biases = await biasesOf(caller, checked.logit_bias, model, signal),
             grammar = grammarOf(caller, checked),
-            optionsFor = optionsOf({ ...checked, ...told, grammar }, biases, checked.max_tokens, signal);
+            adapters = adaptersOf(caller, checked.lora, model.adapters),
+            optionsFor = optionsOf({ ...checked, ...told, grammar, adapters }, biases, checked.max_tokens, signal);
         /** @type {Planned[]} */
         const all = [];
         for (const prompt of prompts) {

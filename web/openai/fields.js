@@ -64,6 +64,7 @@ const GENERATION = {
     stream: { type: 'switch', default: false },
     stream_options: { type: 'object' },
     context_overflow: GENERATE_OPTIONS.contextOverflow,
+    lora: { type: 'objects' },
 };
 
 /** @type {Option} */
@@ -211,11 +212,7 @@ function refuseUnknown(caller, name, known) {
 
 /** @param {string} caller @param {string} name @param {Omit<Option, 'help'>} field @param {unknown} value */
 function checkField(caller, name, field, value) {
-    try {
-        return checkOption(`${caller}: ${name}`, { ...field, help: '' }, value);
-    } catch (error) {
-        throw Object.assign(/** @type {Error} */ (error), { param: name });
-    }
+    return inField(name, () => checkOption(`${caller}: ${name}`, { ...field, help: '' }, value));
 }
 
 /** @type {Fields} */
@@ -257,6 +254,43 @@ export function grammarOf(caller, { grammar, response_format }) {
     }
 }
 
+/** @type {Fields} */
+const LORA = {
+    id: { type: 'integer', min: 0, max: 2 ** 31 - 1 },
+    scale: { type: 'number', min: -1000, max: 1000 },
+};
+
+/**
+ * The adapters that a request's `lora` has, by their places among those of the model, as llama.cpp's server has it.
+ * Those that it does not name are off.
+ * @param {string} caller
+ * @param {object[] | undefined} lora
+ * @param {readonly { name: string }[]} [adapters] of the model
+ * @returns {import('../index.d.ts').AdapterScale[] | undefined} undefined: those of the model
+ */
+export function adaptersOf(caller, lora, adapters = []) {
+    const refused = (/** @type {string} */ message) => fieldError('NB_ERR_ARGUMENT', 'lora', `${caller}: ${message}`);
+    /** @type {Set<number>} */
+    const ids = new Set();
+    return lora?.map((item) => {
+        const { id, scale } = inField('lora', () => checkFields(`${caller}: lora`, item, LORA));
+        if (id === undefined || scale === undefined) throw refused('lora must be an array like [{ id: 0, scale: 1 }]');
+        if (!adapters[id]) throw refused(`lora names the adapter ${id}, and there are ${adapters.length}, from 0 on`);
+        if (ids.has(id)) throw refused(`lora names the adapter ${id} twice`);
+        ids.add(id);
+        return { name: adapters[id].name, scale };
+    });
+}
+
+/** Errors of f are of this field. @template T @param {string} param @param {() => T} f */
+function inField(param, f) {
+    try {
+        return f();
+    } catch (error) {
+        throw Object.assign(/** @type {Error} */ (error), { param });
+    }
+}
+
 /**
  * Whether a last chunk has the usage.
  * @param {string} caller
@@ -277,7 +311,7 @@ export function includesUsage(caller, { stream, stream_options }) {
 /**
  * The options of complete() and chat() that a request's fields become. Seeds of several answers differ by 1: with the
  * same seed they would be the same.
- * @param {Record<string, any>} checked with the options logprobs and topLogprobs
+ * @param {Record<string, any>} checked with the options logprobs, topLogprobs and adapters
  * @param {(string | number)[][]} biases
  * @param {number} maxTokens
  * @param {AbortSignal | undefined} signal
@@ -297,6 +331,7 @@ export const optionsOf = (checked, biases, maxTokens, signal) => (answer) => ({
     grammar: checked.grammar,
     logprobs: checked.logprobs,
     topLogprobs: checked.topLogprobs,
+    ...(checked.adapters && { adapters: checked.adapters }),
     stop: checked.stop,
     signal,
 });

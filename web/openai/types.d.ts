@@ -79,6 +79,9 @@ export interface GenerationRequest {
     /** contextOverflow of complete() and chat(). With 'slide' and 'shift', an answer without a limit of its own has at
      * most as many tokens as the context. */
     context_overflow?: 'error' | 'slide' | 'shift' | null;
+    /** Not OpenAI's, but of llama.cpp's server: the adapters of this request and their scales, by their places in
+     * `model.adapters`. Those that it does not name are off. Default: as setAdapters() has it. */
+    lora?: readonly { id: number; scale: number }[] | null;
     dry_base?: number | null;
     dry_allowed_length?: number | null;
     dry_penalty_last_n?: number | null;

@@ -33,9 +33,10 @@ const NOBODY = /** @type {import('../api/link.js').Link} */ (
  * @param {CallPath} path
  * @param {any} body
  * @param {Partial<ModelInfo>} info what is known of the model
+ * @param {import('../index.d.ts').AdapterInfo[]} adapters that it has, or will have
  */
-export async function checkCall(path, body, info) {
-    const model = new Model(NOBODY, /** @type {ModelInfo} */ (info));
+export async function checkCall(path, body, info, adapters) {
+    const model = new Model(NOBODY, /** @type {ModelInfo} */ (info), adapters);
     try {
         await CALLS[path](model).create(body);
     } catch (error) {

@@ -11,11 +11,12 @@ import { enterFirst, Line } from './line.js';
 /** @typedef {import('../openai/respond.js').CallPath} CallPath */
 
 /** @typedef {Partial<import('../index.d.ts').ModelInfo>} Info */
+/** @typedef {import('../index.d.ts').AdapterInfo} AdapterInfo */
 
 /**
  * A model that may be loaded. bytes: of memory, expected until it is loaded. cache: bytes that it may take in addition,
- * for conversations. info: what its header says.
- * @typedef {{ name: string, bytes: number, cache?: number, info?: Info,
+ * for conversations. info: what its header says. adapters: those that open() adds; their bytes do not matter.
+ * @typedef {{ name: string, bytes: number, cache?: number, info?: Info, adapters?: AdapterInfo[],
  *     open: (signal: AbortSignal) => Promise<Model> }} Offer
  */
 
@@ -51,11 +52,12 @@ class Entry {
     seconds = 1;
 
     /** @param {Offer} offer */
-    constructor({ name, bytes, cache = 0, info = {}, open }) {
+    constructor({ name, bytes, cache = 0, info = {}, adapters = [], open }) {
         this.name = name;
         this.bytes = bytes + cache;
         this.cache = cache;
         this.info = info;
+        this.adapters = adapters;
         this.open = open;
     }
 }
@@ -91,6 +93,12 @@ export class Models {
 
     get names() {
         return [...this.#entries.keys()];
+    }
+
+    /** The adapters, which are the same for all models, as llama.cpp's server lists them. */
+    get adapters() {
+        const [{ adapters }] = this.#entries.values();
+        return adapters.map(({ name, scale }, id) => ({ id, path: name, scale }));
     }
 
     /** What the models do now, for the metrics. */
@@ -143,7 +151,7 @@ export class Models {
             asked = performance.now();
         account.model = name;
         if (this.#limits.contextShift && path.endsWith('completions')) body = withShift(body);
-        await checkCall(path, body, entry.info);
+        await checkCall(path, body, entry.info, entry.adapters);
         if (line.taken && line.waiting >= this.#limits.queue) throw tooMany(name, seconds);
         const { model, end } = await this.#turn(entry, signal),
             began = performance.now(),

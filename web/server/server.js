@@ -38,12 +38,16 @@ const PROBES = { keepAlive: true, keepAliveInitialDelay: 30_000 };
 const PATHS = [
     '/health',
     '/metrics',
+    '/lora-adapters',
     '/v1/chat/completions',
     '/v1/completions',
     '/v1/embeddings',
     '/v1/rerank',
     '/v1/models',
 ];
+
+/** Those that are not OpenAI's. */
+const OWN_PATHS = ['/health', '/metrics', '/lora-adapters'];
 
 /** x-accel-buffering: nginx passes the pieces of a stream on as they come. */
 const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-accel-buffering': 'no' };
@@ -219,10 +223,11 @@ export class Server {
         if (path !== '/health') guard.checkKey(request);
         if (this.#state !== 'ready' || !this.#served) throw notReady(this.#state);
         const { models, single } = this.#served;
-        if (path === '/health' || path === '/metrics') {
+        if (OWN_PATHS.includes(path)) {
             if (method !== 'GET' && method !== 'HEAD')
                 throw new HttpError(405, `${path} takes GET, not ${method}`, { headers: { allow: 'GET, HEAD' } });
             if (path === '/health') return json({ status: 'ok' });
+            if (path === '/lora-adapters') return json(models.adapters);
             return new Response(this.#metrics.text(models.states), {
                 headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
             });
