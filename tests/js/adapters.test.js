@@ -374,3 +374,17 @@ describe('together with other options', () => {
         assert.equal(await addAll(), most);
     });
 });
+
+test('an adapter may be removed while others compute with it', async () => {
+    const expected = await logitsOf(model, PROMPT),
+        /** @type {Float32Array[]} */ rows = [];
+    for await (const piece of model.logits(PROMPT)) {
+        if (rows.length === 0) {
+            await model.removeAdapter('one');
+            await model.addAdapter(`${folder}two.gguf`); // takes the memory that is free now
+        }
+        for (let at = 0; at < piece.length; at += expected[0].length)
+            rows.push(piece.slice(at, at + expected[0].length));
+    }
+    assert.deepEqual(rows, expected);
+});

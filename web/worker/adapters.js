@@ -49,6 +49,10 @@ export class Adapters {
     chosen = { key: '', use: [] };
     /** What the engine's session has. */
     applied = this.chosen;
+    /** Of the other sessions. @type {Map<number, AdapterSet>} */
+    #others = new Map();
+    /** Those that were removed while another session computes with them. @type {Known[]} */
+    #removed = [];
 
     /** @param {Engine} engine */
     constructor(engine) {
@@ -135,7 +139,15 @@ export class Adapters {
         this.choose(others(this.chosen));
         this.apply(this.set(others(this.applied)));
         this.#known.delete(name);
-        this.#engine.core.exports.nb_adapter_free(known.handle);
+        this.#removed.push(known);
+        this.#freeUnused();
+    }
+
+    #freeUnused() {
+        const used = new Set([...this.#others.values()].flatMap(({ use }) => use.map(({ known }) => known)));
+        for (const known of this.#removed)
+            if (!used.has(known)) this.#engine.core.exports.nb_adapter_free(known.handle);
+        this.#removed = this.#removed.filter((known) => used.has(known));
     }
 
     /** All of them, with the scales that are chosen. @returns {import('../protocol.js').Adapted} */
@@ -151,23 +163,43 @@ export class Adapters {
     /** The engine's session computes with these from now on. @param {AdapterSet} set */
     apply(set) {
         if (set.key === this.applied.key) return;
-        this.give(this.#engine.session, set);
+        this.#give(this.#engine.session, set);
         this.applied = set;
     }
 
-    /**
-     * A session computes with these.
-     * @param {number} session
-     * @param {AdapterSet} [set]
-     */
-    give(session, { use } = this.chosen) {
+    /** @param {number} session @param {AdapterSet} set */
+    #give(session, { use }) {
         const { core } = this.#engine,
             n = use.length;
-        if (session === this.#engine.session || n > 0)
-            core.borrow(8 * n + 8, (at) => {
-                core.ints(at, n).set(use.map(({ known }) => known.handle));
-                core.floats(at + 4 * n, n).set(use.map(({ scale }) => scale));
-                core.count('nb_session_adapt', session, at, at + 4 * n, n);
-            });
+        core.borrow(8 * n + 8, (at) => {
+            core.ints(at, n).set(use.map(({ known }) => known.handle));
+            core.floats(at + 4 * n, n).set(use.map(({ scale }) => scale));
+            core.count('nb_session_adapt', session, at, at + 4 * n, n);
+        });
+    }
+
+    /**
+     * A session beside the engine's, with the adapters that are chosen now. close() frees it: until then none of them
+     * is freed, as other requests run between its batches.
+     * @param {number} context
+     */
+    open(context) {
+        const { core, model, pool, kvType, precision } = this.#engine,
+            session = core.object('nb_session_new', model, pool, context, 0, kvType, precision);
+        try {
+            if (this.chosen.use.length > 0) this.#give(session, this.chosen);
+            this.#others.set(session, this.chosen);
+            return session;
+        } catch (error) {
+            core.exports.nb_session_free(session);
+            throw error;
+        }
+    }
+
+    /** @param {number} session */
+    close(session) {
+        this.#engine.core.exports.nb_session_free(session);
+        this.#others.delete(session);
+        this.#freeUnused();
     }
 }

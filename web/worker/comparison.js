@@ -5,7 +5,7 @@
 import { NB_COMPARED_NUMBERS, NB_WEIGHT_BINS, nb_matrix_facts } from '../abi.js';
 import { NibbleError } from '../errors.js';
 import { TYPE_NAMES } from './planned.js';
-import { cut, firstScored, openSession, windowTokens } from './windows.js';
+import { cut, firstScored, windowTokens } from './windows.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
 /** @typedef {import('../protocol.js').ComparedText} ComparedText */
@@ -27,10 +27,11 @@ export class TextRows {
     constructor(engine, input, options) {
         engine.needSession();
         this.core = engine.core;
+        this.adapters = engine.adapters;
         this.vocabulary = this.core.exports.nb_model_vocabulary(engine.model);
         this.all = cut(engine, input, options, 'compare()');
         this.from = firstScored(this.all);
-        this.session = openSession(engine, this.all.context);
+        this.session = this.adapters.open(this.all.context);
         this.tokens = this.core.allocate(4 * this.all.context, 'a window of the text');
         this.scores = this.core.allocate(4 * this.all.context, 'a window of the text');
         this.window = -1;
@@ -40,7 +41,7 @@ export class TextRows {
 
     free() {
         for (const address of [this.tokens, this.scores]) this.core.exports.nb_free(address);
-        this.core.exports.nb_session_free(this.session);
+        this.adapters.close(this.session);
     }
 
     /** @returns {ComparedText} */

@@ -773,14 +773,13 @@ export class Engine {
      */
     async evaluate(tokens, emit, job, turn) {
         this.needSession();
-        const { core, model, pool } = this;
+        const { core, model } = this;
         this.checkTokens(tokens);
         if (tokens.length === 0) throw new NibbleError('NB_ERR_ARGUMENT', 'there are no tokens to evaluate');
         const vocabulary = core.exports.nb_model_vocabulary(model);
-        const session = core.object('nb_session_new', model, pool, tokens.length, 0, this.kvType, this.precision);
+        const session = this.adapters.open(tokens.length);
         let prefix = 0;
         try {
-            this.adapters.give(session);
             prefix = core.allocate(4 * tokens.length, 'the tokens');
             core.ints(prefix, tokens.length).set(tokens);
             const batch = () => {
@@ -796,7 +795,7 @@ export class Engine {
             }
         } finally {
             core.exports.nb_free(prefix);
-            core.exports.nb_session_free(session);
+            this.adapters.close(session);
         }
     }
 

@@ -39,7 +39,7 @@ export async function measurePerplexity(engine, input, options, course) {
     const from = firstScored(all);
     let sum = 0,
         squares = 0;
-    const session = openSession(engine, context);
+    const session = engine.adapters.open(context); // its cache is as long as a window, and is not kept
     try {
         const advance = (/** @type {number} */ tokens, /** @type {number} */ done, /** @type {number} */ out) =>
             engine.core.count('nb_session_score', session, tokens, context, done, from, out);
@@ -52,7 +52,7 @@ export async function measurePerplexity(engine, input, options, course) {
             }
         }
     } finally {
-        engine.core.exports.nb_session_free(session);
+        engine.adapters.close(session);
     }
     const tokens = windows * (context - from),
         mean = sum / tokens,
@@ -94,7 +94,7 @@ export async function collectOver(engine, all, { format, textName }, course) {
     const { core } = engine,
         { context, windows } = all,
         unused = core.exports.nb_model_width(engine.model);
-    const session = openSession(engine, context);
+    const session = engine.adapters.open(context); // its cache is as long as a window, and is not kept
     let collector = 0;
     try {
         collector = core.object('nb_collector_new', session);
@@ -113,7 +113,7 @@ export async function collectOver(engine, all, { format, textName }, course) {
         });
         return { bytes, tokens: windows * context, windows, context };
     } finally {
-        core.exports.nb_session_free(session);
+        engine.adapters.close(session);
         core.exports.nb_collector_free(collector);
     }
 }
@@ -242,17 +242,6 @@ function withBegin(begin, tokens) {
     all[0] = begin;
     all.set(tokens, 1);
     return all;
-}
-
-/**
- * A session for one window at a time: its cache is as long as a window, and is not kept.
- * @param {Engine} engine
- * @param {number} context
- */
-export function openSession({ core, model, pool, kvType, precision, adapters }, context) {
-    const session = core.object('nb_session_new', model, pool, context, 0, kvType, precision);
-    adapters.give(session);
-    return session;
 }
 
 /**
