@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { openaiFetch } from '../../web/openai/index.js';
 import { models, root } from '../support/builds.js';
-import { edited } from '../support/gguf.js';
+import { edited, whole } from '../support/gguf.js';
 import { comparison, tested } from '../support/tested.js';
 import { configurations } from '../support/vectors.js';
 
@@ -50,6 +50,34 @@ for (const { build, threads } of configurations())
                     await model.dispose();
                 }
             });
+
+test('rerank() computes with the adapters that are chosen', async () => {
+    const model = await load(`${folder}bert-reranker.gguf`, { threads: 1 }),
+        [{ query, documents }] = casesOf('bert-reranker'),
+        { width = 0 } = model.info;
+    const scores = async () => (await model.rerank(query, documents)).map(({ score }) => score),
+        plain = await scores();
+    const matrix = (/** @type {string} */ part, /** @type {number[]} */ shape) => ({
+        name: `blk.0.attn_output.weight.${part}`,
+        shape,
+        type: 0,
+        bytes: 4 * width,
+        data: new Uint8Array(Float32Array.from({ length: width }, (_, i) => (i % 5) - 2).buffer),
+    });
+    /** @type {Map<string, [any, any]>} */
+    const values = new Map([
+        ['general.type', ['string', 'adapter']],
+        ['adapter.type', ['string', 'lora']],
+        ['general.architecture', ['string', 'bert']],
+        ['adapter.lora.alpha', ['f32', 1]],
+    ]);
+    await model.addAdapter(whole(values, [matrix('lora_a', [width, 1]), matrix('lora_b', [1, width])]), { name: 'a' });
+    const adapted = await scores();
+    assert.ok(adapted.every((score) => !plain.includes(score)));
+    await model.setAdapters([]);
+    assert.deepEqual(await scores(), plain);
+    await model.dispose();
+});
 
 test('rerank(): top, progress, abort, and requests that are refused', async () => {
     const model = await load(`${folder}bert-reranker.gguf`, { threads: 1 }),

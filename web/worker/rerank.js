@@ -18,6 +18,7 @@ import { Slice } from './pace.js';
 export async function rerank(engine, query, documents, report, job) {
     engine.needSession();
     checkHead(engine);
+    engine.adapters.apply(engine.adapters.chosen);
     const { core } = engine,
         scores = new Float32Array(documents.length),
         pairs = new Pairs(engine, query),
