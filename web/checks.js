@@ -37,7 +37,7 @@ export const refuse = (message) => new NibbleError('NB_ERR_ARGUMENT', message);
  * A value for a message; of an object only its kind, because its own text may be long, or throw.
  * @param {unknown} value
  */
-const show = (value) => {
+export const show = (value) => {
     if (typeof value === 'object' && value !== null)
         return Array.isArray(value) ? 'an array' : `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
     const text =
@@ -127,13 +127,13 @@ function checkThinking(name, value) {
     return { maxTokens: most };
 }
 
-/** @param {string} name @param {any} value @returns {'auto' | 'none'} */
+/** @param {string} name @param {any} value @returns {'auto' | 'none' | 'required' | { name: string }} */
 function checkToolChoice(name, value) {
-    if (value === 'auto' || value === 'none') return value;
-    throw new NibbleError(
-        'NB_ERR_UNSUPPORTED',
-        `${name} must be "auto" or "none": nibble does not hold a model to calls yet, so ${show(value)} is not supported`,
-    );
+    if (value === 'auto' || value === 'none' || value === 'required') return value;
+    const others = Object.keys(Object(value)).filter((key) => key !== 'name');
+    if (typeof value?.name !== 'string' || others.length > 0)
+        throw refuse(`${name} must be "auto", "none", "required" or { name } of a function, not ${show(value)}`);
+    return { name: value.name };
 }
 
 /**

@@ -1437,8 +1437,12 @@ export interface TemplateOptions {
     /** What the model may call, as its template expects it; mostly { type: 'function', function: { name, description,
      * parameters } }. */
     tools?: readonly object[];
-    /** 'auto' (the default): the model calls `tools` if it wants to. 'none': it is not told of them. */
-    toolChoice?: 'auto' | 'none';
+    /**
+     * 'auto' (the default): the model calls `tools` if it wants to. 'none': it is not told of them. 'required': the answer
+     * is at least one call. { name }: it is one call of this function. A grammar holds the last two to the form of calls
+     * and to `parameters`, a JSON Schema, so they do not go with `grammar` or `schema` (docs/chats.md).
+     */
+    toolChoice?: 'auto' | 'none' | 'required' | { readonly name: string };
     /**
      * Go on from the last message, which is the beginning of an answer. Default: true if the assistant wrote it; false
      * makes the model answer it.

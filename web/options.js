@@ -36,13 +36,18 @@ import { SAMPLERS } from './samplers.js';
 
 /**
  * @typedef {{ addGenerationPrompt: boolean, continueFinalMessage?: boolean, thinking?: boolean | { maxTokens: number },
- *     tools?: object[], toolChoice: 'auto' | 'none', documents?: object[],
+ *     tools?: object[], toolChoice: 'auto' | 'none' | 'required' | { name: string }, documents?: object[],
  *     templateVariables: Record<string, unknown> }} CheckedTemplate
  */
 
 /** @typedef {CheckedGenerate & CheckedTemplate & { parallelToolCalls: boolean }} CheckedChat */
 
-/** What a turn of a chat is made by. @typedef {CheckedTemplate & { parallelToolCalls?: boolean }} CheckedTurn */
+/**
+ * What a turn of a chat is made by. callGrammars: of the functions of which the answer must call one
+ * (web/api/tool-choice.js).
+ * @typedef {CheckedTemplate & { parallelToolCalls?: boolean,
+ *     callGrammars?: import('./worker/answers/held-calls.js').CallGrammar[] }} CheckedTurn
+ */
 
 /** @typedef {{ special: boolean, bare: boolean }} CheckedTokenize */
 
@@ -482,7 +487,9 @@ export const TEMPLATE_OPTIONS = {
     toolChoice: {
         type: 'toolChoice',
         default: 'auto',
-        help: 'auto: the model calls functions if it wants to; none: it is not told of them',
+        help:
+            'auto: the model calls functions if it wants to; none: it is not told of them; required: it calls at ' +
+            'least one; { name }: it calls this one',
     },
     documents: {
         flag: 'documents',

@@ -30,6 +30,7 @@
 /** @typedef {import('./options.js').CheckedImportance} CheckedImportance */
 /** @typedef {import('./options.js').CheckedPerplexity} CheckedPerplexity */
 /** @typedef {import('./options.js').CheckedTemplate} CheckedTemplate */
+/** @typedef {import('./options.js').CheckedTurn} CheckedTurn */
 /** @typedef {import('./quantize-options.js').CheckedQuantize} CheckedQuantize */
 /** @typedef {import('./sources/open.js').Source} Source */
 /** @typedef {import('./train-options.js').CheckedTrain} CheckedTrain */
@@ -139,7 +140,7 @@
 /**
  * lends: whether there is an onLogits(), which gets the logits before each token.
  * @typedef {{ lends: boolean } & ({ what: 'complete', input: string | number[] | { prefix: string, suffix: string }, options: CheckedGenerate }
- *     | { what: 'chat', input: Message[], options: CheckedChat })} GenerateAsk
+ *     | { what: 'chat', input: Message[], options: CheckedChat & CheckedTurn })} GenerateAsk
  */
 
 /** A chat's prompt: its text, and the tokens that the model is fed. @typedef {{ text: string, tokens: number[] }}

@@ -482,7 +482,18 @@ describe("OpenAI's client: what is refused", () => {
             [{ tools: {} }, 'NB_ERR_ARGUMENT', 'tools', /must be an array of objects/],
             [{ tool_choice: 'maybe' }, 'NB_ERR_ARGUMENT', 'tool_choice', /must be "auto", "none", "required" or/],
             [{ tool_choice: 'required' }, 'NB_ERR_ARGUMENT', 'tool_choice', /not among tools/],
-            [{ tools: [TOOL], tool_choice: 'required' }, 'NB_ERR_UNSUPPORTED', 'tool_choice', /give "auto"/],
+            [
+                { tools: [TOOL], tool_choice: { type: 'function', function: { name: 'b' } } },
+                'NB_ERR_ARGUMENT',
+                'tool_choice',
+                /not among tools/,
+            ],
+            [
+                { tools: [TOOL], tool_choice: 'required', response_format: { type: 'json_object' } },
+                'NB_ERR_ARGUMENT',
+                'tool_choice',
+                /two ways to hold an answer/,
+            ],
             [{ thinking_budget_tokens: -2 }, 'NB_ERR_ARGUMENT', 'thinking_budget_tokens', /at least -1/],
             [{ messages: [{ role: 'user', content: [image] }] }, 'NB_ERR_UNSUPPORTED', 'messages[0]', /image_url/],
             [
@@ -784,6 +795,23 @@ describe("OpenAI's client: tools and thoughts", () => {
         assert.deepEqual([next.choices[0].message.content, next.choices[0].finish_reason], ['Three.', 'stop']);
         assert.deepEqual(given[1].slice(2), results);
         assert.deepEqual(given[1][1].tool_calls, message.tool_calls);
+    });
+
+    test('a call that is demanded: the reason is "stop" if the request names the function', async () => {
+        const named = { type: 'function', function: { name: 'add' } };
+        for (const [tool_choice, reason] of [
+            ['required', 'tool_calls'],
+            [named, 'stop'],
+        ]) {
+            const { choices } = await scripted(call('{}')).chat.completions.create({ ...request, tool_choice });
+            assert.deepEqual([choices[0].finish_reason, choices[0].message.content], [reason, null]);
+            assert.equal(choices[0].message.tool_calls[0].function.name, 'add');
+            const stream = scripted(call('{}')).chat.completions.stream({ ...request, tool_choice });
+            assert.equal((await stream.finalChatCompletion()).choices[0].finish_reason, reason);
+        }
+        // nothing else can be said
+        const other = scripted('Three.').chat.completions.create({ ...request, tool_choice: named });
+        await assert.rejects(other, /no token is left/);
     });
 
     test("a stream, put together by the client's own helper", async () => {

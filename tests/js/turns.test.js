@@ -305,7 +305,6 @@ describe('the answer', () => {
             [{ thinking: 'on' }, 'NB_ERR_ARGUMENT', /thinking must be true, false or \{ maxTokens: N \}, not "on"/],
             [{ thinking: { maxTokens: -1 } }, 'NB_ERR_ARGUMENT', /thinking must be/],
             [{ thinking: { maxTokens: 1, most: 2 } }, 'NB_ERR_ARGUMENT', /thinking must be/],
-            [{ toolChoice: 'required' }, 'NB_ERR_UNSUPPORTED', /toolChoice must be "auto" or "none"/],
             [{ continueFinalMessage: true }, 'NB_ERR_ARGUMENT', /a last message of the assistant/],
         ];
         for (const [options, code, told] of wrong)

@@ -28,8 +28,10 @@ export async function results(messages: ChatCompletionRequest['messages']): Prom
 
     // @ts-expect-error: a stream is no answer
     const wrong: OpenAI.ChatCompletion = await model.chat.completions.create({ messages, stream: true });
-    // @ts-expect-error: nothing holds the model to a call
-    await model.chat.completions.create({ messages, tool_choice: 'required' });
+    const named: OpenAI.ChatCompletionNamedToolChoice = { type: 'function', function: { name: 'add' } };
+    await model.chat.completions.create({ messages, tool_choice: named });
+    // @ts-expect-error: there is no such choice
+    await model.chat.completions.create({ messages, tool_choice: 'must' });
     // @ts-expect-error: there are no messages
     await model.chat.completions.create({ temperature: 0 });
     // @ts-expect-error: a field is misspelt

@@ -66,8 +66,7 @@ function messagesOf({ role, content }) {
 }
 
 /**
- * The tools, and what the model may do with them. A tool that must be called is an error, as nothing holds the model
- * to calls.
+ * The tools, and what the model may do with them.
  * @param {CallOptions} options
  * @param {(feature: string, details: string) => void} warn
  * @returns {import('../index.d.ts').ChatOptions}
@@ -81,9 +80,8 @@ function toolsOf({ tools = [], toolChoice }, warn) {
         } else warn(`provider-defined tool ${tool.id}`, 'No provider runs it here; define it as a function.');
     }
     if (list.length === 0) return {};
-    if (toolChoice && toolChoice.type !== 'auto' && toolChoice.type !== 'none')
-        throw unsupported(`toolChoice "${toolChoice.type}"`, 'leave it out, and ask for the call');
-    return { tools: list, toolChoice: toolChoice?.type ?? 'auto' };
+    const choice = toolChoice?.type === 'tool' ? { name: toolChoice.toolName } : toolChoice?.type;
+    return { tools: list, toolChoice: choice ?? 'auto' };
 }
 
 /**

@@ -25,6 +25,7 @@ import { feedOne } from './pull.js';
 import { checkRequest } from './requests.js';
 import { runTools } from './run-tools.js';
 import { Stream } from './stream.js';
+import { callGrammarsOf } from './tool-choice.js';
 
 /** @typedef {import('./link.js').Link} Link */
 
@@ -188,8 +189,9 @@ export class Model {
                 'NB_ERR_ARGUMENT',
                 'chat(): keep is an option of complete(); a chat keeps its system messages and its last message',
             );
-        const lends = onLogits !== undefined;
-        return new Generation(this.#link, { what: 'chat', input, options: checked, lends }, signal, onLogits);
+        const asked = { ...checked, callGrammars: callGrammarsOf('chat()', checked) },
+            lends = onLogits !== undefined;
+        return new Generation(this.#link, { what: 'chat', input, options: asked, lends }, signal, onLogits);
     }
 
     /** @type {import('../index.d.ts').Model['runTools']} */

@@ -211,5 +211,21 @@ function write(e, within = 0) {
     }
 }
 
+/**
+ * The same rules by other names, which begin with this.
+ * @param {Map<string, Expression>} rules
+ * @param {string} prefix
+ * @returns {Map<string, Expression>}
+ */
+export function prefixed(rules, prefix) {
+    /** @param {Expression} e @returns {Expression} */
+    const within = (e) => {
+        if (e.is === 'rule') return rule(prefix + e.name);
+        if (e.is === 'times') return { ...e, part: within(e.part) };
+        return e.is === 'all' || e.is === 'any' ? { ...e, parts: e.parts.map(within) } : e;
+    };
+    return new Map(Array.from(rules, ([name, body]) => [prefix + name, within(body)]));
+}
+
 /** A grammar's text. @param {Map<string, Expression>} rules the first is the root, and is called so */
 export const toGbnf = (rules) => Array.from(rules, ([name, body]) => `${name} ::= ${write(body)}\n`).join('');

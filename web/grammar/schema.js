@@ -4,7 +4,7 @@
  * several schemas say of one value is joined before anything is written.
  */
 import { NibbleError } from '../errors.js';
-import { all, any, EMPTY, maybe, NEVER, prune, rule, text, times, toGbnf } from './expressions.js';
+import { all, any, EMPTY, maybe, NEVER, prefixed, prune, rule, text, times, toGbnf } from './expressions.js';
 import { answerTypes, boundsOf, countsOf, DEEPEST, Facts, isOpen, namesOf } from './facts.js';
 import { FORMATS, WHOLE_FORMATS } from './formats.js';
 import { isIncluded } from './included.js';
@@ -40,11 +40,14 @@ class Translator {
     #used = new Map();
     #depth = 0;
 
-    /** @param {unknown} schema */
-    constructor(schema) {
+    /** @param {unknown} schema @param {unknown[]} also others that must hold, too */
+    constructor(schema, also) {
         this.#nodes = new Nodes(schema);
         this.#facts = new Facts(this.#nodes);
-        this.#rule([this.#nodes.at({ schema, pointer: '' })], 'root');
+        this.#rule(
+            [schema, ...also].map((schema) => this.#nodes.at({ schema, pointer: '' })),
+            'root',
+        );
         for (const [name, body] of Object.entries(SHARED)) this.rules.set(name, body);
     }
 
@@ -362,10 +365,14 @@ function partsOf(e) {
     return e.is === 'text' ? e.text.length : 1;
 }
 
-/** The rules of a schema. Long lists are followed by recursion, which JavaScript ends. @param {unknown} schema */
-function rulesOf(schema) {
+/**
+ * The rules of schemas that must hold together. Long lists are followed by recursion, which JavaScript ends.
+ * @param {unknown} schema
+ * @param {unknown[]} also
+ */
+function rulesOf(schema, also) {
     try {
-        return prune(new Translator(schema).rules);
+        return prune(new Translator(schema, also).rules);
     } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         throw new NibbleError(
@@ -377,11 +384,12 @@ function rulesOf(schema) {
 }
 
 /**
- * @param {unknown} schema an object, true or false
- * @returns {string} a grammar in GBNF. Each text that it allows is JSON, and valid under the schema.
+ * The same, if there are any, and not too many.
+ * @param {unknown} schema
+ * @param {unknown[]} [also]
  */
-export function schemaToGbnf(schema) {
-    const rules = rulesOf(schema);
+function checkedRulesOf(schema, also = []) {
+    const rules = rulesOf(schema, also);
     if (rules.size === 0)
         throw new NibbleError('NB_ERR_ARGUMENT', 'schema: no value is valid, or none that comes to an end');
     let parts = 0;
@@ -391,8 +399,22 @@ export function schemaToGbnf(schema) {
             'NB_ERR_UNSUPPORTED',
             `schema: its grammar has more than ${MOST_PARTS} parts: lower maxLength, maxItems and the counts in patterns`,
         );
-    return toGbnf(rules);
+    return rules;
 }
+
+/**
+ * @param {unknown} schema an object, true or false
+ * @returns {string} a grammar in GBNF. Each text that it allows is JSON, and valid under the schema.
+ */
+export const schemaToGbnf = (schema) => toGbnf(checkedRulesOf(schema));
+
+/**
+ * The rules of JSON objects that are valid under a schema, as a part of a grammar: their names begin with the prefix,
+ * and the first is called `${prefix}root`.
+ * @param {unknown} schema
+ * @param {string} prefix
+ */
+export const objectRules = (schema, prefix) => toGbnf(prefixed(checkedRulesOf(schema, [{ type: 'object' }]), prefix));
 
 /** schemaToGbnf() for an option. @param {string} caller for messages @param {unknown} schema */
 export function grammarOfSchema(caller, schema) {

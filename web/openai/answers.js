@@ -9,8 +9,8 @@ import { Places } from './logprobs.js';
 
 /**
  * An answer that is to be made. before: text that is put before it. again: its prompt is that of the answer before,
- * and is counted only once.
- * @typedef {{ start: () => Generation, before: string, again: boolean }} Planned
+ * and is counted only once. named: it is a call of the function that the request names.
+ * @typedef {{ start: () => Generation, before: string, again: boolean, named?: boolean }} Planned
  */
 
 /** @typedef {import('./logprobs.js').Placed} Placed */
@@ -32,9 +32,12 @@ export function headOf(prefix, model) {
     return { id: `${prefix}-${bytes.join('')}`, created: Math.floor(Date.now() / 1000), model };
 }
 
-/** Nothing stops these generations but a signal, and then no result comes. @param {Result} result */
-const reasonOf = ({ finishReason, toolCalls = [] }) =>
-    finishReason === 'stop' && toolCalls.length > 0 ? 'tool_calls' : /** @type {FinishReason} */ (finishReason);
+/** Nothing stops these generations but a signal, and then no result comes. OpenAI tells of calls only if the model has
+ * chosen the function. @param {Result} result @param {Planned} planned */
+const reasonOf = ({ finishReason, toolCalls = [] }, { named }) =>
+    finishReason === 'stop' && toolCalls.length > 0 && !named
+        ? 'tool_calls'
+        : /** @type {FinishReason} */ (finishReason);
 
 /** The tokens of a request so far. */
 export class Count {
@@ -97,7 +100,14 @@ export async function wholeAnswers(all, count) {
         if (result.logprobs) for await (const chunk of generation.chunks()) raw += chunk.raw;
         const logprobs = result.logprobs && new Places().take(result.logprobs, raw, true),
             { text, reasoning = '', toolCalls = [] } = result;
-        answers.push({ index, text: planned.before + text, reasoning, toolCalls, end: reasonOf(result), logprobs });
+        answers.push({
+            index,
+            text: planned.before + text,
+            reasoning,
+            toolCalls,
+            end: reasonOf(result, planned),
+            logprobs,
+        });
     }
     return answers;
 }
@@ -127,7 +137,15 @@ export async function* eachPiece(all, count) {
         const result = await generation;
         count.end(result, planned);
         const text = first ? planned.before : '';
-        yield { index, first, text, reasoning: '', toolCalls: [], end: reasonOf(result), logprobs: take('', true) };
+        yield {
+            index,
+            first,
+            text,
+            reasoning: '',
+            toolCalls: [],
+            end: reasonOf(result, planned),
+            logprobs: take('', true),
+        };
     }
 }
 

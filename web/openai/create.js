@@ -186,14 +186,23 @@ export const chatCompletions = (model, counting) => ({
             maxTokens = mostTokens(caller, checked, model.info.contextLength),
             told = logprobsOf(caller, checked),
             turn = turnOf(caller, checked, request.tool_choice),
+            mustCall = turn.toolChoice === 'required' || typeof turn.toolChoice === 'object',
             biases = await biasesOf(caller, checked.logit_bias, model, signal),
             grammar = grammarOf(caller, checked),
             adapters = adaptersOf(caller, checked.lora, model.adapters),
             optionsFor = optionsOf({ ...checked, ...told, grammar, adapters }, biases, maxTokens, signal);
+        if (mustCall && grammar !== undefined)
+            throw fieldError(
+                'NB_ERR_ARGUMENT',
+                'tool_choice',
+                `${caller}: a tool_choice that demands a call and a response_format or grammar are two ways to hold an ` +
+                    'answer; give one',
+            );
         const all = Array.from({ length: checked.n }, (_, i) => ({
             start: () => model.chat(messages, { ...optionsFor(i), ...turn }),
             before: '',
             again: i > 0,
+            named: typeof turn.toolChoice === 'object',
         }));
         const { id, ...head } = headOf('chatcmpl', nameOf(model));
         return answer(

@@ -371,7 +371,7 @@ export function turnOf(caller, checked, choice) {
  * @param {string} caller
  * @param {unknown} choice
  * @param {any[]} tools
- * @returns {'auto' | 'none'}
+ * @returns {NonNullable<import('../index.d.ts').ChatOptions['toolChoice']>}
  */
 function choiceOf(caller, choice, tools) {
     if (choice === 'auto' || choice === 'none') return choice;
@@ -389,11 +389,7 @@ function choiceOf(caller, choice, tools) {
             'tool_choice',
             `${caller}: tool_choice names a tool that is not among tools`,
         );
-    throw fieldError(
-        'NB_ERR_UNSUPPORTED',
-        'tool_choice',
-        `${caller}: nibble does not support this tool_choice yet: give "auto", and ask in a message for the call`,
-    );
+    return name === undefined ? 'required' : { name };
 }
 
 /** Texts of a request, as of OpenAI's. More could fill the memory with answers. */

@@ -140,8 +140,9 @@ export interface ChatCompletionRequest extends GenerationRequest {
           };
     /** Functions that the model may call. Calls that cannot be read are a part of the content. */
     tools?: readonly FunctionTool[];
-    /** 'auto' (the default) or 'none', which does not tell the model of the tools. */
-    tool_choice?: 'auto' | 'none';
+    /** 'auto' (the default). 'none': the model is not told of the tools. 'required': the answer is at least one call. A
+     * function's name: it is one call of it, and the finish reason is 'stop', as in OpenAI's answers. */
+    tool_choice?: 'auto' | 'none' | 'required' | { type: 'function'; function: { name: string } };
     /** false: the answer ends with the first call. Default: true. */
     parallel_tool_calls?: boolean;
     /** Passed to the chat template; 'none' turns thinking off. */

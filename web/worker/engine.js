@@ -466,13 +466,15 @@ export class Engine {
     /**
      * @param {GenerateAsk} ask
      * @param {Job} job
-     * @returns {Promise<{ prompt: number[], taking?: import('./output.js').Taking }>} no tokens: the job was stopped
-     *     while a template was rendered
+     * @returns {Promise<{ prompt: number[], taking?: import('./output.js').Taking, grammar?: string }>} no tokens: the
+     *     job was stopped while a template was rendered. grammar: of the calls that the answer must have
      */
     async promptOf({ what, input, options }, job) {
         if (what === 'chat') {
             const turn = await this.chatTurn(input, options, job);
-            return turn ? { prompt: turn.tokens, taking: this.takingOf(turn.plan, options) } : { prompt: [] };
+            if (!turn) return { prompt: [] };
+            const { tokens, plan } = turn;
+            return { prompt: tokens, taking: this.takingOf(plan, options), grammar: plan.held?.grammar };
         }
         if (typeof input === 'string') {
             const flags = NB_TOKENIZE_ADD_SPECIAL | (options.special ? NB_TOKENIZE_PARSE_SPECIAL : 0);
@@ -502,7 +504,7 @@ export class Engine {
                     '(nibble eval) takes token ids; or make the file anew from one that has a tokenizer',
             );
         const adapters = options.adapters ? this.adapters.set(options.adapters) : this.adapters.chosen;
-        const { prompt, taking } = await this.promptOf(ask, job);
+        const { prompt, taking, grammar } = await this.promptOf(ask, job);
         const aborted = () => ({
             ...this.result('', [], NO_PROMPT, 'abort', options.seed ?? 0, { prompt: null, generate: null }),
             ...(options.logprobs ? { logprobs: [] } : {}),
@@ -527,7 +529,7 @@ export class Engine {
         /** @type {import('./grammar.js').Matcher | undefined} */
         let matcher;
         try {
-            matcher = await this.matcher(options.grammar, taking);
+            matcher = await this.matcher(grammar ?? options.grammar, taking);
             sampler = newSampler(this, options, seed);
             const decoder = this.decoder(false);
             decoders.push(decoder);

@@ -3,6 +3,7 @@
  * differ. It goes on from the beginning of an answer, turns thoughts on and off, tells of functions the models whose
  * templates do not, and finds out how the answer will be taken apart (answers/reader.js).
  */
+import { grammarOfCalls } from './answers/held-calls.js';
 import { closing, THINKING_VARIABLES, thinkingVariables, thoughtMarksOf } from './answers/thoughts.js';
 import { toolFormatOf } from './answers/tool-formats.js';
 import { chatPrompt, chatText, templateOf } from './chat.js';
@@ -58,7 +59,8 @@ export async function chatTurn(model, messages, options, pause = () => false) {
         thoughts = thoughtMarksOf(template, model.isToken),
         prefix = options.continueFinalMessage ? messages[messages.length - 1] : undefined,
         tools = options.toolChoice === 'none' || !options.tools?.length ? undefined : options.tools,
-        format = toolFormatOf(template);
+        format = toolFormatOf(template),
+        { callGrammars } = options;
     const given = {
         addGenerationPrompt: options.addGenerationPrompt,
         documents: options.documents,
@@ -112,18 +114,16 @@ export async function chatTurn(model, messages, options, pause = () => false) {
             throw error;
         }),
     );
-    return (
-        prompt && {
-            ...prompt,
-            plan: {
-                thoughts,
-                within,
-                format: tools && format,
-                names: (tools ?? []).map((tool) => String(functionOf(tool).name)),
-                parallel: options.parallelToolCalls !== false,
-            },
-        }
-    );
+    const parallel = options.parallelToolCalls !== false,
+        names = callGrammars?.map(({ name }) => name) ?? (tools ?? []).map((tool) => String(functionOf(tool).name));
+    /** @type {AnswerPlan['held']} */
+    let held;
+    if (callGrammars) {
+        const form = format.form(template),
+            several = parallel && typeof options.toolChoice !== 'object';
+        held = { form, grammar: grammarOfCalls(form, callGrammars, several) };
+    }
+    return prompt && { ...prompt, plan: { thoughts, within, format: tools && format, names, parallel, held } };
 }
 
 /** A message of calls alone has the content null, as in OpenAI's API. @param {Message} message */

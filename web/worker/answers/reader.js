@@ -2,8 +2,10 @@
  * Takes an answer apart while it is generated: what the model thought, its calls of functions, and the text. What
  * might be the beginning of a mark is held back until it is known.
  */
+import { HeldCalls } from './held-calls.js';
 
 /** @typedef {import('../../index.d.ts').ToolCall} ToolCall */
+/** @typedef {import('./held-calls.js').CallForm} CallForm */
 /** @typedef {import('./thoughts.js').ThoughtMarks} ThoughtMarks */
 /** @typedef {import('./tool-formats.js').ToolFormat} ToolFormat */
 /** @typedef {import('./tool-formats.js').Call} Call */
@@ -14,9 +16,9 @@
  * What is known of an answer before it begins. thoughts: the marks of thoughts, if the model has any. within: where the
  * answer begins: a thought may follow; the prompt has opened one; the answer's text has begun already.
  * format: how calls are written, if there are functions to call. names: of these functions. parallel: whether there may
- * be more than one call.
+ * be more than one call. held: the form of calls that the answer must have, and the grammar that holds it to them.
  * @typedef {{ thoughts?: ThoughtMarks, within: 'start' | 'thought' | 'text', format?: ToolFormat, names: string[],
- *     parallel: boolean }} AnswerPlan
+ *     parallel: boolean, held?: { form: CallForm, grammar: string } }} AnswerPlan
  */
 
 /** How many characters at the end of a text may be the beginning of one of these. @param {string} text @param {string[]}
@@ -42,8 +44,8 @@ const toolCall = ({ name, arguments: values }) => ({
 });
 
 export class AnswerReader {
-    /** Where the answer is. call: within the marks of a call. bare: within what may be a call without marks.
-     * @type {'start' | 'thought' | 'text' | 'call' | 'bare'} */
+    /** Where the answer is. call: within the marks of a call. bare: within what may be a call without marks. held:
+     * within calls that it must have. @type {'start' | 'thought' | 'text' | 'call' | 'bare' | 'held'} */
     #state;
     #held = '';
     /** What stands before a call: it is dropped if that is read. */
@@ -51,6 +53,8 @@ export class AnswerReader {
     /** White space at the beginning of a part is dropped. */
     #trims;
     #plan;
+    /** Of an answer that must have calls. @type {HeldCalls | undefined} */
+    #heldCalls;
     /** Whether the text has begun. */
     #hasText = false;
     /** @type {Parts} */
@@ -61,6 +65,7 @@ export class AnswerReader {
     /** @param {AnswerPlan} plan */
     constructor(plan) {
         this.#plan = plan;
+        if (plan.held) this.#heldCalls = new HeldCalls(plan.held.form, plan.names);
         this.#state = plan.within === 'start' && !plan.thoughts ? 'text' : plan.within;
         this.#trims = plan.within === 'thought';
         this.#hasText = plan.within === 'text';
@@ -75,9 +80,9 @@ export class AnswerReader {
         return this.#state === 'start' && this.#held === '' ? this.#plan.thoughts?.begin : undefined;
     }
 
-    /** Whether the answer is over: there is one call, and may not be more. */
+    /** Whether the answer is over: there is one call, and may not be more. A grammar ends its answer itself. */
     get isOver() {
-        return this.calls > 0 && !this.#plan.parallel;
+        return this.calls > 0 && !this.#plan.parallel && !this.#heldCalls;
     }
 
     /** @param {string} text that came */
@@ -98,7 +103,11 @@ export class AnswerReader {
         const held = this.#held;
         this.#held = '';
         if (this.#state === 'thought') this.#parts.reasoning += held.trimEnd();
-        else if (this.#state === 'call' || this.#state === 'bare') this.#addCalls(held, undefined);
+        else if (this.#state === 'held' && this.#heldCalls) {
+            const { calls, rest } = this.#heldCalls.end();
+            this.#addAll(calls);
+            this.#addText(rest);
+        } else if (this.#state === 'call' || this.#state === 'bare') this.#addCalls(held, undefined);
         else this.#addText(held);
     }
 
@@ -115,6 +124,10 @@ export class AnswerReader {
                 return this.#inCall();
             case 'bare':
                 return this.#inBare();
+            case 'held':
+                this.#addAll(this.#heldCalls?.push(this.#held) ?? []);
+                this.#held = '';
+                return false;
         }
     }
 
@@ -158,6 +171,10 @@ export class AnswerReader {
             this.#held = this.#held.trimStart();
             if (this.#held === '') return false;
             this.#trims = false;
+        }
+        if (this.#heldCalls) {
+            this.#state = 'held';
+            return true;
         }
         const { format } = this.#plan;
         if (!format || this.isOver) {
@@ -215,10 +232,13 @@ export class AnswerReader {
             calls = format?.parse(raw, mark, names) ?? [];
         if (calls.length === 0) this.#addText(this.#gap + raw);
         this.#gap = '';
-        for (const call of parallel ? calls : calls.slice(0, 1)) {
-            this.#parts.toolCalls.push(toolCall(call));
-            this.calls++;
-        }
+        this.#addAll(parallel ? calls : calls.slice(0, 1));
+    }
+
+    /** @param {Call[]} calls */
+    #addAll(calls) {
+        this.#parts.toolCalls.push(...calls.map(toolCall));
+        this.calls += calls.length;
     }
 
     /** @param {string} text */

@@ -4,6 +4,7 @@
  */
 import { json, jsonSequence, put, pythonCalls } from './literals.js';
 
+/** @typedef {import('./held-calls.js').CallForm} CallForm */
 /** @typedef {{ name: string, arguments: object }} Call */
 
 /**
@@ -20,6 +21,8 @@ import { json, jsonSequence, put, pythonCalls } from './literals.js';
  *     the mark that it begins with, '' for none. names: of the functions that there are
  * @property {(call: { name: string, arguments: string }) => string} write a call as the family writes it, for
  *     templates that do not know calls
+ * @property {(template: string) => CallForm} form how calls are written around JSON where an answer must have them. It
+ *     is one of those that `parse` reads
  */
 
 /** @param {...string} ends */
@@ -156,6 +159,23 @@ function bracedCalls(text, quote) {
 
 const quoted = (/** @type {string} */ name) => JSON.stringify(name);
 
+/**
+ * The form of calls that are JSON objects.
+ * @param {string} begin
+ * @param {string} end
+ * @param {Partial<CallForm> & { key?: string }} [rest] key: the name of the arguments
+ * @returns {() => CallForm}
+ */
+const objects = (begin, end, { key = 'arguments', open = '', close = '', between = '' } = {}) => {
+    const head = (/** @type {string} */ name) => `${begin}{"name": ${quoted(name)}, "${key}": `;
+    return () => ({ open, head, tail: `}${end}`, between, close });
+};
+
+const inTags = objects('<tool_call>\n', '\n</tool_call>', { between: '\n' });
+
+/** A list of such objects. @param {string} begin @param {string} end */
+const list = (begin, end) => objects('', '', { open: `${begin}[`, close: `]${end}`, between: ', ' });
+
 /** The first entry whose family a template belongs to counts. @type {ToolFormat[]} */
 export const TOOL_FORMATS = [
     {
@@ -175,6 +195,7 @@ export const TOOL_FORMATS = [
                         `<parameter=${key}>\n${typeof value === 'string' ? value : JSON.stringify(value)}\n</parameter>\n`,
                 )
                 .join('')}</function>\n</tool_call>`,
+        form: inTags,
     },
     {
         name: 'deepseek', // R1, V3, V3.1
@@ -186,6 +207,17 @@ export const TOOL_FORMATS = [
         write: ({ name, arguments: values }) =>
             `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>${name}\n\`\`\`json\n${values}\n\`\`\`` +
             '<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+        form: (template) => {
+            const isOld = template.includes('```json'); // before V3.1
+            return {
+                open: '<｜tool▁calls▁begin｜>',
+                head: (name) =>
+                    `<｜tool▁call▁begin｜>${isOld ? `function<｜tool▁sep｜>${name}\n\`\`\`json\n` : `${name}<｜tool▁sep｜>`}`,
+                tail: `${isOld ? '\n```' : ''}<｜tool▁call▁end｜>`,
+                between: isOld ? '\n' : '',
+                close: '<｜tool▁calls▁end｜>',
+            };
+        },
     },
     {
         name: 'lfm2',
@@ -199,6 +231,7 @@ export const TOOL_FORMATS = [
         },
         write: ({ name, arguments: values }) =>
             `<|tool_call_start|>[{"name": ${quoted(name)}, "arguments": ${values}}]<|tool_call_end|>`,
+        form: list('<|tool_call_start|>', '<|tool_call_end|>'),
     },
     {
         name: 'phi', // Phi 4 mini; Granite, which has no mark at the end
@@ -210,6 +243,7 @@ export const TOOL_FORMATS = [
             jsonCalls(begin === 'functools[' ? raw.slice('functools'.length) : inside(raw, begin, ['<|/tool_call|>'])),
         write: ({ name, arguments: values }) =>
             `<|tool_call|>[{"name": ${quoted(name)}, "arguments": ${values}}]<|/tool_call|>`,
+        form: (template) => list('<|tool_call|>', template.includes('<|tool|>') ? '<|/tool_call|>' : '')(),
     },
     {
         name: 'mistral',
@@ -219,6 +253,10 @@ export const TOOL_FORMATS = [
         endOf: goesOn,
         parse: mistralCalls,
         write: ({ name, arguments: values }) => `[TOOL_CALLS][{"name": ${quoted(name)}, "arguments": ${values}}]`,
+        form: (template) =>
+            template.includes('[ARGS]')
+                ? { open: '', head: (name) => `[TOOL_CALLS]${name}[ARGS]`, tail: '', between: '', close: '' }
+                : list('[TOOL_CALLS]', '')(),
     },
     {
         name: 'gemma-call', // FunctionGemma, Gemma 4
@@ -233,6 +271,12 @@ export const TOOL_FORMATS = [
             ),
         write: ({ name, arguments: values }) =>
             `<start_function_call>call:${name}${values.replace(/"([^"\\]*)"\s*:/g, '$1:').replaceAll('"', '<escape>')}<end_function_call>`,
+        form: (template) => {
+            const [begin, end] = template.includes('<|tool_call>')
+                ? ['<|tool_call>', '<tool_call|>']
+                : ['<start_function_call>', '<end_function_call>'];
+            return { open: '', head: (name) => `${begin}call:${name}`, tail: end, between: '', close: '' };
+        },
     },
     {
         name: 'hermes', // Qwen 2.5 and 3, Hermes, SmolLM3
@@ -246,6 +290,7 @@ export const TOOL_FORMATS = [
         },
         write: ({ name, arguments: values }) =>
             `<tool_call>\n{"name": ${quoted(name)}, "arguments": ${values}}\n</tool_call>`,
+        form: inTags,
     },
     {
         name: 'llama3', // Llama 3.1, 3.2, 3.3
@@ -255,6 +300,7 @@ export const TOOL_FORMATS = [
         mayBegin: mayBeJsonCall,
         parse: llamaCalls,
         write: ({ name, arguments: values }) => `{"name": ${quoted(name)}, "parameters": ${values}}`,
+        form: objects('', '', { key: 'parameters', between: '; ' }),
     },
     {
         name: 'gemma', // Gemma 3, as its documentation asks it to write calls
@@ -274,6 +320,7 @@ export const TOOL_FORMATS = [
             `[${name}(${Object.entries(json(values) ?? {})
                 .map(([key, value]) => `${key}=${python(value)}`)
                 .join(', ')})]`,
+        form: objects('', '', { key: 'parameters', between: '\n' }),
     },
 ];
 
