@@ -187,6 +187,33 @@ test('an adapter comes from bytes, a stream or files, and is named after its sou
     );
 });
 
+test('a source that fails, and a request that is aborted, add nothing, and later requests go on', async () => {
+    const before = model.adapters;
+    const failing = new ReadableStream({
+        pull(controller) {
+            controller.error(new Error('gone'));
+        },
+    });
+    await assert.rejects(
+        model.addAdapter(failing, { name: 'late' }),
+        /addAdapter\(\): the source cannot be read: gone/,
+    );
+    const controller = new AbortController(),
+        { signal } = controller,
+        bytes = await readFile(`${folder}one.gguf`);
+    const aborting = {
+        pull(/** @type {any} */ stream) {
+            controller.abort(new Error('enough'));
+            stream.enqueue(new Uint8Array(bytes));
+            stream.close();
+        },
+    };
+    const late = model.addAdapter(new ReadableStream(aborting, { highWaterMark: 0 }), { name: 'late', signal });
+    await assert.rejects(late, /enough/);
+    await assert.rejects(complete(['late']), /there is no adapter "late"/);
+    assert.deepEqual(model.adapters, before);
+});
+
 test('what is refused, and how', async () => {
     const bad = /** @type {any} */ (model);
     for (const [act, message] of /** @type {[() => Promise<unknown>, RegExp][]} */ ([

@@ -353,12 +353,20 @@ export class Model {
         const { checked, signal } = checkRequest('addAdapter()', ADAPTER_OPTIONS, options);
         const name = checked.name ?? adapterName(source),
             { plain, chunks } = await describeSource(source);
+        const pull = async () => {
+            try {
+                if (chunks) await feedOne('addAdapter()', this.#link, chunks.pieces);
+            } catch (error) {
+                this.#link.post({ type: 'chunk', bytes: null }); // the worker waits for it, and others for the worker
+                throw error;
+            }
+        };
         try {
             this.#adapted(
                 await this.#link.request(
                     'addAdapter',
                     { source: plain, name, scale: checked.scale },
-                    { pull: () => chunks && feedOne('addAdapter()', this.#link, chunks.pieces) },
+                    { pull },
                     signal,
                 ),
             );

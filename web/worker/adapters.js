@@ -64,14 +64,16 @@ export class Adapters {
      * @param {string} name
      * @param {number} scale
      * @param {() => Promise<Uint8Array | null>} nextFromPort
+     * @param {import('./engine.js').Job} job if it is stopped, nothing is added
      */
-    async add(source, name, scale, nextFromPort) {
+    async add(source, name, scale, nextFromPort, job) {
         const engine = this.#engine,
             { core, model } = engine;
         engine.needSession();
         if (this.#known.has(name)) throw refuse(`there is an adapter ${JSON.stringify(name)} already: remove it first`);
         try {
             const bytes = await this.#read(source, nextFromPort);
+            if (job.stopped) return;
             const handle = core.borrowBytes(bytes, (at, size) => core.object('nb_adapter_new', model, at, size));
             const known = { id: ++this.#lastId, name, handle, bytes: core.exports.nb_adapter_bytes(handle) };
             this.#known.set(name, known);

@@ -177,18 +177,22 @@ const requests = {
             return restore(loaded(), bytes);
         }),
     addAdapter: ({ id, source, name, scale }) =>
-        queue(id, async () => {
+        queue(id, async (job) => {
+            if (job.stopped) return undefined;
             const feeding = (feed = feeder(() => post({ id, type: 'pull' })));
-            await loaded().adapters.add(source, name, scale, () => feeding.next());
-            return loaded().adapters.state();
+            job.onStop = () => feeding.push(null); // nobody sends the rest
+            await loaded().adapters.add(source, name, scale, () => feeding.next(), job);
+            return job.stopped ? undefined : loaded().adapters.state();
         }),
     setAdapters: ({ id, adapters }) =>
-        queue(id, () => {
+        queue(id, (job) => {
+            if (job.stopped) return undefined;
             loaded().adapters.choose(adapters);
             return loaded().adapters.state();
         }),
     removeAdapter: ({ id, name }) =>
-        queue(id, () => {
+        queue(id, (job) => {
+            if (job.stopped) return undefined;
             loaded().adapters.remove(name);
             return loaded().adapters.state();
         }),
@@ -293,6 +297,8 @@ class Job {
     ahead = 0;
     /** Buffers of pieces that were read. @type {ArrayBuffer[]} */
     spares = [];
+    /** What else ends with it. */
+    onStop = () => {};
     /** Logits that the caller gave back. @type {Float32Array | undefined} */
     #logits;
     #wake = () => {};
@@ -300,6 +306,7 @@ class Job {
     stop() {
         this.stopped = true;
         this.#wake();
+        this.onStop();
     }
 
     /** @param {ArrayBuffer} [spare] */
