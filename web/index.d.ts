@@ -1610,8 +1610,8 @@ export interface GenerateOptions {
     ignoreEnd?: boolean;
     /** Where the text repeats itself, guess that what followed the last time follows again, and let the model check
      * several guesses at once (prompt look-up decoding). The answer is the same; it is faster where guesses are mostly
-     * right, and where they are not, none are made. Default: true. Not with onLogits or logprobs, and not with a model
-     * of integers. */
+     * right, and where they are not, none are made. Default: true. Not with onLogits, logprobs, grammar or schema,
+     * and not with a model of integers. */
     speculate?: boolean;
     /** Aborting it ends the generation; iterating and awaiting then throw its reason, as fetch does. */
     signal?: SignalLike;

@@ -363,12 +363,7 @@ export class Model {
         };
         try {
             this.#adapted(
-                await this.#link.request(
-                    'addAdapter',
-                    { source: plain, name, scale: checked.scale },
-                    { pull },
-                    signal,
-                ),
+                await this.#link.request('addAdapter', { source: plain, name, scale: checked.scale }, { pull }, signal),
             );
         } finally {
             chunks?.cancel();
