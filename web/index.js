@@ -19,7 +19,8 @@ export { NibbleError };
 export async function load(source, options) {
     const { adapters = [], ...others } = options ?? {},
         wanted = checkAdapterSources(adapters);
-    const { link, info } = await openModel(source, others),
+    // null is no object, which openModel() says
+    const { link, info } = await openModel(source, options && others),
         model = new Model(link, info);
     try {
         for (const { source, options } of wanted) await model.addAdapter(source, { ...options, signal: others.signal });
