@@ -227,8 +227,8 @@ int32_t nb_session_holds(const nb_session *session, const int32_t *tokens, int32
 
 /* Forgets the tokens [keep, keep + drop) of those that the cache holds. Those that follow take their places: their keys
  * are rotated for the new positions, and nothing is evaluated (models/shifting.c). Such a cache is not that of the text
- * that is left, but it mostly goes on as well. Learned positions and attention in both directions are refused, also with drop 0, which
- * does nothing. */
+ * that is left, but it mostly goes on as well. Learned positions and attention in both directions are refused, also
+ * with drop 0, which does nothing. */
 int32_t nb_session_shift(nb_session *session, int32_t keep, int32_t drop, nb_error *err);
 
 /* Logits of the last call: [rows, vocabulary] F32. LAST: one row, once the whole prefix is held (else 0 rows);
@@ -272,7 +272,8 @@ enum {
 };
 
 /* A text's embedding: the tokens' last hidden states, pooled without the first `unpooled` tokens, such as a prompt.
- * Tokens from `second` on are of the second type, as those of a pair's second text are in BERT; 0: all are of the first.
+ * Tokens from `second` on are of the second type, as those of a pair's second text are in BERT; 0: all are of the
+ * first.
  *   NB_POOLING_FILE: then the steps that the file names. out: [nb_model_embedding_size].
  *   Others: the result is scaled to length 1. out: [nb_model_width].
  * Evaluates one batch and returns how many tokens are done. Repeat with that as `done`, which is 0 at first, until

@@ -171,7 +171,7 @@ int32_t nb_session_adapt(nb_session *s, const nb_adapter *const *adapters, const
         s->adapters[i] = adapters[i];
         s->adapter_scales[i] = scales[i];
     }
-    s->held = s->logits_rows = s->scored_rows = s->logits_done = 0;
+    s->held = s->logits_rows = s->scored_rows = s->logits_done = s->pieces = 0;
     return NB_OK;
 }
 
@@ -194,8 +194,7 @@ void nb_adapters_add(nb_session *s, const float *x, uint32_t n, uint32_t columns
 }
 
 uint64_t nb_adapters_sum(const nb_session *s, uint64_t sum) {
-    for (uint32_t i = 0; i < s->n_adapters; i++) {
+    for (uint32_t i = 0; i < s->n_adapters; i++)
         sum = nb_checksum(sum ^ s->adapters[i]->sum, &s->adapter_scales[i], sizeof *s->adapter_scales);
-    }
     return sum;
 }

@@ -8,7 +8,7 @@
  *   kvBytesPerToken                                      of an F16 cache
  *   embedding { size, prompts { name: text }, defaultPrompt, includePrompt (false: prompts are not pooled),
  *               maxTokens (longer texts are cut), cutsLeft,
-               scores (of a reranker: how many its head gives; size is the same number) }
+ *               scores (of a reranker: how many its head gives; size is the same number) }
  *                                                        what a text's embedding is (models/embedding.h)
  *   tokenizer { kind, pre, nfc (texts are composed first), cleansUp (see nb_detokenizer_new), size, begin, end,
  *               beginText, endText }

@@ -111,8 +111,7 @@ static int32_t check_head(nb_session *s, const saved_head *head, nb_error *err) 
     if (head->heads != heads_of(s) || head->tile_bytes != s->cache.tile_bytes || head->model != model_sum(s))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "the saved bytes are of another model, of this one loaded in another way, or of other adapters; "
-                       "only the "
-                       "same weights can go on from them");
+                       "only the same weights can go on from them");
     if (head->positions > s->context)
         return NB_FAIL(err, NB_ERR_CONTEXT,
                        "the saved bytes hold %u tokens, which do not fit the context of %u; load the model with a "

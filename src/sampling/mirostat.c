@@ -3,6 +3,7 @@
 
 #include "../base/numbers.h"
 
+#include <float.h>
 #include <math.h>
 
 enum { LIKELIEST = 100 };
@@ -13,6 +14,8 @@ void nb_keep_mirostat(nb_candidates *c, double mu, int32_t vocabulary) {
     nb_candidates_start(c);
     for (int32_t i = 0; i < most; i++) {
         double logit = (double)nb_candidates_next(c, left--).logit;
+        if (logit == (double)-FLT_MAX) /* minus infinity, of which there are many with a grammar, fits no curve */
+            break;
         if (i > 0) { /* t = log of the ranks' ratio, b = log of the probabilities' */
             double t = (double)logf((float)(i + 1) / (float)i), b = previous - logit;
             products += t * b;

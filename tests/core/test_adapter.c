@@ -195,6 +195,9 @@ static void check_sessions(void) {
     CHECK(nb_session_restore(s, 0, head, NB_SAVED_HEAD, &err) == NB_ERR_ARGUMENT, "it restores another scale's");
     CHECK(nb_session_adapt(s, &a, (const float[]){1}, 1, &err) == NB_OK, "%s", err.message);
     CHECK(nb_session_restore(s, 0, head, NB_SAVED_HEAD, &err) > 0, "%s", err.message);
+    CHECK(nb_session_adapt(s, &a, (const float[]){2}, 1, &err) == NB_OK, "%s", err.message);
+    CHECK(nb_session_restore(s, 1, head, NB_SAVED_HEAD, &err) == NB_ERR_STATE && test_contains(err.message, "piece 1 "),
+          "it goes on restoring: %s", err.message);
     const nb_adapter *many[NB_MAX_ADAPTERS + 1];
     const float scales[NB_MAX_ADAPTERS + 1] = {0};
     for (uint32_t i = 0; i <= NB_MAX_ADAPTERS; i++)

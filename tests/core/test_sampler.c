@@ -165,6 +165,10 @@ static void check_infinite(void) {
                 (double[]){0.75 * exp(2) / total, 0, 0.75 * exp(1) / total + 0.25 * exp(1) / rest,
                            0.75 * exp(-2) / total + 0.25 * exp(-2) / rest},
                 4);
+    /* s = (log 2 * 1 + log 1.5 * 3) / (log^2 2 + log^2 1.5) = 2.96, and with mu = 6, k = 5.2 (Basu et al. 2021) */
+    q = off;
+    q.mirostat = 1, q.mirostat_tau = 3, q.mirostat_eta = 0;
+    check_draws("mirostat", q, logits, (double[]){exp(2), 0, exp(1), exp(-2)}, 4);
 }
 
 /* Every filter at once, over rows that are hard to divide by: a token comes out. */
