@@ -289,7 +289,10 @@ test('options: errors name what is wrong', async () => {
             () => model.complete('a', { logitBias: { 'a dog': 1 } }),
             /logitBias has the text "a dog", which is not one token of this model, but 2: \d+ "a", 453 " dog"/,
         ],
-        [() => model.complete(/** @type {any} */ (5)), /prompt must be a text, an array of token ids, or \{ prefix, suffix \}/],
+        [
+            () => model.complete(/** @type {any} */ (5)),
+            /prompt must be a text, an array of token ids, or \{ prefix, suffix \}/,
+        ],
         [() => model.complete([1, 1024]), /token 1 is 1024/],
         [() => model.complete([]), /prompt is empty/],
         [() => model.chat([]), /at least one/],
