@@ -23,15 +23,16 @@ const coreTests = (build) => ({
     command: [build.startsWith('relaxed') ? node24 : process.execPath, 'tests/core/run.js', build],
 });
 
-/** @param {string} name @param {string} node @param {string[]} files @param {Record<string, string>} [environment] */
-function suite(name, node, files, environment) {
+/** @param {string} name @param {string} node @param {string[]} files @param {number} atOnce how many of them
+ * @param {Record<string, string>} [environment] */
+function suite(name, node, files, atOnce, environment) {
     const record = `build/${name.replace(/\W+/g, '-')}.tap`,
         reporters = [
             ['spec', 'stdout'],
             ['tap', record],
         ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`]);
     // Node's own choice leaves a core free, which on two cores means one file at a time.
-    const command = [node, '--test', `--test-concurrency=${FILES_AT_A_TIME}`, ...reporters, ...files];
+    const command = [node, '--test', `--test-concurrency=${atOnce}`, ...reporters, ...files];
     return { name, command, environment, record };
 }
 
@@ -73,13 +74,15 @@ const steps = [
             command: [process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.worker.json'],
         },
     ],
-    [suite(`JavaScript suite, Node ${process.versions.node}`, process.execPath, inNode)],
-    [suite('pages', process.execPath, inPages)],
+    [suite(`JavaScript suite, Node ${process.versions.node}`, process.execPath, inNode, FILES_AT_A_TIME)],
+    // two browsers at once keep a worker from starting within the time that load() gives it
+    [suite('pages', process.execPath, inPages, 1)],
     [
         suite(
             'JavaScript suite, Node 24',
             node24,
             inNode.filter((name) => !runsOnce(name)),
+            FILES_AT_A_TIME,
             { NIBBLE_BUILDS: 'relaxed' },
         ),
     ],

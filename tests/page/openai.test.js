@@ -36,7 +36,7 @@ describe("OpenAI's client in a page", { skip }, () => {
                 for await (const { choices } of await client.chat.completions.create({ ...request, stream: true }))
                     pieces.push(choices[0].delta.content ?? '');
                 const refusal = await client.chat.completions
-                    .create({ ...request, tools: [{ type: 'function', function: { name: 'clock' } }] })
+                    .create({ ...request, web_search_options: {} })
                     .catch((/** @type {any} */ error) => [error.status, error.code, error.param]);
                 await model.dispose();
                 return { pieces, refusal };
@@ -49,6 +49,6 @@ describe("OpenAI's client in a page", { skip }, () => {
         await model.dispose();
         assert.ok(pieces.length > 3, 'it came in one piece');
         assert.equal(pieces.join(''), text);
-        assert.deepEqual(refusal, [400, 'NB_ERR_UNSUPPORTED', 'tools']);
+        assert.deepEqual(refusal, [400, 'NB_ERR_UNSUPPORTED', 'web_search_options']);
     });
 });
