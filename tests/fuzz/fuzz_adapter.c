@@ -25,7 +25,7 @@ static const nb_model *model_of(uint8_t choice) {
         demand(f != NULL);
         uint8_t *bytes = fuzz_memory(MOST_BYTES);
         size_t size = fread(bytes, 1, MOST_BYTES, f);
-        fclose(f);
+        demand(fclose(f) == 0);
         models[i] = fuzz_load(bytes, size, SIZE_MAX, NB_LOAD_ALL, &err);
         free(bytes);
         demand(models[i] && nb_model_vocabulary(models[i]) <= MOST_VOCABULARY);
