@@ -23,3 +23,18 @@ void nb_sort(uint32_t *order, uint32_t n, nb_compare_items compare, const void *
         order[hole] = moving;
     }
 }
+
+/* Shell's method, with gaps of 3 gap + 1 (Knuth, The Art of Computer Programming, section 5.2.1). */
+void nb_sort_keys(uint64_t *keys, uint32_t n) {
+    uint32_t gap = 1;
+    while (gap < n / 3)
+        gap = 3 * gap + 1;
+    for (; gap; gap /= 3)
+        for (uint32_t i = gap; i < n; i++) {
+            uint64_t key = keys[i];
+            uint32_t j = i;
+            for (; j >= gap && keys[j - gap] > key; j -= gap)
+                keys[j] = keys[j - gap];
+            keys[j] = key;
+        }
+}

@@ -88,12 +88,15 @@ const nb_value *nb_checkpoint_find(const nb_checkpoint *c, const char *key) {
     return NULL;
 }
 
-const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const char *name) {
-    nb_text wanted = nb_text_of(name);
+const nb_tensor_info *nb_checkpoint_find_named(const nb_checkpoint *c, nb_text name) {
     for (uint64_t i = 0; i < c->n_tensors; i++)
-        if (nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[i]), wanted))
+        if (nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[i]), name))
             return &c->tensors[i];
     return NULL;
+}
+
+const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const char *name) {
+    return nb_checkpoint_find_named(c, nb_text_of(name));
 }
 
 size_t nb_value_bytes(uint32_t type) {

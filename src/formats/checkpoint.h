@@ -74,6 +74,7 @@ int32_t nb_checkpoint_refuse_companion(const nb_checkpoint *c, nb_error *err);
 
 const nb_value *nb_checkpoint_find(const nb_checkpoint *c, const char *key); /* NULL if there is none */
 const nb_tensor_info *nb_checkpoint_find_tensor(const nb_checkpoint *c, const char *name);
+const nb_tensor_info *nb_checkpoint_find_named(const nb_checkpoint *c, nb_text name);
 
 /* These two read the numbers that a model computes with. A file may have NaN, infinity or 1e300 for any number: outside
  * the range it is NB_ERR_FORMAT, with the key in the message. */

@@ -3,6 +3,7 @@
 
 #include "../base/hash.h"
 #include "../base/numbers.h"
+#include "../base/sort.h"
 
 enum {
     MOST_PLACES = 1 << 15, /* of one state, with all that were passed on the way to it */
@@ -125,14 +126,7 @@ static int32_t intern(nb_automaton *a, const uint64_t *keys, uint32_t n, uint32_
 
 /* Returns how many differ. */
 static uint32_t sort_keys(uint64_t *keys, uint32_t n) {
-    for (uint32_t gap = nb_first_gap(n); gap; gap /= 3)
-        for (uint32_t i = gap; i < n; i++) {
-            uint64_t key = keys[i];
-            uint32_t j = i;
-            for (; j >= gap && keys[j - gap] > key; j -= gap)
-                keys[j] = keys[j - gap];
-            keys[j] = key;
-        }
+    nb_sort_keys(keys, n);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n; i++)
         if (i == 0 || keys[i] != keys[i - 1])

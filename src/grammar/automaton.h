@@ -58,6 +58,11 @@ uint32_t nb_automaton_start(nb_automaton *a, nb_error *err);
 uint32_t nb_automaton_enter(nb_automaton *a, uint32_t node, nb_error *err);
 uint32_t nb_automaton_step(nb_automaton *a, uint32_t state, uint8_t byte, nb_error *err);
 
+/* NB_OK, or why one of these failed. */
+static inline int32_t nb_automaton_code(uint32_t state, const nb_error *err) {
+    return state != NB_STATE_FAILED ? NB_OK : err ? err->code : NB_ERR_UNSUPPORTED;
+}
+
 /* Counts work: places that are looked at, or a number of quicker things divided by NB_QUICK. It gives an error if one
  * call does too much: a small grammar, which may come from a stranger, can be made so that a mask takes hours. */
 int32_t nb_automaton_spend(nb_automaton *a, uint32_t work, nb_error *err);

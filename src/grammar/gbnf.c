@@ -8,6 +8,7 @@
 
 #include "../base/hash.h"
 #include "../base/numbers.h"
+#include "../base/sort.h"
 
 enum {
     MOST_TEXT = 1 << 20,
@@ -49,7 +50,7 @@ typedef struct parser {
     part *parts;           /* [0] is none */
     uint64_t part_capacity, range_capacity, byte_capacity, arm_capacity;
     uint32_t n_parts, n_ranges, n_bytes, n_arms;
-    range *ranges;
+    uint64_t *ranges; /* lo << 32 | hi, so that they can be sorted */
     uint8_t *bytes;
     nb_arm *arms; /* of the class that is being written out */
     uint32_t work;
@@ -203,32 +204,26 @@ static int32_t take_literal(parser *s, uint32_t *index) {
     return add_part(s, (part){.kind = KIND_LITERAL, .at = from, .n = s->n_bytes - from}, index);
 }
 
+static range range_of(uint64_t key) {
+    return (range){(uint32_t)(key >> 32), (uint32_t)key};
+}
+
 static int32_t add_range(parser *s, uint32_t lo, uint32_t hi) {
     if (lo > hi)
         return NB_OK;
     NB_TRY(nb_grow((void **)&s->ranges, &s->range_capacity, s->n_ranges, sizeof *s->ranges, "classes", s->err));
-    s->ranges[s->n_ranges++] = (range){lo, hi};
+    s->ranges[s->n_ranges++] = (uint64_t)lo << 32 | hi;
     return NB_OK;
-}
-
-static void sort_ranges(range *ranges, uint32_t n) {
-    for (uint32_t gap = nb_first_gap(n); gap; gap /= 3)
-        for (uint32_t i = gap; i < n; i++)
-            for (uint32_t j = i; j >= gap && ranges[j - gap].lo > ranges[j].lo; j -= gap) {
-                range t = ranges[j];
-                ranges[j] = ranges[j - gap];
-                ranges[j - gap] = t;
-            }
 }
 
 /* Sorts and joins the ranges from `from` on, or takes what they leave out, and leaves out surrogates, which no UTF-8
  * has. The result stands behind them. */
 static int32_t finish_ranges(parser *s, uint32_t from, bool negated, uint32_t *first) {
     uint32_t n = s->n_ranges - from, next = 0; /* the lowest code point that is not done */
-    sort_ranges(s->ranges + from, n);
+    nb_sort_keys(s->ranges + from, n);
     *first = s->n_ranges;
     for (uint32_t i = 0; i <= n; i++) {
-        range r = i < n ? s->ranges[from + i] : (range){0x110000, 0x110000};
+        range r = i < n ? range_of(s->ranges[from + i]) : (range){0x110000, 0x110000};
         uint32_t lo = negated ? next : NB_MAX(next, r.lo), hi = negated ? r.lo - 1 : r.hi;
         bool some = negated ? r.lo > next : i < n && r.hi >= next;
         if (some) {
@@ -540,7 +535,7 @@ static int32_t emit_class(parser *s, const part *one, uint32_t next, uint32_t *e
     tails t = {{next}};
     s->n_arms = 0;
     for (uint32_t i = 0; i < one->n; i++) {
-        range r = s->ranges[one->at + i];
+        range r = range_of(s->ranges[one->at + i]);
         for (uint32_t k = 0; k < 4; k++) {
             uint32_t lo = NB_MAX(r.lo, LEAST[k]), hi = NB_MIN(r.hi, LEAST[k + 1] - 1), n = 0;
             if (lo > hi)

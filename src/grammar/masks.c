@@ -41,8 +41,7 @@ static int32_t try_bytes(nb_masks *m, nb_automaton *a, const uint8_t *bytes, uin
     *dead = 0;
     for (uint32_t i = from; i < n; i++) {
         uint32_t next = nb_automaton_step(a, m->states[i], bytes[i], err);
-        if (next == NB_STATE_FAILED)
-            return err ? err->code : NB_ERR_UNSUPPORTED;
+        NB_TRY(nb_automaton_code(next, err));
         m->states[i + 1] = next;
         m->opens[i + 1] = m->opens[i] | (nb_automaton_flags(a, next) & NB_SET_OPENS);
         if (next == NB_STATE_NONE) {
@@ -118,8 +117,7 @@ static int32_t find(nb_masks *m, nb_automaton *a, uint32_t node, nb_error *err) 
     const nb_op_node *at = &a->program->nodes[node];
     nb_choices c = {0};
     m->states[0] = nb_automaton_enter(a, node, err);
-    if (m->states[0] == NB_STATE_FAILED)
-        return err ? err->code : NB_ERR_UNSUPPORTED;
+    NB_TRY(nb_automaton_code(m->states[0], err));
     m->opens[0] = 0;
     bool done[256] = {false};
     for (uint32_t i = 0; i < at->other; i++) {

@@ -91,8 +91,7 @@ int32_t nb_matcher_reset(nb_matcher *m, nb_error *err) {
     m->state = NB_STATE_NONE;
     NB_TRY(tidy(m->grammar, err));
     uint32_t state = nb_automaton_start(&m->grammar->automaton, err);
-    if (state == NB_STATE_FAILED)
-        return err ? err->code : NB_ERR_UNSUPPORTED;
+    NB_TRY(nb_automaton_code(state, err));
     m->state = state;
     return NB_OK;
 }
@@ -113,8 +112,7 @@ int32_t nb_matcher_take(nb_matcher *m, const uint8_t *bytes, size_t n, nb_error 
     uint32_t state = m->state;
     for (size_t i = 0; i < n; i++) {
         state = nb_automaton_step(&m->grammar->automaton, state, bytes[i], err);
-        if (state == NB_STATE_FAILED)
-            return err ? err->code : NB_ERR_UNSUPPORTED;
+        NB_TRY(nb_automaton_code(state, err));
         if (state == NB_STATE_NONE)
             return 0;
     }

@@ -46,15 +46,6 @@ typedef struct nb_program {
     uint32_t n_classes;
 } nb_program;
 
-/* The first gap of Shell's method of sorting, for n items; the next one is gap / 3 (Knuth, The Art of Computer
- * Programming, section 5.2.1: no order takes more than some n^1.5 steps). */
-static inline uint32_t nb_first_gap(uint32_t n) {
-    uint32_t gap = 1;
-    while (gap < n / 3)
-        gap = 3 * gap + 1;
-    return gap;
-}
-
 /* Parses GBNF (gbnf.c) and compiles it. The caller frees the program, also after an error. */
 int32_t nb_program_read(nb_program *p, const char *text, size_t size, nb_error *err);
 void nb_program_free(nb_program *p);

@@ -29,9 +29,10 @@ static int32_t find_base(const nb_model *model, nb_text name, const nb_slot **sl
     uint32_t layer;
     bool inside = nb_text_take(&rest, "blk.") && nb_text_take_number(&rest, &layer) && nb_text_take(&rest, ".");
     *slot = inside || nb_text_is(name, "output.weight") ? nb_slot_find(model, rest, inside) : NULL;
-    for (uint64_t i = 0; *slot && (*slot)->is_matrix && !(*slot)->by_expert && i < c->n_tensors; i++)
-        if (nb_text_equal(nb_checkpoint_tensor_name(c, &c->tensors[i]), name))
-            return (int32_t)i;
+    bool may = *slot && (*slot)->is_matrix && !(*slot)->by_expert;
+    const nb_tensor_info *base = may ? nb_checkpoint_find_named(c, name) : NULL;
+    if (base)
+        return (int32_t)(base - c->tensors);
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                    "it changes %t, which this model does not have, or only among its experts or as its embedding",
                    name);

@@ -9,8 +9,6 @@
 
 #include <math.h>
 
-enum { MAX_HEAD_SIZE = 4096 }; /* configure.c refuses larger ones */
-
 bool nb_layer_is_parallel(const nb_model *model, uint32_t layer) {
     const nb_layer *l = &model->layers[layer];
     return model->shape.parallel || !(l->feed_forward_norm.weight || l->attention_post_norm.weight);
@@ -193,7 +191,7 @@ static void split_merged_qkv(nb_session *s, uint32_t t, float *q, float *k, floa
 }
 
 static void store(const nb_session *s, uint8_t *tile, uint32_t at, const float *k, const float *v) {
-    float key[MAX_HEAD_SIZE], value[MAX_HEAD_SIZE];
+    float key[NB_MAX_HEAD_SIZE], value[NB_MAX_HEAD_SIZE];
     if (!s->padded) {
         nb_cache_store(&s->cache, tile, at, k, v);
         return;

@@ -188,8 +188,8 @@ static int32_t configure_sizes(nb_model *model, nb_error *err) {
     NB_TRY(nb_model_size(model, "attention.head_count", &s->heads, 0, 4096, err));
     NB_TRY(nb_model_size(model, "attention.head_count_kv", &s->kv_heads, s->heads, s->heads, err));
     uint32_t usual = s->width / s->heads;
-    NB_TRY(nb_model_size(model, "attention.key_length", &s->head_size, usual, 4096, err));
-    NB_TRY(nb_model_size(model, "attention.value_length", &s->value_size, usual, 4096, err));
+    NB_TRY(nb_model_size(model, "attention.key_length", &s->head_size, usual, NB_MAX_HEAD_SIZE, err));
+    NB_TRY(nb_model_size(model, "attention.value_length", &s->value_size, usual, NB_MAX_HEAD_SIZE, err));
     NB_TRY(require_same(model, "attention.key_length_swa", s->head_size, err));
     NB_TRY(require_same(model, "attention.value_length_swa", s->value_size, err));
     if (s->heads % s->kv_heads)

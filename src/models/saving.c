@@ -10,7 +10,7 @@
 #include "adapter.h"
 #include "family.h"
 
-enum { VERSION = 1, MAX_HEAD_SIZE = 4096 };
+enum { VERSION = 1 };
 
 static const char MARK[8] = {'n', 'i', 'b', 'b', 'l', 'e', 'K', 'V'};
 
@@ -63,7 +63,7 @@ static uint8_t *tiles_of(const nb_session *s, uint32_t head) {
 
 /* The last tile may have keys and values of an earlier text behind those of this one: they become zeros. */
 static void clear_rest(const nb_cache *c, uint8_t *tiles, uint32_t positions) {
-    const float zeros[MAX_HEAD_SIZE] = {0};
+    const float zeros[NB_MAX_HEAD_SIZE] = {0};
     uint8_t *last = tiles + (size_t)(positions / NB_CACHE_TILE) * c->tile_bytes;
     for (uint32_t at = positions % NB_CACHE_TILE; at && at < NB_CACHE_TILE; at++)
         nb_cache_store(c, last, at, zeros, zeros);

@@ -23,6 +23,8 @@ typedef struct nb_rope {
 
 enum { NB_ROPES = 2 };
 
+enum { NB_MAX_HEAD_SIZE = 4096 }; /* of keys and of values: a head fits on the stack */
+
 enum { NB_MAX_POSITIONS = 1 << 27 }; /* of a context: positions and their differences fit an int32_t */
 
 /* What q_norm and k_norm hold: weights for any head, for each head its own, or for all heads as one row. */

@@ -7,11 +7,9 @@
 #include "rope.h"
 #include "session.h"
 
-enum { MAX_HEAD_SIZE = 4096 }; /* configure.c refuses larger ones */
-
 /* All positions from keep + drop on, of one head. */
 static void shift_head(const nb_session *s, const nb_rotation *r, uint8_t *tiles, uint32_t keep, uint32_t drop) {
-    float key[MAX_HEAD_SIZE], value[MAX_HEAD_SIZE];
+    float key[NB_MAX_HEAD_SIZE], value[NB_MAX_HEAD_SIZE];
     const nb_cache *c = &s->cache;
     for (uint32_t from = keep + drop; from < s->held; from++) {
         uint32_t to = from - drop;

@@ -34,4 +34,21 @@ static inline nb_model *test_load(const uint8_t *bytes, size_t size, double anno
     return test_load_as(NB_LOAD_ALL, bytes, size, announced, piece, err);
 }
 
+/* The model of a file, by its path; a failed check and NULL if it is refused. */
+static inline nb_model *test_load_file(const char *path) {
+    nb_error err;
+    size_t size;
+    uint8_t *file = test_read_all(path, &size);
+    nb_model *m = test_load(file, size, 0, 0, &err);
+    CHECK(m, "%s: %s", path, err.message);
+    nb_free(file);
+    return m;
+}
+
+/* tokens[n]: any of the model's. */
+static inline void test_tokens(int32_t *tokens, int32_t n, const nb_model *m, uint32_t seed) {
+    for (int32_t i = 0; i < n; i++)
+        tokens[i] = (int32_t)(test_random(&seed) % (uint32_t)nb_model_vocabulary(m));
+}
+
 #endif

@@ -73,16 +73,6 @@ static void put_adapter(file *f, values v, const part *parts, uint32_t n) {
     }
 }
 
-static nb_model *load_file(const char *path) {
-    nb_error err;
-    size_t size;
-    uint8_t *bytes = test_read_all(path, &size);
-    nb_model *m = test_load(bytes, size, 0, 0, &err);
-    CHECK(m, "%s: %s", path, err.message);
-    nb_free(bytes);
-    return m;
-}
-
 static nb_session *open_session(const nb_model *m) {
     nb_error err;
     nb_session *s = nb_session_new(m, pool, 32, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
@@ -134,7 +124,7 @@ static nb_adapter *adapter_of(const nb_model *m, const part *parts, uint32_t n) 
 }
 
 static void check_products(void) {
-    nb_model *m = load_file(PLAIN), *merged = load_file(MERGED);
+    nb_model *m = test_load_file(PLAIN), *merged = test_load_file(MERGED);
     nb_session *s = open_session(m), *of_merged = open_session(merged);
     const nb_matrix *w = &m->layers[1].q;
     const nb_adapter *both[2];
@@ -173,7 +163,7 @@ static void check_sessions(void) {
     const int32_t tokens[] = {3, 1, 4, 1, 5};
     uint8_t *head = nb_alloc(NB_SAVED_HEAD);
     nb_error err;
-    nb_model *m = load_file(PLAIN);
+    nb_model *m = test_load_file(PLAIN);
     nb_session *s = open_session(m);
     const nb_matrix *w = &m->layers[0].v;
     const nb_adapter *a = adapter_of(m,
@@ -216,7 +206,7 @@ static void check_sessions(void) {
 static void check_guesses(void) {
     enum { PROMPT = 3, MADE = 8, GUESSES = 3, ALL = PROMPT + MADE };
     nb_error err = {0};
-    nb_model *m = load_file(PLAIN);
+    nb_model *m = test_load_file(PLAIN);
     nb_session *s = open_session(m);
     const nb_matrix *q = &m->layers[0].q, *down = &m->layers[1].down;
     const nb_adapter *a = adapter_of(m,
@@ -274,7 +264,7 @@ static void refuse(const nb_model *m, values v, const part *parts, uint32_t n, i
 #define B "blk.0.attn_q.weight.lora_b"
 
 static void check_refusals(void) {
-    nb_model *m = load_file(PLAIN), *merged = load_file(MERGED), *mixture = load_file(MIXTURE);
+    nb_model *m = test_load_file(PLAIN), *merged = test_load_file(MERGED), *mixture = test_load_file(MIXTURE);
     const nb_matrix *w = &m->layers[0].q;
     uint64_t in = w->columns, out = w->rows;
     const part good[] = {{A, in, 4, NB_TYPE_F32}, {B, 4, out, NB_TYPE_F32}};

@@ -16,11 +16,6 @@ enum { TOKENS = 40, CONTEXT = 64 };
 static uint8_t *file;
 static size_t file_size;
 
-static void some_tokens(int32_t *tokens, int32_t n, const nb_model *m, uint32_t seed) {
-    for (int32_t i = 0; i < n; i++)
-        tokens[i] = (int32_t)(test_random(&seed) % (uint32_t)nb_model_vocabulary(m));
-}
-
 /* Logits of the last of n tokens -> out [vocabulary]. */
 static void evaluate(nb_session *s, const int32_t *tokens, int32_t n, float *out, int32_t vocabulary) {
     nb_error err;
@@ -317,7 +312,7 @@ static void check_family(const char *path, const contradiction *cases, size_t n_
     if (!CHECK(m, "%s: %s", path, err.message))
         return;
     int32_t tokens[TOKENS], vocabulary = nb_model_vocabulary(m);
-    some_tokens(tokens, TOKENS, m, 12);
+    test_tokens(tokens, TOKENS, m, 12);
     float *expected = nb_alloc((size_t)vocabulary * sizeof(float));
     nb_pool *pool = test_pool_new(1);
     nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
@@ -409,7 +404,7 @@ void test_model(void) {
     if (!CHECK(m, "%s", err.message))
         return;
     int32_t tokens[TOKENS], vocabulary = nb_model_vocabulary(m);
-    some_tokens(tokens, TOKENS, m, 11);
+    test_tokens(tokens, TOKENS, m, 11);
     float *expected = nb_alloc((size_t)vocabulary * sizeof(float)), *got = nb_alloc((size_t)vocabulary * sizeof(float));
     nb_pool *pool = test_pool_new(1);
     nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);

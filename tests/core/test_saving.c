@@ -21,26 +21,11 @@ typedef struct saved {
 static nb_pool *pool;
 static nb_model *model;
 
-static nb_model *load_file(const char *path) {
-    nb_error err;
-    size_t size;
-    uint8_t *file = test_read_all(path, &size);
-    nb_model *m = test_load(file, size, 0, 0, &err);
-    CHECK(m, "%s: %s", path, err.message);
-    nb_free(file);
-    return m;
-}
-
 static nb_session *open_session(const nb_model *m, uint32_t context, uint32_t type) {
     nb_error err;
     nb_session *s = nb_session_new(m, pool, context, 0, type, NB_PRECISION_EXACT, &err);
     CHECK(s, "%s", err.message);
     return s;
-}
-
-static void some_tokens(int32_t *tokens, int32_t n, const nb_model *m, uint32_t seed) {
-    for (int32_t i = 0; i < n; i++)
-        tokens[i] = (int32_t)(test_random(&seed) % (uint32_t)nb_model_vocabulary(m));
 }
 
 /* Returns a negative code, or NB_OK and the logits of the last token in out, [vocabulary]. */
@@ -117,10 +102,10 @@ static bool holds(const nb_session *s, const int32_t *tokens, int32_t n) {
 static void check_going_on(const char *path, uint32_t type) {
     static float expected[MOST_VOCABULARY], got[MOST_VOCABULARY];
     nb_error err;
-    nb_model *m = load_file(path);
+    nb_model *m = test_load_file(path);
     int32_t tokens[TOKENS + MORE], earlier[CONTEXT];
-    some_tokens(tokens, TOKENS + MORE, m, 11);
-    some_tokens(earlier, CONTEXT, m, 12);
+    test_tokens(tokens, TOKENS + MORE, m, 11);
+    test_tokens(earlier, CONTEXT, m, 12);
     nb_session *first = open_session(m, CONTEXT, type), *second = open_session(m, WIDER, type);
     evaluate(first, m, tokens, TOKENS, got);
     saved all = save(first);
@@ -267,8 +252,8 @@ static void check_forged(saved all, const int32_t *tokens) {
 
 static void check_others(const saved *all) {
     nb_error err = {0};
-    nb_model *other = load_file("tests/fixtures/models/qwen2.gguf"),
-             *encoder = load_file("tests/fixtures/encoders/bert.gguf");
+    nb_model *other = test_load_file("tests/fixtures/models/qwen2.gguf"),
+             *encoder = test_load_file("tests/fixtures/encoders/bert.gguf");
     nb_session *s = open_session(other, CONTEXT, NB_TYPE_F32), *none = open_session(encoder, CONTEXT, NB_TYPE_F32);
     check_refused(s, all, NB_ERR_ARGUMENT, "another model", "another model's bytes");
     CHECK(nb_session_save(none, 0, NULL, &err) == NB_ERR_UNSUPPORTED && test_contains(err.message, "bert"),
@@ -304,9 +289,9 @@ void test_saving(void) {
     for (size_t p = 0; p < sizeof paths / sizeof *paths; p++)
         for (size_t t = 0; t < sizeof types / sizeof *types; t++)
             check_going_on(paths[p], types[t]);
-    model = load_file("tests/fixtures/tiny.gguf");
+    model = test_load_file("tests/fixtures/tiny.gguf");
     int32_t tokens[TOKENS + 1];
-    some_tokens(tokens, TOKENS + 1, model, 21);
+    test_tokens(tokens, TOKENS + 1, model, 21);
     static float logits[MOST_VOCABULARY];
     nb_session *s = open_session(model, CONTEXT, NB_TYPE_F32);
     evaluate(s, model, tokens, TOKENS, logits);
