@@ -204,8 +204,8 @@ function checkAdapters(name, value) {
     });
 }
 
-/** @type {Option} */
-const SCALE = { type: 'number', min: -1000, max: 1000, help: '' };
+/** Of an adapter. @type {Option} */
+export const SCALE = { type: 'number', min: -1000, max: 1000, help: '' };
 
 /**
  * Patterns and types of tensors: an object, or pairs in an array.

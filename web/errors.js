@@ -60,6 +60,14 @@ export const namingCaller = (caller, error) =>
         ? error
         : new NibbleError(error.code, `${caller}: ${error.message}`, { cause: error });
 
+/**
+ * An error of nibble with words before its message, which say what it is about; any other error as it is.
+ * @param {string} words
+ * @param {unknown} error
+ */
+export const about = (words, error) =>
+    error instanceof NibbleError ? new NibbleError(error.code, `${words}: ${error.message}`, { cause: error }) : error;
+
 /** @param {unknown} error of any realm */
 export const messageOf = (error) => String(/** @type {any} */ (error)?.message || error);
 

@@ -4,6 +4,7 @@
  * simulated.js, train-options.js, qat-options.js, tokenizer-options.js). The defaults of the API stand in these tables.
  */
 import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
+import { SCALE } from './checks.js';
 import { SAMPLERS } from './samplers.js';
 
 /** @typedef {import('./checks.js').Option} Option */
@@ -135,7 +136,7 @@ export const LOAD_OPTIONS = {
 /** @type {Table<{ name?: string, scale: number }>} */
 export const ADAPTER_OPTIONS = {
     name: { type: 'text', help: 'its name in setAdapters()' },
-    scale: { type: 'number', min: -1000, max: 1000, default: 1, help: 'a factor of what it adds' },
+    scale: { ...SCALE, default: 1, help: 'a factor of what it adds' },
 };
 
 /** @type {Table<CheckedGenerate>} */

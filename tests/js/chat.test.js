@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { load, NibbleError } from '../../web/index.js';
 import { encodeQuotes } from '../../web/worker/quotes.js';
 import { models, root, vocabularies } from '../support/builds.js';
-import { engineOf, openEngine, promptOf } from '../support/chat-engine.js';
+import { addedToken, engineOf, openEngine, promptOf, rendered } from '../support/chat-engine.js';
 import { nibbleError } from '../support/nibble-error.js';
 
 /** @typedef {import('../../web/worker/engine.js').Engine} Engine */
@@ -146,18 +146,14 @@ describe('no message can forge a turn', () => {
 
     test('but an answer of the model keeps its own tags, if they come in pairs', async () => {
         const base = JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/qwen2.json`, 'utf8')).tokenizer;
-        const tag = (/** @type {string} */ content, /** @type {number} */ id) => ({
-            id,
-            content,
-            special: false,
-            single_word: false,
-            lstrip: false,
-            rstrip: false,
-            normalized: false,
-        });
         const engine = await engineOf({
             ...base,
-            added_tokens: [...base.added_tokens, tag('<think>', 461), tag('</think>', 462), tag('<turn>', 463)],
+            added_tokens: [
+                ...base.added_tokens,
+                addedToken('<think>', 461, false),
+                addedToken('</think>', 462, false),
+                addedToken('<turn>', 463, false),
+            ],
         });
         const template = '<think></think>{% for message in messages %}<turn>{{ message.content }}{% endfor %}';
         const of = async (/** @type {string} */ role) =>
@@ -191,7 +187,7 @@ describe('no message can forge a turn', () => {
             job.stopped = true;
         }, 50);
         began = performance.now();
-        assert.equal(await engine.applyTemplate(users(['a']), {}, job), null);
+        assert.equal(await rendered(engine, users(['a']), {}, job), null);
         assert.ok(performance.now() - began < 3000, `${performance.now() - began} ms`);
     });
 
@@ -420,7 +416,7 @@ describe('a template with an error', () => {
         await refused('{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}', 'NB_ERR_FORMAT', /too much: .*deep/);
         tiny.description.chatTemplate = undefined;
         await assert.rejects(
-            tiny.applyTemplate(users(['a']), {}, { stopped: false }),
+            async () => rendered(tiny, users(['a'])),
             nibbleError('NB_ERR_UNSUPPORTED', /no chat template.*complete\(\)/),
         );
     });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
 import { embed } from '../../web/worker/embedding.js';
+import { advance } from '../../web/worker/generation.js';
 import { Pace, Slice } from '../../web/worker/pace.js';
 import { models } from '../support/builds.js';
 import { openEngine } from '../support/chat-engine.js';
@@ -219,7 +220,7 @@ describe('how fast a prompt was', () => {
             job.stopped = ++calls === 2;
             return (held = 2 + 10 * calls);
         };
-        const done = await engine.advance(0, 100, new Slice(), /** @type {any} */ (job));
+        const done = await advance(engine, 0, 100, new Slice(), /** @type {any} */ (job));
         assert.deepEqual(done, { known: 2, evaluated: 20 });
         assert.equal(held, 22);
     });

@@ -7,8 +7,9 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { runTools } from '../../web/api/run-tools.js';
 import { load } from '../../web/index.js';
+import { promptOf, takingOf } from '../../web/worker/prompt.js';
 import { models, root } from '../support/builds.js';
-import { engineOf, openEngine } from '../support/chat-engine.js';
+import { addedToken, engineOf, openEngine } from '../support/chat-engine.js';
 import { forced, withTemplate } from '../support/forced.js';
 import { nibbleError } from '../support/nibble-error.js';
 
@@ -161,22 +162,17 @@ describe('the prompt', () => {
 
     test('marks that are special tokens are read, too', async () => {
         const base = JSON.parse(readFileSync(`${root}tests/fixtures/tokenizers/qwen2.json`, 'utf8')).tokenizer;
-        const special = (/** @type {string} */ content, /** @type {number} */ id) => ({
-            id,
-            content,
-            special: true,
-            single_word: false,
-            lstrip: false,
-            rstrip: false,
-            normalized: false,
-        });
         const own = await engineOf({
             ...base,
-            added_tokens: [...base.added_tokens, special('[TOOL_CALLS]', 461), special('[ARGS]', 462)],
+            added_tokens: [
+                ...base.added_tokens,
+                addedToken('[TOOL_CALLS]', 461, true),
+                addedToken('[ARGS]', 462, true),
+            ],
         });
         own.description.chatTemplate = "{{ '[TOOL_CALLS]' }}{% if tools %}{% endif %}";
         const made = await own.chatTurn([user('a')], /** @type {any} */ ({ tools: [TOOL] }), { stopped: false });
-        const taking = own.takingOf(/** @type {any} */ (made).plan, /** @type {any} */ ({}));
+        const taking = takingOf(own, /** @type {any} */ (made).plan, /** @type {any} */ ({}));
         assert.deepEqual(
             taking?.marks,
             new Map([
@@ -408,7 +404,7 @@ describe('filling in the middle', () => {
     /** @param {Awaited<ReturnType<typeof withTokens>>} engine */
     const prompt = async (engine) =>
         (
-            await engine.promptOf(/** @type {any} */ ({ what: 'complete', input: texts, options: {} }), {
+            await promptOf(engine, /** @type {any} */ ({ what: 'complete', input: texts, options: {} }), {
                 stopped: false,
             })
         ).prompt;

@@ -2,6 +2,7 @@
 import { findAssets } from '../../web/assets.js';
 import { checkOptions } from '../../web/checks.js';
 import { LOAD_OPTIONS } from '../../web/options.js';
+import { chatPrompt } from '../../web/worker/chat.js';
 import { Engine } from '../../web/worker/engine.js';
 
 const SAFETENSORS = new Blob(['\x02\0\0\0\0\0\0\0{}']);
@@ -18,6 +19,22 @@ export async function openEngine(source, options = {}) {
     };
     return Engine.load(source, checked, { progress() {}, nextFromPort: async () => null, watch() {} });
 }
+
+/**
+ * An entry of added_tokens in a tokenizer.json.
+ * @param {string} content
+ * @param {number} id
+ * @param {boolean} special
+ */
+export const addedToken = (content, id, special) => ({
+    id,
+    content,
+    special,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+});
 
 /** A folder's files without weights. @param {object} tokenizer @param {object} [config] of the tokenizer */
 export function engineOf(tokenizer, config = {}) {
@@ -37,6 +54,15 @@ export function engineOf(tokenizer, config = {}) {
 }
 
 /**
+ * The prompt that the engine's template alone makes; null if the job was stopped.
+ * @param {Engine} engine
+ * @param {any[]} messages
+ * @param {import('../../web/index.d.ts').TemplateOptions} [options]
+ */
+export const rendered = (engine, messages, options = {}, job = { stopped: false }) =>
+    chatPrompt(engine.chatModel(), messages, options, engine.pauseOf(job));
+
+/**
  * @param {Engine} engine
  * @param {string} template
  * @param {any[]} messages
@@ -44,7 +70,7 @@ export function engineOf(tokenizer, config = {}) {
  */
 export async function promptOf(engine, template, messages, options = {}) {
     engine.description.chatTemplate = template;
-    const prompt = await engine.applyTemplate(messages, options, { stopped: false });
+    const prompt = await rendered(engine, messages, options);
     if (!prompt) throw new Error('nobody stopped it');
     return prompt;
 }

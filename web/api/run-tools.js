@@ -1,6 +1,7 @@
 /** Answers a conversation with functions that the model may call: they are run until it has no more calls. */
 import { messageOf, NibbleError } from '../errors.js';
 import { checkMessages } from './messages.js';
+import { NO_PARAMETERS } from './tool-choice.js';
 
 /** @typedef {import('../index.d.ts').Message} Message */
 /** @typedef {import('../index.d.ts').RunnableTool} RunnableTool */
@@ -64,7 +65,7 @@ export async function runTools(model, messages, tools, options = {}) {
         { signal } = chat;
     if (!Number.isInteger(maxRounds) || maxRounds < 1) throw refuse('maxRounds must be a whole number, at least 1');
     if (onChunk !== undefined && typeof onChunk !== 'function') throw refuse('onChunk must be a function');
-    const described = tools.map(({ name, description, parameters = { type: 'object', properties: {} } }) => ({
+    const described = tools.map(({ name, description, parameters = NO_PARAMETERS }) => ({
         type: 'function',
         function: { name, ...(description !== undefined && { description }), parameters },
     }));

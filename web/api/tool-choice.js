@@ -1,12 +1,12 @@
 /** Functions that an answer must call: what is asked for, and the grammars of their arguments. */
 import { show } from '../checks.js';
-import { NibbleError } from '../errors.js';
+import { about, NibbleError } from '../errors.js';
 import { objectRules } from '../grammar/schema.js';
 
 /** @typedef {import('../worker/answers/held-calls.js').CallGrammar} CallGrammar */
 
 /** As in OpenAI's API: a function whose parameters are not given has none. */
-const NO_PARAMETERS = { type: 'object', properties: {} };
+export const NO_PARAMETERS = { type: 'object', properties: {} };
 
 /**
  * @param {string} caller
@@ -34,9 +34,7 @@ export function callGrammarsOf(caller, { tools = [], toolChoice, grammar }) {
         try {
             return { name, root: `${prefix}root`, rules: objectRules(parameters ?? NO_PARAMETERS, prefix) };
         } catch (error) {
-            if (!(error instanceof NibbleError)) throw error;
-            const message = `${caller}: the parameters of the function ${show(name)}: ${error.message}`;
-            throw new NibbleError(error.code, message, { cause: error });
+            throw about(`${caller}: the parameters of the function ${show(name)}`, error);
         }
     });
 }

@@ -163,6 +163,10 @@ function character(point, special) {
     return point < 0x10000 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`;
 }
 
+/** A text as GBNF writes it. @param {string} text */
+export const literal = (text) =>
+    `"${Array.from(text, (c) => (c === '"' ? '\\"' : character(Number(c.codePointAt(0)), ''))).join('')}"`;
+
 /** Halves of surrogate pairs are no characters, and in no class. @type {Ranges} */
 export const SURROGATES = [[0xd800, 0xdfff]];
 
@@ -192,7 +196,7 @@ function write(e, within = 0) {
     const grouped = (/** @type {string} */ content, /** @type {boolean} */ bare) => (bare ? content : `(${content})`);
     switch (e.is) {
         case 'text':
-            return `"${Array.from(e.text, (c) => (c === '"' ? '\\"' : character(Number(c.codePointAt(0)), ''))).join('')}"`;
+            return literal(e.text);
         case 'set': {
             const [[first, last]] = e.ranges;
             if (e.ranges.length > 1 || first < last) return classOf(e.ranges);

@@ -3,7 +3,7 @@
  * of schemas which must hold together: allOf and $ref make such lists, and anyOf makes alternatives of them. So what
  * several schemas say of one value is joined before anything is written.
  */
-import { NibbleError } from '../errors.js';
+import { about, NibbleError } from '../errors.js';
 import { all, any, EMPTY, maybe, NEVER, prefixed, prune, rule, text, times, toGbnf } from './expressions.js';
 import { answerTypes, boundsOf, countsOf, DEEPEST, Facts, isOpen, namesOf } from './facts.js';
 import { FORMATS, WHOLE_FORMATS } from './formats.js';
@@ -421,7 +421,6 @@ export function grammarOfSchema(caller, schema) {
     try {
         return schemaToGbnf(schema);
     } catch (error) {
-        if (!(error instanceof NibbleError)) throw error;
-        throw new NibbleError(error.code, `${caller}: ${error.message}`, { cause: error });
+        throw about(caller, error);
     }
 }

@@ -2,7 +2,7 @@
  * The fields of OpenAI's requests. Each is checked, and becomes an option of nibble; what nibble lacks is refused by
  * name. null is the same as leaving a field out, as OpenAI has it.
  */
-import { checkOption, nearest } from '../checks.js';
+import { checkOption, nearest, SCALE } from '../checks.js';
 import { NibbleError } from '../errors.js';
 import { grammarOfSchema } from '../grammar/schema.js';
 import { GENERATE_OPTIONS } from '../options.js';
@@ -257,7 +257,7 @@ export function grammarOf(caller, { grammar, response_format }) {
 /** @type {Fields} */
 const LORA = {
     id: { type: 'integer', min: 0, max: 2 ** 31 - 1 },
-    scale: { type: 'number', min: -1000, max: 1000 },
+    scale: SCALE,
 };
 
 /**

@@ -121,18 +121,23 @@ export async function readWhole(source) {
     return bytes && new TextDecoder().decode(bytes);
 }
 
+/** All bytes of what was opened. @param {Opened} opened @returns {Promise<Uint8Array>} */
+export async function bytesOf(opened) {
+    /** @type {Uint8Array[]} */
+    const pieces = [];
+    const room = new Uint8Array(PIECE);
+    await opened.into({ room: () => room, commit: (n) => void pieces.push(room.slice(0, n)) });
+    return new Uint8Array(await new Blob(/** @type {BlobPart[]} */ (pieces)).arrayBuffer());
+}
+
 /**
  * A small file; null if there is none.
  * @param {Single} source
  */
 export async function readAll(source) {
-    /** @type {Uint8Array[]} */
-    const pieces = [];
-    const room = new Uint8Array(PIECE);
     try {
         const opened = await unlessVacant(await openOne(source));
-        await opened?.into({ room: () => room, commit: (n) => void pieces.push(room.slice(0, n)) });
-        return opened && new Uint8Array(await new Blob(/** @type {BlobPart[]} */ (pieces)).arrayBuffer());
+        return opened && (await bytesOf(opened));
     } catch (error) {
         if (isAbsent(error)) return null;
         throw error;

@@ -2,9 +2,9 @@
  * The LoRA adapters of a model (src/models/adapter.h): read, kept by their names, and given to sessions. What a session
  * holds was computed with its adapters, so it forgets that when it gets others.
  */
-import { NibbleError } from '../errors.js';
+import { about, NibbleError } from '../errors.js';
 import { adapterFiles } from '../sources/adapter.js';
-import { openOne, openPort } from '../sources/open.js';
+import { bytesOf, openOne, openPort } from '../sources/open.js';
 import { convert } from './convert.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
@@ -15,30 +15,6 @@ import { convert } from './convert.js';
 
 /** @param {string} message */
 const refuse = (message) => new NibbleError('NB_ERR_ARGUMENT', message);
-
-/**
- * All bytes of a source that is read once.
- * @param {import('../sources/open.js').Opened} opened
- * @returns {Promise<Uint8Array>}
- */
-async function bytesOf(opened) {
-    let bytes = new Uint8Array(opened.total || 1 << 20),
-        filled = 0;
-    await opened.into({
-        room() {
-            if (filled === bytes.length && !opened.total) {
-                const larger = new Uint8Array(2 * bytes.length);
-                larger.set(bytes);
-                bytes = larger;
-            }
-            return bytes.subarray(filled);
-        },
-        commit(n) {
-            filled += n;
-        },
-    });
-    return bytes.subarray(0, filled);
-}
 
 export class Adapters {
     #engine;
@@ -78,8 +54,7 @@ export class Adapters {
             const known = { id: ++this.#lastId, name, handle, bytes: core.exports.nb_adapter_bytes(handle) };
             this.#known.set(name, known);
         } catch (error) {
-            if (!(error instanceof NibbleError)) throw error;
-            throw new NibbleError(error.code, `adapter ${JSON.stringify(name)}: ${error.message}`, { cause: error });
+            throw about(`adapter ${JSON.stringify(name)}`, error);
         }
         this.choose([...this.#scales(this.chosen), { name, scale }]);
     }

@@ -10,7 +10,7 @@ import {
     nb_train_tensor,
     TYPES,
 } from '../abi.js';
-import { NibbleError } from '../errors.js';
+import { about, NibbleError } from '../errors.js';
 import { yieldToEvents } from '../platform.js';
 import { isFloat } from './planned.js';
 import { startPooledCore } from './pool.js';
@@ -199,8 +199,7 @@ export class AutoRound {
         try {
             return this.core.count(name, this.#handle);
         } catch (error) {
-            if (!(error instanceof NibbleError)) throw error;
-            throw new NibbleError(error.code, `layer ${this.layer}: ${error.message}`, { cause: error });
+            throw about(`layer ${this.layer}`, error);
         }
     }
 

@@ -170,9 +170,7 @@ async function render(jinja, template, model, messages, options, pause) {
         if (!inParts || !(error instanceof jinja.TemplateError)) throw error;
     }
     const joined = messages.map((message) =>
-        Array.isArray(message.content)
-            ? { ...message, content: message.content.map(({ text }) => text).join('\n') }
-            : message,
+        Array.isArray(message.content) ? { ...message, content: textOf(message.content) } : message,
     );
     return run(template, variablesOf(jinja, model, joined, options, parts), pause);
 }
@@ -232,6 +230,15 @@ function variablesOf(
     return variables;
 }
 
+/** The texts of a content, joined. @param {Message['content']} content @returns {string} */
+export const textOf = (content) =>
+    Array.isArray(content)
+        ? content.map((/** @type {{ text: string }} */ { text }) => text).join('\n')
+        : /** @type {string} */ (content ?? '');
+
+/** What the model thought, by any of its names. @param {Record<string, any>} message */
+export const reasoningOf = ({ reasoning_content, thinking, reasoning }) => reasoning_content ?? thinking ?? reasoning;
+
 /**
  * Transformers drops what is null (a content beside tool_calls), and knows reasoning by three names.
  * @param {Message} message
@@ -241,7 +248,7 @@ function withReasoning(message, nulls) {
     const kept = Object.fromEntries(
         Object.entries(message).filter(([, value]) => value !== undefined && (nulls || value !== null)),
     );
-    const reasoning = kept.reasoning_content ?? kept.thinking ?? kept.reasoning;
+    const reasoning = reasoningOf(kept);
     return reasoning === undefined ? kept : { thinking: reasoning, ...kept, reasoning_content: reasoning };
 }
 

@@ -38,9 +38,7 @@ export async function embed(engine, input, { pooling, prompt, promptName }, job)
         slice = new Slice();
     try {
         core.ints(out + 4 * size, tokens.length).set(tokens);
-        const { chosen } = engine.adapters;
-        engine.conversations?.prepare(engine, Int32Array.from(tokens), chosen); // the session is that of conversations
-        engine.adapters.apply(chosen);
+        engine.prepare(tokens, engine.adapters.chosen); // the session is that of conversations
         for (let done = 0; ; ) {
             done = core.count(
                 'nb_session_embed',
@@ -94,13 +92,24 @@ function textTokens(engine, text) {
     const { maxTokens = Infinity, cutsLeft = false } = embeddingOf(engine);
     const tokens = engine.tokenize(text, NB_TOKENIZE_ADD_SPECIAL);
     if (tokens.length <= maxTokens) return tokens;
-    const bare = engine.tokenize(text, NB_TOKENIZE_BARE),
-        around = tokens.length - bare.length;
-    let before = 0;
-    while (before < around && bare.some((token, i) => token !== tokens[before + i])) before++;
-    const most = Math.max(0, maxTokens - around);
+    const { before, bare, after } = partsOf(engine, text, tokens),
+        most = Math.max(0, maxTokens - before.length - after.length);
     const kept = cutsLeft ? bare.slice(bare.length - most) : bare.slice(0, most);
-    return [...tokens.slice(0, before), ...kept, ...tokens.slice(before + bare.length)];
+    return [...before, ...kept, ...after];
+}
+
+/**
+ * The tokens of a text, and the special ones that stand before and after them, such as [CLS] and [SEP].
+ * @param {Engine} engine
+ * @param {string} text
+ * @param {number[]} [whole] all of them
+ */
+export function partsOf(engine, text, whole = engine.tokenize(text, NB_TOKENIZE_ADD_SPECIAL)) {
+    const bare = engine.tokenize(text, NB_TOKENIZE_BARE),
+        around = whole.length - bare.length;
+    let before = 0;
+    while (before < around && bare.some((token, i) => token !== whole[before + i])) before++;
+    return { before: whole.slice(0, before), bare, after: whole.slice(before + bare.length) };
 }
 
 /** How many of a text's first tokens are its prompt's. @param {Engine} engine @param {string} prompt */

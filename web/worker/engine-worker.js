@@ -11,6 +11,7 @@ import { feeder } from '../sources/feeder.js';
 import { compareWeights, matricesOf, TextRows, unitsOf, weightsOf } from './comparison.js';
 import { embed } from './embedding.js';
 import { Engine } from './engine.js';
+import { generate } from './generation.js';
 import { openJournal, SUMMARIES, stopwatch } from './journal.js';
 import { mix } from './mix.js';
 import { quantize } from './quantize.js';
@@ -105,7 +106,8 @@ const requests = {
     },
     generate: (message) =>
         queue(message.id, (job) =>
-            loaded().generate(
+            generate(
+                loaded(),
                 message,
                 job,
                 (chunk, tokens, logprobs) => post({ id: message.id, type: 'text', chunk, tokens, logprobs }),

@@ -90,6 +90,25 @@ export class Grammars {
 }
 
 /**
+ * What holds an answer to this grammar, if there is one. A failed start is tried again by the next request.
+ * @param {Engine} engine
+ * @param {string | undefined} grammar
+ * @param {import('./output.js').Taking} [taking]
+ */
+export async function matcherOf(engine, grammar, taking) {
+    if (grammar === undefined) return undefined;
+    engine.grammars ??= Grammars.open(engine);
+    try {
+        return (await engine.grammars).matcher(grammar, taking);
+    } catch (error) {
+        await engine.grammars.catch(() => {
+            engine.grammars = undefined;
+        });
+        throw error;
+    }
+}
+
+/**
  * How far an answer follows its grammar. Thoughts before it are free, and special tokens that belong to the answer's
  * form count as their names.
  */

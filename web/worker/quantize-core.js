@@ -1,6 +1,6 @@
 /** Helpers for the core of nibble-quantize.wasm (src/nibble_quantize.h). */
 import { TYPES } from '../abi.js';
-import { NibbleError } from '../errors.js';
+import { about, messageOf } from '../errors.js';
 
 /** @typedef {import('./core.js').Core} Core */
 
@@ -18,7 +18,4 @@ export const blockBytes = ({ exports }, type, weights) =>
  * @param {unknown} error
  * @param {string} name
  */
-export const withName = (error, name) =>
-    error instanceof NibbleError && !error.message.includes(name)
-        ? new NibbleError(error.code, `tensor ${name}: ${error.message}`, { cause: error })
-        : error;
+export const withName = (error, name) => (messageOf(error).includes(name) ? error : about(`tensor ${name}`, error));

@@ -1,6 +1,7 @@
 /** A query and documents -> scores, by a reranker: an encoder that reads both texts together. */
-import { NB_TOKENIZE_ADD_SPECIAL, NB_TOKENIZE_BARE, POOLINGS } from '../abi.js';
+import { NB_TOKENIZE_BARE, POOLINGS } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { partsOf } from './embedding.js';
 import { notOfIntegers } from './integer-core.js';
 import { Slice } from './pace.js';
 
@@ -66,7 +67,7 @@ function checkHead({ description: { embedding, architecture } }) {
 class Pairs {
     #engine;
     #query;
-    /** What stands before a text and after it, such as [CLS] and [SEP]. */
+    /** What stands before a text and after it. */
     #before;
     #after;
     /** RoBERTa's models have two separators between the texts, and BERT's have one. */
@@ -74,15 +75,11 @@ class Pairs {
 
     /** @param {Engine} engine @param {string} query */
     constructor(engine, query) {
-        const whole = engine.tokenize(query, NB_TOKENIZE_ADD_SPECIAL),
-            bare = engine.tokenize(query, NB_TOKENIZE_BARE),
-            around = whole.length - bare.length;
-        let before = 0;
-        while (before < around && bare.some((token, i) => token !== whole[before + i])) before++;
+        const { before, bare, after } = partsOf(engine, query);
         this.#engine = engine;
         this.#query = bare;
-        this.#before = whole.slice(0, before);
-        this.#after = whole.slice(before + bare.length);
+        this.#before = before;
+        this.#after = after;
         this.#between =
             engine.description.tokenizer?.kind === 'wordpiece' ? this.#after : [...this.#after, ...this.#after];
         if (this.#room() < 1)

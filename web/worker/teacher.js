@@ -3,7 +3,7 @@
  * computed by the trainer's module, too, and only forward. Its logits are in memory for one micro-batch at a time.
  */
 import { NB_TRAIN_EVALUATES } from '../abi.js';
-import { NibbleError } from '../errors.js';
+import { about, NibbleError } from '../errors.js';
 import { checksum, wordsOf } from '../random.js';
 import { TrainedModel } from './train-model.js';
 import { Trainer } from './trainer.js';
@@ -24,10 +24,7 @@ const SAME = [
 ];
 
 /** Says in an error that it is about the teacher. @param {unknown} error */
-const ofTeacher = (error) =>
-    error instanceof NibbleError
-        ? new NibbleError(error.code, `the teacher (--teacher): ${error.message}`, { cause: error })
-        : error;
+const ofTeacher = (error) => about('the teacher (--teacher)', error);
 
 /** The pupil. isOrigin: whether it must have been made of the teacher. spellings: of the tokens of its text.
  * @typedef {{ shape: import('./trainer.js').Shape, length: number, isOrigin: boolean, spellings: Map<number, string> }}

@@ -6,7 +6,7 @@
 import { grammarOfCalls } from './answers/held-calls.js';
 import { closing, THINKING_VARIABLES, thinkingVariables, thoughtMarksOf } from './answers/thoughts.js';
 import { toolFormatOf } from './answers/tool-formats.js';
-import { chatPrompt, chatText, templateOf } from './chat.js';
+import { chatPrompt, chatText, reasoningOf, templateOf, textOf } from './chat.js';
 
 /** @typedef {import('../index.d.ts').Message} Message */
 /** @typedef {import('../options.js').CheckedTurn} CheckedTurn */
@@ -33,15 +33,6 @@ function variablesIn(template) {
         .join('\n');
     return new Set(code.match(/(?<![\w.])[A-Za-z_]\w*/g) ?? []);
 }
-
-/** The texts of a content, joined as chat.js joins them. @param {Message['content']} content */
-const textOf = (content) =>
-    Array.isArray(content)
-        ? content.map((/** @type {{ text: string }} */ { text }) => text).join('\n')
-        : /** @type {string} */ (content ?? '');
-
-/** @param {Message} message */
-const reasoningOf = ({ reasoning_content, thinking, reasoning }) => reasoning_content ?? thinking ?? reasoning;
 
 /** @param {any} tool */
 const functionOf = (tool) => tool?.function ?? tool;

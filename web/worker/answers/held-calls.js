@@ -2,6 +2,7 @@
  * Answers that must call functions: the grammar of such an answer, and what reads its calls. Both are made of the same
  * form (tool-formats.js), so what the grammar allows can be read without guessing, whatever texts the arguments have.
  */
+import { literal } from '../../grammar/expressions.js';
 import { endOfJson, json } from './literals.js';
 
 /** @typedef {import('./tool-formats.js').Call} Call */
@@ -18,12 +19,6 @@ import { endOfJson, json } from './literals.js';
  * @typedef {{ name: string, root: string, rules: string }} CallGrammar
  */
 
-/** @param {string} text */
-const quoted = (text) =>
-    `"${text
-        .replace(/[\\"]/g, '\\$&')
-        .replace(/[\0-\x1f\x7f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)}"`;
-
 /**
  * @param {CallForm} form
  * @param {readonly CallGrammar[]} functions that may be called
@@ -31,11 +26,11 @@ const quoted = (text) =>
  * @returns {string} a grammar in GBNF. Many models write line ends between a thought and what follows
  */
 export function grammarOfCalls({ open, head, tail, between, close }, functions, several) {
-    const calls = functions.map(({ name, root }) => `${quoted(head(name))} ${root} ${quoted(tail)}`);
+    const calls = functions.map(({ name, root }) => `${literal(head(name))} ${root} ${literal(tail)}`);
     return [
-        `root ::= "\\n"{0,2} ${quoted(open)} call${several ? ' more*' : ''} ${quoted(close)}`,
+        `root ::= "\\n"{0,2} ${literal(open)} call${several ? ' more*' : ''} ${literal(close)}`,
         `call ::= ${calls.join(' | ')}`,
-        ...(several ? [`more ::= ${quoted(between)} call`] : []),
+        ...(several ? [`more ::= ${literal(between)} call`] : []),
         ...functions.map(({ rules }) => rules),
     ].join('\n');
 }

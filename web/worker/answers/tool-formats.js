@@ -176,6 +176,28 @@ const inTags = objects('<tool_call>\n', '\n</tool_call>', { between: '\n' });
 /** A list of such objects. @param {string} begin @param {string} end */
 const list = (begin, end) => objects('', '', { open: `${begin}[`, close: `]${end}`, between: ', ' });
 
+/** @param {boolean} isOld before V3.1 @returns {CallForm} */
+const deepseekForm = (isOld) => ({
+    open: '<｜tool▁calls▁begin｜>',
+    head: (name) =>
+        isOld
+            ? `<｜tool▁call▁begin｜>function<｜tool▁sep｜>${name}\n\`\`\`json\n`
+            : `<｜tool▁call▁begin｜>${name}<｜tool▁sep｜>`,
+    tail: `${isOld ? '\n```' : ''}<｜tool▁call▁end｜>`,
+    between: isOld ? '\n' : '',
+    close: '<｜tool▁calls▁end｜>',
+});
+
+/**
+ * Writes a call in a form.
+ * @param {CallForm} form
+ * @returns {ToolFormat['write']}
+ */
+const inForm =
+    ({ open, head, tail, close }) =>
+    ({ name, arguments: values }) =>
+        `${open}${head(name)}${values}${tail}${close}`;
+
 /** The first entry whose family a template belongs to counts. @type {ToolFormat[]} */
 export const TOOL_FORMATS = [
     {
@@ -204,20 +226,8 @@ export const TOOL_FORMATS = [
         marks: ['<｜tool▁sep｜>', '<｜tool▁call▁end｜>', '<｜tool▁calls▁end｜>'],
         endOf: endsWith('<｜tool▁calls▁end｜>'),
         parse: deepseekCalls,
-        write: ({ name, arguments: values }) =>
-            `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>${name}\n\`\`\`json\n${values}\n\`\`\`` +
-            '<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
-        form: (template) => {
-            const isOld = template.includes('```json'); // before V3.1
-            return {
-                open: '<｜tool▁calls▁begin｜>',
-                head: (name) =>
-                    `<｜tool▁call▁begin｜>${isOld ? `function<｜tool▁sep｜>${name}\n\`\`\`json\n` : `${name}<｜tool▁sep｜>`}`,
-                tail: `${isOld ? '\n```' : ''}<｜tool▁call▁end｜>`,
-                between: isOld ? '\n' : '',
-                close: '<｜tool▁calls▁end｜>',
-            };
-        },
+        write: inForm(deepseekForm(true)),
+        form: (template) => deepseekForm(template.includes('```json')),
     },
     {
         name: 'lfm2',
@@ -229,8 +239,7 @@ export const TOOL_FORMATS = [
             const text = inside(raw, begin, ['<|tool_call_end|>']);
             return /^(\[\s*)?\{/.test(text) ? jsonCalls(text) : pythonCalls(text);
         },
-        write: ({ name, arguments: values }) =>
-            `<|tool_call_start|>[{"name": ${quoted(name)}, "arguments": ${values}}]<|tool_call_end|>`,
+        write: inForm(list('<|tool_call_start|>', '<|tool_call_end|>')()),
         form: list('<|tool_call_start|>', '<|tool_call_end|>'),
     },
     {
@@ -241,8 +250,7 @@ export const TOOL_FORMATS = [
         endOf: (text, begin) => (begin === 'functools[' ? -1 : endsWith('<|/tool_call|>')(text, begin)),
         parse: (raw, begin) =>
             jsonCalls(begin === 'functools[' ? raw.slice('functools'.length) : inside(raw, begin, ['<|/tool_call|>'])),
-        write: ({ name, arguments: values }) =>
-            `<|tool_call|>[{"name": ${quoted(name)}, "arguments": ${values}}]<|/tool_call|>`,
+        write: inForm(list('<|tool_call|>', '<|/tool_call|>')()),
         form: (template) => list('<|tool_call|>', template.includes('<|tool|>') ? '<|/tool_call|>' : '')(),
     },
     {
@@ -252,7 +260,7 @@ export const TOOL_FORMATS = [
         marks: ['[CALL_ID]', '[ARGS]'],
         endOf: goesOn,
         parse: mistralCalls,
-        write: ({ name, arguments: values }) => `[TOOL_CALLS][{"name": ${quoted(name)}, "arguments": ${values}}]`,
+        write: inForm(list('[TOOL_CALLS]', '')()),
         form: (template) =>
             template.includes('[ARGS]')
                 ? { open: '', head: (name) => `[TOOL_CALLS]${name}[ARGS]`, tail: '', between: '', close: '' }
@@ -283,13 +291,12 @@ export const TOOL_FORMATS = [
         template: /<tool_call>/,
         begins: ['<tool_call>'],
         marks: ['</tool_call>'],
-        endOf: (text, begin) => endsWith('</tool_call>')(text, begin),
+        endOf: endsWith('</tool_call>'),
         parse: (raw, begin) => {
             const text = inside(raw, begin, ['</tool_call>']);
             return jsonCalls(withoutFence(text)) ?? taggedCalls(text);
         },
-        write: ({ name, arguments: values }) =>
-            `<tool_call>\n{"name": ${quoted(name)}, "arguments": ${values}}\n</tool_call>`,
+        write: inForm(inTags()),
         form: inTags,
     },
     {
@@ -299,17 +306,14 @@ export const TOOL_FORMATS = [
         endOf: (text, begin) => (begin === '<function=' ? endsWith('</function>')(text, begin) : -1),
         mayBegin: mayBeJsonCall,
         parse: llamaCalls,
-        write: ({ name, arguments: values }) => `{"name": ${quoted(name)}, "parameters": ${values}}`,
+        write: inForm(objects('', '', { key: 'parameters' })()),
         form: objects('', '', { key: 'parameters', between: '; ' }),
     },
     {
         name: 'gemma', // Gemma 3, as its documentation asks it to write calls
         template: /<start_of_turn>/,
         begins: ['```tool_code', '```json', '```python'],
-        endOf: (text, begin) => {
-            const at = text.indexOf('```', begin.length);
-            return at < 0 ? -1 : at + 3;
-        },
+        endOf: endsWith('```'),
         mayBegin: (text) =>
             /^\[(\s*|\s*[A-Za-z_][\w.]*\s*|\s*[A-Za-z_][\w.]*\s*\([\s\S]*)$/.test(text) || mayBeJsonCall(text),
         parse: (raw, begin, names) => {

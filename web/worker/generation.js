@@ -1,0 +1,295 @@
+/** Answers one request: the prompt is evaluated, and tokens are made until the answer ends. */
+import { NB_LOGITS_LAST } from '../abi.js';
+import { NibbleError } from '../errors.js';
+import { matcherOf } from './grammar.js';
+import { inMs, inTokens } from './journal.js';
+import { Output, rate, round } from './output.js';
+import { Overflow } from './overflow.js';
+import { Pace, Slice } from './pace.js';
+import { promptOf } from './prompt.js';
+import { newSampler } from './sampler.js';
+import { Speculator } from './speculation.js';
+import { Stepper } from './step.js';
+import { StopFinder } from './stops.js';
+
+/** @typedef {import('../index.d.ts').ModelInfo} ModelInfo */
+/** @typedef {import('../index.d.ts').Result} Result */
+/** @typedef {import('../options.js').CheckedGenerate} CheckedGenerate */
+/** @typedef {import('../protocol.js').GenerateAsk} GenerateAsk */
+/** @typedef {import('./detokenizer.js').Detokenizer} Detokenizer */
+/** @typedef {import('./engine.js').Engine} Engine */
+/** @typedef {import('./engine.js').Job} Job */
+
+/** @typedef {Pick<Result, 'promptTokens' | 'cachedTokens'>} Prompted */
+
+/** @type {Prompted} */
+const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
+
+/**
+ * What an answer is made with. prefix: where the core reads and writes all tokens so far. stepper: makes the tokens
+ * instead of the core, one at a time. speculator: guesses some of them. overflow: makes room in the context.
+ * @typedef {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined,
+ *     speculator: Speculator | undefined, overflow: Overflow,
+ *     adapters: import('./adapters.js').AdapterSet }} Means
+ */
+
+/**
+ * Answers one request: prompt, tokens, text.
+ * @param {Engine} engine
+ * @param {GenerateAsk} ask
+ * @param {Job} job
+ * @param {import('./output.js').Emit} emit
+ * @param {import('./step.js').Lend} lend to onLogits(), if there is one
+ * @returns {Promise<Result>}
+ */
+export async function generate(engine, ask, job, emit, lend) {
+    engine.needSession();
+    const { core, context } = engine,
+        { options } = ask;
+    if (!engine.description.tokenizer)
+        throw new NibbleError(
+            'NB_ERR_UNSUPPORTED',
+            "this model's file has no tokenizer, so its tokens have no text, and it cannot generate: logits() " +
+                '(nibble eval) takes token ids; or make the file anew from one that has a tokenizer',
+        );
+    const adapters = options.adapters ? engine.adapters.set(options.adapters) : engine.adapters.chosen;
+    const { prompt, taking, grammar } = await promptOf(engine, ask, job);
+    const aborted = () => ({
+        ...resultOf(engine, '', [], NO_PROMPT, 'abort', options.seed ?? 0, { prompt: null, generate: null }),
+        ...(options.logprobs ? { logprobs: [] } : {}),
+    });
+    if (job.stopped && prompt.length === 0) return aborted();
+    if (prompt.length === 0)
+        throw new NibbleError(
+            'NB_ERR_ARGUMENT',
+            'the prompt is empty, and this model has no beginning token to start from',
+        );
+    const overflow = new Overflow(engine, ask, prompt, job, async (messages) => {
+        const turn = await engine.chatTurn(messages, /** @type {any} */ (options), job);
+        return turn?.tokens ?? [];
+    });
+    const begun = await overflow.fit([]);
+    if (!begun) return aborted();
+    const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+    let sampler = 0,
+        prefix = 0;
+    /** @type {Detokenizer[]} */
+    const decoders = [];
+    /** @type {import('./grammar.js').Matcher | undefined} */
+    let matcher;
+    try {
+        matcher = await matcherOf(engine, grammar ?? options.grammar, taking);
+        sampler = newSampler(engine, options, seed);
+        const decoder = engine.decoder(false);
+        decoders.push(decoder);
+        prefix = core.allocate(4 * (context + 1), 'the prompt');
+        core.ints(prefix, begun.length).set(begun);
+        const output = new Output(decoder, new StopFinder(options.stop), emit, options.logprobs, taking);
+        /** @type {Stepper | undefined} */
+        let stepper;
+        if (options.logprobs || ask.lends || matcher) {
+            const names = engine.decoder(true);
+            decoders.push(names);
+            const lends = async (/** @type {Float32Array} */ logits, /** @type {number} */ position) => {
+                output.send(); // onLogits() sees all tokens so far
+                return lend(logits, position);
+            };
+            stepper = new Stepper(
+                engine,
+                options,
+                { sampler, prefix, decoder, names, matcher },
+                ask.lends ? lends : undefined,
+            );
+        }
+        const isPlain = options.speculate && !stepper && engine.mostGuesses > 0,
+            speculator = isPlain ? new Speculator(begun, engine.mostGuesses) : undefined,
+            means = { sampler, prefix, output, stepper, speculator, overflow, adapters };
+        const { finishReason, prompted, rates } = await answer(engine, options, job, begun, means);
+        const result = resultOf(engine, output.text, output.tokens, prompted, finishReason, seed, rates),
+            { reasoning, toolCalls, logprobs } = output,
+            reasoningTokens = Math.min(output.thoughtTokens, output.mostThought);
+        return {
+            ...result,
+            ...(reasoningTokens > 0 ? { reasoning, reasoningTokens } : {}),
+            ...(toolCalls.length > 0 ? { toolCalls } : {}),
+            ...(logprobs ? { logprobs } : {}),
+            ...(overflow.isOn ? { droppedTokens: overflow.dropped } : {}),
+        };
+    } finally {
+        for (const each of decoders) each.free();
+        matcher?.free();
+        core.exports.nb_free(prefix);
+        core.exports.nb_sampler_free(sampler);
+    }
+}
+
+/**
+ * Evaluates the prompt, and generates until the answer ends.
+ * @param {Engine} engine
+ * @param {CheckedGenerate} options
+ * @param {Job} job
+ * @param {number[]} prompt
+ * @param {Means} means
+ * @returns {Promise<{ finishReason: Result['finishReason'], prompted: Prompted, rates: { prompt: number | null,
+ *     generate: number | null } }>}
+ */
+async function answer(engine, { maxTokens, ignoreEnd }, job, prompt, means) {
+    const { core } = engine,
+        { prefix, output, stepper, speculator, overflow, adapters } = means,
+        promptTokens = prompt.length;
+    const slice = new Slice(),
+        pace = new Pace(slice);
+    const promptBegan = performance.now();
+    if (!job.stopped) {
+        engine.prepare(prompt, adapters);
+        overflow.move(prompt);
+    }
+    const { known, evaluated } = await advance(engine, prefix, promptTokens, slice, job);
+    const generateBegan = performance.now();
+
+    /** @type {Result['finishReason'] | undefined} */
+    let finishReason = job.stopped ? 'abort' : stepper?.ended() ? 'stop' : undefined;
+    const most = overflow.isOn ? maxTokens : Math.min(maxTokens, engine.context - promptTokens);
+    /** Tokens before the answer, less those of the answer that were dropped. */
+    let before = promptTokens;
+    let chosen = 0; // the first of them needs no evaluation
+    /** Tokens that end a thought which has used up its own. @type {number[]} */
+    let fed = [];
+    while (!finishReason) {
+        if (before + output.tokens.length >= engine.context) {
+            const all = await overflow.fit(output.tokens);
+            if (all) {
+                core.ints(prefix, all.length).set(all);
+                before = all.length - output.tokens.length;
+                overflow.move(all);
+                await advance(engine, prefix, all.length, slice, job);
+                speculator?.told([]); // the session has other tokens now
+            }
+            finishReason = job.stopped ? 'abort' : all ? undefined : 'length';
+            if (finishReason) break;
+        }
+        const n = before + output.tokens.length,
+            left = Math.min(most - output.tokens.length, engine.context - n),
+            count = Math.min(pace.next(), left, output.thoughtLeft);
+        if (fed.length === 0 && output.thoughtLeft === 0) fed = [...(output.taking?.closing ?? [])];
+        /** @type {number[]} */
+        let tokens;
+        if (stepper) {
+            if (chosen > 0) core.count('nb_session_advance', engine.session, prefix, n, NB_LOGITS_LAST);
+            const token = await stepper.next(n, fed.shift());
+            if (token === undefined) break;
+            tokens = [token];
+        } else if (fed.length > 0) {
+            tokens = fed.splice(0, left);
+            core.ints(prefix + 4 * n, tokens.length).set(tokens);
+            speculator?.told(tokens);
+        } else {
+            const make = (/** @type {number[]} */ guesses) => makeTokens(engine, n, count, guesses, ignoreEnd, means);
+            tokens = speculator?.make(make, Math.min(left, output.thoughtLeft)) ?? make([]);
+        }
+        pace.took(tokens.length);
+        chosen += tokens.length;
+        const ends = addTokens(engine, tokens, output, ignoreEnd);
+        if (stepper?.logprob) output.addLogprob(stepper.logprob);
+        if (ends || stepper?.ended()) finishReason = 'stop';
+        else if (output.tokens.length === most) finishReason = 'length';
+        if (!finishReason && pace.over()) {
+            output.send();
+            await pace.yieldToEvents();
+            finishReason = job.stopped ? 'abort' : undefined;
+        }
+    }
+    const promptMs = generateBegan - promptBegan,
+        generateMs = performance.now() - generateBegan;
+    finishReason ??= 'abort'; // while the caller had the logits
+    output.end(stepper?.means.matcher !== undefined);
+    const rates = { prompt: rate(evaluated, promptMs), generate: rate(chosen - 1, generateMs) };
+    engine.journal?.(
+        `prompt: ${promptTokens} tokens, ${known} of them cached, ${inMs(promptMs)}${inTokens(
+            rates.prompt,
+        )}; answer: ${output.tokens.length} tokens, ${inMs(generateMs)}${inTokens(rates.generate)}${
+            speculator?.guessed ? `; ${speculator.right} of ${speculator.guessed} guessed tokens were right` : ''
+        }`,
+    );
+    return { finishReason, prompted: { promptTokens, cachedTokens: known }, rates };
+}
+
+/**
+ * Tokens that follow n others: those that the core would choose, and as many of them as there is time for, or those
+ * of the guesses that are right and one more.
+ * @param {Engine} engine
+ * @param {number} n
+ * @param {number} count how many there is time for
+ * @param {number[]} guesses
+ * @param {boolean} ignoreEnd
+ * @param {Means} means
+ * @returns {number[]}
+ */
+function makeTokens(engine, n, count, guesses, ignoreEnd, { sampler, prefix }) {
+    const { core, session } = engine,
+        some = guesses.length || count;
+    core.ints(prefix + 4 * n, guesses.length).set(guesses);
+    const made = core.count(
+        guesses.length > 0 ? 'nb_session_speculate' : 'nb_session_generate',
+        ...[session, sampler, prefix, n, some, ignoreEnd ? 1 : 0],
+    );
+    return [...core.ints(prefix + 4 * n, made)];
+}
+
+/**
+ * @param {Engine} engine
+ * @param {string} text
+ * @param {number[]} tokens
+ * @param {Prompted} prompted
+ * @param {Result['finishReason']} finishReason
+ * @param {number} seed
+ * @param {{ prompt: number | null, generate: number | null }} rates tokens per second
+ * @returns {Result}
+ */
+function resultOf(engine, text, tokens, prompted, finishReason, seed, rates) {
+    return {
+        text,
+        tokens,
+        ...prompted,
+        finishReason,
+        seed,
+        build: /** @type {ModelInfo['build']} */ (engine.core.build),
+        threads: engine.threads,
+        timings: {
+            loadMs: round(engine.loadMs),
+            promptTokensPerSecond: rates.prompt,
+            generateTokensPerSecond: rates.generate,
+        },
+    };
+}
+
+/**
+ * @param {Engine} engine
+ * @param {number[]} tokens what one call of the core made: only the last of them can be an end token
+ * @param {Output} output
+ * @param {boolean} ignoreEnd
+ * @returns {boolean} whether the text ends with them
+ */
+function addTokens(engine, tokens, output, ignoreEnd) {
+    const ends = !ignoreEnd && engine.core.exports.nb_model_is_end(engine.model, tokens[tokens.length - 1]) === 1;
+    return (ends ? tokens.slice(0, -1) : tokens).some((token) => output.push(token)) || ends;
+}
+
+/**
+ * Evaluates until the session holds tokens[n], or the job is stopped.
+ * @param {Engine} engine
+ * @param {number} tokens address
+ * @param {number} n
+ * @param {Slice} slice
+ * @param {Job} job
+ * @returns {Promise<{ known: number, evaluated: number }>} how many tokens the session held already, and how many
+ *     were evaluated
+ */
+export async function advance(engine, tokens, n, slice, job) {
+    const known = Math.min(engine.core.exports.nb_session_holds(engine.session, tokens, n), n - 1);
+    for (let held = known; ; ) {
+        if (slice.over()) await slice.yieldToEvents();
+        if (job.stopped || held === n) return { known, evaluated: held - known };
+        held = engine.core.count('nb_session_advance', engine.session, tokens, n, NB_LOGITS_LAST);
+    }
+}
