@@ -24,7 +24,9 @@ test('useNibble() on a server touches no source', { skip }, async () => {
     assert.equal(renderToString(createElement(Probe, { source: untouched })), '<p>loading</p>');
     assert.equal(renderToString(createElement(Probe, { source: undefined })), '<p>idle</p>');
     await new Promise((resolve) => setImmediate(resolve));
-    const [{ text, progress, model, result, error, chat }] = given;
-    assert.deepEqual([text, progress, model, result, error], ['', undefined, undefined, undefined, undefined]);
+    const [{ text, reasoning, toolCalls, progress, model, result, error, chat, runTools }] = given;
+    assert.deepEqual([text, reasoning, toolCalls], ['', '', []]);
+    assert.deepEqual([progress, model, result, error], [undefined, undefined, undefined, undefined]);
+    assert.equal(await runTools('Hello', [{ name: 'now', run: () => 'now' }]), undefined);
     assert.equal(await chat('Hello'), undefined); // and does not reject
 });

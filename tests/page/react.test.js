@@ -1,6 +1,6 @@
 // useNibble() in a page, with React itself, and its StrictMode, which mounts all twice. Answers are those of chat().
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { buildSync } from 'esbuild';
@@ -8,6 +8,7 @@ import { load } from '../../web/index.js';
 import { missing, models, root } from '../support/builds.js';
 import { skip as noBrowser } from '../support/chromium.js';
 import { useDemo } from '../support/demo-page.js';
+import { withTemplate } from '../support/forced.js';
 
 const skip =
     noBrowser || missing(!existsSync(`${root}node_modules/react-dom`) && 'react-dom is missing: run make setup');
@@ -220,6 +221,129 @@ describe('useNibble() in a page', { skip }, () => {
             return [failed.error.code, after.error.code, none.error];
         });
         assert.deepEqual([failed, after, none], ['NB_ERR_FORMAT', 'NB_ERR_FORMAT', undefined]);
+        await left(0);
+    });
+
+    it('shows thoughts and calls apart from the answer, and runs functions', { timeout: 60_000 }, async () => {
+        const template =
+            "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ '<think>' if 0 }}{% endfor %}{# <tool_call> #}";
+        writeFileSync(`${root}build/react-thinks.gguf`, withTemplate(template));
+        /** @type {any} */
+        const { thought, ran, stopped } = await page.evaluate(async (source) => {
+            const { change, until, unmount, renders, forced } = /** @type {any} */ (globalThis);
+            const isReady = (/** @type {any} */ { status }) => status === 'ready';
+            change(source);
+            const { model, chat, runTools, stop } = await until(isReady);
+            const rendered = () =>
+                renders.map((/** @type {any} */ { status, text, reasoning, toolCalls }) => ({
+                    ...{ status, text, reasoning },
+                    calls: toolCalls.length,
+                }));
+
+            renders.length = 0;
+            const answer = await chat('Hi', await forced(model, '<think>\nHm, well.\n</think>\n\nFour.'));
+            await until(isReady);
+            const thought = { answer, renders: rendered() };
+
+            const call = (/** @type {string} */ city) =>
+                `<tool_call>\n{"name": "weather", "arguments": {"city": "${city}"}}\n</tool_call>`;
+            /** @type {any[]} */
+            const given = [],
+                pieces = /** @type {string[]} */ ([]);
+            const weather = {
+                name: 'weather',
+                run(/** @type {any} */ values) {
+                    given.push(values);
+                    return { sky: 'clear' };
+                },
+            };
+            renders.length = 0;
+            const run = await runTools('How is it?', [weather], {
+                ...(await forced(model, `Well.\n${call('Oslo')}`, call('Bergen'), '<think>Hm.</think>Clear.')),
+                onChunk: (/** @type {any} */ { text }) => pieces.push(text),
+            });
+            const after = await until(isReady);
+            const ran = {
+                ...{ run, given, renders: rendered(), text: pieces.join('') },
+                calls: after.toolCalls.map((/** @type {any} */ each) => each.function.arguments),
+                same: after.result.messages.length === run.messages.length,
+            };
+
+            // a function that runs until its signal tells it not to
+            /** @type {(signal: AbortSignal) => void} */
+            let begun = () => {};
+            const endless = {
+                name: 'weather',
+                run: (/** @type {any} */ _, /** @type {any} */ { signal }) => {
+                    begun(signal);
+                    return new Promise(() => {});
+                },
+            };
+            const stopped = [];
+            for (const how of ['stop', 'abort', 'another', 'leave']) {
+                const controller = new AbortController(),
+                    started = new Promise((resolve) => {
+                        begun = resolve;
+                    });
+                const going = runTools('How is it?', [endless], {
+                    ...(await forced(model, call('Oslo'), 'No.')),
+                    signal: controller.signal,
+                });
+                const signal = await started;
+                let result;
+                if (how === 'stop') stop();
+                if (how === 'abort') controller.abort();
+                if (how === 'another') result = (await chat('Hi', await forced(model, 'So.'))).text;
+                if (how === 'leave') unmount();
+                const gave = await going;
+                if (how === 'leave') stopped.push([how, gave, signal.aborted]);
+                else {
+                    const { error, text, toolCalls } = await until(isReady);
+                    stopped.push([how, gave, signal.aborted, error, text, toolCalls.length, result]);
+                }
+            }
+            return { thought, ran, stopped };
+        }, `${url()}build/react-thinks.gguf`);
+
+        assert.deepEqual([thought.answer.text, thought.answer.reasoning], ['Four.', 'Hm, well.']);
+        const [last] = thought.renders.slice(-1);
+        assert.deepEqual(last, { status: 'ready', text: 'Four.', reasoning: 'Hm, well.', calls: 0 });
+        const thinking = thought.renders.filter((/** @type {any} */ { text }) => text === '');
+        assert.ok(
+            thinking.some((/** @type {any} */ { reasoning }) => reasoning !== '' && reasoning !== 'Hm, well.'),
+            'the thought came in one piece',
+        );
+        assert.ok(thought.renders.every((/** @type {any} */ { reasoning }) => 'Hm, well.'.startsWith(reasoning)));
+
+        assert.deepEqual(ran.given, [{ city: 'Oslo' }, { city: 'Bergen' }]);
+        assert.deepEqual(ran.calls, ['{"city":"Oslo"}', '{"city":"Bergen"}']);
+        assert.deepEqual(
+            [ran.run?.text, ran.run?.reasoning, ran.text, ran.same],
+            ['Clear.', 'Hm.', 'Well.Clear.', true],
+        );
+        assert.deepEqual(
+            ran.run?.messages.map((/** @type {any} */ { role, content }) => [role, content]),
+            [
+                ['user', 'How is it?'],
+                ['assistant', 'Well.'],
+                ['tool', '{"sky":"clear"}'],
+                ['assistant', ''],
+                ['tool', '{"sky":"clear"}'],
+                ['assistant', 'Clear.'],
+            ],
+        );
+        assert.deepEqual(ran.renders.at(-1), { status: 'ready', text: 'Clear.', reasoning: 'Hm.', calls: 2 });
+        assert.ok(ran.renders.some((/** @type {any} */ { text, calls }) => text === 'Well.' && calls === 0));
+        assert.ok(
+            ran.renders.every((/** @type {any} */ { text }) => 'Well.'.startsWith(text) || 'Clear.'.startsWith(text)),
+        );
+
+        assert.deepEqual(stopped, [
+            ['stop', undefined, true, undefined, '', 1, undefined],
+            ['abort', undefined, true, undefined, '', 1, undefined],
+            ['another', undefined, true, undefined, 'So.', 0, 'So.'],
+            ['leave', undefined, true],
+        ]);
         await left(0);
     });
 

@@ -2,7 +2,9 @@
 import { useNibble } from 'nibble-llm/react';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
+import { forced } from './saying.js';
 
+globalThis.forced = forced;
 /** What each render was given. */
 globalThis.renders = [];
 

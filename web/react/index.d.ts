@@ -7,7 +7,11 @@ import type {
     NibbleError,
     Progress,
     Result,
+    RunnableTool,
+    RunToolsOptions,
     Source,
+    ToolCall,
+    ToolRun,
 } from '../index.js';
 
 /**
@@ -34,20 +38,33 @@ export interface Nibble {
     readonly progress: Progress | undefined;
     /** The model, once it is loaded, for all that the hook does not do. The hook disposes of it. */
     readonly model: Model | undefined;
-    /** The answer so far. */
+    /** The answer so far, without what the model thought and without its calls. Of runTools() it is the last answer. */
     readonly text: string;
-    /** Of the last answer, once it has ended. */
-    readonly result: Result | undefined;
+    /** What the model has thought so far, before that answer. */
+    readonly reasoning: string;
+    /** The calls of functions so far. Of runTools() they are those of all answers. The list is a new one if calls come. */
+    readonly toolCalls: readonly ToolCall[];
+    /** Of the last answer, once it has ended. `messages`, the whole conversation, is there after runTools(). */
+    readonly result: (Result & Partial<Pick<ToolRun, 'messages'>>) | undefined;
     /** Why the load or the last request failed. */
     readonly error: NibbleError | undefined;
     /**
      * As the model's complete(). The answer goes into `text`; an answer that is under way is stopped. The promise never
-     * rejects: it gives undefined after an error, which is in `error`. This function, chat() and stop() are the same
-     * for every render.
+     * rejects: it gives undefined after an error, which is in `error`. This function and the others are the same for every
+     * render.
      */
     complete(prompt: string | ArrayLike<number>, options?: GenerateOptions): Promise<Result | undefined>;
     /** As the model's chat(), and as complete() here. */
     chat(messages: string | readonly Message[], options?: ChatOptions): Promise<Result | undefined>;
-    /** Ends the answer that is under way, and keeps what there is. */
+    /** As the model's runTools(): runs the functions that the model calls, until an answer has no more calls. */
+    runTools(
+        messages: string | readonly Message[],
+        tools: readonly RunnableTool[],
+        options?: RunToolsOptions,
+    ): Promise<ToolRun | undefined>;
+    /**
+     * Ends the answer that is under way, and keeps what there is. If functions of runTools() are running, it waits for
+     * them no longer: their signal is aborted, and the promise of runTools() gives undefined.
+     */
     stop(): void;
 }

@@ -1,16 +1,23 @@
 /** nibble-llm/react: a hook that loads a model, and streams its answers into the state (index.d.ts). */
 import { useEffect, useRef, useState } from 'react';
+import { runTools } from '../api/run-tools.js';
 import { NibbleError } from '../errors.js';
 import { load } from '../index.js';
 
 /** @typedef {import('../index.d.ts').Generation} Generation */
 /** @typedef {import('../index.d.ts').Model} Model */
 /** @typedef {import('../index.d.ts').Source} Source */
+/** @typedef {import('../index.d.ts').ToolCall} ToolCall */
 /** @typedef {import('./index.d.ts').Nibble} Nibble */
-/** @typedef {Omit<Nibble, 'complete' | 'chat' | 'stop'>} State */
+/** @typedef {Pick<Nibble, 'complete' | 'chat' | 'runTools' | 'stop'>} Methods */
+/** @typedef {Omit<Nibble, keyof Methods>} State */
 /** @typedef {(change: (state: State) => State) => void} SetState */
 
-/** What is there between renders. @typedef {{ model?: Model, generation?: Generation }} Live */
+/** What is asked of the model, while it is under way. leave: nobody waits for it any more.
+ * @typedef {{ stop: () => void, leave: () => void }} Request */
+/** @typedef {(change: Partial<State>) => void} Show shows a change, unless another request has come */
+
+/** What is there between renders. @typedef {{ model?: Model, request?: Request }} Live */
 
 const isNone = (/** @type {unknown} */ source) => source === undefined || source === null;
 
@@ -25,13 +32,21 @@ const isSame = (a, b) =>
     (a?.href !== undefined && a.href === b?.href) ||
     (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((each, i) => isSame(each, b[i])));
 
+/** @type {readonly never[]} the same for every render, so that nothing that depends on it is done again */
+const NONE = Object.freeze([]);
+
+/** Why a request ended whose functions were running when stop() was called. */
+const STOPPED = new Error('stopped');
+
+/** Of an answer that has not begun. */
+const NOTHING = { text: '', reasoning: '', toolCalls: NONE, result: undefined };
+
 /** @param {unknown} source @returns {State} */
 const initial = (source) => ({
     status: isNone(source) ? 'idle' : 'loading',
     progress: undefined,
     model: undefined,
-    text: '',
-    result: undefined,
+    ...NOTHING,
     error: undefined,
 });
 
@@ -68,21 +83,25 @@ async function keepLoaded(source, options, signal, live, setState) {
 /**
  * @param {Live} live
  * @param {SetState} setState
- * @returns {Pick<Nibble, 'complete' | 'chat' | 'stop'>}
+ * @returns {Methods}
  */
 function methodsOf(live, setState) {
     /**
-     * @param {(model: Model) => Generation} start
+     * Asks the model, and keeps the state up to date until it has answered.
+     * @template {import('../index.d.ts').Result} Given
      * @param {import('../index.d.ts').Abortable | undefined} options
+     * @param {(model: Model, request: Request, show: Show) => PromiseLike<Given>} begin throws if it refuses its
+     *     arguments
+     * @returns {Promise<Given | undefined>}
      */
-    async function answer(start, options) {
-        const { model } = live;
-        live.generation?.stop();
-        live.generation = undefined;
-        /** @type {Generation | undefined} */
-        let own;
-        const set = (/** @type {Partial<State>} */ change) => {
-            if (live.generation === own) setState((state) => ({ ...state, ...change })); // otherwise another one came
+    async function ask(options, begin) {
+        const { model } = live,
+            request = { stop() {}, leave() {} };
+        live.request?.stop();
+        live.request = request;
+        /** @type {Show} */
+        const show = (change) => {
+            if (live.request === request) setState((state) => ({ ...state, ...change }));
         };
         try {
             if (!model)
@@ -90,29 +109,124 @@ function methodsOf(live, setState) {
                     'NB_ERR_STATE',
                     'useNibble(): there is no model yet: wait for the status "ready"',
                 );
-            own = start(model);
-            live.generation = own;
-            set({ status: 'answering', text: '', result: undefined, error: undefined });
-            let text = '';
-            for await (const piece of own) {
-                text += piece;
-                set({ text });
-            }
-            const result = await own;
-            set({ status: 'ready', text: result.text, result });
+            const answering = begin(model, request, show);
+            show({ status: 'answering', ...NOTHING, error: undefined });
+            const result = await answering;
+            show({ status: 'ready', text: result.text, reasoning: result.reasoning ?? '', result });
             return result;
         } catch (error) {
-            const told = options?.signal?.aborted ? {} : { error: /** @type {NibbleError} */ (error) };
-            if (model) set({ status: 'ready', ...told });
+            const told = options?.signal?.aborted || error === STOPPED ? {} : { error: /** @type {any} */ (error) };
+            if (model) show({ status: 'ready', ...told });
             else setState((state) => (state.status === 'failed' ? state : { ...state, ...told })); // the load says why
         }
     }
+
+    /** @param {(model: Model) => Generation} start @param {import('../index.d.ts').GenerateOptions} [options] */
+    const answer = (start, options) =>
+        ask(options, (model, request, show) => {
+            const generation = start(model),
+                add = adding(show);
+            request.stop = () => generation.stop();
+            const read = async () => {
+                for await (const chunk of generation.chunks()) add(chunk);
+                return generation;
+            };
+            return read();
+        });
+
     return {
         complete: (prompt, options) => answer((model) => model.complete(prompt, options), options),
         chat: (messages, options) => answer((model) => model.chat(messages, options), options),
-        stop: () => live.generation?.stop(),
+        runTools: (messages, tools, options) =>
+            ask(options, (model, request, show) => {
+                const { watched, stop, leave } = watch(model, options, adding(show));
+                Object.assign(request, { stop, leave });
+                return watched(messages, tools);
+            }),
+        stop: () => live.request?.stop(),
     };
 }
+
+/**
+ * What shows the pieces of answers. Calls of functions are those of all answers, texts those of the last one.
+ * @param {Show} show
+ */
+function adding(show) {
+    let text = '',
+        reasoning = '',
+        toolCalls = /** @type {readonly ToolCall[]} */ (NONE);
+    /** @param {import('../index.d.ts').Chunk} chunk @param {boolean} [isFirst] of another answer */
+    return (chunk, isFirst = false) => {
+        text = (isFirst ? '' : text) + chunk.text;
+        reasoning = (isFirst ? '' : reasoning) + chunk.reasoning;
+        if (chunk.toolCalls.length > 0) toolCalls = [...toolCalls, ...chunk.toolCalls];
+        show({ text, reasoning, toolCalls });
+    };
+}
+
+/**
+ * runTools() that can be stopped: an answer that is under way ends and is kept; functions that run are told by their
+ * signal, and nobody waits for them.
+ * @param {Model} model
+ * @param {import('../index.d.ts').RunToolsOptions | undefined} options
+ * @param {ReturnType<typeof adding>} add
+ */
+function watch(model, options, add) {
+    const own = new AbortController(),
+        { signal, onChunk } = options ?? {};
+    /** The answer that is under way. @type {Generation | undefined} */
+    let answering;
+    let isStopped = false,
+        isFirst = false;
+    const leave = () => own.abort(STOPPED);
+    /** @type {Model['runTools']} */
+    async function watched(messages, tools) {
+        const forward = () => own.abort(signal?.reason);
+        if (signal?.aborted) forward();
+        signal?.addEventListener('abort', forward);
+        /** @type {Model['chat']} */
+        const chat = /** @type {any} */ (
+            (/** @type {any} */ list, /** @type {any} */ asked) => {
+                if (isStopped) throw STOPPED;
+                const generation = model.chat(list, asked),
+                    ended = () => {
+                        answering = undefined;
+                    };
+                answering = generation;
+                isFirst = true;
+                generation.then(ended, ended);
+                return generation;
+            }
+        );
+        try {
+            const running = runTools({ chat }, messages, tools, {
+                ...options,
+                signal: own.signal,
+                onChunk(chunk) {
+                    add(chunk, isFirst);
+                    isFirst = false;
+                    return onChunk?.(chunk);
+                },
+            });
+            return await Promise.race([running, aborted(own.signal)]);
+        } finally {
+            signal?.removeEventListener('abort', forward);
+        }
+    }
+    const stop = () => {
+        isStopped = true;
+        if (answering) answering.stop();
+        else leave();
+    };
+    return { watched, stop, leave };
+}
+
+/** Rejects with the signal's reason. @param {AbortSignal} signal @returns {Promise<never>} */
+const aborted = (signal) =>
+    new Promise((_, reject) => {
+        if (signal.aborted) reject(signal.reason);
+        else signal.addEventListener('abort', () => reject(signal.reason));
+    });
 
 /** @type {typeof import('./index.d.ts').useNibble} */
 export function useNibble(source, options) {
@@ -142,7 +256,8 @@ export function useNibble(source, options) {
         });
         return () => {
             live.model = undefined;
-            live.generation = undefined;
+            live.request?.leave();
+            live.request = undefined;
             leaving.abort();
         };
     }, [kept, live]);
