@@ -1,5 +1,6 @@
 // The chat page: loads a model, keeps the conversation, and connects the views. The engine is ../web/index.js.
 import { load } from '../web/index.js';
+import { createAbilities } from './abilities.js';
 import { createChatView } from './chat-view.js';
 import { createComposer } from './composer.js';
 import { announce, byId, fillFacts, iconButton, make } from './dom.js';
@@ -13,11 +14,12 @@ import { candidateAt, createOpenView } from './open-view.js';
 import { setUpPanel } from './panel.js';
 import { createSettings } from './settings.js';
 import { createSpeed } from './speed.js';
+import { talk } from './talk.js';
 import { setUpTheme } from './theme.js';
 
 /** @typedef {import('../web/index.js').Model} Model */
 /** @typedef {import('./open-view.js').Candidate} Candidate */
-/** @typedef {{ role: 'user' | 'assistant', content: string }} Turn */
+/** @typedef {import('../web/index.js').Message} Message */
 
 const SUGGESTIONS = [
     'Why is the sky blue? Explain it to a child.',
@@ -39,14 +41,15 @@ const parameters = new URLSearchParams(location.search);
 let model = null;
 /** @type {AbortController | null} of the load that is going on */
 let loading = null;
-/** @type {import('../web/index.js').Generation | null} the answer that is being written */
+/** @type {ReturnType<typeof talk> | null} the answer that is being written */
 let answering = null;
-/** @type {Turn[]} */
+/** @type {Message[]} */
 let turns = [];
 
 const loadView = createLoadView();
 const speed = createSpeed();
 const settings = createSettings(byId('settings'), byId('settings-reset'));
+const abilities = createAbilities();
 const chat = createChatView({ onRetry: retry });
 const composer = createComposer({ onSend: send, onStop: () => answering?.stop() });
 const openView = createOpenView([SMOLLM, STORYTELLER], open);
@@ -145,6 +148,7 @@ function ready(candidate) {
     byId('lab-link').setAttribute('href', `./lab.html${query}`);
     showUse(0);
     fillFacts(byId('facts'), modelFacts(info));
+    abilities.show(info);
     showSuggestions(candidate === STORYTELLER ? STORIES : SUGGESTIONS);
     byId('welcome-text').textContent =
         candidate === STORYTELLER
@@ -208,16 +212,16 @@ function send(text) {
 /** Answers the last question again. */
 function retry() {
     if (!model || answering) return;
-    if (turns.at(-1)?.role === 'assistant') turns.pop();
+    while (turns.length > 0 && turns[turns.length - 1].role !== 'user') turns.pop();
     lastAnswer?.remove();
     answer();
     composer.focus(); // the button is gone
 }
 
 /** The conversation without unanswered questions, except for the last: in many templates roles must alternate.
- * @param {Turn[]} all */
+ * @param {Message[]} all */
 const answered = (all) =>
-    all.filter(({ role }, i) => role === 'assistant' || i === all.length - 1 || all[i + 1].role === 'assistant');
+    all.filter(({ role }, i) => role !== 'user' || i === all.length - 1 || all[i + 1].role !== 'user');
 
 /** @type {import('./chat-view.js').AnswerView | null} */
 let lastAnswer = null;
@@ -234,23 +238,35 @@ async function answer() {
     speed.begin();
 
     let text = '';
+    let hasBegun = false;
+    /** @type {ReturnType<typeof talk> | null} */
     let mine = null;
+    /** @type {Message[] | null} what the conversation goes on with */
+    let added = null;
+    /** @type {import('./talk.js').Hearer} */
+    const hearer = {
+        chunk(chunk) {
+            if (isOver()) return;
+            hasBegun = true;
+            text += chunk.text;
+            speed.tick(mine?.tokens() ?? 0);
+            view.append(chunk);
+        },
+        result(call, result) {
+            if (!isOver()) view.result(call, result);
+        },
+    };
     try {
         // If the context is too short, leave out the oldest exchanges, one more at each try.
-        for (let from = 0; ; from += 2) {
-            mine = answering = ask(speaker, conversation.slice(from));
+        for (let from = 0; ; ) {
+            mine = answering = talk(speaker, conversation.slice(from), manner(), hearer);
             try {
-                for await (const piece of mine) {
-                    if (isOver()) return;
-                    text += piece;
-                    speed.tick(mine.tokens.length);
-                    view.append(piece);
-                }
-                const result = await mine;
+                const { result, added: messages } = await mine.done;
+                added = messages;
                 if (isOver()) return;
                 speed.end(result.timings);
                 showUse(result.promptTokens + result.tokens.length);
-                view.finish(summary(result));
+                view.finish(summary(result, mine.tokens()));
                 announce(result.finishReason === 'abort' ? 'Stopped.' : text);
                 if (from > 0)
                     notify(
@@ -260,7 +276,8 @@ async function answer() {
                 return;
             } catch (error) {
                 const full = /** @type {{ code?: string }} */ (error)?.code === 'NB_ERR_CONTEXT';
-                if (!full || conversation.length - from <= 2) throw error;
+                from = conversation.findIndex(({ role }, i) => i > from && role === 'user');
+                if (!full || hasBegun || from < 0) throw error;
             }
         }
     } catch (error) {
@@ -271,7 +288,8 @@ async function answer() {
         announce(`${title} ${remedy}`);
     } finally {
         // keep the text, even if the answer was stopped
-        if (text) asked.push({ role: 'assistant', content: text });
+        if (added) asked.push(...added);
+        else if (text) asked.push({ role: 'assistant', content: text });
         if (mine === answering) {
             answering = null;
             composer.setAnswering(false);
@@ -279,21 +297,24 @@ async function answer() {
     }
 }
 
-/**
- * @param {Model} speaker
- * @param {Turn[]} said
- */
-function ask(speaker, said) {
-    // A model without a chat template was not trained to answer: it continues the text.
-    if (!speaker.info.chatTemplate)
-        return speaker.complete(said.map((turn) => turn.content).join(''), settings.options());
-    const system = settings.system();
-    return speaker.chat([...(system ? [{ role: 'system', content: system }] : []), ...said], settings.options());
+/** How the model is to answer, by the settings. */
+function manner() {
+    const options = settings.options(),
+        thinking = abilities.thinking(options.maxTokens);
+    return {
+        system: settings.system(),
+        tools: abilities.tools(),
+        options: { ...options, ...(thinking !== undefined && { thinking }) },
+    };
 }
 
-/** The line under an answer. @param {import('../web/index.js').Result} result */
-function summary({ promptTokens, tokens, timings, finishReason }) {
-    const parts = [`${tokens.length} tokens`];
+/**
+ * The line under an answer.
+ * @param {import('../web/index.js').Result} result
+ * @param {number} total tokens, with those of answers that called functions
+ */
+function summary({ promptTokens, tokens, timings, finishReason }, total) {
+    const parts = [`${total} tokens`];
     if (timings.generateTokensPerSecond) parts.push(`${formatRate(timings.generateTokensPerSecond)} tokens/s`);
     if (speed.firstToken() > 0) parts.push(`first after ${formatDuration(speed.firstToken())}`);
     if (finishReason === 'abort') parts.push('stopped');

@@ -1,17 +1,42 @@
 // The conversation: messages with their buttons, and scrolling that follows the text unless the user has scrolled up.
 import { byId, icon, iconButton, make } from './dom.js';
+import { formatDuration } from './format.js';
 import { renderMarkdown } from './markdown.js';
 
 /**
  * An answer on the screen while it is generated.
  * @typedef {object} AnswerView
- * @property {(piece: string) => void} append
+ * @property {(chunk: import('../web/index.js').Chunk) => void} append
+ * @property {(call: import('../web/index.js').ToolCall, result: string) => void} result of a function that was called
  * @property {(meta: string) => void} finish with a text to show beside the buttons, such as the speed
  * @property {(title: string, remedy: string) => void} fail
  * @property {() => void} remove
  */
 
 const NEAR_END = 80; // pixels: nearer to the end than this, the view follows the text
+
+/** What the model thinks, in a part of the page that is closed until somebody opens it. */
+function thoughtOf() {
+    const title = make('span', {}, 'Thinking'),
+        text = make('div', { class: 'thought-text', dir: 'auto' }),
+        box = make('details', { class: 'thought' }, make('summary', {}, title, icon('down')), text),
+        began = performance.now();
+    return {
+        box,
+        append: (/** @type {string} */ piece) => text.append(piece),
+        end: () => {
+            title.textContent = `Thought for ${formatDuration((performance.now() - began) / 1000)}`;
+        },
+    };
+}
+
+/** A call of a function, to which its result is added. @param {import('../web/index.js').ToolCall} call */
+const callOf = ({ function: { name, arguments: values } }) =>
+    make(
+        'div',
+        { class: 'call', role: 'group', 'aria-label': `Call of ${name}` },
+        make('p', {}, make('strong', {}, name), ' ', make('code', { dir: 'auto' }, values)),
+    );
 
 /** @param {{ onRetry: () => void }} actions */
 export function createChatView({ onRetry }) {
@@ -93,50 +118,100 @@ export function createChatView({ onRetry }) {
         /** @returns {AnswerView} */
         addAnswer() {
             const dots = make('span', { class: 'dots' }, make('i'), make('i'), make('i'), make('i'));
-            const waiting = make('div', { class: 'waiting' }, dots, 'Reading the prompt');
-            const body = make('div', { class: 'body', dir: 'auto' });
+            const waiting = make('div', { class: 'waiting' }, dots, make('span', {}, 'Reading the prompt'));
             const message = make(
                 'article',
                 { class: 'message assistant streaming', 'aria-label': 'nibble', 'aria-busy': 'true' },
                 icon('mark', 'mark'),
                 waiting,
-                body,
             );
             dropRetry();
             show(message);
 
-            let text = '';
+            const texts = /** @type {string[]} */ ([]); // between them are thoughts and calls
+            /** @type {HTMLElement | undefined} the body of the last text, if it still grows */
+            let body;
+            /** @type {ReturnType<typeof thoughtOf> | undefined} */
+            let thought;
+            /** @type {Map<string, HTMLElement>} by their ids */
+            const calls = new Map();
             let frame = 0;
             const draw = () => {
                 frame = 0;
-                renderMarkdown(body, text);
+                if (body) renderMarkdown(body, texts[texts.length - 1]);
                 follow();
+            };
+            /** @param {HTMLElement} part */
+            const add = (part) => {
+                if (frame) {
+                    cancelAnimationFrame(frame);
+                    draw();
+                }
+                body?.classList.add('past');
+                body = undefined;
+                thought?.end();
+                thought = undefined;
+                message.append(part);
+            };
+            /** @param {string} piece */
+            const write = (piece) => {
+                if (!body) {
+                    const made = make('div', { class: 'body', dir: 'auto' });
+                    add(made);
+                    body = made;
+                    texts.push('');
+                }
+                texts[texts.length - 1] += piece;
+                // pieces may come faster than frames: draw once per frame
+                frame ||= requestAnimationFrame(draw);
             };
             /** @param {string} meta */
             const close = (meta) => {
+                if (texts.length === 0) write('');
                 cancelAnimationFrame(frame);
                 draw();
+                thought?.end();
                 waiting.remove();
                 message.classList.remove('streaming');
                 message.removeAttribute('aria-busy');
                 const retry = iconButton('Try again', 'retry', onRetry);
                 retry.classList.add('retry');
                 const foot = make('div', { class: 'foot' });
+                const text = texts.filter(Boolean).join('\n\n');
                 if (text) foot.append(copyButton(() => text));
                 foot.append(retry, make('span', { class: 'meta' }, meta));
                 message.append(foot);
                 follow();
             };
             return {
-                append(piece) {
-                    if (piece === '') return;
-                    if (text === '') waiting.remove();
-                    text += piece;
-                    // pieces may come faster than frames: draw once per frame
-                    frame ||= requestAnimationFrame(draw);
+                append({ text, reasoning, toolCalls }) {
+                    if (reasoning === '' && text === '' && toolCalls.length === 0) return;
+                    waiting.remove();
+                    if (reasoning !== '') {
+                        if (!thought) {
+                            const begun = thoughtOf();
+                            add(begun.box);
+                            thought = begun;
+                        }
+                        thought.append(reasoning);
+                        follow();
+                    }
+                    if (text !== '') write(text);
+                    for (const call of toolCalls) {
+                        const box = callOf(call);
+                        calls.set(call.id, box);
+                        add(box);
+                    }
+                },
+                result(call, result) {
+                    calls.get(call.id)?.append(make('p', { class: 'call-result', dir: 'auto' }, result));
+                    waiting.lastElementChild?.replaceChildren('Reading the result');
+                    message.append(waiting);
+                    follow();
                 },
                 finish: close,
                 fail(title, remedy) {
+                    if (texts.length === 0) write('');
                     message.append(make('div', { class: 'problem' }, make('strong', {}, title), ' ', remedy));
                     close('');
                 },

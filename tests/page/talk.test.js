@@ -1,12 +1,13 @@
-// The demo's chat page in cases that are easily forgotten: stopped, cancelled and failing answers, the focus,
-// accessibility.
+// The demo's chat page with thoughts and functions, and in cases that are easily forgotten: stopped, cancelled and
+// failing answers, the focus, accessibility.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { models, root } from '../support/builds.js';
 import { skip } from '../support/chromium.js';
 import { ANSWER, ask, BABBLE, DONE, READY, refused, useDemo } from '../support/demo-page.js';
+import { withTemplate } from '../support/forced.js';
 import { listen } from '../support/loopback.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -62,6 +63,152 @@ describe('the demo page, in special cases', { skip }, () => {
             await page.click('.retry');
             await page.waitForSelector(DONE);
             assert.match(await meta(), /^[1-9]\d* tokens/, 'the stopped question can still be answered');
+        });
+    });
+
+    /** Models say in the page what `say` is told, and the page's requests are noted. Nothing else is changed: the
+     * worker renders the template, and reads the answer. */
+    const SCRIPTED = `
+        import { load as loadModel } from './index.js?own';
+        import { forced } from '../tests/support/saying.js';
+        export * from './index.js?own';
+        export async function load(...given) {
+            const model = await loadModel(...given),
+                { chat } = model;
+            let saying;
+            Object.assign(globalThis, {
+                asked: [],
+                async say(...texts) {
+                    saying = await forced(model, ...texts);
+                },
+            });
+            model.chat = (messages, options) => {
+                const { onLogits, ...rest } = options;
+                globalThis.asked.push({ messages: structuredClone(messages), options: structuredClone(rest) });
+                return chat(messages, { ...saying, ...options });
+            };
+            return model;
+        }`;
+    /** @param {Page} page @param {...string} texts */
+    const say = (page, ...texts) => page.evaluate((texts) => /** @type {any} */ (globalThis).say(...texts), texts);
+    /** The last request. @param {Page} page */
+    const asked = (page) => page.evaluate(() => /** @type {any} */ (globalThis).asked.at(-1));
+    const rolesOf = (/** @type {{ messages: any[] }} */ { messages }) => messages.map(({ role }) => role);
+
+    /** @param {(page: Page) => Promise<void>} act */
+    async function withThinker(act) {
+        const template =
+            "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ '<think>' if 0 }}{% endfor %}";
+        writeFileSync(`${root}build/thinker.gguf`, withTemplate(template));
+        const query = '?model=../build/thinker.gguf&context=4096&threads=1';
+        /** @param {import('playwright-core').BrowserContext} context */
+        const prepare = (context) =>
+            context.route('**/web/index.js', (route) =>
+                route.fulfill({ contentType: 'text/javascript', body: SCRIPTED }),
+            );
+        await visit({ query, prepare, context: { serviceWorkers: 'block' } }, act);
+    }
+    const THOUGHT = '.message.assistant:last-child .thought';
+
+    it('shows thoughts in a part of their own, which a keyboard opens, and has a switch for them', async () => {
+        await withThinker(async (page) => {
+            assert.deepEqual([await page.isChecked('#think'), await page.isChecked('#tools')], [true, false]);
+            await page.evaluate(() => {
+                const seen = /** @type {string[]} */ ([]);
+                Object.assign(globalThis, { seen });
+                new MutationObserver(() => {
+                    const text = document.querySelector('.thought')?.textContent ?? '';
+                    if (text !== seen.at(-1)) seen.push(text);
+                }).observe(/** @type {Node} */ (document.querySelector('#messages')), {
+                    childList: true,
+                    subtree: true,
+                });
+            });
+            const thought = 'Two and two, which is easy to count. '.repeat(8).trim();
+            await say(page, `<think>\n${thought}\n</think>\n\nIt is **four**.`);
+            assert.equal(await ask(page, 'What is two and two?'), 'It is four.');
+            const seen = await page.evaluate(() => /** @type {any} */ (globalThis).seen);
+            assert.ok(seen.filter((/** @type {string} */ text) => text.startsWith('Thinking')).length >= 2, `${seen}`);
+            assert.match(seen.at(-1), /^Thought for [\d.]+ m?s/);
+            assert.ok(seen.at(-1).endsWith(thought));
+            assert.equal(await page.isVisible(`${THOUGHT}-text`), false);
+            await page.focus(`${THOUGHT} summary`);
+            await page.keyboard.press('Enter');
+            assert.equal((await page.innerText(`${THOUGHT}-text`)).trim(), thought);
+            assert.match(await page.innerText('.meta'), /^\d{2,} tokens/);
+            const { options, messages } = await asked(page);
+            assert.deepEqual([options.thinking, options.tools], [{ maxTokens: 256 }, undefined]); // half of 512
+            assert.deepEqual(messages, [{ role: 'user', content: 'What is two and two?' }]);
+
+            // a thought that was cut off is no answer: the question is not asked again
+            await say(page, '<think>\nHm.');
+            assert.equal(await ask(page, 'And now?'), '');
+            await page.focus('#think');
+            await page.keyboard.press('Space');
+            await say(page, 'No thought.');
+            assert.equal(await ask(page, 'Again.'), 'No thought.');
+            assert.equal(await page.locator(THOUGHT).count(), 0);
+            const second = await asked(page);
+            assert.equal(second.options.thinking, false);
+            assert.deepEqual(rolesOf(second), ['user', 'assistant', 'user']);
+            assert.equal(second.messages[1].content, 'It is **four**.');
+
+            // a model that does not think has no switch for it, and one without a template has none at all
+            await page.setInputFiles('#files', models.stories);
+            await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'stories');
+            await page.waitForSelector(READY);
+            assert.deepEqual([await page.isVisible('#think'), await page.isVisible('#tools')], [false, true]);
+            await page.setInputFiles('#files', `${root}tests/fixtures/models/biases.gguf`);
+            await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'biases');
+            await page.waitForSelector(READY);
+            assert.deepEqual([await page.isVisible('#think'), await page.isVisible('#tools')], [false, false]);
+        });
+    });
+
+    it('lets the model call functions that run in the page, and shows the calls', async () => {
+        const call = (/** @type {string} */ name, /** @type {object} */ values) =>
+            `<tool_call>\n${JSON.stringify({ name, arguments: values })}\n</tool_call>`;
+        await withThinker(async (page) => {
+            await page.setViewportSize({ width: 390, height: 780 });
+            await page.check('#tools');
+            await say(
+                page,
+                `<think>I compute.</think>Let me see.\n${call('calculate', { expression: '12 * (3 + 0.1)' })}`,
+                `${call('calculate', { expression: 'alert(1)' })}\n${call('date_and_time', {})}`,
+                'It is 37.2.',
+            );
+            await ask(page, 'What is 12 times 3.1?');
+            const bodies = await page.locator(ANSWER).allInnerTexts();
+            assert.deepEqual(bodies, ['Let me see.', 'It is 37.2.']);
+            const [first, second, third] = await page.locator('.call').allInnerTexts();
+            assert.equal(first, 'calculate {"expression":"12 * (3 + 0.1)"}\n\n37.2');
+            assert.match(second, /^calculate \{"expression":"alert\(1\)"\}\n\nError: "alert" is not known here$/);
+            assert.match(third, /^date_and_time \{\}\n\n\{"date":"\d{4}-\d\d-\d\d","time":"\d\d:\d\d",/);
+            assert.equal(await page.getAttribute('.call', 'aria-label'), 'Call of calculate');
+            await page.click(`${THOUGHT} summary`);
+            assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
+            assert.ok(
+                await page.locator('.call').evaluateAll((all) => all.every((e) => e.scrollWidth <= e.clientWidth)),
+            );
+
+            // the conversation goes on with the calls and their results, until the answer is asked for again
+            const roles = ['user', 'assistant', 'tool', 'assistant', 'tool', 'tool'];
+            assert.deepEqual(rolesOf(await asked(page)), roles);
+            await say(page, 'Yes.');
+            await ask(page, 'Sure?');
+            assert.deepEqual(rolesOf(await asked(page)), [...roles, 'assistant', 'user']);
+            await say(page, call('date_and_time', {}), 'No.');
+            await page.click('.retry');
+            await page.waitForSelector(DONE);
+            assert.deepEqual(rolesOf(await asked(page)), [...roles, 'assistant', 'user', 'assistant', 'tool']);
+            await say(page, 'Perhaps.');
+            await page.click('.retry');
+            await page.waitForSelector(DONE);
+            assert.deepEqual(rolesOf(await asked(page)), [...roles, 'assistant', 'user']);
+            assert.equal((await page.innerText(ANSWER)).trim(), 'Perhaps.');
+            await page.reload();
+            await page.waitForSelector(READY);
+            assert.ok(await page.isChecked('#tools'), 'the switch was stored');
         });
     });
 

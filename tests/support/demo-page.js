@@ -35,7 +35,8 @@ export function useDemo() {
      * Opens the demo in a fresh profile, does something, and checks what must hold for every page: no error in the
      * console, no uncaught exception, and no request to any host but this machine and `hosts`.
      * @param {{ query?: string, base?: string, settings?: object, wait?: string, hosts?: string[],
-     *     context?: import('playwright-core').BrowserContextOptions }} options
+     *     prepare?: (context: import('playwright-core').BrowserContext) => Promise<unknown>,
+     *     context?: import('playwright-core').BrowserContextOptions }} options prepare: before the page is opened
      * @param {(page: Page) => Promise<void>} act
      */
     async function visit(options, act) {
@@ -45,6 +46,7 @@ export function useDemo() {
             settings,
             wait = READY,
             hosts = [],
+            prepare,
             context: wishes,
         } = options;
         const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...wishes });
@@ -62,6 +64,7 @@ export function useDemo() {
                     settings,
                 );
             }
+            await prepare?.(context);
             const page = await context.newPage();
             page.setDefaultTimeout(60_000);
             page.on('console', (message) => message.type() === 'error' && problems.push(`console: ${message.text()}`));
