@@ -51,7 +51,7 @@ test('package: holds what it needs and nothing else', () => {
         /^(LICENSE|package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/,
         /^build\/((engine-worker|pool-worker|jinja|report)\.js|report\.css)$/,
         /^build\/wasm\/nibble-[a-z0-9-]+\.wasm$/,
-        /^web\/((ai-sdk|api|cli|grammar|jinja|openai|prompt-api|react|report|server|sources|worker|worker\/answers|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
+        /^web\/((ai-sdk|api|cli|grammar|jinja|openai|prompt-api|react|report|server|sources|wllama|worker|worker\/answers|worker\/formats)\/)?[a-z-]+\.(js|d\.ts)$/,
         /^web\/report\/report\.css$/,
         /^docs\/([a-z0-9-]+\.(md|svg|webp)|bench\.json)$/,
         /^examples\/\w+\.(md|html|js|jsx)$/,
@@ -167,6 +167,7 @@ const TYPED = `
     import { openaiFetch } from 'nibble-llm/openai';
     import { languageModel } from 'nibble-llm/prompt-api';
     import { useNibble } from 'nibble-llm/react';
+    import { Wllama } from 'nibble-llm/wllama';
     interface Turn { role: 'user' | 'assistant'; content: string; at?: number }
     interface Part { readonly type: 'text'; readonly text: string }
     interface Parts { readonly role: string; readonly content: readonly Part[] }
@@ -217,6 +218,13 @@ const TYPED = `
         // @ts-expect-error: there is no such status
         if (status === 'done') useNibble(null);
         return [text, error?.code, progress?.loaded].join();
+    }
+    export async function asWllama(): Promise<string> {
+        const wllama = new Wllama({ default: 'a.wasm' }, { nibble: { threads: 1 } });
+        await wllama.loadModelFromUrl('a.gguf', { n_ctx: 8, progressCallback: ({ loaded }) => void loaded });
+        // @ts-expect-error: a stream is no answer
+        (await wllama.createCompletion({ prompt: 'a', stream: true })).choices;
+        return (await wllama.createCompletion({ prompt: 'a' })).choices[0]?.text ?? '';
     }
     const options: Readonly<LoadOptions> = { threads: 1, onProgress: ({ loaded }) => void loaded,
         wasmUrl: { relaxed: 'a.wasm', convert: 'b.wasm' },

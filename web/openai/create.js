@@ -258,7 +258,7 @@ export const completions = (model, counting) => ({
 });
 
 /** The bytes of a vector as base64. @param {Float32Array} vector */
-function base64(vector) {
+export function base64(vector) {
     const bytes = new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
     return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
 }
