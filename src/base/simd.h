@@ -72,6 +72,9 @@ static inline v128_t nb_held_float(float value) {
 /* Keeps the compiler from unrolling a loop that would gain nothing by it. */
 #define NB_LOOP _Pragma("clang loop unroll(disable)")
 
+/* Makes the compiler unroll a loop whose count is a constant, so that its vectors can stay in registers. */
+#define NB_UNROLL _Pragma("clang loop unroll(full)")
+
 /* Lane i in all lanes, by one instruction. (In V8 a splat from memory takes two.) */
 #define nb_lane_splat(v, i) wasm_i32x4_shuffle(v, v, i, i, i, i)
 

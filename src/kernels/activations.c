@@ -61,15 +61,16 @@ static void quantize_chunk(void *context, uint64_t index, uint64_t count, int32_
     (void)thread;
     const quantization *q = context;
     const nb_activations *a = q->a;
-    uint32_t whole = a->n / NB_PANEL * NB_PANEL, blocks = a->columns / NB_BLOCK;
+    static const float zeros[NB_BLOCK] = {0};
+    uint32_t blocks = a->columns / NB_BLOCK, places = nb_form_places(a->n);
     size_t token_bytes = nb_form_token_bytes(q->form, a->columns), block_bytes = token_bytes / blocks;
-    uint32_t end = nb_share(a->n, index + 1, count);
-    for (uint32_t t = nb_share(a->n, index, count); t < end; t++) {
-        uint32_t T = t < whole ? NB_PANEL : 1, first = t < whole ? t / NB_PANEL * NB_PANEL : t;
+    uint32_t end = nb_share(places, index + 1, count);
+    for (uint32_t t = nb_share(places, index, count); t < end; t++) {
+        uint32_t first = t / NB_PANEL * NB_PANEL, T = nb_panel_places(a->n, first);
         uint8_t *panel = a->forms[q->form] + first * token_bytes;
         for (uint32_t b = 0; b < blocks; b++)
-            quantize_block(a->x + (size_t)t * a->columns + b * NB_BLOCK, panel + b * block_bytes * T, t - first, T,
-                           q->form);
+            quantize_block(t < a->n ? a->x + (size_t)t * a->columns + b * NB_BLOCK : zeros, panel + b * block_bytes * T,
+                           t - first, T, q->form);
     }
 }
 

@@ -1,9 +1,10 @@
 /* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels need.
  *
- * Tokens are grouped into panels: four tokens each as long as there are four, then one each. Within a panel,
- * everything that a kernel needs for 32 columns lies together, so that one pointer reaches it by constant offsets:
+ * Tokens are grouped into panels of four. What is left at the end is a panel of two or four with zeros in the places
+ * that are free; a single token is a panel of one. Within a panel, everything that a kernel needs for 32 columns lies
+ * together, so that one pointer reaches it by constant offsets:
  *
- *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4 or 1 tokens
+ *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4, 2 or 1 tokens
  *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     4 columns in the order 0 2 1 3 (packing.h)
  *
  *     x = d q,  q = round(x / d) to even;  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
@@ -14,10 +15,11 @@
  * engines use, do not (tests/fixtures/llamacpp/README.md has the figures), but they are faster if there are relaxed
  * instructions. (Multiplying the two bytes of 16 bits by two relaxed products was tried. With 4-bit codes that was a
  * tenth faster than i32x4.dot_i16x8_s for one token and a tenth slower for a prompt: not worth 20 KB.) A token takes
- * as many bytes in a panel of four as in a panel of one. */
+ * as many bytes in each panel. */
 #ifndef NB_ACTIVATIONS_H
 #define NB_ACTIVATIONS_H
 
+#include "../base/numbers.h"
 #include "../base/text.h"
 #include "../base/threads.h"
 #include "../types/types.h"
@@ -32,13 +34,23 @@ typedef struct nb_activations {
     const float *x; /* [n, columns] */
     uint32_t n, columns;
     uint32_t precision;            /* NB_PRECISION_...: which forms are fine enough */
-    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form: n * nb_form_token_bytes */
+    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form: nb_form_places(n) * nb_form_token_bytes */
     bool have[NB_FORM_COUNT];      /* which are filled for this x */
 } nb_activations;
 
 /* Bytes of one vector in a form (0 for F32: that is x itself). columns is a multiple of NB_BLOCK for the others. */
 static inline size_t nb_form_token_bytes(nb_form form, size_t columns) {
     return form == NB_FORM_F32 ? 0 : columns / NB_BLOCK * (4 * sizeof(float) + NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2));
+}
+
+/* The places that n tokens take in panels. */
+static inline uint32_t nb_form_places(uint32_t n) {
+    return n == 1 ? 1 : n % NB_PANEL == 3 ? n + 1 : n + (n & 1);
+}
+
+/* How many tokens the panel has that starts at token t: 4, 2 or 1. */
+static inline uint32_t nb_panel_places(uint32_t n, uint32_t t) {
+    return NB_MIN(nb_form_places(n) - t, (uint32_t)NB_PANEL);
 }
 
 /* A new batch: nothing is quantized until a kernel asks for it. */
@@ -51,7 +63,7 @@ static inline void nb_activations_set(nb_activations *a, const float *x, uint32_
 
 void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool);
 
-/* The panel that starts at token t (t % NB_PANEL = 0, or t beyond the last whole panel), in a form. */
+/* The panel that starts at token t (t % NB_PANEL = 0), in a form. */
 static inline const uint8_t *nb_activations_panel(const nb_activations *a, nb_form form, uint32_t t) {
     return a->forms[form] + t * nb_form_token_bytes(form, a->columns);
 }

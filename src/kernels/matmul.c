@@ -66,7 +66,7 @@ static void run_chunk(void *context, uint64_t index, uint64_t count, int32_t thr
                 .groups = (uint32_t)(end - from),
                 .x = &p->x,
                 .out = p->jobs[i].out,
-                .scratch = p->scratch + (size_t)thread * 4 * w->columns,
+                .scratch = p->scratch + (size_t)thread * NB_MATMUL_SCRATCH * w->columns,
             });
             from = end;
         }
@@ -86,20 +86,19 @@ void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint
         work += (uint64_t)jobs[i].w->rows * x->columns * x->n;
     }
     p.x = *x;
-    /* With several tokens, a chunk has at most as many rows of a section as stay in the L1 cache while all tokens pass
-     * over them. A thread's queue begins with large chunks and ends with one of a group or a few: that takes about the
-     * square root of its number of groups, 16 at most. Work of less than a microsecond or two is not shared, as
-     * sharing would cost as much. */
-    enum { CACHED_WEIGHTS = 32 << 10, MIN_SHARED = 32 << 10, MAX_A_QUEUE = 16 };
-    uint64_t chunks = x->n < NB_PANEL ? 0 : p.groups * NB_GROUP * x->columns / CACHED_WEIGHTS, a_queue = 1;
+    /* A thread's queue begins with large chunks and ends with one of a group or a few: that takes about the square root
+     * of its number of groups, 16 at most. Work of less than a microsecond or two is not shared, as sharing would cost
+     * as much. */
+    enum { MIN_SHARED = 32 << 10, MAX_A_QUEUE = 16 };
+    uint64_t chunks = 1, a_queue = 1;
     uint32_t threads = (uint32_t)nb_pool_threads(pool);
     if (threads > 1 && work >= (uint64_t)threads * MIN_SHARED) {
         while (a_queue < MAX_A_QUEUE && (a_queue + 1) * (a_queue + 1) <= p.groups / threads)
             a_queue++;
         p.queues = threads;
-        chunks = NB_MIN(NB_MAX(2 * chunks / threads, a_queue), NB_MAX_CHUNKS / threads) * threads;
+        chunks = NB_MIN(a_queue, NB_MAX_CHUNKS / threads) * threads;
     }
-    nb_parallel(pool, NB_MIN(NB_MAX(1, chunks), NB_MAX_CHUNKS), x->n == 1, run_chunk, &p);
+    nb_parallel(pool, chunks, x->n == 1, run_chunk, &p);
     for (uint32_t i = 0; i < n_jobs; i++)
         if (jobs[i].w->scales)
             nb_scale(jobs[i].out, *jobs[i].w->scales, (size_t)x->n * jobs[i].w->rows);

@@ -26,8 +26,10 @@ typedef struct nb_matmul_task {
     uint32_t first, groups;
     const nb_activations *x;
     float *out;     /* [x->n, w->rows] */
-    float *scratch; /* [4, columns], for kernels that dequantize */
+    float *scratch; /* [NB_MATMUL_SCRATCH, columns]: weights that were dequantized or unpacked */
 } nb_matmul_task;
+
+enum { NB_MATMUL_SCRATCH = 5 };
 
 enum { NB_TYPE_ANY = NB_TYPE_LIMIT }; /* of a kernel for every type */
 
@@ -87,7 +89,7 @@ typedef struct nb_matmul_job {
 enum { NB_MATMUL_JOBS = 4 }; /* at most, at once */
 
 /* Products of one batch with several matrices of x->columns columns each, as one parallel loop.
- * scratch: [nb_pool_threads(pool), 4, columns]. */
+ * scratch: [nb_pool_threads(pool), NB_MATMUL_SCRATCH, columns]. */
 void nb_matmul(nb_pool *pool, nb_activations *x, const nb_matmul_job *jobs, uint32_t n_jobs, float *scratch);
 
 /* Stores a group's results: lanes of v -> out[token, row ... row+3], as far as these rows exist. */

@@ -43,40 +43,41 @@ INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v1
     }
 }
 
-/* Four rows times the panel of four tokens that starts at token t. A tile's codes are unpacked once, then each token's
- * activations are read and splatted. */
-INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
-    enum { T = NB_PANEL };
-    const nb_layout l = nb_layout_of(type);
-    const constants c = held_constants(type);
-    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes,
-                  *x = nb_activations_panel(task->x, NB_FORM_Q8, t);
-    v128_t out[T], d = {0}, m = {0};
-    for (uint32_t i = 0; i < T; i++)
-        out[i] = wasm_f32x4_splat(0);
-    for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
-        if (l.tiles > 1)
-            load_head(type, w, c, &d, &m);
-        w += nb_layout_head(l);
-        NB_LOOP
-        for (uint32_t b = l.tiles; b; b--, w += nb_layout_tile(l), x += T * (16 + 32)) {
-            v128_t q[8];
-            for (uint32_t j = 0; j < 4; j++)
-                codes_of(type, w + l.scales, j, c, q + 2 * j);
-            scales s = load_scales(type, w, d, m, c);
-            for (uint32_t i = 0; i < T; i++) {
-                v128_t a = wasm_v128_load(x + 16 * T + 32 * i), z = wasm_v128_load(x + 16 * T + 32 * i + 16);
-                running r;
-                add_dots(type, &r, 0, q, nb_lane_splat(a, 0), nb_lane_splat(z, 0));
-                add_dots(type, &r, 1, q + 2, nb_lane_splat(a, 1), nb_lane_splat(z, 1));
-                add_dots(type, &r, 2, q + 4, nb_lane_splat(a, 2), nb_lane_splat(z, 2));
-                add_dots(type, &r, 3, q + 6, nb_lane_splat(a, 3), nb_lane_splat(z, 3));
-                out[i] = scaled(type, out[i], r.wide, s, x, i, T);
-            }
-        }
+INLINE void store_codes(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to) {
+    v128_t q[2];
+    codes_of(type, codes, j, c, q);
+    wasm_v128_store(to + 16 * j, q[0]);
+    wasm_v128_store(to + 16 * (4 + j), q[1]);
+}
+
+INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, v128_t q, v128_t a) {
+    v128_t dot = wasm_i16x8_relaxed_dot_i8x16_i7x16(a, q);
+    *narrow = k % fit ? wasm_i16x8_add(*narrow, dot) : dot;
+    nb_pin(*narrow);
+    if (k % fit < fit - 1)
+        return;
+    v128_t wide = wasm_i32x4_extadd_pairwise_i16x8(*narrow);
+    *sum = k < fit ? wide : wasm_i32x4_add(*sum, wide);
+}
+
+/* The loops are compiled for each way to divide 32 columns and to sum up, not for each type. */
+#define PANELS(parts, fit)                                                                                   \
+    static __attribute__((noinline)) void panels_##parts##_##fit(const nb_matmul_task *task, uint32_t row) { \
+        multiply_panels(task, row, NB_FORM_Q8, parts, fit, add_dot);                                         \
     }
-    for (uint32_t i = 0; i < T; i++)
-        NB_STORE_ROWS(task, t + i, row, out[i]);
+PANELS(1, 8)
+PANELS(1, 4)
+PANELS(2, 4)
+PANELS(2, 2)
+
+INLINE void group(const nb_matmul_task *task, uint32_t row, const uint32_t type) {
+    const bool apart = nb_layout_of(type).columns == 16;
+    const uint32_t fit = dots_that_fit(nb_layout_of(type).bits);
+    unpack_group(task, row, type, 8, store_codes);
+    if (apart)
+        fit >= 4 ? panels_2_4(task, row) : panels_2_2(task, row);
+    else
+        fit == 8 ? panels_1_8(task, row) : panels_1_4(task, row);
 }
 
 /* For each of the four tiles: adds columns 4j ... 4j+3 times a, and columns 4j+16 ... 4j+19 times b. a, b: splatted
@@ -105,13 +106,13 @@ INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t 
     }
 }
 
-INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
-    multiply_token(task, i, t, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
+INLINE void one_token(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
+    multiply_token(task, i, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                               \
     void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
-        run_tiles(task, NB_TYPE_##TYPE, panel, one_token);                  \
+        run_tiles(task, NB_TYPE_##TYPE, group, one_token);                  \
     }
 NB_MATMUL_Q8_TYPES(KERNEL, q8, Q8, relaxed)
 

@@ -11,10 +11,8 @@ typedef struct token {
 } token;
 
 static token token_of(const nb_activations *x, nb_form form, uint32_t t) {
-    uint32_t whole = x->n / NB_PANEL * NB_PANEL;
-    if (t >= whole)
-        return (token){nb_activations_panel(x, form, t), 0, 1};
-    return (token){nb_activations_panel(x, form, t / NB_PANEL * NB_PANEL), t % NB_PANEL, NB_PANEL};
+    uint32_t first = t / NB_PANEL * NB_PANEL;
+    return (token){nb_activations_panel(x, form, first), t - first, nb_panel_places(x->n, first)};
 }
 
 /* Column i of token k's block, as the forms of activations.h store it. */

@@ -40,56 +40,31 @@ INLINE void words_of(const uint32_t type, const uint8_t *codes, const uint32_t j
     }
 }
 
-/* Four rows times the panel of four tokens that starts at token t. Half a tile's weights are widened, then each token's
- * activations of those columns are read and splatted. */
-INLINE void panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const uint32_t type) {
-    enum { T = NB_PANEL };
-    const nb_layout l = nb_layout_of(type);
-    const uint32_t second = l.columns == 16; /* where the sums of columns 16 ... 31 go */
-    const constants c = held_constants(type);
-    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes;
-    const uint8_t *x = nb_activations_panel(task->x, NB_FORM_Q16, t);
-    v128_t out[T], d = {0}, m = {0};
-    for (uint32_t i = 0; i < T; i++)
-        out[i] = wasm_f32x4_splat(0);
-    for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
-        if (l.tiles > 1)
-            load_head(type, w, c, &d, &m);
-        w += nb_layout_head(l);
-        NB_LOOP
-        for (uint32_t b = l.tiles; b; b--, w += nb_layout_tile(l), x += T * (16 + 64)) {
-            v128_t sums[T][2], q[8];
-            for (uint32_t h = 0; h < 2; h++) {
-                words_of(type, w + l.scales, 2 * h, c, q);
-                words_of(type, w + l.scales, 2 * h + 1, c, q + 4);
-                for (uint32_t i = 0; i < T; i++) {
-                    v128_t a = wasm_v128_load(x + 16 * T + 64 * i + 16 * h);
-                    v128_t z = wasm_v128_load(x + 16 * T + 64 * i + 32 + 16 * h);
-                    v128_t s = wasm_i32x4_dot_i16x8(q[0], nb_lane_splat(a, 0));
-                    v128_t r = wasm_i32x4_dot_i16x8(q[2], nb_lane_splat(z, 0));
-                    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[1], nb_lane_splat(a, 1)));
-                    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[3], nb_lane_splat(z, 1)));
-                    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[4], nb_lane_splat(a, 2)));
-                    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[6], nb_lane_splat(z, 2)));
-                    s = wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(q[5], nb_lane_splat(a, 3)));
-                    r = wasm_i32x4_add(r, wasm_i32x4_dot_i16x8(q[7], nb_lane_splat(z, 3)));
-                    if (!second)
-                        s = wasm_i32x4_add(s, r);
-                    sums[i][0] = h ? wasm_i32x4_add(sums[i][0], s) : s;
-                    nb_pin(sums[i][0]);
-                    if (second) {
-                        sums[i][1] = h ? wasm_i32x4_add(sums[i][1], r) : r;
-                        nb_pin(sums[i][1]);
-                    }
-                }
-            }
-            scales s = load_scales(type, w, d, m, c);
-            for (uint32_t i = 0; i < T; i++)
-                out[i] = scaled(type, out[i], sums[i], s, x, i, T);
-        }
+INLINE void store_words(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to) {
+    v128_t q[4];
+    words_of(type, codes, j, c, q);
+    for (uint32_t n = 0; n < 4; n++)
+        wasm_v128_store(to + 16 * (n / 2 * 8 + 2 * j + n % 2), q[n]);
+}
+
+INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, v128_t q, v128_t a) {
+    (void)narrow, (void)fit;
+    v128_t dot = wasm_i32x4_dot_i16x8(q, a);
+    *sum = k ? wasm_i32x4_add(*sum, dot) : dot;
+    nb_pin(*sum);
+}
+
+/* The loops are compiled for each way to divide 32 columns, not for each type. */
+#define PANELS(parts)                                                                                \
+    static __attribute__((noinline)) void panels_##parts(const nb_matmul_task *task, uint32_t row) { \
+        multiply_panels(task, row, NB_FORM_Q16, parts, 0, add_dot);                                  \
     }
-    for (uint32_t i = 0; i < T; i++)
-        NB_STORE_ROWS(task, t + i, row, out[i]);
+PANELS(1)
+PANELS(2)
+
+INLINE void group(const nb_matmul_task *task, uint32_t row, const uint32_t type) {
+    unpack_group(task, row, type, 16, store_words);
+    nb_layout_of(type).columns == 32 ? panels_1(task, row) : panels_2(task, row);
 }
 
 /* Adds the products of columns 4j ... 4j+3 of the four tiles, and of those 16 further, with splatted activations: a0 of
@@ -124,12 +99,12 @@ INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t 
     }
 }
 
-INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
-    multiply_token(task, i, t, type, NB_FORM_Q16, 16 + 64, multiply_tiles);
+INLINE void one_token(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
+    multiply_token(task, i, type, NB_FORM_Q16, 16 + 64, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                               \
     void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
-        run_tiles(task, NB_TYPE_##TYPE, panel, one_token);                  \
+        run_tiles(task, NB_TYPE_##TYPE, group, one_token);                  \
     }
 NB_MATMUL_Q16_TYPES(KERNEL, q16, Q16, simd128)

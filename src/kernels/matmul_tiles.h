@@ -142,40 +142,118 @@ INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v1
     return out;
 }
 
-/* out += w x over a tile. sums: of the products of codes, in 32 bits, lanes = rows; x: a panel's block for T tokens, of
- * which this is token i. */
-INLINE v128_t scaled(const uint32_t type, v128_t out, const v128_t *sums, scales s, const uint8_t *x, const uint32_t i,
-                     const uint32_t T) {
-    const uint32_t parts = 32 / nb_layout_of(type).columns;
-    v128_t d = wasm_v128_load32_splat(x + 4 * i);
-    for (uint32_t n = 0; n < parts; n++) {
-        out = nb_madd(wasm_f32x4_convert_i32x4(sums[n]), wasm_f32x4_mul(s.ds[n], d), out);
-        if (has_offset(type)) /* the panel's s of all columns, or of sixteen */
-            out = nb_madd(s.m[n], wasm_v128_load32_splat(x + 4 * ((parts == 1 ? 1 : 2 + n) * T + i)), out);
-    }
+/* out += w x over part n of a tile's columns. sum: of the products of codes, in 32 bits, lanes = rows; ds, m: of
+ * `scales`; x: where the panel's block for T tokens has the token's d. */
+INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t *x, const uint32_t T,
+                     const uint32_t parts, const uint32_t n, const bool offset) {
+    out = nb_madd(wasm_f32x4_convert_i32x4(sum), wasm_f32x4_mul(ds, wasm_v128_load32_splat(x)), out);
+    if (offset) /* times s, of all columns, or of sixteen */
+        out = nb_madd(m, wasm_v128_load32_splat(x + 4 * T * (parts == 1 ? 1 : 2 + n)), out);
     return out;
 }
 
-/* A group times a panel: out[t ... t+3][row ... row+3]. */
-typedef void (*panel_function)(const nb_matmul_task *task, uint32_t row, uint32_t t, uint32_t type);
-/* One token times the i-th group of each section. */
-typedef void (*token_function)(const nb_matmul_task *task, uint32_t i, uint32_t t, uint32_t type);
+/* ---- several tokens ------------------------------------------------------------------------------------------- */
 
-/* The outer loop is over tokens, the inner one over groups: a panel and the groups both stay in the L1 cache. */
-INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const panel_function panel,
-                      const token_function one_token) {
-    uint32_t n = task->x->n, whole = n / NB_PANEL * NB_PANEL;
-    for (uint32_t s = 0; s < NB_SECTIONS && whole; s++) {
-        uint32_t from = nb_section_row(task->w, s, task->first),
-                 to = nb_section_row(task->w, s, task->first + task->groups);
-        for (uint32_t t = 0; t < whole; t += NB_PANEL)
-            for (uint32_t row = from; row < to && row < task->w->rows; row += NB_GROUP)
-                panel(task, row, t, type);
-    }
-    for (uint32_t t = whole; t < n; t++)
-        for (uint32_t i = 0; i < task->groups; i++)
-            one_token(task, task->first + i, t, type);
+/* A group is unpacked once for all tokens, into the task's scratch. For each 32 columns:
+ *
+ *     v128_t codes[C]              C = 8: bytes of columns 4c ... 4c+3; C = 16: words of two columns each
+ *     v128_t scales[parts][2]      ds and m of all columns, or of each sixteen */
+INLINE uint32_t unpacked_bytes(const uint32_t C, const uint32_t parts) {
+    return 16 * (C + 2 * parts);
 }
+
+/* Stores the codes of columns 4j ... 4j+3 of a tile, and those of 16 columns further. */
+typedef void (*codes_function)(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to);
+
+INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_t type, const uint32_t C,
+                         const codes_function store_codes) {
+    const nb_layout l = nb_layout_of(type);
+    const uint32_t parts = 32 / l.columns;
+    const constants c = held_constants(type);
+    const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes;
+    uint8_t *to = (uint8_t *)task->scratch;
+    v128_t d = {0}, m = {0};
+    for (uint32_t k = task->w->columns / (32 * l.tiles); k; k--) {
+        if (l.tiles > 1)
+            load_head(type, w, c, &d, &m);
+        w += nb_layout_head(l);
+        NB_LOOP
+        for (uint32_t b = l.tiles; b; b--, w += nb_layout_tile(l), to += unpacked_bytes(C, parts)) {
+            for (uint32_t j = 0; j < 4; j++)
+                store_codes(type, w + l.scales, j, c, to);
+            scales s = load_scales(type, w, d, m, c);
+            for (uint32_t n = 0; n < parts; n++) {
+                wasm_v128_store(to + 16 * (C + 2 * n), s.ds[n]);
+                wasm_v128_store(to + 16 * (C + 2 * n + 1), s.m[n]);
+            }
+        }
+    }
+}
+
+/* Adds the dot products of four rows' codes q and splatted activations a to *sum, of which they are the k-th. *narrow:
+ * a sum in 16 bits, which can sum up `fit` of them. */
+typedef void (*add_function)(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, v128_t q, v128_t a);
+
+/* The unpacked group times the panel of T tokens that starts at token t. Activations are splatted from memory: a
+ * shuffle would compete with the dot products for the CPU's ports. */
+INLINE void multiply_panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const nb_form form, const uint32_t T,
+                           const uint32_t parts, const uint32_t fit, const add_function add) {
+    const uint32_t C = form == NB_FORM_Q8 ? 8 : 16, part = C / parts;
+    const uint8_t *w = (const uint8_t *)task->scratch, *x = nb_activations_panel(task->x, form, t);
+    v128_t out[NB_PANEL], sums[NB_PANEL], narrow[NB_PANEL];
+    for (uint32_t i = 0; i < T; i++)
+        out[i] = wasm_f32x4_splat(0);
+    NB_LOOP
+    for (uint32_t k = task->w->columns / 32; k; k--, w += unpacked_bytes(C, parts), x += T * (16 + 4 * C)) {
+        NB_UNROLL
+        for (uint32_t c = 0; c < C; c++) {
+            v128_t q = wasm_v128_load(w + 16 * c);
+            for (uint32_t i = 0; i < T; i++)
+                add(&sums[i], &narrow[i], fit, c % part, q, wasm_v128_load32_splat(x + 16 * T + 4 * (C * i + c)));
+            if (c % part < part - 1)
+                continue;
+            const uint32_t n = c / part;
+            v128_t ds = wasm_v128_load(w + 16 * (C + 2 * n)), m = wasm_v128_load(w + 16 * (C + 2 * n + 1));
+            for (uint32_t i = 0; i < T; i++)
+                out[i] = scaled(out[i], sums[i], ds, m, x + 4 * i, T, parts, n, true);
+        }
+    }
+    for (uint32_t i = 0; i < T && t + i < task->x->n; i++)
+        NB_STORE_ROWS(task, t + i, row, out[i]);
+}
+
+/* The unpacked group times all tokens. */
+INLINE void multiply_panels(const nb_matmul_task *task, uint32_t row, const nb_form form, const uint32_t parts,
+                            const uint32_t fit, const add_function add) {
+    uint32_t t = 0, places = nb_form_places(task->x->n);
+    for (; t + NB_PANEL <= places; t += NB_PANEL)
+        multiply_panel(task, row, t, form, NB_PANEL, parts, fit, add);
+    if (t < places)
+        multiply_panel(task, row, t, form, 2, parts, fit, add);
+}
+
+/* The group that begins with this row times all tokens. */
+typedef void (*group_function)(const nb_matmul_task *task, uint32_t row, const uint32_t type);
+/* The i-th group of each section times one token. */
+typedef void (*token_function)(const nb_matmul_task *task, uint32_t i, const uint32_t type);
+
+INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const group_function group,
+                      const token_function one_token) {
+    for (uint32_t i = task->first; i < task->first + task->groups; i++) {
+        if (task->x->n == 1) {
+            one_token(task, i, type);
+            continue;
+        }
+        NB_LOOP
+        for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+            uint32_t row = nb_section_row(task->w, s, i);
+            if (row < task->w->rows)
+                group(task, row, type);
+        }
+    }
+}
+
+/* ---- one token ------------------------------------------------------------------------------------------------ */
 
 /* The i-th groups of the four sections. If the last section is shorter, the matrix's last group takes that place, and
  * its result is not stored. */
@@ -186,25 +264,26 @@ INLINE void find_groups(const nb_matrix *w, uint32_t i, const uint8_t **groups) 
     }
 }
 
-INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, const v128_t *out) {
+INLINE void store_groups(const nb_matmul_task *task, uint32_t i, const v128_t *out) {
     for (uint32_t s = 0; s < NB_SECTIONS; s++) {
         uint32_t row = nb_section_row(task->w, s, i);
         if (row < task->w->rows)
-            NB_STORE_ROWS(task, t, row, out[s]);
+            NB_STORE_ROWS(task, 0, row, out[s]);
     }
 }
 
-/* sums[s] = products of the codes of the tile at w[s] with a token's block of a panel, columns as in `scaled`. */
+/* sums[s] = products of the codes of the tile at w[s] with a token's block: of all columns, or of each sixteen. */
 typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
                                constants c);
 
-/* The i-th group of each section times one token, whose panel has blocks of so many bytes: activations are splatted
+/* The i-th group of each section times the token, whose panel has blocks of so many bytes: activations are splatted
  * once for four tiles. */
-INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type, const nb_form form,
+INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, const uint32_t type, const nb_form form,
                            const uint32_t block_bytes, const tiles_function multiply_tiles) {
     const nb_layout l = nb_layout_of(type);
+    const uint32_t parts = 32 / l.columns;
     const constants c = held_constants(type);
-    const uint8_t *w[NB_SECTIONS], *x = nb_activations_panel(task->x, form, t);
+    const uint8_t *w[NB_SECTIONS], *x = nb_activations_panel(task->x, form, 0);
     v128_t out[NB_SECTIONS], d[NB_SECTIONS], m[NB_SECTIONS];
     find_groups(task->w, i, w);
     for (uint32_t s = 0; s < NB_SECTIONS; s++)
@@ -221,10 +300,11 @@ INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, uint32_t t, c
             multiply_tiles(type, sums, w, x, c);
             for (uint32_t s = 0; s < NB_SECTIONS; s++) {
                 scales of = load_scales(type, w[s], d[s], m[s], c);
-                out[s] = scaled(type, out[s], sums[s], of, x, 0, 1);
+                for (uint32_t n = 0; n < parts; n++)
+                    out[s] = scaled(out[s], sums[s][n], of.ds[n], of.m[n], x, 1, parts, n, has_offset(type));
                 w[s] += nb_layout_tile(l);
             }
         }
     }
-    store_groups(task, i, t, out);
+    store_groups(task, i, out);
 }

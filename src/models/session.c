@@ -63,10 +63,10 @@ static void allocate_buffers(nb_session *s) {
     s->pooled = take_floats(a, 2, widest);
     columns = NB_MAX(columns, widest);
     for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
-        s->activations.forms[form] = nb_arena_take(a, batch, nb_form_token_bytes(form, columns));
+        s->activations.forms[form] = nb_arena_take(a, nb_form_places(s->batch), nb_form_token_bytes(form, columns));
     s->ordered = take_floats(a, s->model->ordered ? batch : 0, columns);
     s->of_outliers = take_floats(a, batch, s->model->outlier_rows);
-    s->matmul_scratch = take_floats(a, threads * 4, columns);
+    s->matmul_scratch = take_floats(a, threads * NB_MATMUL_SCRATCH, columns);
     s->attention_scratch =
         nb_arena_take(a, nb_attention_scratch(&s->cache, m->heads, m->kv_heads, s->context, (uint32_t)threads),
                       sizeof(float));

@@ -152,11 +152,12 @@ static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint3
 
 static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t rows, uint32_t columns,
                          uint32_t tokens, uint32_t *seed) {
-    static float x[MAX_TOKENS * MAX_COLUMNS], scratch[4 * MAX_COLUMNS];
+    static float x[MAX_TOKENS * MAX_COLUMNS], scratch[NB_MATMUL_SCRATCH * MAX_COLUMNS];
     static double meant[MAX_TOKENS * MAX_COLUMNS];
     const nb_traits *traits = nb_traits_of(type);
     size_t bytes = (size_t)rows * columns / traits->block_weights * traits->block_bytes;
-    uint8_t *file = nb_alloc(bytes), *form = nb_alloc(tokens * nb_form_token_bytes(kernel->form, columns));
+    uint8_t *file = nb_alloc(bytes),
+            *form = nb_alloc(nb_form_places(tokens) * nb_form_token_bytes(kernel->form, columns));
     float *out = nb_alloc(tokens * rows * sizeof *out); /* exactly as large, so that the sanitizer sees an overrun */
     float *weights = nb_alloc(rows * columns * sizeof *weights);
     fill_rows(file, type, bytes, seed);
@@ -285,7 +286,7 @@ void test_kernels(void) {
 void test_matmul(void) {
     enum { COLUMNS = 64, TOKENS = 6 };
     static const uint32_t rows[] = {5, 40, 1, 2050};
-    static float x[TOKENS * COLUMNS], scratch[8 * 4 * COLUMNS];
+    static float x[TOKENS * COLUMNS], scratch[8 * NB_MATMUL_SCRATCH * COLUMNS];
     uint32_t seed = 7;
     for (uint32_t i = 0; i < TOKENS * COLUMNS; i++)
         x[i] = test_random_float(&seed);
@@ -297,7 +298,7 @@ void test_matmul(void) {
             static const uint32_t types[] = {NB_TYPE_Q4_1, NB_TYPE_Q8_0, NB_TYPE_F16, NB_TYPE_Q4_0};
             nb_activations a = {0};
             for (uint32_t f = NB_FORM_Q8; f < NB_FORM_COUNT; f++)
-                a.forms[f] = nb_alloc(TOKENS * nb_form_token_bytes((nb_form)f, COLUMNS));
+                a.forms[f] = nb_alloc(nb_form_places(TOKENS) * nb_form_token_bytes((nb_form)f, COLUMNS));
             for (int i = 0; i < 4; i++) {
                 const nb_traits *traits = nb_traits_of(types[i]);
                 size_t bytes = (size_t)rows[i] * COLUMNS / traits->block_weights * traits->block_bytes;
