@@ -8,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { load, NibbleError } from '../../web/index.js';
 import { languageModel } from '../../web/prompt-api/index.js';
 import { models, root } from '../support/builds.js';
+import { forced, withTemplate } from '../support/forced.js';
 import { greedyVectors } from '../support/vectors.js';
 
 /** @typedef {import('../../web/index.d.ts').Model} Model */
@@ -32,7 +33,7 @@ let model;
 let LanguageModel;
 /** What llama.cpp answers. */
 let wanted = '';
-/** The tokens of each request to the model. @type {number[][]} */
+/** The tokens of each request to the model. @type {(number[] | Promise<number[]>)[]} */
 let asked = [];
 
 before(async () => {
@@ -51,6 +52,11 @@ function like(others) {
         complete(/** @type {any} */ tokens, /** @type {any} */ options) {
             asked.push(tokens);
             return model.complete(tokens, options);
+        },
+        chat(/** @type {any} */ messages, /** @type {any} */ options) {
+            const { continueFinalMessage, tools } = options;
+            asked.push(model.applyTemplate(messages, { continueFinalMessage, tools }).then(({ tokens }) => tokens));
+            return model.chat(messages, options);
         },
         ...others,
     });
@@ -146,7 +152,8 @@ describe('create()', () => {
             { expectedInputs: [{ type: 'image' }] },
             { expectedInputs: [{ type: 'text' }, { type: 'audio', languages: ['es'] }] },
             { expectedOutputs: [{ type: 'tool-call' }] },
-            { tools: [{ name: 'lookup', description: 'looks up', inputSchema: { type: 'object' } }] },
+            { expectedInputs: [{ type: 'tool-response' }], tools: [] },
+            { expectedInputs: [{ type: 'tool-call' }], tools: [WEATHER] },
         ])) {
             assert.equal(await LanguageModel.availability(options), 'unavailable');
             await rejects(create(options), 'NotSupportedError');
@@ -308,7 +315,7 @@ describe('prompt()', () => {
             },
         ]);
         const all = [...chat, { role: 'assistant', content: answer }, { role: 'user', content: 'And now?' }];
-        assert.deepEqual(asked, [await tokensOf(all)]);
+        assert.deepEqual(await Promise.all(asked), [await tokensOf(all)]);
     });
 
     test('goes on from a prefix', async () => {
@@ -320,7 +327,7 @@ describe('prompt()', () => {
         const message = { role: /** @type {const} */ ('assistant'), content: prefix, prefix: true };
         asked = [];
         assert.equal(await session.prompt([...chat, message]), wanted.slice(prefix.length));
-        assert.deepEqual(asked, [[...turns.prompt, ...turns.tokens.slice(0, GIVEN)]]);
+        assert.deepEqual(await Promise.all(asked), [[...turns.prompt, ...turns.tokens.slice(0, GIVEN)]]);
         assert.equal(session.contextUsage, turns.prompt.length + TOKENS + 2); // prefix and answer are one message
         for (const messages of any([
             [{ role: 'user', content: 'Hello', prefix: true }],
@@ -345,7 +352,7 @@ describe('prompt()', () => {
             asked = [];
             const own = await session.clone();
             assert.equal(typeof (await own.prompt(input)), 'string');
-            assert.deepEqual(asked, [await tokensOf([{ role: 'user', content }])]);
+            assert.deepEqual(await Promise.all(asked), [await tokensOf([{ role: 'user', content }])]);
             await own.append(input);
             own.destroy();
         }
@@ -421,7 +428,7 @@ describe('prompt()', () => {
             { role: 'assistant', content: one },
             { role: 'user', content: 'Another one.' },
         ];
-        assert.deepEqual(asked, [await tokensOf(said.slice(0, 1)), await tokensOf(said)]);
+        assert.deepEqual(await Promise.all(asked), [await tokensOf(said.slice(0, 1)), await tokensOf(said)]);
         assert.equal(
             session.contextUsage,
             (await tokensOf([...said, { role: 'assistant', content: two }], false)).length,
@@ -440,7 +447,7 @@ describe('prompt()', () => {
         await session.append('One.');
         asked = [];
         await session.prompt('Two.');
-        assert.deepEqual(asked, [await tokensOf([{ role: 'user', content: 'One.\n\nTwo.' }])]);
+        assert.deepEqual(await Promise.all(asked), [await tokensOf([{ role: 'user', content: 'One.\n\nTwo.' }])]);
         const refusing = like({
             applyTemplate: async () => {
                 throw new NibbleError('NB_ERR_ARGUMENT', 'no');
@@ -448,11 +455,207 @@ describe('prompt()', () => {
         });
         await rejects((await languageModel(refusing).create()).prompt('Hello'), 'NotSupportedError');
         const broken = like({
-            complete() {
+            chat() {
                 throw new NibbleError('NB_ERR_WORKER', 'gone');
             },
         });
         await rejects((await languageModel(broken).create()).prompt('Hello'), 'UnknownError');
+    });
+});
+
+/** What the explainer of the Prompt API has as its example. */
+const WEATHER = {
+    name: 'getWeather',
+    description: 'Get the weather in a location.',
+    inputSchema: { type: 'object', properties: { location: { type: 'string' } }, required: ['location'] },
+    execute: async (/** @type {any} */ { location }) => `${location}: 21`,
+};
+
+describe('tools', () => {
+    /** @type {Model} */
+    let thinker;
+    /** What the model says to the next requests. */
+    let said = {};
+    /** @type {{ messages: any[], options: any }[]} */
+    let requests = [];
+    before(async () => {
+        const template =
+            "{{ tools }}{% for m in messages %}<{{ m.role }}{{ '<think>' if 0 }}>{{ m.content }}{{ m.tool_calls }}{% endfor %}";
+        thinker = await load(withTemplate(template), { threads: 1, contextLength: 4096 });
+    });
+    after(() => thinker.dispose());
+
+    const called = (/** @type {string} */ name, /** @type {object} */ values) =>
+        `<tool_call>\n${JSON.stringify({ name, arguments: values })}\n</tool_call>`;
+    const at = (/** @type {string} */ location) => called('getWeather', { location });
+    const ASKED = { role: 'user', content: 'Where is it warm?' };
+
+    /** A session whose model says these texts. @param {any} options @param {...string} texts */
+    async function withTools(options, ...texts) {
+        said = await forced(thinker, ...texts);
+        requests = [];
+        const Own = languageModel(
+            /** @type {any} */ ({
+                info: thinker.info,
+                applyTemplate: thinker.applyTemplate.bind(thinker),
+                complete: thinker.complete.bind(thinker),
+                chat(/** @type {any} */ messages, /** @type {any} */ options) {
+                    requests.push({ messages: [...messages], options });
+                    return thinker.chat(messages, { ...options, ...said });
+                },
+            }),
+        );
+        return Own.create({ tools: [WEATHER], ...options });
+    }
+    /** Calls without their ids, and results. @param {any[]} messages */
+    const plain = (messages) =>
+        messages.map(({ tool_calls, tool_call_id: _, ...message }) => ({
+            ...message,
+            ...(tool_calls && { calls: tool_calls.map((/** @type {any} */ call) => call.function.arguments) }),
+        }));
+
+    test('are functions with all that the specification demands', async () => {
+        const expected = {
+            expectedInputs: [{ type: 'text', languages: ['en'] }, { type: 'tool-response' }],
+            expectedOutputs: [{ type: 'text' }, { type: 'tool-call' }],
+        };
+        assert.equal(await LanguageModel.availability(any({ tools: [WEATHER], ...expected })), 'available');
+        (await create({ tools: [WEATHER], ...expected })).destroy();
+        for (const tools of any([
+            ...Object.keys(WEATHER).map((key) => [{ ...WEATHER, [key]: undefined }]),
+            [{ ...WEATHER, inputSchema: 'object' }],
+            [{ ...WEATHER, execute: 'getWeather' }],
+            [WEATHER, WEATHER],
+            ['getWeather'],
+            1,
+        ]))
+            for (const call of [LanguageModel.availability, create])
+                await assert.rejects(call({ tools }), TypeError, JSON.stringify(tools));
+    });
+
+    test('the model is told of them, calls them at once, and answers by their results', async () => {
+        let running = 0,
+            most = 0;
+        const execute = async (/** @type {any} */ { location }) => {
+            most = Math.max(most, ++running);
+            await new Promise((resolve) => setTimeout(resolve));
+            running--;
+            return `${location}: 21`;
+        };
+        const tools = [{ ...WEATHER, execute }],
+            texts = [
+                `<think>Hm.</think>Let me see.\n${at('Oslo')}\n${at('Rome')}`,
+                at('Bern'),
+                '<think>So.</think>Rome.',
+            ];
+        const { name, description, inputSchema } = WEATHER,
+            described = [{ type: 'function', function: { name, description, parameters: inputSchema } }];
+        /** @param {any[]} messages */
+        const count = async (messages) =>
+            (await thinker.applyTemplate(messages, { tools: described, addGenerationPrompt: false })).tokens.length;
+        const before = [{ role: 'system', content: 'Be brief.' }];
+        for (const isStreamed of [false, true]) {
+            const session = await withTools({ tools, initialPrompts: before }, ...texts);
+            assert.equal(session.contextUsage, await count(before));
+            const text = isStreamed
+                ? await textOf(session.promptStreaming(ASKED.content))
+                : await session.prompt(ASKED.content);
+            assert.equal(text, 'Let me see.\n\nRome.');
+            assert.equal(most, 2);
+            const wanted = [
+                ...before,
+                ASKED,
+                {
+                    role: 'assistant',
+                    content: 'Let me see.',
+                    reasoning_content: 'Hm.',
+                    calls: ['{"location":"Oslo"}', '{"location":"Rome"}'],
+                },
+                { role: 'tool', name, content: 'Oslo: 21' },
+                { role: 'tool', name, content: 'Rome: 21' },
+                { role: 'assistant', content: '', calls: ['{"location":"Bern"}'] },
+                { role: 'tool', name, content: 'Bern: 21' },
+            ];
+            assert.deepEqual(plain(requests[2].messages), wanted);
+            const [call] = requests[2].messages[2].tool_calls;
+            assert.equal(requests[2].messages[3].tool_call_id, call.id);
+            assert.deepEqual(requests[0].options.tools, described);
+            // what was thought is no part of the answer, and the conversation goes on with all
+            const all = [...requests[2].messages, { role: 'assistant', content: 'Rome.' }];
+            assert.equal(session.contextUsage, await count(all));
+            const copy = await session.clone();
+            said = await forced(thinker, 'Yes.');
+            await copy.prompt('Sure?');
+            assert.deepEqual(requests[3].messages, [...all, { role: 'user', content: 'Sure?' }]);
+            assert.deepEqual(requests[3].options.tools, described);
+        }
+    });
+
+    test('the model is told of errors, and of results that are no texts', async () => {
+        const results = [new Error('no network'), { celsius: 21 }, 21, undefined],
+            execute = async () => {
+                const result = results.shift();
+                if (result instanceof Error) throw result;
+                return result;
+            };
+        const calls = [at('Oslo'), at('Rome'), at('Bern'), at('Kyiv'), called('getTime', {})].join('\n');
+        const session = await withTools({ tools: [{ ...WEATHER, execute }] }, calls, 'Well.');
+        assert.equal(await session.prompt('Hello'), 'Well.');
+        assert.deepEqual(
+            requests[1].messages.filter(({ role }) => role === 'tool').map(({ content }) => content),
+            [
+                '{"error":"no network"}',
+                '{"celsius":21}',
+                '21',
+                'null',
+                '{"error":"there is no function getTime; there is getWeather"}',
+            ],
+        );
+    });
+
+    test('an abort ends a prompt whose functions run, and the session goes on', async () => {
+        /** @type {() => void} */
+        let begun = () => {};
+        const execute = () => {
+            begun();
+            return new Promise(() => {});
+        };
+        const session = await withTools({ tools: [{ ...WEATHER, execute }] }, at('Oslo'), 'Hello.');
+        const controller = new AbortController(),
+            started = new Promise((resolve) => {
+                begun = () => resolve(undefined);
+            });
+        const prompt = session.prompt('How is it?', { signal: controller.signal });
+        await started;
+        controller.abort();
+        await rejects(prompt, 'AbortError');
+        assert.equal(session.contextUsage, 0);
+        assert.equal(await session.prompt('Hello'), 'Hello.');
+        assert.deepEqual(requests[1].messages, [{ role: 'user', content: 'Hello' }]);
+    });
+
+    test('a model that calls again and again has to answer the tenth time', async () => {
+        const call = called('f', {}),
+            session = await withTools({ tools: [{ ...WEATHER, name: 'f' }] }, ...Array(10).fill(call));
+        assert.equal(await session.prompt('Hello'), call);
+        assert.deepEqual(
+            requests.map(({ options }) => options.toolChoice),
+            [...Array(9).fill(undefined), 'none'],
+        );
+    });
+
+    test('goes on from a prefix; a constraint holds the answer, which calls nothing', async () => {
+        const session = await withTools({}, at('Oslo'), 'So it is 21.'),
+            prefix = { role: 'assistant', content: 'I look. ', prefix: true };
+        assert.equal(await session.prompt(any([ASKED, prefix])), 'So it is 21.');
+        assert.deepEqual(plain(requests[1].messages.slice(0, 2)), [
+            ASKED,
+            { role: 'assistant', content: 'I look. ', calls: ['{"location":"Oslo"}'] },
+        ]);
+        requests = [];
+        said = {};
+        assert.match(await session.prompt('Is it?', { responseConstraint: /yes|no/ }), /^(yes|no)$/);
+        assert.equal(requests[0].options.toolChoice, 'none');
     });
 });
 
@@ -463,7 +666,7 @@ describe('append() and measureContextUsage()', () => {
         assert.equal(usage, turns.prompt.length - BEGINNING);
         asked = [];
         assert.equal(await session.append(chat), undefined);
-        assert.deepEqual(asked, [turns.prompt.slice(0, -BEGINNING)]);
+        assert.deepEqual(await Promise.all(asked), [turns.prompt.slice(0, -BEGINNING)]);
         assert.equal(session.contextUsage, usage);
         assert.equal(await session.measureContextUsage(initialPrompts), (await tokensOf(initialPrompts, false)).length);
         const before = await session.measureInputUsage(SENTENCE);
@@ -496,7 +699,7 @@ describe('overflow', () => {
             { role: 'assistant', content: second },
             { role: 'user', content: long },
         ];
-        assert.deepEqual(asked, [await tokensOf(kept)]);
+        assert.deepEqual(await Promise.all(asked), [await tokensOf(kept)]);
     });
 
     test('appended messages go one by one, and a system message stays', async () => {
@@ -556,9 +759,9 @@ describe('overflow', () => {
         /** @type {any} */
         let generation;
         const noting = like({
-            complete(/** @type {any} */ tokens, /** @type {any} */ options) {
+            chat(/** @type {any} */ messages, /** @type {any} */ options) {
                 assert.ok(options.maxTokens > 512);
-                generation = model.complete(tokens, options);
+                generation = model.chat(messages, options);
                 return generation;
             },
         });

@@ -23,17 +23,23 @@ function checkTools(tools) {
     return map;
 }
 
+/** A function as templates know it. @param {RunnableTool} tool */
+export const describe = ({ name, description, parameters = NO_PARAMETERS }) => ({
+    type: 'function',
+    function: { name, ...(description !== undefined && { description }), parameters },
+});
+
 /** What a function gave, as a text for the model. @param {unknown} value */
 const textOf = (value) => (typeof value === 'string' ? value : (JSON.stringify(value) ?? 'null'));
 
 /**
- * Runs a function. The model is told of what goes wrong, since it may mend its call.
- * @param {Map<string, RunnableTool>} tools
+ * Runs a function. The model is told of what goes wrong, since it may mend its call. (web/prompt-api uses it, too.)
+ * @param {ReadonlyMap<string, RunnableTool>} tools
  * @param {ToolCall} call
  * @param {import('../index.d.ts').SignalLike | undefined} signal
  * @returns {Promise<Message>}
  */
-async function run(tools, call, signal) {
+export async function runCall(tools, call, signal) {
     const { name, arguments: values } = call.function,
         message = { role: 'tool', tool_call_id: call.id, name },
         tool = tools.get(name);
@@ -65,13 +71,10 @@ export async function runTools(model, messages, tools, options = {}) {
         { signal } = chat;
     if (!Number.isInteger(maxRounds) || maxRounds < 1) throw refuse('maxRounds must be a whole number, at least 1');
     if (onChunk !== undefined && typeof onChunk !== 'function') throw refuse('onChunk must be a function');
-    const described = tools.map(({ name, description, parameters = NO_PARAMETERS }) => ({
-        type: 'function',
-        function: { name, ...(description !== undefined && { description }), parameters },
-    }));
+    const told = tools.map(describe);
     const list = checkMessages(messages, CALLER);
     for (let round = 1; ; round++) {
-        const generation = model.chat(list, { ...chat, tools: described });
+        const generation = model.chat(list, { ...chat, tools: told });
         if (onChunk) for await (const chunk of generation.chunks()) await onChunk(chunk);
         const result = await generation,
             { text, reasoning, toolCalls = [] } = result;
@@ -83,7 +86,7 @@ export async function runTools(model, messages, tools, options = {}) {
         });
         if (toolCalls.length === 0 || round === maxRounds || result.finishReason !== 'stop')
             return { ...result, messages: list };
-        list.push(...(await Promise.all(toolCalls.map((call) => run(known, call, signal)))));
+        list.push(...(await Promise.all(toolCalls.map((call) => runCall(known, call, signal)))));
         if (signal?.aborted) throw signal.reason;
     }
 }

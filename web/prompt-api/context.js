@@ -2,35 +2,37 @@
 
 /** @typedef {import('../index.d.ts').Model} Model */
 /** @typedef {import('../index.d.ts').TemplateOptions & import('../index.d.ts').Abortable} Options */
-/** @typedef {import('./inputs.js').Message} Message */
+/** @typedef {import('../index.d.ts').Message} Message */
 
-/** Joins messages of the same role that follow one another. @param {Message[]} messages */
+/** Joins messages of the same role that follow one another. Calls and their results stay apart.
+ * @param {Message[]} messages */
 function joined(messages) {
     /** @type {Message[]} */
     const list = [];
-    for (const { role, content } of messages) {
-        const last = list[list.length - 1];
-        if (last?.role === role) last.content += `\n\n${content}`;
-        else list.push({ role, content });
+    for (const message of messages) {
+        const last = list[list.length - 1],
+            isApart = message.role === 'tool' || message.tool_calls || last?.tool_calls;
+        if (last?.role === message.role && !isApart) last.content += `\n\n${message.content}`;
+        else list.push({ ...message });
     }
     return list;
 }
 
 /**
- * By the model's template. Some templates refuse two messages of one role in a row, which append() and a prompt of
- * several messages make: they get them as one.
+ * The tokens, by the model's template, and the messages that it was given. Some templates refuse two messages of one
+ * role in a row, which append() and a prompt of several messages make: they get them as one.
  * @param {Model} model
  * @param {Message[]} messages
  * @param {Options} options
- * @returns {Promise<number[]>}
+ * @returns {Promise<{ tokens: number[], messages: Message[] }>}
  */
-export async function tokensOf(model, messages, options) {
-    if (messages.length === 0) return [];
+export async function promptOf(model, messages, options) {
+    if (messages.length === 0) return { tokens: [], messages };
     try {
-        return (await model.applyTemplate(messages, options)).tokens;
+        return { tokens: (await model.applyTemplate(messages, options)).tokens, messages };
     } catch (error) {
         const fewer = joined(messages);
         if (/** @type {any} */ (error)?.code !== 'NB_ERR_ARGUMENT' || fewer.length === messages.length) throw error;
-        return (await model.applyTemplate(fewer, options)).tokens;
+        return { tokens: (await model.applyTemplate(fewer, options)).tokens, messages: fewer };
     }
 }

@@ -20,7 +20,10 @@ export function languageModel(source: Source | Model, options?: LanguageModelOpt
 export interface LanguageModelOptions extends Omit<LoadOptions, 'signal' | 'onProgress' | 'headerOnly'> {
     /** Options of chat() for which the Prompt API has no word, such as `maxTokens`, `minP` or `templateVariables`. By
      * default an answer goes on until it ends by itself, or the context is full. */
-    chat?: Omit<ChatOptions, 'signal' | 'temperature' | 'topK' | 'addGenerationPrompt' | 'tools'>;
+    chat?: Omit<
+        ChatOptions,
+        'signal' | 'temperature' | 'topK' | 'addGenerationPrompt' | 'continueFinalMessage' | 'tools' | 'toolChoice'
+    >;
 }
 
 export type Availability = 'unavailable' | 'downloadable' | 'downloading' | 'available';
@@ -52,7 +55,10 @@ export interface LanguageModelParams {
     readonly maxTemperature: number;
 }
 
-/** What goes in or comes out. Only 'text' is supported; languages must be BCP 47 tags, and are not looked at. */
+/**
+ * What goes in or comes out. Only 'text' is supported, and of a session with tools the input 'tool-response' and the
+ * output 'tool-call'. Languages must be BCP 47 tags, and are not looked at.
+ */
 export interface Expected {
     readonly type: 'text' | 'image' | 'audio' | 'tool-call' | 'tool-response';
     readonly languages?: readonly string[];
@@ -67,8 +73,21 @@ export interface CreateCoreOptions {
     readonly temperature?: number;
     readonly expectedInputs?: readonly Expected[];
     readonly expectedOutputs?: readonly Expected[];
-    /** Not supported: only an empty list is accepted. */
-    readonly tools?: readonly object[];
+    /** Functions that the model may call. They are run until it answers without a call. */
+    readonly tools?: readonly Tool[];
+}
+
+export interface Tool {
+    readonly name: string;
+    /** What it does, for the model. */
+    readonly description: string;
+    /** A JSON Schema of the arguments, for the model. */
+    readonly inputSchema: object;
+    /**
+     * Gets the arguments, an object, which are the model's word: check them. The model is told the result, a text, and
+     * of an error. It may be called several times at once, and must not wait for a prompt of the same session.
+     */
+    execute(values: any): Promise<string> | string;
 }
 
 export interface CreateOptions extends CreateCoreOptions {

@@ -1,7 +1,8 @@
 /** nibble-llm/prompt-api: Chrome's LanguageModel over a model of one's own. index.d.ts says how it is used. */
-import { tokensOf } from './context.js';
+import { describe } from '../api/run-tools.js';
+import { promptOf } from './context.js';
 import { exception, named, notSupported, quotaExceeded } from './errors.js';
-import { checkAppended, PARAMS, samplingOf, toInputs, toList, unsupported } from './inputs.js';
+import { checkAppended, PARAMS, samplingOf, toInputs, toList, toTools, unsupported } from './inputs.js';
 import { progressTo } from './progress.js';
 import { KEY, Session } from './session.js';
 import { SharedModel } from './shared-model.js';
@@ -12,13 +13,15 @@ import { signalOf, task, throwIfAborted, whenAborted, withSignals } from './sign
 /** @type {typeof import('./index.d.ts').languageModel} */
 export function languageModel(source, { chat = {}, ...options } = {}) {
     const shared = new SharedModel(source, options);
-    const { templateVariables, documents, ...generate } = chat;
-    const template = { ...(templateVariables && { templateVariables }), ...(documents && { documents }) };
+    const { templateVariables, documents, thinking, ...generate } = chat,
+        common = Object.fromEntries(
+            Object.entries({ templateVariables, documents, thinking }).filter(([, value]) => value !== undefined),
+        );
 
     class LanguageModel extends Session {
         /** @param {CreateOptions} [core] */
         static async availability(core = {}) {
-            return unsupported(core) ? 'unavailable' : shared.availability;
+            return unsupported(core, toTools(core)) ? 'unavailable' : shared.availability;
         }
 
         static async params() {
@@ -27,7 +30,8 @@ export function languageModel(source, { chat = {}, ...options } = {}) {
 
         /** @param {CreateOptions} [given] */
         static async create(given = {}) {
-            const missing = unsupported(given),
+            const tools = toTools(given),
+                missing = unsupported(given, tools),
                 sampling = samplingOf(given),
                 signal = signalOf(given);
             const prompts = toList(given.initialPrompts, 'initialPrompts'),
@@ -44,10 +48,14 @@ export function languageModel(source, { chat = {}, ...options } = {}) {
                 if (shared.problem) throw exception('NotSupportedError', shared.problem);
                 progress(1, own);
                 await task();
-                const { length: usage } = await tokensOf(model, initial, { ...template, addGenerationPrompt: false });
+                const template = { ...common, ...(tools.length > 0 && { tools: tools.map(describe) }) };
+                const { tokens } = await promptOf(model, initial, { ...template, addGenerationPrompt: false }),
+                    usage = tokens.length;
                 if (usage > model.info.contextLength) throw quotaExceeded(usage, model.info.contextLength);
                 throwIfAborted([own]);
-                const state = { shared, model, sampling, template, generate, initial, messages: [], usage };
+                const functions = new Map(tools.map((tool) => [tool.name, tool])),
+                    settings = { shared, model, sampling, template, generate, functions },
+                    state = { ...settings, initial, messages: [], usage };
                 return new LanguageModel(KEY, state, signal);
             };
             try {

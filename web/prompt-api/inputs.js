@@ -7,6 +7,7 @@ import { exception, notSupported } from './errors.js';
 
 /** @typedef {import('./index.d.ts').CreateCoreOptions} CreateCoreOptions */
 /** @typedef {import('./index.d.ts').SamplingMode} SamplingMode */
+/** @typedef {import('../index.d.ts').RunnableTool} RunnableTool */
 /** @typedef {{ type: string, value: unknown }} Content */
 /** @typedef {{ role: string, content: Content[], prefix: boolean }} Input a message as it was given */
 /** @typedef {{ role: string, content: string }} Message */
@@ -157,18 +158,46 @@ export function samplingOf({ samplingMode, topK, temperature }) {
 }
 
 /**
- * What is asked for and not supported.
+ * The functions of a session.
  * @param {CreateCoreOptions} options
+ * @returns {RunnableTool[]}
+ */
+export function toTools({ tools }) {
+    const list = toList(tools, 'tools').map((tool) => {
+        const { name, description, inputSchema, execute } = dictionary(tool, 'a tool');
+        for (const [key, value] of Object.entries({ name, description, inputSchema, execute }))
+            if (value === undefined) throw new TypeError(`a tool has no ${key}`);
+        if (Object(inputSchema) !== inputSchema) throw new TypeError("a tool's inputSchema must be an object");
+        if (typeof execute !== 'function') throw new TypeError("a tool's execute must be a function");
+        return {
+            name: String(name),
+            description: String(description),
+            parameters: JSON.parse(JSON.stringify(inputSchema)),
+            run: (/** @type {unknown} */ values) => execute(values),
+        };
+    });
+    if (new Set(list.map(({ name }) => name)).size < list.length) throw new TypeError('two tools have the same name');
+    return list;
+}
+
+/**
+ * What is asked for and not supported. Calls and their results are expected only where there are functions to call.
+ * @param {CreateCoreOptions} options
+ * @param {RunnableTool[]} tools
  * @returns {string | undefined}
  */
-export function unsupported({ expectedInputs, expectedOutputs, tools }) {
+export function unsupported({ expectedInputs, expectedOutputs }, tools) {
     let found;
-    for (const [name, list] of Object.entries({ expectedInputs, expectedOutputs }))
+    for (const [name, list, ofTools] of /** @type {const} */ ([
+        ['expectedInputs', expectedInputs, 'tool-response'],
+        ['expectedOutputs', expectedOutputs, 'tool-call'],
+    ]))
         for (const value of toList(list, name)) {
             const { type, languages } = dictionary(value, name);
-            if (choice(type, TYPES, `the type in ${name}`) !== 'text') found ??= `${name} has the type "${type}"`;
+            const known = choice(type, TYPES, `the type in ${name}`);
+            if (known !== 'text' && (known !== ofTools || tools.length === 0))
+                found ??= `${name} has the type "${type}"`;
             Intl.getCanonicalLocales(toList(languages, 'languages')); // a RangeError for what is no language tag
         }
-    if (toList(tools, 'tools').length > 0) found ??= 'tools were given';
     return found;
 }

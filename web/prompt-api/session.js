@@ -1,24 +1,27 @@
 /** A session: a list of messages. The engine keeps what it has computed of the conversation that it saw last. */
 
+import { runCall } from '../api/run-tools.js';
 import { oldest } from '../oldest.js';
-import { tokensOf } from './context.js';
+import { promptOf } from './context.js';
 import { named, notSupported, quotaExceeded } from './errors.js';
 import { checkAppended, checkInputs, toConstraint, toInputs, withNote } from './inputs.js';
-import { signalOf, task, throwIfAborted, withSignals } from './signals.js';
+import { signalOf, task, throwIfAborted, whenAborted, withSignals } from './signals.js';
 
 /** @typedef {import('../index.d.ts').Model} Model */
 /** @typedef {import('../index.d.ts').SignalLike} SignalLike */
 /** @typedef {import('../index.d.ts').TemplateOptions} TemplateOptions */
 /** @typedef {import('./inputs.js').Input} Input */
-/** @typedef {import('./inputs.js').Message} Message */
+/** @typedef {import('../index.d.ts').Message} Message */
+/** @typedef {import('../index.d.ts').RunnableTool} RunnableTool */
 
 /**
  * @typedef {object} State
  * @property {import('./shared-model.js').SharedModel} shared
  * @property {Model} model
  * @property {import('./inputs.js').Sampling} sampling
- * @property {TemplateOptions} template
+ * @property {TemplateOptions} template with descriptions of the functions
  * @property {import('../index.d.ts').GenerateOptions} generate
+ * @property {ReadonlyMap<string, RunnableTool>} functions that the model may call
  * @property {Message[]} initial messages that stay
  * @property {Message[]} messages those that follow
  * @property {number} usage tokens of all
@@ -28,6 +31,8 @@ import { signalOf, task, throwIfAborted, withSignals } from './signals.js';
 export const KEY = Symbol('LanguageModel');
 
 const MOST_TOKENS = 2 ** 31 - 1;
+/** Answers to one prompt, all but the last of which call functions. */
+const MOST_ROUNDS = 10;
 
 export class Session extends EventTarget {
     /** @type {((event: Event) => void) | null} */
@@ -119,8 +124,8 @@ export class Session extends EventTarget {
         await this.#inTurn([signalOf(options)], async (signal) => {
             const { model, template } = this.#state;
             const added = checkAppended(inputs, this.#isBegun());
-            const tokens = await this.#makeRoom(added, 0, (messages) =>
-                tokensOf(model, messages, { ...template, addGenerationPrompt: false, signal }),
+            const { tokens } = await this.#makeRoom(added, 0, (messages) =>
+                promptOf(model, messages, { ...template, addGenerationPrompt: false, signal }),
             );
             // the engine reads the tokens; the one that it chooses goes nowhere
             if (tokens.length < this.contextWindow) await model.complete(tokens, { maxTokens: 1, signal });
@@ -175,7 +180,8 @@ export class Session extends EventTarget {
     /** @param {Message[]} messages @param {AbortSignal} signal */
     async #count(messages, signal) {
         const { model, template } = this.#state;
-        return (await tokensOf(model, messages, { ...template, addGenerationPrompt: false, signal })).length;
+        const { tokens } = await promptOf(model, messages, { ...template, addGenerationPrompt: false, signal });
+        return tokens.length;
     }
 
     /**
@@ -210,37 +216,62 @@ export class Session extends EventTarget {
     }
 
     /**
+     * Answers a prompt. Functions that the model calls are run, and it goes on with their results.
      * @param {Input[]} inputs
      * @param {import('./index.d.ts').PromptOptions} options
      * @param {AbortSignal} signal
      * @param {(piece: string) => void} emit
      */
     async #answer(inputs, options, signal, emit) {
-        const { model, template, generate, sampling } = this.#state;
+        const { model, template, generate, sampling, functions } = this.#state;
         const constraint = toConstraint(options),
-            { messages: bare, prefix = '' } = checkInputs(inputs, this.#isBegun()),
-            added = withNote(bare, constraint.note);
+            { messages: bare, prefix = '' } = checkInputs(inputs, this.#isBegun());
+        /** @type {Message[]} */
+        const added = withNote(bare, constraint.note);
         if (added.length === 0 && !this.#isBegun()) throw notSupported('a prefix was given, and no message before it');
-        const begun = prefix === '' ? [] : [{ role: 'assistant', content: prefix }];
-        const tokens = await this.#makeRoom(added, 1, (messages) =>
-            tokensOf(model, [...messages, ...begun], {
-                ...template,
-                continueFinalMessage: begun.length > 0,
-                signal,
-            }),
-        );
-        const { topK, temperature } = sampling;
-        const generation = model.complete(tokens, {
-            ...{ maxTokens: MOST_TOKENS, ...generate, topK, temperature },
-            ...constraint.options,
-            signal,
-        });
-        for await (const piece of generation) {
-            throwIfAborted([signal]);
-            emit(piece);
+        const isHeld = Object.keys(constraint.options).length > 0,
+            stopped = whenAborted(signal); // functions may not listen to it
+        stopped.catch(() => {});
+        let beginning = prefix, // of the next answer
+            gap = '';
+        for (let round = 1; ; round++) {
+            const begun = beginning === '' ? [] : [{ role: 'assistant', content: beginning }],
+                mayCall = !isHeld && round < MOST_ROUNDS,
+                told = {
+                    ...template,
+                    continueFinalMessage: begun.length > 0,
+                    ...(functions.size > 0 && !mayCall && { toolChoice: /** @type {const} */ ('none') }),
+                    signal,
+                };
+            const { messages } = await this.#makeRoom(added, 1, (messages) =>
+                promptOf(model, [...messages, ...begun], told),
+            );
+            const { topK, temperature } = sampling;
+            const generation = model.chat(messages, {
+                ...{ maxTokens: MOST_TOKENS, ...generate, topK, temperature },
+                ...constraint.options,
+                ...told,
+            });
+            for await (const piece of generation) {
+                throwIfAborted([signal]);
+                emit(gap + piece);
+                gap = '';
+            }
+            const { text, reasoning, toolCalls = [], finishReason } = await generation,
+                answer = { role: 'assistant', content: beginning + text };
+            if (toolCalls.length === 0 || finishReason !== 'stop') {
+                added.push(answer);
+                break;
+            }
+            const results = Promise.all(toolCalls.map((call) => runCall(functions, call, signal)));
+            added.push(
+                { ...answer, ...(reasoning && { reasoning_content: reasoning }), tool_calls: toolCalls },
+                ...(await Promise.race([results, stopped])),
+            );
+            if (text !== '') gap = '\n\n';
+            beginning = '';
         }
-        const { text } = await generation;
-        await this.#add([...added, { role: 'assistant', content: prefix + text }], signal);
+        await this.#add(added, signal);
     }
 
     /**
@@ -248,25 +279,26 @@ export class Session extends EventTarget {
      * fails, and leaves out none.
      * @param {Message[]} added
      * @param {number} room for so many tokens more
-     * @param {(messages: Message[]) => Promise<number[]>} tokenize
-     * @returns {Promise<number[]>} the tokens of all messages
+     * @template {{ tokens: number[] }} Prompt
+     * @param {(messages: Message[]) => Promise<Prompt>} render
+     * @returns {Promise<Prompt>} of all messages
      */
-    async #makeRoom(added, room, tokenize) {
+    async #makeRoom(added, room, render) {
         const { initial, messages: all } = this.#state,
             most = this.contextWindow - room;
-        const whole = await tokenize([...initial, ...all, ...added]);
-        if (whole.length <= most) return whole;
+        const whole = await render([...initial, ...all, ...added]);
+        if (whole.tokens.length <= most) return whole;
         let kept = all,
-            tokens = whole;
-        while (tokens.length > most) {
-            if (kept.length === 0) throw quotaExceeded(whole.length + room, this.contextWindow);
+            prompt = whole;
+        while (prompt.tokens.length > most) {
+            if (kept.length === 0) throw quotaExceeded(whole.tokens.length + room, this.contextWindow);
             kept = kept.slice(oldest(kept));
-            tokens = await tokenize([...initial, ...kept, ...added]);
+            prompt = await render([...initial, ...kept, ...added]);
         }
         const usage = await this.#count([...initial, ...kept], this.#destruction.signal);
         this.#state = { ...this.#state, messages: kept, usage };
         for (const type of ['contextoverflow', 'quotaoverflow']) this.dispatchEvent(new Event(type));
-        return tokens;
+        return prompt;
     }
 
     /**
