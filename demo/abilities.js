@@ -1,13 +1,9 @@
 // What a model may do besides answering: think first, and call functions. Switches under the message box turn both on
 // and off.
-import { thoughtMarksOf } from '../web/worker/answers/thoughts.js';
 import { byId } from './dom.js';
 import { recall, remember } from './store.js';
+import { canThink } from './thought.js';
 import { TOOLS } from './tools.js';
-
-/** Whether a model with this chat template may think, and stops if it is told so. @param {string} template */
-const canThink = (template) =>
-    thoughtMarksOf(template, () => false) !== undefined || /\benable_thinking\b/.test(template);
 
 /** @param {string} id @param {string} name in the store @param {boolean} initial */
 function createSwitch(id, name, initial) {

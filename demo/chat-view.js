@@ -1,7 +1,7 @@
 // The conversation: messages with their buttons, and scrolling that follows the text unless the user has scrolled up.
 import { byId, icon, iconButton, make } from './dom.js';
-import { formatDuration } from './format.js';
 import { renderMarkdown } from './markdown.js';
+import { thoughtOf } from './thought.js';
 
 /**
  * An answer on the screen while it is generated.
@@ -14,21 +14,6 @@ import { renderMarkdown } from './markdown.js';
  */
 
 const NEAR_END = 80; // pixels: nearer to the end than this, the view follows the text
-
-/** What the model thinks, in a part of the page that is closed until somebody opens it. */
-function thoughtOf() {
-    const title = make('span', {}, 'Thinking'),
-        text = make('div', { class: 'thought-text', dir: 'auto' }),
-        box = make('details', { class: 'thought' }, make('summary', {}, title, icon('down')), text),
-        began = performance.now();
-    return {
-        box,
-        append: (/** @type {string} */ piece) => text.append(piece),
-        end: () => {
-            title.textContent = `Thought for ${formatDuration((performance.now() - began) / 1000)}`;
-        },
-    };
-}
 
 /** A call of a function, to which its result is added. @param {import('../web/index.js').ToolCall} call */
 const callOf = ({ function: { name, arguments: values } }) =>

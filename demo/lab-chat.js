@@ -6,6 +6,7 @@ import { formatRate } from './format.js';
 import { listOf, search, vectorsOf } from './lab-search.js';
 import { problemOf } from './lab-steps.js';
 import { renderMarkdown } from './markdown.js';
+import { canThink, thoughtOf } from './thought.js';
 
 const CONTEXT = 1024; // tokens
 const ANSWER = 200; // tokens
@@ -123,21 +124,37 @@ export function createLabChat({ onBusy }) {
     const say = async (one, model, question, body, signal) => {
         let text = '';
         one.turns.push({ role: 'user', content: question });
-        const options = { maxTokens: Math.min(ANSWER, model.info.contextLength >> 1), signal };
+        const maxTokens = Math.min(ANSWER, model.info.contextLength >> 1),
+            // a thought leaves room for an answer
+            thinks = canThink(model.info.chatTemplate ?? '') && { thinking: { maxTokens: maxTokens >> 1 } },
+            options = { maxTokens, signal, ...thinks };
+        /** @type {ReturnType<typeof thoughtOf> | undefined} */
+        let thought;
         body.replaceChildren(make('p', { class: 'soft' }, 'Reading the prompt'));
         try {
             // a model without a chat template continues the text
             const generation = model.info.chatTemplate
                 ? model.chat(one.turns, options)
                 : model.complete(one.turns.map(({ content }) => content).join(''), options);
-            for await (const piece of generation) {
-                text += piece;
+            for await (const chunk of generation.chunks()) {
+                if (chunk.reasoning !== '') {
+                    if (!thought) {
+                        thought = thoughtOf();
+                        body.before(thought.box);
+                        body.replaceChildren();
+                    }
+                    thought.append(chunk.reasoning);
+                }
+                if (chunk.text === '') continue;
+                if (text === '') thought?.end();
+                text += chunk.text;
                 renderMarkdown(body, text);
             }
             const { tokens, timings } = await generation;
             if (!text) body.replaceChildren(make('p', { class: 'soft' }, 'It ended its answer at once.'));
             return `${tokens.length} tokens · ${formatRate(timings.generateTokensPerSecond)} tokens/s`;
         } finally {
+            if (!text) thought?.end();
             // drop a question without an answer, as the next question would follow it
             if (text) one.turns.push({ role: 'assistant', content: text });
             else one.turns.pop();

@@ -8,7 +8,7 @@ import { passagesOf } from '../../web/api/passages.js';
 import { compare, compareEmbeddings, load, quantize } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { skip } from '../support/chromium.js';
-import { kept, useDemo } from '../support/demo-page.js';
+import { kept, scripted, thinker, useDemo } from '../support/demo-page.js';
 import { layersFor, modelOf } from '../support/large.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -310,6 +310,29 @@ describe('the quantization lab', { skip }, () => {
             await page.locator('.column:first-child .body p:not(.soft)').waitFor();
             await page.keyboard.press('Escape');
             await page.waitForSelector('#ask-send:not([hidden])');
+        });
+    });
+
+    it('shows thoughts apart from the answers', async () => {
+        const context = { viewport: { width: 390, height: 780 }, serviceWorkers: /** @type {const} */ ('block') };
+        await visit({ query: QUERY, wait: CHOSEN, prepare: scripted, context }, async (page) => {
+            const source = thinker();
+            await page.evaluate(async (source) => {
+                const { createLabChat } = await import(`${location.origin}/demo/lab-chat.js`);
+                createLabChat({ onBusy() {} }).setSpeakers([{ name: 'Original', source }], null);
+                /** @type {HTMLElement} */ (document.querySelector('#try')).hidden = false;
+                await /** @type {any} */ (globalThis).say('<think>Hm, well.</think>Four.');
+            }, source);
+            await page.fill('#ask', 'What is two and two?');
+            await page.press('#ask', 'Enter');
+            await page.locator('.column .meta', { hasText: 'tokens/s' }).waitFor();
+            assert.equal((await page.innerText('.column .body')).trim(), 'Four.');
+            assert.match(await page.innerText('.column .thought'), /^Thought for/);
+            assert.equal(await page.isVisible('.thought-text'), false);
+            await page.click('.thought summary');
+            assert.equal(await page.innerText('.thought-text'), 'Hm, well.');
+            const { options } = await page.evaluate(() => /** @type {any} */ (globalThis).asked[0]);
+            assert.deepEqual(options.thinking, { maxTokens: 100 }); // half of 200
         });
     });
 

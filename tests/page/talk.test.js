@@ -1,13 +1,12 @@
 // The demo's chat page with thoughts and functions, and in cases that are easily forgotten: stopped, cancelled and
 // failing answers, the focus, accessibility.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { models, root } from '../support/builds.js';
 import { skip } from '../support/chromium.js';
-import { ANSWER, ask, BABBLE, DONE, READY, refused, useDemo } from '../support/demo-page.js';
-import { withTemplate } from '../support/forced.js';
+import { ANSWER, ask, BABBLE, DONE, READY, refused, scripted, thinker, useDemo } from '../support/demo-page.js';
 import { listen } from '../support/loopback.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -66,29 +65,6 @@ describe('the demo page, in special cases', { skip }, () => {
         });
     });
 
-    /** Models say in the page what `say` is told, and the page's requests are noted. Nothing else is changed: the
-     * worker renders the template, and reads the answer. */
-    const SCRIPTED = `
-        import { load as loadModel } from './index.js?own';
-        import { forced } from '../tests/support/saying.js';
-        export * from './index.js?own';
-        export async function load(...given) {
-            const model = await loadModel(...given),
-                { chat } = model;
-            let saying;
-            Object.assign(globalThis, {
-                asked: [],
-                async say(...texts) {
-                    saying = await forced(model, ...texts);
-                },
-            });
-            model.chat = (messages, options) => {
-                const { onLogits, ...rest } = options;
-                globalThis.asked.push({ messages: structuredClone(messages), options: structuredClone(rest) });
-                return chat(messages, { ...saying, ...options });
-            };
-            return model;
-        }`;
     /** @param {Page} page @param {...string} texts */
     const say = (page, ...texts) => page.evaluate((texts) => /** @type {any} */ (globalThis).say(...texts), texts);
     /** The last request. @param {Page} page */
@@ -97,16 +73,8 @@ describe('the demo page, in special cases', { skip }, () => {
 
     /** @param {(page: Page) => Promise<void>} act */
     async function withThinker(act) {
-        const template =
-            "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ '<think>' if 0 }}{% endfor %}";
-        writeFileSync(`${root}build/thinker.gguf`, withTemplate(template));
-        const query = '?model=../build/thinker.gguf&context=4096&threads=1';
-        /** @param {import('playwright-core').BrowserContext} context */
-        const prepare = (context) =>
-            context.route('**/web/index.js', (route) =>
-                route.fulfill({ contentType: 'text/javascript', body: SCRIPTED }),
-            );
-        await visit({ query, prepare, context: { serviceWorkers: 'block' } }, act);
+        const query = `?model=${thinker()}&context=4096&threads=1`;
+        await visit({ query, prepare: scripted, context: { serviceWorkers: 'block' } }, act);
     }
     const THOUGHT = '.message.assistant:last-child .thought';
 

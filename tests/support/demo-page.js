@@ -1,9 +1,11 @@
 // What the tests of the demo share: a browser and a server, visits to a page, and a user's actions.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, before } from 'node:test';
 import { serve } from '../../tools/serve.js';
-import { missing, models } from './builds.js';
+import { missing, models, root } from './builds.js';
 import { launch } from './chromium.js';
+import { withTemplate } from './forced.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -112,3 +114,48 @@ export async function refused(page, message) {
     for (let tries = 0; tries < 50 && !message.test(await said()); tries++) await page.waitForTimeout(100);
     assert.match(await said(), message);
 }
+
+/** Makes a model whose template knows thoughts, and gives its URL on the demo's pages. */
+export function thinker() {
+    const template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ '<think>' if 0 }}{% endfor %}";
+    writeFileSync(`${root}build/thinker.gguf`, withTemplate(template));
+    return '../build/thinker.gguf';
+}
+
+/**
+ * Lets models in the page say what `say()` was told, and notes the page's requests in `asked`. Nothing else is changed:
+ * the worker renders the template, and reads the answer.
+ * @param {import('playwright-core').BrowserContext} context
+ */
+export const scripted = (context) =>
+    context.route('**/web/index.js', (route) =>
+        route.fulfill({
+            contentType: 'text/javascript',
+            body: `
+                import { load as loadModel } from './index.js?own';
+                import { forced } from '../tests/support/saying.js';
+                export * from './index.js?own';
+                let texts = [], saying, loaded;
+                const prepare = async () => {
+                    saying = loaded && (await forced(loaded, ...texts).catch(() => {})); // it may be disposed of
+                };
+                Object.assign(globalThis, {
+                    asked: [],
+                    say(...all) {
+                        texts = all;
+                        return prepare();
+                    },
+                });
+                export async function load(...given) {
+                    const model = (loaded = await loadModel(...given)),
+                        { chat } = model;
+                    await prepare();
+                    model.chat = (messages, options) => {
+                        const { onLogits, signal, ...rest } = options;
+                        globalThis.asked.push({ messages: structuredClone(messages), options: structuredClone(rest) });
+                        return chat(messages, { ...saying, ...options });
+                    };
+                    return model;
+                }`,
+        }),
+    );
