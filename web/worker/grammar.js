@@ -61,17 +61,20 @@ export class Grammars {
      * @param {import('./output.js').Taking} [taking] how the answer is taken apart
      */
     matcher(text, taking) {
-        const { core } = this,
-            compiled = this.#compiled.get(text) ?? this.#compile(text);
+        const known = this.#compiled.get(text);
+        if (!known && this.#compiled.size === MOST_KEPT) this.#freeOldest(); // before, so that its memory is used again
+        const compiled = known ?? this.#compile(text);
         this.#compiled.delete(text);
         this.#compiled.set(text, compiled);
-        const [[oldest, { rest, first }]] = this.#compiled;
-        if (this.#compiled.size > MOST_KEPT) {
-            this.#compiled.delete(oldest);
-            core.exports.nb_grammar_free(rest);
-            core.exports.nb_grammar_free(first ?? 0);
-        }
         return new Matcher(this, compiled, taking);
+    }
+
+    #freeOldest() {
+        const [[oldest, { rest, first }]] = this.#compiled,
+            { exports } = this.core;
+        this.#compiled.delete(oldest);
+        exports.nb_grammar_free(rest);
+        exports.nb_grammar_free(first ?? 0);
     }
 
     /** @param {string} text @returns {Compiled} */
