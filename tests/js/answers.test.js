@@ -7,6 +7,7 @@ import { pythonCalls } from '../../web/worker/answers/literals.js';
 import { AnswerReader } from '../../web/worker/answers/reader.js';
 import { thoughtMarksOf } from '../../web/worker/answers/thoughts.js';
 import { TOOL_FORMATS, toolFormatOf } from '../../web/worker/answers/tool-formats.js';
+import { Output } from '../../web/worker/output.js';
 
 /** @typedef {import('../../web/worker/answers/reader.js').AnswerPlan} AnswerPlan */
 /** @typedef {{ text: string, reasoning: string, calls: [string, any][] }} Taken */
@@ -331,6 +332,105 @@ describe('calls of functions', () => {
         ])
             assert.equal(toolFormatOf(template).name, name, template);
     });
+});
+
+test("values that are written bare have the types of their function's schema", () => {
+    /** @type {any} */
+    const parameters = {
+        properties: {
+            text: { type: 'string' },
+            whole: { type: 'integer' },
+            number: { type: 'number' },
+            flag: { type: 'boolean' },
+            list: { type: 'array' },
+            maybe: { type: ['string', 'null'] },
+            either: { anyOf: [{ type: 'number' }, { type: 'string' }] },
+            unit: { enum: ['1', '2'] },
+            level: { enum: [1, 2] },
+            fixed: { const: '7' },
+            referred: { $ref: '#/$defs/a~1b' },
+            all: { allOf: [{ description: 'it' }, { $ref: '#/$defs/a~1b' }] },
+            round: { $ref: '#/$defs/round' },
+            open: { description: 'anything' },
+            some: { anyOf: [{ type: 'string' }, {}] },
+            away: { $ref: 'https://example.org/schema' },
+            none: { type: 'null' },
+        },
+        $defs: { 'a/b': { type: 'string' }, round: { anyOf: Array(50).fill({ $ref: '#/$defs/round' }) } },
+    };
+    const format = TOOL_FORMATS.find(({ name }) => name === 'qwen-coder');
+    const start = process.cpuUsage();
+    for (const [key, text, value] of /** @type {[string, string, any][]} */ ([
+        ['text', '75001', '75001'],
+        ['text', 'true', 'true'],
+        ['text', 'null', 'null'],
+        ['text', '"quoted"', '"quoted"'],
+        ['text', '{"a": 1}', '{"a": 1}'],
+        ['text', 'a\nb', 'a\nb'],
+        ['whole', '3', 3],
+        ['whole', 'three', 'three'],
+        ['number', '3', 3],
+        ['number', '2.5', 2.5],
+        ['flag', 'true', true],
+        ['flag', 'False', false],
+        ['list', '[1, "2"]', [1, '2']],
+        ['maybe', 'null', null],
+        ['maybe', '12', '12'],
+        ['either', '12', 12],
+        ['either', 'twelve', 'twelve'],
+        ['unit', '1', '1'],
+        ['level', '1', 1],
+        ['fixed', '7', '7'],
+        ['referred', '7', '7'],
+        ['all', '7', '7'],
+        ['none', 'None', null],
+        // no schema says what these are
+        ['round', '7', 7],
+        ['open', '7', 7],
+        ['some', '7', 7],
+        ['away', '7', 7],
+        ['constructor', '7', 7],
+        ['open', 'seven', 'seven'],
+    ])) {
+        const answer = `<tool_call>\n<function=f>\n<parameter=${key}>\n${text}\n</parameter>\n</function>\n</tool_call>`;
+        for (const [raw, begin] of [
+            [answer, '<tool_call>'],
+            [answer.split('\n').slice(1, -1).join('\n'), '<function='],
+        ])
+            assert.deepEqual(
+                format?.parse(raw, begin, ['f'], new Map([['f', parameters]])),
+                [{ name: 'f', arguments: { [key]: value } }],
+                `${key}: ${text}`,
+            );
+    }
+    const { user } = process.cpuUsage(start);
+    assert.ok(user < 1e6, `it took ${user / 1e6} s`);
+});
+
+test('a thought that may begin within the tokens of one call is not longer than its limit', () => {
+    /** @type {any} */
+    const decoder = { push: (/** @type {number} */ token) => String.fromCharCode(token), flush: () => '' },
+        stops = /** @type {any} */ ({
+            push: (/** @type {string} */ text) => ({ text, found: false }),
+            flush: () => '',
+        });
+    for (const [answer, most, thought] of /** @type {[string, number, number][]} */ ([
+        [`<think>${'a'.repeat(50)}`, 5, 5],
+        [`<think>${'a'.repeat(50)}`, 20, 20],
+        [`\n\n<think>${'a'.repeat(50)}`, 1, 1],
+        [`<think>${'a'.repeat(50)}`, 0, 1], // its mark is whole with a token, which is seen then
+        ['b'.repeat(50), 5, 0],
+    ])) {
+        const plan = /** @type {any} */ ({ thoughts: THINK, within: 'start', names: [], parallel: true });
+        const taking = { reader: new AnswerReader(plan), marks: new Map(), closing: [], most };
+        const output = new Output(decoder, stops, () => {}, false, taking);
+        let at = 0;
+        while (at < answer.length && output.thoughtLeft > 0)
+            for (let count = Math.min(32, output.thoughtLeft, answer.length - at); count > 0; count--)
+                output.push(answer.charCodeAt(at++));
+        assert.equal(output.thoughtTokens, thought, `${answer}, at most ${most}`);
+        assert.ok(thought > 0 || at === answer.length);
+    }
 });
 
 test("Python's literals", () => {

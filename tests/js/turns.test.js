@@ -133,6 +133,11 @@ describe('the prompt', () => {
         assert.ok(phi.startsWith(`<|system|><|tool|>${JSON.stringify([TOOL.function])}<|/tool|><|end|>`), phi);
     });
 
+    test('the reader of calls knows the schemas of functions', async () => {
+        const { plan } = await turn(templates.plain, [user('a')], { tools: [TOOL] });
+        assert.deepEqual([plan.names, plan.schemas], [['add'], new Map([['add', { type: 'object' }]])]);
+    });
+
     test('calls and results, where the template knows neither: texts', async () => {
         const called = {
             role: 'assistant',

@@ -56,9 +56,14 @@ export class Output {
         return this.stopped || this.taking?.reader.isOver === true;
     }
 
-    /** How many tokens the model may still think for; 0: its thought must end now. */
+    /**
+     * How many tokens may be made before the thought is looked at again; 0: it must end now. A thought may begin with
+     * any token of an answer that has not begun.
+     */
     get thoughtLeft() {
-        return this.taking?.reader.isThinking ? Math.max(0, this.mostThought - this.thoughtTokens) : Infinity;
+        const reader = this.taking?.reader;
+        if (reader?.isThinking) return Math.max(0, this.mostThought - this.thoughtTokens);
+        return reader?.mayThink ? Math.max(1, this.mostThought) : Infinity;
     }
 
     get mostThought() {

@@ -106,7 +106,9 @@ export async function chatTurn(model, messages, options, pause = () => false) {
         }),
     );
     const parallel = options.parallelToolCalls !== false,
-        names = callGrammars?.map(({ name }) => name) ?? (tools ?? []).map((tool) => String(functionOf(tool).name));
+        functions = (tools ?? []).map(functionOf),
+        names = callGrammars?.map(({ name }) => name) ?? functions.map(({ name }) => String(name)),
+        schemas = new Map(functions.map(({ name, parameters }) => [String(name), parameters]));
     /** @type {AnswerPlan['held']} */
     let held;
     if (callGrammars) {
@@ -114,7 +116,7 @@ export async function chatTurn(model, messages, options, pause = () => false) {
             several = parallel && typeof options.toolChoice !== 'object';
         held = { form, grammar: grammarOfCalls(form, callGrammars, several) };
     }
-    return prompt && { ...prompt, plan: { thoughts, within, format: tools && format, names, parallel, held } };
+    return prompt && { ...prompt, plan: { thoughts, within, format: tools && format, names, schemas, parallel, held } };
 }
 
 /** A message of calls alone has the content null, as in OpenAI's API. @param {Message} message */

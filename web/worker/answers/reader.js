@@ -15,10 +15,12 @@ import { HeldCalls } from './held-calls.js';
 /**
  * What is known of an answer before it begins. thoughts: the marks of thoughts, if the model has any. within: where the
  * answer begins: a thought may follow; the prompt has opened one; the answer's text has begun already.
- * format: how calls are written, if there are functions to call. names: of these functions. parallel: whether there may
- * be more than one call. held: the form of calls that the answer must have, and the grammar that holds it to them.
+ * format: how calls are written, if there are functions to call. names: of these functions. schemas: of their
+ * arguments. parallel: whether there may be more than one call. held: the form of calls that the answer must have, and
+ * the grammar that holds it to them.
  * @typedef {{ thoughts?: ThoughtMarks, within: 'start' | 'thought' | 'text', format?: ToolFormat, names: string[],
- *     parallel: boolean, held?: { form: CallForm, grammar: string } }} AnswerPlan
+ *     schemas?: import('./tool-formats.js').Schemas, parallel: boolean,
+ *     held?: { form: CallForm, grammar: string } }} AnswerPlan
  */
 
 /** How many characters at the end of a text may be the beginning of one of these. @param {string} text @param {string[]}
@@ -73,6 +75,11 @@ export class AnswerReader {
 
     get isThinking() {
         return this.#state === 'thought';
+    }
+
+    /** Whether a thought may still begin. */
+    get mayThink() {
+        return this.#state === 'start';
     }
 
     /** The mark of a thought that may begin here, if one may. */
@@ -227,9 +234,9 @@ export class AnswerReader {
      * @param {string | undefined} begin the mark that it begins with; undefined: what is there, if any
      */
     #addCalls(raw, begin) {
-        const { format, names, parallel } = this.#plan;
+        const { format, names, schemas, parallel } = this.#plan;
         const mark = begin ?? firstOf(raw, format?.begins ?? [])[1],
-            calls = format?.parse(raw, mark, names) ?? [];
+            calls = format?.parse(raw, mark, names, schemas) ?? [];
         if (calls.length === 0) this.#addText(this.#gap + raw);
         this.#gap = '';
         this.#addAll(parallel ? calls : calls.slice(0, 1));

@@ -3,9 +3,11 @@
  * family has, the marks around calls, and what reads them. The calls are a model's word: what does not parse stays text.
  */
 import { json, jsonSequence, put, pythonCalls } from './literals.js';
+import { typedValue } from './typed.js';
 
 /** @typedef {import('./held-calls.js').CallForm} CallForm */
 /** @typedef {{ name: string, arguments: object }} Call */
+/** By the functions' names. @typedef {ReadonlyMap<string, unknown>} Schemas */
 
 /**
  * @typedef {object} ToolFormat
@@ -17,8 +19,9 @@ import { json, jsonSequence, put, pythonCalls } from './literals.js';
  *     go on. Where no mark ends them, they go on until the answer ends
  * @property {(text: string) => boolean} [mayBegin] whether a text at the beginning of an answer may be calls without
  *     marks
- * @property {(raw: string, begin: string, names: string[]) => Call[] | undefined} parse raw: with its marks. begin:
- *     the mark that it begins with, '' for none. names: of the functions that there are
+ * @property {(raw: string, begin: string, names: string[], schemas?: Schemas) => Call[] | undefined} parse raw: with
+ *     its marks. begin: the mark that it begins with, '' for none. names: of the functions that there are. schemas: of
+ *     their arguments, for values that are written without their types
  * @property {(call: { name: string, arguments: string }) => string} write a call as the family writes it, for
  *     templates that do not know calls
  * @property {(template: string) => CallForm} form how calls are written around JSON where an answer must have them. It
@@ -77,23 +80,25 @@ const known = (calls, names) => (calls?.every(({ name }) => names.includes(name)
 const mayBeJsonCall = (text) =>
     text !== '' && (/^\{\s*("[^"]*)?$/.test(text) || /^\{\s*"(name|type|function|parameters|arguments)"/.test(text));
 
-/** A value that is written bare: what JSON it is, and otherwise a text. @param {string} text */
-const bareValue = (text) => json(text) ?? (text.trim() === 'null' ? null : text);
-
 /**
  * Calls as tags: <function=NAME> <parameter=KEY> VALUE </parameter> ... </function>
  * @param {string} text
+ * @param {Schemas} [schemas]
  * @returns {Call[] | undefined}
  */
-function taggedCalls(text) {
+function taggedCalls(text, schemas) {
     /** @type {Call[]} */
     const calls = [];
-    const rest = text.replace(/<function=([^>\n]+)>([\s\S]*?)<\/function>/g, (_, name, body) => {
+    const rest = text.replace(/<function=([^>\n]+)>([\s\S]*?)<\/function>/g, (_, written, body) => {
+        const name = written.trim();
         /** @type {Record<string, any>} */
         const values = {};
-        for (const [, key, value] of body.matchAll(/<parameter=([^>\n]+)>([\s\S]*?)<\/parameter>/g))
-            put(values, key.trim(), bareValue(value.replace(/^\n/, '').replace(/\n$/, '')));
-        calls.push({ name: name.trim(), arguments: values });
+        for (const [, tag, value] of body.matchAll(/<parameter=([^>\n]+)>([\s\S]*?)<\/parameter>/g)) {
+            const key = tag.trim(),
+                bare = value.replace(/^\n/, '').replace(/\n$/, '');
+            put(values, key, typedValue(bare, key, schemas?.get(name)));
+        }
+        calls.push({ name, arguments: values });
         return '';
     });
     return calls.length > 0 && rest.trim() === '' ? calls : undefined;
@@ -206,10 +211,11 @@ export const TOOL_FORMATS = [
         begins: ['<tool_call>', '<function='],
         marks: ['</tool_call>'],
         endOf: (text, begin) => endsWith(begin === '<tool_call>' ? '</tool_call>' : '</function>')(text, begin),
-        parse: (raw, begin) =>
-            begin === '<tool_call>'
-                ? (taggedCalls(inside(raw, begin, ['</tool_call>'])) ?? jsonCalls(inside(raw, begin, ['</tool_call>'])))
-                : taggedCalls(raw),
+        parse(raw, begin, _, schemas) {
+            if (begin !== '<tool_call>') return taggedCalls(raw, schemas);
+            const text = inside(raw, begin, ['</tool_call>']);
+            return taggedCalls(text, schemas) ?? jsonCalls(text);
+        },
         write: ({ name, arguments: values }) =>
             `<tool_call>\n<function=${name}>\n${Object.entries(json(values) ?? {})
                 .map(
@@ -292,9 +298,9 @@ export const TOOL_FORMATS = [
         begins: ['<tool_call>'],
         marks: ['</tool_call>'],
         endOf: endsWith('</tool_call>'),
-        parse: (raw, begin) => {
+        parse: (raw, begin, _, schemas) => {
             const text = inside(raw, begin, ['</tool_call>']);
-            return jsonCalls(withoutFence(text)) ?? taggedCalls(text);
+            return jsonCalls(withoutFence(text)) ?? taggedCalls(text, schemas);
         },
         write: inForm(inTags()),
         form: inTags,
