@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, describe, test } from 'node:test';
+import { adapterMemory } from '../../web/cli/open-model.js';
 import { load } from '../../web/index.js';
 import { models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
@@ -188,6 +189,14 @@ test('--adapter, and which adapters a request has', async () => {
         threads: 1,
         adapters: [`${folder}one`, { source: `${folder}two.gguf`, scale: 0 }],
     });
+    // what is expected of an adapter before it is loaded, for the budget of memory
+    for (const [i, name] of ['one', 'two.gguf'].entries()) {
+        const expected = await adapterMemory(folder + name),
+            { bytes } = model.adapters[i];
+        assert.ok(expected >= bytes && expected <= 3 * bytes, `${name}: ${expected}, and it takes ${bytes}`);
+    }
+    for (const source of ['no-such-adapter.gguf', base, 'hf:owner/adapter', 'https://example.org/adapter.gguf'])
+        assert.equal(await adapterMemory(source), 0);
     const { child, url, exit, lines } = serve([
         ...[base, '--port', '0', '--threads', '1'],
         ...['--adapter', `${folder}one`, '--adapter', `${folder}two.gguf=0`],

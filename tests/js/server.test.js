@@ -534,6 +534,20 @@ describe('several models under a budget', () => {
         assert.deepEqual(log, ['open a', 'ask a', 'close a', 'open b', 'ask b']);
     });
 
+    test('adapters are expected to take memory, too', async () => {
+        const log = /** @type {string[]} */ ([]),
+            adapters = [20, 31].map((bytes, i) => ({ name: `adapter ${i}`, scale: 1, bytes })),
+            [a, b] = ['a', 'b'].map((name) => ({ ...fakeOffer(name, { log }), adapters })),
+            own = await serving([a, b], { memory: 250 });
+        // as they turn out to be smaller, another model fits beside them: a with 100, b with 151
+        for (const each of [a, b]) await (await ask(own, each)).end();
+        assert.deepEqual(log, ['open a', 'ask a', 'close a', 'open b', 'ask b']);
+        const less = await serving([a, b], { memory: 251 });
+        log.length = 0;
+        for (const each of [a, b]) await (await ask(less, each)).end();
+        assert.deepEqual(log, ['open a', 'ask a', 'open b', 'ask b']);
+    });
+
     test('a busy model ends its answer first, and those that wait for it come after', async () => {
         const log = /** @type {string[]} */ ([]),
             [a, b] = ['a', 'b'].map((name) => fakeOffer(name, { log })),

@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isDebugAsked } from '../debug.js';
 import { load, NibbleError } from '../index.js';
 import { LOAD_OPTIONS } from '../options.js';
@@ -122,6 +124,20 @@ export const adaptersOf = (given = []) =>
         const [, source = text, scale = '1'] = /^(.+)=(-?[\d.]+)$/s.exec(text) ?? [];
         return { source, scale: Number(scale) };
     });
+
+/**
+ * The memory that an adapter will take, before anything is read: its numbers in F32, and its file while it is read. Of
+ * what is not on this machine nothing is known.
+ * @param {string} source
+ */
+export async function adapterMemory(source) {
+    const sizeOf = (/** @type {string} */ path) =>
+        stat(path).then(
+            (found) => (found.isFile() ? found.size : 0),
+            () => 0,
+        );
+    return 2 * ((await sizeOf(source)) || (await sizeOf(join(source, 'adapter_model.safetensors'))));
+}
 
 /**
  * Loads, with a line of progress on a terminal.

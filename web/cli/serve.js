@@ -6,7 +6,7 @@ import { NibbleError } from '../index.js';
 import { guardOf, hostNameOf, originOf } from '../server/guard.js';
 import { Models } from '../server/models.js';
 import { Server } from '../server/server.js';
-import { adaptersOf, open } from './open-model.js';
+import { adapterMemory, adaptersOf, open } from './open-model.js';
 import { write, writeJson } from './terminal.js';
 import { UsageError } from './usage.js';
 
@@ -154,11 +154,13 @@ export async function commandServe({ model, others = [], values }, signal) {
     let models;
     try {
         const offers = [],
-            adapters = adaptersOf(values.adapter).map(({ source, scale }) => ({
-                name: adapterName(source),
-                scale,
-                bytes: 0,
-            }));
+            adapters = await Promise.all(
+                adaptersOf(values.adapter).map(async ({ source, scale }) => ({
+                    name: adapterName(source),
+                    scale,
+                    bytes: await adapterMemory(source),
+                })),
+            );
         for (const [i, place] of places.entries()) {
             const openIt = (/** @type {AbortSignal} */ ending, extra = {}) =>
                 open({ model: place, values }, ending, extra);

@@ -15,7 +15,8 @@ import { enterFirst, Line } from './line.js';
 
 /**
  * A model that may be loaded. bytes: of memory, expected until it is loaded. cache: bytes that it may take in addition,
- * for conversations. info: what its header says. adapters: those that open() adds; their bytes do not matter.
+ * for conversations. info: what its header says. adapters: those that open() adds, with the bytes that are expected for
+ * each in addition.
  * @typedef {{ name: string, bytes: number, cache?: number, info?: Info, adapters?: AdapterInfo[],
  *     open: (signal: AbortSignal) => Promise<Model> }} Offer
  */
@@ -54,7 +55,7 @@ class Entry {
     /** @param {Offer} offer */
     constructor({ name, bytes, cache = 0, info = {}, adapters = [], open }) {
         this.name = name;
-        this.bytes = bytes + cache;
+        this.bytes = adapters.reduce((sum, adapter) => sum + adapter.bytes, bytes + cache);
         this.cache = cache;
         this.info = info;
         this.adapters = adapters;
