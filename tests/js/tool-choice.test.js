@@ -6,6 +6,8 @@ import { after, before, describe, test } from 'node:test';
 import { load } from '../../web/index.js';
 import { AnswerReader } from '../../web/worker/answers/reader.js';
 import { TOOL_FORMATS, toolFormatOf } from '../../web/worker/answers/tool-formats.js';
+import { models } from '../support/builds.js';
+import { openModel } from '../support/chat-engine.js';
 import { forced, saying, withTemplate } from '../support/forced.js';
 import { nibbleError } from '../support/nibble-error.js';
 import { validator } from '../support/schemas.js';
@@ -80,12 +82,16 @@ test('the forms of all families are tried', () => {
         for (const written of all) assert.equal(toolFormatOf(written).name, name);
 });
 
+/** One model for the templates of all families. */
+const opened = openModel({ kind: 'path', path: models.tiny }, { contextLength: 512 });
+
 for (const written of Object.values(WRITTEN).flat())
     test(`calls as a template with ${written} has them`, async () => {
         const template = `{{ messages[0].content }}{% if tools %}:{% endif %}{# ${written} #}`,
-            model = await load(withTemplate(template), { threads: 1, contextLength: 512 });
+            { model, setTemplate } = await opened;
         let whole = 0;
-        try {
+        setTemplate(template);
+        {
             // a model that says anything may never end: a bias for what ends the calls makes it end
             const { open, head, tail, between, close } = toolFormatOf(template).form(template),
                 end =
@@ -119,8 +125,6 @@ for (const written of Object.values(WRITTEN).flat())
             ]);
             const none = nibbleError('NB_ERR_ARGUMENT', /no token is left/);
             await assert.rejects(two({ toolChoice: { name: 'add' } }), none);
-        } finally {
-            await model.dispose();
         }
         assert.ok(whole > 1, `${whole} whole`);
     });

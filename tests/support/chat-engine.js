@@ -1,9 +1,13 @@
-// An engine without weights in the process of the test, which can look into it: a tokenizer and any chat template.
+// An engine in the process of the test, which can look into it, and give it any chat template: without weights, or as a
+// model that answers.
+
+import { Model } from '../../web/api/model.js';
 import { findAssets } from '../../web/assets.js';
 import { checkOptions } from '../../web/checks.js';
 import { LOAD_OPTIONS } from '../../web/options.js';
 import { chatPrompt } from '../../web/worker/chat.js';
 import { Engine } from '../../web/worker/engine.js';
+import { generate } from '../../web/worker/generation.js';
 
 const SAFETENSORS = new Blob(['\x02\0\0\0\0\0\0\0{}']);
 
@@ -11,13 +15,64 @@ const SAFETENSORS = new Blob(['\x02\0\0\0\0\0\0\0{}']);
  * @param {import('../../web/sources/open.js').Source} source
  * @param {object} [options]
  */
-export async function openEngine(source, options = {}) {
+export async function openEngine(source, options = {}, headerOnly = true) {
     const checked = {
         ...checkOptions(LOAD_OPTIONS, { build: 'simd128', ...options }, 'openEngine()'),
-        headerOnly: true,
+        headerOnly,
         assets: await findAssets({}),
     };
     return Engine.load(source, checked, { progress() {}, nextFromPort: async () => null, watch() {} });
+}
+
+/**
+ * A model without a worker: requests are answered where they are made, one after another.
+ * @param {import('../../web/sources/open.js').Source} source
+ * @param {object} [options]
+ * @returns {Promise<{ model: import('../../web/index.d.ts').Model, setTemplate: (template: string) => void }>}
+ */
+export async function openModel(source, options) {
+    const engine = await openEngine(source, options, false);
+    /** Of the request that is answered. */
+    let returned = (/** @type {Float32Array | undefined} */ _) => {};
+    const job = {
+        stopped: false,
+        returned: () =>
+            new Promise((resolve) => {
+                returned = resolve;
+            }),
+    };
+    /** @type {Record<string, (ask: any, listeners: any) => any>} */
+    const answers = {
+        tokenize: ({ text, flags }) => engine.encode(text, flags),
+        detokenize: ({ tokens, special }) => engine.detokenize(tokens, special),
+        generate: (ask, { text, logits }) =>
+            generate(
+                engine,
+                ask,
+                /** @type {any} */ (job),
+                (chunk, tokens, logprobs) => text({ chunk, tokens, logprobs }),
+                (lent, position) => {
+                    const back = job.returned();
+                    logits({ logits: lent, position });
+                    return /** @type {any} */ (back);
+                },
+            ),
+    };
+    const link = {
+        nextId: 1,
+        request: async (/** @type {string} */ type, /** @type {any} */ ask, /** @type {any} */ listeners) =>
+            answers[type](ask, listeners),
+        post: (/** @type {any} */ { type, logits }) => {
+            if (type === 'logits') returned(logits);
+        },
+    };
+    const model = new Model(/** @type {any} */ (link), /** @type {any} */ (engine.description));
+    return {
+        model: /** @type {any} */ (model),
+        setTemplate(template) {
+            engine.description.chatTemplate = template;
+        },
+    };
 }
 
 /**
