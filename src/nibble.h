@@ -5,8 +5,9 @@
  *   nb_loader     reads a GGUF file, whose bytes arrive in order and in pieces, into a model. (nibble_convert.h makes
  *                 GGUF of other formats.)
  *   nb_model      what the file has: hyper-parameters, vocabulary, weights. Immutable; any number of sessions share it.
- *   nb_session    one timeline: a KV cache, and which tokens it holds. The caller always passes the whole token prefix;
- *                 the session evaluates only the tokens that its cache does not hold yet, and computes logits.
+ *   nb_session    sequences of tokens with their KV cache, often only one, and buffers for a batch of their tokens. The
+ *                 caller always passes a sequence's whole prefix; the session evaluates only the tokens that it does not
+ *                 hold yet, and computes logits.
  *   nb_collector  watches a session, and collects an importance matrix for quantizers.
  *   nb_walk       takes texts through a model layer by layer, with one layer's weights in memory, for quantizers.
  *   nb_probe      measures how much a model's output changes if one of its tensors is replaced, for quantizers.
@@ -91,10 +92,11 @@ enum {
 /* total_bytes: the file's size if known, else 0 (a double, exact to 2^53, so that JavaScript can pass it). */
 nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err);
 
-/* Makes loading check, after the header and before the weights, that a session of this pool, context and kv_type
- * (nb_session_new) fits beside the weights. If not, the error says which context would fit. at_most: use the model's
+/* Makes loading check, after the header and before the weights, that a session of this pool, context, kv_type and
+ * number of sequences (nb_session_new) fits beside the weights. If not, the error says which context would fit. at_most: use the model's
  * own context if that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
-void nb_loader_expect(nb_loader *loader, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type);
+void nb_loader_expect(nb_loader *loader, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type,
+                      uint32_t sequences);
 
 /* Where the file's next bytes go, and how many fit. *capacity = 0: the loader needs no more bytes.
  * The address is good until the next nb_loader_commit. */
@@ -203,12 +205,39 @@ enum {
 
 /* context: tokens that the KV cache holds (0: the model's own). batch: tokens evaluated together in a prompt, at most
  * (0: a good default). kv_type: NB_TYPE_I16 (25), which is fast, NB_TYPE_Q8_0 (8), half as large, NB_TYPE_F16 (1) or
- * NB_TYPE_F32 (0): kernels/kv_cache.h. The pool must outlive the session. */
+ * NB_TYPE_F32 (0): kernels/kv_cache.h. sequences: how many texts it can hold at once, each of a whole context, 1 to
+ * NB_MAX_SEQUENCES. The first one is selected. The pool must outlive the session. */
+enum { NB_MAX_SEQUENCES = 64 };
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
-                           uint32_t precision, nb_error *err);
+                           uint32_t precision, uint32_t sequences, nb_error *err);
 void nb_session_free(nb_session *session); /* NULL is fine */
 /* The bytes of memory that such a session needs. */
-double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type);
+double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type, uint32_t sequences);
+
+/* The other functions work on this sequence from now on. */
+int32_t nb_session_select(nb_session *session, uint32_t sequence, nb_error *err);
+
+/* The selected sequence begins as the first n tokens of sequence `from`, in place of what it held, with the adapters of
+ * that. They are held once, until one of the two writes where they share memory. `from` may be the selected sequence
+ * itself, which is rewound to its first n tokens then. */
+int32_t nb_session_fork(nb_session *session, uint32_t from, int32_t n, nb_error *err);
+
+/* What a sequence wants of nb_session_advance_all. */
+typedef struct nb_turn {
+    uint32_t sequence;
+    int32_t n;     /* tokens of its whole prefix */
+    uint32_t most; /* tokens that are evaluated, at most */
+    int32_t held;  /* result: tokens of the prefix that it holds now */
+    int32_t row;   /* result: which row of the logits follows its last token; -1: it does not hold all of them yet */
+} nb_turn;
+
+/* Advances several sequences by one batch, which reads the weights once: turns[n], each of another sequence, with their
+ * prefixes, tokens[n]. Each sequence gets as many rows as it asks for and the batch has room for, in this order; the
+ * numbers of a row are those that it would have alone. All must have the same adapters. nb_session_logits gives the
+ * address of the logits, and 0 as the number of rows if there were several turns. If it fails, none of these sequences
+ * holds anything. The first one is selected then. */
+int32_t nb_session_advance_all(nb_session *session, nb_turn *turns, const int32_t *const *tokens, uint32_t n,
+                               nb_error *err);
 
 enum {
     NB_LOGITS_LAST = 0, /* logits of the prefix's last token only */

@@ -67,7 +67,7 @@ nb_probe *nb_probe_new(nb_model *model, nb_pool *pool, const int32_t *tokens, ui
         return NB_FAIL_NULL(err, NB_ERR_MEMORY, "no memory for a probe");
     *p = (nb_probe){.model = model, .windows = windows, .window = window};
     model->qkv_whole = true; /* gives sessions the buffer that a replaced q, k or v matrix may need */
-    p->session = nb_session_new(model, pool, window, 0, NB_TYPE_F32, NB_PRECISION_EXACT, err);
+    p->session = nb_session_new(model, pool, window, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, err);
     if (!p->session || allocate(p, tokens, err) < 0) {
         nb_probe_free(p);
         return NULL;
@@ -131,14 +131,14 @@ static int32_t run(nb_probe *p, uint32_t what, uint32_t rows, double *sum, nb_er
     float *streams = p->streams + (size_t)p->done * p->model->shape.width;
     size_t bytes = (size_t)rows * p->model->shape.width * sizeof(float);
     bool whole = what == NB_PROBE_BASE || what == NB_PROBE_WHOLE;
+    nb_session_place(s, p->tokens + p->done - first, first, rows);
     if (whole)
-        nb_session_begin(s, p->tokens + p->done - first, first, rows);
+        nb_session_begin(s);
     else
         memcpy(s->x, streams, bytes);
     if (what == NB_PROBE_BASE)
         memcpy(streams, s->x, bytes);
-    nb_session_compute_angles(s, first, rows);
-    NB_TRY(nb_session_layers(s, whole ? 0 : p->layer, what == NB_PROBE_NEXT ? p->layer + 1 : layers, first, rows, err));
+    NB_TRY(nb_session_layers(s, whole ? 0 : p->layer, what == NB_PROBE_NEXT ? p->layer + 1 : layers, err));
     if (what != NB_PROBE_NEXT)
         return p->model->shape.encoder ? conclude_window(p, what, sum, err) : conclude(p, what, rows, sum, err);
     memcpy(streams, s->x, bytes);

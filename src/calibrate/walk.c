@@ -95,7 +95,8 @@ static int32_t begin(nb_walk *w, nb_session *s, nb_error *err) {
     NB_TRY(nb_session_check_tokens(s, w->tokens, 0, n, err));
     for (uint32_t done = 0, rows; done < n; done += rows) {
         rows = rows_from(w, s, done);
-        nb_session_begin(s, w->tokens + done - done % w->window, done % w->window, rows);
+        nb_session_place(s, w->tokens + done - done % w->window, done % w->window, rows);
+        nb_session_begin(s);
         NB_TRY(check_finite(w, s, done, rows, err));
         memcpy(stream_of(w, done), s->x, (size_t)rows * w->width * sizeof(float));
     }
@@ -176,8 +177,8 @@ int32_t nb_walk_run(nb_walk *w, uint32_t done, uint32_t to, nb_error *err) {
     uint32_t first = done % w->window, rows = rows_from(w, s, done);
     memcpy(s->x, stream_of(w, done), (size_t)rows * w->width * sizeof(float));
     nb_forbid_allocation(true);
-    nb_session_compute_angles(s, first, rows);
-    int32_t code = nb_session_parts(s, w->layer, w->part, to, first, rows, err);
+    nb_session_place(s, w->tokens + done - first, first, rows);
+    int32_t code = nb_session_parts(s, w->layer, w->part, to, err);
     nb_forbid_allocation(false);
     return code < 0 ? code : (int32_t)rows;
 }

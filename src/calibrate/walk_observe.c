@@ -66,8 +66,9 @@ static bool note_group(void *context, const nb_matmul_job *jobs, uint32_t n_jobs
 void nb_walk_find_groups(nb_walk *walk) {
     nb_session *s = walk->session;
     s->observer = (nb_observer){.see = note_group, .context = walk};
+    nb_session_place(s, walk->tokens, 0, 1);
     for (walk->part = 0; walk->part < NB_LAYER_PARTS; walk->part++)
-        nb_session_parts(s, walk->layer, walk->part, walk->part + 1, 0, 1, NULL); /* of zeros: only calls matter */
+        nb_session_parts(s, walk->layer, walk->part, walk->part + 1, NULL); /* of zeros: only calls matter */
     walk->part = 0;
 }
 

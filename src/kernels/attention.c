@@ -117,18 +117,19 @@ static workspace workspace_at(const nb_attention *a, int32_t thread) {
 
 /* ---- dividing the work -------------------------------------------------------------------------------------- */
 
-/* Some tokens of one KV head. */
+/* Some tokens of a run, of one KV head. */
 typedef struct span {
+    const nb_run *run;
     uint32_t kv, token, tokens;
 } span;
 
-/* Positions that token t of the batch sees: [begin, end). */
-static uint32_t end_of(const nb_attention *a, uint32_t t) {
-    return a->first + t + 1 + NB_MIN(a->after, a->n - t - 1);
+/* Positions that token t of a run sees: [begin, end). */
+static uint32_t end_of(const nb_attention *a, const nb_run *r, uint32_t t) {
+    return r->first + t + 1 + NB_MIN(a->after, r->n - t - 1);
 }
 
-static uint32_t begin_of(const nb_attention *a, uint32_t t) {
-    uint32_t own = a->first + t + 1;
+static uint32_t begin_of(const nb_attention *a, const nb_run *r, uint32_t t) {
+    uint32_t own = r->first + t + 1;
     return a->window && own > a->window ? own - a->window : 0;
 }
 
@@ -136,8 +137,8 @@ static void pack_queries(const nb_attention *a, const queries *to, span s) {
     uint32_t group = a->heads / a->kv_heads;
     for (uint32_t i = 0; i < s.tokens * group; i++)
         nb_pack_query(a->cache, to->q + i / NB_QUERIES * nb_packed_queries_bytes(a->cache), i % NB_QUERIES,
-                      a->q +
-                          ((size_t)(s.token + i / group) * a->heads + s.kv * group + i % group) * a->cache->head_size,
+                      a->q + ((size_t)(s.run->row + s.token + i / group) * a->heads + s.kv * group + i % group) *
+                                 a->cache->head_size,
                       a->scale, to->scales + i);
 }
 
@@ -147,7 +148,7 @@ static void attend_tile(const nb_attention *a, const workspace *w, const queries
     uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
     nb_cache cache = attended_layout(a->cache);
     nb_tile_attention m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
-    m.tile = a->tiles + nb_cache_tile_at(a->cache, a->context, s.kv, at);
+    m.tile = a->tiles + nb_cache_tile_at(a->cache, a->pages, s.kv, s.run->pages[at / NB_CACHE_TILE]);
     if (a->cache->type == NB_TYPE_F16) {
         nb_cache_widen(a->cache, w->tile, m.tile, n);
         m.tile = (const uint8_t *)w->tile;
@@ -155,15 +156,15 @@ static void attend_tile(const nb_attention *a, const workspace *w, const queries
     for (uint32_t query = 0; query < all; query += NB_QUERIES) {
         m.queries = NB_MIN(NB_QUERIES, all - query);
         uint32_t first = s.token + query / group, last = s.token + (query + m.queries - 1) / group;
-        if (at >= end_of(a, last) || at + n <= begin_of(a, first))
+        if (at >= end_of(a, s.run, last) || at + n <= begin_of(a, s.run, first))
             continue;
         int32_t begin[NB_QUERIES], end[NB_QUERIES];
         for (uint32_t lane = 0; lane < m.queries; lane++) {
             uint32_t token = s.token + (query + lane) / group;
-            begin[lane] = (int32_t)begin_of(a, token) - (int32_t)at;
-            end[lane] = (int32_t)end_of(a, token) - (int32_t)at;
+            begin[lane] = (int32_t)begin_of(a, s.run, token) - (int32_t)at;
+            end[lane] = (int32_t)end_of(a, s.run, token) - (int32_t)at;
         }
-        m.whole = at >= begin_of(a, last) && at + n <= end_of(a, first);
+        m.whole = at >= begin_of(a, s.run, last) && at + n <= end_of(a, s.run, first);
         m.begin = begin;
         m.end = end;
         m.q = from->q + query / NB_QUERIES * nb_packed_queries_bytes(a->cache);
@@ -184,8 +185,8 @@ static void attend_segment(const nb_attention *a, const workspace *w, const quer
         to->sum[i] = 0;
     }
     memset(to->out, 0, (size_t)n * a->cache->value_columns * sizeof(float));
-    uint32_t begin = NB_MAX(segment_begin(segment), begin_of(a, s.token) / NB_CACHE_TILE * NB_CACHE_TILE);
-    uint32_t end = NB_MIN(segment_begin(segment + 1), end_of(a, s.token + s.tokens - 1));
+    uint32_t begin = NB_MAX(segment_begin(segment), begin_of(a, s.run, s.token) / NB_CACHE_TILE * NB_CACHE_TILE);
+    uint32_t end = NB_MIN(segment_begin(segment + 1), end_of(a, s.run, s.token + s.tokens - 1));
     for (uint32_t at = begin; at < end; at += NB_CACHE_TILE)
         attend_tile(a, w, from, to, s, at, NB_MIN(NB_CACHE_TILE, end - at));
 }
@@ -217,7 +218,8 @@ static void merge(const nb_attention *a, const partial *all, const partial *next
 static void finish(const nb_attention *a, const partial *all, span s) {
     uint32_t group = a->heads / a->kv_heads, size = a->cache->value_size;
     for (uint32_t query = 0; query < s.tokens * group; query++) {
-        float *out = a->out + ((size_t)(s.token + query / group) * a->heads + s.kv * group + query % group) * size;
+        float *out =
+            a->out + ((size_t)(s.run->row + s.token + query / group) * a->heads + s.kv * group + query % group) * size;
         v128_t scale = wasm_f32x4_splat(1 / all->sum[query]);
         for (uint32_t i = 0; i < size; i += 4)
             wasm_v128_store(out + i,
@@ -226,15 +228,23 @@ static void finish(const nb_attention *a, const partial *all, span s) {
     }
 }
 
+static uint32_t chunks_of(const nb_run *r) {
+    return (r->n + TOKENS - 1) / TOKENS;
+}
+
 /* Many tokens: a chunk goes through all the segments that its tokens see. */
 static void attend_span(void *context, uint64_t index, uint64_t count, int32_t thread) {
     (void)count;
     const nb_attention *a = context;
     workspace w = workspace_at(a, thread);
-    uint32_t token = (uint32_t)(index / a->kv_heads) * TOKENS;
-    span s = {(uint32_t)(index % a->kv_heads), token, NB_MIN(TOKENS, a->n - token)};
+    uint32_t chunk = (uint32_t)(index / a->kv_heads);
+    const nb_run *run = a->runs;
+    for (; chunk >= chunks_of(run); run++)
+        chunk -= chunks_of(run);
+    uint32_t token = chunk * TOKENS;
+    span s = {run, (uint32_t)(index % a->kv_heads), token, NB_MIN(TOKENS, run->n - token)};
     pack_queries(a, &w.own, s);
-    uint32_t segment = segment_at(begin_of(a, token)), end = segments_of(end_of(a, token + s.tokens - 1));
+    uint32_t segment = segment_at(begin_of(a, s.run, token)), end = segments_of(end_of(a, s.run, token + s.tokens - 1));
     attend_segment(a, &w, &w.own, &w.all, s, segment);
     while (++segment < end) {
         attend_segment(a, &w, &w.own, &w.next, s, segment);
@@ -248,24 +258,27 @@ static void attend_single(void *context, uint64_t index, uint64_t count, int32_t
     const nb_attention *a = context;
     workspace w = workspace_at(a, thread);
     uint64_t segments = count / a->kv_heads;
-    uint32_t segment = segment_at(begin_of(a, 0)) + (uint32_t)(index % segments);
-    span s = {(uint32_t)(index / segments), 0, 1};
+    span s = {a->runs, (uint32_t)(index / segments), 0, 1};
+    uint32_t segment = segment_at(begin_of(a, s.run, 0)) + (uint32_t)(index % segments);
     queries from = single_queries(a, s.kv);
     partial to = single_partial(a, s.kv, segment);
     attend_segment(a, &w, &from, &to, s, segment);
 }
 
 void nb_attend(nb_pool *pool, const nb_attention *a) {
-    if (a->n > 1) {
-        nb_parallel(pool, (uint64_t)a->kv_heads * (((uint64_t)a->n + TOKENS - 1) / TOKENS), false, attend_span,
-                    (void *)a);
+    const nb_run *run = a->runs;
+    if (a->n_runs > 1 || run->n > 1) {
+        uint64_t chunks = 0;
+        for (; run < a->runs + a->n_runs; run++)
+            chunks += chunks_of(run);
+        nb_parallel(pool, a->kv_heads * chunks, false, attend_span, (void *)a);
         return;
     }
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
         queries to = single_queries(a, kv);
-        pack_queries(a, &to, (span){kv, 0, 1});
+        pack_queries(a, &to, (span){run, kv, 0, 1});
     }
-    uint32_t first = segment_at(begin_of(a, 0)), end = segments_of(end_of(a, 0));
+    uint32_t first = segment_at(begin_of(a, run, 0)), end = segments_of(end_of(a, run, 0));
     nb_parallel(pool, (uint64_t)a->kv_heads * (end - first), true, attend_single, (void *)a);
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
         partial all = single_partial(a, kv, first);
@@ -273,6 +286,6 @@ void nb_attend(nb_pool *pool, const nb_attention *a) {
             partial next = single_partial(a, kv, segment);
             merge(a, &all, &next, a->heads / a->kv_heads);
         }
-        finish(a, &all, (span){kv, 0, 1});
+        finish(a, &all, (span){run, kv, 0, 1});
     }
 }

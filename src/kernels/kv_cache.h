@@ -1,7 +1,8 @@
 /* The cache of keys and values (KV cache) of one layer: how its numbers lie in memory.
  *
- * Each KV head has tiles of 32 positions, one after the other. A tile has the keys and the values of its positions, so
- * that attention reads memory in order. Elements are F16, F32, or integers with a scale for each block of 32:
+ * Each KV head has tiles of 32 positions. A tile has the keys and the values of its positions, so that attention reads
+ * memory in order. The tiles of all heads that have the same number are a page, and a sequence of tokens has a table of
+ * its pages. Elements are F16, F32, or integers with a scale for each block of 32:
  *
  *             I16                                  Q8_0
  *     key     integers within 16383, scale in F32  within 127, scale rounded to F16: the numbers of a block of Q8_0
@@ -47,9 +48,9 @@ static inline uint32_t nb_cache_tiles(uint32_t positions) {
     return (positions + NB_CACHE_TILE - 1) / NB_CACHE_TILE;
 }
 
-/* Where the tile of a head's position begins among [kv_heads, nb_cache_tiles(positions)], in bytes. */
-static inline size_t nb_cache_tile_at(const nb_cache *c, uint32_t positions, uint32_t head, uint32_t position) {
-    return ((size_t)head * nb_cache_tiles(positions) + position / NB_CACHE_TILE) * c->tile_bytes;
+/* Where a head's tile of a page begins among [kv_heads, pages], in bytes. */
+static inline size_t nb_cache_tile_at(const nb_cache *c, uint32_t pages, uint32_t head, uint32_t page) {
+    return ((size_t)head * pages + page) * c->tile_bytes;
 }
 
 static inline bool nb_cache_of_integers(const nb_cache *c) {

@@ -162,23 +162,26 @@ int32_t nb_session_adapt(nb_session *s, const nb_adapter *const *adapters, const
         return NB_FAIL(err, NB_ERR_ARGUMENT, "%u adapters are more than %u", n, (uint32_t)NB_MAX_ADAPTERS);
     for (uint32_t i = 0; i < n; i++)
         room = NB_MAX(room, NB_MAX(adapters[i]->most[0] * s->logits_capacity, adapters[i]->most[1] * s->batch));
-    float *products = nb_alloc_items(room, sizeof *products);
-    if (room && !products)
-        return nb_memory_refuse("the products of the adapters", room * sizeof *products, err);
-    nb_free(s->adapted);
-    s->adapted = products;
-    s->n_adapters = n;
-    for (uint32_t i = 0; i < n; i++) {
-        s->adapters[i] = adapters[i];
-        s->adapter_scales[i] = scales[i];
+    if (room > s->adapted_floats) { /* other sequences have adapters, too */
+        float *products = nb_alloc_items(room, sizeof *products);
+        if (!products)
+            return nb_memory_refuse("the products of the adapters", room * sizeof *products, err);
+        nb_free(s->adapted);
+        s->adapted = products;
+        s->adapted_floats = room;
     }
-    s->held = s->logits_rows = s->scored_rows = s->logits_done = s->pieces = 0;
+    s->sequence->n_adapters = n;
+    for (uint32_t i = 0; i < n; i++) {
+        s->sequence->adapters[i] = adapters[i];
+        s->sequence->adapter_scales[i] = scales[i];
+    }
+    s->sequence->held = s->sequence->pieces = s->logits_rows = s->scored_rows = s->logits_done = 0;
     return NB_OK;
 }
 
 void nb_adapters_add(nb_session *s, const float *x, uint32_t n, uint32_t columns, const nb_matmul_job *job) {
-    for (uint32_t i = 0; i < s->n_adapters; i++) {
-        const nb_adapter *a = s->adapters[i];
+    for (uint32_t i = 0; i < s->sequence->n_adapters; i++) {
+        const nb_adapter *a = s->sequence->adapters[i];
         const nb_matrix *pair = a->pairs[job->w->tensor];
         uint32_t rank = pair->rows;
         if (!rank)
@@ -187,7 +190,7 @@ void nb_adapters_add(nb_session *s, const float *x, uint32_t n, uint32_t columns
         nb_matrix b = nb_matrix_view(&pair[1], job->w->first, job->w->rows);
         nb_activations_set(&s->activations, x, n, columns);
         nb_matmul(s->pool, &s->activations, &(nb_matmul_job){pair, low}, 1, s->matmul_scratch);
-        nb_scale(low, s->adapter_scales[i] * (a->alpha != 0 ? a->alpha / (float)rank : 1), (size_t)n * rank);
+        nb_scale(low, s->sequence->adapter_scales[i] * (a->alpha != 0 ? a->alpha / (float)rank : 1), (size_t)n * rank);
         nb_activations_set(&s->activations, low, n, rank);
         nb_matmul(s->pool, &s->activations, &(nb_matmul_job){&b, out}, 1, s->matmul_scratch);
         nb_add_to(job->out, out, (size_t)n * b.rows);
@@ -195,7 +198,8 @@ void nb_adapters_add(nb_session *s, const float *x, uint32_t n, uint32_t columns
 }
 
 uint64_t nb_adapters_sum(const nb_session *s, uint64_t sum) {
-    for (uint32_t i = 0; i < s->n_adapters; i++)
-        sum = nb_checksum(sum ^ s->adapters[i]->sum, &s->adapter_scales[i], sizeof *s->adapter_scales);
+    for (uint32_t i = 0; i < s->sequence->n_adapters; i++)
+        sum = nb_checksum(sum ^ s->sequence->adapters[i]->sum, &s->sequence->adapter_scales[i],
+                          sizeof *s->sequence->adapter_scales);
     return sum;
 }

@@ -19,7 +19,7 @@ static bool is_last_of(uint32_t period, uint32_t i) {
     return period && (i + 1) % period == 0;
 }
 
-nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
+nb_step nb_step_of(nb_session *s, uint32_t i) {
     const nb_shape *m = &s->model->shape;
     uint32_t window = is_last_of(m->window_period, i) ? 0 : m->window;
     bool second_rope = (window && m->window_has_rope) || is_last_of(m->unrotated_period, i);
@@ -32,8 +32,7 @@ nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n) {
         .after = !m->bidirectional ? 0
                : window            ? m->window_after
                                    : UINT32_MAX,
-        .first = first,
-        .n = n,
+        .n = s->rows,
     };
 }
 
@@ -122,9 +121,21 @@ static void add_row(nb_session *s, const nb_matrix *rows, uint32_t row, uint32_t
     nb_add_to(s->x + (size_t)t * width, s->y, width);
 }
 
-void nb_add_positions(nb_session *s, uint32_t first, uint32_t n) {
+/* The run of the batch that row t belongs to. */
+static const nb_run *run_of(const nb_session *s, uint32_t t) {
+    const nb_run *r = s->runs;
+    while (t >= r->row + r->n)
+        r++;
+    return r;
+}
+
+static uint32_t position_of(const nb_run *r, uint32_t t) {
+    return r->first + t - r->row;
+}
+
+void nb_add_positions(nb_session *s, uint32_t n) {
     for (uint32_t t = 0; t < n; t++)
-        add_row(s, &s->model->positions, first + t, t);
+        add_row(s, &s->model->positions, position_of(run_of(s, t), t), t);
 }
 
 void nb_add_token_types(nb_session *s, uint32_t n) {
@@ -226,9 +237,10 @@ static void place_token(const token_loop *loop, uint32_t t) {
     if (s->padded)
         resize_heads(s->padded_q + (size_t)t * m->heads * s->cache.head_size, s->cache.head_size, q, m->head_size,
                      m->heads);
+    const nb_run *run = run_of(s, t);
+    uint32_t position = position_of(run, t), page = run->pages[position / NB_CACHE_TILE];
     for (uint32_t h = 0; h < m->kv_heads; h++) {
-        uint32_t position = p->first + t;
-        uint8_t *tile = p->tiles + nb_cache_tile_at(&s->cache, s->context, h, position);
+        uint8_t *tile = p->tiles + nb_cache_tile_at(&s->cache, s->n_pages, h, page);
         store(s, tile, position % NB_CACHE_TILE, k + h * m->head_size, v + h * m->value_size);
     }
 }
@@ -243,8 +255,9 @@ static void attend(const nb_step *p) {
         .out = s->padded ? s->padded_attended : s->attended,
         .cache = &s->cache,
         .tiles = p->tiles,
-        .n = p->n,
-        .first = p->first,
+        .pages = s->n_pages,
+        .runs = s->runs,
+        .n_runs = s->n_runs,
         .heads = m->heads,
         .kv_heads = m->kv_heads,
         .context = s->context,

@@ -15,21 +15,20 @@
 typedef struct nb_step {
     nb_session *s;
     const nb_layer *layer;
-    uint8_t *tiles;              /* the layer's cache: [kv_heads, nb_cache_tiles(context)] */
+    uint8_t *tiles;              /* the layer's cache: [kv_heads, n_pages] */
     const nb_rotation *rotation; /* how its heads are rotated */
     uint32_t window, after;      /* positions that a token sees: up to its own (0: all), and after it */
-    uint32_t first, n;           /* tokens [first, first + n) of the session */
+    uint32_t n;                  /* rows of the session's batch */
 } nb_step;
 
-/* The step of tokens [first, first + n) through layer i. */
-nb_step nb_step_of(nb_session *s, uint32_t i, uint32_t first, uint32_t n);
+/* The step of the session's batch through layer i. */
+nb_step nb_step_of(nb_session *s, uint32_t i);
 
 /* x = project_in(the first embedding_width numbers of x), if the model has project_in. */
 void nb_project_embeddings(nb_session *s, uint32_t n);
 
-/* What some families do before their first layer: x += learned positions [first, first + n); x += the first token type;
- * x *= scale. */
-void nb_add_positions(nb_session *s, uint32_t first, uint32_t n);
+/* What some families do before their first layer: x += learned positions; x += the first token type; x *= scale. */
+void nb_add_positions(nb_session *s, uint32_t n);
 void nb_add_token_types(nb_session *s, uint32_t n);
 void nb_scale_embeddings(nb_session *s, uint32_t n, float scale);
 

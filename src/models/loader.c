@@ -31,7 +31,7 @@ struct nb_loader {
     struct {                      /* the session that the caller will create */
         bool known, at_most;
         nb_pool *pool;
-        uint32_t context, kv_type;
+        uint32_t context, kv_type, sequences;
     } expected;
 };
 
@@ -78,12 +78,14 @@ double nb_loader_total(const nb_loader *l) {
                                                                : (double)l->model->checkpoint.total_bytes;
 }
 
-void nb_loader_expect(nb_loader *l, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type) {
+void nb_loader_expect(nb_loader *l, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type,
+                      uint32_t sequences) {
     l->expected.known = true;
     l->expected.at_most = at_most;
     l->expected.pool = pool;
     l->expected.context = context;
     l->expected.kv_type = kv_type;
+    l->expected.sequences = sequences;
 }
 
 uint8_t *nb_loader_space(nb_loader *l, size_t *capacity) {
@@ -255,7 +257,7 @@ static int32_t open_model(nb_loader *l, nb_error *err) {
     uint32_t context = l->expected.context;
     if (l->expected.at_most)
         context = NB_MIN(context, m->shape.context);
-    return nb_session_check(m, l->expected.pool, context, l->expected.kv_type, err);
+    return nb_session_check(m, l->expected.pool, context, l->expected.kv_type, l->expected.sequences, err);
 }
 
 /* Refuses a single part of a split GGUF. */

@@ -122,7 +122,7 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_
     if (unpooled >= (uint32_t)n)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "of %d tokens %u are left out of pooling, but one must remain", n,
                        unpooled);
-    if (done < 0 || done >= n || (done && s->held != (uint32_t)done))
+    if (done < 0 || done >= n || (done && s->sequence->held != (uint32_t)done))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "done is %d of %d tokens, but must be what nb_session_embed returned last",
                        done, n);
     NB_TRY(nb_session_check_tokens(s, tokens, 0, (uint32_t)n, err));
@@ -143,7 +143,7 @@ int32_t nb_session_embed(nb_session *s, const int32_t *tokens, int32_t n, int32_
     if (code == NB_OK)
         code = pool_rows(s, &e, first, rows, err);
     if (m->shape.bidirectional)
-        s->held = 0;
+        s->sequence->held = 0;
     if (code == NB_OK && first + rows == (uint32_t)n)
         code = finish(s, &e, out, err);
     nb_forbid_allocation(false);

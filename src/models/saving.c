@@ -9,6 +9,7 @@
 #include "../types/traits.h"
 #include "adapter.h"
 #include "family.h"
+#include "pages.h"
 
 enum { VERSION = 1 };
 
@@ -56,9 +57,9 @@ static size_t piece_bytes(const nb_session *s, uint32_t positions, int32_t piece
     return 0;
 }
 
-/* The tiles of a head; head: counted through all layers. */
-static uint8_t *tiles_of(const nb_session *s, uint32_t head) {
-    return s->tiles + nb_cache_tile_at(&s->cache, s->context, head, 0);
+/* Tile i of a head of the sequence; head: counted through all layers. */
+static uint8_t *tile_of(const nb_session *s, uint32_t head, uint32_t i) {
+    return s->tiles + nb_cache_tile_at(&s->cache, s->n_pages, head, s->sequence->pages[i]);
 }
 
 /* The last tile may have keys and values of an earlier text behind those of this one: they become zeros. */
@@ -79,20 +80,24 @@ static int32_t check_causal(const nb_session *s, nb_error *err) {
 
 int32_t nb_session_save(nb_session *s, int32_t piece, uint8_t *out, nb_error *err) {
     NB_TRY(check_causal(s, err));
-    size_t size = piece < 0 ? 0 : piece_bytes(s, s->held, piece), body = size - sizeof(uint64_t);
+    size_t size = piece < 0 ? 0 : piece_bytes(s, s->sequence->held, piece), body = size - sizeof(uint64_t);
     if (!size || !out)
         return (int32_t)size;
     if (piece == 0) {
-        saved_head head = {.version = VERSION, .type = s->cache.type, .positions = s->held, .heads = heads_of(s)};
+        saved_head head = {.version = VERSION,
+                           .type = s->cache.type,
+                           .positions = s->sequence->held,
+                           .heads = heads_of(s)};
         memcpy(head.mark, MARK, sizeof MARK);
         head.tile_bytes = s->cache.tile_bytes;
         head.model = model_sum(s);
         memcpy(out, &head, sizeof head);
     } else if (piece == 1) {
-        memcpy(out, s->tokens, body);
+        memcpy(out, s->sequence->tokens, body);
     } else {
-        memcpy(out, tiles_of(s, (uint32_t)piece - 2), body);
-        clear_rest(&s->cache, out, s->held);
+        for (uint32_t i = 0; i < nb_cache_tiles(s->sequence->held); i++)
+            memcpy(out + i * s->cache.tile_bytes, tile_of(s, (uint32_t)piece - 2, i), s->cache.tile_bytes);
+        clear_rest(&s->cache, out, s->sequence->held);
     }
     uint64_t sum = nb_checksum(0, out, body);
     memcpy(out + body, &sum, sizeof sum);
@@ -145,33 +150,36 @@ static int32_t begin(nb_session *s, const uint8_t *bytes, nb_error *err) {
     saved_head head;
     memcpy(&head, bytes, sizeof head);
     NB_TRY(check_head(s, &head, err));
-    s->held = s->logits_rows = s->scored_rows = 0;
-    s->restored = head.positions;
+    s->sequence->held = s->logits_rows = s->scored_rows = 0;
+    s->sequence->restored = head.positions;
+    nb_pages_cut(s, s->sequence, 0);
+    nb_pages_write(s, s->sequence, 0, head.positions);
     return NB_OK;
 }
 
 int32_t nb_session_restore(nb_session *s, int32_t piece, const uint8_t *bytes, size_t size, nb_error *err) {
     NB_TRY(check_causal(s, err));
-    if (piece < 0 || (piece && (uint32_t)piece != s->pieces))
+    if (piece < 0 || (piece && (uint32_t)piece != s->sequence->pieces))
         return NB_FAIL(err, NB_ERR_STATE, "piece %d is out of order; begin again with piece 0", piece);
     if (piece == 0)
         NB_TRY(check_mark(bytes, size, err));
-    s->pieces = 0; /* if a check fails, restoring must begin again */
-    if (size != piece_bytes(s, s->restored, piece) || !is_whole(bytes, size))
+    s->sequence->pieces = 0; /* if a check fails, restoring must begin again */
+    if (size != piece_bytes(s, s->sequence->restored, piece) || !is_whole(bytes, size))
         return NB_FAIL(err, NB_ERR_FORMAT, "the saved bytes are damaged or incomplete; evaluate the text again");
     size_t body = size - sizeof(uint64_t);
     if (piece == 0) {
         NB_TRY(begin(s, bytes, err));
     } else if (piece == 1) {
-        memcpy(s->tokens, bytes, body);
-        NB_TRY(nb_session_check_tokens(s, s->tokens, 0, s->restored, err));
+        memcpy(s->sequence->tokens, bytes, body);
+        NB_TRY(nb_session_check_tokens(s, s->sequence->tokens, 0, s->sequence->restored, err));
     } else {
-        memcpy(tiles_of(s, (uint32_t)piece - 2), bytes, body);
+        for (uint32_t i = 0; i < nb_cache_tiles(s->sequence->restored); i++)
+            memcpy(tile_of(s, (uint32_t)piece - 2, i), bytes + i * s->cache.tile_bytes, s->cache.tile_bytes);
     }
-    int32_t next = (int32_t)piece_bytes(s, s->restored, piece + 1);
+    int32_t next = (int32_t)piece_bytes(s, s->sequence->restored, piece + 1);
     if (next)
-        s->pieces = (uint32_t)piece + 1;
+        s->sequence->pieces = (uint32_t)piece + 1;
     else
-        s->held = s->restored;
+        s->sequence->held = s->sequence->restored;
     return next;
 }

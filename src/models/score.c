@@ -14,7 +14,7 @@ static int32_t check(const nb_session *s, const int32_t *tokens, int32_t n, int3
     NB_TRY(nb_session_check_length(s, n, err));
     if (from < 1 || from > n)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "%d tokens cannot be scored from token %d on; use 1 to %d", n, from, n);
-    if (done < 0 || done >= n || (done && s->held != (uint32_t)done))
+    if (done < 0 || done >= n || (done && s->sequence->held != (uint32_t)done))
         return NB_FAIL(err, NB_ERR_ARGUMENT, "done is %d of %d tokens, but must be what nb_session_score returned last",
                        done, n);
     return nb_session_check_tokens(s, tokens, 0, (uint32_t)n, err);

@@ -1,9 +1,10 @@
-/* A session: one timeline of a model, with the memory to compute it. */
+/* A session: sequences of tokens, and the memory to compute batches of their tokens with a model. */
 #ifndef NB_SESSION_H
 #define NB_SESSION_H
 
 #include "../base/threads.h"
 #include "../kernels/activations.h"
+#include "../kernels/attention.h"
 #include "../kernels/kv_cache.h"
 #include "../kernels/matmul.h"
 #include "model.h"
@@ -31,22 +32,40 @@ typedef struct nb_observer {
     bool sees_zeros; /* x is 0 in columns of outliers (outliers.h); else it has their inputs, too */
 } nb_observer;
 
+/* A text, and where its keys and values are. */
+typedef struct nb_sequence {
+    uint32_t held;             /* positions that are filled */
+    uint32_t restored, pieces; /* positions that nb_session_restore brings; pieces that it has taken */
+    int32_t *tokens;           /* [context]: what they hold */
+    uint32_t *pages;           /* [n_pages]: their pages (pages.h), [nb_cache_tiles(context)] at most */
+    uint32_t n_pages;
+    const nb_adapter *adapters[NB_MAX_ADAPTERS]; /* [n_adapters] (adapter.h), with their scales: */
+    float adapter_scales[NB_MAX_ADAPTERS];
+    uint32_t n_adapters;
+} nb_sequence;
+
 struct nb_session {
     const nb_model *model;
     nb_pool *pool;
     nb_arena arena; /* everything below */
     uint32_t context, batch;
     bool walks;                        /* it is nb_walk's: its cache has room for one layer, and it has no logits */
-    uint32_t held;                     /* positions of the cache that are filled */
-    uint32_t restored, pieces;         /* positions that nb_session_restore brings; pieces that it has taken */
     uint64_t model_sum;                /* the model's checksum; 0: not computed yet (saving.c) */
     uint32_t broken;                   /* a layer that has computed numbers that are not finite, plus 1; 0: none */
-    int32_t *tokens;                   /* [context]: what they hold */
+    nb_sequence *sequences, *sequence; /* [n_sequences]; the one that functions without another work on */
+    uint32_t n_sequences;
+    int32_t *tokens;               /* [n_sequences, context]: of the sequences */
+    uint32_t *pages;               /* [n_sequences, nb_cache_tiles(context)], likewise */
+    nb_run runs[NB_MAX_SEQUENCES]; /* [n_runs]: the batch */
+    uint32_t n_runs, rows;
+    int32_t *inputs;                   /* [batch]: the tokens of its rows */
     uint32_t second;                   /* of a pair of texts: the second one's first token; 0: no pair */
     nb_cache cache;                    /* the layout of: */
     bool padded;                       /* the cache's heads are larger than the model's */
-    uint8_t *tiles;                    /* [layers, kv_heads, nb_cache_tiles(context)] */
+    uint8_t *tiles;                    /* [layers, kv_heads, n_pages] */
     size_t layer_bytes;                /* of a layer's tiles */
+    uint32_t n_pages, free_page;       /* no page before free_page is free */
+    uint8_t *page_users;               /* [n_pages]: how many sequences have it */
     nb_rotation rotations[NB_ROPES];   /* one for each of the shape's */
     float *x, *y;                      /* [batch, width]: the residual stream; a block's output */
     float *normed;                     /* [batch, width] */
@@ -67,11 +86,9 @@ struct nb_session {
     uint32_t logits_done; /* of a bidirectional model: rows of x whose logits were computed */
     nb_observer observer;
     nb_activations activations;
-    float *ordered;                              /* [batch, columns] in a matrix's own order, if any has one */
-    float *of_outliers;                          /* [batch, rows]: products with outliers */
-    const nb_adapter *adapters[NB_MAX_ADAPTERS]; /* [n_adapters] (adapter.h), with their scales: */
-    float adapter_scales[NB_MAX_ADAPTERS];
-    uint32_t n_adapters;
+    float *ordered;     /* [batch, columns] in a matrix's own order, if any has one */
+    float *of_outliers; /* [batch, rows]: products with outliers */
+    uint64_t adapted_floats;
     float *adapted; /* owned: products with A and B of an adapter */
     float *matmul_scratch, *attention_scratch;
 };
@@ -91,15 +108,15 @@ int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err);
 int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows,
                                 nb_error *err);
 
-/* What precedes the layers: tokens [first, first + rows) of the prefix -> the residual stream in s->x; and the angles
- * by which the heads of these positions are rotated. */
-void nb_session_begin(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows);
-void nb_session_compute_angles(nb_session *s, uint32_t first, uint32_t rows);
+/* The batch becomes tokens [first, first + rows) of this prefix, which the sequence is about to hold. */
+void nb_session_place(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows);
+
+/* What precedes the layers: the batch's tokens -> the residual stream in s->x. */
+void nb_session_begin(nb_session *s);
 
 /* The residual stream in s->x passes through parts [from, to) of a layer (nb_family); through layers [from, to). */
-int32_t nb_session_parts(nb_session *s, uint32_t layer, uint32_t from, uint32_t to, uint32_t first, uint32_t rows,
-                         nb_error *err);
-int32_t nb_session_layers(nb_session *s, uint32_t from, uint32_t to, uint32_t first, uint32_t rows, nb_error *err);
+int32_t nb_session_parts(nb_session *s, uint32_t layer, uint32_t from, uint32_t to, nb_error *err);
+int32_t nb_session_layers(nb_session *s, uint32_t from, uint32_t to, nb_error *err);
 
 /* Tokens [first, first + rows) of the prefix go through the layers: their residual stream is s->x afterwards. */
 int32_t nb_session_evaluate(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows, nb_error *err);
@@ -118,6 +135,7 @@ void nb_session_break(nb_session *s, uint32_t i);
 int32_t nb_session_refuse_numbers(nb_session *s, const char *what, nb_error *err);
 
 /* NB_OK if such a session fits into the memory that is left; else the error says which context would fit. */
-int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, nb_error *err);
+int32_t nb_session_check(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t kv_type, uint32_t sequences,
+                         nb_error *err);
 
 #endif

@@ -4,18 +4,23 @@
 #include "../kernels/ops.h"
 #include "blocks.h"
 #include "family.h"
+#include "pages.h"
 #include "rope.h"
 #include "session.h"
+
+static uint8_t *tile_of(const nb_session *s, uint8_t *tiles, uint32_t position) {
+    return tiles + s->sequence->pages[position / NB_CACHE_TILE] * s->cache.tile_bytes;
+}
 
 /* All positions from keep + drop on, of one head. */
 static void shift_head(const nb_session *s, const nb_rotation *r, uint8_t *tiles, uint32_t keep, uint32_t drop) {
     float key[NB_MAX_HEAD_SIZE], value[NB_MAX_HEAD_SIZE];
     const nb_cache *c = &s->cache;
-    for (uint32_t from = keep + drop; from < s->held; from++) {
+    for (uint32_t from = keep + drop; from < s->sequence->held; from++) {
         uint32_t to = from - drop;
-        nb_cache_load(c, tiles + nb_cache_tile_at(c, s->context, 0, from), from % NB_CACHE_TILE, key, value);
+        nb_cache_load(c, tile_of(s, tiles, from), from % NB_CACHE_TILE, key, value);
         nb_rotate(key, r->cosines, r->sines, r->rope->pairs, r->rope->interleaved);
-        nb_cache_store(c, tiles + nb_cache_tile_at(c, s->context, 0, to), to % NB_CACHE_TILE, key, value);
+        nb_cache_store(c, tile_of(s, tiles, to), to % NB_CACHE_TILE, key, value);
     }
 }
 
@@ -31,9 +36,9 @@ static void shift_some(void *context, uint64_t index, uint64_t count, int32_t th
     const shift *job = context;
     nb_session *s = job->s;
     uint32_t heads = s->model->shape.kv_heads;
-    nb_step p = nb_step_of(s, (uint32_t)index / heads, 0, 1);
+    nb_step p = nb_step_of(s, (uint32_t)index / heads);
     uint32_t head = (uint32_t)index % heads;
-    shift_head(s, p.rotation, p.tiles + nb_cache_tile_at(&s->cache, s->context, head, 0), job->keep, job->drop);
+    shift_head(s, p.rotation, p.tiles + nb_cache_tile_at(&s->cache, s->n_pages, head, 0), job->keep, job->drop);
 }
 
 int32_t nb_session_shift(nb_session *s, int32_t keep, int32_t drop, nb_error *err) {
@@ -45,16 +50,18 @@ int32_t nb_session_shift(nb_session *s, int32_t keep, int32_t drop, nb_error *er
                        m->family->name);
     if (!drop)
         return NB_OK;
-    if (keep < 0 || drop < 0 || keep > (int32_t)s->held - drop)
+    if (keep < 0 || drop < 0 || keep > (int32_t)s->sequence->held - drop)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "tokens %d to %d + %d are not all held", keep, keep, drop);
     s->logits_rows = s->scored_rows = 0;
+    nb_pages_write(s, s->sequence, (uint32_t)keep, s->sequence->held);
     for (nb_rotation *r = s->rotations; r < s->rotations + NB_ROPES; r++) {
         nb_rope_angles(r->frequencies, 1, r->rope->pairs, (uint32_t)drop, 1, r->cosines, r->sines);
         nb_scale(r->sines, -1, r->rope->pairs);
     }
     nb_parallel(s->pool, (uint64_t)m->shape.layers * m->shape.kv_heads, false, shift_some,
                 &(shift){s, (uint32_t)keep, (uint32_t)drop});
-    memmove(s->tokens + keep, s->tokens + keep + drop, (s->held - (uint32_t)(keep + drop)) * sizeof *s->tokens);
-    s->held -= (uint32_t)drop;
+    memmove(s->sequence->tokens + keep, s->sequence->tokens + keep + drop,
+            (s->sequence->held - (uint32_t)(keep + drop)) * sizeof *s->sequence->tokens);
+    s->sequence->held -= (uint32_t)drop;
     return NB_OK;
 }

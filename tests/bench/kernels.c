@@ -83,6 +83,7 @@ EXPORT void bench_release(void) {
 
 static nb_cache cache;
 static nb_attention attention;
+static nb_run run;
 static uint32_t layers;
 
 /* Attention for the last n of so many positions, in n_layers layers with random keys and values. */
@@ -98,13 +99,18 @@ EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_h
     for (uint32_t t = 0; t < tiles * NB_CACHE_TILE; t++)
         nb_cache_store(&cache, bytes + t / NB_CACHE_TILE * cache.tile_bytes, t % NB_CACHE_TILE,
                        q + t * 4 % (width - size), q + t * 12 % (width - size));
+    uint32_t *pages = nb_alloc(sizeof *pages * nb_cache_tiles(positions));
+    for (uint32_t i = 0; i < nb_cache_tiles(positions); i++)
+        pages[i] = i;
+    run = (nb_run){0, n, positions - n, pages};
     attention = (nb_attention){
         .q = q,
         .out = nb_alloc(sizeof(float) * n * width),
         .cache = &cache,
         .tiles = bytes,
-        .n = n,
-        .first = positions - n,
+        .pages = nb_cache_tiles(positions),
+        .runs = &run,
+        .n_runs = 1,
         .heads = heads,
         .kv_heads = kv_heads,
         .context = positions,

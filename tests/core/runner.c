@@ -58,6 +58,7 @@
     T(attention)        \
     T(model)            \
     T(saving)           \
+    T(batch)            \
     T(observer)         \
     T(collector)        \
     T(walk)             \

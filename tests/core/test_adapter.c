@@ -75,7 +75,7 @@ static void put_adapter(file *f, values v, const part *parts, uint32_t n) {
 
 static nb_session *open_session(const nb_model *m) {
     nb_error err;
-    nb_session *s = nb_session_new(m, pool, 32, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, 32, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     CHECK(s, "%s", err.message);
     return s;
 }

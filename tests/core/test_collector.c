@@ -56,7 +56,7 @@ static void check_scores(const char *path) {
     double expected[TOKENS];
     static const uint32_t batches[] = {64, 9, 1};
     for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
-        nb_session *s = nb_session_new(m, NULL, CONTEXT, batches[b], NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+        nb_session *s = nb_session_new(m, NULL, CONTEXT, batches[b], NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
         if (b == 0)
             expect_scores(s, (uint32_t)nb_model_vocabulary(m), expected, &err);
         for (int32_t from = 1; from <= TOKENS; from += 13) {
@@ -83,14 +83,14 @@ static void check_refusals(void) {
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         nb_model *m = load(others[i], &err);
-        nb_session *s = m ? nb_session_new(m, NULL, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err) : NULL;
+        nb_session *s = m ? nb_session_new(m, NULL, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err) : NULL;
         CHECK(s && score(s, 1, scores, &err) == NB_ERR_UNSUPPORTED && test_contains(err.message, "not causal"), "%s",
               err.message);
         nb_session_free(s);
         nb_model_free(m);
     }
     nb_model *m = load("tests/fixtures/models/gpt2.gguf", &err);
-    nb_session *s = nb_session_new(m, NULL, TOKENS - 1, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, NULL, TOKENS - 1, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     CHECK(score(s, 1, scores, &err) == NB_ERR_CONTEXT, "%s", err.message);
     CHECK(nb_session_score(s, tokens, 9, 0, 0, scores, &err) == NB_ERR_ARGUMENT, "%s", err.message);
     CHECK(nb_session_score(s, tokens, 9, 0, 10, scores, &err) == NB_ERR_ARGUMENT, "%s", err.message);
@@ -128,7 +128,7 @@ typedef struct model_file {
 static void check_collected(const model_file *f) {
     nb_error err = {0};
     nb_model *m = load(f->path, &err);
-    nb_session *s = nb_session_new(m, NULL, CONTEXT, 16, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, NULL, CONTEXT, 16, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     nb_collector *c = nb_collector_new(s, &err);
     if (!CHECK(c, "%s: %s", f->path, err.message))
         return;

@@ -27,7 +27,7 @@ static nb_model *load(const char *path, nb_error *err) {
 static void check_logits(void) {
     nb_error err = {0};
     nb_model *m = load("tests/fixtures/models/gemma2.gguf", &err);
-    nb_session *s = m ? nb_session_new(m, NULL, TOKENS, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err) : NULL;
+    nb_session *s = m ? nb_session_new(m, NULL, TOKENS, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err) : NULL;
     if (!CHECK(s, "%s", err.message))
         return;
     int32_t vocabulary = nb_model_vocabulary(m), given;

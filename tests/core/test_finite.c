@@ -47,7 +47,7 @@ static void check_experts(float norm) {
         tokens[i] = 2 + i;
     nb_pool *pool = test_pool_new(2);
     for (uint32_t batch = 1; batch <= TOKENS; batch += TOKENS - 1) {
-        nb_session *s = nb_session_new(m, pool, CONTEXT, batch, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+        nb_session *s = nb_session_new(m, pool, CONTEXT, batch, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
         int32_t held = 0;
         do
             held = nb_session_advance(s, tokens, TOKENS, NB_LOGITS_LAST, &err);
@@ -104,7 +104,7 @@ static void check_overflow(const char *path, const char *tensor, uint32_t cache)
         return;
     int32_t tokens[TOKENS] = {2, 3, 4, 5, 6, 7, 8, 9};
     float *out = nb_alloc((size_t)nb_model_width(m) * sizeof *out);
-    nb_session *s = nb_session_new(m, NULL, CONTEXT, 0, cache, NB_PRECISION_FAST, &err);
+    nb_session *s = nb_session_new(m, NULL, CONTEXT, 0, cache, NB_PRECISION_FAST, 1, &err);
     nb_sampler *sampler =
         nb_sampler_new(m, &(nb_sampler_params){.top_p = 1, .repeat_penalty = 1, .dry_base = 1}, NULL, 0, &err);
     for (int32_t again = 0; again < 2; again++) {

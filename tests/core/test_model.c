@@ -44,7 +44,7 @@ static void check_sessions(const nb_model *m, const float *expected, const int32
     for (int32_t threads = 1; threads <= 3; threads++) {
         nb_pool *pool = test_pool_new(threads);
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
-            nb_session *s = nb_session_new(m, pool, CONTEXT, batches[b], NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+            nb_session *s = nb_session_new(m, pool, CONTEXT, batches[b], NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
             if (!CHECK(s, "%s", err.message))
                 continue;
             evaluate(s, tokens, TOKENS, got, vocabulary);
@@ -67,7 +67,7 @@ static void check_sessions(const nb_model *m, const float *expected, const int32
 static void check_all_logits(const nb_model *m, const int32_t *tokens, const float *expected, int32_t vocabulary) {
     nb_error err;
     nb_pool *pool = test_pool_new(1);
-    nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     int32_t held = 0, rows = 0, all = 0;
     float *logits = NULL;
     while (held < TOKENS) {
@@ -86,10 +86,10 @@ static void check_all_logits(const nb_model *m, const int32_t *tokens, const flo
 static void check_misuse(const nb_model *m, const int32_t *tokens) {
     nb_error err = {0};
     nb_pool *pool = test_pool_new(1);
-    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_Q4_0, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT,
+    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_Q4_0, NB_PRECISION_EXACT, 1, &err) && err.code == NB_ERR_ARGUMENT,
           "a Q4_0 cache");
-    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_F16, 7, &err) && err.code == NB_ERR_ARGUMENT, "precision 7");
-    nb_session *s = nb_session_new(m, pool, 16, 0, NB_TYPE_F16, NB_PRECISION_FAST, &err);
+    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_F16, 7, 1, &err) && err.code == NB_ERR_ARGUMENT, "precision 7");
+    nb_session *s = nb_session_new(m, pool, 16, 0, NB_TYPE_F16, NB_PRECISION_FAST, 1, &err);
     const int32_t wrong[] = {1, -1}, beyond[] = {1, nb_model_vocabulary(m)};
     CHECK(nb_session_advance(s, tokens, 0, 0, &err) == NB_ERR_ARGUMENT, "no tokens");
     CHECK(nb_session_advance(s, tokens, 17, 0, &err) == NB_ERR_CONTEXT, "more than the context");
@@ -139,7 +139,7 @@ static void check_generation(const nb_model *m, const int32_t *prompt) {
     nb_pool *pool = test_pool_new(2);
     int32_t expected[PROMPT + MADE], tokens[PROMPT + MADE], end = end_token(m);
     memcpy(expected, prompt, PROMPT * sizeof *prompt);
-    nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     sample_one_by_one(s, m, expected);
     nb_sampler *sampler;
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
@@ -199,14 +199,14 @@ static void check_speculation(const nb_model *m, const int32_t *prompt) {
     int32_t expected[PROMPT + MADE], end = end_token(m);
     memcpy(expected, prompt, PROMPT * sizeof *prompt);
     for (uint32_t precision = NB_PRECISION_EXACT; precision <= NB_PRECISION_FAST; precision++) {
-        nb_session *s = nb_session_new(m, pool, ROOM, 0, NB_TYPE_I16, precision, &err);
+        nb_session *s = nb_session_new(m, pool, ROOM, 0, NB_TYPE_I16, precision, 1, &err);
         sample_one_by_one(s, m, expected);
         for (int32_t guesses = 0; guesses <= NB_MAX_GUESSES; guesses++)
             for (int32_t right = 0; right <= guesses; right++)
                 check_guesses(s, m, expected, guesses, right);
         nb_session_free(s);
     }
-    nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, ROOM, 3, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     nb_bias bias = {end, 1e30f};
     nb_sampler *sampler = nb_sampler_new(m, &sampling, &bias, 1, &err);
     CHECK(nb_session_speculate(s, sampler, expected, PROMPT, 2, 0, &err) == NB_ERR_STATE, "nothing is held");
@@ -284,7 +284,7 @@ static void check_harm(size_t header, int rounds) {
             copy[test_random(&seed) % header] = (uint8_t)test_random(&seed);
         nb_model *m = test_load(copy, file_size, (double)file_size, 65536, &err);
         refused += !m;
-        nb_session *s = m ? nb_session_new(m, pool, 8, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err) : NULL;
+        nb_session *s = m ? nb_session_new(m, pool, 8, 0, NB_TYPE_F16, NB_PRECISION_EXACT, 1, &err) : NULL;
         float *embedding = m ? nb_alloc((size_t)nb_model_embedding_size(m) * sizeof(float)) : NULL;
         if (s)
             nb_session_embed(s, (const int32_t[]){0, 1, 2}, 3, 0, 0, 0, NB_POOLING_FILE, embedding, &err);
@@ -315,7 +315,7 @@ static void check_family(const char *path, const contradiction *cases, size_t n_
     test_tokens(tokens, TOKENS, m, 12);
     float *expected = nb_alloc((size_t)vocabulary * sizeof(float));
     nb_pool *pool = test_pool_new(1);
-    nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     evaluate(s, tokens, TOKENS, expected, vocabulary);
     nb_session_free(s);
     test_pool_free(pool);
@@ -351,9 +351,9 @@ static void check_positions(void) {
     open_file("tests/fixtures/models/gpt2.gguf");
     nb_model *m = test_load(file, file_size, 0, 0, &err);
     nb_pool *pool = test_pool_new(1);
-    CHECK(!nb_session_new(m, pool, 65, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_ARGUMENT,
+    CHECK(!nb_session_new(m, pool, 65, 0, NB_TYPE_F16, NB_PRECISION_EXACT, 1, &err) && err.code == NB_ERR_ARGUMENT,
           "65 of 64 positions");
-    nb_session *s = nb_session_new(m, pool, 0, 0, NB_TYPE_F16, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, 0, 0, NB_TYPE_F16, NB_PRECISION_EXACT, 1, &err);
     int32_t tokens[64] = {0};
     CHECK(nb_session_advance(s, tokens, 64, 0, &err) == 64, "all positions: %s", err.message);
     nb_session_free(s);
@@ -407,7 +407,7 @@ void test_model(void) {
     test_tokens(tokens, TOKENS, m, 11);
     float *expected = nb_alloc((size_t)vocabulary * sizeof(float)), *got = nb_alloc((size_t)vocabulary * sizeof(float));
     nb_pool *pool = test_pool_new(1);
-    nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     evaluate(s, tokens, TOKENS, expected, vocabulary);
     nb_session_free(s);
     static const size_t pieces[] = {1, 997, 65536, 0};
@@ -415,7 +415,7 @@ void test_model(void) {
         nb_model *other = test_load(file, file_size, 0, pieces[i], &err);
         if (!CHECK(other, "pieces of %z: %s", pieces[i], err.message))
             continue;
-        s = nb_session_new(other, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+        s = nb_session_new(other, pool, CONTEXT, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
         evaluate(s, tokens, TOKENS, got, vocabulary);
         check_same(expected, got, vocabulary, "other pieces");
         nb_session_free(s);

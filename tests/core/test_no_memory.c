@@ -152,7 +152,7 @@ static int32_t answer(const nb_model *m, const model_files *f, int32_t *chosen, 
         return NB_OK;
     }
     nb_detokenizer *d = nb_detokenizer_new(m, NB_DETOKENIZE_SPECIAL, err);
-    nb_session *s = nb_session_new(m, NULL, 48, 8, 25, NB_PRECISION_EXACT, err);
+    nb_session *s = nb_session_new(m, NULL, 48, 8, 25, NB_PRECISION_EXACT, 1, err);
     nb_sampler *sampler =
         nb_sampler_new(m, &(nb_sampler_params){.top_p = 1, .repeat_penalty = 1, .dry_base = 1}, NULL, 0, err);
     int32_t broken = sampler && n != 3 ? nb_sampler_break(sampler, m, "\n", 1, err) : NB_OK;

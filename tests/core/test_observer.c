@@ -64,7 +64,7 @@ static void check_model(const char *path) {
     uint8_t *file = test_read_all(path, &size);
     nb_error err = {0};
     nb_model *m = test_load(file, size, (double)size, 0, &err);
-    nb_session *s = m ? nb_session_new(m, NULL, 64, 16, 25, NB_PRECISION_EXACT, &err) : NULL;
+    nb_session *s = m ? nb_session_new(m, NULL, 64, 16, 25, NB_PRECISION_EXACT, 1, &err) : NULL;
     if (!CHECK(s && m->checkpoint.n_tensors <= MOST_TENSORS, "%s: %s", path, err.message))
         return;
     seen all = {.c = &m->checkpoint};

@@ -364,7 +364,7 @@ static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t j = 0; j < written; j++, k += c->head_size, v += c->value_size) {
             float x[MAX_SIZE], y[MAX_SIZE];
-            uint8_t *tile = tiles + nb_cache_tile_at(c, CONTEXT, h, j);
+            uint8_t *tile = tiles + nb_cache_tile_at(c, nb_cache_tiles(CONTEXT), h, j / NB_CACHE_TILE);
             for (uint32_t i = 0; i < MAX_SIZE; i++) {
                 x[i] = key_size * element_of(of_keys, j, i, seed);
                 y[i] = value_size * element_of(of_values, j, i, seed);
@@ -433,6 +433,7 @@ static void check_bytes(uint32_t *seed) {
 static void check_extremes(uint32_t type, float sign) {
     nb_cache c = nb_cache_of(type, 64, 32);
     uint8_t *tile = nb_alloc(c.tile_bytes);
+    uint32_t page = 0;
     float q[64], k[2][64], v[2][32], out[32];
     size_t scratch_bytes = (size_t)nb_attention_scratch(&c, 1, 1, 32, 1) * sizeof(float);
     float *scratch = nb_alloc(scratch_bytes);
@@ -451,8 +452,9 @@ static void check_extremes(uint32_t type, float sign) {
         .out = out,
         .cache = &c,
         .tiles = tile,
-        .n = 1,
-        .first = 1,
+        .pages = 1,
+        .runs = &(nb_run){0, 1, 1, &page},
+        .n_runs = 1,
         .heads = 1,
         .kv_heads = 1,
         .context = 32,
@@ -493,13 +495,18 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
         (size_t)nb_attention_scratch(&cache, s->heads, s->kv_heads, CONTEXT, (uint32_t)nb_pool_threads(pool));
     float *scratch = nb_alloc(floats * sizeof(float));
     memset(scratch, 0, floats * sizeof(float));
+    uint32_t pages[nb_cache_tiles(CONTEXT)];
+    for (uint32_t i = 0; i < nb_cache_tiles(CONTEXT); i++)
+        pages[i] = i;
+    nb_run run = {0, s->n, s->first, pages};
     nb_attention a = {
         .q = q,
         .out = out,
         .cache = &cache,
         .tiles = tiles,
-        .n = s->n,
-        .first = s->first,
+        .pages = nb_cache_tiles(CONTEXT),
+        .runs = &run,
+        .n_runs = 1,
         .heads = s->heads,
         .kv_heads = s->kv_heads,
         .context = CONTEXT,
@@ -512,8 +519,7 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
     for (uint32_t t = 0; t < s->n; t++) {
         a.q = q + t * s->heads * s->head_size;
         a.out = alone;
-        a.n = 1;
-        a.first = s->first + t;
+        run = (nb_run){0, 1, s->first + t, pages};
         nb_attend(pool, &a);
         uint32_t other = 0;
         /* not bit by bit: a sum of subnormal numbers may be +0 or -0 */

@@ -98,7 +98,7 @@ static void check_products(const char *path, int32_t threads, uint32_t precision
     nb_error err = {0};
     nb_model *m = load(path);
     nb_pool *pool = test_pool_new(threads);
-    nb_session *s = m ? nb_session_new(m, pool, 64, 16, NB_TYPE_F32, precision, &err) : NULL;
+    nb_session *s = m ? nb_session_new(m, pool, 64, 16, NB_TYPE_F32, precision, 1, &err) : NULL;
     if (!CHECK(s, "%s: %s", path, err.message))
         return;
     const nb_layer *layer = &m->layers[m->shape.layers - 1];

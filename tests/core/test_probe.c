@@ -67,8 +67,8 @@ static double compare_logits(const whole *all, nb_session *a, nb_session *b) {
 
 static double compare_whole(const whole *all, const nb_model *other) {
     nb_error err = {0};
-    nb_session *a = nb_session_new(all->model, NULL, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
-    nb_session *b = nb_session_new(other, NULL, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *a = nb_session_new(all->model, NULL, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
+    nb_session *b = nb_session_new(other, NULL, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     if (!CHECK(a && b, "%s", err.message))
         return NAN;
     double sum = all->model->shape.encoder ? compare_embeddings(all, a, b) : compare_logits(all, a, b);

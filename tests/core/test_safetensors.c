@@ -200,7 +200,7 @@ static void evaluate(const nb_model *m, float *out) {
         tokens[i] = 5 + 11 * i;
     nb_error err;
     nb_pool *pool = test_pool_new(1);
-    nb_session *s = nb_session_new(m, pool, 64, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, 64, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     CHECK(s && nb_session_advance(s, tokens, 20, NB_LOGITS_LAST, &err) == 20, "%s", err.message);
     memcpy(out, nb_session_logits(s, &rows), (size_t)nb_model_vocabulary(m) * sizeof(float));
     nb_session_free(s);

@@ -23,7 +23,7 @@ static nb_model *model;
 
 static nb_session *open_session(const nb_model *m, uint32_t context, uint32_t type) {
     nb_error err;
-    nb_session *s = nb_session_new(m, pool, context, 0, type, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, pool, context, 0, type, NB_PRECISION_EXACT, 1, &err);
     CHECK(s, "%s", err.message);
     return s;
 }

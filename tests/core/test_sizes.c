@@ -49,17 +49,18 @@ static void check_attention(void) {
         .value_size = 4,
         .context = POSITIONS,
     };
-    double bytes = nb_session_bytes(&m, POSITIONS, 1, NB_TYPE_I16);
+    double bytes = nb_session_bytes(&m, POSITIONS, 1, NB_TYPE_I16, 1);
     CHECK(bytes > 4 * parts, "a session of %g bytes", bytes);
     nb_error err = {0};
-    CHECK(nb_session_check(&m, NULL, 0xffffffff, NB_TYPE_I16, &err) == NB_ERR_ARGUMENT, "positions beyond 32 bits: %s",
-          err.message);
+    CHECK(nb_session_check(&m, NULL, 0xffffffff, NB_TYPE_I16, 1, &err) == NB_ERR_ARGUMENT,
+          "positions beyond 32 bits: %s", err.message);
     if (sizeof(size_t) > 4)
         return;
-    CHECK(!nb_session_new(&m, NULL, POSITIONS, 1, NB_TYPE_I16, NB_PRECISION_EXACT, &err) && err.code == NB_ERR_MEMORY,
+    CHECK(!nb_session_new(&m, NULL, POSITIONS, 1, NB_TYPE_I16, NB_PRECISION_EXACT, 1, &err) &&
+              err.code == NB_ERR_MEMORY,
           "a session beyond all addresses: %s", err.message);
     m.shape.layers = m.shape.kv_heads = 1024; /* more megabytes than 32 bits hold */
-    CHECK(nb_session_check(&m, NULL, 1 << 27, NB_TYPE_I16, &err) == NB_ERR_MEMORY &&
+    CHECK(nb_session_check(&m, NULL, 1 << 27, NB_TYPE_I16, 1, &err) == NB_ERR_MEMORY &&
               test_contains(err.message, "a context of 134217728 tokens does not fit: it needs 4294967295 MB"),
           "%s", err.message);
 }

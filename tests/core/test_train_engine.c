@@ -53,7 +53,7 @@ static double score(const uint8_t *file, size_t size, const int32_t *tokens) {
     float scores[LENGTH];
     double sum = 0;
     nb_model *model = test_load(file, size, (double)size, 0, &err);
-    nb_session *s = model ? nb_session_new(model, NULL, LENGTH, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err) : NULL;
+    nb_session *s = model ? nb_session_new(model, NULL, LENGTH, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err) : NULL;
     if (CHECK(s, "%s", err.message) &&
         CHECK(nb_session_score(s, tokens, LENGTH, 0, 1, scores, &err) == LENGTH, "%s", err.message))
         for (int i = 1; i < LENGTH; i++)

@@ -285,7 +285,7 @@ static void check_long_windows(void) {
         tokens[i] = 2 + i * 11 % (nb_model_vocabulary(all.model) - 2);
     size_t floats = (size_t)LONG * all.model->shape.width;
     float *streams = nb_alloc(2 * floats * sizeof *streams), *first = NULL;
-    nb_session *s = nb_session_new(all.model, NULL, LONG, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(all.model, NULL, LONG, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     CHECK(s && s->batch < LONG, "%s", err.message);
     for (uint32_t i = 0; i < 2; i++)
         for (uint32_t at = 0, rows; at < LONG; at += rows) {

@@ -20,9 +20,9 @@ static nb_walk *begun(const whole *all, nb_error *err) {
 static void check_parts(const whole *all) {
     nb_error err = {0};
     nb_model *part = part_of(all, 0, NULL, &err);
-    nb_session *s = nb_session_new(part, NULL, 16, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(part, NULL, 16, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     expect(s ? 0 : err.code, NB_ERR_UNSUPPORTED, &err, "only nb_walk");
-    CHECK(nb_session_bytes(part, 16, 0, NB_TYPE_F32) == 0, "a part has sessions");
+    CHECK(nb_session_bytes(part, 16, 0, NB_TYPE_F32, 1) == 0, "a part has sessions");
     nb_walk *walk = nb_walk_new(NULL, all->tokens, WINDOWS, WINDOW, &err);
     expect(nb_walk_begin(walk, part, &err), NB_ERR_FORMAT, &err, "token_embd.weight is missing");
     nb_model_free(part);

@@ -136,7 +136,7 @@ static inline bool open_folder(whole *all, const char *path, const char *preset)
 /* The residual streams after the last layer, as a session computes them. */
 static inline void evaluate(const whole *all, nb_pool *pool, nb_observer seen, float *streams) {
     nb_error err = {0};
-    nb_session *s = nb_session_new(all->model, pool, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(all->model, pool, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     if (!CHECK(s, "%s: %s", all->path, err.message))
         return;
     size_t floats = (size_t)WINDOW * all->model->shape.width;

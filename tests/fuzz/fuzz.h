@@ -41,7 +41,7 @@ static inline nb_model *fuzz_load(const uint8_t *data, size_t size, size_t piece
     nb_loader *l = nb_loader_new((double)size, flags, err);
     int32_t code = l ? NB_OK : err->code;
     if (l && flags == NB_LOAD_ALL)
-        nb_loader_expect(l, NULL, 48, 1, 25); /* like web/worker/load-model.js */
+        nb_loader_expect(l, NULL, 48, 1, 25, 1); /* like web/worker/load-model.js */
     for (size_t at = 0, n; at < size && code >= 0; at += n) {
         size_t capacity;
         uint8_t *space = nb_loader_space(l, &capacity);
@@ -259,9 +259,9 @@ static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const 
     for (; n < 3 && vocabulary; n++) /* a model may have no tokenizer */
         tokens[n] = text[n] % vocabulary;
     uint32_t context = 1u + choice[0] % 48, batch = 1u + choice[1] % 8, kv_type = kv_types[choice[2] % 5];
-    nb_session *s = nb_session_new(m, NULL, context, batch, kv_type, choice[3] >> 1 & 1, &err);
+    nb_session *s = nb_session_new(m, NULL, context, batch, kv_type, choice[3] >> 1 & 1, 1, &err);
     nb_collector *collector = NULL;
-    demand(!s || nb_session_bytes(m, context, batch, kv_type) > 0); /* it allocates nothing */
+    demand(!s || nb_session_bytes(m, context, batch, kv_type, 1) > 0); /* it allocates nothing */
     if (s) {
         int32_t width = nb_model_width(m), size = nb_model_embedding_size(m);
         float *vector = fuzz_memory((size_t)NB_MAX(size, width) * sizeof *vector);

@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const nb_model *m = model_of(data[0]);
     nb_error err = {0};
     fuzz_refuse(data[2] | (uint64_t)data[3] << 8);
-    nb_session *s = nb_session_new(m, NULL, CONTEXT, BATCH, NB_TYPE_F32, NB_PRECISION_EXACT, &err);
+    nb_session *s = nb_session_new(m, NULL, CONTEXT, BATCH, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     uint8_t *file = fuzz_memory(size - BEFORE); /* its bytes are not needed afterwards */
     memcpy(file, data + BEFORE, size - BEFORE);
     err = (nb_error){0};

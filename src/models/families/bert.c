@@ -48,11 +48,11 @@ static int32_t configure_bert(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void begin(nb_session *s, uint32_t first, uint32_t n) {
+static void begin(nb_session *s, uint32_t n) {
     nb_add_token_types(s, n);
     if (s->model->positions.rows)
-        nb_add_positions(s, first, n);
-    nb_renorm_block(&(nb_step){.s = s, .first = first, .n = n}, &s->model->embedding_norm);
+        nb_add_positions(s, n);
+    nb_renorm_block(&(nb_step){.s = s, .n = n}, &s->model->embedding_norm);
 }
 
 /* A block's input is the residual stream itself, as it is already normalized. */

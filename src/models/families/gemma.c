@@ -116,8 +116,7 @@ static int32_t configure_embedding(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void begin(nb_session *s, uint32_t first, uint32_t n) {
-    (void)first;
+static void begin(nb_session *s, uint32_t n) {
     nb_scale_embeddings(s, n, sqrtf((float)s->model->shape.width));
 }
 

@@ -79,8 +79,7 @@ static int32_t configure_granite(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void begin_granite(nb_session *s, uint32_t first, uint32_t n) {
-    (void)first;
+static void begin_granite(nb_session *s, uint32_t n) {
     nb_scale_embeddings(s, n, s->model->shape.embedding_scale);
 }
 

@@ -51,9 +51,9 @@ static int32_t configure(nb_model *model, nb_error *err) {
     return NB_OK;
 }
 
-static void begin(nb_session *s, uint32_t first, uint32_t n) {
+static void begin(nb_session *s, uint32_t n) {
     nb_project_embeddings(s, n);
-    nb_add_positions(s, first, n);
+    nb_add_positions(s, n);
 }
 
 static void attention(nb_step *p) {
