@@ -11,6 +11,7 @@ export const NB_TOKENIZE_PARSE_SPECIAL = 2;
 export const NB_DETOKENIZE_TEXT = 0;
 export const NB_DETOKENIZE_SPECIAL = 1;
 export const NB_DETOKENIZE_WHOLE = 2;
+export const NB_MAX_SEQUENCES = 64;
 export const NB_LOGITS_LAST = 0;
 export const NB_LOGITS_ALL = 1;
 export const NB_MAX_ADAPTERS = 16;
@@ -230,6 +231,17 @@ export const nb_plain = {
     fields: /** @type {const} */ ({
         token: { at: 0, view: 'Int32' },
         kinds: { at: 4, view: 'Uint32' },
+    }),
+};
+
+export const nb_turn = {
+    size: 20,
+    fields: /** @type {const} */ ({
+        sequence: { at: 0, view: 'Uint32' },
+        n: { at: 4, view: 'Int32' },
+        most: { at: 8, view: 'Uint32' },
+        held: { at: 12, view: 'Int32' },
+        row: { at: 16, view: 'Int32' },
     }),
 };
 

@@ -1079,6 +1079,14 @@ export interface LoadOptions {
      * Default: none.
      */
     cacheSize?: number | string;
+    /**
+     * Answers that are computed together, 1 to 64. With 1, requests are answered one after the other. With more, requests
+     * that come at the same time, and the `n` answers of one, share each pass through the weights: every one of them takes
+     * longer, and all together less time. Each has a context of its own, so the KV cache takes up to `parallel` times the
+     * memory; what several of them begin with is held once. An answer is the same, whatever else is computed with it.
+     * Models that cannot continue a text, and models of integers, ignore it. Default: 1.
+     */
+    parallel?: number;
     /** LoRA adapters to begin with, as addAdapter() takes them. */
     adapters?: readonly AdapterSource[];
     /** 'exact' (the default) keeps activations in 16 bits; 'fast' takes 8 bits where that is faster, as other
@@ -1788,6 +1796,8 @@ export interface ModelInfo {
     threads: number;
     /** Tokens that prompt and answer may have together; 0 with headerOnly. */
     contextLength: number;
+    /** Answers that are computed together, at most. */
+    parallel: number;
     /** Linear memory held, with that of adapters. It never shrinks: what removeAdapter() frees is used again. */
     memoryBytes: number;
     /** The part of it that the KV cache and the buffers of the computation take. */

@@ -3,7 +3,7 @@
  * its help from them. The options of quantizing, training and tokenizers have tables of their own (quantize-options.js,
  * simulated.js, train-options.js, qat-options.js, tokenizer-options.js). The defaults of the API stand in these tables.
  */
-import { POOLINGS, PRECISIONS, PRESETS } from './abi.js';
+import { NB_MAX_SEQUENCES, POOLINGS, PRECISIONS, PRESETS } from './abi.js';
 import { SCALE } from './checks.js';
 import { SAMPLERS } from './samplers.js';
 
@@ -20,7 +20,7 @@ import { SAMPLERS } from './samplers.js';
 
 /**
  * @typedef {Pick<LoadOptions, 'threads' | 'contextLength' | 'quantize' | 'build'>
- *     & Required<Pick<LoadOptions, 'kvType' | 'precision' | 'doubleQuant'>> & { cacheSize?: number }} CheckedLoad
+ *     & Required<Pick<LoadOptions, 'kvType' | 'precision' | 'doubleQuant' | 'parallel'>> & { cacheSize?: number }} CheckedLoad
  */
 
 /**
@@ -118,6 +118,13 @@ export const LOAD_OPTIONS = {
             `others as llama.cpp does; ${NEED_IMATRIX}`,
     },
     cacheSize: { type: 'bytes', help: 'bytes for conversations besides the last one' },
+    parallel: {
+        type: 'integer',
+        min: 1,
+        max: NB_MAX_SEQUENCES,
+        default: 1,
+        help: 'answers that are computed together, each with a context of its own',
+    },
     doubleQuant: {
         flag: 'double-quant',
         type: 'switch',

@@ -220,8 +220,9 @@ describe('how fast a prompt was', () => {
             job.stopped = ++calls === 2;
             return (held = 2 + 10 * calls);
         };
-        const done = await advance(engine, 0, 100, new Slice(), /** @type {any} */ (job));
-        assert.deepEqual(done, { known: 2, evaluated: 20 });
+        const [seat] = engine.seats.all,
+            done = await advance(engine, seat, 0, 100, new Slice(), /** @type {any} */ (job));
+        assert.deepEqual(done, { known: 2, evaluated: 20, isReady: false });
         assert.equal(held, 22);
     });
 });

@@ -9,7 +9,7 @@ import { oneLine, write, writeJson } from './terminal.js';
 export async function commandInspect(args, signal) {
     const model = await open(args, signal, { headerOnly: true });
     // leaves out how the header was read: the question is about the file
-    const { build, threads, contextLength, memoryBytes, sessionBytes, loadMs, ...file } = model.info;
+    const { build, threads, contextLength, parallel, memoryBytes, sessionBytes, loadMs, ...file } = model.info;
     await model.dispose();
     if (args.values.json) writeJson(file);
     else write(table(file, args.values.contextLength ?? Math.min(file.context || 4096, 4096)));
@@ -17,7 +17,7 @@ export async function commandInspect(args, signal) {
 
 /**
  * @param {Omit<import('../index.d.ts').ModelInfo,
- *     'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file
+ *     'build' | 'threads' | 'contextLength' | 'parallel' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file
  * @param {number} context tokens
  */
 function table(file, context) {

@@ -23,8 +23,6 @@ export class Adapters {
     #lastId = 0;
     /** What requests that do not say otherwise are computed with. @type {AdapterSet} */
     chosen = { key: '', use: [] };
-    /** What the engine's session has. */
-    applied = this.chosen;
     /** Of the other sessions. @type {Map<number, AdapterSet>} */
     #others = new Map();
     /** Those that were removed while another session computes with them. @type {Known[]} */
@@ -33,6 +31,11 @@ export class Adapters {
     /** @param {Engine} engine */
     constructor(engine) {
         this.#engine = engine;
+    }
+
+    /** What the selected sequence of the engine's session has. */
+    get applied() {
+        return this.#engine.seats.current.adapters;
     }
 
     /**
@@ -114,7 +117,11 @@ export class Adapters {
         const known = this.#find(name),
             others = (/** @type {AdapterSet} */ set) => this.#scales(set).filter((each) => each.name !== name);
         this.choose(others(this.chosen));
-        this.apply(this.set(others(this.applied)));
+        for (const seat of this.#engine.seats.all) {
+            if (!seat.adapters.use.some((each) => each.known === known)) continue;
+            this.#engine.seats.select(seat);
+            this.apply(this.set(others(seat.adapters)));
+        }
         this.#known.delete(name);
         this.#removed.push(known);
         this.#freeUnused();
@@ -137,11 +144,11 @@ export class Adapters {
         return { adapters, memoryBytes: this.#engine.core.size };
     }
 
-    /** The engine's session computes with these from now on. @param {AdapterSet} set */
+    /** The selected sequence of the engine's session computes with these from now on. @param {AdapterSet} set */
     apply(set) {
         if (set.key === this.applied.key) return;
         this.#give(this.#engine.session, set);
-        this.applied = set;
+        this.#engine.seats.current.adapters = set;
     }
 
     /** @param {number} session @param {AdapterSet} set */
@@ -162,7 +169,7 @@ export class Adapters {
      */
     open(context) {
         const { core, model, pool, kvType, precision } = this.#engine,
-            session = core.object('nb_session_new', model, pool, context, 0, kvType, precision);
+            session = core.object('nb_session_new', model, pool, context, 0, kvType, precision, 1);
         try {
             if (this.chosen.use.length > 0) this.#give(session, this.chosen);
             this.#others.set(session, this.chosen);

@@ -11,14 +11,14 @@ import { heldTokens, restore, save, savedBytes } from './saving.js';
  * adapters: string }} Kept */
 
 /** Evaluating fewer tokens than this is about as quick as saving and restoring them. */
-const WORTH = 32;
+export const WORTH = 32;
 
 /**
  * How many tokens two texts have in common at their beginnings.
  * @param {ArrayLike<number>} a
  * @param {ArrayLike<number>} b
  */
-function common(a, b) {
+export function common(a, b) {
     const most = Math.min(a.length, b.length);
     let n = 0;
     while (n < most && a[n] === b[n]) n++;
@@ -56,16 +56,18 @@ export class Conversations {
      * @param {Engine} engine
      * @param {Int32Array} prompt
      * @param {import('./adapters.js').AdapterSet} adapters that it is evaluated with
+     * @param {number} [elsewhere] how much of it another sequence holds
+     * @returns {boolean} whether something was restored
      */
-    prepare(engine, prompt, adapters) {
+    prepare(engine, prompt, adapters, elsewhere = 0) {
         const held = heldTokens(engine),
             { applied } = engine.adapters,
             shared = applied.key === adapters.key ? common(held, prompt) : 0,
-            best = this.#best(prompt, shared, adapters.key);
+            best = this.#best(prompt, Math.max(shared, elsewhere), adapters.key);
         this.#kept = this.#kept.filter((kept) => kept !== best); // it is going to be the session's
         if (held.length - shared >= WORTH) this.#keep(engine, held, applied.key);
         engine.adapters.apply(adapters);
-        if (best) withoutMemoryErrors(() => restore(engine, best.bytes));
+        return best !== undefined && withoutMemoryErrors(() => restore(engine, best.bytes));
     }
 
     /**

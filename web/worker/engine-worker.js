@@ -1,8 +1,8 @@
 /**
  * The worker that a loaded model lives in, in a page or in Node. What runs is one file, build/engine-worker.js, which
  * `make build` makes of this and all that it imports; the page sends it the URLs of nibble's other files. It takes
- * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another;
- * the short requests are answered between two tokens.
+ * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another, or
+ * several together if the model was loaded for that (together.js); the short requests are answered between two tokens.
  */
 import { traceOf } from '../debug.js';
 import { asNibbleError, NibbleError, toPlain } from '../errors.js';
@@ -46,8 +46,10 @@ let journal;
 const jobs = new Map();
 /** @type {ReturnType<typeof feeder> | undefined} */
 let feed;
-/** Settles when all queued work has ended. @type {Promise<unknown>} */
+/** Settles when the last work that runs alone has ended. @type {Promise<unknown>} */
 let last = Promise.resolve();
+/** What came after it, and may run beside each other. @type {Set<Promise<unknown>>} */
+const beside = new Set();
 
 /** @type {(message: import('../protocol.js').FromEngine | import('../protocol.js').Fatal, transfer?: Transferable[])
  *     => void} */
@@ -105,18 +107,20 @@ const requests = {
         );
     },
     generate: (message) =>
-        queue(message.id, (job) =>
-            generate(
-                loaded(),
-                message,
-                job,
-                (chunk, tokens, logprobs) => post({ id: message.id, type: 'text', chunk, tokens, logprobs }),
-                (logits, position) => {
-                    post({ id: message.id, type: 'logits', logits, position }, [
-                        /** @type {ArrayBuffer} */ (logits.buffer),
-                    ]);
-                    return job.returned();
-                },
+        start(message.id, (job) =>
+            share(() =>
+                generate(
+                    loaded(),
+                    message,
+                    job,
+                    (chunk, tokens, logprobs) => post({ id: message.id, type: 'text', chunk, tokens, logprobs }),
+                    (logits, position) => {
+                        post({ id: message.id, type: 'logits', logits, position }, [
+                            /** @type {ArrayBuffer} */ (logits.buffer),
+                        ]);
+                        return job.returned();
+                    },
+                ),
             ),
         ),
     evaluate: ({ id, tokens }) =>
@@ -171,10 +175,16 @@ const requests = {
             return job.stopped ? undefined : loaded().encode(text, flags);
         }),
     detokenize: async ({ tokens, special }) => loaded().detokenize(tokens, special),
-    save: ({ id }) => queue(id, (job) => (job.stopped ? undefined : save(loaded()))),
+    save: ({ id }) =>
+        queue(id, (job) => {
+            if (job.stopped) return undefined;
+            loaded().seats.selectLast();
+            return save(loaded());
+        }),
     restore: ({ id, bytes }) =>
         queue(id, (job) => {
             if (job.stopped) return undefined;
+            loaded().seats.selectOldest();
             loaded().adapters.apply(loaded().adapters.chosen); // those that the next requests use
             return restore(loaded(), bytes);
         }),
@@ -219,7 +229,7 @@ const requests = {
     idle: () => turn(() => {}),
     async close() {
         for (const job of jobs.values()) job.stop();
-        await last.catch(() => {});
+        await turn(() => {}).catch(() => {});
         engine?.close();
     },
 };
@@ -357,14 +367,29 @@ function start(id, run) {
 }
 
 /**
- * Runs when everything before it has ended.
+ * Runs when everything before it has ended, and alone.
  * @template T
  * @param {() => T | Promise<T>} run
  * @returns {Promise<T>}
  */
 function turn(run) {
-    const mine = last.catch(() => {}).then(run);
+    const mine = Promise.allSettled([last, ...beside]).then(run);
+    beside.clear();
     last = mine;
+    return mine;
+}
+
+/**
+ * Runs when all that runs alone and came before it has ended. A model that was loaded for several requests runs as many
+ * of these beside each other; the others wait in the order in which they came.
+ * @template T
+ * @param {() => Promise<T>} run
+ * @returns {Promise<T>}
+ */
+function share(run) {
+    const mine = last.catch(() => {}).then(run);
+    beside.add(mine);
+    mine.catch(() => {}).finally(() => beside.delete(mine));
     return mine;
 }
 

@@ -26,7 +26,9 @@ import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
 import { Slice } from './pace.js';
 import { startThreads } from './pool.js';
 import { encodeQuotes } from './quotes.js';
+import { Seats } from './seats.js';
 import { writeStructs } from './structs.js';
+import { Together } from './together.js';
 import { chatTurn } from './turn.js';
 
 /** @typedef {import('../index.d.ts').Build} Build */
@@ -37,7 +39,7 @@ import { chatTurn } from './turn.js';
 
 /**
  * What nb_model_describe says.
- * @typedef {Omit<ModelInfo, 'build' | 'threads' | 'contextLength' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>}
+ * @typedef {Omit<ModelInfo, 'build' | 'threads' | 'contextLength' | 'parallel' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>}
  *     Description
  */
 
@@ -84,6 +86,9 @@ export class Engine {
         /** Tokens that the core can try at once. */
         this.mostGuesses = NB_MAX_GUESSES;
         this.adapters = new Adapters(this);
+        /** The session's sequences. openSession() knows how many there are. */
+        this.seats = new Seats(this, 1);
+        this.together = new Together(this);
         /** Besides the session's. @type {Conversations | undefined} */
         this.conversations = undefined;
     }
@@ -115,8 +120,9 @@ export class Engine {
             engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
         ]);
         engine.description = engine.describe();
-        if (!options.headerOnly) engine.openSession(options.contextLength, options.kvType, options.precision);
-        if (options.cacheSize && engine.canSave()) engine.conversations = new Conversations(options.cacheSize);
+        if (!options.headerOnly) engine.openSession(options);
+        if (options.cacheSize && engine.session && engine.goesOn())
+            engine.conversations = new Conversations(options.cacheSize);
         engine.loadMs = performance.now() - began;
         return engine;
     }
@@ -145,35 +151,33 @@ export class Engine {
         );
     }
 
-    /**
-     * @param {number | undefined} wanted
-     * @param {'i16' | 'f16' | 'f32' | 'q8_0'} kvType
-     * @param {'exact' | 'fast'} precision
-     */
-    openSession(wanted, kvType, precision) {
+    /** @param {Pick<EngineOptions, 'contextLength' | 'kvType' | 'precision' | 'parallel'>} options */
+    openSession({ contextLength: wanted, kvType, precision, parallel }) {
         const { core, model, pool } = this;
         const own = core.exports.nb_model_context(model);
         this.context = wanted ?? Math.min(own || DEFAULT_CONTEXT, DEFAULT_CONTEXT);
         this.kvType = TYPES[kvType];
         this.precision = PRECISIONS[precision];
-        const time = stopwatch();
-        this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType, this.precision);
+        if (this.goesOn()) this.seats = new Seats(this, parallel);
+        const time = stopwatch(),
+            { length } = this.seats.all;
+        this.session = core.object('nb_session_new', model, pool, this.context, 0, this.kvType, this.precision, length);
         this.journal?.(
-            `session: context ${this.context}, cache ${kvType}, precision ${precision}, ${inBytes(
-                this.sessionBytes(),
-            )}, ${time()}`,
+            `session: context ${this.context}${length > 1 ? ` for each of ${length} requests` : ''}, cache ${kvType}, ` +
+                `precision ${precision}, ${inBytes(this.sessionBytes())}, ${time()}`,
         );
     }
 
     /** The KV cache and the buffers that a batch passes through; 0 where only the header was loaded. */
     sessionBytes() {
-        return this.session ? this.core.exports.nb_session_bytes(this.model, this.context, 0, this.kvType) : 0;
+        const { length } = this.seats.all;
+        return this.session ? this.core.exports.nb_session_bytes(this.model, this.context, 0, this.kvType, length) : 0;
     }
 
-    /** Whether the session goes on from a text, and can be saved. */
-    canSave() {
+    /** Whether sessions of this model go on from a text, can be saved, and can have several sequences. */
+    goesOn() {
         const { embedding, encoder, causal } = this.description;
-        return Boolean(this.session && embedding && causal !== false && !encoder);
+        return Boolean(embedding && causal !== false && !encoder);
     }
 
     /** A model's `info`. @returns {ModelInfo} */
@@ -183,6 +187,7 @@ export class Engine {
             build: /** @type {ModelInfo['build']} */ (this.core.build),
             threads: this.threads,
             contextLength: this.context,
+            parallel: this.seats.all.length,
             memoryBytes: this.core.size,
             sessionBytes: this.sessionBytes(),
             loadMs: this.loadMs,
@@ -394,8 +399,7 @@ export class Engine {
      * @param {import('./adapters.js').AdapterSet} adapters
      */
     prepare(tokens, adapters) {
-        this.conversations?.prepare(this, Int32Array.from(tokens), adapters);
-        this.adapters.apply(adapters);
+        this.seats.prepare(Int32Array.from(tokens), adapters);
     }
 
     /** Where the last logits are: [rows, vocabulary] F32. @param {number} session */

@@ -19,6 +19,7 @@ import { StopFinder } from './stops.js';
 /** @typedef {import('./detokenizer.js').Detokenizer} Detokenizer */
 /** @typedef {import('./engine.js').Engine} Engine */
 /** @typedef {import('./engine.js').Job} Job */
+/** @typedef {import('./seats.js').Seat} Seat */
 
 /** @typedef {Pick<Result, 'promptTokens' | 'cachedTokens'>} Prompted */
 
@@ -29,8 +30,7 @@ const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
  * What an answer is made with. prefix: where the core reads and writes all tokens so far. stepper: makes the tokens
  * instead of the core, one at a time. speculator: guesses some of them. overflow: makes room in the context.
  * @typedef {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined,
- *     speculator: Speculator | undefined, overflow: Overflow,
- *     adapters: import('./adapters.js').AdapterSet }} Means
+ *     speculator: Speculator | undefined, overflow: Overflow }} Means
  */
 
 /**
@@ -44,6 +44,24 @@ const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
  */
 export async function generate(engine, ask, job, emit, lend) {
     engine.needSession();
+    await engine.seats.enter();
+    try {
+        return await generateHere(engine, ask, job, emit, lend);
+    } finally {
+        engine.seats.leave();
+    }
+}
+
+/**
+ * The same when there is a seat for it.
+ * @param {Engine} engine
+ * @param {GenerateAsk} ask
+ * @param {Job} job
+ * @param {import('./output.js').Emit} emit
+ * @param {import('./step.js').Lend} lend
+ * @returns {Promise<Result>}
+ */
+async function generateHere(engine, ask, job, emit, lend) {
     const { core, context } = engine,
         { options } = ask;
     if (!engine.description.tokenizer)
@@ -103,8 +121,18 @@ export async function generate(engine, ask, job, emit, lend) {
         }
         const isPlain = options.speculate && !stepper && engine.mostGuesses > 0,
             speculator = isPlain ? new Speculator(begun, engine.mostGuesses) : undefined,
-            means = { sampler, prefix, output, stepper, speculator, overflow, adapters };
-        const { finishReason, prompted, rates } = await answer(engine, options, job, begun, means);
+            means = { sampler, prefix, output, stepper, speculator, overflow };
+        const seat = await engine.seats.take(Int32Array.from(begun), adapters, job);
+        /** @type {Awaited<ReturnType<typeof answer>>} */
+        let answered;
+        engine.together.active++;
+        try {
+            answered = await answer(engine, seat, options, job, begun, means);
+        } finally {
+            engine.together.active--;
+            engine.seats.free(seat);
+        }
+        const { finishReason, prompted, rates } = answered;
         const result = resultOf(engine, output.text, output.tokens, prompted, finishReason, seed, rates),
             { reasoning, toolCalls, logprobs } = output,
             reasoningTokens = Math.min(output.thoughtTokens, output.mostThought);
@@ -126,6 +154,7 @@ export async function generate(engine, ask, job, emit, lend) {
 /**
  * Evaluates the prompt, and generates until the answer ends.
  * @param {Engine} engine
+ * @param {Seat} seat whose sequence it is
  * @param {CheckedGenerate} options
  * @param {Job} job
  * @param {number[]} prompt
@@ -133,18 +162,19 @@ export async function generate(engine, ask, job, emit, lend) {
  * @returns {Promise<{ finishReason: Result['finishReason'], prompted: Prompted, rates: { prompt: number | null,
  *     generate: number | null } }>}
  */
-async function answer(engine, { maxTokens, ignoreEnd }, job, prompt, means) {
-    const { core } = engine,
-        { prefix, output, stepper, speculator, overflow, adapters } = means,
+async function answer(engine, seat, { maxTokens, ignoreEnd }, job, prompt, means) {
+    const { core, seats, together } = engine,
+        { sampler, prefix, output, stepper, speculator, overflow } = means,
         promptTokens = prompt.length;
     const slice = new Slice(),
         pace = new Pace(slice);
     const promptBegan = performance.now();
     if (!job.stopped) {
-        engine.prepare(prompt, adapters);
+        seats.select(seat);
         overflow.move(prompt);
     }
-    const { known, evaluated } = await advance(engine, prefix, promptTokens, slice, job);
+    const { known, evaluated, isReady } = await advance(engine, seat, prefix, promptTokens, slice, job);
+    seats.read(seat);
     const generateBegan = performance.now();
 
     /** @type {Result['finishReason'] | undefined} */
@@ -153,6 +183,8 @@ async function answer(engine, { maxTokens, ignoreEnd }, job, prompt, means) {
     /** Tokens before the answer, less those of the answer that were dropped. */
     let before = promptTokens;
     let chosen = 0; // the first of them needs no evaluation
+    /** Whether the session has the logits that the next token is chosen of. */
+    let ready = isReady;
     /** Tokens that end a thought which has used up its own. @type {number[]} */
     let fed = [];
     while (!finishReason) {
@@ -161,8 +193,9 @@ async function answer(engine, { maxTokens, ignoreEnd }, job, prompt, means) {
             if (all) {
                 core.ints(prefix, all.length).set(all);
                 before = all.length - output.tokens.length;
+                seats.select(seat);
                 overflow.move(all);
-                await advance(engine, prefix, all.length, slice, job);
+                ready = (await advance(engine, seat, prefix, all.length, slice, job)).isReady;
                 speculator?.told([]); // the session has other tokens now
             }
             finishReason = job.stopped ? 'abort' : all ? undefined : 'length';
@@ -174,16 +207,32 @@ async function answer(engine, { maxTokens, ignoreEnd }, job, prompt, means) {
         if (fed.length === 0 && output.thoughtLeft === 0) fed = [...(output.taking?.closing ?? [])];
         /** @type {number[]} */
         let tokens;
+        /** Where the logits are; undefined: the core makes tokens by itself. @type {number | undefined} */
+        let logits;
+        const isFed = !stepper && fed.length > 0;
+        if (together.isOn && !isFed) {
+            logits = await reach(engine, seat, prefix, n, job);
+            if (logits === undefined) break;
+        } else if (stepper) {
+            seats.select(seat);
+            if (!ready) core.count('nb_session_advance', engine.session, prefix, n, NB_LOGITS_LAST);
+            ({ logits } = engine.logits(engine.session));
+        }
+        ready = false;
         if (stepper) {
-            if (chosen > 0) core.count('nb_session_advance', engine.session, prefix, n, NB_LOGITS_LAST);
-            const token = await stepper.next(n, fed.shift());
+            const token = await stepper.next(n, /** @type {number} */ (logits), fed.shift());
             if (token === undefined) break;
             tokens = [token];
-        } else if (fed.length > 0) {
+        } else if (isFed) {
             tokens = fed.splice(0, left);
             core.ints(prefix + 4 * n, tokens.length).set(tokens);
             speculator?.told(tokens);
+        } else if (logits !== undefined) {
+            tokens = [core.exports.nb_sampler_next(sampler, logits, prefix, n)];
+            core.ints(prefix + 4 * n, 1).set(tokens);
+            speculator?.told(tokens);
         } else {
+            seats.select(seat);
             const make = (/** @type {number[]} */ guesses) => makeTokens(engine, n, count, guesses, ignoreEnd, means);
             tokens = speculator?.make(make, Math.min(left, output.thoughtLeft)) ?? make([]);
         }
@@ -193,11 +242,18 @@ async function answer(engine, { maxTokens, ignoreEnd }, job, prompt, means) {
         if (stepper?.logprob) output.addLogprob(stepper.logprob);
         if (ends || stepper?.ended()) finishReason = 'stop';
         else if (output.tokens.length === most) finishReason = 'length';
-        if (!finishReason && pace.over()) {
+        if (finishReason) break;
+        if (together.isOn) {
+            // each pass lets messages in
+            if (slice.over()) {
+                output.send();
+                slice.began = performance.now();
+            }
+        } else if (pace.over()) {
             output.send();
             await pace.yieldToEvents();
-            finishReason = job.stopped ? 'abort' : undefined;
         }
+        if (job.stopped) finishReason ??= 'abort';
     }
     const promptMs = generateBegan - promptBegan,
         generateMs = performance.now() - generateBegan;
@@ -276,20 +332,47 @@ function addTokens(engine, tokens, output, ignoreEnd) {
 }
 
 /**
- * Evaluates until the session holds tokens[n], or the job is stopped.
+ * Evaluates until the sequence holds tokens[n], or the job is stopped.
  * @param {Engine} engine
+ * @param {Seat} seat
  * @param {number} tokens address
  * @param {number} n
  * @param {Slice} slice
  * @param {Job} job
- * @returns {Promise<{ known: number, evaluated: number }>} how many tokens the session held already, and how many
- *     were evaluated
+ * @returns {Promise<{ known: number, evaluated: number, isReady: boolean }>} how many tokens the sequence held already,
+ *     how many were evaluated, and whether the session has the logits after the last one. Of generations together it
+ *     does not: they get theirs with those of others
  */
-export async function advance(engine, tokens, n, slice, job) {
-    const known = Math.min(engine.core.exports.nb_session_holds(engine.session, tokens, n), n - 1);
+export async function advance(engine, seat, tokens, n, slice, job) {
+    const { core, session, seats, together } = engine;
+    seats.select(seat);
+    const known = Math.min(core.exports.nb_session_holds(session, tokens, n), n - 1);
     for (let held = known; ; ) {
-        if (slice.over()) await slice.yieldToEvents();
-        if (job.stopped || held === n) return { known, evaluated: held - known };
-        held = engine.core.count('nb_session_advance', engine.session, tokens, n, NB_LOGITS_LAST);
+        if (!together.isOn && slice.over()) await slice.yieldToEvents();
+        const isReady = held === n;
+        if (job.stopped || isReady || (together.isOn && held === n - 1))
+            return { known, evaluated: held - known, isReady };
+        if (together.isOn) ({ held } = await together.step(seat, tokens, n - 1));
+        else {
+            seats.select(seat);
+            held = core.count('nb_session_advance', session, tokens, n, NB_LOGITS_LAST);
+        }
+    }
+}
+
+/**
+ * Evaluates tokens[n] together with what others want.
+ * @param {Engine} engine
+ * @param {Seat} seat
+ * @param {number} tokens address
+ * @param {number} n
+ * @param {Job} job
+ * @returns {Promise<number | undefined>} where the logits after the last one are; undefined: the job was stopped
+ */
+async function reach(engine, seat, tokens, n, job) {
+    for (;;) {
+        const { logits } = await engine.together.step(seat, tokens, n);
+        if (job.stopped) return undefined;
+        if (logits) return logits;
     }
 }

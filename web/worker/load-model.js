@@ -63,7 +63,7 @@ export async function inputFiles(source, several, nextFromPort) {
  */
 export async function loadModel({ core, pool }, source, options, report, journal) {
     const { exports } = core,
-        { headerOnly, contextLength, kvType = 'i16', part } = options;
+        { headerOnly, contextLength, kvType = 'i16', parallel = 1, part } = options;
     const flags = (part ? NB_LOAD_PART : NB_LOAD_ALL) | (headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL);
     const loader = core.object('nb_loader_new', source.total, flags);
     if (flags === NB_LOAD_ALL)
@@ -74,6 +74,7 @@ export async function loadModel({ core, pool }, source, options, report, journal
             contextLength ?? DEFAULT_CONTEXT,
             contextLength === undefined ? 1 : 0,
             TYPES[kvType],
+            parallel,
         );
     const meter = new Meter(report);
     const total = () => source.total || exports.nb_loader_total(loader);

@@ -38,6 +38,9 @@ export const heldTokens = ({ core, session }) =>
         tokensIn(core.bytes(address, core.count('nb_session_save', session, 1, address))),
     );
 
+/** How many tokens the session holds. @param {Engine} engine */
+export const heldCount = ({ core, session }) => core.count('nb_session_save', session, 1, 0) / 4 - 2;
+
 /** @param {Engine} engine */
 export function save(engine) {
     engine.needSession();

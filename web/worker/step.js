@@ -45,13 +45,13 @@ export class Stepper {
     /**
      * Chooses the token after n others, of logits that the session has computed.
      * @param {number} n
+     * @param {number} logits where they are. While the caller has them, others may use the place
      * @param {number} [fed] the token that it is, whatever the logits
      * @returns {Promise<number | undefined>} undefined: the request was stopped
      */
-    async next(n, fed) {
-        const { core, session } = this.engine,
-            { sampler, prefix, decoder, matcher } = this.means,
-            { logits } = this.engine.logits(session);
+    async next(n, logits, fed) {
+        const { core } = this.engine,
+            { sampler, prefix, decoder, matcher } = this.means;
         this.#own?.set(core.floats(logits, this.size));
         if (this.lend && fed === undefined) {
             this.#lent.set(core.floats(logits, this.size));

@@ -1,0 +1,111 @@
+// Several answers over one model: each is what it would be alone, whatever else is computed with it.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { load } from '../../web/index.js';
+import { models } from '../support/builds.js';
+import { configurations } from '../support/vectors.js';
+
+const STORY = 'Once upon a time there was a little dog. He lived in a red house with a girl. ';
+
+/** Requests of all kinds. @type {[string, import('../../web/index.d.ts').GenerateOptions][]} */
+const MIXED = [
+    ['Once upon a time', { maxTokens: 40, seed: 1 }],
+    ['Once upon a time', { maxTokens: 30, temperature: 0.9, seed: 3 }],
+    [STORY.repeat(6), { maxTokens: 20, temperature: 0.8, seed: 4 }],
+    ['The girl', { maxTokens: 20, temperature: 1, seed: 5, logprobs: true, topLogprobs: 2 }],
+    ['The girl said: ', { maxTokens: 20, temperature: 0.7, seed: 6, grammar: 'root ::= [a-z ]+ "."' }],
+    ['One day', { maxTokens: 20, temperature: 0.7, seed: 7, onLogits: (logits) => void (logits[5] += 1) }],
+    ['One day there was', { maxTokens: 170, ignoreEnd: true, seed: 8, contextOverflow: 'shift' }],
+    [STORY.repeat(5), { maxTokens: 150, ignoreEnd: true, temperature: 0.5, seed: 9, contextOverflow: 'slide' }],
+];
+
+/** What does not depend on time, nor on what was remembered. @param {import('../../web/index.d.ts').Result} result */
+const told = ({ timings, cachedTokens, build, threads, ...rest }) => rest;
+
+for (const { build, threads } of configurations(true))
+    test(`${build}, ${threads} threads: eight requests of all kinds, together and alone`, async () => {
+        const options = { build, threads, contextLength: 160 },
+            alone = await load(models.stories, options),
+            several = await load(models.stories, { ...options, parallel: 3 }), // and some wait for a place
+            all = await load(models.stories, { ...options, parallel: MIXED.length });
+        try {
+            assert.deepEqual([alone.info.parallel, several.info.parallel, all.info.parallel], [1, 3, MIXED.length]);
+            const expected = [];
+            for (const [prompt, options] of MIXED) expected.push(told(await alone.complete(prompt, options)));
+            assert.ok(expected.at(-1)?.droppedTokens && expected.at(-2)?.droppedTokens);
+            for (const model of [all, several]) {
+                const got = await Promise.all(MIXED.map(([prompt, options]) => model.complete(prompt, options)));
+                assert.deepEqual(got.map(told), expected);
+            }
+            // and a second time, over what the first ones have left
+            const again = await Promise.all(MIXED.toReversed().map(([prompt, own]) => several.complete(prompt, own)));
+            assert.deepEqual(again.map(told).reverse(), expected);
+        } finally {
+            for (const model of [alone, several, all]) await model.dispose();
+        }
+    });
+
+/** @type {import('../../web/index.d.ts').Model} */
+let model;
+before(async () => {
+    model = await load(models.stories, { threads: 1, contextLength: 256, parallel: 4 });
+});
+after(() => model.dispose());
+
+test('answers come at the same time', async () => {
+    /** @type {number[]} */
+    const order = [];
+    const read = async (/** @type {number} */ i) => {
+        for await (const _ of model.complete(`${i}: a story`, { maxTokens: 60, ignoreEnd: true })) order.push(i);
+    };
+    await Promise.all([0, 1, 2].map(read));
+    for (const i of [0, 1, 2])
+        assert.ok(order.indexOf(i) < order.lastIndexOf((i + 1) % 3), `${i} began when another was over: ${order}`);
+});
+
+test('one that is stopped leaves the others as they are', async () => {
+    const options = { maxTokens: 50, ignoreEnd: true, temperature: 0.8, seed: 2 },
+        expected = await model.complete('A cat', options);
+    const controller = new AbortController(),
+        stopped = model.complete('A bird', { ...options, signal: controller.signal }),
+        other = model.complete('A cat', options);
+    for await (const _ of stopped) break;
+    controller.abort(new Error('left'));
+    await assert.rejects(stopped, /left/);
+    assert.equal((await other).text, expected.text);
+    await assert.rejects(Promise.all([model.complete([1 << 20], options), model.complete('A cat', options)]), {
+        code: 'NB_ERR_ARGUMENT',
+    });
+});
+
+test('a beginning that several share is evaluated once, and conversations go on where they were', async () => {
+    const prompt = STORY.repeat(3),
+        length = (await model.tokenize(prompt)).length,
+        options = { maxTokens: 8, ignoreEnd: true, temperature: 1 };
+    const answers = await Promise.all(
+        [1, 2, 3, 4].map((seed) => model.complete(`${prompt} One`, { ...options, seed })),
+    );
+    const evaluated = answers.map(({ promptTokens, cachedTokens }) => promptTokens - cachedTokens);
+    assert.equal(evaluated.filter((n) => n > 2).length, 1, `${evaluated}`);
+    // four conversations, each of which remembers its own text
+    for (const { text } of answers) {
+        const next = await model.complete(`${prompt} One${text} And`, options);
+        assert.ok(next.cachedTokens >= length, `${next.cachedTokens} of ${next.promptTokens}`);
+    }
+});
+
+test('other requests wait for answers, and save() gives the last text', async () => {
+    const answer = model.complete('The sun', { maxTokens: 20, ignoreEnd: true }),
+        vector = await model.embed(STORY);
+    const { text } = await answer;
+    assert.ok(vector.length > 0);
+    const last = await model.complete(`The sun${text}`, { maxTokens: 4, ignoreEnd: true }),
+        saved = await model.save();
+    const tokens = await model.restore(saved);
+    assert.equal(tokens.length, last.promptTokens + 3);
+});
+
+test('parallel is checked', async () => {
+    for (const parallel of [0, 65, 1.5])
+        await assert.rejects(load(models.stories, { parallel }), { code: 'NB_ERR_ARGUMENT', message: /parallel/ });
+});
