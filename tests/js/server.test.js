@@ -362,7 +362,7 @@ describe('the queue', () => {
         await until(() => offer.answers.length === 1);
         for (let i = 0; i < 400; i++) offer.answers[0].write('x'.repeat(1 << 16)); // no buffer holds that
         await until(() => offer.answers[0].isOver);
-        assert.equal(own.models.states[0].running, false);
+        assert.equal(own.models.states[0].running, 0);
         await until(() => own.log.some(({ aborted }) => aborted));
         socket.destroy();
     });

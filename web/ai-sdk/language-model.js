@@ -107,7 +107,7 @@ export function languageModel(modelId, model) {
         /** @param {CallOptions} call */
         async doGenerate(call) {
             const { all, count, warnings } = begin(call),
-                [{ text, reasoning, toolCalls, end }] = await wholeAnswers(all, count);
+                [{ text, reasoning, toolCalls, end }] = await wholeAnswers(all, count, false);
             return {
                 content: [
                     ...(reasoning === '' ? [] : [/** @type {const} */ ({ type: 'reasoning', text: reasoning })]),
@@ -123,7 +123,7 @@ export function languageModel(modelId, model) {
         /** @param {CallOptions} call */
         async doStream(call) {
             const { all, count, warnings } = begin(call),
-                pieces = await begunStream(eachPiece(all, count), () => count.running?.stop());
+                pieces = await begunStream(eachPiece(all, count, false), () => count.stop());
             const parts = eachPart(
                 pieces,
                 count,

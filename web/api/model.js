@@ -417,9 +417,10 @@ export class Model {
     /**
      * Waits until the worker has ended the requests before, also those that were aborted: they reject earlier. This is
      * for web/server, and no part of the API.
+     * @param {boolean} [waits] false: it need only answer
      */
-    async idle() {
-        await this.#link.request('idle', {}, {});
+    async idle(waits = true) {
+        await this.#link.request('idle', { waits }, {});
     }
 
     /** @type {import('../index.d.ts').Model['dispose']} */

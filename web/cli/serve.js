@@ -259,16 +259,19 @@ function allowedOf(text) {
  * @param {AbortSignal} signal
  * @param {Record<string, any>} values
  */
-async function headerOf(openIt, signal, { contextLength, cacheSize = 0 }) {
+async function headerOf(openIt, signal, { contextLength, cacheSize = 0, parallel }) {
     const header = await openIt(signal, { headerOnly: true }),
         { info } = header,
         { types, context = 4096, kvBytesPerToken = 0, unsupported } = info;
     await header.dispose();
     if (unsupported !== undefined) throw new NibbleError('NB_ERR_UNSUPPORTED', unsupported);
-    const tokens = contextLength ?? Math.min(context || 4096, 4096);
+    const tokens = contextLength ?? Math.min(context || 4096, 4096),
+        goesOn = !info.encoder && info.causal !== false,
+        sequences = goesOn && info.embedding ? parallel : 1;
     return {
         info,
-        bytes: types.reduce((sum, { bytes }) => sum + bytes, 0) + tokens * kvBytesPerToken,
-        cache: info.encoder || info.causal === false ? 0 : cacheSize, // only conversations are kept
+        bytes: types.reduce((sum, { bytes }) => sum + bytes, 0) + tokens * kvBytesPerToken * sequences,
+        parallel: sequences,
+        cache: goesOn ? cacheSize : 0, // only conversations are kept
     };
 }

@@ -1,4 +1,4 @@
-/** Answers of a model, one after the other, in pieces or whole. */
+/** Answers of a model, in pieces or whole: one after the other, or together. */
 import { Places } from './logprobs.js';
 
 /** @typedef {import('../index.d.ts').Generation} Generation */
@@ -50,17 +50,23 @@ export class Count {
     answers = 0;
     /** How many of these were thoughts. */
     thoughts = 0;
-    /** The answer that is being made. @type {Generation | undefined} */
-    running;
+    /** The answers that are being made. @type {Set<Generation>} */
+    #running = new Set();
 
     /** @param {Planned} planned */
     begin({ start }) {
-        this.running = start();
-        return this.running;
+        const generation = start();
+        this.#running.add(generation);
+        return generation;
     }
 
-    /** @param {Result} result @param {Planned} planned */
-    end({ promptTokens, cachedTokens, tokens, reasoningTokens = 0, droppedTokens = 0 }, { again }) {
+    /** Ends what is being made. */
+    stop() {
+        for (const generation of this.#running) generation.stop();
+    }
+
+    /** @param {Result} result @param {Planned} planned @param {Generation} generation */
+    end({ promptTokens, cachedTokens, tokens, reasoningTokens = 0, droppedTokens = 0 }, { again }, generation) {
         this.dropped += droppedTokens;
         if (!again) {
             this.prompt += promptTokens;
@@ -68,12 +74,12 @@ export class Count {
         }
         this.answers += tokens.length;
         this.thoughts += reasoningTokens;
-        this.running = undefined;
+        this.#running.delete(generation);
     }
 
     /** @returns {Usage} */
     usage() {
-        const answers = this.answers + (this.running?.tokens.length ?? 0);
+        const answers = [...this.#running].reduce((sum, { tokens }) => sum + tokens.length, this.answers);
         return {
             prompt_tokens: this.prompt,
             completion_tokens: answers,
@@ -88,65 +94,102 @@ export class Count {
 /**
  * @param {Planned[]} all
  * @param {Count} count
+ * @param {boolean} together
  * @returns {Promise<Whole[]>}
  */
-export async function wholeAnswers(all, count) {
+export async function wholeAnswers(all, count, together) {
+    if (together)
+        try {
+            return await Promise.all(all.map((planned, index) => wholeAnswer(planned, index, count)));
+        } finally {
+            count.stop(); // if one of them failed
+        }
     const answers = [];
-    for (const [index, planned] of all.entries()) {
-        const generation = count.begin(planned),
-            result = await generation;
-        count.end(result, planned);
-        let raw = '';
-        if (result.logprobs) for await (const chunk of generation.chunks()) raw += chunk.raw;
-        const logprobs = result.logprobs && new Places().take(result.logprobs, raw, true),
-            { text, reasoning = '', toolCalls = [] } = result;
-        answers.push({
-            index,
-            text: planned.before + text,
-            reasoning,
-            toolCalls,
-            end: reasonOf(result, planned),
-            logprobs,
-        });
-    }
+    for (const [index, planned] of all.entries()) answers.push(await wholeAnswer(planned, index, count));
     return answers;
+}
+
+/**
+ * @param {Planned} planned
+ * @param {number} index
+ * @param {Count} count
+ * @returns {Promise<Whole>}
+ */
+async function wholeAnswer(planned, index, count) {
+    const generation = count.begin(planned),
+        result = await generation;
+    count.end(result, planned, generation);
+    let raw = '';
+    if (result.logprobs) for await (const chunk of generation.chunks()) raw += chunk.raw;
+    const logprobs = result.logprobs && new Places().take(result.logprobs, raw, true),
+        { text, reasoning = '', toolCalls = [] } = result;
+    return { index, text: planned.before + text, reasoning, toolCalls, end: reasonOf(result, planned), logprobs };
 }
 
 /**
  * The pieces of all answers.
  * @param {Planned[]} all
  * @param {Count} count
+ * @param {boolean} together
  * @returns {AsyncGenerator<Piece, void, undefined>}
  */
-export async function* eachPiece(all, count) {
-    for (const [index, planned] of all.entries()) {
-        const generation = count.begin(planned);
-        let first = true,
-            called = 0;
-        const places = new Places();
-        const take = (/** @type {string} */ text, /** @type {boolean} */ end) =>
-            generation.logprobs && places.take(generation.logprobs, text, end);
-        for await (const chunk of generation.chunks()) {
-            const text = first ? planned.before + chunk.text : chunk.text,
-                toolCalls = chunk.toolCalls.map((call, i) => ({ index: called + i, call }));
-            called += toolCalls.length;
-            const { reasoning } = chunk;
-            yield { index, first, text, reasoning, toolCalls, logprobs: take(chunk.raw, false) };
-            first = false;
+export async function* eachPiece(all, count, together) {
+    const streams = all.map((planned, index) => piecesOf(planned, index, count));
+    if (together) yield* merged(streams, () => count.stop());
+    else for (const stream of streams) yield* stream;
+}
+
+/**
+ * What several streams give, as it comes.
+ * @template Item
+ * @param {AsyncGenerator<Item, void, undefined>[]} streams
+ * @param {() => void} stop makes all of them end soon
+ * @returns {AsyncGenerator<Item, void, undefined>}
+ */
+async function* merged(streams, stop) {
+    const step = async (/** @type {typeof streams[0]} */ stream) => ({ stream, result: await stream.next() });
+    const next = new Map(streams.map((stream) => [stream, step(stream)]));
+    try {
+        while (next.size > 0) {
+            const { stream, result } = await Promise.race(next.values());
+            next.delete(stream);
+            if (result.done) continue;
+            next.set(stream, step(stream)); // behind the others
+            yield result.value;
         }
-        const result = await generation;
-        count.end(result, planned);
-        const text = first ? planned.before : '';
-        yield {
-            index,
-            first,
-            text,
-            reasoning: '',
-            toolCalls: [],
-            end: reasonOf(result, planned),
-            logprobs: take('', true),
-        };
+    } finally {
+        stop();
+        for (const rest of next.values()) rest.catch(() => {});
     }
+}
+
+/**
+ * The pieces of one answer.
+ * @param {Planned} planned
+ * @param {number} index
+ * @param {Count} count
+ * @returns {AsyncGenerator<Piece, void, undefined>}
+ */
+async function* piecesOf(planned, index, count) {
+    const generation = count.begin(planned);
+    let first = true,
+        called = 0;
+    const places = new Places();
+    const take = (/** @type {string} */ text, /** @type {boolean} */ end) =>
+        generation.logprobs && places.take(generation.logprobs, text, end);
+    for await (const chunk of generation.chunks()) {
+        const text = first ? planned.before + chunk.text : chunk.text,
+            toolCalls = chunk.toolCalls.map((call, i) => ({ index: called + i, call }));
+        called += toolCalls.length;
+        const { reasoning } = chunk;
+        yield { index, first, text, reasoning, toolCalls, logprobs: take(chunk.raw, false) };
+        first = false;
+    }
+    const result = await generation;
+    count.end(result, planned, generation);
+    const text = first ? planned.before : '';
+    const end = reasonOf(result, planned);
+    yield { index, first, text, reasoning: '', toolCalls: [], end, logprobs: take('', true) };
 }
 
 /**

@@ -54,23 +54,24 @@ function signalOf(caller, options) {
 /**
  * @template Whole
  * @template Chunk
- * @param {{ all: Planned[], count: Count, stream: boolean, usage: boolean }} plan usage: the last chunk has it
+ * @param {{ all: Planned[], count: Count, stream: boolean, usage: boolean, together: boolean }} plan
+ *     usage: the last chunk has it. together: the answers are computed at the same time
  * @param {object} head what the answer and all chunks begin with
  * @param {object} chunkHead
  * @param {Shape<Whole, Chunk>} shape
  */
-async function answer({ all, count, stream, usage }, head, chunkHead, { whole, chunks }) {
+async function answer({ all, count, stream, usage, together }, head, chunkHead, { whole, chunks }) {
     if (!stream) {
-        const answers = await wholeAnswers(all, count);
+        const answers = await wholeAnswers(all, count, together);
         return { ...head, choices: answers.map(whole), usage: count.usage() };
     }
     async function* eachChunk() {
-        for await (const piece of eachPiece(all, count))
+        for await (const piece of eachPiece(all, count, together))
             for (const choice of chunks(piece))
                 yield { ...chunkHead, choices: [choice], ...(usage ? { usage: null } : {}) };
         if (usage) yield { ...chunkHead, choices: [], usage: count.usage() };
     }
-    return begunStream(eachChunk(), () => count.running?.stop());
+    return begunStream(eachChunk(), () => count.stop());
 }
 
 /** @type {Shape<import('./types.js').ChatCompletion['choices'][0], import('./types.js').ChatCompletionChunk['choices'][0]>} */
@@ -206,7 +207,7 @@ export const chatCompletions = (model, counting) => ({
         }));
         const { id, ...head } = headOf('chatcmpl', nameOf(model));
         return answer(
-            { all, count: counting ?? new Count(), stream: checked.stream, usage },
+            { all, count: counting ?? new Count(), stream: checked.stream, usage, together: model.info.parallel > 1 },
             { id, object: 'chat.completion', ...head },
             { id, object: 'chat.completion.chunk', ...head },
             CHAT_SHAPE,
@@ -252,7 +253,8 @@ export const completions = (model, counting) => ({
         }
         const { id, ...rest } = headOf('cmpl', nameOf(model)),
             head = { id, object: 'text_completion', ...rest };
-        const plan = { all, count: counting ?? new Count(), stream: checked.stream, usage };
+        const together = model.info.parallel > 1,
+            plan = { all, count: counting ?? new Count(), stream: checked.stream, usage, together };
         return answer(plan, head, head, COMPLETION_SHAPE);
     },
 });

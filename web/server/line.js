@@ -1,13 +1,28 @@
-/** A line: one at a time has its turn, in the order in which they came. */
+/** A line: one at a time has its turn, or as many as there are places, in the order in which they came. */
 export class Line {
-    #taken = false;
+    #running = 0;
     /** What begins a turn, of those that wait. @type {(() => void)[]} */
     #waiting = [];
     /** Of those that come before them. @type {(() => void)[]} */
     #ahead = [];
 
+    /** @param {number} [places] */
+    constructor(places = 1) {
+        this.places = places;
+    }
+
+    /** How many have their turn. */
+    get running() {
+        return this.#running;
+    }
+
     get taken() {
-        return this.#taken;
+        return this.#running > 0;
+    }
+
+    /** Whether who comes now must wait. */
+    get isFull() {
+        return this.#running >= this.places || this.#ahead.length > 0;
     }
 
     /** How many wait, without those that come first. */
@@ -18,32 +33,39 @@ export class Line {
     /**
      * Waits for a turn.
      * @param {AbortSignal} [signal] leaves the line, and rejects with its reason
-     * @param {boolean} [first] comes before all that wait, and is not of their number
+     * @param {boolean} [first] comes before all that wait, is not of their number, and takes all places
      * @returns {Promise<() => void>} ends the turn; it may be called more than once
      */
     enter(signal, first = false) {
         return new Promise((resolve, reject) => {
             if (signal?.aborted) return reject(signal.reason);
+            const size = first ? this.places : 1;
             const begin = () => {
                 signal?.removeEventListener('abort', leave);
-                this.#taken = true;
+                this.#running += size;
                 let isOver = false;
                 resolve(() => {
                     if (isOver) return;
                     isOver = true;
-                    this.#taken = false;
-                    (this.#ahead.shift() ?? this.#waiting.shift())?.();
+                    this.#running -= size;
+                    this.#next();
                 });
             };
             const leave = () => {
                 this.#waiting = this.#waiting.filter((each) => each !== begin);
                 this.#ahead = this.#ahead.filter((each) => each !== begin);
                 reject(signal?.reason);
+                this.#next(); // it may have kept others out
             };
-            if (!this.#taken) return begin();
+            if (first ? !this.taken : !this.isFull) return begin();
             signal?.addEventListener('abort', leave, { once: true });
             (first ? this.#ahead : this.#waiting).push(begin);
         });
+    }
+
+    #next() {
+        if (!this.taken) this.#ahead.shift()?.();
+        while (!this.isFull && this.#waiting.length > 0) this.#waiting.shift()?.();
     }
 }
 

@@ -1,6 +1,6 @@
 /**
  * The models of a server. Each is loaded when it is asked for, and unloaded when another one needs its memory. A model
- * answers one request at a time; the others wait in a line.
+ * answers one request at a time, or several together; the others wait in a line.
  */
 import { messageOf, NibbleError } from '../errors.js';
 import { HttpError } from '../openai/respond.js';
@@ -15,9 +15,9 @@ import { enterFirst, Line } from './line.js';
 
 /**
  * A model that may be loaded. bytes: of memory, expected until it is loaded. cache: bytes that it may take in addition,
- * for conversations. info: what its header says. adapters: those that open() adds, with the bytes that are expected for
- * each in addition.
- * @typedef {{ name: string, bytes: number, cache?: number, info?: Info, adapters?: AdapterInfo[],
+ * for conversations. parallel: requests that it answers together. info: what its header says. adapters: those that open()
+ * adds, with the bytes that are expected for each in addition.
+ * @typedef {{ name: string, bytes: number, cache?: number, parallel?: number, info?: Info, adapters?: AdapterInfo[],
  *     open: (signal: AbortSignal) => Promise<Model> }} Offer
  */
 
@@ -38,7 +38,7 @@ const PATIENCE = 60_000;
  */
 
 class Entry {
-    line = new Line();
+    line;
     /** @type {Model | undefined} */
     model;
     /** The load that is under way. @type {Promise<Model> | undefined} */
@@ -53,8 +53,9 @@ class Entry {
     seconds = 1;
 
     /** @param {Offer} offer */
-    constructor({ name, bytes, cache = 0, info = {}, adapters = [], open }) {
+    constructor({ name, bytes, cache = 0, parallel = 1, info = {}, adapters = [], open }) {
         this.name = name;
+        this.line = new Line(parallel);
         this.bytes = adapters.reduce((sum, adapter) => sum + adapter.bytes, bytes + cache);
         this.cache = cache;
         this.info = info;
@@ -108,7 +109,8 @@ export class Models {
             name,
             loads,
             bytes: (model ?? unloading) ? bytes : 0,
-            running: line.taken,
+            running: line.running,
+            places: line.places,
             waiting: line.waiting,
         }));
     }
@@ -153,7 +155,7 @@ export class Models {
         account.model = name;
         if (this.#limits.contextShift && path.endsWith('completions')) body = withShift(body);
         await checkCall(path, body, entry.info, entry.adapters);
-        if (line.taken && line.waiting >= this.#limits.queue) throw tooMany(name, seconds);
+        if (line.isFull && line.waiting >= this.#limits.queue) throw tooMany(name, seconds);
         const { model, end } = await this.#turn(entry, signal),
             began = performance.now(),
             limit = new AbortController();
@@ -165,7 +167,10 @@ export class Models {
             isOver = true;
             clearTimeout(timer);
             signal.removeEventListener('abort', cut);
-            if (how) this.#rest(entry, model, how === 'broken').finally(end);
+            if (how === 'broken' && line.places > 1) {
+                end();
+                void this.#retire(entry, model);
+            } else if (how) this.#rest(entry, model, how === 'broken').finally(end);
             else end();
         };
         const cut = () => {
@@ -202,8 +207,21 @@ export class Models {
      * @param {boolean} isBroken
      */
     async #rest(entry, model, isBroken) {
-        const why = isBroken ? 'failed' : await whyUseless(model, this.#limits.patience ?? PATIENCE);
+        const why = isBroken
+            ? 'failed'
+            : await whyUseless(model, this.#limits.patience ?? PATIENCE, entry.line.places === 1);
         if (why && entry.model === model) await this.#unload(entry, why);
+    }
+
+    /**
+     * Unloads a model that failed, when the other requests that it answers have ended. If it is dead, all of them fail.
+     * @param {Entry} entry
+     * @param {Model} model
+     */
+    async #retire(entry, model) {
+        const end = await entry.line.enter(undefined, true);
+        if (entry.model === model) await this.#unload(entry, 'failed');
+        end();
     }
 
     /**
@@ -236,6 +254,10 @@ export class Models {
         try {
             await this.#makeRoom(entry, signal);
             signal.throwIfAborted(); // its turn is over, and the next one may load, too
+            if (entry.model) {
+                done(); // another turn has loaded it meanwhile
+                return entry.model;
+            }
         } catch (error) {
             done();
             throw error;
@@ -361,9 +383,10 @@ function orAborted(promise, signal) {
 /**
  * @param {Model} model
  * @param {number} patience ms until it must have ended what it does
+ * @param {boolean} waits for all that it does; else it need only show that it is not stuck, as it does more
  * @returns {Promise<'failed' | 'hung' | undefined>} why it is of no use any more
  */
-async function whyUseless(model, patience) {
+async function whyUseless(model, patience, waits) {
     const own = /** @type {import('../api/model.js').Model} */ (model);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
@@ -371,7 +394,7 @@ async function whyUseless(model, patience) {
     const late = new Promise((resolve) => {
         timer = setTimeout(resolve, patience, 'hung');
     });
-    const idle = own.idle().then(
+    const idle = own.idle(waits).then(
         () => undefined,
         () => /** @type {const} */ ('failed'),
     );

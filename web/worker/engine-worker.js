@@ -226,7 +226,9 @@ const requests = {
             progress: (progress) => post({ id, type: 'tokenizer', progress }),
         });
     },
-    idle: () => turn(() => {}),
+    idle: async ({ waits }) => {
+        if (waits) await turn(() => {});
+    },
     async close() {
         for (const job of jobs.values()) job.stop();
         await turn(() => {}).catch(() => {});
