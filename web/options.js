@@ -119,15 +119,11 @@ export const LOAD_OPTIONS = {
     },
     cacheSize: { type: 'bytes', help: 'bytes for conversations besides the last one' },
     parallel: {
-        flag: 'parallel',
         type: 'integer',
         min: 1,
         max: NB_MAX_SEQUENCES,
         default: 1,
-        value: 'N',
-        help:
-            'requests that a model answers together, by one pass through its weights for all; each has a context of its ' +
-            'own, so the KV cache may take N times the memory',
+        help: 'answers that are computed together, each with a context of its own',
     },
     doubleQuant: {
         flag: 'double-quant',

@@ -323,7 +323,7 @@ describe('the queue', () => {
             if (!controller.signal.aborted) assert.equal((await first).status, 503); // and is told so at once
             await sleep(5);
             const { running, waiting } = own.models.states[0];
-            assert.deepEqual([running, waiting, offer.answers.length], [true, 1, begun + 1]);
+            assert.deepEqual([running, waiting, offer.answers.length], [1, 1, begun + 1]);
             isIdle = true;
             stop();
             await until(() => offer.answers.length === begun + 2);
@@ -419,6 +419,34 @@ test('Line: turns in their order, `first` before others, leaving, and ending twi
     assert.equal(line.taken, false);
 });
 
+test('a Line of two places: two at once, and who comes first has both', async () => {
+    const line = new Line(2),
+        order = /** @type {string[]} */ ([]);
+    const enter = (/** @type {string} */ name, /** @type {any[]} */ ...how) =>
+        line.enter(...how).then((over) => {
+            order.push(name);
+            return over;
+        });
+    const [a, b] = await Promise.all([enter('a'), enter('b')]),
+        controller = new AbortController(),
+        first = enter('first', undefined, true),
+        gone = enter('gone', controller.signal, true),
+        c = enter('c'),
+        d = enter('d');
+    a();
+    await sleep(5);
+    assert.deepEqual([order, line.running, line.isFull], [['a', 'b'], 1, true], 'nobody passes who comes first');
+    b();
+    const over = await first;
+    assert.deepEqual([line.running, line.waiting], [2, 2]);
+    controller.abort(new Error('left'));
+    over();
+    await assert.rejects(gone, /left/);
+    (await c)();
+    (await d)();
+    assert.deepEqual([order, line.taken], [['a', 'b', 'first', 'c', 'd'], false]);
+});
+
 test('enterFirst(): the line that is free first; its turn alone is taken', async () => {
     const lines = [new Line(), new Line(), new Line()],
         never = new AbortController().signal,
@@ -489,6 +517,31 @@ describe('several models under a budget', () => {
                 [100, 1],
             ],
         );
+    });
+
+    test('--parallel: two requests at once, a third waits, and one that breaks the model does not end others', async () => {
+        const log = /** @type {string[]} */ ([]),
+            a = { ...fakeOffer('a', { log, opening: () => sleep(5) }), parallel: 2 },
+            own = await serving([a], { queue: 1 });
+        const [first, second] = ['1', '2'].map((prompt) => own.post('completions', { prompt }));
+        await until(() => a.answers.length === 2);
+        const third = own.post('completions', { prompt: '3' }),
+            answerTo = (/** @type {string} */ prompt) => a.answers.find(({ input }) => input === prompt);
+        await until(() => own.models.states[0].waiting === 1);
+        assert.equal((await own.post('completions', { prompt: 'a' })).status, 429);
+        assert.equal(own.models.states[0].running, 2);
+        const metrics = await (await fetch(`${own.url}/metrics`)).text();
+        assert.match(metrics, /^nibble_requests_running\{model="a"\} 2$/m);
+        assert.match(metrics, /^nibble_requests_parallel\{model="a"\} 2$/m);
+        answerTo('1')?.end(new NibbleError('NB_ERR_MEMORY', 'no memory'));
+        assert.equal((await first).status, 500);
+        assert.deepEqual(log, ['open a', 'ask a', 'ask a'], 'loaded once, and not unloaded while it answers');
+        answerTo('2')?.end();
+        assert.equal((await second).status, 200);
+        await until(() => answerTo('3'));
+        answerTo('3')?.end();
+        assert.equal((await third).status, 200);
+        assert.deepEqual(log.slice(3), ['close a', 'open a', 'ask a']);
     });
 
     test('a request that is wrong waits for nothing, and loads nothing', async () => {

@@ -94,6 +94,33 @@ test('a beginning that several share is evaluated once, and conversations go on 
     }
 });
 
+test("OpenAI's n answers are made together, whole or streamed", async () => {
+    const alone = await load(models.stories, { threads: 1, contextLength: 256 }),
+        request = { prompt: 'Once upon', n: 3, seed: 4, temperature: 1, max_tokens: 12 };
+    const expected = await alone.completions.create(request),
+        got = await model.completions.create(request);
+    await alone.dispose();
+    assert.deepEqual(
+        [got.choices, got.usage?.completion_tokens],
+        [expected.choices, expected.usage?.completion_tokens],
+    );
+    const texts = ['', '', ''],
+        order = /** @type {number[]} */ ([]);
+    for await (const { choices } of await model.completions.create({ ...request, stream: true }))
+        for (const { index, text } of choices) {
+            texts[index] += text;
+            order.push(index);
+        }
+    assert.deepEqual(
+        texts,
+        expected.choices.map(({ text }) => text),
+    );
+    assert.ok(order.lastIndexOf(0) > order.indexOf(2), `one after the other: ${order}`);
+    await assert.rejects(model.completions.create({ ...request, prompt: ['a', 'b'.repeat(2000)] }), {
+        code: 'NB_ERR_CONTEXT',
+    });
+});
+
 test('other requests wait for answers, and save() gives the last text', async () => {
     const answer = model.complete('The sun', { maxTokens: 20, ignoreEnd: true }),
         vector = await model.embed(STORY);

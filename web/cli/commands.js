@@ -180,7 +180,7 @@ export const COMMANDS = {
         several: 'one',
         rereads: true,
         saves: true,
-        flags: [...SERVE_FLAGS, ...options(LOAD_OPTIONS, 'contextLength', 'parallel'), ...COMPUTE_FLAGS],
+        flags: [...SERVE_FLAGS, ...options(LOAD_OPTIONS, 'contextLength'), ...COMPUTE_FLAGS],
         run: commandServe,
     },
     eval: {

@@ -1,6 +1,7 @@
 /** `nibble serve`: answers the clients of OpenAI's API over HTTP. */
 import { totalmem } from 'node:os';
 import { basename, resolve } from 'node:path';
+import { NB_MAX_SEQUENCES } from '../abi.js';
 import { adapterName } from '../api/adapters.js';
 import { NibbleError } from '../index.js';
 import { guardOf, hostNameOf, originOf } from '../server/guard.js';
@@ -58,6 +59,18 @@ export const SERVE_FLAGS = [
         help:
             'of several models: bytes that they may take together, such as 8GB; what was not used for the longest time ' +
             "is unloaded (default: three quarters of this machine's memory)",
+    },
+    {
+        name: 'parallel',
+        flag: 'parallel',
+        type: 'integer',
+        min: 1,
+        max: NB_MAX_SEQUENCES,
+        default: 1,
+        value: 'N',
+        help:
+            'requests that a model answers together, by one pass through its weights for all; each has a context of ' +
+            'its own, so the KV cache may take N times the memory',
     },
     {
         name: 'cacheSize',

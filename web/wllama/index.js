@@ -48,9 +48,9 @@ class Timed extends Count {
     /** @type {import('../index.d.ts').Result | undefined} */
     result;
 
-    /** @param {import('../index.d.ts').Result} result @param {import('../openai/answers.js').Planned} planned */
-    end(result, planned) {
-        super.end(result, planned);
+    /** @type {Count['end']} */
+    end(result, ...rest) {
+        super.end(result, ...rest);
         this.result = result;
     }
 
