@@ -168,8 +168,8 @@ export class Models {
             clearTimeout(timer);
             signal.removeEventListener('abort', cut);
             if (how === 'broken' && line.places > 1) {
+                void this.#retire(entry, model); // before those that wait
                 end();
-                void this.#retire(entry, model);
             } else if (how) this.#rest(entry, model, how === 'broken').finally(end);
             else end();
         };
