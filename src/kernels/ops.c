@@ -184,6 +184,43 @@ uint32_t nb_argmax(const float *x, uint32_t n) {
     return best;
 }
 
+/* x = k ln 2 + r, |r| <= ln 2 / 2: e^x = 2^k (1 + r + r^2 / 2 + ...), 13 terms of Taylor's series. */
+double nb_exp(double x) {
+    const double LN2_HIGH = 0x1.62e42feep-1, LN2_LOW = 0x1.a39ef35793c76p-33; /* the first times k is exact */
+    if (!(x >= -708 && x <= 709))
+        return x < 0 ? 0 : x > 0 ? (double)INFINITY : x;
+    int32_t k = (int32_t)(x * 0x1.71547652b82fep0 + (x < 0 ? -0.5 : 0.5));
+    double r = x - k * LN2_HIGH - k * LN2_LOW, sum = 1;
+    for (int32_t i = 13; i > 0; i--)
+        sum = 1 + r / i * sum;
+    uint64_t bits = (uint64_t)(1023 + k) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return sum * power;
+}
+
+/* x = 2^k m, 1/sqrt(2) <= m <= sqrt(2); z = (m - 1) / (m + 1): ln m = 2 (z + z^3 / 3 + z^5 / 5 + ...). */
+double nb_log(double x) {
+    if (!(x > 0 && x < (double)INFINITY))
+        return x == 0 ? -(double)INFINITY : x > 0 ? x : (double)NAN;
+    int32_t k = 0;
+    for (; x < 0x1p-1022; k -= 54)
+        x *= 0x1p54; /* subnormal */
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    k += (int32_t)(bits >> 52) - 1023;
+    bits = (bits & 0xfffffffffffffu) | 1023ull << 52;
+    memcpy(&x, &bits, sizeof x);
+    if (x > 0x1.6a09e667f3bcdp0) {
+        x /= 2;
+        k++;
+    }
+    double z = (x - 1) / (x + 1), sum = 0;
+    for (int32_t i = 21; i > 0; i -= 2)
+        sum = sum * z * z + 1.0 / i;
+    return k * 0x1.62e42fefa39efp-1 + 2 * z * sum;
+}
+
 double nb_log_sum_exp(const float *x, uint32_t n) {
     enum { BLOCK = 256 };
     const nb_exp_constants c = nb_exp_held();
@@ -200,9 +237,9 @@ double nb_log_sum_exp(const float *x, uint32_t n) {
         for (uint32_t k = 0; k < 4; k++)
             sum += (double)four[k];
         for (; i < end; i++)
-            sum += exp((double)x[i] - (double)most);
+            sum += nb_exp((double)x[i] - (double)most);
     }
-    return (double)most + log(sum);
+    return (double)most + nb_log(sum);
 }
 
 void nb_add_squares(double *sums, const float *x, size_t n) {

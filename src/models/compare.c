@@ -40,8 +40,8 @@ typedef struct pairing {
 static double log_sum(const float *x, uint32_t n, double most) {
     double sum = 0;
     for (uint32_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - most);
-    return most + log(sum);
+        sum += nb_exp((double)x[i] - most);
+    return most + nb_log(sum);
 }
 
 /* Of one row. With p = softmax(base) and q = softmax(other):
@@ -53,7 +53,7 @@ static void compare_row(const pairing *p, uint32_t row) {
     double of_base = log_sum(base, p->vocabulary, (double)base[best]),
            of_other = log_sum(other, p->vocabulary, (double)other[best_of_other]), sum = 0;
     for (uint32_t i = 0; i < p->vocabulary; i++)
-        sum += exp((double)base[i] - of_base) * ((double)base[i] - (double)other[i]);
+        sum += nb_exp((double)base[i] - of_base) * ((double)base[i] - (double)other[i]);
     double *out = p->out + (size_t)row * NB_COMPARED_NUMBERS;
     out[NB_COMPARED_BASE] = of_base - (double)base[p->next[row]];
     out[NB_COMPARED_OTHER] = of_other - (double)other[p->next[row]];
