@@ -21,6 +21,7 @@ const nb_matmul_kernel nb_matmul_kernels[] = {
 
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision) {
     const nb_matmul_kernel *any = NULL;
+    type = nb_kernel_type(type);
     for (const nb_matmul_kernel *k = nb_matmul_kernels + sizeof nb_matmul_kernels / sizeof *k - 1;
          k-- > nb_matmul_kernels;)
         if (k->type == type && (k->form != NB_FORM_Q8 || precision == NB_PRECISION_FAST))

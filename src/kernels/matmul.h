@@ -35,13 +35,13 @@ enum { NB_TYPE_ANY = NB_TYPE_LIMIT }; /* of a kernel for every type */
 
 typedef struct nb_matmul_kernel {
     const char *name; /* nb_matmul_<weight>_<activation>__<isa> */
-    uint32_t type;    /* or NB_TYPE_ANY */
+    uint32_t type;    /* nb_kernel_type of the matrices, or NB_TYPE_ANY */
     nb_form form;
     void (*run)(const nb_matmul_task *task);
 } nb_matmul_kernel;
 
 /* All kernels, the best last: declarations, the table, tests and benches are made from these lists. Kernels with 8-bit
- * activations need codes of at most 7 bits; Q5_1, Q2_0 and TQ2_0, which are rare, have none to save code. */
+ * activations need codes of at most 7 bits; types that are rare have none, to save code. */
 #define NB_MATMUL_Q8_TYPES(X, form, FORM, isa) \
     X(q4_0, Q4_0, form, FORM, isa)             \
     X(q4_1, Q4_1, form, FORM, isa)             \
@@ -59,6 +59,9 @@ typedef struct nb_matmul_kernel {
     X(iq4_xs, IQ4_XS, form, FORM, isa)          \
     X(nf4, NF4, form, FORM, isa)                \
     X(fp4, FP4, form, FORM, isa)                \
+    X(iq2_s, IQ2_S, form, FORM, isa)            \
+    X(iq3_s, IQ3_S, form, FORM, isa)            \
+    X(q1_0, Q1_0, form, FORM, isa)              \
     X(q2_0, Q2_0, form, FORM, isa)              \
     X(tq2_0, TQ2_0, form, FORM, isa)
 

@@ -26,7 +26,8 @@ INLINE uint32_t bytes_of(uint32_t byte) {
     return byte * 0x01010101u;
 }
 
-INLINE constants held_constants(const uint32_t type) {
+/* of: the matrix's own type, whose codebook is used. */
+INLINE constants held_constants(const uint32_t type, uint32_t of) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t bits = l.bits;
     v128_t codebook = {0}, high = {0};
@@ -37,7 +38,8 @@ INLINE constants held_constants(const uint32_t type) {
         nb_pin(high);
     }
     if (l.codebook) {
-        codebook = wasm_i8x16_add(wasm_v128_load(l.codebook), wasm_i8x16_splat((int8_t)l.zero));
+        codebook = wasm_i8x16_add(wasm_v128_load(l.by_value ? nb_codebook_of(of) : l.codebook),
+                                  wasm_i8x16_splat((int8_t)l.zero));
         nb_pin(codebook); /* in a register, as nb_held_constant */
     }
     return (constants){
@@ -79,8 +81,10 @@ INLINE void codes_of(const uint32_t type, const uint8_t *codes, const uint32_t j
     }
     if (bits & 1) {
         v128_t eight = wasm_v128_load(codes);
-        for (uint32_t n = 0; n < 2; n++)
-            out[n] = wasm_v128_or(out[n], moved(eight, 2 * j + n, bits & 6, c.bit));
+        for (uint32_t n = 0; n < 2; n++) {
+            v128_t bit = moved(eight, 2 * j + n, bits & 6, c.bit);
+            out[n] = bits & 6 ? wasm_v128_or(out[n], bit) : bit;
+        }
     }
     for (uint32_t n = 0; n < 2 && nb_layout_of(type).codebook; n++)
         out[n] = nb_lookup(c.codebook, out[n]);
@@ -97,8 +101,10 @@ INLINE bool has_offset(const uint32_t type) { /* is there an m? */
 
 /* Loads d[4] and the negated m[4] of a head; for NF4 and FP4, d[4] / NB_NUMBER_UNITS. */
 INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v128_t *d, v128_t *m) {
-    if (nb_layout_of(type).float_codebook) {
-        *d = wasm_f32x4_mul(wasm_v128_load(head), wasm_f32x4_splat(1.0f / NB_NUMBER_UNITS));
+    if (nb_layout_of(type).float_d) {
+        *d = wasm_v128_load(head);
+        if (nb_layout_of(type).float_codebook)
+            *d = wasm_f32x4_mul(*d, wasm_f32x4_splat(1.0f / NB_NUMBER_UNITS));
         return;
     }
     *d = nb_load_f16x4_with(head, c.sign, c.unit);
@@ -169,7 +175,7 @@ INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_
                          const codes_function store_codes) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t parts = 32 / l.columns;
-    const constants c = held_constants(type);
+    const constants c = held_constants(type, task->w->type);
     const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes;
     uint8_t *to = (uint8_t *)task->scratch;
     v128_t d = {0}, m = {0};
@@ -282,7 +288,7 @@ INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, const uint32_
                            const uint32_t block_bytes, const tiles_function multiply_tiles) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t parts = 32 / l.columns;
-    const constants c = held_constants(type);
+    const constants c = held_constants(type, task->w->type);
     const uint8_t *w[NB_SECTIONS], *x = nb_activations_panel(task->x, form, 0);
     v128_t out[NB_SECTIONS], d[NB_SECTIONS], m[NB_SECTIONS];
     find_groups(task->w, i, w);

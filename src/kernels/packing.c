@@ -2,9 +2,26 @@
 
 #include "../base/numbers.h"
 #include "../base/simd.h"
+#include "../types/dequantize.h"
 #include "../types/traits.h"
 
 #pragma STDC FP_CONTRACT OFF /* nb_matrix_row rounds as the dequantizers do */
+
+uint32_t nb_kernel_type(uint32_t type) {
+    switch (type) {
+    case NB_TYPE_TQ1_0: return NB_TYPE_TQ2_0;
+    case NB_TYPE_IQ1_S:
+    case NB_TYPE_IQ1_M:
+    case NB_TYPE_IQ2_XXS:
+    case NB_TYPE_IQ2_XS: return NB_TYPE_IQ2_S;
+    case NB_TYPE_IQ3_XXS: return NB_TYPE_IQ3_S;
+    default: return type;
+    }
+}
+
+const int8_t *nb_codebook_of(uint32_t type) {
+    return nb_layout_of(type).codebook;
+}
 
 uint32_t nb_group_rows(uint32_t type) {
     return nb_layout_of(type).bits ? NB_GROUP : 1;
@@ -76,6 +93,7 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
     case NB_TYPE_Q5_1:
         return wasm_v128_or(field(block + offsetof(nb_block_q5_1, q), 4 * n, 4, 0),
                             wasm_i16x8_shl(spread(block + offsetof(nb_block_q5_1, high) + 2 * n), 4));
+    case NB_TYPE_Q1_0: return spread(block + offsetof(nb_block_q1_0, q) + 4 * tile + 2 * n);
     case NB_TYPE_Q2_K: return field(block + offsetof(nb_block_q2_k, q) + 32 * half + 16 * n, 2 * r, 2, 0);
     case NB_TYPE_TQ2_0: return field(block + offsetof(nb_block_tq2_0, q) + 32 * half + 16 * n, 2 * r, 2, 0);
     case NB_TYPE_Q2_0: return quarters(block + offsetof(nb_block_q2_0, q) + 8 * tile + 4 * n);
@@ -163,7 +181,7 @@ INLINE size_t d_at(const uint32_t type) {
 
 /* What scales all of a block, d and m of the four rows. */
 INLINE void place_d(const uint32_t type, uint8_t *out, const uint8_t *const *blocks, bool minimum) {
-    const size_t at = d_at(type), size = nb_layout_of(type).float_codebook ? sizeof(float) : 2;
+    const size_t at = d_at(type), size = nb_layout_of(type).float_d ? sizeof(float) : 2;
     for (uint32_t r = 0; r < NB_GROUP; r++) {
         memcpy(out + size * r, blocks[r] + at, size);
         if (minimum)
@@ -233,6 +251,65 @@ INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group
     }
 }
 
+/* The codes of 16 weights w = ds q, which are exact. A zero has the sign of its weight, too. */
+static v128_t codes_by_value(nb_layout l, const float *w, float ds, v128_t places) {
+    v128_t inverse = wasm_f32x4_splat(ds == 0 ? ds : 1 / ds), q[4], minus[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        v128_t x = wasm_f32x4_mul(wasm_v128_load(w + 4 * i), inverse);
+        minus[i] = wasm_i32x4_shr(x, 31);
+        q[i] = nb_round_i32x4(wasm_f32x4_abs(x));
+    }
+    v128_t magnitude =
+               wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(q[0], q[1]), wasm_i16x8_narrow_i32x4(q[2], q[3])),
+           sign = wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(minus[0], minus[1]),
+                                          wasm_i16x8_narrow_i32x4(minus[2], minus[3]));
+    if (!l.codebook) { /* -0 is -1 times 0 */
+        magnitude = wasm_u8x16_max(magnitude, wasm_v128_and(sign, wasm_i8x16_splat(1)));
+        return wasm_i8x16_add(wasm_i8x16_sub(wasm_v128_xor(magnitude, sign), sign), wasm_i8x16_splat((int8_t)l.zero));
+    }
+    v128_t place = wasm_i8x16_swizzle(places, wasm_u8x16_shr(magnitude, l.shift));
+    return wasm_v128_or(place, wasm_v128_and(sign, wasm_i8x16_splat((int8_t)(1 << (l.bits - 1)))));
+}
+
+/* Where the magnitudes of a codebook are in it. */
+static v128_t places_of(nb_layout l) {
+    uint8_t places[16] = {0};
+    for (uint8_t i = 0; l.codebook && i < 1 << (l.bits - 1); i++)
+        places[l.codebook[i] >> l.shift] = i;
+    return wasm_v128_load(places);
+}
+
+static void pack_by_value(uint32_t type, const uint8_t *const *rows, uint8_t *group, size_t columns) {
+    const nb_layout l = nb_layout_of(type);
+    const nb_traits *traits = nb_traits_of(type);
+    const v128_t places = places_of(l);
+    for (size_t b = 0; b < columns / NB_SUPERBLOCK; b++) {
+        _Alignas(16) uint8_t blocks[NB_GROUP][NB_MAX_GRID_BLOCK]; /* the file's may lie at any address */
+        _Alignas(16) float w[NB_GROUP][NB_SUPERBLOCK], d[NB_GROUP];
+        for (uint32_t r = 0; r < NB_GROUP; r++) {
+            memcpy(blocks[r], rows[r] + b * traits->block_bytes, traits->block_bytes);
+            traits->dequantize(blocks[r], w[r], NB_SUPERBLOCK);
+            d[r] = nb_grid_d(type, blocks[r]);
+            if (l.float_d)
+                memcpy(group + 4 * r, &d[r], 4);
+            else
+                memcpy(group + 2 * r, blocks[r] + offsetof(nb_block_tq1_0, d), 2);
+        }
+        group += nb_layout_head(l);
+        for (uint32_t tile = 0; tile < l.tiles; tile++, group += nb_layout_tile(l)) {
+            v128_t codes[2][NB_GROUP];
+            for (uint32_t r = 0; r < NB_GROUP; r++)
+                for (uint32_t n = 0; n < 2; n++) {
+                    uint32_t s = nb_grid_scale(type, blocks[r], 2 * tile + n);
+                    if (l.scales)
+                        group[4 * n + r] = (uint8_t)s;
+                    codes[n][r] = codes_by_value(l, w[r] + 32 * tile + 16 * n, d[r] * (float)s, places);
+                }
+            place_codes(group + l.scales, codes[0], codes[1], l.bits);
+        }
+    }
+}
+
 void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
     const nb_traits *traits = nb_traits_of(m->type);
     size_t block_bytes = traits->block_bytes, row_bytes = m->columns / traits->block_weights * block_bytes;
@@ -242,6 +319,10 @@ void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows) {
         each[r] = rows + NB_MIN(r, m->rows - 1 - first) * row_bytes;
     if (!nb_layout_of(m->type).bits) {
         memcpy(group, rows, row_bytes);
+        return;
+    }
+    if (nb_layout_of(m->type).by_value) {
+        pack_by_value(m->type, each, group, m->columns);
         return;
     }
     switch (m->type) {
@@ -292,7 +373,7 @@ void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
     uint32_t r = row % NB_GROUP;
     for (uint32_t b = 0; b < m->columns / (32 * l.tiles); b++) {
         float d;
-        if (l.float_codebook)
+        if (l.float_d)
             memcpy(&d, at + 4 * r, sizeof d);
         else
             d = half_at(at, r);

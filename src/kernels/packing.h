@@ -33,7 +33,12 @@
  *     uint8_t whole[8][4 rows][4]                 codes of 8 bits
  *
  * The head is half d[4], half m[4] (with a minimum) for each 256 columns of the K types, IQ4_XS and TQ2_0, half d[4]
- * for each 64 columns of Q2_0, and float d[4] for each 64 columns of NF4 and FP4.
+ * for each 64 columns of Q2_0 and 128 of Q1_0, float d[4] for each 64 columns of NF4 and FP4 and 256 of IQ1, IQ2 and IQ3.
+ *
+ * Several weights of IQ1, IQ2, IQ3 and TQ1_0 share a code in the file. Here each weight has a code of its own, as a
+ * kernel that takes codes of the file apart would be many times slower: 3 bits for the six numbers of IQ1 and IQ2, 4
+ * bits for the sixteen of IQ3, and 2 bits for the three of TQ1_0, which becomes TQ2_0. With scales as Q6_K's that makes
+ * 3.6, 4.6 and 2.1 bits a weight.
  *
  * A code is an unsigned number (of Q8_0 the file's number plus 128, with a codebook an index). v[2j] are the 16 codes
  * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. From the lowest bit on: if
@@ -56,24 +61,50 @@ enum { NB_GROUP = 4 }; /* rows of a group */
 typedef struct nb_layout {
     uint32_t bits;    /* of a code; 0: the type keeps the file's rows */
     uint32_t columns; /* that one scale serves: 16 or 32 */
-    uint32_t tiles;   /* that one d serves: 1, 2 or 8 */
+    uint32_t tiles;   /* that one d serves: 1, 2, 4 or 8 */
     uint32_t scales;  /* bytes of a tile's scales; 0: it has none, and d is the scale */
     bool minimum;     /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
     int32_t zero;
+    bool float_d;           /* d is a float, not binary16 */
+    bool by_value;          /* packing computes the codes from the weights */
+    uint32_t shift;         /* the numbers of the codebook differ in the bits from this one on; for by_value */
     const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply with codebook + zero, unsigned */
     /* 16 numbers within -1 ... 1: w = d float_codebook[code]; kernels round them to multiples of 1 / NB_NUMBER_UNITS */
     const float *float_codebook;
 } nb_layout;
 
+/* The magnitudes of a grid, then their negative numbers. With 1/8 added or subtracted, IQ1's numbers times 8. */
+static const int8_t nb_iq1_codebook[16] = {1, 7, 9, 9, -1, -7, -9, -9};
+static const int8_t nb_iq2_codebook[16] = {8, 25, 43, 43, -8, -25, -43, -43};
+static const int8_t nb_iq3_xxs_codebook[16] = {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62};
+static const int8_t nb_iq3_s_codebook[16] = {1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15};
+static const int8_t nb_q1_0_codebook[16] = {-1, 1};
+
 /* As many that 16 products with 16-bit activations fit 32 bits: 4095 * 32767 * 16 < 2^31. */
 enum { NB_NUMBER_UNITS = 4095 };
 
-/* The types that are packed. */
+/* The types whose codes are packed as they are in the file. */
 // clang-format off: it would break each name into a line
 #define NB_PACKED_TYPES(X) \
     X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(NF4) X(FP4) \
-    X(Q2_0) X(TQ2_0)
+    X(Q1_0) X(Q2_0) X(TQ2_0)
 // clang-format on
+
+/* Of IQ1, IQ2 and IQ3. */
+static inline __attribute__((always_inline)) nb_layout nb_grid_layout(uint32_t bits, uint32_t shift,
+                                                                      const int8_t *codebook) {
+    return (nb_layout){
+        .bits = bits,
+        .columns = 16,
+        .tiles = 8,
+        .scales = 8,
+        .zero = 64,
+        .float_d = true,
+        .by_value = true,
+        .shift = shift,
+        .codebook = codebook,
+    };
+}
 
 /* A function, not a table: kernels are compiled for one type each, and everything here folds into constants. */
 static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t type) {
@@ -92,17 +123,29 @@ static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t typ
         return (nb_layout){.bits = 4, .columns = 32, .tiles = 1, .scales = 8, .zero = 127, .codebook = nb_iq4_codebook};
     case NB_TYPE_IQ4_XS:
         return (nb_layout){.bits = 4, .columns = 32, .tiles = 8, .scales = 4, .zero = 127, .codebook = nb_iq4_codebook};
+    case NB_TYPE_Q1_0:
+        return (nb_layout){.bits = 1, .columns = 32, .tiles = 4, .zero = 1, .codebook = nb_q1_0_codebook};
     case NB_TYPE_Q2_0: return (nb_layout){.bits = 2, .columns = 32, .tiles = 2, .zero = 1};
+    case NB_TYPE_TQ1_0: return (nb_layout){.bits = 2, .columns = 32, .tiles = 8, .zero = 1, .by_value = true};
     case NB_TYPE_TQ2_0: return (nb_layout){.bits = 2, .columns = 32, .tiles = 8, .zero = 1};
-    case NB_TYPE_NF4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .float_codebook = nb_nf4_codebook};
-    case NB_TYPE_FP4: return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .float_codebook = nb_fp4_codebook};
+    case NB_TYPE_NF4:
+        return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .float_d = true, .float_codebook = nb_nf4_codebook};
+    case NB_TYPE_FP4:
+        return (nb_layout){.bits = 4, .columns = 16, .tiles = 2, .float_d = true, .float_codebook = nb_fp4_codebook};
+    case NB_TYPE_IQ1_S:
+    case NB_TYPE_IQ1_M: return nb_grid_layout(3, 0, nb_iq1_codebook);
+    case NB_TYPE_IQ2_XXS:
+    case NB_TYPE_IQ2_XS:
+    case NB_TYPE_IQ2_S: return nb_grid_layout(3, 2, nb_iq2_codebook);
+    case NB_TYPE_IQ3_XXS: return nb_grid_layout(4, 2, nb_iq3_xxs_codebook);
+    case NB_TYPE_IQ3_S: return nb_grid_layout(4, 0, nb_iq3_s_codebook);
     default: return (nb_layout){0};
     }
 }
 
 /* Bytes of a head, and of a tile. */
 static inline uint32_t nb_layout_head(nb_layout l) {
-    return l.tiles == 1 ? 0 : l.minimum || l.float_codebook ? 16 : 8;
+    return l.tiles == 1 ? 0 : l.minimum || l.float_d ? 16 : 8;
 }
 
 static inline uint32_t nb_layout_tile(nb_layout l) {
@@ -123,6 +166,10 @@ typedef struct nb_matrix {
     /* the tensor of the file that it came from (the first, if there are several), and its first row in that */
     uint32_t tensor, first;
 } nb_matrix;
+
+/* The type whose kernels multiply matrices of this type, which have the same layout but for the codebook. */
+uint32_t nb_kernel_type(uint32_t type);
+const int8_t *nb_codebook_of(uint32_t type);
 
 uint32_t nb_group_rows(uint32_t type);                    /* NB_GROUP, or 1: as in the file */
 uint64_t nb_group_bytes(uint32_t type, uint64_t columns); /* the caller checked the shape */

@@ -121,101 +121,120 @@ static uint32_t completed(uint32_t signs) {
     return signs | (uint32_t)__builtin_parity(signs) << 7;
 }
 
-/* The scale of the 16 weights that group g belongs to; a byte holds two scales. */
-static float iq2_scale(const uint8_t *scales, uint32_t g) {
-    return 0.5f + (float)(scales[g / 4] >> (g / 2 % 2 * 4) & 15);
+/* Each of IQ1_M's four words of scales has four scales of 3 bits, and above them four of the 16 bits of d. */
+static uint32_t iq1_m_d(const uint16_t *s) {
+    return s[0] >> 12 | (s[1] >> 8 & 0xf0u) | (s[2] >> 4 & 0xf00u) | (s[3] & 0xf000u);
+}
+
+float nb_grid_d(uint32_t type, const void *block) {
+    switch (type) {
+    case NB_TYPE_IQ1_S: return nb_f16_to_f32(((const nb_block_iq1_s *)block)->d) / 8;
+    case NB_TYPE_IQ1_M: return nb_f16_to_f32((uint16_t)iq1_m_d(((const nb_block_iq1_m *)block)->scales)) / 8;
+    case NB_TYPE_IQ2_XXS: return nb_f16_to_f32(((const nb_block_iq2_xxs *)block)->d) / 8;
+    case NB_TYPE_IQ2_XS: return nb_f16_to_f32(((const nb_block_iq2_xs *)block)->d) / 8;
+    case NB_TYPE_IQ2_S: return nb_f16_to_f32(((const nb_block_iq2_s *)block)->d) / 8;
+    case NB_TYPE_IQ3_XXS: return nb_f16_to_f32(((const nb_block_iq3_xxs *)block)->d) / 4;
+    case NB_TYPE_IQ3_S: return nb_f16_to_f32(((const nb_block_iq3_s *)block)->d);
+    case NB_TYPE_TQ1_0: return nb_f16_to_f32(((const nb_block_tq1_0 *)block)->d);
+    default: __builtin_trap(); /* a new type with a grid belongs here */
+    }
+}
+
+/* Half n of the bytes from the first one on. */
+static uint32_t half_of(const uint8_t *bytes, uint32_t n) {
+    return bytes[n / 2] >> (n % 2 * 4) & 15;
+}
+
+uint32_t nb_grid_scale(uint32_t type, const void *block, uint32_t n) {
+    switch (type) {
+    case NB_TYPE_IQ1_S: return 2u * (((const nb_block_iq1_s *)block)->high[n / 2] >> 12 & 7) + 1;
+    case NB_TYPE_IQ1_M: return 2u * (((const nb_block_iq1_m *)block)->scales[n / 4] >> (n % 4 * 3) & 7) + 1;
+    case NB_TYPE_IQ2_XXS: return 2u * (((const nb_block_iq2_xxs *)block)->q[n / 2 * 4 + 3] >> 12) + 1;
+    case NB_TYPE_IQ2_XS: return 2 * half_of(((const nb_block_iq2_xs *)block)->scales, n) + 1;
+    case NB_TYPE_IQ2_S: return 2 * half_of(((const nb_block_iq2_s *)block)->scales, n) + 1;
+    case NB_TYPE_IQ3_XXS: return 2u * (((const nb_block_iq3_xxs *)block)->signs[n / 2 * 4 + 3] >> 4) + 1;
+    case NB_TYPE_IQ3_S: return 2 * half_of(((const nb_block_iq3_s *)block)->scales, n / 2) + 1;
+    default: return 1; /* TQ1_0 */
+    }
+}
+
+/* What the numbers of group g are multiplied by. */
+static float scale_of(uint32_t type, const void *block, uint32_t g) {
+    return nb_grid_d(type, block) * (float)nb_grid_scale(type, block, g / 2);
 }
 
 void nb_dequantize_iq2_xxs(const void *blocks, float *out, size_t n) {
     const nb_block_iq2_xxs *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++) {
-        float d = nb_f16_to_f32(b->d);
+    for (; n; n -= NB_SUPERBLOCK, b++)
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             const uint16_t *words = &b->q[g / 4 * 4];
             uint32_t code = words[g % 4 / 2] >> (g % 2 * 8) & 255, rest = words[2] | (uint32_t)words[3] << 16;
-            fill_eight(out, indices_of(iq2_xxs_grid[code]), IQ2_MAGNITUDES, d * (0.5f + (float)(rest >> 28)) * 0.25f,
+            fill_eight(out, indices_of(iq2_xxs_grid[code]), IQ2_MAGNITUDES, scale_of(NB_TYPE_IQ2_XXS, b, g),
                        completed(rest >> (g % 4 * 7) & 127));
         }
-    }
 }
 
 void nb_dequantize_iq2_xs(const void *blocks, float *out, size_t n) {
     const nb_block_iq2_xs *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++) {
-        float d = nb_f16_to_f32(b->d);
+    for (; n; n -= NB_SUPERBLOCK, b++)
         for (uint32_t g = 0; g < 32; g++, out += 8)
-            fill_eight(out, indices_of(iq2_xs_grid[b->q[g] & 511]), IQ2_MAGNITUDES, d * iq2_scale(b->scales, g) * 0.25f,
+            fill_eight(out, indices_of(iq2_xs_grid[b->q[g] & 511]), IQ2_MAGNITUDES, scale_of(NB_TYPE_IQ2_XS, b, g),
                        completed(b->q[g] >> 9));
-    }
 }
 
 void nb_dequantize_iq2_s(const void *blocks, float *out, size_t n) {
     const nb_block_iq2_s *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++) {
-        float d = nb_f16_to_f32(b->d);
+    for (; n; n -= NB_SUPERBLOCK, b++)
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t code = b->q[g] | (uint32_t)(b->high[g / 4] >> (g % 4 * 2) & 3) << 8;
-            fill_eight(out, indices_of(iq2_s_grid[code]), IQ2_MAGNITUDES, d * iq2_scale(b->scales, g) * 0.25f,
-                       b->signs[g]);
+            fill_eight(out, indices_of(iq2_s_grid[code]), IQ2_MAGNITUDES, scale_of(NB_TYPE_IQ2_S, b, g), b->signs[g]);
         }
-    }
 }
 
 void nb_dequantize_iq3_xxs(const void *blocks, float *out, size_t n) {
     const nb_block_iq3_xxs *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++) {
-        float d = nb_f16_to_f32(b->d);
+    for (; n; n -= NB_SUPERBLOCK, b++)
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t rest;
             memcpy(&rest, b->signs + g / 4 * 4, 4);
             fill_eight(out, indices_of_two(iq3_xxs_grid[b->q[2 * g]], iq3_xxs_grid[b->q[2 * g + 1]]),
-                       IQ3_XXS_MAGNITUDES, d * (0.5f + (float)(rest >> 28)) * 0.5f,
-                       completed(rest >> (g % 4 * 7) & 127));
+                       IQ3_XXS_MAGNITUDES, scale_of(NB_TYPE_IQ3_XXS, b, g), completed(rest >> (g % 4 * 7) & 127));
         }
-    }
 }
 
 void nb_dequantize_iq3_s(const void *blocks, float *out, size_t n) {
     const nb_block_iq3_s *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++) {
-        float d = nb_f16_to_f32(b->d);
+    for (; n; n -= NB_SUPERBLOCK, b++)
         for (uint32_t g = 0; g < 32; g++, out += 8) {
-            uint32_t high = (uint32_t)b->high[g / 4] >> (g % 4 * 2), scale = b->scales[g / 8] >> (g / 4 % 2 * 4) & 15;
+            uint32_t high = (uint32_t)b->high[g / 4] >> (g % 4 * 2);
             uint32_t first = b->q[2 * g] | (high & 1) << 8, second = b->q[2 * g + 1] | (high & 2) << 7;
             fill_eight(out, indices_of_two(iq3_s_grid[first], iq3_s_grid[second]), IQ3_S_MAGNITUDES,
-                       d * (float)(1 + 2 * scale), b->signs[g]);
+                       scale_of(NB_TYPE_IQ3_S, b, g), b->signs[g]);
         }
-    }
 }
 
-/* Weights -1, 0 or 1, plus or minus 1/8, times d. */
+/* Weights -1, 0 or 1, plus or minus 1/8, times 8 d. */
 static void fill_ternary(float *out, uint32_t entry, float d, bool less) {
     v128_t w = wasm_i16x8_sub(indices_of(entry), wasm_i16x8_splat(1));
-    store_eight(out, w, wasm_f32x4_splat(less ? -0.125f : 0.125f), d);
+    store_eight(out, w, wasm_f32x4_splat(less ? -0.125f : 0.125f), 8 * d);
 }
 
 void nb_dequantize_iq1_s(const void *blocks, float *out, size_t n) {
     const nb_block_iq1_s *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++) {
-        float d = nb_f16_to_f32(b->d);
+    for (; n; n -= NB_SUPERBLOCK, b++)
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t high = b->high[g / 4], code = b->q[g] | (high >> (g % 4 * 3) & 7) << 8;
-            fill_ternary(out, iq1_grid[code], d * (float)(2 * (high >> 12 & 7) + 1), high >> 15);
+            fill_ternary(out, iq1_grid[code], scale_of(NB_TYPE_IQ1_S, b, g), high >> 15);
         }
-    }
 }
 
-/* Each of four 16-bit words has four scales of 3 bits, and above them four of the 16 bits of d. */
 void nb_dequantize_iq1_m(const void *blocks, float *out, size_t n) {
     const nb_block_iq1_m *b = blocks;
-    for (; n; n -= NB_SUPERBLOCK, b++) {
-        const uint16_t *s = b->scales;
-        float d = nb_f16_to_f32((uint16_t)(s[0] >> 12 | (s[1] >> 8 & 0xf0) | (s[2] >> 4 & 0xf00) | (s[3] & 0xf000)));
+    for (; n; n -= NB_SUPERBLOCK, b++)
         for (uint32_t g = 0; g < 32; g++, out += 8) {
             uint32_t high = b->high[g / 2] >> (g % 2 * 4), code = b->q[g] | (high & 7) << 8;
-            fill_ternary(out, iq1_grid[code], d * (float)(2 * (s[g / 8] >> (g / 2 % 4 * 3) & 7) + 1), high & 8);
+            fill_ternary(out, iq1_grid[code], scale_of(NB_TYPE_IQ1_M, b, g), high & 8);
         }
-    }
 }
 
 #pragma clang attribute pop
