@@ -86,8 +86,10 @@ test('calls that were not run are no part of the conversation', async () => {
     ]);
     assert.deepEqual((await going.done).added, [{ role: 'assistant', content: 'Well.' }]);
     const endless = scripted(...Array(9).fill({ toolCalls: [called('now')] })),
-        { added } = await heard(endless.model, [NOW]).going.done;
+        { going: long } = heard(endless.model, [NOW]),
+        { added } = await long.done;
     assert.equal(endless.log.length, 5);
+    assert.equal(long.tokens(), 5 * 3);
     assert.deepEqual(
         added.map(({ role }) => role),
         Array(4).fill(['assistant', 'tool']).flat(),
