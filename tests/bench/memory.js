@@ -8,7 +8,7 @@ import { counting, memoryOf } from '../support/memory-of.js';
 import { embedderFile, mixedRequests } from '../support/mixed-requests.js';
 
 const [count = '1000', warmUp = '100', path = models.tiny, threads = '1'] = process.argv.slice(2);
-const options = { ...counting, threads: Number(threads), contextLength: 320, cacheSize: '1MB' },
+const options = { ...counting, threads: Number(threads), contextLength: 320, parallel: 2, cacheSize: '1MB' },
     model = await load(path, options),
     embedder = await load(embedderFile, { ...counting, threads: 1 });
 const kinds = Object.values(mixedRequests(model, embedder));

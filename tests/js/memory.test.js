@@ -8,7 +8,7 @@ import { counting, memoryOf } from '../support/memory-of.js';
 import { embedderFile, mixedRequests } from '../support/mixed-requests.js';
 
 test('memory and objects of the core are the same after requests of every kind', async () => {
-    const options = { ...counting, threads: 1, contextLength: 320 },
+    const options = { ...counting, threads: 1, contextLength: 320, parallel: 2 },
         [model, embedder] = await Promise.all([
             load(models.tiny, options),
             load(embedderFile, { ...options, contextLength: 64 }),
@@ -35,8 +35,8 @@ test('memory and objects of the core are the same after requests of every kind',
         assert.deepEqual(part(after, 'live'), part(before, 'live'));
         const [[[engine, grammars], [other]], now] = [part(before, 'bytes'), part(after, 'bytes')];
         assert.deepEqual([now[0][0], now[1][0]], [engine, other]);
-        // other texts lead to other states of a grammar, which it keeps
-        assert.ok(Number(now[0][1]) <= 1.02 * Number(grammars), `${grammars} bytes became ${now[0][1]}`);
+        // other texts lead to other states of a grammar, which it keeps: one page of memory may be added
+        assert.ok(Number(now[0][1]) <= Number(grammars) + 65536, `${grammars} bytes became ${now[0][1]}`);
     } finally {
         await model.dispose();
         await embedder.dispose();

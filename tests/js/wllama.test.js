@@ -509,9 +509,15 @@ describe("wllama's package", { skip }, () => {
     });
 
     test('a parameter becomes an option of load()', () => {
-        const params = { n_ctx: 7, n_threads: 0, cache_type_k: 'q8_0', lora_adapters: [{ path: 'a', scale: 2 }] };
+        const params = {
+            n_ctx: 7,
+            n_threads: 0,
+            n_parallel: 2,
+            cache_type_k: 'q8_0',
+            lora_adapters: [{ path: 'a', scale: 2 }],
+        };
         assert.deepEqual(loadOptionsOf(/** @type {any} */ (params)).options, {
-            ...{ contextLength: 7, threads: 1, kvType: 'q8_0', adapters: [{ source: 'a', scale: 2 }] },
+            ...{ contextLength: 7, threads: 1, parallel: 2, kvType: 'q8_0', adapters: [{ source: 'a', scale: 2 }] },
         });
         for (const wrong of [{ cache_type_k: 'f16', cache_type_v: 'f32' }, { cache_type_v: 'q4_0' }])
             assert.throws(() => loadOptionsOf(/** @type {any} */ (wrong)), failing('load_error', /cache_type_/));

@@ -104,6 +104,7 @@ export function mixedRequests(model, embedder) {
                 }),
             );
         },
+        together: (i) => Promise.all([1, 2, 3].map(async (n) => model.complete(`${n} ${text(i)}`, few))),
         embed: (i) => embedder.embed(text(i)),
         embedByTheOther: (i) => model.embed(text(i), { pooling: 'mean' }),
         rerank: (i) => failing(embedder.rerank(text(i), ['a', 'b'])), // it is no reranker

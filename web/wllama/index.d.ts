@@ -201,6 +201,8 @@ export interface LoadModelParams {
     /** Tokens of the context. Default: the model's own, at most 4096. */
     n_ctx?: number;
     n_threads?: number;
+    /** Requests that are computed together. Default: 1. */
+    n_parallel?: number;
     /** Of requests that have none. */
     seed?: number;
     embeddings?: boolean;
@@ -224,7 +226,6 @@ export interface LoadModelParams {
     n_ubatch?: number;
     n_gpu_layers?: number;
     offload_kqv?: boolean;
-    n_parallel?: number;
     kv_unified?: boolean;
     flash_attn?: boolean;
     swa_full?: boolean;

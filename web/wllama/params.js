@@ -4,7 +4,7 @@ import { lacking, WllamaError } from './errors.js';
 
 /** These say how wllama computes and not what, or are about parts that nibble does not have. */
 const WITHOUT_EFFECT = new Set([
-    ...['log_level', 'n_batch', 'n_ubatch', 'n_gpu_layers', 'offload_kqv', 'n_parallel', 'kv_unified', 'flash_attn'],
+    ...['log_level', 'n_batch', 'n_ubatch', 'n_gpu_layers', 'offload_kqv', 'kv_unified', 'flash_attn'],
     ...['swa_full', 'jinja', 'image_min_tokens', 'image_max_tokens', 'warmup', 'no_kv_offload', 'mmproj_offload'],
     ...['cont_batching', 'cache_idle_slots', 'n_cache_reuse', 'spec_draft_ngl', 'spec_draft_n_max'],
     ...['spec_draft_n_min', 'spec_draft_p_min', 'spec_draft_threads', 'spec_draft_threads_batch', 'useCache'],
@@ -68,7 +68,14 @@ const POOLING = { unspecified: 'file', mean: 'mean', cls: 'cls', last: 'last', r
  * @returns {{ options: import('../index.d.ts').LoadOptions, settings: Settings }}
  */
 export function loadOptionsOf(params) {
-    const { n_ctx, n_threads, lora_adapters, lora_init_without_apply, pooling_type = 'unspecified' } = params;
+    const {
+        n_ctx,
+        n_threads,
+        n_parallel,
+        lora_adapters,
+        lora_init_without_apply,
+        pooling_type = 'unspecified',
+    } = params;
     const { seed, reasoning, reasoning_budget_tokens: budget, ctx_shift, default_template_kwargs } = params;
     const pooling = POOLING[String(pooling_type).replace('LLAMA_POOLING_TYPE_', '').toLowerCase()],
         kvType = kvTypeOf(params);
@@ -93,6 +100,7 @@ export function loadOptionsOf(params) {
     const options = {
         ...(n_ctx !== undefined && { contextLength: n_ctx }),
         ...(n_threads !== undefined && { threads: Math.max(1, n_threads) }),
+        ...(n_parallel !== undefined && { parallel: Math.max(1, n_parallel) }),
         ...(kvType && { kvType }),
         ...(lora_adapters && {
             adapters: lora_adapters.map(({ path, scale }) => ({
@@ -117,7 +125,17 @@ export function loadOptionsOf(params) {
 
 /** Parameters that loadOptionsOf() and index.js read. */
 const TAKEN = [
-    ...['seed', 'n_ctx', 'n_threads', 'embeddings', 'pooling_type', 'cache_type_k', 'cache_type_v', 'reasoning'],
+    ...[
+        'seed',
+        'n_ctx',
+        'n_threads',
+        'n_parallel',
+        'embeddings',
+        'pooling_type',
+        'cache_type_k',
+        'cache_type_v',
+        'reasoning',
+    ],
     ...['ctx_shift', 'lora_adapters', 'lora_init_without_apply', 'reasoning_budget_tokens', 'default_template_kwargs'],
     ...['progressCallback', 'headers', 'signal'],
 ];
