@@ -544,6 +544,60 @@ describe('several models under a budget', () => {
         assert.deepEqual(log.slice(3), ['close a', 'open a', 'ask a']);
     });
 
+    test('--parallel: requests that wait for the same load; one that leaves does not end the others', async () => {
+        const log = /** @type {string[]} */ ([]),
+            [a, b, c] = ['a', 'b', 'c'].map((name) => ({ ...fakeOffer(name, { log }), parallel: 3 })),
+            own = await serving([a, b, c], { memory: 100 }),
+            left = new AbortController();
+        const asked = async (/** @type {number} */ model, /** @type {AbortSignal} */ signal) => {
+            const { name, running } = own.models.states[model],
+                answer = own.post('completions', { model: name, prompt: 'a' }, { signal });
+            answer.catch(() => {});
+            await until(() => own.models.states[model].running === running + 1);
+            return { answer };
+        };
+        const never = new AbortController().signal,
+            first = await ask(own, a),
+            gone = await asked(1, left.signal), // it waits until a can be unloaded
+            other = await asked(2, never), // waits for the load before
+            second = await asked(1, never),
+            third = await asked(1, never);
+        left.abort();
+        await assert.rejects(gone.answer);
+        await until(() => own.models.states[1].running === 2);
+        await first.end();
+        for (const [offer, n] of /** @type {const} */ ([
+            [c, 1],
+            [b, 2],
+        ])) {
+            await until(() => offer.answers.length === n);
+            for (const answer of offer.answers) answer.end();
+        }
+        for (const { answer } of [second, third, other]) assert.equal((await answer).status, 200);
+        assert.deepEqual(log.slice(2), ['close a', 'open c', 'ask c', 'close c', 'open b', 'ask b', 'ask b']);
+    });
+
+    test('--parallel: a load waits for no request that waits for the same model as another', async () => {
+        const log = /** @type {string[]} */ ([]),
+            [a, b, c] = ['a', 'b', 'c'].map((name) => ({ ...fakeOffer(name, { log }), parallel: 2 })),
+            own = await serving([a, b, c], { memory: 100 }),
+            running = (/** @type {number} */ model, /** @type {number} */ n) =>
+                until(() => own.models.states[model].running === n);
+        const first = await ask(own, a),
+            loads = own.post('completions', { model: 'b', prompt: 'a' });
+        await running(1, 1);
+        const other = ask(own, c);
+        await running(2, 1);
+        const shares = own.post('completions', { model: 'b', prompt: 'a' });
+        await running(1, 2);
+        await first.end();
+        await until(() => b.answers.length === 2, 'the second waits for the load of c, which waits for the second');
+        for (const answer of b.answers) answer.end();
+        assert.deepEqual([(await loads).status, (await shares).status], [200, 200]);
+        await (await other).end();
+        assert.deepEqual(log.slice(2), ['close a', 'open b', 'ask b', 'ask b', 'close b', 'open c', 'ask c']);
+    });
+
     test('a request that is wrong waits for nothing, and loads nothing', async () => {
         const log = /** @type {string[]} */ ([]),
             a = fakeOffer('a', { log }),

@@ -41,7 +41,8 @@ class Entry {
     line;
     /** @type {Model | undefined} */
     model;
-    /** The load that is under way. @type {Promise<Model> | undefined} */
+    /** The load that is under way, from its wait for other loads on. It gives nothing if who began it has left before
+     * the model's file was opened. @type {Promise<void> | undefined} */
     loading;
     /** Its end, while it is being unloaded. @type {Promise<void> | undefined} */
     unloading;
@@ -234,9 +235,7 @@ export class Models {
         const end = await entry.line.enter(signal);
         try {
             entry.usedAt = performance.now();
-            const model = entry.model ?? (await orAborted(entry.loading ?? this.#load(entry, signal), signal));
-            signal.throwIfAborted();
-            return { model, end };
+            return { model: await this.#loaded(entry, signal), end };
         } catch (error) {
             end();
             throw error;
@@ -244,8 +243,30 @@ export class Models {
     }
 
     /**
-     * Loads a model whose turn the caller has. What was begun is finished even if nobody waits any more: most who leave
-     * come back. Then who comes next waits for the same load.
+     * The model, whose turn the caller has. All who need a load wait for the same one. If each waited for a load of its
+     * own, the load of another model could come in between, which waits until this model's turns have ended.
+     * @param {Entry} entry
+     * @param {AbortSignal} signal
+     * @returns {Promise<Model>}
+     */
+    async #loaded(entry, signal) {
+        while (!entry.model) {
+            entry.loading ??= this.#load(entry, signal)
+                .catch((error) => {
+                    if (!signal.aborted) throw error; // else it is no error of those who wait, too: they load again
+                })
+                .finally(() => {
+                    entry.loading = undefined;
+                });
+            await orAborted(entry.loading, signal);
+        }
+        signal.throwIfAborted();
+        return entry.model;
+    }
+
+    /**
+     * Loads a model when other loads have ended. What was begun is finished even if nobody waits any more: most who
+     * leave come back. Then who comes next waits for the same load.
      * @param {Entry} entry
      * @param {AbortSignal} signal
      */
@@ -253,24 +274,17 @@ export class Models {
         const done = await this.#loading.enter(signal);
         try {
             await this.#makeRoom(entry, signal);
-            signal.throwIfAborted(); // its turn is over, and the next one may load, too
-            if (entry.model) {
-                done(); // another turn has loaded it meanwhile
-                return entry.model;
-            }
+            signal.throwIfAborted();
         } catch (error) {
             done();
             throw error;
         }
-        const loading = this.#open(entry).finally(() => {
-            entry.loading = undefined;
-        });
-        entry.loading = loading;
+        const loading = this.#open(entry);
         loading
             .then(() => this.#makeRoom(entry, this.#closing.signal)) // it may be larger than expected
             .catch(() => {}) // whoever waits for it is told
             .finally(done);
-        return loading;
+        await loading;
     }
 
     /** @param {Entry} entry */
@@ -287,7 +301,6 @@ export class Models {
             entry.info = model.info;
             entry.loads++;
             this.#tell('load', { model: entry.name, bytes: entry.bytes, ms: Math.round(performance.now() - began) });
-            return model;
         } catch (error) {
             if (signal.aborted) throw signal.reason;
             this.#tell('load failed', { model: entry.name, message: messageOf(error) });
