@@ -46,7 +46,9 @@ void nb_pages_share(nb_session *s, nb_sequence *to, const nb_sequence *from, uin
         s->page_users[from->pages[to->n_pages]]++;
     }
     memcpy(to->tokens, from->tokens, n * sizeof *to->tokens);
-    memcpy(to->adapters, from->adapters, sizeof to->adapters);
-    memcpy(to->adapter_scales, from->adapter_scales, sizeof to->adapter_scales);
     to->n_adapters = from->n_adapters;
+    for (uint32_t i = 0; i < from->n_adapters; i++) {
+        to->adapters[i] = from->adapters[i];
+        to->adapter_scales[i] = from->adapter_scales[i];
+    }
 }

@@ -246,6 +246,23 @@ static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens,
     return c;
 }
 
+/* Evaluates the tokens in several sequences, which are forked and rewound. The numbers may be wrong. */
+static inline void fuzz_together(nb_session *s, const int32_t *tokens, int32_t n, const uint8_t *choices) {
+    enum { TURNS = 3, ROUNDS = 6 };
+    nb_error err;
+    const int32_t *prefixes[TURNS] = {tokens, tokens, tokens};
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        nb_turn turns[TURNS];
+        const uint8_t *choice = choices + round;
+        for (uint32_t i = 0; i < TURNS; i++)
+            turns[i] = (nb_turn){(i + choice[0]) % 5, (choice[i] >> 2) % (n + 1), choice[i] % 8u, 0, 0};
+        if (nb_session_advance_all(s, turns, prefixes, 1 + choice[1] % TURNS, &err) == NB_OK)
+            demand(turns->held <= turns->n && (turns->row < 0) == (turns->held < turns->n));
+        nb_session_select(s, choice[2] % 5, &err);
+        nb_session_fork(s, choice[3] % 5, choice[1] % 8, &err);
+    }
+}
+
 /* Describes the model, tokenizes text[FUZZ_TEXT] and decodes it, evaluates, generates, embeds and calibrates.
  * choices[FUZZ_CHOICES] are a sampler's parameters, and a byte each for context, batch, type of the cache, switches. */
 static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
@@ -258,10 +275,11 @@ static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const 
     int32_t n = fuzz_text(m, text, FUZZ_TEXT, tokens, MOST_TOKENS);
     for (; n < 3 && vocabulary; n++) /* a model may have no tokenizer */
         tokens[n] = text[n] % vocabulary;
-    uint32_t context = 1u + choice[0] % 48, batch = 1u + choice[1] % 8, kv_type = kv_types[choice[2] % 5];
-    nb_session *s = nb_session_new(m, NULL, context, batch, kv_type, choice[3] >> 1 & 1, 1, &err);
+    uint32_t context = 1u + choice[0] % 48, batch = 1u + choice[1] % 8, kv_type = kv_types[choice[2] % 5],
+             sequences = 1 + choice[1] / 8 % 4;
+    nb_session *s = nb_session_new(m, NULL, context, batch, kv_type, choice[3] >> 1 & 1, sequences, &err);
     nb_collector *collector = NULL;
-    demand(!s || nb_session_bytes(m, context, batch, kv_type, 1) > 0); /* it allocates nothing */
+    demand(!s || nb_session_bytes(m, context, batch, kv_type, sequences) > 0); /* it allocates nothing */
     if (s) {
         int32_t width = nb_model_width(m), size = nb_model_embedding_size(m);
         float *vector = fuzz_memory((size_t)NB_MAX(size, width) * sizeof *vector);
@@ -269,6 +287,7 @@ static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const 
         if (sampler)
             fuzz_generate(s, m, sampler, tokens, n, GENERATED, choice[3] & 8);
         fuzz_evaluate(s, tokens, n);
+        fuzz_together(s, tokens, n, choices);
         for (int32_t done = 0; done >= 0 && done < n;)
             done =
                 nb_session_embed(s, tokens, n, done, choice[3] >> 6, choice[3] & 15, choice[3] >> 4 & 3, vector, &err);

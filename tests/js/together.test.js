@@ -1,11 +1,14 @@
 // Several answers over one model: each is what it would be alone, whatever else is computed with it.
+// Runs once: tests/core/test_batch.c compares the numbers in every build.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { load } from '../../web/index.js';
-import { models } from '../support/builds.js';
+import { models, root } from '../support/builds.js';
 import { configurations } from '../support/vectors.js';
 
 const STORY = 'Once upon a time there was a little dog. He lived in a red house with a girl. ';
+
+const folder = `${root}tests/fixtures/adapters/`;
 
 /** Requests of all kinds. @type {[string, import('../../web/index.d.ts').GenerateOptions][]} */
 const MIXED = [
@@ -130,6 +133,30 @@ test('other requests wait for answers, and save() gives the last text', async ()
         saved = await model.save();
     const tokens = await model.restore(saved);
     assert.equal(tokens.length, last.promptTokens + 3);
+});
+
+test('requests with different adapters at the same time', async () => {
+    const options = { threads: 1, contextLength: 64, adapters: ['one', 'two'].map((name) => `${folder}${name}`) },
+        base = `${root}tests/fixtures/safetensors/llama-sharded`,
+        alone = await load(base, options),
+        together = await load(base, { ...options, parallel: 5 });
+    const uses = [[], ['one'], ['two'], ['one', 'two'], [{ name: 'two', scale: 3 }]],
+        ask = (/** @type {import('../../web/index.d.ts').Model} */ one, /** @type {any} */ adapters) =>
+            one.complete([5, 6, 7, 8], { adapters, maxTokens: 12, ignoreEnd: true });
+    const expected = [];
+    for (const adapters of uses) expected.push((await ask(alone, adapters)).tokens);
+    assert.equal(new Set(expected.map(String)).size, uses.length, 'the adapters make a difference');
+    for (const _ of [1, 2]) {
+        const got = await Promise.all(uses.map((adapters) => ask(together, adapters)));
+        assert.deepEqual(
+            got.map(({ tokens }) => tokens),
+            expected,
+        );
+    }
+    await together.removeAdapter('one');
+    assert.deepEqual((await ask(together, ['two'])).tokens, expected[2]);
+    await alone.dispose();
+    await together.dispose();
 });
 
 test('parallel is checked', async () => {

@@ -4,6 +4,7 @@
  * tokens, so that nobody waits long. Each row has the numbers that it would have alone, so no answer depends on others.
  */
 import { nb_turn } from '../abi.js';
+import { NibbleError } from '../errors.js';
 import { yieldToEvents } from '../platform.js';
 import { writeStructs } from './structs.js';
 
@@ -106,9 +107,9 @@ export class Together {
         try {
             this.#advance(turns);
         } catch (error) {
-            // nothing of them is held now. Whose fault it was shows when each is computed alone
-            if (turns.length === 1) turns[0][0].reject(error);
-            else for (const turn of turns) this.#pass([turn]);
+            // nothing of them is held now. Whose fault it was shows when each is computed alone, unless the core is broken
+            if (turns.length > 1 && error instanceof NibbleError) for (const turn of turns) this.#pass([turn]);
+            else for (const [{ reject }] of turns) reject(error);
             return;
         }
         const each = (performance.now() - began) / rows;
