@@ -5,9 +5,9 @@
  *   nb_loader     reads a GGUF file, whose bytes arrive in order and in pieces, into a model. (nibble_convert.h makes
  *                 GGUF of other formats.)
  *   nb_model      what the file has: hyper-parameters, vocabulary, weights. Immutable; any number of sessions share it.
- *   nb_session    sequences of tokens with their KV cache, often only one, and buffers for a batch of their tokens. The
- *                 caller always passes a sequence's whole prefix; the session evaluates only the tokens that it does not
- *                 hold yet, and computes logits.
+ *   nb_session    sequences of tokens with their KV cache, often only one, and buffers for a batch of their tokens.
+ *                 The caller always passes a sequence's whole prefix; the session evaluates only the tokens that it
+ *                 does not hold yet, and computes logits.
  *   nb_collector  watches a session, and collects an importance matrix for quantizers.
  *   nb_walk       takes texts through a model layer by layer, with one layer's weights in memory, for quantizers.
  *   nb_probe      measures how much a model's output changes if one of its tensors is replaced, for quantizers.
@@ -93,8 +93,9 @@ enum {
 nb_loader *nb_loader_new(double total_bytes, uint32_t flags, nb_error *err);
 
 /* Makes loading check, after the header and before the weights, that a session of this pool, context, kv_type and
- * number of sequences (nb_session_new) fits beside the weights. If not, the error says which context would fit. at_most: use the model's
- * own context if that is smaller. Call it before the first bytes are committed; pool must outlive the loader. */
+ * number of sequences (nb_session_new) fits beside the weights. If not, the error says which context would fit.
+ * at_most: use the model's own context if that is smaller. Call it before the first bytes are committed; pool must
+ * outlive the loader. */
 void nb_loader_expect(nb_loader *loader, nb_pool *pool, uint32_t context, uint32_t at_most, uint32_t kv_type,
                       uint32_t sequences);
 
@@ -203,10 +204,10 @@ enum {
     NB_PRECISION_FAST = 1   /* 8 bits where that is faster (relaxed builds), as llama.cpp does */
 };
 
-/* context: tokens that the KV cache holds (0: the model's own). batch: tokens evaluated together in a prompt, at most
+/* context: tokens that a sequence can hold (0: the model's own). batch: tokens evaluated together in a prompt, at most
  * (0: a good default). kv_type: NB_TYPE_I16 (25), which is fast, NB_TYPE_Q8_0 (8), half as large, NB_TYPE_F16 (1) or
- * NB_TYPE_F32 (0): kernels/kv_cache.h. sequences: how many texts it can hold at once, each of a whole context, 1 to
- * NB_MAX_SEQUENCES. The first one is selected. The pool must outlive the session. */
+ * NB_TYPE_F32 (0): kernels/kv_cache.h. sequences: how many there are, 1 to NB_MAX_SEQUENCES, each with room for a
+ * whole context. Sequence 0 is selected. The pool must outlive the session. */
 enum { NB_MAX_SEQUENCES = 64 };
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                            uint32_t precision, uint32_t sequences, nb_error *err);
@@ -214,12 +215,13 @@ void nb_session_free(nb_session *session); /* NULL is fine */
 /* The bytes of memory that such a session needs. */
 double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type, uint32_t sequences);
 
-/* The other functions work on this sequence from now on. */
+/* Functions that do not name a sequence work on the selected one: this, from now on. If it was another one, its logits
+ * are gone. */
 int32_t nb_session_select(nb_session *session, uint32_t sequence, nb_error *err);
 
-/* The selected sequence begins as the first n tokens of sequence `from`, in place of what it held, with the adapters of
- * that. They are held once, until one of the two writes where they share memory. `from` may be the selected sequence
- * itself, which is rewound to its first n tokens then. */
+/* The selected sequence forgets what it held, and gets the first n tokens of sequence `from`, with its adapters. Their
+ * keys and values are in memory once, until one of the two sequences writes to a part that they share. `from` may be
+ * the selected sequence: it then keeps its first n tokens. */
 int32_t nb_session_fork(nb_session *session, uint32_t from, int32_t n, nb_error *err);
 
 /* What a sequence wants of nb_session_advance_all. */
@@ -231,11 +233,11 @@ typedef struct nb_turn {
     int32_t row;   /* result: which row of the logits follows its last token; -1: it does not hold all of them yet */
 } nb_turn;
 
-/* Advances several sequences by one batch, which reads the weights once: turns[n], each of another sequence, with their
- * prefixes, tokens[n]. Each sequence gets as many rows as it asks for and the batch has room for, in this order; the
- * numbers of a row are those that it would have alone. All must have the same adapters. nb_session_logits gives the
- * address of the logits, and 0 as the number of rows if there were several turns. If it fails, none of these sequences
- * holds anything. The first one is selected then. */
+/* Advances several sequences by one batch, which reads the weights once. turns[n]: one for each sequence; tokens[n]:
+ * their prefixes. In this order each sequence gets as many rows of the batch as it asks for, or as are left. The
+ * numbers of a row are those that it would have alone. All sequences must have the same adapters. nb_session_logits then gives
+ * the address of the logits, but 0 as the number of rows if there were several turns: `row` of each turn says which row
+ * is its own. If the call fails, these sequences hold nothing. The sequence of turns[0] is selected afterwards. */
 int32_t nb_session_advance_all(nb_session *session, nb_turn *turns, const int32_t *const *tokens, uint32_t n,
                                nb_error *err);
 
@@ -271,23 +273,23 @@ nb_adapter *nb_adapter_new(const nb_model *model, const uint8_t *bytes, size_t s
 void nb_adapter_free(nb_adapter *adapter);          /* NULL is fine */
 double nb_adapter_bytes(const nb_adapter *adapter); /* of memory */
 
-/* From now on the session computes with these n adapters, each multiplied by its scale, in place of those of before.
- * It forgets the tokens that it holds, as they were computed with others. The adapters are of the session's model. */
+/* From now on the selected sequence is computed with these n adapters, each multiplied by its scale, in place of those
+ * of before. It forgets its tokens, as they were computed with others. The adapters are of the session's model. */
 enum { NB_MAX_ADAPTERS = 16 };
 int32_t nb_session_adapt(nb_session *session, const nb_adapter *const *adapters, const float *scales, uint32_t n,
                          nb_error *err);
 
-/* Saving what the session holds, to go on later without evaluating it again. The bytes come in pieces, so that nobody
- * needs memory for all of them: piece 0 has NB_SAVED_HEAD bytes, piece 1 the tokens, and each further one the keys and
- * values of a KV head. Returns the size of piece i, and writes it unless out is NULL; 0: there are no more. out:
- * aligned to 8 bytes. Bidirectional models hold nothing to go on from: NB_ERR_UNSUPPORTED. */
+/* Saving what the selected sequence holds, to go on later without evaluating it again. The bytes come in pieces, so
+ * that nobody needs memory for all of them: piece 0 has NB_SAVED_HEAD bytes, piece 1 the tokens, and each further one
+ * the keys and values of a KV head. Returns the size of piece i, and writes it unless out is NULL; 0: there are no
+ * more. out: aligned to 8 bytes. Bidirectional models hold nothing to go on from: NB_ERR_UNSUPPORTED. */
 enum { NB_SAVED_HEAD = 48 };
 int32_t nb_session_save(nb_session *session, int32_t piece, uint8_t *out, nb_error *err);
 
-/* Restores what was saved, piece after piece, beginning with piece 0; returns the size of the next one, or 0 after the
- * last. The session must be of the same model, loaded in the same way, with the same type of KV cache and enough
- * context; its precision may differ. All of this is checked, and checksums find damage. The session holds nothing until
- * the last piece is in. */
+/* Restores what was saved into the selected sequence, piece after piece, beginning with piece 0; returns the size of
+ * the next one, or 0 after the last. The session must be of the same model, loaded in the same way, with the same type
+ * of KV cache and enough context; its precision may differ. All of this is checked, and checksums find damage. The
+ * sequence holds nothing until the last piece is in. */
 int32_t nb_session_restore(nb_session *session, int32_t piece, const uint8_t *bytes, size_t size, nb_error *err);
 
 /* How the tokens' vectors are pooled: GGUF's numbers. */

@@ -4,7 +4,7 @@
  * NumPy.
  *
  *   nb_integer_model    a file that `nibble quantize --method integer` wrote, in the caller's memory
- *   nb_integer_session  one timeline of it, like nb_session for nb_model
+ *   nb_integer_session  one sequence of tokens of it, and its KV cache
  *
  * It works on tokens only. They come from the engine of nibble.h, which reads the same file's tokenizer. The results
  * are the same on every device, in every build and for every number of threads.

@@ -1,21 +1,23 @@
 /* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels need.
  *
- * Tokens are grouped into panels of four. What is left at the end is a panel of two or four with zeros in the places
- * that are free; a single token is a panel of one. Within a panel, everything that a kernel needs for 32 columns lies
- * together, so that one pointer reaches it by constant offsets:
+ * Tokens are grouped into panels of four places. One or two tokens that are left at the end get a panel of two places,
+ * and three tokens one of four; a free place has zeros. A batch of one token is a panel of one place. A place takes the
+ * same number of bytes in all panels. A panel is a list of blocks of 32 columns. A block has everything that a kernel
+ * needs for its columns, so that one pointer reaches it by constant offsets:
  *
- *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4, 2 or 1 tokens
- *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     4 columns in the order 0 2 1 3 (packing.h)
+ *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4, 2 or 1 places
+ *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     each 4 columns in the order 0 2 1 3
  *
  *     x = d q,  q = round(x / d) to even;  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
  *     if max|x| < 2^-100, q and d are 0; if x is not finite, q is 0 and d is NaN, so that its products are NaN
  *     s = d sum(q) of all columns, s0 of columns 0 ... 15, s1 of the others
  *
+ * The order of Q16 is that of codes that are widened to 16 bits (packing.h).
+ *
  * Sixteen bits are the default: they keep the logits within 1e-2 of what the weights say. Eight bits, which most
  * engines use, do not (tests/fixtures/llamacpp/README.md has the figures), but they are faster if there are relaxed
  * instructions. (Multiplying the two bytes of 16 bits by two relaxed products was tried. With 4-bit codes that was a
- * tenth faster than i32x4.dot_i16x8_s for one token and a tenth slower for a prompt: not worth 20 KB.) A token takes
- * as many bytes in each panel. */
+ * tenth faster than i32x4.dot_i16x8_s for one token and a tenth slower for a prompt: not worth 20 KB.) */
 #ifndef NB_ACTIVATIONS_H
 #define NB_ACTIVATIONS_H
 
@@ -34,7 +36,7 @@ typedef struct nb_activations {
     const float *x; /* [n, columns] */
     uint32_t n, columns;
     uint32_t precision;            /* NB_PRECISION_...: which forms are fine enough */
-    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form: nb_form_places(n) * nb_form_token_bytes */
+    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form: nb_form_places(n) * nb_form_token_bytes() */
     bool have[NB_FORM_COUNT];      /* which are filled for this x */
 } nb_activations;
 
@@ -43,12 +45,12 @@ static inline size_t nb_form_token_bytes(nb_form form, size_t columns) {
     return form == NB_FORM_F32 ? 0 : columns / NB_BLOCK * (4 * sizeof(float) + NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2));
 }
 
-/* The places that n tokens take in panels. */
+/* How many places the panels of n tokens have. */
 static inline uint32_t nb_form_places(uint32_t n) {
     return n == 1 ? 1 : n % NB_PANEL == 3 ? n + 1 : n + (n & 1);
 }
 
-/* How many tokens the panel has that starts at token t: 4, 2 or 1. */
+/* How many places the panel has that starts at token t: 4, 2 or 1. */
 static inline uint32_t nb_panel_places(uint32_t n, uint32_t t) {
     return NB_MIN(nb_form_places(n) - t, (uint32_t)NB_PANEL);
 }

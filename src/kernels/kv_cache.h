@@ -1,8 +1,8 @@
 /* The cache of keys and values (KV cache) of one layer: how its numbers lie in memory.
  *
- * Each KV head has tiles of 32 positions. A tile has the keys and the values of its positions, so that attention reads
- * memory in order. The tiles of all heads that have the same number are a page, and a sequence of tokens has a table of
- * its pages. Elements are F16, F32, or integers with a scale for each block of 32:
+ * Each KV head has an array of tiles. A tile has the keys and values of 32 positions, so that attention reads memory in
+ * order. Tile i of all heads and layers is page i. A sequence of tokens has a list of pages (models/pages.h), which
+ * need not follow each other. Elements are F16, F32, or integers with a scale for each block of 32:
  *
  *             I16                                  Q8_0
  *     key     integers within 16383, scale in F32  within 127, scale rounded to F16: the numbers of a block of Q8_0

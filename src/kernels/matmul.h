@@ -26,7 +26,7 @@ typedef struct nb_matmul_task {
     uint32_t first, groups;
     const nb_activations *x;
     float *out;     /* [x->n, w->rows] */
-    float *scratch; /* [NB_MATMUL_SCRATCH, columns]: weights that were dequantized or unpacked */
+    float *scratch; /* [NB_MATMUL_SCRATCH, columns]: the weights of a group, dequantized or unpacked */
 } nb_matmul_task;
 
 enum { NB_MATMUL_SCRATCH = 5 };

@@ -19,11 +19,13 @@ INLINE uint32_t dots_that_fit(const uint32_t bits) {
 
 /* A running sum: 16-bit lanes are widened before they might overflow, and where the columns of their scale end. */
 typedef struct running {
-    v128_t narrow[2], wide[2]; /* [0]: columns 0 ... 15, [1]: 16 ... 31; or [0]: both (add_dots) */
+    v128_t narrow[2], wide[2]; /* [0]: columns 0 ... 15, [1]: 16 ... 31; or [0]: all (add_dots) */
 } running;
 
-/* Adds the dot products of the j-th of four parts of a tile. q: its codes (codes_of); a, b: splatted activations. The
- * halves of a tile have sums of their own if they have scales of their own (apart) or do not fit one lane (split). */
+/* Adds the dot products of columns 4j ... 4j+3 and 4j+16 ... 4j+19 of a tile, j = 0 ... 3. q: their codes (codes_of).
+ * a, b: their activations, splatted. The two halves of a tile have 32-bit sums of their own if they have scales of
+ * their own (apart). They have 16-bit sums of their own then, and if one lane cannot hold all eight dot products
+ * (split). */
 INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v128_t *q, v128_t a, v128_t b) {
     const uint32_t fit = dots_that_fit(nb_layout_of(type).bits);
     const bool apart = nb_layout_of(type).columns == 16, split = apart || fit < 8,

@@ -6,11 +6,10 @@
 
 /* Constants that stay in registers. */
 typedef struct constants {
-    v128_t half, pair, bit; /* masks of a byte vector's fields */
+    v128_t half, pair, bit; /* masks of parts of a code in each byte: four bits, two, one (packing.h) */
     v128_t word;            /* mask of a 16-bit lane's first column */
     v128_t sign, unit;      /* for binary16 */
-    v128_t codebook;        /* its numbers plus zero; of a float codebook the low bytes of its rounded numbers, and */
-    v128_t high;            /* their high bytes */
+    v128_t codebook, high;  /* codebook: its numbers plus zero; of a float codebook low and high bytes of the numbers */
 } constants;
 
 /* The numbers of NF4 and FP4, rounded to multiples of 1 / NB_NUMBER_UNITS: their low and their high bytes. */
@@ -26,8 +25,8 @@ INLINE uint32_t bytes_of(uint32_t byte) {
     return byte * 0x01010101u;
 }
 
-/* of: the matrix's own type, whose codebook is used. */
-INLINE constants held_constants(const uint32_t type, uint32_t of) {
+/* type: the kernel's. own: the matrix's, whose codebook is used (nb_kernel_type). */
+INLINE constants held_constants(const uint32_t type, uint32_t own) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t bits = l.bits;
     v128_t codebook = {0}, high = {0};
@@ -38,7 +37,7 @@ INLINE constants held_constants(const uint32_t type, uint32_t of) {
         nb_pin(high);
     }
     if (l.codebook) {
-        codebook = wasm_i8x16_add(wasm_v128_load(l.by_value ? nb_codebook_of(of) : l.codebook),
+        codebook = wasm_i8x16_add(wasm_v128_load(l.by_value ? nb_codebook_of(own) : l.codebook),
                                   wasm_i8x16_splat((int8_t)l.zero));
         nb_pin(codebook); /* in a register, as nb_held_constant */
     }
@@ -61,7 +60,8 @@ INLINE v128_t moved(v128_t v, const uint32_t from, const uint32_t to, v128_t mas
     return wasm_v128_and(v, mask);
 }
 
-/* out[n] = codes, or what the codebook has for them, of columns 16n + 4j ... 16n + 4j + 3 of four rows, n = 0, 1. */
+/* out[n] = the codes of columns 16n + 4j ... 16n + 4j + 3 of four rows, n = 0, 1: as bytes, [4 rows][4 columns]. With a
+ * codebook they are its numbers plus zero, which are unsigned, too. */
 INLINE void codes_of(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, v128_t *out) {
     const uint32_t bits = nb_layout_of(type).bits;
     const uint8_t *pairs = codes + (bits & 1) * 16, *halves = pairs + (bits & 2) * 16;
@@ -90,7 +90,7 @@ INLINE void codes_of(const uint32_t type, const uint8_t *codes, const uint32_t j
         out[n] = nb_lookup(c.codebook, out[n]);
 }
 
-/* w = ds[n] code + m[n] in columns 16n ... 16n+15 of a tile, lanes = rows; n = 0 for all if a scale serves 32. */
+/* w = ds[n] code + m[n] in columns 16n ... 16n+15 of a tile. Lanes are rows. If a scale serves 32 columns, n is 0. */
 typedef struct scales {
     v128_t ds[2], m[2];
 } scales;
@@ -112,7 +112,7 @@ INLINE void load_head(const uint32_t type, const uint8_t *head, constants c, v12
         *m = wasm_f32x4_neg(nb_load_f16x4_with(head + 8, c.sign, c.unit));
 }
 
-/* d, m: from load_head, if the type has a head. */
+/* The scales of a tile. d, m: from load_head, if the type has a head. */
 INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v128_t m, constants c) {
     const nb_layout l = nb_layout_of(type);
     scales out = {0};
@@ -148,29 +148,33 @@ INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v1
     return out;
 }
 
-/* out += w x over part n of a tile's columns. sum: of the products of codes, in 32 bits, lanes = rows; ds, m: of
- * `scales`; x: where the panel's block for T tokens has the token's d. */
+/* out + w x over part n of a tile's columns. A tile has one part, or two of sixteen columns (parts). Lanes are rows.
+ * sum: of the products of codes and activations, in 32 bits. ds, m: of `scales`. x: the address of the token's d in a
+ * block of a panel of T tokens (activations.h), which s, s0 and s1 follow at steps of 4T bytes. */
 INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t *x, const uint32_t T,
                      const uint32_t parts, const uint32_t n, const bool offset) {
     out = nb_madd(wasm_f32x4_convert_i32x4(sum), wasm_f32x4_mul(ds, wasm_v128_load32_splat(x)), out);
-    if (offset) /* times s, of all columns, or of sixteen */
+    if (offset) /* m times the sum of the activations: s, s0 or s1 */
         out = nb_madd(m, wasm_v128_load32_splat(x + 4 * T * (parts == 1 ? 1 : 2 + n)), out);
     return out;
 }
 
 /* ---- several tokens ------------------------------------------------------------------------------------------- */
 
-/* A group is unpacked once for all tokens, into the task's scratch. For each 32 columns:
+/* A group is unpacked once for all tokens, into the task's scratch. Each 32 columns become C vectors of codes and
+ * their scales. A vector of codes has, for four rows, the columns of one 32-bit lane of activations:
  *
- *     v128_t codes[C]              C = 8: bytes of columns 4c ... 4c+3; C = 16: words of two columns each
- *     v128_t scales[parts][2]      ds and m of all columns, or of each sixteen */
+ *     v128_t codes[C]              C = 8: bytes, [4 rows][4]: columns 4c ... 4c+3
+ *                                  C = 16: 16-bit words, [4 rows][2]: the columns in the order of Q16 (activations.h)
+ *     v128_t scales[parts][2]      ds and m, [4 rows] each: of all columns (1 part), or of each sixteen (2 parts) */
 INLINE uint32_t unpacked_bytes(const uint32_t C, const uint32_t parts) {
     return 16 * (C + 2 * parts);
 }
 
-/* Stores the codes of columns 4j ... 4j+3 of a tile, and those of 16 columns further. */
+/* Stores the codes of columns 4j ... 4j+3 of a tile, and of 4j+16 ... 4j+19, where codes[C] has them. */
 typedef void (*codes_function)(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to);
 
+/* Unpacks the group that begins with this row. */
 INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_t type, const uint32_t C,
                          const codes_function store_codes) {
     const nb_layout l = nb_layout_of(type);
@@ -196,12 +200,13 @@ INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_
     }
 }
 
-/* Adds the dot products of four rows' codes q and splatted activations a to *sum, of which they are the k-th. *narrow:
- * a sum in 16 bits, which can sum up `fit` of them. */
+/* *sum += the dot products of codes q (of four rows) and splatted activations a. k: how many have been added since the
+ * part began; with k = 0, *sum begins anew. *narrow: a sum in 16 bits, which holds `fit` dot products before it must be
+ * widened. Kernels that add in 32 bits use neither. */
 typedef void (*add_function)(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, v128_t q, v128_t a);
 
-/* The unpacked group times the panel of T tokens that starts at token t. Activations are splatted from memory: a
- * shuffle would compete with the dot products for the CPU's ports. */
+/* out[t ... t+T-1, row ... row+3] = the unpacked group times the panel that starts at token t and has T places.
+ * Activations are splatted from memory: a shuffle would compete with the dot products for the CPU's ports. */
 INLINE void multiply_panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const nb_form form, const uint32_t T,
                            const uint32_t parts, const uint32_t fit, const add_function add) {
     const uint32_t C = form == NB_FORM_Q8 ? 8 : 16, part = C / parts;
@@ -278,12 +283,13 @@ INLINE void store_groups(const nb_matmul_task *task, uint32_t i, const v128_t *o
     }
 }
 
-/* sums[s] = products of the codes of the tile at w[s] with a token's block: of all columns, or of each sixteen. */
+/* sums[s][n] = the sum of the products of codes and activations, for the tile at w[s] and the token's block at x: of
+ * all columns (n = 0), or of each sixteen (n = 0, 1). Lanes are rows. */
 typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
                                constants c);
 
-/* The i-th group of each section times the token, whose panel has blocks of so many bytes: activations are splatted
- * once for four tiles. */
+/* The i-th group of each section times the token. Activations are splatted once for four tiles. block_bytes: of the
+ * token's activations for 32 columns. */
 INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, const uint32_t type, const nb_form form,
                            const uint32_t block_bytes, const tiles_function multiply_tiles) {
     const nb_layout l = nb_layout_of(type);

@@ -84,8 +84,8 @@ void nb_rotate(float *head, const float *cosine, const float *sine, uint32_t pai
 /* The index of the first of x[from] ... x[n - 1] that is above the level; n if none is. NaN is never above. */
 uint32_t nb_find_above(const float *x, uint32_t from, uint32_t n, float level);
 
-/* e^x and ln x in F64, relative errors of at most 5e-16 (near 1, of ln x, an absolute one). Without the tables of a C
- * library, which would be 6 KB of each engine. nb_exp: 0 below -708, infinity above 709. */
+/* e^x and ln x in F64, without the tables of a C library, which would add 6 KB to each engine. The relative error is at
+ * most 5e-16; of ln x near x = 1, the absolute error is. nb_exp: 0 below -708, infinity above 709. */
 double nb_exp(double x);
 double nb_log(double x);
 

@@ -251,7 +251,8 @@ INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group
     }
 }
 
-/* The codes of 16 weights w = ds q, which are exact. A zero has the sign of its weight, too. */
+/* The codes of 16 weights w. They are ds q exactly, with whole numbers q, so rounding w / ds finds q. -0 gets a code
+ * with a minus sign, so that nb_matrix_row gives it back. places: of places_of. */
 static v128_t codes_by_value(nb_layout l, const float *w, float ds, v128_t places) {
     v128_t inverse = wasm_f32x4_splat(ds == 0 ? ds : 1 / ds), q[4], minus[4];
     for (uint32_t i = 0; i < 4; i++) {
@@ -263,7 +264,7 @@ static v128_t codes_by_value(nb_layout l, const float *w, float ds, v128_t place
                wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(q[0], q[1]), wasm_i16x8_narrow_i32x4(q[2], q[3])),
            sign = wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(minus[0], minus[1]),
                                           wasm_i16x8_narrow_i32x4(minus[2], minus[3]));
-    if (!l.codebook) { /* -0 is -1 times 0 */
+    if (!l.codebook) { /* TQ1_0: q = -1, 0, 1. -0 is ds q with ds = 0, q = -1 */
         magnitude = wasm_u8x16_max(magnitude, wasm_v128_and(sign, wasm_i8x16_splat(1)));
         return wasm_i8x16_add(wasm_i8x16_sub(wasm_v128_xor(magnitude, sign), sign), wasm_i8x16_splat((int8_t)l.zero));
     }
@@ -271,7 +272,7 @@ static v128_t codes_by_value(nb_layout l, const float *w, float ds, v128_t place
     return wasm_v128_or(place, wasm_v128_and(sign, wasm_i8x16_splat((int8_t)(1 << (l.bits - 1)))));
 }
 
-/* Where the magnitudes of a codebook are in it. */
+/* Byte magnitude >> shift = the place of that magnitude in the codebook. */
 static v128_t places_of(nb_layout l) {
     uint8_t places[16] = {0};
     for (uint8_t i = 0; l.codebook && i < 1 << (l.bits - 1); i++)
@@ -279,6 +280,8 @@ static v128_t places_of(nb_layout l) {
     return wasm_v128_load(places);
 }
 
+/* Packs a type whose weights share codes in the file: dequantizes each block, and finds each weight's code from its
+ * value. rows: [NB_GROUP], as in the file. */
 static void pack_by_value(uint32_t type, const uint8_t *const *rows, uint8_t *group, size_t columns) {
     const nb_layout l = nb_layout_of(type);
     const nb_traits *traits = nb_traits_of(type);

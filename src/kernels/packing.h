@@ -24,21 +24,24 @@
  *
  *     half d[4]; half m[4] (with a minimum)       types with one tile a block: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL
  *     uint8_t s[4], z[4]                          Q4_K, Q5_K: scale and minimum
- *     int8_t s[2][4]                              Q3_K, Q6_K: scales of columns 0 ... 15 and 16 ... 31
+ *     int8_t s[2][4]                              Q3_K, Q6_K, IQ1, IQ2, IQ3: of columns 0 ... 15 and 16 ... 31
  *     uint8_t sz[2][4]                            Q2_K: scales in the low four bits, minima in the high ones
  *     int8_t s[4]                                 IQ4_XS
- *     uint8_t bit[16]                             codes of 3 and 5 bits
- *     uint8_t pair[2][16]                         codes of 2, 3 and 6 bits; all of a tile of Q2_0 and TQ2_0
+ *     uint8_t bit[16]                             codes of 1, 3 and 5 bits
+ *     uint8_t pair[2][16]                         codes of 2, 3 and 6 bits
  *     uint8_t half[4][4 rows][4]                  codes of 4, 5 and 6 bits
  *     uint8_t whole[8][4 rows][4]                 codes of 8 bits
  *
- * The head is half d[4], half m[4] (with a minimum) for each 256 columns of the K types, IQ4_XS and TQ2_0, half d[4]
- * for each 64 columns of Q2_0 and 128 of Q1_0, float d[4] for each 64 columns of NF4 and FP4 and 256 of IQ1, IQ2 and IQ3.
+ * Types without scales (Q1_0, Q2_0, TQ1_0, TQ2_0, NF4, FP4) have only codes in a tile. The heads:
+ *
+ *     half d[4], m[4]                             for each 256 columns of Q2_K, Q4_K, Q5_K
+ *     half d[4]                                   256 of Q3_K, Q6_K, IQ4_XS, TQ1_0 and TQ2_0; 128 of Q1_0; 64 of Q2_0
+ *     float d[4]                                  256 of IQ1, IQ2 and IQ3; 64 of NF4 and FP4
  *
  * Several weights of IQ1, IQ2, IQ3 and TQ1_0 share a code in the file. Here each weight has a code of its own, as a
- * kernel that takes codes of the file apart would be many times slower: 3 bits for the six numbers of IQ1 and IQ2, 4
- * bits for the sixteen of IQ3, and 2 bits for the three of TQ1_0, which becomes TQ2_0. With scales as Q6_K's that makes
- * 3.6, 4.6 and 2.1 bits a weight.
+ * kernel that takes shared codes apart would be many times slower. The six numbers of IQ1 and IQ2 get codes of 3 bits,
+ * and the sixteen of IQ3 codes of 4 bits. With their scales, IQ1 and IQ2 take 3.6 bits a weight, and IQ3 takes 4.6.
+ * TQ1_0 is packed as TQ2_0, with 2.1 bits a weight.
  *
  * A code is an unsigned number (of Q8_0 the file's number plus 128, with a codebook an index). v[2j] are the 16 codes
  * [4 rows][4] of columns 4j ... 4j+3 of a tile, and v[2j+1] those of 16 columns further. From the lowest bit on: if
@@ -48,7 +51,8 @@
  * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or those of half with 0x000f and so on, gives columns 4j and
  * 4j+2, and 4j+1 and 4j+3: so all types use the same 16-bit activations (activations.h: Q16).
  *
- * Only the 6-bit scales grow, by two bits each: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %, IQ4_XS by 1.5 %. */
+ * The other types keep their size, except that scales of 6 bits grow to 8: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %,
+ * IQ4_XS by 1.5 %. */
 #ifndef NB_PACKING_H
 #define NB_PACKING_H
 
@@ -59,21 +63,22 @@
 enum { NB_GROUP = 4 }; /* rows of a group */
 
 typedef struct nb_layout {
-    uint32_t bits;    /* of a code; 0: the type keeps the file's rows */
-    uint32_t columns; /* that one scale serves: 16 or 32 */
-    uint32_t tiles;   /* that one d serves: 1, 2, 4 or 8 */
-    uint32_t scales;  /* bytes of a tile's scales; 0: it has none, and d is the scale */
-    bool minimum;     /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
-    int32_t zero;
+    uint32_t bits;          /* of a code; 0: the type keeps the file's rows */
+    uint32_t columns;       /* that one scale serves: 16 or 32; of NF4 and FP4: 16, as one sum can hold no more */
+    uint32_t tiles;         /* that one d serves: 1, 2, 4 or 8 */
+    uint32_t scales;        /* bytes of a tile's scales; 0: it has none, and d is the scale */
+    bool minimum;           /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
+    int32_t zero;           /* the code that means 0; with a codebook, what makes its numbers unsigned */
     bool float_d;           /* d is a float, not binary16 */
     bool by_value;          /* packing computes the codes from the weights */
-    uint32_t shift;         /* the numbers of the codebook differ in the bits from this one on; for by_value */
-    const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply with codebook + zero, unsigned */
+    uint32_t shift;         /* with by_value: magnitudes of the codebook >> shift differ, and are below 16 */
+    const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply with codebook + zero */
     /* 16 numbers within -1 ... 1: w = d float_codebook[code]; kernels round them to multiples of 1 / NB_NUMBER_UNITS */
     const float *float_codebook;
 } nb_layout;
 
-/* The magnitudes of a grid, then their negative numbers. With 1/8 added or subtracted, IQ1's numbers times 8. */
+/* The codebooks of IQ1, IQ2 and IQ3: the magnitudes of a grid, then the same with a minus sign. Of three magnitudes the
+ * last one stands there twice, to fill four places. IQ1's numbers are 8 (q + 1/8) and 8 (q - 1/8), q = -1, 0, 1. */
 static const int8_t nb_iq1_codebook[16] = {1, 7, 9, 9, -1, -7, -9, -9};
 static const int8_t nb_iq2_codebook[16] = {8, 25, 43, 43, -8, -25, -43, -43};
 static const int8_t nb_iq3_xxs_codebook[16] = {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62};
@@ -90,7 +95,7 @@ enum { NB_NUMBER_UNITS = 4095 };
     X(Q1_0) X(Q2_0) X(TQ2_0)
 // clang-format on
 
-/* Of IQ1, IQ2 and IQ3. */
+/* The layout of IQ1, IQ2 and IQ3. */
 static inline __attribute__((always_inline)) nb_layout nb_grid_layout(uint32_t bits, uint32_t shift,
                                                                       const int8_t *codebook) {
     return (nb_layout){
@@ -167,15 +172,15 @@ typedef struct nb_matrix {
     uint32_t tensor, first;
 } nb_matrix;
 
-/* The type whose kernels multiply matrices of this type, which have the same layout but for the codebook. */
+/* The type whose kernels multiply matrices of this type: itself, or one whose layout differs in the codebook only. */
 uint32_t nb_kernel_type(uint32_t type);
-const int8_t *nb_codebook_of(uint32_t type);
+const int8_t *nb_codebook_of(uint32_t type); /* of its layout */
 
 uint32_t nb_group_rows(uint32_t type);                    /* NB_GROUP, or 1: as in the file */
 uint64_t nb_group_bytes(uint32_t type, uint64_t columns); /* the caller checked the shape */
 uint64_t nb_matrix_bytes(uint32_t type, uint64_t rows, uint64_t columns);
 
-/* Packs rows of the file into the group that begins with row first: as many rows as a group has, or as the matrix has
+/* Packs rows of the file into the group that begins with row `first`: as many rows as a group has, or as the matrix has
  * left. rows may lie at any address. */
 void nb_matrix_pack(nb_matrix *m, uint32_t first, const uint8_t *rows);
 

@@ -51,8 +51,8 @@ struct nb_family {
     const nb_slot *slots; /* ends with name = NULL */
     /* Fills model->shape from the checkpoint's values; says what is missing or not supported. */
     int32_t (*configure)(nb_model *model, nb_error *err);
-    /* What precedes the first layer: session->x has the embeddings of the batch's n tokens, and then the residual stream.
-     * NULL: nothing. */
+    /* What precedes the first layer: session->x has the embeddings of the batch's n tokens, and afterwards the residual
+     * stream. NULL: nothing. */
     void (*begin)(nb_session *session, uint32_t n);
     /* A layer in two parts: attention, then the feed-forward network. Each part takes the residual stream of the step's
      * tokens from session->x, and leaves it there for the next. It uses nothing else that an earlier part has left,

@@ -260,7 +260,8 @@ int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err) {
     return NB_OK;
 }
 
-/* Adds tokens [first, first + rows) of this prefix to the batch. The sequence holds the prefix up to them then. */
+/* Adds tokens [first, first + rows) of this prefix to the batch. The sequence, which holds the tokens before `first`,
+ * counts these as held, too: if they are not computed, the caller must take that back. */
 static void add_run(nb_session *s, nb_sequence *q, const int32_t *tokens, uint32_t first, uint32_t rows) {
     s->runs[s->n_runs++] = (nb_run){s->rows, rows, first, q->pages};
     memcpy(s->inputs + s->rows, tokens + first, rows * sizeof *tokens);

@@ -34,13 +34,13 @@ typedef struct nb_observer {
 
 /* A text, and where its keys and values are. */
 typedef struct nb_sequence {
-    uint32_t held;             /* positions that are filled */
-    uint32_t restored, pieces; /* positions that nb_session_restore brings; pieces that it has taken */
-    int32_t *tokens;           /* [context]: what they hold */
-    uint32_t *pages;           /* [n_pages]: their pages (pages.h), [nb_cache_tiles(context)] at most */
+    uint32_t held;             /* its tokens whose keys and values are in the cache */
+    uint32_t restored, pieces; /* tokens that nb_session_restore brings; pieces that it has taken */
+    int32_t *tokens;           /* [held], of [context] */
+    uint32_t *pages;           /* [n_pages], of [nb_cache_tiles(context)]: where the keys and values are (pages.h) */
     uint32_t n_pages;
-    const nb_adapter *adapters[NB_MAX_ADAPTERS]; /* [n_adapters] (adapter.h), with their scales: */
-    float adapter_scales[NB_MAX_ADAPTERS];
+    const nb_adapter *adapters[NB_MAX_ADAPTERS]; /* [n_adapters] (adapter.h) */
+    float adapter_scales[NB_MAX_ADAPTERS];       /* [n_adapters] */
     uint32_t n_adapters;
 } nb_sequence;
 
@@ -52,15 +52,15 @@ struct nb_session {
     bool walks;                        /* it is nb_walk's: its cache has room for one layer, and it has no logits */
     uint64_t model_sum;                /* the model's checksum; 0: not computed yet (saving.c) */
     uint32_t broken;                   /* a layer that has computed numbers that are not finite, plus 1; 0: none */
-    nb_sequence *sequences, *sequence; /* [n_sequences]; the one that functions without another work on */
+    nb_sequence *sequences, *sequence; /* [n_sequences]; the selected one (nb_session_select) */
     uint32_t n_sequences;
-    int32_t *tokens;               /* [n_sequences, context]: of the sequences */
-    uint32_t *pages;               /* [n_sequences, nb_cache_tiles(context)], likewise */
-    nb_run runs[NB_MAX_SEQUENCES]; /* [n_runs]: the batch */
-    uint32_t n_runs, rows;
-    int32_t *inputs;                   /* [batch]: the tokens of its rows */
+    int32_t *tokens;                   /* [n_sequences, context]: memory for those of the sequences */
+    uint32_t *pages;                   /* [n_sequences, nb_cache_tiles(context)], likewise */
+    nb_run runs[NB_MAX_SEQUENCES];     /* [n_runs]: whose tokens the rows of the batch are */
+    uint32_t n_runs, rows;             /* of the batch */
+    int32_t *inputs;                   /* [rows], of [batch]: the tokens of the rows */
     uint32_t second;                   /* of a pair of texts: the second one's first token; 0: no pair */
-    nb_cache cache;                    /* the layout of: */
+    nb_cache cache;                    /* the layout of a tile */
     bool padded;                       /* the cache's heads are larger than the model's */
     uint8_t *tiles;                    /* [layers, kv_heads, n_pages] */
     size_t layer_bytes;                /* of a layer's tiles */
@@ -89,7 +89,7 @@ struct nb_session {
     float *ordered;     /* [batch, columns] in a matrix's own order, if any has one */
     float *of_outliers; /* [batch, rows]: products with outliers */
     uint64_t adapted_floats;
-    float *adapted; /* owned: products with A and B of an adapter */
+    float *adapted; /* [adapted_floats], owned: products with A and B of an adapter */
     float *matmul_scratch, *attention_scratch;
 };
 
@@ -108,7 +108,8 @@ int32_t nb_session_check_length(const nb_session *s, int32_t n, nb_error *err);
 int32_t nb_session_check_tokens(const nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows,
                                 nb_error *err);
 
-/* The batch becomes tokens [first, first + rows) of this prefix, which the sequence is about to hold. */
+/* The batch becomes tokens [first, first + rows) of this prefix. The selected sequence, which holds the tokens before
+ * `first`, is about to hold these. */
 void nb_session_place(nb_session *s, const int32_t *tokens, uint32_t first, uint32_t rows);
 
 /* What precedes the layers: the batch's tokens -> the residual stream in s->x. */

@@ -50,8 +50,9 @@ void nb_dequantize_tq2_0(const void *blocks, float *out, size_t n);
  * index of the magnitude of each weight: two bits (IQ3: three), those of the first weight lowest. */
 const uint16_t *nb_iq_grid(uint32_t type, int *entries);
 
-/* A block of IQ1, IQ2, IQ3 or TQ1_0: w = nb_grid_d * nb_grid_scale(i / 16) * q, all exact; q is a whole number, of IQ1
- * the weight's with 1/8 added or subtracted, times 8. */
+/* Weight i of a block of IQ1, IQ2, IQ3 or TQ1_0 is nb_grid_d * nb_grid_scale(i / 16) * q. All of this is exact, and q
+ * is a whole number. (IQ1 adds 1/8 to -1, 0 or 1, or subtracts it: q is 8 times that, and nb_grid_d has a factor of
+ * 1/8.) n: for weights 16n ... 16n+15. */
 enum { NB_MAX_GRID_BLOCK = sizeof(nb_block_iq3_s) };
 float nb_grid_d(uint32_t type, const void *block);
 uint32_t nb_grid_scale(uint32_t type, const void *block, uint32_t n);

@@ -62,7 +62,7 @@ void nb_dequantize_fp4(const void *blocks, float *out, size_t n) {
     fill_from_pairs(out, blocks, nb_fp4_codebook, n);
 }
 
-/* ---- grids: g is the index of a group of eight weights ------------------------------------------------------ */
+/* ---- grids: g is the index of eight weights in a block ------------------------------------------------------ */
 
 /* An entry of eight weights -> the weights' indices, in 16-bit lanes: a product moves each to the top of its lane, a
  * shift moves it down. */
@@ -140,7 +140,7 @@ float nb_grid_d(uint32_t type, const void *block) {
     }
 }
 
-/* Half n of the bytes from the first one on. */
+/* The n-th four bits of these bytes; a byte's low half comes first. */
 static uint32_t half_of(const uint8_t *bytes, uint32_t n) {
     return bytes[n / 2] >> (n % 2 * 4) & 15;
 }
@@ -158,7 +158,7 @@ uint32_t nb_grid_scale(uint32_t type, const void *block, uint32_t n) {
     }
 }
 
-/* What the numbers of group g are multiplied by. */
+/* What the numbers of eight weights are multiplied by. */
 static float scale_of(uint32_t type, const void *block, uint32_t g) {
     return nb_grid_d(type, block) * (float)nb_grid_scale(type, block, g / 2);
 }
@@ -213,7 +213,7 @@ void nb_dequantize_iq3_s(const void *blocks, float *out, size_t n) {
         }
 }
 
-/* Weights -1, 0 or 1, plus or minus 1/8, times 8 d. */
+/* Eight weights 8 d (q - 1/8) if `less`, else 8 d (q + 1/8), for q = -1, 0, 1. */
 static void fill_ternary(float *out, uint32_t entry, float d, bool less) {
     v128_t w = wasm_i16x8_sub(indices_of(entry), wasm_i16x8_splat(1));
     store_eight(out, w, wasm_f32x4_splat(less ? -0.125f : 0.125f), 8 * d);
