@@ -61,6 +61,8 @@ typedef struct nb_matmul_kernel {
     X(fp4, FP4, form, FORM, isa)                \
     X(iq2_s, IQ2_S, form, FORM, isa)            \
     X(iq3_s, IQ3_S, form, FORM, isa)            \
+    X(mxfp4, MXFP4, form, FORM, isa)            \
+    X(nvfp4, NVFP4, form, FORM, isa)            \
     X(q1_0, Q1_0, form, FORM, isa)              \
     X(q2_0, Q2_0, form, FORM, isa)              \
     X(tq2_0, TQ2_0, form, FORM, isa)

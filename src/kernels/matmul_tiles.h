@@ -121,8 +121,12 @@ INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v1
     } else if (type == NB_TYPE_IQ4_XS) {
         v128_t s = wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(tile)));
         out.ds[0] = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(s), d);
+    } else if (type == NB_TYPE_NVFP4) { /* nb_half_e4m3_to_f32 */
+        v128_t both = wasm_u16x8_load8x8(tile), unit = wasm_f32x4_splat(0x1p119f);
+        out.ds[0] = wasm_f32x4_mul(wasm_i32x4_shl(wasm_u32x4_extend_low_u16x8(both), 20), unit);
+        out.ds[1] = wasm_f32x4_mul(wasm_i32x4_shl(wasm_u32x4_extend_high_u16x8(both), 20), unit);
     } else if (l.tiles == 1) {
-        out.ds[0] = nb_load_f16x4_with(tile, c.sign, c.unit);
+        out.ds[0] = l.float_d ? wasm_v128_load(tile) : nb_load_f16x4_with(tile, c.sign, c.unit);
         if (l.minimum)
             out.m[0] = nb_load_f16x4_with(tile + 8, c.sign, c.unit);
     } else if (type == NB_TYPE_Q2_K) {
@@ -184,7 +188,7 @@ INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_
     uint8_t *to = (uint8_t *)task->scratch;
     v128_t d = {0}, m = {0};
     for (uint32_t k = task->w->columns / (32 * l.tiles); k; k--) {
-        if (l.tiles > 1)
+        if (nb_layout_head(l))
             load_head(type, w, c, &d, &m);
         w += nb_layout_head(l);
         NB_LOOP
@@ -302,7 +306,7 @@ INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, const uint32_
         out[s] = d[s] = m[s] = wasm_f32x4_splat(0);
     for (uint32_t k = task->x->columns / (32 * l.tiles); k; k--) {
         for (uint32_t s = 0; s < NB_SECTIONS; s++) {
-            if (l.tiles > 1)
+            if (nb_layout_head(l))
                 load_head(type, w[s], c, &d[s], &m[s]);
             w[s] += nb_layout_head(l);
         }

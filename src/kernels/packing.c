@@ -111,6 +111,10 @@ INLINE v128_t codes_of(const uint32_t type, const uint8_t *block, uint32_t tile,
         v128_t first = moved(both, 4, 4, 0), second = moved(both, 0, 4, 0);
         return wasm_i8x16_shuffle(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     }
+    case NB_TYPE_NVFP4: { /* 16 columns in 8 bytes, the first half of them in the low halves */
+        v128_t both = wasm_v128_load64_zero(block + offsetof(nb_block_nvfp4, q) + 16 * tile + 8 * n);
+        return wasm_i64x2_shuffle(moved(both, 0, 4, 0), moved(both, 4, 4, 0), 0, 2);
+    }
     case NB_TYPE_Q8_0:
         return wasm_v128_xor(wasm_v128_load(block + offsetof(nb_block_q8_0, q) + 16 * n), wasm_i8x16_splat(-128));
     case NB_TYPE_Q6_K:
@@ -128,6 +132,7 @@ INLINE size_t pairs_at(const uint32_t type, uint32_t tile) {
     case NB_TYPE_Q4_0: return offsetof(nb_block_q4_0, q);
     case NB_TYPE_Q4_1: return offsetof(nb_block_q4_1, q);
     case NB_TYPE_IQ4_NL: return offsetof(nb_block_iq4_nl, q);
+    case NB_TYPE_MXFP4: return offsetof(nb_block_mxfp4, q);
     case NB_TYPE_IQ4_XS: return offsetof(nb_block_iq4_xs, q) + 16 * tile;
     default: return 0;
     }
@@ -183,6 +188,11 @@ INLINE size_t d_at(const uint32_t type) {
 INLINE void place_d(const uint32_t type, uint8_t *out, const uint8_t *const *blocks, bool minimum) {
     const size_t at = d_at(type), size = nb_layout_of(type).float_d ? sizeof(float) : 2;
     for (uint32_t r = 0; r < NB_GROUP; r++) {
+        if (type == NB_TYPE_MXFP4) {
+            float d = nb_half_e8m0_to_f32(blocks[r][0]);
+            memcpy(out + size * r, &d, size);
+            continue;
+        }
         memcpy(out + size * r, blocks[r] + at, size);
         if (minimum)
             memcpy(out + 8 + 2 * r, blocks[r] + at + 2, 2);
@@ -199,6 +209,10 @@ INLINE void place_scales(const uint32_t type, uint8_t *out, const uint8_t *block
     case NB_TYPE_Q3_K:
         out[r] = (uint8_t)nb_q3_k_scale(block + offsetof(nb_block_q3_k, scales), 2 * tile);
         out[4 + r] = (uint8_t)nb_q3_k_scale(block + offsetof(nb_block_q3_k, scales), 2 * tile + 1);
+        break;
+    case NB_TYPE_NVFP4:
+        for (uint32_t n = 0; n < 2; n++) /* 127 is 0, 255 is not (nb_half_e4m3_to_f32) */
+            out[4 * n + r] = block[2 * tile + n] == 127 ? 0 : block[2 * tile + n] & 127;
         break;
     case NB_TYPE_Q6_K:
         out[r] = block[offsetof(nb_block_q6_k, scales) + 2 * tile];
@@ -228,7 +242,8 @@ INLINE void pack(const uint32_t type, const uint8_t *const *rows, uint8_t *group
         const uint8_t *blocks[NB_GROUP];
         for (uint32_t r = 0; r < NB_GROUP; r++)
             blocks[r] = rows[r] + b * block_bytes;
-        place_d(type, group, blocks, l.minimum); /* into the head, or the one tile */
+        if (!l.headless)
+            place_d(type, group, blocks, l.minimum); /* into the head, or the one tile */
         group += nb_layout_head(l);
         for (uint32_t tile = 0; tile < l.tiles; tile++, group += nb_layout_tile(l)) {
             v128_t codes[2][NB_GROUP];
@@ -362,7 +377,10 @@ static int32_t code_of(nb_layout l, const uint8_t *codes, uint32_t r, uint32_t i
 /* Scale and minimum of column i (0 ... 31) of row r. */
 static void scale_of(uint32_t type, nb_layout l, const uint8_t *scales, uint32_t r, uint32_t i, float *s, float *z) {
     uint8_t byte = scales[(l.columns == 16 ? i / 16 * 4 : 0) + r];
-    *s = type == NB_TYPE_Q2_K ? (float)(byte & 15) : l.minimum ? (float)byte : (float)(int8_t)byte;
+    *s = type == NB_TYPE_NVFP4 ? nb_half_e4m3_to_f32(byte | 128)
+       : type == NB_TYPE_Q2_K  ? (float)(byte & 15)
+       : l.minimum             ? (float)byte
+                               : (float)(int8_t)byte;
     *z = type == NB_TYPE_Q2_K ? (float)(byte >> 4) : (float)scales[4 + r];
 }
 
@@ -375,10 +393,10 @@ void nb_matrix_row(const nb_matrix *m, uint32_t row, float *out) {
     }
     uint32_t r = row % NB_GROUP;
     for (uint32_t b = 0; b < m->columns / (32 * l.tiles); b++) {
-        float d;
+        float d = 1;
         if (l.float_d)
             memcpy(&d, at + 4 * r, sizeof d);
-        else
+        else if (!l.headless)
             d = half_at(at, r);
         float low = l.minimum ? half_at(at + 8, r) : 0;
         at += nb_layout_head(l);

@@ -23,6 +23,8 @@
  * The parts of a tile, in this order:
  *
  *     half d[4]; half m[4] (with a minimum)       types with one tile a block: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL
+ *     float d[4]                                  MXFP4
+ *     uint8_t s[2][4]                             NVFP4: the file's E4M3 without sign, of columns 0 ... 15 and 16 ... 31
  *     uint8_t s[4], z[4]                          Q4_K, Q5_K: scale and minimum
  *     int8_t s[2][4]                              Q3_K, Q6_K, IQ1, IQ2, IQ3: of columns 0 ... 15 and 16 ... 31
  *     uint8_t sz[2][4]                            Q2_K: scales in the low four bits, minima in the high ones
@@ -70,6 +72,7 @@ typedef struct nb_layout {
     bool minimum;           /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
     int32_t zero;           /* the code that means 0; with a codebook, what makes its numbers unsigned */
     bool float_d;           /* d is a float, not binary16 */
+    bool headless;          /* there is no d: scales are floating-point numbers by themselves */
     bool by_value;          /* packing computes the codes from the weights */
     uint32_t shift;         /* with by_value: magnitudes of the codebook >> shift differ, and are below 16 */
     const int8_t *codebook; /* 16 numbers: w = d s codebook[code]; kernels multiply with codebook + zero */
@@ -92,7 +95,7 @@ enum { NB_NUMBER_UNITS = 4095 };
 // clang-format off: it would break each name into a line
 #define NB_PACKED_TYPES(X) \
     X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(NF4) X(FP4) \
-    X(Q1_0) X(Q2_0) X(TQ2_0)
+    X(Q1_0) X(Q2_0) X(TQ2_0) X(MXFP4) X(NVFP4)
 // clang-format on
 
 /* The layout of IQ1, IQ2 and IQ3. */
@@ -128,6 +131,22 @@ static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t typ
         return (nb_layout){.bits = 4, .columns = 32, .tiles = 1, .scales = 8, .zero = 127, .codebook = nb_iq4_codebook};
     case NB_TYPE_IQ4_XS:
         return (nb_layout){.bits = 4, .columns = 32, .tiles = 8, .scales = 4, .zero = 127, .codebook = nb_iq4_codebook};
+    case NB_TYPE_MXFP4:
+        return (nb_layout){.bits = 4,
+                           .columns = 32,
+                           .tiles = 1,
+                           .scales = 16,
+                           .zero = 12,
+                           .float_d = true,
+                           .codebook = nb_mxfp4_codebook};
+    case NB_TYPE_NVFP4:
+        return (nb_layout){.bits = 4,
+                           .columns = 16,
+                           .tiles = 2,
+                           .scales = 8,
+                           .zero = 12,
+                           .headless = true,
+                           .codebook = nb_mxfp4_codebook};
     case NB_TYPE_Q1_0:
         return (nb_layout){.bits = 1, .columns = 32, .tiles = 4, .zero = 1, .codebook = nb_q1_0_codebook};
     case NB_TYPE_Q2_0: return (nb_layout){.bits = 2, .columns = 32, .tiles = 2, .zero = 1};
@@ -150,7 +169,7 @@ static inline __attribute__((always_inline)) nb_layout nb_layout_of(uint32_t typ
 
 /* Bytes of a head, and of a tile. */
 static inline uint32_t nb_layout_head(nb_layout l) {
-    return l.tiles == 1 ? 0 : l.minimum || l.float_d ? 16 : 8;
+    return l.tiles == 1 || l.headless ? 0 : l.minimum || l.float_d ? 16 : 8;
 }
 
 static inline uint32_t nb_layout_tile(nb_layout l) {
