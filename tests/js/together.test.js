@@ -2,7 +2,10 @@
 // Runs once: tests/core/test_batch.c compares the numbers in every build.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { nb_turn } from '../../web/abi.js';
+import { NibbleError } from '../../web/errors.js';
 import { load } from '../../web/index.js';
+import { Together } from '../../web/worker/together.js';
 import { models, root } from '../support/builds.js';
 import { configurations } from '../support/vectors.js';
 
@@ -162,4 +165,84 @@ test('requests with different adapters at the same time', async () => {
 test('parallel is checked', async () => {
     for (const parallel of [0, 65, 1.5])
         await assert.rejects(load(models.stories, { parallel }), { code: 'NB_ERR_ARGUMENT', message: /parallel/ });
+});
+
+/**
+ * A Together over a core that only notes what it should compute. The logits after a row are the number of its sequence.
+ * A sequence holds nothing after a pass that failed.
+ * @param {(sequence: number, held: number) => void} fails throws if that sequence may not hold so many
+ */
+function pretended(fails) {
+    const memory = new WebAssembly.Memory({ initial: 1 }),
+        LOGITS = 4096;
+    /** @type {number[]} */
+    const held = [];
+    /** @type {number[]} */
+    const passes = [];
+    let selected = 0;
+    const ints = (/** @type {number} */ at, /** @type {number} */ n) => new Int32Array(memory.buffer, at, n);
+    const core = {
+        memory,
+        ints,
+        borrow: (/** @type {number} */ _, /** @type {(at: number) => unknown} */ use) => use(0),
+        exports: { nb_session_holds: () => held[selected] ?? 0, nb_model_vocabulary: () => 1 },
+        count(/** @type {any[]} */ ...[, , at, , n]) {
+            passes.push(n);
+            let row = 0;
+            const sequences = [];
+            try {
+                for (let i = 0; i < n; i++) {
+                    const words = ints(at + i * nb_turn.size, nb_turn.size / 4),
+                        place = (/** @type {keyof typeof nb_turn.fields} */ name) => nb_turn.fields[name].at / 4,
+                        sequence = words[place('sequence')],
+                        total = words[place('n')];
+                    sequences.push(sequence);
+                    const now = Math.min(total, Math.min(held[sequence] ?? 0, total - 1) + words[place('most')]);
+                    fails(sequence, now);
+                    held[sequence] = words[place('held')] = now;
+                    words[place('row')] = now === total ? row : -1;
+                    if (now === total) ints(LOGITS, 64)[row++] = sequence;
+                }
+            } catch (error) {
+                for (const sequence of sequences) held[sequence] = 0;
+                throw error;
+            }
+        },
+    };
+    const seats = { select: (/** @type {{ index: number }} */ { index }) => void (selected = index) },
+        engine = { core, session: 1, model: 1, seats, logits: () => ({ logits: LOGITS, rows: 1 }) };
+    const together = new Together(/** @type {any} */ (engine));
+    /** All tokens of a text, and what the logits after it are. @param {number} sequence @param {number} n */
+    async function read(sequence, n) {
+        const seat = /** @type {any} */ ({ index: sequence, adapters: { key: '' } });
+        for (;;) {
+            const { logits } = await together.step(seat, 0, n);
+            if (logits) return ints(logits, 1)[0];
+        }
+    }
+    return { read, passes };
+}
+
+for (const first of [2, 300])
+    test(`one whose numbers fail at token ${first} is found, and the others get the logits that are theirs`, async () => {
+        const wrong = new NibbleError('NB_ERR_FORMAT', 'not finite'),
+            { read, passes } = pretended((sequence, held) => {
+                if (passes.length > 200) throw new Error('it goes on for ever');
+                if (sequence === 1 && held >= first) throw wrong;
+            });
+        const ends = await Promise.allSettled([read(0, 5), read(1, 2 * first), read(2, 7), read(3, 1000)]);
+        assert.deepEqual(
+            ends.map((end) => (end.status === 'fulfilled' ? end.value : end.reason)),
+            [0, wrong, 2, 3],
+        );
+    });
+
+test('after a trap nothing is computed any more', async () => {
+    const trap = new WebAssembly.RuntimeError('unreachable'),
+        { read, passes } = pretended(() => {
+            throw trap;
+        });
+    const ends = await Promise.allSettled([read(0, 5), read(1, 5)]);
+    assert.deepEqual(ends, Array(2).fill({ status: 'rejected', reason: trap }));
+    assert.deepEqual(passes, [2]);
 });

@@ -72,7 +72,7 @@ export class Together {
             if (this.#waiting.length === 0) break;
             const turns = this.#choose();
             this.#waiting = this.#waiting.filter((turn) => !turns.some(([chosen]) => chosen === turn));
-            this.#pass(turns);
+            await this.#pass(turns);
         }
         this.#runs = false;
     }
@@ -101,15 +101,14 @@ export class Together {
     }
 
     /** @param {[Turn, number][]} turns */
-    #pass(turns) {
+    async #pass(turns) {
         const rows = turns.reduce((sum, [, most]) => sum + most, 0),
             began = performance.now();
         try {
-            this.#advance(turns);
+            for (const [i, step] of this.#advance(turns).entries()) turns[i][0].resolve(step);
         } catch (error) {
-            // nothing of them is held now. Whose fault it was shows when each is computed alone, unless the core is broken
-            if (turns.length > 1 && error instanceof NibbleError) for (const turn of turns) this.#pass([turn]);
-            else for (const [{ reject }] of turns) reject(error);
+            if (turns.length > 1 && error instanceof NibbleError) for (const each of turns) await this.#alone(each);
+            else for (const [{ reject }] of turns) reject(error); // or the core is broken
             return;
         }
         const each = (performance.now() - began) / rows;
@@ -117,7 +116,28 @@ export class Together {
         this.rows = rows;
     }
 
-    /** @param {[Turn, number][]} turns */
+    /**
+     * Computes anew what was in a pass that failed: whose fault that was shows when each is computed by itself. After
+     * such a pass a sequence holds nothing, so this begins with its first token.
+     * @param {[Turn, number]} turn
+     */
+    async #alone([turn, rows]) {
+        try {
+            for (; ; await yieldToEvents()) {
+                const [step] = this.#advance([[turn, MOST_ROWS]]);
+                if (step.held >= turn.n - turn.left + rows) return turn.resolve(step);
+            }
+        } catch (error) {
+            turn.reject(error);
+        } finally {
+            await yieldToEvents(); // the logits are used before those of the next one take their place
+        }
+    }
+
+    /**
+     * @param {[Turn, number][]} turns
+     * @returns {{ held: number, logits: number }[]} what step() gives each of them
+     */
     #advance(turns) {
         const { core, session, model, seats } = this.#engine,
             n = turns.length,
@@ -140,7 +160,6 @@ export class Together {
             return turns.map((_, i) => ({ held: word(i, 'held'), row: word(i, 'row') }));
         });
         const { logits } = this.#engine.logits(session);
-        for (const [i, { held, row }] of steps.entries())
-            turns[i][0].resolve({ held, logits: row < 0 ? 0 : logits + 4 * row * vocabulary });
+        return steps.map(({ held, row }) => ({ held, logits: row < 0 ? 0 : logits + 4 * row * vocabulary }));
     }
 }
