@@ -235,9 +235,10 @@ typedef struct nb_turn {
 
 /* Advances several sequences by one batch, which reads the weights once. turns[n]: one for each sequence; tokens[n]:
  * their prefixes. In this order each sequence gets as many rows of the batch as it asks for, or as are left. The
- * numbers of a row are those that it would have alone. All sequences must have the same adapters. nb_session_logits then gives
- * the address of the logits, but 0 as the number of rows if there were several turns: `row` of each turn says which row
- * is its own. If the call fails, these sequences hold nothing. The sequence of turns[0] is selected afterwards. */
+ * numbers of a row are those that it would have alone. All sequences must have the same adapters. nb_session_logits
+ * then gives the address of the logits, but 0 as the number of rows if there were several turns: `row` of each turn
+ * says which row is its own. If the call fails, these sequences hold nothing. The sequence of turns[0] is selected
+ * afterwards. */
 int32_t nb_session_advance_all(nb_session *session, nb_turn *turns, const int32_t *const *tokens, uint32_t n,
                                nb_error *err);
 

@@ -1080,11 +1080,12 @@ export interface LoadOptions {
      */
     cacheSize?: number | string;
     /**
-     * Answers that are computed together, 1 to 64. With 1, requests are answered one after the other. With more, requests
-     * that come at the same time, and the `n` answers of one, share each pass through the weights: every one of them takes
-     * longer, and all together less time. Each has a context of its own, so the KV cache takes up to `parallel` times the
-     * memory; what several of them begin with is held once. An answer is the same, whatever else is computed with it.
-     * Models that cannot continue a text, and models of integers, ignore it. Default: 1.
+     * How many answers are computed together, at most: 1 to 64. With 1, requests are answered one after the other.
+     * With more, requests that come at the same time, and the `n` answers of a request in OpenAI's form, share each
+     * pass through the weights: each takes longer, and all together take less time. Each has a context of its own, so
+     * the KV cache takes up to `parallel` times the memory; a beginning that several have in common is held once. An
+     * answer is the same, whatever else is computed with it. Models that cannot continue a text, and models of
+     * integers, ignore it. Default: 1.
      */
     parallel?: number;
     /** LoRA adapters to begin with, as addAdapter() takes them. */
@@ -1175,8 +1176,8 @@ export interface Model {
 
     /**
      * Continues a text, or token ids. A text gets the beginning token that the model wants; special tokens written
-     * in it are plain text unless `special` is set. Generations of one model run one after another; a
-     * prefix that a prompt shares with the previous one is not computed again.
+     * in it are plain text unless `special` is set. Generations of one model run one after another, or as many together
+     * as `parallel` of load() says. A prefix that a prompt shares with the previous one is not computed again.
      */
     complete(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
     /**
@@ -1796,7 +1797,7 @@ export interface ModelInfo {
     threads: number;
     /** Tokens that prompt and answer may have together; 0 with headerOnly. */
     contextLength: number;
-    /** Answers that are computed together, at most. */
+    /** How many answers are computed together, at most: `parallel` of load(), or 1 if the model ignores it. */
     parallel: number;
     /** Linear memory held, with that of adapters. It never shrinks: what removeAdapter() frees is used again. */
     memoryBytes: number;

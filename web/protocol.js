@@ -92,8 +92,8 @@
  * @property {Kind<{}, PieceEvent, void>} trainWrite the model as it is, a GGUF
  * @property {Kind<TokenizerAsk, TokenizerEvent | PullEvent, import('./index.d.ts').TrainedTokenizer>} trainTokenizer
  *     for a worker that does nothing else
- * @property {Kind<{ waits: boolean }, never, void>} idle is answered when all that was asked before has ended, also if it was
- *     stopped; or, without `waits`, as soon as messages are read
+ * @property {Kind<{ waits: boolean }, never, void>} idle is answered as soon as the worker reads messages; with `waits`,
+ *     when all that was asked before has ended, also if it was stopped
  * @property {Kind<{}, never, void>} close
  */
 

@@ -95,7 +95,8 @@ export interface GenerationRequest {
     logit_bias?: { [token: string]: number } | null;
     /** End the answer before any of these texts. */
     stop?: string | string[] | null;
-    /** How many answers to make, one after the other: 1 to 128. Default: 1. */
+    /** How many answers to make: 1 to 128, one after the other, or together if the model was loaded with `parallel`.
+     * Default: 1. */
     n?: number | null;
     stream?: boolean | null;
     stream_options?: StreamOptions | null;

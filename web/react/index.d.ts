@@ -42,7 +42,7 @@ export interface Nibble {
     readonly text: string;
     /** What the model has thought so far, before that answer. */
     readonly reasoning: string;
-    /** The calls of functions so far. Of runTools() they are those of all answers. The list is a new one if calls come. */
+    /** The calls of functions so far. Of runTools() they are those of all answers. New calls make it a new list. */
     readonly toolCalls: readonly ToolCall[];
     /** Of the last answer, once it has ended. `messages`, the whole conversation, is there after runTools(). */
     readonly result: (Result & Partial<Pick<ToolRun, 'messages'>>) | undefined;
@@ -50,8 +50,7 @@ export interface Nibble {
     readonly error: NibbleError | undefined;
     /**
      * As the model's complete(). The answer goes into `text`; an answer that is under way is stopped. The promise never
-     * rejects: it gives undefined after an error, which is in `error`. This function and the others are the same for every
-     * render.
+     * rejects: it gives undefined after an error, which is in `error`. The functions are the same for every render.
      */
     complete(prompt: string | ArrayLike<number>, options?: GenerateOptions): Promise<Result | undefined>;
     /** As the model's chat(), and as complete() here. */

@@ -1,9 +1,9 @@
-/** A line: one at a time has its turn, or as many as there are places, in the order in which they came. */
+/** A line: as many have their turn at a time as there are places, in the order in which they came. */
 export class Line {
     #running = 0;
-    /** What begins a turn, of those that wait. @type {(() => void)[]} */
+    /** Those that wait: each function begins a turn. @type {(() => void)[]} */
     #waiting = [];
-    /** Of those that come before them. @type {(() => void)[]} */
+    /** Those that come before them, likewise. @type {(() => void)[]} */
     #ahead = [];
 
     /** @param {number} [places] */
@@ -11,7 +11,7 @@ export class Line {
         this.places = places;
     }
 
-    /** How many have their turn. */
+    /** How many places are taken. */
     get running() {
         return this.#running;
     }

@@ -305,7 +305,7 @@ export interface StreamParams<T> {
     onData: (data: T) => void;
 }
 
-/** Beside these all fields of nibble's OpenAI requests are taken (docs/openai.md). Defaults are llama.cpp's server's. */
+/** All other fields of OpenAI's requests (docs/openai.md) are taken, too. Defaults are those of llama.cpp's server. */
 export interface SamplingParams {
     seed?: number;
     mirostat?: number | undefined;

@@ -1,4 +1,4 @@
-/** wllama's managers of downloads. nibble keeps none: what they list is empty, and what would keep something is refused. */
+/** wllama's managers of downloads. nibble keeps no downloads: lists are empty, and methods that keep a file refuse. */
 import { partNames } from '../sources/names.js';
 import { lacking } from './errors.js';
 

@@ -1,8 +1,8 @@
 /**
  * The worker that a loaded model lives in, in a page or in Node. What runs is one file, build/engine-worker.js, which
  * `make build` makes of this and all that it imports; the page sends it the URLs of nibble's other files. It takes
- * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another, or
- * several together if the model was loaded for that (together.js); the short requests are answered between two tokens.
+ * requests, and answers each once (protocol.js). An error is always a NibbleError. Generations run one after another,
+ * or several together if the model was loaded for that (together.js). Short requests are answered between two tokens.
  */
 import { traceOf } from '../debug.js';
 import { asNibbleError, NibbleError, toPlain } from '../errors.js';
@@ -48,7 +48,7 @@ const jobs = new Map();
 let feed;
 /** Settles when the last work that runs alone has ended. @type {Promise<unknown>} */
 let last = Promise.resolve();
-/** What came after it, and may run beside each other. @type {Set<Promise<unknown>>} */
+/** The work that came after it and is not done: it may run at the same time. @type {Set<Promise<unknown>>} */
 const beside = new Set();
 
 /** @type {(message: import('../protocol.js').FromEngine | import('../protocol.js').Fatal, transfer?: Transferable[])
@@ -382,8 +382,8 @@ function turn(run) {
 }
 
 /**
- * Runs when all that runs alone and came before it has ended. A model that was loaded for several requests runs as many
- * of these beside each other; the others wait in the order in which they came.
+ * Runs when all that runs alone and came before it has ended, together with others of its kind. A model runs as many of
+ * them as it was loaded for; the others wait in the order in which they came (Seats.enter()).
  * @template T
  * @param {() => Promise<T>} run
  * @returns {Promise<T>}

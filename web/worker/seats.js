@@ -1,6 +1,6 @@
 /**
- * The sequences of the engine's session (nb_sequence in src/models/session.h): each generation has one for itself while
- * it runs. A sequence goes on holding its text afterwards, and later requests go on from it, or from a copy of its
+ * The sequences of the engine's session (nb_sequence in src/models/session.h). Each generation has one for itself while
+ * it runs: its seat. The sequence keeps its text afterwards. Later requests go on from it, or from a copy of its
  * beginning, which shares its memory.
  */
 import { common, WORTH } from './conversations.js';
@@ -11,16 +11,18 @@ import { heldCount } from './saving.js';
 /** @typedef {import('./engine.js').Job} Job */
 
 /**
- * adapters: with which its text was computed. reading: while its prompt is evaluated.
+ * isBusy: whether a generation has it. usedAt: when it was used last, as a number of uses. adapters: those that its
+ * text was computed with. reading: while a prompt is evaluated: its tokens, a promise that settles at the end, and what
+ * settles it.
  * @typedef {{ index: number, isBusy: boolean, usedAt: number, adapters: AdapterSet,
  *     reading?: { tokens: Int32Array, over: Promise<void>, end: () => void } }} Seat
  */
 
 export class Seats {
     #engine;
-    /** Requests that have a place or wait for one. */
+    /** How many requests may still enter without waiting. */
     #free;
-    /** @type {(() => void)[]} */
+    /** Those that wait. @type {(() => void)[]} */
     #line = [];
     #uses = 0;
     /** The one that the session's functions work on. @type {Seat} */
@@ -40,7 +42,7 @@ export class Seats {
         [this.current] = this.all;
     }
 
-    /** Waits until there is a seat for the caller, which leave() gives back. */
+    /** Waits until there is a seat for the caller. leave() lets the next one in. */
     async enter() {
         if (this.#free > 0) this.#free--;
         else await new Promise((resolve) => this.#line.push(() => resolve(undefined)));
@@ -59,12 +61,12 @@ export class Seats {
         if (this.all.length > 1) core.count('nb_session_select', session, seat.index);
     }
 
-    /** The one whose text was used last. */
+    /** Selects the seat that was used last. */
     selectLast() {
         this.select(this.all.reduce((last, seat) => (seat.usedAt > last.usedAt ? seat : last)));
     }
 
-    /** One that nobody uses, for a text of its own: that whose text was not used for the longest time. */
+    /** Selects the idle seat that was not used for the longest time, for another text. */
     selectOldest() {
         this.select(this.#oldest(this.#idle));
         this.current.usedAt = ++this.#uses;
@@ -79,7 +81,7 @@ export class Seats {
 
     /**
      * A seat for a prompt that is about to be evaluated: it gets the adapters, and as much of the prompt as is
-     * remembered. free() gives it back. Where another request is evaluating the same beginning, that is waited for.
+     * remembered. free() gives it back. If another request is evaluating the same beginning, take() waits for that.
      * @param {Int32Array} tokens
      * @param {AdapterSet} adapters
      * @param {Job} job
@@ -106,7 +108,7 @@ export class Seats {
         return seat;
     }
 
-    /** The seat's prompt is evaluated, or given up. @param {Seat} seat */
+    /** To be called when the seat's prompt is evaluated, or given up. @param {Seat} seat */
     read(seat) {
         seat.reading?.end();
         seat.reading = undefined;
@@ -120,7 +122,7 @@ export class Seats {
     }
 
     /**
-     * How much of a prompt each seat holds.
+     * How many tokens of a prompt each seat holds; all 0 if there is only one seat.
      * @param {Int32Array} tokens
      * @param {AdapterSet} adapters
      */
@@ -138,8 +140,10 @@ export class Seats {
     }
 
     /**
-     * Selects a seat that nobody uses, and makes it ready for a prompt. If going on in none of them forgets little, the
-     * one that was not used for the longest time is taken, and what another one holds of the prompt is copied there.
+     * Selects an idle seat, and makes it ready for a prompt. It takes the one that holds most of the prompt, among
+     * those that would forget fewer than WORTH tokens. If there is none, it takes the one that was not used for the longest
+     * time. If another seat holds more of the prompt, that beginning is copied; a conversation that was saved and holds
+     * still more is restored.
      * @param {Int32Array} tokens
      * @param {AdapterSet} adapters
      */

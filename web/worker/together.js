@@ -1,7 +1,8 @@
 /**
- * Computes several generations together: those that wait for their next token at the same time get it from one pass
- * through the model, which reads the weights once (nb_session_advance_all). Prompts are fed in pieces between the others'
- * tokens, so that nobody waits long. Each row has the numbers that it would have alone, so no answer depends on others.
+ * Computes several generations together. Those that wait for their next token at the same time get it from one pass
+ * through the model, which reads the weights once (nb_session_advance_all). A pass also takes pieces of prompts, so
+ * that neither prompts nor the tokens of others wait long. Each row has the numbers that it would have alone, so no
+ * answer depends on others.
  */
 import { nb_turn } from '../abi.js';
 import { NibbleError } from '../errors.js';
@@ -11,17 +12,18 @@ import { writeStructs } from './structs.js';
 /** @typedef {import('./engine.js').Engine} Engine */
 /** @typedef {import('./seats.js').Seat} Seat */
 
-/** Rows of a pass, if nobody waits for a token (BATCH in src/models/session.c). */
+/** Rows of a pass, at most (BATCH in src/models/session.c). */
 const MOST_ROWS = 128;
-/** Rows of prompts in a pass with others' tokens: at least, and while the time of a row is unknown. */
+/** Rows of prompts in a pass that has tokens of answers, too: at least; and while the time of a row is unknown. */
 const LEAST_ROWS = 16;
 const UNTIMED_ROWS = 32;
-/** ms that a pass may take longer for the prompts in it. */
+/** ms by which prompts may make such a pass longer. */
 const PATIENCE = 100;
 
 /**
- * tokens: where the sequence's prefix of n tokens is. left: how many of them it does not hold. logits: where the logits
- * after the last one are; 0: it does not hold all of them yet.
+ * What a sequence wants of a pass. tokens: the address of its prefix of n tokens. left: how many of them it does not
+ * hold. held: how many it holds after the pass. logits: the address of those after the last token; 0: it does not hold
+ * all tokens yet.
  * @typedef {{ seat: Seat, tokens: number, n: number, left: number,
  *     resolve: (step: { held: number, logits: number }) => void, reject: (error: unknown) => void }} Turn
  */
@@ -49,9 +51,9 @@ export class Together {
     }
 
     /**
-     * Advances a sequence by one pass. The logits must be used before anything else is waited for.
+     * Advances a sequence by one pass. The logits must be used before anything else is awaited.
      * @param {Seat} seat
-     * @param {number} tokens
+     * @param {number} tokens address
      * @param {number} n
      * @returns {Promise<{ held: number, logits: number }>}
      */
@@ -68,7 +70,7 @@ export class Together {
     async #run() {
         this.#runs = true;
         for (;;) {
-            await yieldToEvents(); // those that got something ask for more, and messages come in
+            await yieldToEvents(); // generations use what they got and ask for more; messages come in
             if (this.#waiting.length === 0) break;
             const turns = this.#choose();
             this.#waiting = this.#waiting.filter((turn) => !turns.some(([chosen]) => chosen === turn));
@@ -78,9 +80,9 @@ export class Together {
     }
 
     /**
-     * What the next pass computes: tokens first, then prompts, of which the oldest comes first. All have the adapters of
-     * the one that has waited for the longest time.
-     * @returns {[Turn, number][]} with how many rows
+     * What the next pass computes: tokens of answers first, then prompts, the oldest first. Only turns with the
+     * adapters of the one that has waited longest can be in it.
+     * @returns {[Turn, number][]} each with its number of rows
      */
     #choose() {
         const { key } = this.#waiting[0].seat.adapters,
@@ -107,8 +109,10 @@ export class Together {
         try {
             for (const [i, step] of this.#advance(turns).entries()) turns[i][0].resolve(step);
         } catch (error) {
+            // Their sequences hold nothing now. Each is computed alone, so that only those at fault fail. If the core
+            // itself is broken (the error is not a NibbleError), all fail.
             if (turns.length > 1 && error instanceof NibbleError) for (const each of turns) await this.#alone(each);
-            else for (const [{ reject }] of turns) reject(error); // or the core is broken
+            else for (const [{ reject }] of turns) reject(error);
             return;
         }
         const each = (performance.now() - began) / rows;
