@@ -39,6 +39,7 @@
  *     half d[4], m[4]                             for each 256 columns of Q2_K, Q4_K, Q5_K
  *     half d[4]                                   256 of Q3_K, Q6_K, IQ4_XS, TQ1_0 and TQ2_0; 128 of Q1_0; 64 of Q2_0
  *     float d[4]                                  256 of IQ1, IQ2 and IQ3; 64 of NF4 and FP4
+ *     none                                        types with one tile a block, and NVFP4
  *
  * Several weights of IQ1, IQ2, IQ3 and TQ1_0 share a code in the file. Here each weight has a code of its own, as a
  * kernel that takes shared codes apart would be many times slower. The six numbers of IQ1 and IQ2 get codes of 3 bits,
@@ -53,8 +54,8 @@
  * Masking the 16-bit lanes of v with 0x00ff and 0xff00, or those of half with 0x000f and so on, gives columns 4j and
  * 4j+2, and 4j+1 and 4j+3: so all types use the same 16-bit activations (activations.h: Q16).
  *
- * The other types keep their size, except that scales of 6 bits grow to 8: Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %,
- * IQ4_XS by 1.5 %. */
+ * The other types keep their size, except that scales of 6 bits grow to 8 (Q4_K by 2.8 %, Q5_K by 2.3 %, Q3_K by 3.6 %,
+ * IQ4_XS by 1.5 %), and those of MXFP4 to floats (by 17.6 %). */
 #ifndef NB_PACKING_H
 #define NB_PACKING_H
 
@@ -67,7 +68,7 @@ enum { NB_GROUP = 4 }; /* rows of a group */
 typedef struct nb_layout {
     uint32_t bits;          /* of a code; 0: the type keeps the file's rows */
     uint32_t columns;       /* that one scale serves: 16 or 32; of NF4 and FP4: 16, as one sum can hold no more */
-    uint32_t tiles;         /* that one d serves: 1, 2, 4 or 8 */
+    uint32_t tiles;         /* of a block, which one d serves if there is any: 1, 2, 4 or 8 */
     uint32_t scales;        /* bytes of a tile's scales; 0: it has none, and d is the scale */
     bool minimum;           /* w = d s code + m z, m negative in the K types; else w = d s (code - zero) */
     int32_t zero;           /* the code that means 0; with a codebook, what makes its numbers unsigned */
