@@ -40,7 +40,11 @@ struct nb_closure {
     uint32_t *called;  /* [n_rules]: the rules that are called in this step */
     uint64_t *sorting; /* [MOST_RETURNS] */
     nb_arena arena;
+    uint32_t n_rules, n_users;
 };
+
+/* The working memory of all automata, 1.5 MB: this module has one thread, so they compute one after another. */
+static nb_closure *shared;
 
 static uint64_t key_of(uint32_t node, uint32_t frame) {
     return (uint64_t)node << 32 | frame;
@@ -344,23 +348,45 @@ uint32_t nb_automaton_step(nb_automaton *a, uint32_t state, uint8_t byte, nb_err
 
 /* ---- memory ---- */
 
-int32_t nb_automaton_open(nb_automaton *a, const nb_program *program, nb_error *err) {
-    *a = (nb_automaton){.program = program};
-    a->closure = nb_alloc(sizeof *a->closure);
-    if (!a->closure)
-        return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a grammar");
-    nb_closure *c = a->closure;
-    *c = (nb_closure){0};
+static int32_t share_closure(nb_automaton *a, nb_error *err) {
+    uint32_t n_rules = a->program->n_rules;
+    if (!shared) {
+        shared = nb_alloc(sizeof *shared);
+        if (!shared)
+            return NB_FAIL(err, NB_ERR_MEMORY, "no memory for a grammar");
+        *shared = (nb_closure){0};
+    }
+    shared->n_users++;
+    a->closure = shared;
+    if (shared->arena.base && shared->n_rules >= n_rules)
+        return NB_OK;
+    nb_closure c = {.n_rules = n_rules, .n_users = shared->n_users};
     for (int pass = 0; pass < 2; pass++) {
         if (pass)
-            NB_TRY(nb_arena_allocate(&c->arena, "a grammar", err));
-        c->places = nb_arena_take(&c->arena, MOST_PLACES, sizeof *c->places);
-        c->seen = nb_arena_take(&c->arena, (uint64_t)2 * MOST_PLACES, sizeof *c->seen);
-        c->returns = nb_arena_take(&c->arena, MOST_RETURNS, sizeof *c->returns);
-        c->sorting = nb_arena_take(&c->arena, MOST_RETURNS, sizeof *c->sorting);
-        c->rules = nb_arena_take(&c->arena, program->n_rules, sizeof *c->rules);
-        c->called = nb_arena_take(&c->arena, program->n_rules, sizeof *c->called);
+            NB_TRY(nb_arena_allocate(&c.arena, "a grammar", err));
+        c.places = nb_arena_take(&c.arena, MOST_PLACES, sizeof *c.places);
+        c.seen = nb_arena_take(&c.arena, (uint64_t)2 * MOST_PLACES, sizeof *c.seen);
+        c.returns = nb_arena_take(&c.arena, MOST_RETURNS, sizeof *c.returns);
+        c.sorting = nb_arena_take(&c.arena, MOST_RETURNS, sizeof *c.sorting);
+        c.rules = nb_arena_take(&c.arena, n_rules, sizeof *c.rules);
+        c.called = nb_arena_take(&c.arena, n_rules, sizeof *c.called);
     }
+    nb_arena_free(&shared->arena);
+    *shared = c;
+    return NB_OK;
+}
+
+static void leave_closure(nb_automaton *a) {
+    if (!a->closure || --shared->n_users > 0)
+        return;
+    nb_arena_free(&shared->arena);
+    nb_free(shared);
+    shared = NULL;
+}
+
+int32_t nb_automaton_open(nb_automaton *a, const nb_program *program, nb_error *err) {
+    *a = (nb_automaton){.program = program};
+    NB_TRY(share_closure(a, err));
     NB_TRY(rehash(a, 1024, err));
     uint32_t id;
     NB_TRY(intern(a, NULL, 0, 0, &id, err));           /* NB_STATE_NONE */
@@ -369,9 +395,7 @@ int32_t nb_automaton_open(nb_automaton *a, const nb_program *program, nb_error *
 }
 
 void nb_automaton_close(nb_automaton *a) {
-    if (a->closure)
-        nb_arena_free(&a->closure->arena);
-    nb_free(a->closure);
+    leave_closure(a);
     nb_free(a->sets);
     nb_free(a->keys);
     nb_free(a->rows);
