@@ -162,6 +162,16 @@ test('requests with different adapters at the same time', async () => {
     await together.dispose();
 });
 
+test('a request that is stopped before its turn leaves the text that save() gives', async () => {
+    const ahead = model.complete('Two', { maxTokens: 200, ignoreEnd: true }),
+        saving = model.save(),
+        stopped = model.complete('A fox', { maxTokens: 4 }); // its turn comes after that of save()
+    stopped.stop();
+    await ahead;
+    assert.equal((await stopped).finishReason, 'abort');
+    assert.deepEqual(await model.save(), await saving);
+});
+
 test('parallel is checked', async () => {
     for (const parallel of [0, 65, 1.5])
         await assert.rejects(load(models.stories, { parallel }), { code: 'NB_ERR_ARGUMENT', message: /parallel/ });

@@ -11,10 +11,11 @@ import { heldCount } from './saving.js';
 /** @typedef {import('./engine.js').Job} Job */
 
 /**
- * isBusy: whether a generation has it. usedAt: when it was used last, as a number of uses. adapters: those that its
- * text was computed with. reading: while a prompt is evaluated: its tokens, a promise that settles at the end, and what
- * settles it.
- * @typedef {{ index: number, isBusy: boolean, usedAt: number, adapters: AdapterSet,
+ * isBusy: whether a generation has it. isUsed: whether its text is that of the generation that has it, or had it last: one
+ * that was stopped before its turn leaves the text as it is. usedAt: when it was used last, as a number of uses. adapters:
+ * those that its text was computed with. reading: while a prompt is evaluated: its tokens, a promise that settles at the
+ * end, and what settles it.
+ * @typedef {{ index: number, isBusy: boolean, isUsed: boolean, usedAt: number, adapters: AdapterSet,
  *     reading?: { tokens: Int32Array, over: Promise<void>, end: () => void } }} Seat
  */
 
@@ -36,6 +37,7 @@ export class Seats {
         this.all = Array.from({ length: n }, (_, index) => ({
             index,
             isBusy: false,
+            isUsed: false,
             usedAt: 0,
             adapters: { key: '', use: [] },
         }));
@@ -104,6 +106,7 @@ export class Seats {
             end = resolve;
         });
         seat.isBusy = true;
+        seat.isUsed = !job.stopped;
         seat.reading = { tokens, over, end };
         return seat;
     }
@@ -118,7 +121,7 @@ export class Seats {
     free(seat) {
         this.read(seat);
         seat.isBusy = false;
-        seat.usedAt = ++this.#uses;
+        if (seat.isUsed) seat.usedAt = ++this.#uses;
     }
 
     /**
