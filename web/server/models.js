@@ -15,8 +15,8 @@ import { enterFirst, Line } from './line.js';
 
 /**
  * A model that may be loaded. bytes: of memory, expected until it is loaded. cache: bytes that it may take in addition,
- * for conversations. parallel: requests that it answers together. info: what its header says. adapters: those that open()
- * adds, with the bytes that are expected for each in addition.
+ * for conversations. parallel: how many requests it answers together. info: what its header says. adapters: those that
+ * open() adds, each with the bytes that are expected for it in addition.
  * @typedef {{ name: string, bytes: number, cache?: number, parallel?: number, info?: Info, adapters?: AdapterInfo[],
  *     open: (signal: AbortSignal) => Promise<Model> }} Offer
  */
@@ -253,7 +253,7 @@ export class Models {
         while (!entry.model) {
             entry.loading ??= this.#load(entry, signal)
                 .catch((error) => {
-                    if (!signal.aborted) throw error; // else it is no error of those who wait, too: they load again
+                    if (!signal.aborted) throw error; // only who began the load has left; the others load again
                 })
                 .finally(() => {
                     entry.loading = undefined;
@@ -396,7 +396,7 @@ function orAborted(promise, signal) {
 /**
  * @param {Model} model
  * @param {number} patience ms until it must have ended what it does
- * @param {boolean} waits for all that it does; else it need only show that it is not stuck, as it does more
+ * @param {boolean} waits for all that it does. false: other requests run, so it need only show that it is not stuck
  * @returns {Promise<'failed' | 'hung' | undefined>} why it is of no use any more
  */
 async function whyUseless(model, patience, waits) {

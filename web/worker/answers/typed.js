@@ -1,10 +1,10 @@
 /**
- * Values that a model writes bare, as text between marks: what JSON they are, by the JSON Schema of their function. The
- * schema is a caller's, and may be anything.
+ * Some models write the arguments of calls as bare text between marks, without their types. This makes JSON values of
+ * them, by the JSON Schema of their function. The schema is a caller's, and may be anything.
  */
 import { json } from './literals.js';
 
-/** Schemas within a schema that are looked at: references may lead to one another, and to themselves. */
+/** How many schemas within a schema are looked at: references may go round in circles. */
 const MOST_LOOKED_AT = 200;
 
 /** @typedef {'string' | 'number' | 'integer' | 'boolean' | 'null' | 'array' | 'object'} Type */
@@ -64,7 +64,8 @@ function typesOf(schema, root, budget = { left: MOST_LOOKED_AT }) {
  * @param {string} text
  * @param {string} key of the argument
  * @param {unknown} parameters the function's schema
- * @returns {any} what fits the schema. Where nothing does, or it does not say: the JSON that the text is, or the text
+ * @returns {any} the value that fits the schema. If none does, or the schema does not say: the text parsed as JSON, or
+ *     the text if it is not JSON
  */
 export function typedValue(text, key, parameters) {
     const parsed = json(text),
