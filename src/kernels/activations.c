@@ -66,7 +66,7 @@ static void quantize_chunk(void *context, uint64_t index, uint64_t count, int32_
     size_t token_bytes = nb_form_token_bytes(q->form, a->columns), block_bytes = token_bytes / blocks;
     uint32_t end = nb_share(places, index + 1, count);
     for (uint32_t t = nb_share(places, index, count); t < end; t++) {
-        uint32_t first = t / NB_PANEL * NB_PANEL, T = nb_panel_places(a->n, first);
+        uint32_t first = nb_panel_first(a->n, t), T = nb_panel_places(a->n, first);
         uint8_t *panel = a->forms[q->form] + first * token_bytes;
         for (uint32_t b = 0; b < blocks; b++)
             quantize_block(t < a->n ? a->x + (size_t)t * a->columns + b * NB_BLOCK : zeros, panel + b * block_bytes * T,

@@ -1,8 +1,8 @@
 /* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels need.
  *
  * Tokens are grouped into panels of four places. One or two tokens that are left at the end get a panel of two places,
- * and three tokens one of four; a free place has zeros. A batch of one token is a panel of one place. A place takes the
- * same number of bytes in all panels. A panel is a list of blocks of 32 columns. A block has everything that a kernel
+ * and three tokens one of four; a free place has zeros. In a batch of less than four tokens each is a panel of one
+ * place, as unpacking weights would not pay. A place takes the same number of bytes in all panels. A panel is a list of blocks of 32 columns. A block has everything that a kernel
  * needs for its columns, so that one pointer reaches it by constant offsets:
  *
  *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4, 2 or 1 places
@@ -47,12 +47,12 @@ static inline size_t nb_form_token_bytes(nb_form form, size_t columns) {
 
 /* How many places the panels of n tokens have. */
 static inline uint32_t nb_form_places(uint32_t n) {
-    return n == 1 ? 1 : n % NB_PANEL == 3 ? n + 1 : n + (n & 1);
+    return n < NB_PANEL ? n : n % NB_PANEL == 3 ? n + 1 : n + (n & 1);
 }
 
 /* How many places the panel has that starts at token t: 4, 2 or 1. */
 static inline uint32_t nb_panel_places(uint32_t n, uint32_t t) {
-    return NB_MIN(nb_form_places(n) - t, (uint32_t)NB_PANEL);
+    return n < NB_PANEL ? 1 : NB_MIN(nb_form_places(n) - t, (uint32_t)NB_PANEL);
 }
 
 /* A new batch: nothing is quantized until a kernel asks for it. */
@@ -65,7 +65,12 @@ static inline void nb_activations_set(nb_activations *a, const float *x, uint32_
 
 void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool);
 
-/* The panel that starts at token t (t % NB_PANEL = 0), in a form. */
+/* The token that begins the panel of token t. */
+static inline uint32_t nb_panel_first(uint32_t n, uint32_t t) {
+    return n < NB_PANEL ? t : t / NB_PANEL * NB_PANEL;
+}
+
+/* The panel that starts at token t, in a form. */
 static inline const uint8_t *nb_activations_panel(const nb_activations *a, nb_form form, uint32_t t) {
     return a->forms[form] + t * nb_form_token_bytes(form, a->columns);
 }

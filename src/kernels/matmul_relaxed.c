@@ -108,8 +108,8 @@ INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t 
     }
 }
 
-INLINE void one_token(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
-    multiply_token(task, i, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
+INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
+    multiply_token(task, i, t, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                               \

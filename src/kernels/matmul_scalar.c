@@ -11,7 +11,7 @@ typedef struct token {
 } token;
 
 static token token_of(const nb_activations *x, nb_form form, uint32_t t) {
-    uint32_t first = t / NB_PANEL * NB_PANEL;
+    uint32_t first = nb_panel_first(x->n, t);
     return (token){nb_activations_panel(x, form, first), t - first, nb_panel_places(x->n, first)};
 }
 

@@ -249,18 +249,16 @@ INLINE void multiply_panels(const nb_matmul_task *task, uint32_t row, const nb_f
 
 /* The group that begins with this row times all tokens. */
 typedef void (*group_function)(const nb_matmul_task *task, uint32_t row, const uint32_t type);
-/* The i-th group of each section times one token. */
-typedef void (*token_function)(const nb_matmul_task *task, uint32_t i, const uint32_t type);
+/* The i-th group of each section times token t. */
+typedef void (*token_function)(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type);
 
 INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const group_function group,
                       const token_function one_token) {
     for (uint32_t i = task->first; i < task->first + task->groups; i++) {
-        if (task->x->n == 1) {
-            one_token(task, i, type);
-            continue;
-        }
+        for (uint32_t t = 0; task->x->n < NB_PANEL && t < task->x->n; t++)
+            one_token(task, i, t, type);
         NB_LOOP
-        for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+        for (uint32_t s = 0; task->x->n >= NB_PANEL && s < NB_SECTIONS; s++) {
             uint32_t row = nb_section_row(task->w, s, i);
             if (row < task->w->rows)
                 group(task, row, type);
@@ -279,11 +277,11 @@ INLINE void find_groups(const nb_matrix *w, uint32_t i, const uint8_t **groups) 
     }
 }
 
-INLINE void store_groups(const nb_matmul_task *task, uint32_t i, const v128_t *out) {
+INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, const v128_t *out) {
     for (uint32_t s = 0; s < NB_SECTIONS; s++) {
         uint32_t row = nb_section_row(task->w, s, i);
         if (row < task->w->rows)
-            NB_STORE_ROWS(task, 0, row, out[s]);
+            NB_STORE_ROWS(task, t, row, out[s]);
     }
 }
 
@@ -294,12 +292,12 @@ typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint
 
 /* The i-th group of each section times the token. Activations are splatted once for four tiles. block_bytes: of the
  * token's activations for 32 columns. */
-INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, const uint32_t type, const nb_form form,
+INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type, const nb_form form,
                            const uint32_t block_bytes, const tiles_function multiply_tiles) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t parts = 32 / l.columns;
     const constants c = held_constants(type, task->w->type);
-    const uint8_t *w[NB_SECTIONS], *x = nb_activations_panel(task->x, form, 0);
+    const uint8_t *w[NB_SECTIONS], *x = nb_activations_panel(task->x, form, t);
     v128_t out[NB_SECTIONS], d[NB_SECTIONS], m[NB_SECTIONS];
     find_groups(task->w, i, w);
     for (uint32_t s = 0; s < NB_SECTIONS; s++)
@@ -322,5 +320,5 @@ INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, const uint32_
             }
         }
     }
-    store_groups(task, i, out);
+    store_groups(task, i, t, out);
 }
