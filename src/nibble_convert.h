@@ -46,8 +46,8 @@ int32_t nb_converter_quantize(nb_converter *converter, const char *preset, size_
                               nb_error *err);
 
 /* Before the first file: the files are not a model's but a LoRA adapter's, adapter_config.json and
- * adapter_model.safetensors as PEFT writes them. The GGUF is one for nb_adapter_new. architecture: of the adapter's model
- * in GGUF, such as "llama"; head_size: of its query and key heads. */
+ * adapter_model.safetensors as PEFT writes them. The GGUF is one for nb_adapter_new. architecture: of the adapter's
+ * model in GGUF, such as "llama"; head_size: of its query and key heads. */
 int32_t nb_converter_adapter(nb_converter *converter, const char *architecture, size_t architecture_bytes,
                              uint32_t head_size, nb_error *err);
 
@@ -117,8 +117,8 @@ int32_t nb_converter_pick(nb_converter *converter, uint32_t i, const uint32_t *r
  * X.outliers F16 [rows, n] and X.outlier_columns I32 [n]. Both are NB_TENSOR_BLANK, at the end of the plan. */
 int32_t nb_converter_outliers(nb_converter *converter, uint32_t i, uint32_t n, nb_error *err);
 
-/* Begins another GGUF from the same files, with other tensors. The one before need not be complete. The plan, the chosen
- * types and what is included stay. */
+/* Begins another GGUF from the same files, with other tensors. The one before need not be complete. The plan, the
+ * chosen types and what is included stay. */
 int32_t nb_converter_again(nb_converter *converter, nb_error *err);
 
 /* Bytes of the whole GGUF; 0 before the first nb_converter_next. */
@@ -130,8 +130,8 @@ uint8_t *nb_converter_space(nb_converter *converter, size_t *capacity);
 /* Consumes the n <= capacity bytes that were written there. Bytes from nb_converter_take are no longer valid then. */
 int32_t nb_converter_commit(nb_converter *converter, size_t n, nb_error *err);
 
-/* After all files have ended: returns N = 1, 2, ...: give the bytes of the N-th file of weights, from *offset on. 0: all
- * weights were given. */
+/* After all files have ended: returns N = 1, 2, ...: give the bytes of the N-th file of weights, from *offset on. 0:
+ * all weights were given. */
 int32_t nb_converter_next(nb_converter *converter, double *offset, nb_error *err);
 
 /* Where the needed weights of the N-th such file begin, so that it can be fetched in advance; 0: none are needed. Known

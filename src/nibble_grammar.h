@@ -1,5 +1,6 @@
-/* nibble's grammars: which tokens may come next, if an answer has to follow a grammar. It is a WebAssembly module of its
- * own, which is fetched only if a request has a grammar. It knows nothing of models: a vocabulary is a list of bytes.
+/* nibble's grammars: which tokens may come next, if an answer has to follow a grammar. It is a WebAssembly module of
+ * its own, which is fetched only if a request has a grammar. It knows nothing of models: a vocabulary is a list of
+ * bytes.
  *
  *   nb_lexicon   the bytes of a model's tokens, sorted.
  *   nb_grammar   a grammar in GBNF, compiled, with what is known of its masks. It grows while it is used.
@@ -49,9 +50,9 @@ enum {
 };
 int32_t nb_matcher_end(const nb_matcher *matcher);
 
-/* Writes one bit for each token, the lowest bit of mask[0] for token 0: whether it may come next. mask: [(n_tokens + 31)
- * / 32]. with_ends: tokens that end an answer are allowed where the text may end; otherwise they never are. Returns how
- * many tokens are allowed. */
+/* Writes one bit for each token, the lowest bit of mask[0] for token 0: whether it may come next. mask: [(n_tokens +
+ * 31) / 32]. with_ends: tokens that end an answer are allowed where the text may end; otherwise they never are. Returns
+ * how many tokens are allowed. */
 int32_t nb_matcher_mask(nb_matcher *matcher, uint32_t *mask, uint32_t with_ends, nb_error *err);
 
 #pragma GCC visibility pop

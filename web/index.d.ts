@@ -1447,9 +1447,9 @@ export interface TemplateOptions {
      * parameters } }. */
     tools?: readonly object[];
     /**
-     * 'auto' (the default): the model calls `tools` if it wants to. 'none': it is not told of them. 'required': the answer
-     * is at least one call. { name }: it is one call of this function. A grammar holds the last two to the form of calls
-     * and to `parameters`, a JSON Schema, so they do not go with `grammar` or `schema` (docs/chats.md).
+     * 'auto' (the default): the model calls `tools` if it wants to. 'none': it is not told of them. 'required': the
+     * answer is at least one call. { name }: it is one call of this function. A grammar holds the last two to the form
+     * of calls and to `parameters`, a JSON Schema, so they do not go with `grammar` or `schema` (docs/chats.md).
      */
     toolChoice?: 'auto' | 'none' | 'required' | { readonly name: string };
     /**
@@ -1509,13 +1509,13 @@ export interface GenerateOptions {
     /** End the answer after this many tokens. Default: 512. */
     maxTokens?: number;
     /**
-     * What happens when the text outgrows the context. 'error': a prompt that is too long is refused, and an answer that
-     * fills the context ends with finishReason 'length'. 'slide': the oldest tokens are dropped, of a chat the oldest
-     * messages with their answers (never the system's, nor the last one), and the rest is evaluated anew, so that the
-     * answer goes on as in a new session with the text that is left. 'shift': the same is dropped, but the KV cache is
-     * moved, as llama.cpp's context shift does. That takes little time and is not exact. Models with learned positions
-     * refuse it. Half of what may go is dropped at once, so that it happens seldom. `droppedTokens` of the result tells
-     * how much it was. Default: 'error'.
+     * What happens when the text outgrows the context. 'error': a prompt that is too long is refused, and an answer
+     * that fills the context ends with finishReason 'length'. 'slide': the oldest tokens are dropped, of a chat the
+     * oldest messages with their answers (never the system's, nor the last one), and the rest is evaluated anew, so
+     * that the answer goes on as in a new session with the text that is left. 'shift': the same is dropped, but the KV
+     * cache is moved, as llama.cpp's context shift does. That takes little time and is not exact. Models with learned
+     * positions refuse it. Half of what may go is dropped at once, so that it happens seldom. `droppedTokens` of the
+     * result tells how much it was. Default: 'error'.
      */
     contextOverflow?: 'error' | 'slide' | 'shift';
     /** With contextOverflow 'slide' and 'shift', in complete(): how many of the prompt's first tokens are never dropped;

@@ -26,8 +26,9 @@
  * If the columns of a group are not adjacent (desc_act, actorder), the converter moves them together. The target
  * NAME.order then says which column of the file each one is, and the engine puts its activations into that order.
  *
- * bitsandbytes' NF4 and FP4: w[i] = absmax[i / blocksize] quant_map[code], where i runs over the whole matrix. Two codes
- * make a byte, the first in the high half. The matrix becomes NF4 or FP4, or F32 if its rows are not whole blocks of 64.
+ * bitsandbytes' NF4 and FP4: w[i] = absmax[i / blocksize] quant_map[code], where i runs over the whole matrix. Two
+ * codes make a byte, the first in the high half. The matrix becomes NF4 or FP4, or F32 if its rows are not whole blocks
+ * of 64.
  *
  *     weight                 [rows columns / 2 bytes] of any type
  *     weight.absmax          f32 [blocks]; or u8 [blocks]: code stands for

@@ -1,5 +1,5 @@
-/* Reads JSON (RFC 8259) in place, from untrusted bytes. nb_json_check validates the whole text once. The other functions
- * rely on that, and never read past the text's end.
+/* Reads JSON (RFC 8259) in place, from untrusted bytes. nb_json_check validates the whole text once. The other
+ * functions rely on that, and never read past the text's end.
  *
  * Beyond the standard, NaN, Infinity and -Infinity are numbers: Python writes them. */
 #ifndef NB_JSON_H

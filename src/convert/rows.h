@@ -33,13 +33,13 @@ static inline uint64_t nb_rows_of(const nb_tensor_info *t) {
 int32_t nb_rows_convert(nb_rows *r, uint32_t target, uint64_t row, const uint8_t *in, size_t n, uint8_t *out,
                         nb_error *err);
 
-/* Refuses a number that is not finite among these bytes of a target's only source. They are whole blocks, and begin with
- * weight `first`. */
+/* Refuses a number that is not finite among these bytes of a target's only source. They are whole blocks, and begin
+ * with weight `first`. */
 int32_t nb_rows_check(const nb_rows *r, uint32_t target, uint64_t first, const uint8_t *in, size_t bytes,
                       nb_error *err);
 
-/* For rows that are made from several places or sources (arrangement.h): makes the target's rows [row, row + n). All its
- * sources have arrived. */
+/* For rows that are made from several places or sources (arrangement.h): makes the target's rows [row, row + n). All
+ * its sources have arrived. */
 int32_t nb_rows_assemble(nb_rows *r, uint32_t target, uint64_t row, uint64_t n, uint8_t *out, nb_error *err);
 
 /* Whether the scales of the target's blocks are quantized, too (double_quant). nb_rows_finish does that, and needs all

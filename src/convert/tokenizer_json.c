@@ -151,8 +151,8 @@ static const char *const token_keys[] = {
 };
 static const char *const list_keys[] = {"additional_special_tokens", "extra_special_tokens"};
 
-/* The value of a key: that of special_tokens_map.json if tokenizer_config.json has no added_tokens_decoder, or else that
- * of tokenizer_config.json. */
+/* The value of a key: that of special_tokens_map.json if tokenizer_config.json has no added_tokens_decoder, or else
+ * that of tokenizer_config.json. */
 static nb_node config_node(const composition *p, const char *key) {
     nb_node mapped =
         nb_node_find(p->config, "added_tokens_decoder").at ? (nb_node){0} : nb_node_find(p->special_map, key);

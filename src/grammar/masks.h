@@ -1,6 +1,6 @@
-/* Which tokens may come next, as in XGrammar (Dong et al. 2024, section 3.1). For most tokens it depends only on the node
- * where a rule stands, not on its callers. Those are found once for each node. The others, in which the rule ends, are
- * tried in each state. */
+/* Which tokens may come next, as in XGrammar (Dong et al. 2024, section 3.1). For most tokens it depends only on the
+ * node where a rule stands, not on its callers. Those are found once for each node. The others, in which the rule ends,
+ * are tried in each state. */
 #ifndef NB_GRAMMAR_MASKS_H
 #define NB_GRAMMAR_MASKS_H
 

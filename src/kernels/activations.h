@@ -2,8 +2,9 @@
  *
  * Tokens are grouped into panels of four places. One or two tokens that are left at the end get a panel of two places,
  * and three tokens one of four; a free place has zeros. In a batch of less than four tokens each is a panel of one
- * place, as unpacking weights would not pay. A place takes the same number of bytes in all panels. A panel is a list of blocks of 32 columns. A block has everything that a kernel
- * needs for its columns, so that one pointer reaches it by constant offsets:
+ * place, as unpacking weights would not pay. A place takes the same number of bytes in all panels. A panel is a list of
+ * blocks of 32 columns. A block has everything that a kernel needs for its columns, so that one pointer reaches it by
+ * constant offsets:
  *
  *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4, 2 or 1 places
  *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     each 4 columns in the order 0 2 1 3

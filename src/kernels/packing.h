@@ -24,7 +24,7 @@
  *
  *     half d[4]; half m[4] (with a minimum)       types with one tile a block: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL
  *     float d[4]                                  MXFP4
- *     uint8_t s[2][4]                             NVFP4: the file's E4M3 without sign, of columns 0 ... 15 and 16 ... 31
+ *     uint8_t s[2][4]                             NVFP4: E4M3 without sign, as in the file, of each 16 columns
  *     uint8_t s[4], z[4]                          Q4_K, Q5_K: scale and minimum
  *     int8_t s[2][4]                              Q3_K, Q6_K, IQ1, IQ2, IQ3: of columns 0 ... 15 and 16 ... 31
  *     uint8_t sz[2][4]                            Q2_K: scales in the low four bits, minima in the high ones

@@ -1,6 +1,7 @@
 /* Mirostat (Basu et al. 2021, "Mirostat: A Neural Text Decoding Algorithm that Directly Controls Perplexity"): so many
  * candidates are left that the surprise of the drawn tokens stays near tau bits. `mu`, which
- * in mirostat 2 is the largest surprise of a candidate, follows: mu <- mu - eta * (surprise - tau), beginning with 2 * tau. */
+ * in mirostat 2 is the largest surprise of a candidate, follows: mu <- mu - eta * (surprise - tau), beginning with 2 *
+ * tau. */
 #ifndef NB_MIROSTAT_H
 #define NB_MIROSTAT_H
 

@@ -29,7 +29,8 @@ void nb_penalize(const nb_sampler_params *p, float *logits, int32_t vocabulary, 
 /* DRY, "don't repeat yourself" (llama.cpp). The last `length` of tokens[n] occurred before, and are followed there by a
  * token. If length is dry_allowed_length or more, that token is made less likely:
  *     logit <- logit - dry_multiplier * dry_base ^ (length - dry_allowed_length)
- * Beyond 256 the exponent grows no more. No repetition goes back beyond the last breaker, and a token that is a breaker stays as likely. */
+ * Beyond 256 the exponent grows no more. No repetition goes back beyond the last breaker, and a token that is a breaker
+ * stays as likely. */
 void nb_penalize_sequences(const nb_sampler_params *p, const nb_breakers *b, float *logits, int32_t vocabulary,
                            const int32_t *tokens, int32_t n, int32_t *counts);
 

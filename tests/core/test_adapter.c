@@ -1,5 +1,6 @@
-/* LoRA adapters (models/adapter.h): products follow the formula, a session forgets what other adapters computed, guesses
- * change no token, and bad files are refused. (tests/js/adapters.test.js has logits of a model, from tests/oracles/adapters.py.) */
+/* LoRA adapters (models/adapter.h): products follow the formula, a session forgets what other adapters computed,
+ * guesses change no token, and bad files are refused. (tests/js/adapters.test.js has logits of a model, from
+ * tests/oracles/adapters.py.) */
 #include "../../src/models/adapter.h"
 #include "../../src/models/family.h"
 #include "../../src/types/types.h"

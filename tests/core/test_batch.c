@@ -1,5 +1,5 @@
-/* Several sequences over one model: each row of a batch has the numbers that it has alone, bit for bit, whatever else is
- * in the batch, and sequences that share pages do not change each other. */
+/* Several sequences over one model: each row of a batch has the numbers that it has alone, bit for bit, whatever else
+ * is in the batch, and sequences that share pages do not change each other. */
 #include "../../src/base/numbers.h"
 #include "../../src/base/writer.h"
 #include "../../src/models/session.h"
@@ -53,7 +53,8 @@ static bool same_logits(const nb_model *m, const float *got, const text *t, int3
     return i == vocabulary;
 }
 
-/* Evaluates all texts, each in the sequence of its number, in batches of random pieces: prompts among others' tokens. */
+/* Evaluates all texts, each in the sequence of its number, in batches of random pieces: prompts among others'
+ * tokens. */
 static void check_together(const nb_model *m, nb_session *s, const text *texts, const char *what, uint32_t *seed) {
     int32_t n[SEQUENCES], turn_count = 0, rows;
     for (uint32_t i = 0; i < SEQUENCES; i++)

@@ -8,8 +8,8 @@ export function checkEnd(end) {
 }
 
 /**
- * The files of a tokenizer that is trained on the data. The same data gives the same tokenizer, so a run with `--resume`
- * trains it again.
+ * The files of a tokenizer that is trained on the data. The same data gives the same tokenizer, so a run with
+ * `--resume` trains it again.
  * @param {number} vocabulary
  * @param {string | undefined} end the token that begins and ends a text; undefined: there is none
  * @param {{ data: string[], signal?: import('../index.d.ts').SignalLike, debug?:

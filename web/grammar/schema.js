@@ -1,7 +1,7 @@
 /**
- * JSON Schema, draft 2020-12 -> GBNF. docs/structured.md lists what is supported. A rule of the grammar stands for a list
- * of schemas which must hold together: allOf and $ref make such lists, and anyOf makes alternatives of them. So what
- * several schemas say of one value is joined before anything is written.
+ * JSON Schema, draft 2020-12 -> GBNF. docs/structured.md lists what is supported. A rule of the grammar stands for a
+ * list of schemas which must hold together: allOf and $ref make such lists, and anyOf makes alternatives of them. So
+ * what several schemas say of one value is joined before anything is written.
  */
 import { about, NibbleError } from '../errors.js';
 import { all, any, EMPTY, maybe, NEVER, prefixed, prune, rule, text, times, toGbnf } from './expressions.js';

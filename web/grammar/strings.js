@@ -76,8 +76,8 @@ export const SHARED = {
 };
 
 /**
- * The texts of a JSON string that are none of some names, as JSON.stringify() writes them. The names are followed letter
- * by letter: where a text leaves them, anything may follow.
+ * The texts of a JSON string that are none of some names, as JSON.stringify() writes them. The names are followed
+ * letter by letter: where a text leaves them, anything may follow.
  * @param {Iterable<string>} names
  * @param {(body: Expression) => Expression} add gives a rule of its own to an expression
  * @returns {Expression} without quotes

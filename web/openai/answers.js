@@ -16,8 +16,8 @@ import { Places } from './logprobs.js';
 /** @typedef {import('./logprobs.js').Placed} Placed */
 
 /**
- * A piece of an answer. toolCalls: with the number of each. end: the answer is whole. logprobs: of the tokens whose text
- * begins in this piece.
+ * A piece of an answer. toolCalls: with the number of each. end: the answer is whole. logprobs: of the tokens whose
+ * text begins in this piece.
  * @typedef {{ index: number, first: boolean, text: string, reasoning: string,
  *     toolCalls: { index: number, call: ToolCall }[], end?: FinishReason, logprobs?: Placed[] }} Piece
  */

@@ -23,8 +23,8 @@ import { enterFirst, Line } from './line.js';
 
 /**
  * memory: bytes that loaded models may take together; a single one may take more. queue: requests that may wait for one
- * model. timeout: ms that one answer may take. patience: ms that a model may take to stop after that. contextShift: what
- * requests ask for that do not name a context_overflow.
+ * model. timeout: ms that one answer may take. patience: ms that a model may take to stop after that. contextShift:
+ * what requests ask for that do not name a context_overflow.
  * @typedef {{ memory: number, queue: number, timeout: number, patience?: number, contextShift?: boolean }} Limits
  */
 

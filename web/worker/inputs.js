@@ -73,8 +73,8 @@ export const NO_CODES = { bits: 0, group: 0, symmetric: 0 };
 /** @typedef {{ method: string, search: 'reference' | 'best', damping: number, order: keyof typeof ORDERS }} Settings */
 
 /**
- * Numbers of attention heads and of key-value heads, if the inputs are the outputs of heads (attn_output); else both are
- * 0.
+ * Numbers of attention heads and of key-value heads, if the inputs are the outputs of heads (attn_output); else both
+ * are 0.
  * @typedef {{ heads: number, kv_heads: number }} Heads
  */
 

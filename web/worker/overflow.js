@@ -1,10 +1,10 @@
 /**
  * What gives way when a text outgrows the context (the option contextOverflow). Of a prompt of complete() it is the
- * oldest tokens, and of a chat whole messages, then the beginning of the answer. What is left is evaluated anew, or with
- * 'shift' the session moves what it holds.
+ * oldest tokens, and of a chat whole messages, then the beginning of the answer. What is left is evaluated anew, or
+ * with 'shift' the session moves what it holds.
  *
- * Much is dropped at once, so that it happens seldom: half of what may be dropped. How much depends on the length of the
- * whole text alone. So the next request of a conversation drops the same, and the session holds the rest of it.
+ * Much is dropped at once, so that it happens seldom: half of what may be dropped. How much depends on the length of
+ * the whole text alone. So the next request of a conversation drops the same, and the session holds the rest of it.
  */
 import { NibbleError } from '../errors.js';
 import { oldest } from '../oldest.js';
@@ -170,8 +170,8 @@ export class Overflow {
 }
 
 /**
- * Where the groups of messages end that go together. The first number is where the system's messages end; the last group
- * ends before the last message of the user, which stays.
+ * Where the groups of messages end that go together. The first number is where the system's messages end; the last
+ * group ends before the last message of the user, which stays.
  * @param {import('../index.d.ts').Message[]} messages
  */
 function endsOf(messages) {

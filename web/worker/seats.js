@@ -11,10 +11,10 @@ import { heldCount } from './saving.js';
 /** @typedef {import('./engine.js').Job} Job */
 
 /**
- * isBusy: whether a generation has it. isUsed: whether its text is that of the generation that has it, or had it last: one
- * that was stopped before its turn leaves the text as it is. usedAt: when it was used last, as a number of uses. adapters:
- * those that its text was computed with. reading: while a prompt is evaluated: its tokens, a promise that settles at the
- * end, and what settles it.
+ * isBusy: whether a generation has it. isUsed: whether its text is that of the generation that has it, or had it last:
+ * one that was stopped before its turn leaves the text as it is. usedAt: when it was used last, as a number of uses.
+ * adapters: those that its text was computed with. reading: while a prompt is evaluated: its tokens, a promise that
+ * settles at the end, and what settles it.
  * @typedef {{ index: number, isBusy: boolean, isUsed: boolean, usedAt: number, adapters: AdapterSet,
  *     reading?: { tokens: Int32Array, over: Promise<void>, end: () => void } }} Seat
  */
@@ -144,9 +144,9 @@ export class Seats {
 
     /**
      * Selects an idle seat, and makes it ready for a prompt. It takes the one that holds most of the prompt, among
-     * those that would forget fewer than WORTH tokens. If there is none, it takes the one that was not used for the longest
-     * time. If another seat holds more of the prompt, that beginning is copied; a conversation that was saved and holds
-     * still more is restored.
+     * those that would forget fewer than WORTH tokens. If there is none, it takes the one that was not used for the
+     * longest time. If another seat holds more of the prompt, that beginning is copied; a conversation that was saved
+     * and holds still more is restored.
      * @param {Int32Array} tokens
      * @param {AdapterSet} adapters
      */

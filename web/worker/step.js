@@ -1,6 +1,7 @@
 /**
- * One token at a time, where the caller wants more than the token: its log-probability, to see the logits before a token
- * is chosen of them, or an answer that follows a grammar. All other generations let the core make many tokens in one call.
+ * One token at a time, where the caller wants more than the token: its log-probability, to see the logits before a
+ * token is chosen of them, or an answer that follows a grammar. All other generations let the core make many tokens in
+ * one call.
  */
 import { NibbleError } from '../errors.js';
 import { logSumExp } from './log-sum.js';

@@ -1,6 +1,7 @@
 /**
  * How each family of models writes calls of functions. An entry of the table is one format: what a template of the
- * family has, the marks around calls, and what reads them. The calls are a model's word: what does not parse stays text.
+ * family has, the marks around calls, and what reads them. The calls are a model's word: what does not parse stays
+ * text.
  */
 import { json, jsonSequence, put, pythonCalls } from './literals.js';
 import { typedValue } from './typed.js';
