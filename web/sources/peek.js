@@ -18,6 +18,7 @@ export async function peek(opened, size) {
         filled = 0;
     /** @type {Sink | undefined} */
     let sink;
+    let isOver = false; // the target failed, so nothing more is read
     /** Never empty: a source that has more bytes ready, such as a converter, does not wait between them. */
     const room = () => {
         if (filled === kept.length) {
@@ -34,7 +35,7 @@ export async function peek(opened, size) {
             if (filled >= size) await chosen.promise;
             await sink?.ready?.();
         },
-        room: () => sink?.room() ?? room(),
+        room: () => (isOver ? new Uint8Array() : (sink?.room() ?? room())),
         commit: (n) => {
             if (sink) sink.commit(n);
             else if ((filled += n) >= size) read.resolve(); // even if nothing more ever comes
@@ -43,11 +44,17 @@ export async function peek(opened, size) {
     pump.then(read.resolve, read.resolve); // the file may end or fail before
     await read.promise;
     const into = async (/** @type {Sink} */ target) => {
-        // more may be kept while the target gets ready
-        for (let at = 0; at < filled; ) {
-            const end = filled;
-            if (!(await give(kept.subarray(at, end), target))) break;
-            at = end;
+        try {
+            // more may be kept while the target gets ready
+            for (let at = 0; at < filled; ) {
+                const end = filled;
+                if (!(await give(kept.subarray(at, end), target))) break;
+                at = end;
+            }
+        } catch (error) {
+            isOver = true;
+            chosen.resolve(); // the source ends, and closes what it reads
+            throw error;
         }
         sink = target;
         chosen.resolve();

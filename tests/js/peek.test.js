@@ -1,0 +1,51 @@
+// The first bytes of a source are looked at, and then all of it goes to its target (web/sources/peek.js).
+// Runs once: no build of the core is used.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { peek } from '../../web/sources/peek.js';
+
+const ROOM = new Uint8Array(1 << 14);
+
+/** A source of 3 MB, and whether it has been closed. */
+function source() {
+    const state = { isClosed: false, left: 3 << 20 };
+    const into = async (/** @type {import('../../web/sources/open.js').Sink} */ sink) => {
+        try {
+            while (state.left > 0) {
+                await sink.ready?.();
+                const n = Math.min(sink.room().length, state.left, 1 << 16);
+                if (n === 0) break;
+                sink.commit(n);
+                state.left -= n;
+            }
+        } finally {
+            state.isClosed = true;
+        }
+    };
+    return { state, opened: { total: state.left, into } };
+}
+
+test('a target gets all bytes, and the source is closed', async () => {
+    const { state, opened } = source(),
+        { head, rest } = await peek(opened, 4);
+    let got = 0;
+    await rest.into({ room: () => ROOM, commit: (n) => void (got += n) });
+    assert.deepEqual([head.length, got, state.isClosed], [4, 3 << 20, true]);
+});
+
+test('a target that refuses the first bytes, or later ones, closes the source', async () => {
+    for (const most of [0, 2 << 20]) {
+        const { state, opened } = source(),
+            { rest } = await peek(opened, 4);
+        let got = 0;
+        const target = {
+            room: () => ROOM,
+            commit(/** @type {number} */ n) {
+                if ((got += n) > most) throw new Error('refused');
+            },
+        };
+        await assert.rejects(rest.into(target), /refused/);
+        await new Promise(setImmediate);
+        assert.equal(state.isClosed, true, `after ${most} bytes`);
+    }
+});
