@@ -63,6 +63,7 @@ const steps = [
     // A short run finds no deep bug, but shows that the targets work and that bugs which they found stay fixed. `make
     // fuzz` runs longer.
     [{ name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] }],
+    [{ name: 'clang-tidy and the static analyzer', command: ['./build.sh', 'analyze'] }],
     [
         { name: 'lint', command: ['tools/lint.sh'] },
         { name: 'types', command: [process.execPath, 'node_modules/typescript/bin/tsc'] },
@@ -74,12 +75,8 @@ const steps = [
         },
     ],
     [suite(`JavaScript suite, Node ${process.versions.node}`, process.execPath, inNode, FILES_AT_A_TIME)],
-    // Two browsers at once keep a worker from starting within the time that load() gives it. What one browser leaves of
-    // the processor goes to the analyzer.
-    [
-        suite('pages', process.execPath, inPages, 1),
-        { name: 'clang-tidy and the static analyzer', command: ['nice', '-n', '19', './build.sh', 'analyze'] },
-    ],
+    // two browsers at once keep a worker from starting within the time that load() gives it
+    [suite('pages', process.execPath, inPages, 1)],
     [
         suite(
             'JavaScript suite, Node 24',

@@ -291,7 +291,7 @@ static v128_t codes_by_value(nb_layout l, const float *w, float ds, v128_t place
 static v128_t places_of(nb_layout l) {
     uint8_t places[16] = {0};
     for (uint8_t i = 0; l.codebook && i < 1 << (l.bits - 1); i++)
-        places[l.codebook[i] >> l.shift] = i;
+        places[(uint32_t)l.codebook[i] >> l.shift & 15] = i;
     return wasm_v128_load(places);
 }
 
