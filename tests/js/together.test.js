@@ -256,3 +256,22 @@ test('after a trap nothing is computed any more', async () => {
     assert.deepEqual(ends, Array(2).fill({ status: 'rejected', reason: trap }));
     assert.deepEqual(passes, [2]);
 });
+
+test('a grammar that is in use stays, however many others are compiled', { timeout: 60_000 }, async () => {
+    const prompt = 'The girl said: ',
+        options = { maxTokens: 24, temperature: 0.8, seed: 11, grammar: 'root ::= ("ab" [c-h]+ " ")+ "."' },
+        expected = await model.complete(prompt, options);
+    let release = () => {};
+    /** @type {Promise<void>} */
+    const others = new Promise((resolve) => {
+        release = resolve;
+    });
+    let seen = 0;
+    const wait = async () => (++seen === 5 ? others : undefined);
+    const answer = model.complete(prompt, { ...options, onLogits: wait });
+    while (seen < 5) await new Promise(setImmediate);
+    for (let i = 0; i < 12; i++)
+        await model.complete('a', { maxTokens: 3, grammar: `root ::= "x${i}" [a-z]{2,9} ("y" | "z${i}")* "."` });
+    release();
+    assert.deepEqual((await answer).tokens, expected.tokens);
+});

@@ -23,7 +23,10 @@ const AT_ONCE = 4096;
  * @typedef {{ rest: number, first: number | undefined, lengths: Uint32Array, ends: Uint32Array }} Lexicons
  */
 
-/** A grammar that was compiled for each lexicon. @typedef {{ rest: number, first: number | undefined }} Compiled */
+/**
+ * A grammar that was compiled for each lexicon. users: matchers that there are of it.
+ * @typedef {{ rest: number, first: number | undefined, users: number }} Compiled
+ */
 
 /** The grammars of one model. */
 export class Grammars {
@@ -62,19 +65,23 @@ export class Grammars {
      */
     matcher(text, taking) {
         const known = this.#compiled.get(text);
-        if (!known && this.#compiled.size === MOST_KEPT) this.#freeOldest(); // before, so that its memory is used again
+        if (!known) this.#makeRoom(); // before, so that memory is used again
         const compiled = known ?? this.#compile(text);
         this.#compiled.delete(text);
         this.#compiled.set(text, compiled);
         return new Matcher(this, compiled, taking);
     }
 
-    #freeOldest() {
-        const [[oldest, { rest, first }]] = this.#compiled,
-            { exports } = this.core;
-        this.#compiled.delete(oldest);
-        exports.nb_grammar_free(rest);
-        exports.nb_grammar_free(first ?? 0);
+    /** Frees the oldest grammars that no answer follows now. */
+    #makeRoom() {
+        const { exports } = this.core;
+        for (const [text, { rest, first, users }] of this.#compiled) {
+            if (this.#compiled.size < MOST_KEPT) return;
+            if (users > 0) continue;
+            this.#compiled.delete(text);
+            exports.nb_grammar_free(rest);
+            exports.nb_grammar_free(first ?? 0);
+        }
     }
 
     /** @param {string} text @returns {Compiled} */
@@ -84,7 +91,7 @@ export class Grammars {
             core.borrowText(text, (at, size) => core.object('nb_grammar_new', at, size, lexicon));
         const rest = compile(lexicons.rest);
         try {
-            return { rest, first: lexicons.first && compile(lexicons.first) };
+            return { rest, first: lexicons.first && compile(lexicons.first), users: 0 };
         } catch (error) {
             core.exports.nb_grammar_free(rest);
             throw error;
@@ -128,7 +135,9 @@ export class Matcher {
      * @param {Compiled} compiled
      * @param {import('./output.js').Taking} [taking]
      */
-    constructor({ core, lexicons }, { rest, first }, taking) {
+    constructor({ core, lexicons }, compiled, taking) {
+        const { rest, first } = compiled;
+        this.compiled = compiled;
         this.core = core;
         this.lexicons = lexicons;
         this.reader = taking?.reader;
@@ -138,6 +147,7 @@ export class Matcher {
         this.opener = [...(taking?.marks ?? [])].find(([, name]) => name === taking?.reader.opener)?.[0];
         this.words = Math.ceil(lexicons.lengths.length / 32);
         this.mask = core.allocate(4 * this.words, 'the mask of a grammar');
+        compiled.users++;
         try {
             this.#rest = core.object('nb_matcher_new', rest);
             if (first) this.#first = core.object('nb_matcher_new', first);
@@ -233,6 +243,7 @@ export class Matcher {
         nb_matcher_free(this.#rest);
         nb_matcher_free(this.#first);
         nb_free(this.mask);
+        this.compiled.users--;
     }
 }
 
