@@ -11,6 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import { createNibble } from '../../web/ai-sdk/index.js';
 import { load, NibbleError } from '../../web/index.js';
 import { missing, models, root } from '../support/builds.js';
+import { compiles } from '../support/compiles.js';
 import { changedCopy } from '../support/edits.js';
 import { saying, withTemplate } from '../support/forced.js';
 import { greedyVectors, maxDistance } from '../support/vectors.js';
@@ -589,15 +590,5 @@ test('docs/ai-sdk.md: its examples run', { skip }, () => {
 });
 
 test("the types of the AI SDK's package accept the provider", { skip }, () => {
-    const { status, stdout } = spawnSync(
-        process.execPath,
-        [
-            `${root}node_modules/typescript/bin/tsc`,
-            ...['--noEmit', '--ignoreConfig', '--strict', '--noUncheckedIndexedAccess', '--skipLibCheck'],
-            ...['--target', 'es2022', '--module', 'nodenext', '--types', 'node'],
-            ...['--lib', 'es2023,dom,dom.iterable,dom.asynciterable', 'tests/support/ai-sdk-types.ts'],
-        ],
-        { cwd: root, encoding: 'utf8' },
-    );
-    assert.equal(status, 0, stdout);
+    compiles('tests/support/ai-sdk-types.ts');
 });

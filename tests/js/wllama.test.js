@@ -10,6 +10,7 @@ import { NibbleError } from '../../web/index.js';
 import * as entry from '../../web/wllama/index.js';
 import { loadOptionsOf, requestOf } from '../../web/wllama/params.js';
 import { missing, models, root } from '../support/builds.js';
+import { compiles } from '../support/compiles.js';
 import { listen } from '../support/loopback.js';
 import { embeddingVectors, greedyVectors, maxDistance } from '../support/vectors.js';
 
@@ -524,16 +525,6 @@ describe("wllama's package", { skip }, () => {
     });
 
     test('programs with its types compile', () => {
-        const { status, stdout } = spawnSync(
-            process.execPath,
-            [
-                `${root}node_modules/typescript/bin/tsc`,
-                ...['--noEmit', '--ignoreConfig', '--strict', '--noUncheckedIndexedAccess', '--skipLibCheck'],
-                ...['--target', 'es2022', '--module', 'nodenext', '--types', 'node'],
-                ...['--lib', 'es2023,dom,dom.iterable,dom.asynciterable', 'tests/support/wllama-types.ts'],
-            ],
-            { cwd: root, encoding: 'utf8' },
-        );
-        assert.equal(status, 0, stdout);
+        compiles('tests/support/wllama-types.ts');
     });
 });
