@@ -29,7 +29,7 @@ typedef struct nb_matmul_task {
     float *scratch; /* [NB_MATMUL_SCRATCH, columns]: the weights of a group, dequantized or unpacked */
 } nb_matmul_task;
 
-enum { NB_MATMUL_SCRATCH = 5 };
+enum { NB_MATMUL_SCRATCH = 4 };
 
 enum { NB_TYPE_ANY = NB_TYPE_LIMIT }; /* of a kernel for every type */
 

@@ -174,6 +174,7 @@ INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t 
 INLINE uint32_t unpacked_bytes(const uint32_t C, const uint32_t parts) {
     return 16 * (C + 2 * parts);
 }
+_Static_assert(16 * (16 + 2 * 2) <= 32 * NB_MATMUL_SCRATCH * sizeof(float), "an unpacked group fits the scratch");
 
 /* Stores the codes of columns 4j ... 4j+3 of a tile, and of 4j+16 ... 4j+19, where codes[C] has them. */
 typedef void (*codes_function)(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to);
@@ -255,10 +256,13 @@ typedef void (*token_function)(const nb_matmul_task *task, uint32_t i, uint32_t 
 INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const group_function group,
                       const token_function one_token) {
     for (uint32_t i = task->first; i < task->first + task->groups; i++) {
-        for (uint32_t t = 0; task->x->n < NB_PANEL && t < task->x->n; t++)
-            one_token(task, i, t, type);
+        if (task->x->n < NB_PANEL) {
+            for (uint32_t t = 0; t < task->x->n; t++)
+                one_token(task, i, t, type);
+            continue;
+        }
         NB_LOOP
-        for (uint32_t s = 0; task->x->n >= NB_PANEL && s < NB_SECTIONS; s++) {
+        for (uint32_t s = 0; s < NB_SECTIONS; s++) {
             uint32_t row = nb_section_row(task->w, s, i);
             if (row < task->w->rows)
                 group(task, row, type);
