@@ -1090,6 +1090,14 @@ export interface LoadOptions {
     parallel?: number;
     /** LoRA adapters to begin with, as addAdapter() takes them. */
     adapters?: readonly AdapterSource[];
+    /**
+     * A draft model: a smaller one with the same vocabulary, which guesses what the model will say, several tokens at a
+     * time. The model checks the guesses, so its answers stay the same, and come faster if the draft is much quicker
+     * and mostly right. Where that does not pay, it rests (docs/javascript.md). It is loaded before the model, as it
+     * is, without `quantize` and `adapters`. The option `speculate` of a request says more. Models that cannot continue
+     * a text, and models of integers, are refused.
+     */
+    draft?: Source;
     /** 'exact' (the default) keeps activations in 16 bits; 'fast' takes 8 bits where that is faster, as other
      * engines do. */
     precision?: 'exact' | 'fast';
@@ -1141,7 +1149,7 @@ export interface LoadOptions {
 export interface Progress {
     /** Bytes so far. */
     loaded: number;
-    /** Bytes of the whole file; 0 while unknown. */
+    /** Bytes of the whole file; with a draft, of both files, the draft's first. 0 while unknown. */
     total: number;
     /** Bytes a second, over the last seconds. */
     rate: number;
@@ -1618,9 +1626,10 @@ export interface GenerateOptions {
     /** Go on when the model ends its answer, to measure its speed. */
     ignoreEnd?: boolean;
     /** Where the text repeats itself, guess that what followed the last time follows again, and let the model check
-     * several guesses at once (prompt look-up decoding). The answer is the same; it is faster where guesses are mostly
-     * right, and where they are not, none are made. Default: true. Not with onLogits, logprobs, grammar or schema,
-     * and not with a model of integers. */
+     * several guesses at once (prompt look-up decoding). A draft model, if load() was given one, guesses elsewhere. The
+     * answer is the same; it is faster where guesses are mostly right, and where they are not, none are made. Default:
+     * true. Not with onLogits, logprobs, grammar or schema, not while several answers are computed together, and not
+     * with a model of integers. */
     speculate?: boolean;
     /** Aborting it ends the generation; iterating and awaiting then throw its reason, as fetch does. */
     signal?: SignalLike;
@@ -1712,6 +1721,8 @@ export interface Result {
     cachedTokens: number;
     /** With contextOverflow 'slide' and 'shift': how many tokens of the prompt and the answer were dropped. */
     droppedTokens?: number;
+    /** Of a model with a draft that may guess: how many tokens it guessed, and how many of them were right. */
+    drafted?: { guessed: number; right: number };
     /** 'stop': the model ended its answer, or a stop string came. 'length': maxTokens was reached, or the context is
      * full. 'abort': stop() was called, or the loop was left. */
     finishReason: 'stop' | 'length' | 'abort';
@@ -1801,9 +1812,22 @@ export interface ModelInfo {
     parallel: number;
     /** Linear memory held, with that of adapters. It never shrinks: what removeAdapter() frees is used again. */
     memoryBytes: number;
-    /** The part of it that the KV cache and the buffers of the computation take. */
+    /** The part of it that the KV cache and the buffers of the computation take, without those of a draft. */
     sessionBytes: number;
     loadMs: number;
+    /** The draft model, if load() was given one. */
+    draft?: DraftInfo;
+}
+
+export interface DraftInfo {
+    name?: string;
+    architecture?: string;
+    /** Number of weights. */
+    parameters: number;
+    /** Where the text is longer, the draft does not guess. */
+    contextLength: number;
+    /** Bytes of its weights in the file, and of its KV cache and buffers in memory. */
+    bytes: number;
 }
 
 /**

@@ -461,7 +461,9 @@ export const GENERATE_OPTIONS = {
         type: 'switch',
         off: true,
         default: true,
-        help: 'make tokens one by one also where the text repeats itself (the answer is the same)',
+        help:
+            'make tokens one by one also where the text repeats itself, and without the draft model (the answer is the ' +
+            'same)',
     },
 };
 

@@ -52,7 +52,8 @@
  * load() comes first, and dispose() last ('close'). logits() is 'evaluate', applyTemplate() is 'template'.
  * complete() and chat() are both 'generate'.
  * @typedef {object} Requests
- * @property {Kind<{ source: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
+ * @property {Kind<{ source: Source, draft?: Source, options: EngineOptions }, ProgressEvent | PullEvent, ModelInfo>} load
+ *     draft: a model that guesses for this one
  * @property {Kind<{ source: Source, options: QuantizeOptions },
  *     ProgressEvent | PullEvent | PlannedEvent | RangesEvent | PieceEvent | FileEvent, void>} quantize for a worker
  *     that does nothing else
@@ -193,7 +194,8 @@
 
 /** The next pieces are of this file of a folder. @typedef {{ type: 'file', name: string, size: number }} FileEvent */
 
-/** The engine wants the next chunk of a source that it cannot open by itself. @typedef {{ type: 'pull' }} PullEvent */
+/** The engine wants the next chunk of a source that it cannot open by itself: the model's, or the draft's.
+ * @typedef {{ type: 'pull', draft?: true }} PullEvent */
 
 /** A piece of an answer. @typedef {{ type: 'text', chunk: import('./index.d.ts').Chunk, tokens: number[], logprobs?:
  * import('./index.d.ts').TokenLogprob[] }} TextEvent */
@@ -211,10 +213,10 @@
 // ---- notices ----------------------------------------------------------------------------------------------------
 
 /**
- * chunk: an answer to a 'pull'; null at the end. more: a piece of a request's answer was read; spare: its buffer, to be
+ * chunk: an answer to a 'pull'; null at the end. draft: it is of the draft model. more: a piece of a request's answer was read; spare: its buffer, to be
  * filled again. logits: those of a LogitsEvent, given back. stop: a request is to end. job: the request's id.
  * @typedef {object} Notices
- * @property {{ bytes: Uint8Array | null }} chunk
+ * @property {{ bytes: Uint8Array | null, draft?: boolean }} chunk
  * @property {{ job: number, spare?: ArrayBuffer }} more
  * @property {{ job: number, logits: Float32Array }} logits
  * @property {{ job: number }} stop

@@ -180,6 +180,29 @@ test('two models, and memory for one', async () => {
     assert.ok(moves.every(({ event, bytes }) => event === 'unload' || bytes > 1e5));
 });
 
+test('--draft: each model may have its own', async () => {
+    const args = [models.stories, models.tiny, '--port', '0', '--threads', '1', '--context', '64'];
+    const many = await refused([...args, ...Array(3).fill(['--draft', models.tiny]).flat()]);
+    assert.equal(many.code, 2);
+    assert.match(many.said, /--draft was given 3 times, and there are 2 models/);
+    const other = await refused([...args, '--draft', models.tiny]);
+    assert.equal(other.code, 1);
+    assert.match(other.said, /tiny\.gguf \(--draft\): its .* must have the same vocabulary/);
+    const { child, url, exit, lines } = serve([...args, '--draft', models.stories]),
+        client = new OpenAI({ apiKey: 'none', baseURL: await url, maxRetries: 0 });
+    for (const model of ['stories', 'tiny']) {
+        const { choices } = await client.completions.create({ model, prompt: 'Once', max_tokens: 3, temperature: 0 });
+        assert.equal(choices[0].finish_reason, 'length');
+    }
+    child.kill('SIGTERM');
+    assert.deepEqual(await exit, [0, null]);
+    const loads = lines.map((line) => JSON.parse(line)).filter(({ event }) => event === 'load');
+    assert.deepEqual(
+        loads.map(({ model }) => model),
+        ['stories', 'tiny'],
+    );
+});
+
 test('--adapter, and which adapters a request has', async () => {
     const base = `${root}tests/fixtures/safetensors/llama-sharded`,
         folder = `${root}tests/fixtures/adapters/`,

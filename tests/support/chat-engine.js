@@ -14,24 +14,27 @@ const SAFETENSORS = new Blob(['\x02\0\0\0\0\0\0\0{}']);
 /**
  * @param {import('../../web/sources/open.js').Source} source
  * @param {object} [options]
+ * @param {import('../../web/sources/open.js').Source} [draft]
  */
-export async function openEngine(source, options = {}, headerOnly = true) {
+export async function openEngine(source, options = {}, headerOnly = true, draft) {
     const checked = {
         ...checkOptions(LOAD_OPTIONS, { build: 'simd128', ...options }, 'openEngine()'),
         headerOnly,
         assets: await findAssets({}),
     };
-    return Engine.load(source, checked, { progress() {}, nextFromPort: async () => null, watch() {} });
+    return Engine.load(source, checked, { progress() {}, nextFromPort: async () => null, watch() {} }, draft);
 }
 
 /**
  * A model without a worker: requests are answered where they are made, one after another.
  * @param {import('../../web/sources/open.js').Source} source
  * @param {object} [options]
- * @returns {Promise<{ model: import('../../web/index.d.ts').Model, setTemplate: (template: string) => void }>}
+ * @param {import('../../web/sources/open.js').Source} [draft]
+ * @returns {Promise<{ model: import('../../web/index.d.ts').Model, engine: Engine,
+ *     setTemplate: (template: string) => void }>}
  */
-export async function openModel(source, options) {
-    const engine = await openEngine(source, options, false);
+export async function openModel(source, options, draft) {
+    const engine = await openEngine(source, options, false, draft);
     /** Of the request that is answered. */
     let returned = (/** @type {Float32Array | undefined} */ _) => {};
     const job = {
@@ -69,6 +72,7 @@ export async function openModel(source, options) {
     const model = new Model(/** @type {any} */ (link), /** @type {any} */ (engine.description));
     return {
         model: /** @type {any} */ (model),
+        engine,
         setTemplate(template) {
             engine.description.chatTemplate = template;
         },

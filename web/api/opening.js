@@ -5,7 +5,7 @@ import { asNibbleError } from '../errors.js';
 import { Link } from './link.js';
 import { abortReason } from './requests.js';
 
-/** @typedef {import('../sources/describe.js').Chunks} Chunks */
+/** What is ended when the worker has what it needs. @typedef {{ cancel: () => void }} Chunks */
 
 /**
  * options: of the caller. asError: what the caller throws for a failure.

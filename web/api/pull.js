@@ -30,8 +30,9 @@ export const report = (caller, onProgress, progress) =>
  * @param {string} caller
  * @param {import('./link.js').Link | undefined} link
  * @param {AsyncGenerator<Uint8Array>} chunks
+ * @param {boolean} [draft] whether they are of the draft model
  */
-export async function feedOne(caller, link, chunks) {
+export async function feedOne(caller, link, chunks, draft) {
     let bytes;
     try {
         bytes = (await chunks.next()).value ?? null;
@@ -42,5 +43,5 @@ export async function feedOne(caller, link, chunks) {
                   cause: error,
               });
     }
-    link?.post({ type: 'chunk', bytes }, bytes ? [/** @type {ArrayBuffer} */ (bytes.buffer)] : []);
+    link?.post({ type: 'chunk', bytes, draft }, bytes ? [/** @type {ArrayBuffer} */ (bytes.buffer)] : []);
 }

@@ -87,6 +87,16 @@ const COMPUTE_FLAGS = [
     ...options(LOAD_OPTIONS, 'build'),
 ];
 
+const DRAFT_FLAG = /** @type {Flag} */ ({
+    name: 'draft',
+    flag: 'draft',
+    type: 'text',
+    value: 'MODEL',
+    help:
+        'a smaller model with the same vocabulary, which guesses what the model will say where that is faster (the ' +
+        'answer is the same)',
+});
+
 const TEXT_FLAG = /** @type {Flag} */ ({
     name: 'file',
     flag: 'file',
@@ -168,6 +178,7 @@ export const COMMANDS = {
             { name: 'system', flag: 'system', type: 'text', value: 'TEXT', help: 'system message of the chat' },
             ...options(TEMPLATE_OPTIONS, 'thinking', 'templateVariables'),
             ...options(GENERATE_OPTIONS),
+            DRAFT_FLAG,
             ...options(LOAD_OPTIONS, 'contextLength'),
             ...COMPUTE_FLAGS,
             JSON_FLAG,

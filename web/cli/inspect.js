@@ -17,7 +17,7 @@ export async function commandInspect(args, signal) {
 
 /**
  * @param {Omit<import('../index.d.ts').ModelInfo,
- *     'build' | 'threads' | 'contextLength' | 'parallel' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>} file
+ *     'build' | 'threads' | 'contextLength' | 'parallel' | 'memoryBytes' | 'sessionBytes' | 'loadMs' | 'draft'>} file
  * @param {number} context tokens
  */
 function table(file, context) {

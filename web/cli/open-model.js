@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDebugAsked } from '../debug.js';
+import { messageOf } from '../errors.js';
 import { load, NibbleError } from '../index.js';
 import { LOAD_OPTIONS } from '../options.js';
-import { readInput } from './files.js';
+import { placeToRead, readInput } from './files.js';
 import { write, writeStatus } from './terminal.js';
 
 /** @typedef {import('./usage.js').Arguments} Arguments */
@@ -112,7 +113,9 @@ export function printLine(line) {
  */
 export const ofModel = (model, error) =>
     error instanceof NibbleError && /_(FORMAT|TRUNCATED|UNSUPPORTED|MEMORY)$/.test(error.code)
-        ? new NibbleError(error.code, `${model}: ${error.message.replace(/^the model: /, '')}`, { cause: error })
+        ? new NibbleError(error.code, `${model}: ${error.message.replace(/^the (draft )?model: /, '')}`, {
+              cause: error,
+          })
         : error;
 
 /**
@@ -149,11 +152,13 @@ export async function open({ model, values }, signal, extra) {
     const { stderr } = process;
     const show = (/** @type {Progress} */ progress) => writeStatus(progressLine('Loading', progress));
     const debug = isDebugAsked() && printLine;
-    const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix);
+    const imatrix = values.imatrix === undefined ? undefined : await readInput('--imatrix', values.imatrix),
+        draft = values.draft === undefined || extra?.headerOnly ? undefined : placeToRead(values.draft);
     try {
         return await load(model, {
             ...pick(LOAD_OPTIONS, values),
             imatrix,
+            draft,
             adapters: extra?.headerOnly ? [] : adaptersOf(values.adapter),
             signal,
             debug,
@@ -161,7 +166,7 @@ export async function open({ model, values }, signal, extra) {
             ...extra,
         });
     } catch (error) {
-        throw ofModel(model, error);
+        throw ofModel(/^the draft model: /.test(messageOf(error)) ? `${draft} (--draft)` : model, error);
     } finally {
         if (stderr.isTTY) writeStatus('');
     }

@@ -82,6 +82,16 @@ export const SERVE_FLAGS = [
             'evaluated again (default: none)',
     },
     {
+        name: 'draft',
+        flag: 'draft',
+        type: 'texts',
+        default: [],
+        value: 'MODEL',
+        help:
+            'a smaller model with the same vocabulary, which guesses what the model will say while it answers one ' +
+            'request; of several models once for each, in their order, where those that come last may have none',
+    },
+    {
         name: 'contextShift',
         flag: 'context-shift',
         type: 'switch',
@@ -158,6 +168,9 @@ export async function commandServe({ model, others = [], values }, signal) {
         allowed = allowHost.map(allowedOf);
     // with a key, pages that are led here by another name get nothing
     const hosts = isLocal || key === undefined ? [...allowed, hostNameOf(host) ?? host] : undefined;
+    if (values.draft.includes('-')) throw new UsageError('"-" is standard input, and a draft model is read twice');
+    if (values.draft.length > places.length)
+        throw new UsageError(`--draft was given ${values.draft.length} times, and there are ${places.length} models`);
     const server = new Server({ guard: guardOf({ hosts, key, origins }), maxBody: body ?? BODY, tell });
     // the address comes first: if it is taken, nobody waits for a model
     const address = await server.listen(host, port).catch((error) => {
@@ -175,9 +188,12 @@ export async function commandServe({ model, others = [], values }, signal) {
                 })),
             );
         for (const [i, place] of places.entries()) {
-            const openIt = (/** @type {AbortSignal} */ ending, extra = {}) =>
-                open({ model: place, values }, ending, extra);
-            offers.push({ name: names[i], ...(await headerOf(openIt, signal, values)), adapters, open: openIt });
+            const draft = values.draft[i],
+                openIt = (/** @type {AbortSignal} */ ending, extra = {}) =>
+                    open({ model: place, values: { ...values, draft } }, ending, extra),
+                { bytes, ...header } = await headerOf(openIt, signal, values),
+                more = draft === undefined ? 0 : await draftBytes(draft, values, signal);
+            offers.push({ name: names[i], ...header, bytes: bytes + more, adapters, open: openIt });
         }
         const limits = { memory: values.memory ?? (ownMemory() / 4) * 3, queue, timeout: timeout * 1000, contextShift };
         models = new Models(offers, limits, tell);
@@ -263,6 +279,19 @@ function allowedOf(text) {
                 JSON.stringify(text),
         );
     return name;
+}
+
+/**
+ * The memory that a draft model will take.
+ * @param {string} place
+ * @param {Record<string, any>} values
+ * @param {AbortSignal} signal
+ */
+async function draftBytes(place, values, signal) {
+    const { threads, contextLength, build } = values;
+    const openIt = (/** @type {AbortSignal} */ ending, /** @type {object} */ extra) =>
+        open({ model: place, values: { threads, build } }, ending, extra);
+    return (await headerOf(openIt, signal, { contextLength, parallel: 1 })).bytes;
 }
 
 /**

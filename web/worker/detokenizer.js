@@ -46,8 +46,13 @@ export class Detokenizer {
      * @returns {Uint8Array}
      */
     bytes(token) {
+        return this.view(token).slice();
+    }
+
+    /** The same where it is in memory, until the decoder is used again. @param {number} token */
+    view(token) {
         const n = this.fit(() => this.core.count('nb_detokenizer_bytes', this.handle, token, this.out, this.capacity));
-        return this.core.bytes(this.out, n).slice();
+        return this.core.bytes(this.out, n);
     }
 
     /** How many bytes that is. @param {number} token */

@@ -46,6 +46,8 @@ let journal;
 const jobs = new Map();
 /** @type {ReturnType<typeof feeder> | undefined} */
 let feed;
+/** The same for a draft model. @type {ReturnType<typeof feeder> | undefined} */
+let feedDraft;
 /** Settles when the last work that runs alone has ended. @type {Promise<unknown>} */
 let last = Promise.resolve();
 /** The work that came after it and is not done: it may run at the same time. @type {Set<Promise<unknown>>} */
@@ -61,15 +63,19 @@ const post = listen('engine-worker', receive, (error) => post({ type: 'fatal', e
  *     => Promise<import('../protocol.js').AnswerOf<Type> | undefined> }}
  */
 const requests = {
-    async load({ id, source, options }) {
+    async load({ id, source, draft, options }) {
         journal = options.debug ? openJournal((line) => post({ type: 'journal', line })) : undefined;
-        const feeding = (feed = feeder(() => post({ id, type: 'pull' })));
-        engine = await Engine.load(source, options, {
-            progress: (progress) => post({ id, type: 'progress', progress }),
+        const feeding = (feed = feeder(() => post({ id, type: 'pull' }))),
+            feedingDraft = (feedDraft = feeder(() => post({ id, type: 'pull', draft: true })));
+        const port = {
+            progress: (/** @type {import('../index.d.ts').Progress} */ progress) =>
+                post({ id, type: 'progress', progress }),
             nextFromPort: () => feeding.next(),
-            watch: (port) => post({ type: 'thread', port }, [port]),
+            nextOfDraft: () => feedingDraft.next(),
+            watch: (/** @type {MessagePort} */ port) => post({ type: 'thread', port }, [port]),
             journal,
-        });
+        };
+        engine = await Engine.load(source, options, port, draft);
         return engine.info();
     },
     quantize({ id, source, options }) {
@@ -238,7 +244,7 @@ const requests = {
 
 /** @type {{ [Type in NoticeType]: (message: import('../protocol.js').Notice<Type>) => void }} */
 const notices = {
-    chunk: ({ bytes }) => feed?.push(bytes),
+    chunk: ({ bytes, draft }) => (draft ? feedDraft : feed)?.push(bytes),
     more: ({ job, spare }) => jobs.get(job)?.read(spare),
     logits: ({ job, logits }) => jobs.get(job)?.giveBack(logits),
     stop: ({ job }) => jobs.get(job)?.stop(),

@@ -20,9 +20,10 @@ import { Adapters } from './adapters.js';
 import { startCore } from './choose-build.js';
 import { Conversations } from './conversations.js';
 import { cleanedUp, Detokenizer, findTexts } from './detokenizer.js';
+import { aboutDraft, cannotBeDrafted, Draft } from './draft.js';
 import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { inBytes, stopwatch } from './journal.js';
-import { DEFAULT_CONTEXT, loadModel, openModel } from './load-model.js';
+import { DEFAULT_CONTEXT, loadModel, openModel, partOf, stillOpen } from './load-model.js';
 import { Slice } from './pace.js';
 import { startThreads } from './pool.js';
 import { encodeQuotes } from './quotes.js';
@@ -39,7 +40,8 @@ import { chatTurn } from './turn.js';
 
 /**
  * What nb_model_describe says.
- * @typedef {Omit<ModelInfo, 'build' | 'threads' | 'contextLength' | 'parallel' | 'memoryBytes' | 'sessionBytes' | 'loadMs'>}
+ * @typedef {Omit<ModelInfo, 'build' | 'threads' | 'contextLength' | 'parallel' | 'memoryBytes' | 'sessionBytes' | 'loadMs' |
+ *     'draft'>}
  *     Description
  */
 
@@ -51,8 +53,9 @@ const MOST_SHOWN = 8;
 
 /**
  * watch: passes on the port by which a thread of the pool reports its failure (see pool-worker.js).
+ * nextOfDraft: as nextFromPort, of the draft model.
  * @typedef {{ progress: (progress: Progress) => void, nextFromPort: () => Promise<Uint8Array | null>,
- *     watch: (port: MessagePort) => void, journal?: Journal }} LoadPort
+ *     nextOfDraft?: () => Promise<Uint8Array | null>, watch: (port: MessagePort) => void, journal?: Journal }} LoadPort
  */
 
 /** @typedef {import('./journal.js').Journal} Journal */
@@ -91,36 +94,56 @@ export class Engine {
         this.together = new Together(this);
         /** Besides the session's. @type {Conversations | undefined} */
         this.conversations = undefined;
+        /** @type {Draft | undefined} */
+        this.draft = undefined;
     }
 
     /**
      * @param {import('../sources/open.js').Source} source
      * @param {EngineOptions} options
      * @param {LoadPort} port
+     * @param {import('../sources/open.js').Source} [draft] a model that guesses for this one
      */
-    static async load(source, options, port) {
+    static async load(source, options, port, draft) {
         const began = performance.now(),
             { journal } = port;
         // the download is under way while the core compiles
         const opening = openModel(source, options, port.nextFromPort, journal);
         opening.catch(() => {});
+        const openingDraft = draft && openDraft(draft, options, port);
+        openingDraft?.catch(() => {});
         const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options, journal);
         const engine = new Engine(core, threads);
         engine.journal = journal;
         engine.assets = options.assets;
         engine.pool = core.object('nb_pool_new', threads);
         // the first to fail ends the load: a thread that does not start is reported before a long download ends
+        /** That of the draft. @type {Engine | undefined} */
+        let second;
         [engine.model] = await Promise.all([
-            opening.then(async (opened) => {
+            opening.then(async (first) => {
+                let opened = first,
+                    { progress } = port;
+                if (openingDraft) {
+                    // the smaller file comes first: what memory the model may take is known then
+                    const draft = await openingDraft,
+                        time = performance.now();
+                    second = await loadDraft(engine, draft, options, partOf(progress, 0, first.total || NaN), journal);
+                    const open = () => openModel(source, options, port.nextFromPort, journal);
+                    opened = await stillOpen(source, first, open, performance.now() - time);
+                    progress = partOf(port.progress, draft.total || second.description.bytes, 0);
+                }
                 const { head, rest } = await peek(opened, INTEGER_HEAD);
+                if (draft && isOfIntegers(head)) throw cannotBeDrafted();
                 return isOfIntegers(head) && !options.headerOnly
                     ? loadIntegers(engine, rest, options, port)
-                    : loadModel(engine, rest, options, port.progress, journal);
+                    : loadModel(engine, rest, options, progress, journal);
             }),
             engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
         ]);
         engine.description = engine.describe();
         if (!options.headerOnly) engine.openSession(options);
+        if (second) engine.draft = Draft.join(engine, second);
         if (options.cacheSize && engine.session && engine.goesOn())
             engine.conversations = new Conversations(options.cacheSize);
         engine.loadMs = performance.now() - began;
@@ -191,6 +214,7 @@ export class Engine {
             memoryBytes: this.core.size,
             sessionBytes: this.sessionBytes(),
             loadMs: this.loadMs,
+            ...(this.draft ? { draft: this.draft.info() } : {}),
         };
     }
 
@@ -457,5 +481,46 @@ export class Engine {
     /** Ends the pool's threads. The memory goes with the worker itself. */
     close() {
         this.core.exports.nb_pool_stop(this.pool);
+    }
+}
+
+/** Lines about the draft. @param {Journal | undefined} journal @returns {Journal | undefined} */
+const ofDraft = (journal) => journal && ((line) => journal(`draft: ${line}`));
+
+/**
+ * Opens the file of a draft. It is read as it is: what is said of quantizing is for the model.
+ * @param {import('../sources/open.js').Source} source
+ * @param {EngineOptions} options
+ * @param {LoadPort} port
+ */
+async function openDraft(source, options, { nextOfDraft = async () => null, journal }) {
+    try {
+        return await openModel(
+            source,
+            { ...options, quantize: undefined, imatrix: undefined },
+            nextOfDraft,
+            ofDraft(journal),
+        );
+    } catch (error) {
+        throw aboutDraft(error);
+    }
+}
+
+/**
+ * @param {Engine} main
+ * @param {import('../sources/open.js').Opened} opened
+ * @param {EngineOptions} options
+ * @param {LoadPort['progress']} report
+ * @param {Journal} [journal]
+ * @returns {Promise<Engine>} of the draft: it shares its core and its threads with the model's
+ */
+async function loadDraft({ core, threads, pool }, opened, options, report, journal) {
+    const engine = new Engine(core, threads);
+    engine.pool = pool;
+    try {
+        await Draft.load(engine, opened, options, report, ofDraft(journal));
+        return engine;
+    } catch (error) {
+        throw aboutDraft(error);
     }
 }

@@ -1,13 +1,14 @@
 /** Answers one request: the prompt is evaluated, and tokens are made until the answer ends. */
 import { NB_LOGITS_LAST } from '../abi.js';
 import { NibbleError } from '../errors.js';
+import { Drafter } from './draft.js';
 import { matcherOf } from './grammar.js';
 import { inMs, inTokens } from './journal.js';
 import { Output, rate, round } from './output.js';
 import { Overflow } from './overflow.js';
 import { Pace, Slice } from './pace.js';
 import { promptOf } from './prompt.js';
-import { newSampler } from './sampler.js';
+import { biasesOf, makeSampler } from './sampler.js';
 import { Speculator } from './speculation.js';
 import { Stepper } from './step.js';
 import { StopFinder } from './stops.js';
@@ -28,9 +29,10 @@ const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
 
 /**
  * What an answer is made with. prefix: where the core reads and writes all tokens so far. stepper: makes the tokens
- * instead of the core, one at a time. speculator: guesses some of them. overflow: makes room in the context.
+ * instead of the core, one at a time. speculator: guesses some of them. drafter: a source of its guesses. overflow: makes
+ * room in the context.
  * @typedef {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined,
- *     speculator: Speculator | undefined, overflow: Overflow }} Means
+ *     speculator: Speculator | undefined, drafter: Drafter | undefined, overflow: Overflow }} Means
  */
 
 /**
@@ -95,9 +97,12 @@ async function generateHere(engine, ask, job, emit, lend) {
     const decoders = [];
     /** @type {import('./grammar.js').Matcher | undefined} */
     let matcher;
+    /** @type {Drafter | undefined} */
+    let drafter;
     try {
         matcher = await matcherOf(engine, grammar ?? options.grammar, taking);
-        sampler = newSampler(engine, options, seed);
+        const biases = biasesOf(engine, options);
+        sampler = makeSampler(core, engine.model, options, biases, seed);
         const decoder = engine.decoder(false);
         decoders.push(decoder);
         prefix = core.allocate(4 * (context + 1), 'the prompt');
@@ -119,9 +124,10 @@ async function generateHere(engine, ask, job, emit, lend) {
                 ask.lends ? lends : undefined,
             );
         }
-        const isPlain = options.speculate && !stepper && engine.mostGuesses > 0,
-            speculator = isPlain ? new Speculator(begun, engine.mostGuesses) : undefined,
-            means = { sampler, prefix, output, stepper, speculator, overflow };
+        const isPlain = options.speculate && !stepper && engine.mostGuesses > 0;
+        if (isPlain && engine.draft) drafter = new Drafter(engine, engine.draft, prefix, options, biases);
+        const speculator = isPlain ? new Speculator(begun, engine.mostGuesses, drafter) : undefined,
+            means = { sampler, prefix, output, stepper, speculator, drafter, overflow };
         const seat = await engine.seats.take(Int32Array.from(begun), adapters, job);
         /** @type {Awaited<ReturnType<typeof answer>>} */
         let answered;
@@ -142,10 +148,14 @@ async function generateHere(engine, ask, job, emit, lend) {
             ...(toolCalls.length > 0 ? { toolCalls } : {}),
             ...(logprobs ? { logprobs } : {}),
             ...(overflow.isOn ? { droppedTokens: overflow.dropped } : {}),
+            ...(drafter
+                ? { drafted: { guessed: speculator?.drafted ?? 0, right: speculator?.draftedRight ?? 0 } }
+                : {}),
         };
     } finally {
         for (const each of decoders) each.free();
         matcher?.free();
+        drafter?.free();
         core.exports.nb_free(prefix);
         core.exports.nb_sampler_free(sampler);
     }
@@ -164,7 +174,7 @@ async function generateHere(engine, ask, job, emit, lend) {
  */
 async function answer(engine, seat, { maxTokens, ignoreEnd }, job, prompt, means) {
     const { core, seats, together } = engine,
-        { sampler, prefix, output, stepper, speculator, overflow } = means,
+        { sampler, prefix, output, stepper, speculator, drafter, overflow } = means,
         promptTokens = prompt.length;
     const slice = new Slice(),
         pace = new Pace(slice);
@@ -210,6 +220,16 @@ async function answer(engine, seat, { maxTokens, ignoreEnd }, job, prompt, means
         /** Where the logits are; undefined: the core makes tokens by itself. @type {number | undefined} */
         let logits;
         const isFed = !stepper && fed.length > 0;
+        if (drafter && !together.isOn && !isFed) {
+            drafter.n = n;
+            if (speculator?.wantsReading(Math.min(left, output.thoughtLeft))) {
+                output.send();
+                await readText(engine, drafter, slice, job);
+                await pace.yieldToEvents(); // it was no time of tokens
+                if (job.stopped) break;
+                continue;
+            }
+        }
         if (together.isOn && !isFed) {
             logits = await reach(engine, seat, prefix, n, job);
             if (logits === undefined) break;
@@ -265,7 +285,7 @@ async function answer(engine, seat, { maxTokens, ignoreEnd }, job, prompt, means
             rates.prompt,
         )}; answer: ${output.tokens.length} tokens, ${inMs(generateMs)}${inTokens(rates.generate)}${
             speculator?.guessed ? `; ${speculator.right} of ${speculator.guessed} guessed tokens were right` : ''
-        }`,
+        }${speculator?.drafted ? `, ${speculator.draftedRight} of ${speculator.drafted} of the draft model` : ''}`,
     );
     return { finishReason, prompted: { promptTokens, cachedTokens: known }, rates };
 }
@@ -358,6 +378,25 @@ export async function advance(engine, seat, tokens, n, slice, job) {
             held = core.count('nb_session_advance', session, tokens, n, NB_LOGITS_LAST);
         }
     }
+}
+
+/**
+ * Lets the draft model read what it lacks of the text, until that is done, the job is stopped or other answers begin.
+ * @param {Engine} engine
+ * @param {Drafter} drafter
+ * @param {Slice} slice
+ * @param {Job} job
+ */
+async function readText({ together }, drafter, slice, job) {
+    const [seat] = drafter.engine.seats.all,
+        began = performance.now();
+    const reading = {
+        get stopped() {
+            return job.stopped || together.isOn;
+        },
+    };
+    const { evaluated } = await advance(drafter.engine, seat, drafter.prefix, drafter.n, slice, reading);
+    drafter.record.read(evaluated, performance.now() - began);
 }
 
 /**

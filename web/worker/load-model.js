@@ -57,13 +57,21 @@ export async function inputFiles(source, several, nextFromPort) {
  * The bytes -> the model.
  * @param {{ core: import('./core.js').Core, pool: number }} engine
  * @param {import('../sources/open.js').Opened} source
- * @param {Partial<import('../protocol.js').EngineOptions> & { part?: boolean }} options part: the GGUF lacks tensors
+ * @param {Partial<import('../protocol.js').EngineOptions> & { part?: boolean, isMost?: boolean }} options part: the GGUF
+ *     lacks tensors. isMost: the model's own context counts if it is shorter than contextLength
  * @param {(progress: Progress) => void} report
  * @param {Journal} [journal]
  */
 export async function loadModel({ core, pool }, source, options, report, journal) {
     const { exports } = core,
-        { headerOnly, contextLength, kvType = 'i16', parallel = 1, part } = options;
+        {
+            headerOnly,
+            contextLength,
+            kvType = 'i16',
+            parallel = 1,
+            part,
+            isMost = contextLength === undefined,
+        } = options;
     const flags = (part ? NB_LOAD_PART : NB_LOAD_ALL) | (headerOnly ? NB_LOAD_HEADER : NB_LOAD_ALL);
     const loader = core.object('nb_loader_new', source.total, flags);
     if (flags === NB_LOAD_ALL)
@@ -72,7 +80,7 @@ export async function loadModel({ core, pool }, source, options, report, journal
             loader,
             pool,
             contextLength ?? DEFAULT_CONTEXT,
-            contextLength === undefined ? 1 : 0,
+            isMost ? 1 : 0,
             TYPES[kvType],
             parallel,
         );
@@ -160,3 +168,39 @@ export class Meter {
         clearTimeout(this.later);
     }
 }
+
+/** Waiting so long, in ms, a server may give up a connection. */
+const LONG = 10_000;
+
+/**
+ * A source that was opened a while ago, or anew.
+ * @param {import('../sources/open.js').Source} source
+ * @param {import('../sources/open.js').Opened} opened
+ * @param {() => Promise<import('../sources/open.js').Opened>} open
+ * @param {number} ms since it was opened
+ */
+export async function stillOpen(source, opened, open, ms) {
+    if (source.kind !== 'url' || !opened.cancel || ms < LONG) return opened;
+    opened.cancel();
+    return open();
+}
+
+/**
+ * The reports of one of several files as reports of all of them.
+ * @param {(progress: Progress) => void} report
+ * @param {number} before bytes of the files before
+ * @param {number} after bytes of the files after it; NaN: unknown
+ * @returns {(progress: Progress) => void}
+ */
+export const partOf =
+    (report, before, after) =>
+    ({ loaded, total, rate }) => {
+        const whole = (total && before + total + after) || 0,
+            done = before + loaded;
+        report({
+            loaded: done,
+            total: whole,
+            rate,
+            secondsLeft: whole > 0 && rate > 0 ? Math.max(0, whole - done) / rate : null,
+        });
+    };

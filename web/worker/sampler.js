@@ -4,26 +4,39 @@ import { NibbleError } from '../errors.js';
 import { SAMPLERS, stepsOf } from '../samplers.js';
 import { writeStructs } from './structs.js';
 
+/** @typedef {{ token: number, bias: number }} Bias */
+
 /**
+ * The biases of logitBias, whose texts are looked up.
  * @param {import('./engine.js').Engine} engine
  * @param {import('../options.js').CheckedGenerate} options
- * @param {number} seed
- * @returns {number} the caller gives it back with nb_sampler_free
+ * @returns {Bias[]}
  */
-export function newSampler(engine, options, seed) {
-    const { core, model } = engine;
+export function biasesOf(engine, options) {
     const texts = options.logitBias.map(([key]) => key).filter((key) => typeof key === 'string'),
         tokensOf = new Map(engine.tokensOfTexts('logitBias', texts).map((tokens, i) => [texts[i], tokens]));
     const biases = options.logitBias.flatMap(([key, bias]) =>
         (typeof key === 'string' ? (tokensOf.get(key) ?? []) : [key]).map((token) => ({ token, bias })),
     );
-    const size = core.exports.nb_model_vocabulary(model),
+    const size = engine.core.exports.nb_model_vocabulary(engine.model),
         unknown = biases.find(({ token }) => token >= size);
     if (unknown)
         throw new NibbleError(
             'NB_ERR_ARGUMENT',
             `logitBias names token ${unknown.token}; this model's tokens are the numbers 0 to ${size - 1}`,
         );
+    return biases;
+}
+
+/**
+ * @param {import('./core.js').Core} core
+ * @param {number} model
+ * @param {import('../options.js').CheckedGenerate} options
+ * @param {Bias[]} biases
+ * @param {number} seed
+ * @returns {number} the caller gives it back with nb_sampler_free
+ */
+export function makeSampler(core, model, options, biases, seed) {
     const params = paramsOf(options, seed);
     const sampler = core.borrow(nb_sampler_params.size + biases.length * nb_bias.size, (at) => {
         const behind = writeStructs(core.memory, at, nb_sampler_params, [params]);

@@ -1,52 +1,21 @@
 /**
- * Speculation by look-up: where a text repeats itself, what followed the last time is guessed to follow again (prompt
- * look-up decoding, Saxena 2023). The core evaluates the guesses as one batch, which takes less time than one by one,
- * and keeps those that it would have chosen anyway (nb_session_speculate), so the text is the same. How many guesses
- * pay is decided by what was measured: how often guesses were right, and what batches cost.
+ * Speculation: the next tokens are guessed. The core evaluates the guesses as one batch, which takes less time than one
+ * by one, and keeps those that it would have chosen anyway (nb_session_speculate), so the text is the same. There are
+ * two sources of guesses. The look-up: where a text repeats itself, what followed the last time is guessed to follow
+ * again (prompt look-up decoding, Saxena 2023). And a draft model, if there is one (draft.js). Which of them makes
+ * guesses, and how many pay, is decided by what was measured: how often guesses were right, and what they cost.
  */
+import { Costs, LEAST_GAIN } from './costs.js';
+import { Mean } from './mean.js';
+
+/** @typedef {import('./draft.js').Drafter} Drafter */
+
 /** Tokens before a place that must be the same as those before another. */
 const SHORTEST_MATCH = 2;
 
 /** Lengths of a match from which on guesses count as surer. */
 const CLASSES = [2, 3, 5, 8, 16];
 const LONGEST_MATCH = CLASSES[CLASSES.length - 1];
-
-/** About how many of the last values a mean is made of. */
-const MEMORY = 32;
-
-/** What one more row of a batch costs, as a share of a single row, until it is known: a measured one of SmolLM2. */
-const ROW_COST = 0.62;
-/** How many measured batches an assumed cost counts as. */
-const ASSUMED = 2;
-
-/** So many batches after the last single row, its time is measured anew. */
-const BATCHES = 64;
-
-/** A batch of guesses must promise that much more than tokens one by one. */
-const LEAST_GAIN = 1.05;
-
-/** A mean that forgets. */
-class Mean {
-    #sum;
-    #weight;
-
-    /** @param {number} first @param {number} weight */
-    constructor(first, weight) {
-        this.#sum = first * weight;
-        this.#weight = weight;
-    }
-
-    /** @param {number} value @param {number} [times] */
-    add(value, times = 1) {
-        const keep = this.#weight > MEMORY ? Math.max(1 - times / MEMORY, 0) : 1;
-        this.#sum = this.#sum * keep + value * times;
-        this.#weight = this.#weight * keep + times;
-    }
-
-    get value() {
-        return this.#sum / this.#weight;
-    }
-}
 
 /** Finds what followed the same tokens the last time. */
 export class LookUp {
@@ -100,55 +69,39 @@ export class LookUp {
     }
 }
 
-/** What batches cost, in single rows. */
-class Costs {
-    #single = new Mean(0, 0);
-    /** What one more row costs, in any batch, and in batches of so many guesses. */
-    #row = new Mean(ROW_COST, ASSUMED);
-    /** @type {Mean[]} */
-    #rows = [];
-    #batches = 0;
-
-    /** Whether a single row has been measured lately. */
-    get known() {
-        return this.#single.value > 0 && this.#batches < BATCHES;
-    }
-
-    /** @param {number} rows that were evaluated one by one @param {number} ms */
-    single(rows, ms) {
-        if (rows > 0) this.#single.add(ms / rows, rows);
-        this.#batches = 0;
-    }
-
-    /** @param {number} guesses @param {number} ms */
-    batch(guesses, ms) {
-        const cost = (ms / this.#single.value - 1) / guesses;
-        this.#rows[guesses] ??= new Mean(this.#row.value, ASSUMED);
-        this.#rows[guesses].add(cost);
-        this.#row.add(cost);
-        this.#batches++;
-    }
-
-    /** @param {number} guesses */
-    of(guesses) {
-        return 1 + guesses * Math.max((this.#rows[guesses] ?? this.#row).value, 0);
-    }
-}
+/**
+ * What makes the next guesses. n: how many the look-up makes, 0 if it is not the look-up.
+ * @typedef {{ n: number, draft?: import('./draft-record.js').Plan }} Choice
+ */
 
 export class Speculator {
     #lookUp = new LookUp();
     /** How often a guess is right, by the length of the match. */
     #right = CLASSES.map((least) => new Mean(least < 5 ? 0.3 : 0.7, 4));
-    #costs = new Costs();
+    #costs;
+    /** Undefined: there is none, or the text has tokens that it does not know. @type {Drafter | undefined} */
+    #drafter;
+    /** Tokens that were made so far. */
+    #made = 0;
     /** Whether the core has the logits after the last token, or after the one before it. */
     #hasLogits = true;
     #hasPrefix = true;
     guessed = 0;
     right = 0;
+    /** Those of the draft. */
+    drafted = 0;
+    draftedRight = 0;
 
-    /** @param {Iterable<number>} prompt @param {number} mostGuesses that the core takes at once */
-    constructor(prompt, mostGuesses) {
+    /**
+     * @param {Iterable<number>} prompt
+     * @param {number} mostGuesses that the core takes at once
+     * @param {Drafter} [drafter] the draft's part in this answer
+     */
+    constructor(prompt, mostGuesses, drafter) {
         this.mostGuesses = mostGuesses;
+        this.#drafter = drafter;
+        this.#costs = drafter?.record.costs ?? new Costs();
+        drafter?.record.begin();
         for (const token of prompt) this.#push(token);
     }
 
@@ -158,15 +111,24 @@ export class Speculator {
      * @param {number} most
      */
     make(run, most) {
-        const guesses = this.#hasPrefix ? this.guesses(most - 1) : [],
+        const { n, draft: plan } = this.#choose(most - 1),
+            draft = plan?.reads ? undefined : plan,
             began = performance.now(),
+            guesses = draft ? this.#draft(draft, most - 1) : this.#lookUp.guesses(n),
+            guessed = performance.now(),
             tokens = run(guesses),
-            ms = performance.now() - began;
+            ms = performance.now() - guessed;
         if (guesses.length > 0) {
             this.guessed += guesses.length;
             this.right += tokens.length - 1;
             this.#costs.batch(guesses.length, ms);
         } else if (this.#hasPrefix) this.#costs.single(tokens.length - (this.#hasLogits ? 1 : 0), ms);
+        if (draft) {
+            this.drafted += guesses.length;
+            this.draftedRight += guesses.length > 0 ? tokens.length - 1 : 0;
+            this.#drafter?.record.took(guesses, tokens, guessed - began, ms);
+        } else this.#drafter?.record.rested(tokens.length);
+        this.#made += tokens.length;
         this.#hasPrefix = true;
         this.#hasLogits = false;
         for (const token of tokens) this.#push(token);
@@ -176,36 +138,69 @@ export class Speculator {
     /** Tokens that were not made, but are a part of the answer. @param {number[]} tokens */
     told(tokens) {
         this.#hasPrefix = false;
-        for (const token of tokens) this.#lookUp.push(token);
+        for (const token of tokens) this.#note(token);
+    }
+
+    /** Whether the draft should read what it lacks before the next tokens are made. @param {number} most */
+    wantsReading(most) {
+        return this.#choose(most - 1).draft?.reads === true;
     }
 
     /**
-     * The guesses that pay.
-     * @param {number} most
-     * @returns {number[]} none: tokens one by one are faster
+     * What promises most.
+     * @param {number} most guesses
+     * @returns {Choice}
      */
-    guesses(most) {
-        if (!this.#costs.known || this.#lookUp.length === 0) return [];
-        let best = 0,
+    #choose(most) {
+        // the first token needs no evaluation, so it is no use to guess it
+        if (this.#hasLogits || !this.#hasPrefix || !this.#costs.known) return { n: 0 };
+        const found = this.#found(Math.min(most, this.mostGuesses)),
+            room = Math.min(most, this.mostGuesses, this.#drafter?.room ?? 0);
+        if (!this.#drafter || room < 1) return found;
+        const draft = this.#drafter.record.plan(this.#drafter.unread, room, most, this.#made);
+        return draft && (found.n === 0 || draft.gain > found.gain) ? { n: 0, draft } : found;
+    }
+
+    /**
+     * How many guesses of the look-up pay, 0 for none, and what they promise: how many times as many tokens in the
+     * same time.
+     * @param {number} most
+     */
+    #found(most) {
+        let n = 0,
             gain = LEAST_GAIN,
             expected = 1,
             likely = 1;
-        for (let n = 1; n <= Math.min(most, this.mostGuesses); n++) {
-            likely *= this.#right[classOf(this.#lookUp.length + n - 1)].value;
+        for (let i = 1; i <= most && this.#lookUp.length > 0; i++) {
+            likely *= this.#right[classOf(this.#lookUp.length + i - 1)].value;
             expected += likely;
-            if (expected / this.#costs.of(n) > gain) {
-                gain = expected / this.#costs.of(n);
-                best = n;
+            if (expected / this.#costs.of(i) > gain) {
+                gain = expected / this.#costs.of(i);
+                n = i;
             }
         }
-        return this.#lookUp.guesses(best);
+        return { n, gain };
+    }
+
+    /** @param {import('./draft-record.js').Plan} plan @param {number} most */
+    #draft(plan, most) {
+        const drafter = /** @type {Drafter} */ (this.#drafter);
+        const { goesOn, checked } = drafter.record.judge(plan),
+            guesses = drafter.propose(Math.min(most, this.mostGuesses, drafter.room), goesOn);
+        return guesses.slice(0, checked());
     }
 
     /** Learns whether the guess of this token, whether it was made or not, was right. @param {number} token */
     #push(token) {
         const guess = this.#lookUp.next();
         if (guess !== undefined) this.#right[classOf(this.#lookUp.length)].add(guess === token ? 1 : 0);
+        this.#note(token);
+    }
+
+    /** @param {number} token */
+    #note(token) {
         this.#lookUp.push(token);
+        if (this.#drafter && token >= this.#drafter.vocabulary) this.#drafter = undefined;
     }
 }
 

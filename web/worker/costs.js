@@ -1,0 +1,65 @@
+/**
+ * What batches of guesses cost, as it was measured. The unit is a single row: the time that the model takes for one
+ * token.
+ */
+import { Mean } from './mean.js';
+
+/** What one more row of a batch costs, as a share of a single row, until it is known: a measured one of SmolLM2. */
+export const ROW_COST = 0.62;
+/** How many measured batches an assumed cost counts as. */
+export const ASSUMED = 2;
+
+/** So many batches after the last single row, its time is measured anew. */
+const BATCHES = 64;
+
+/** A batch of guesses must promise that much more than tokens one by one. */
+export const LEAST_GAIN = 1.05;
+
+export class Costs {
+    #single = new Mean(0, 0);
+    /** What one more row costs, in any batch, and in batches of so many guesses. */
+    #row;
+    /** @type {Mean[]} */
+    #rows = [];
+    #batches = 0;
+
+    /** @param {number} [row] what one more row is assumed to cost @param {number} [weight] as so many batches */
+    constructor(row = ROW_COST, weight = ASSUMED) {
+        this.#row = new Mean(row, weight);
+    }
+
+    /** Whether a single row has been measured lately. */
+    get known() {
+        return this.#single.value > 0 && this.#batches < BATCHES;
+    }
+
+    /** @param {number} rows that were evaluated one by one @param {number} ms */
+    single(rows, ms) {
+        if (rows > 0) this.#single.add(ms / rows, rows);
+        this.#batches = 0;
+    }
+
+    /** @param {number} guesses @param {number} ms */
+    batch(guesses, ms) {
+        const cost = (this.in(ms) - 1) / guesses;
+        this.#rows[guesses] ??= new Mean(this.#row.value, ASSUMED);
+        this.#rows[guesses].add(cost);
+        this.#row.add(cost);
+        this.#batches++;
+    }
+
+    /** A time in single rows. @param {number} ms */
+    in(ms) {
+        return ms / this.#single.value;
+    }
+
+    /** What one more row costs. */
+    get row() {
+        return Math.max(this.#row.value, 0);
+    }
+
+    /** @param {number} guesses */
+    of(guesses) {
+        return 1 + guesses * Math.max((this.#rows[guesses] ?? this.#row).value, 0);
+    }
+}

@@ -1,0 +1,217 @@
+/**
+ * A draft model: a smaller one of the same vocabulary, which guesses what the model will say (Leviathan et al. 2023). It
+ * is loaded beside the model, in the same memory, and its session holds the text of the last answer that it guessed
+ * for. speculation.js decides when it guesses.
+ */
+import { NB_LOGITS_LAST } from '../abi.js';
+import { about, NibbleError } from '../errors.js';
+import { DraftRecord } from './draft-record.js';
+import { loadModel } from './load-model.js';
+import { makeSampler } from './sampler.js';
+
+/** @typedef {import('./engine.js').Engine} Engine */
+
+/**
+ * Two vocabularies count as the same if at most so many tokens at the end of one are missing in the other, and if their
+ * tokens from FIRST_COMPARED on have the same texts. These are llama.cpp's numbers (common/speculative.cpp). The first
+ * few are often named differently, as in fine-tunes, and embeddings are padded to different numbers of rows.
+ */
+const MOST_MISSING = 128,
+    FIRST_COMPARED = 5;
+
+/** @param {string} message */
+const unfit = (message) => new NibbleError('NB_ERR_UNSUPPORTED', `the draft model: ${message}`);
+
+export const cannotBeDrafted = () =>
+    new NibbleError(
+        'NB_ERR_UNSUPPORTED',
+        'a draft model (draft, --draft) is for a model that generates, and not for one of integers: load this one ' +
+            'without it',
+    );
+
+/** An error that says that it is about the draft. @param {unknown} error */
+export const aboutDraft = (error) => about('the draft model', error);
+
+export class Draft {
+    /**
+     * @param {Engine} engine of the draft: it shares its core and its threads with that of the model
+     * @param {DraftRecord} record
+     */
+    constructor(engine, record) {
+        this.engine = engine;
+        this.record = record;
+    }
+
+    /**
+     * Loads a draft into an engine that has no model yet.
+     * @param {Engine} engine
+     * @param {import('../sources/open.js').Opened} opened
+     * @param {import('../protocol.js').EngineOptions} options of the model
+     * @param {(progress: import('../index.d.ts').Progress) => void} report
+     * @param {import('./journal.js').Journal} [journal]
+     */
+    static async load(engine, opened, { contextLength, kvType, precision }, report, journal) {
+        const expected = { contextLength, isMost: true, kvType };
+        engine.journal = journal;
+        engine.model = await loadModel(engine, opened, expected, report, journal);
+        engine.description = engine.describe();
+        if (!engine.goesOn() || !engine.description.tokenizer)
+            throw new NibbleError(
+                'NB_ERR_UNSUPPORTED',
+                'it cannot continue a text: give a model that generates, with a tokenizer',
+            );
+        const own = engine.core.exports.nb_model_context(engine.model) || Infinity,
+            context = contextLength === undefined ? undefined : Math.min(contextLength, own);
+        engine.openSession({ contextLength: context, kvType, precision, parallel: 1 });
+    }
+
+    /**
+     * Checks that the model can be guessed for by the draft.
+     * @param {Engine} main
+     * @param {Engine} draft
+     */
+    static join(main, draft) {
+        if (!main.goesOn() || !main.description.tokenizer) throw cannotBeDrafted();
+        checkVocabulary(main, draft);
+        return new Draft(draft, new DraftRecord(draft.description.bytes / main.description.bytes));
+    }
+
+    /** A model's `info.draft`. @returns {import('../index.d.ts').DraftInfo} */
+    info() {
+        const { description, context } = this.engine,
+            { name, architecture, parameters, types } = description,
+            weights = types.reduce((sum, { bytes }) => sum + bytes, 0);
+        return { name, architecture, parameters, contextLength: context, bytes: weights + this.engine.sessionBytes() };
+    }
+}
+
+/**
+ * @param {Engine} main
+ * @param {Engine} draft
+ */
+function checkVocabulary(main, draft) {
+    const sizes = [main, draft].map(({ description }) => description.tokenizer?.size ?? 0);
+    if (Math.abs(sizes[0] - sizes[1]) > MOST_MISSING)
+        throw unfit(
+            `its vocabulary has ${sizes[1]} tokens, and that of the model has ${sizes[0]}: both must have the same ` +
+                'vocabulary, as models of one family mostly do',
+        );
+    const decoders = [main.decoder(true), draft.decoder(true)];
+    try {
+        for (let token = FIRST_COMPARED; token < Math.min(...sizes); token++)
+            if (!isSame(decoders, token)) {
+                const [own, other] = decoders.map((each) => new TextDecoder().decode(each.bytes(token)));
+                throw unfit(
+                    `its token ${token} is ${JSON.stringify(other)}, and that of the model is ${JSON.stringify(own)}: ` +
+                        'both must have the same vocabulary, as models of one family mostly do',
+                );
+            }
+    } finally {
+        for (const each of decoders) each.free();
+    }
+}
+
+/** Whether a token has the same bytes in both. @param {import('./detokenizer.js').Detokenizer[]} decoders
+ * @param {number} token */
+function isSame([one, other], token) {
+    const a = one.view(token),
+        b = other.view(token);
+    return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** The draft's part in one answer. */
+export class Drafter {
+    #main;
+    #draft;
+    prefix;
+    #past;
+    #sampler;
+    /** Tokens of the text so far, which are at the prefix. */
+    n = 0;
+    /** How many tokens the draft knows. */
+    vocabulary;
+
+    /**
+     * @param {Engine} main
+     * @param {Draft} draft
+     * @param {number} prefix address of the text
+     * @param {import('../options.js').CheckedGenerate} options
+     * @param {import('./sampler.js').Bias[]} biases
+     */
+    constructor(main, draft, prefix, options, biases) {
+        const { core, model } = draft.engine;
+        this.vocabulary = core.exports.nb_model_vocabulary(model);
+        const known = biases.filter(({ token }) => token < this.vocabulary);
+        this.#main = main;
+        this.#draft = draft;
+        this.prefix = prefix;
+        this.#past = options.ignoreEnd;
+        // it takes the likeliest token, after biases and penalties
+        this.#sampler = makeSampler(core, model, { ...options, temperature: 0, mirostat: 0 }, known, 0);
+    }
+
+    free() {
+        this.#draft.engine.core.exports.nb_sampler_free(this.#sampler);
+    }
+
+    get engine() {
+        return this.#draft.engine;
+    }
+
+    get record() {
+        return this.#draft.record;
+    }
+
+    /** For how many guesses its context has room. */
+    get room() {
+        return this.#draft.engine.context - this.n;
+    }
+
+    /** How many tokens of the text it does not hold. */
+    get unread() {
+        const { core, session } = this.#draft.engine;
+        return this.n - core.exports.nb_session_holds(session, this.prefix, this.n);
+    }
+
+    /**
+     * Guesses, and writes the guesses behind the text.
+     * @param {number} most
+     * @param {(margin: number) => boolean} goesOn whether one more guess is wanted after one with this margin
+     */
+    propose(most, goesOn) {
+        const { engine } = this.#draft,
+            { core, session } = engine,
+            size = core.exports.nb_model_vocabulary(this.#main.model),
+            prefix = this.prefix;
+        /** @type {number[]} */
+        const guesses = [];
+        while (guesses.length < most) {
+            const n = this.n + guesses.length;
+            for (let held = -1; held < n; ) held = core.count('nb_session_advance', session, prefix, n, NB_LOGITS_LAST);
+            const { logits } = engine.logits(session),
+                token = core.exports.nb_sampler_next(this.#sampler, logits, prefix, n);
+            if (token >= size) break; // the model has no such token
+            core.ints(prefix + 4 * n, 1)[0] = token;
+            guesses.push(token);
+            if (!goesOn(marginOf(core.floats(logits, this.vocabulary), token)) || this.#ends(token)) break;
+        }
+        return guesses;
+    }
+
+    /** @param {number} token */
+    #ends(token) {
+        const { core, model } = this.#main;
+        return !this.#past && core.exports.nb_model_is_end(model, token) === 1;
+    }
+}
+
+/**
+ * How much higher the highest logit is than the second.
+ * @param {Float32Array} logits
+ * @param {number} best the token with the highest one
+ */
+function marginOf(logits, best) {
+    let second = -Infinity;
+    for (let i = 0; i < logits.length; i++) if (logits[i] > second && i !== best) second = logits[i];
+    return logits[best] - second;
+}
