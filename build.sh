@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles the core. Usage: ./build.sh [GOAL ...], where a goal is one of (default: wasm)
-#   wasm    build/wasm/nibble-{simd128,simd128-threads,relaxed,relaxed-threads}.wasm, the engine, and
+#   wasm    build/wasm/nibble-{simd128,relaxed,relaxed-dot}.wasm and the same with -threads, the engine, and
 #           build/wasm/nibble-convert.wasm, the converter, and
 #           build/wasm/nibble-{quantize,quantize-threads}.wasm, the quantizer, and
 #           build/wasm/nibble-{train,train-threads}.wasm, the trainer, and
@@ -13,7 +13,7 @@
 #   fuzz    build/fuzz-checked/fuzz_*: the core with the targets of tests/fuzz under libFuzzer, ASan and UBSan
 #   fuzz-memory, fuzz-32, fuzz-lines   build/fuzz-{memory,32,lines}/fuzz_*: the same targets under MSan alone; as fuzz,
 #           but with 32-bit addresses; with line coverage and no sanitizer
-#   bench   build/bench/kernels-{simd128,relaxed}.wasm, for tests/bench/kernels.js
+#   bench   build/bench/kernels-{simd128,relaxed,relaxed-dot}.wasm, for tests/bench/kernels.js
 #   analyze   clang-tidy and the static analyzer over the core, tests/core and tests/fuzz (.clang-tidy)
 # Emscripten's clang compiles, and wasm-ld of the same LLVM links; neither Emscripten's JavaScript nor Binaryen is used.
 # CORE_DEFINES="-DX" adds macros; JOBS=n sets how many compilers run at once; CC=... is the compiler of
@@ -23,8 +23,8 @@ cd "$(dirname "$0")"
 mkdir -p build/o
 exec 9>build/.lock && flock 9 # two builds at once would write the same objects
 
-BUILDS="simd128 simd128-threads relaxed relaxed-threads"
-MAX_BYTES=409600 MAX_GZIP_BYTES=153600 # of the engine: 400 and 150 KiB
+BUILDS="simd128 simd128-threads relaxed relaxed-threads relaxed-dot relaxed-dot-threads"
+MAX_BYTES=429600 MAX_GZIP_BYTES=153600 # of the engine: 400 and 150 KiB
 MAX_MODULE_BYTES=307200 MAX_MODULE_GZIP_BYTES=114688 # of each other module: 300 and 112 KiB
 MAX_GRAMMAR_BYTES=65536 MAX_GRAMMAR_GZIP_BYTES=24576 # of the grammars' module: 64 and 24 KiB
 JOBS=${JOBS:-$(nproc)}
@@ -114,6 +114,7 @@ flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c | src/integer/integer_matrix.c) echo -O3 ;;
     src/base/threads.c) ;;
+    src/kernels/packing.c) echo -Os ;;
     src/quant/imatrix.c | src/quant/presets.c | src/quant/range_histogram.c) echo -Oz ;;
     src/quant/*) echo -mno-relaxed-simd ;;
     src/train/product.c) echo -O3 -mno-relaxed-simd ;;
@@ -204,6 +205,7 @@ TESTS=$(find tests/core -name '*.c' ! -name 'host_native.c' 2> /dev/null | LC_AL
 wasm_flags() { # build
     local flags=-msimd128
     case $1 in relaxed*) flags+=" -mrelaxed-simd" ;; esac
+    case $1 in *-dot*) flags+=" -DNB_DOT" ;; esac
     case $1 in *-threads) flags+=" -pthread -DNB_THREADS" ;; esac
     echo "$flags"
 }
@@ -306,7 +308,7 @@ build_tests() {
 
 build_bench() {
     local build
-    for build in simd128 relaxed; do
+    for build in simd128 relaxed relaxed-dot; do
         compile "$build" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" $CORE
         set -- $OBJECTS
         compile "$build-bench" "$EMCC $COMMON $WARN $WASM $(wasm_flags "$build") -Isrc" tests/bench/kernels.c
@@ -332,7 +334,7 @@ find_native() {
     [ -e /usr/include/simde ] || fail "SIMDe is missing (Debian: libsimde-dev): run 'make setup'"
     CC_VERSION=$($CC --version | head -n 1)
     NATIVE_FLAGS="-O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fno-omit-frame-pointer -pthread \
--DNB_NATIVE -DNB_THREADS ${CORE_DEFINES:-}"
+-DNB_NATIVE -DNB_THREADS -DNB_DOT ${CORE_DEFINES:-}"
     mkdir -p build/native
     echo "build.sh: $CC, $CC_VERSION"
 }

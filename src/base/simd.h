@@ -36,6 +36,12 @@ static inline v128_t wasm_i16x8_relaxed_dot_i8x16_i7x16(v128_t a, v128_t b) {
     }
     return wasm_v128_load(sum);
 }
+
+/* Sums of four products each, added to c. b as above. */
+static inline v128_t wasm_i32x4_relaxed_dot_i8x16_i7x16_add(v128_t a, v128_t b, v128_t c) {
+    v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(a, b);
+    return wasm_i32x4_add(wasm_i32x4_extadd_pairwise_i16x8(pairs), c);
+}
 #endif
 
 /* a * b + c. Relaxed builds round once or twice, depending on the device. */

@@ -22,7 +22,7 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
             v[i] = wasm_i32x4_splat(0);
         max = max < LEAST ? 0 : NAN;
     }
-    float most = form == NB_FORM_Q8 ? 127 : 32767, d = max / most;
+    float most = nb_form_most(form), d = max / most;
     v128_t inverse = wasm_f32x4_splat(max >= LEAST ? most / max : 0),
            sums[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
     for (int i = 0; i < 8; i++) {
@@ -43,7 +43,15 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
     for (uint32_t i = 0; i < 8; i += 2)
         v[i] = wasm_i16x8_narrow_i32x4(v[i], v[i + 1]);
     for (uint32_t i = 0; i < 8; i += 4) {
-        if (form == NB_FORM_Q16) {
+        if (NB_HAS_HALVES && form == NB_FORM_HALVES) {
+            /* q = 256 high + low: q + 128 has high as its upper byte, and low + 128 as its lower one */
+            v128_t half = wasm_i16x8_splat(128), a = wasm_i16x8_add(v[i], half), b = wasm_i16x8_add(v[i + 2], half);
+            v128_t byte = wasm_i16x8_splat(255);
+            wasm_v128_store(q + 4 * i, wasm_i8x16_narrow_i16x8(wasm_i16x8_shr(a, 8), wasm_i16x8_shr(b, 8)));
+            a = wasm_i16x8_sub(wasm_v128_and(a, byte), half);
+            b = wasm_i16x8_sub(wasm_v128_and(b, byte), half);
+            wasm_v128_store(q + 4 * i + 32, wasm_i8x16_narrow_i16x8(a, b));
+        } else if (form == NB_FORM_Q16) {
             wasm_v128_store(q + 8 * i, wasm_i16x8_shuffle(v[i], v[i], 0, 2, 1, 3, 4, 6, 5, 7));
             wasm_v128_store(q + 8 * i + 16, wasm_i16x8_shuffle(v[i + 2], v[i + 2], 0, 2, 1, 3, 4, 6, 5, 7));
         } else {

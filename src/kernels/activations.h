@@ -8,8 +8,9 @@
  *
  *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4, 2 or 1 places
  *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     each 4 columns in the order 0 2 1 3
+ *     form HALVES { float d[T], s[T], s0[T], s1[T]; int8_t high[T][32], low[T][32] by turns }  q = 256 high + low
  *
- *     x = d q,  q = round(x / d) to even;  d = max|x| / 127 for 8 bits, max|x| / 32767 for 16
+ *     x = d q,  q = round(x / d) to even;  d = max|x| / nb_form_most
  *     if max|x| < 2^-100, q and d are 0; if x is not finite, q is 0 and d is NaN, so that its products are NaN
  *     s = d sum(q) of all columns, s0 of columns 0 ... 15, s1 of the others
  *
@@ -17,8 +18,8 @@
  *
  * Sixteen bits are the default: they keep the logits within 1e-2 of what the weights say. Eight bits, which most
  * engines use, do not (tests/fixtures/llamacpp/README.md has the figures), but they are faster if there are relaxed
- * instructions. (Multiplying the two bytes of 16 bits by two relaxed products was tried. With 4-bit codes that was a
- * tenth faster than i32x4.dot_i16x8_s for one token and a tenth slower for a prompt: not worth 20 KB.) */
+ * instructions. Where the CPU has an instruction for dot products of bytes, the two halves of 16 bits are multiplied
+ * (matmul_dot.c). Elsewhere that gains nothing. */
 #ifndef NB_ACTIVATIONS_H
 #define NB_ACTIVATIONS_H
 
@@ -31,7 +32,19 @@
 
 enum { NB_PANEL = 4 };
 
-typedef enum nb_form { NB_FORM_F32, NB_FORM_Q8, NB_FORM_Q16, NB_FORM_COUNT } nb_form;
+typedef enum nb_form { NB_FORM_F32, NB_FORM_Q8, NB_FORM_Q16, NB_FORM_HALVES, NB_FORM_COUNT } nb_form;
+
+/* build.sh defines NB_DOT where matmul_dot.c is compiled, whose kernels alone read halves. */
+#ifdef NB_DOT
+enum { NB_HAS_HALVES = 1 };
+#else
+enum { NB_HAS_HALVES = 0 };
+#endif
+
+/* The largest |q| of a form. Halves: 256 * 127 + 127, so that both halves are bytes. */
+static inline float nb_form_most(nb_form form) {
+    return form == NB_FORM_Q8 ? 127 : NB_HAS_HALVES && form == NB_FORM_HALVES ? 32639 : 32767;
+}
 
 typedef struct nb_activations {
     const float *x; /* [n, columns] */

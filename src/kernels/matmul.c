@@ -7,16 +7,14 @@
 NB_MATMUL_KERNELS_SCALAR(DECLARE)
 NB_MATMUL_KERNELS_SIMD128(DECLARE)
 NB_MATMUL_KERNELS_RELAXED(DECLARE)
+NB_MATMUL_KERNELS_DOT(DECLARE)
 
 #define ROW(weight, TYPE, form, FORM, isa) \
     {"nb_matmul_" #weight "_" #form "__" #isa, NB_TYPE_##TYPE, NB_FORM_##FORM, nb_matmul_##weight##_##form##__##isa},
 
 const nb_matmul_kernel nb_matmul_kernels[] = {
-    NB_MATMUL_KERNELS_SCALAR(ROW) NB_MATMUL_KERNELS_SIMD128(ROW)
-#ifdef NB_RELAXED
-        NB_MATMUL_KERNELS_RELAXED(ROW)
-#endif
-            {0},
+    NB_MATMUL_KERNELS_SCALAR(ROW) NB_MATMUL_KERNELS_SIMD128(ROW) NB_MATMUL_KERNELS_RELAXED(ROW)
+        NB_MATMUL_KERNELS_DOT(ROW){0},
 };
 
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision) {

@@ -41,7 +41,7 @@ typedef struct nb_matmul_kernel {
 } nb_matmul_kernel;
 
 /* All kernels, the best last: declarations, the table, tests and benches are made from these lists. Kernels with 8-bit
- * activations need codes of at most 7 bits; types that are rare have none, to save code. */
+ * activations are for types with codes of at most 7 bits. Rare types have none, to save code. */
 #define NB_MATMUL_Q8_TYPES(X, form, FORM, isa) \
     X(q4_0, Q4_0, form, FORM, isa)             \
     X(q4_1, Q4_1, form, FORM, isa)             \
@@ -51,37 +51,75 @@ typedef struct nb_matmul_kernel {
     X(q4_k, Q4_K, form, FORM, isa)             \
     X(q5_k, Q5_K, form, FORM, isa)             \
     X(q6_k, Q6_K, form, FORM, isa)
-#define NB_MATMUL_Q16_TYPES(X, form, FORM, isa) \
-    NB_MATMUL_Q8_TYPES(X, form, FORM, isa)      \
-    X(q5_1, Q5_1, form, FORM, isa)              \
-    X(q8_0, Q8_0, form, FORM, isa)              \
-    X(iq4_nl, IQ4_NL, form, FORM, isa)          \
-    X(iq4_xs, IQ4_XS, form, FORM, isa)          \
-    X(nf4, NF4, form, FORM, isa)                \
-    X(fp4, FP4, form, FORM, isa)                \
-    X(iq2_s, IQ2_S, form, FORM, isa)            \
-    X(iq3_s, IQ3_S, form, FORM, isa)            \
-    X(mxfp4, MXFP4, form, FORM, isa)            \
-    X(nvfp4, NVFP4, form, FORM, isa)            \
-    X(q1_0, Q1_0, form, FORM, isa)              \
-    X(q2_0, Q2_0, form, FORM, isa)              \
+/* All types with codes of at most 7 bits: 16-bit activations may be multiplied as two halves. */
+#define NB_MATMUL_HALVES_TYPES(X, form, FORM, isa) \
+    NB_MATMUL_Q8_TYPES(X, form, FORM, isa)         \
+    X(q5_1, Q5_1, form, FORM, isa)                 \
+    X(mxfp4, MXFP4, form, FORM, isa)               \
+    X(nvfp4, NVFP4, form, FORM, isa)               \
+    X(q1_0, Q1_0, form, FORM, isa)                 \
+    X(q2_0, Q2_0, form, FORM, isa)                 \
     X(tq2_0, TQ2_0, form, FORM, isa)
+#define NB_MATMUL_WIDE_TYPES(X, form, FORM, isa) \
+    X(q8_0, Q8_0, form, FORM, isa)               \
+    X(iq4_nl, IQ4_NL, form, FORM, isa)           \
+    X(iq4_xs, IQ4_XS, form, FORM, isa)           \
+    X(iq2_s, IQ2_S, form, FORM, isa)             \
+    X(iq3_s, IQ3_S, form, FORM, isa)             \
+    X(nf4, NF4, form, FORM, isa)
+#define NB_MATMUL_Q16_TYPES(X, form, FORM, isa) \
+    NB_MATMUL_HALVES_TYPES(X, form, FORM, isa)  \
+    NB_MATMUL_WIDE_TYPES(X, form, FORM, isa)
+/* Codes of 8 bits are multiplied as two nibbles. */
+#define NB_MATMUL_NIBBLES_TYPES(X, form, FORM, isa) X(q8_0, Q8_0, form, FORM, isa)
 
-#define NB_MATMUL_KERNELS_SCALAR(X)       \
-    X(any, ANY, f32, F32, scalar)         \
-    NB_MATMUL_Q8_TYPES(X, q8, Q8, scalar) \
-    NB_MATMUL_Q16_TYPES(X, q16, Q16, scalar)
-/* Of the two kernels for any type a relaxed build has only the relaxed one; the native build tests both. */
-#ifdef __wasm_relaxed_simd__
-#define NB_MATMUL_KERNELS_SIMD128(X) NB_MATMUL_Q16_TYPES(X, q16, Q16, simd128)
+/* Lists of no kernels. */
+#define NB_NO_TYPES(X, form, FORM, isa)
+#define NB_NOT_ANY(X, isa)
+#define NB_ANY(X, isa) X(any, ANY, f32, F32, isa)
+
+/* A build has only the kernels that are the best ones there; the native build has all, for the tests. */
+#if defined(NB_NATIVE)
+#define NB_SIMD128_ANY NB_ANY
+#define NB_SIMD128_TYPES NB_MATMUL_Q16_TYPES
+#define NB_RELAXED_ANY NB_ANY
+#define NB_RELAXED_TYPES NB_MATMUL_Q8_TYPES
+#elif defined(NB_DOT)
+#define NB_SIMD128_ANY NB_NOT_ANY
+#define NB_SIMD128_TYPES NB_MATMUL_WIDE_TYPES
+#define NB_RELAXED_ANY NB_ANY
+#define NB_RELAXED_TYPES NB_NO_TYPES
+#elif defined(__wasm_relaxed_simd__)
+#define NB_SIMD128_ANY NB_NOT_ANY
+#define NB_SIMD128_TYPES NB_MATMUL_Q16_TYPES
+#define NB_RELAXED_ANY NB_ANY
+#define NB_RELAXED_TYPES NB_MATMUL_Q8_TYPES
 #else
-#define NB_MATMUL_KERNELS_SIMD128(X) \
-    X(any, ANY, f32, F32, simd128)   \
-    NB_MATMUL_Q16_TYPES(X, q16, Q16, simd128)
+#define NB_SIMD128_ANY NB_ANY
+#define NB_SIMD128_TYPES NB_MATMUL_Q16_TYPES
+#define NB_RELAXED_ANY NB_NOT_ANY
+#define NB_RELAXED_TYPES NB_NO_TYPES
 #endif
-#define NB_MATMUL_KERNELS_RELAXED(X) \
-    X(any, ANY, f32, F32, relaxed)   \
-    NB_MATMUL_Q8_TYPES(X, q8, Q8, relaxed)
+#ifdef NB_DOT
+#define NB_HALVES_TYPES NB_MATMUL_HALVES_TYPES
+#define NB_BYTES_TYPES NB_MATMUL_Q8_TYPES
+#define NB_NIBBLES_TYPES NB_MATMUL_NIBBLES_TYPES
+#else
+#define NB_HALVES_TYPES NB_NO_TYPES
+#define NB_BYTES_TYPES NB_NO_TYPES
+#define NB_NIBBLES_TYPES NB_NO_TYPES
+#endif
+
+/* clang-format off: a line a file */
+#define NB_MATMUL_KERNELS_SCALAR(X)                                                \
+    NB_ANY(X, scalar)                                                              \
+    NB_MATMUL_Q8_TYPES(X, q8, Q8, scalar) NB_MATMUL_Q16_TYPES(X, q16, Q16, scalar) \
+        NB_HALVES_TYPES(X, halves, HALVES, scalar)
+#define NB_MATMUL_KERNELS_SIMD128(X) NB_SIMD128_ANY(X, simd128) NB_SIMD128_TYPES(X, q16, Q16, simd128)
+#define NB_MATMUL_KERNELS_RELAXED(X) NB_RELAXED_ANY(X, relaxed) NB_RELAXED_TYPES(X, q8, Q8, relaxed)
+#define NB_MATMUL_KERNELS_DOT(X) \
+    NB_HALVES_TYPES(X, halves, HALVES, dot) NB_BYTES_TYPES(X, q8, Q8, dot) NB_NIBBLES_TYPES(X, q8, Q8, dot)
+/* clang-format on */
 
 extern const nb_matmul_kernel nb_matmul_kernels[];                              /* ends with name = NULL */
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision); /* the best one here */

@@ -11,6 +11,8 @@ void nb_matmul_any_f32__relaxed(const nb_matmul_task *task) {
     float_run(task);
 }
 
+#if defined(NB_NATIVE) || !defined(NB_DOT)
+
 /* How many dot products a 16-bit lane can sum up. Each is two products of at most (2^bits - 1) * 127, and the sum must
  * stay below 32768. A tile has eight for each lane: four of columns 0 ... 15, four of columns 16 ... 31. */
 INLINE uint32_t dots_that_fit(const uint32_t bits) {
@@ -45,15 +47,9 @@ INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v1
     }
 }
 
-INLINE void store_codes(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to) {
-    v128_t q[2];
-    codes_of(type, codes, j, c, q);
-    wasm_v128_store(to + 16 * j, q[0]);
-    wasm_v128_store(to + 16 * (4 + j), q[1]);
-}
-
-INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, v128_t q, v128_t a) {
-    v128_t dot = wasm_i16x8_relaxed_dot_i8x16_i7x16(a, q);
+INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, const uint8_t *q,
+                    const uint8_t *x) {
+    v128_t dot = wasm_i16x8_relaxed_dot_i8x16_i7x16(wasm_v128_load32_splat(x), wasm_v128_load(q));
     *narrow = k % fit ? wasm_i16x8_add(*narrow, dot) : dot;
     nb_pin(*narrow);
     if (k % fit < fit - 1)
@@ -65,7 +61,7 @@ INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint3
 /* The loops are compiled for each way to divide 32 columns and to sum up, not for each type. */
 #define PANELS(parts, fit)                                                                                   \
     static __attribute__((noinline)) void panels_##parts##_##fit(const nb_matmul_task *task, uint32_t row) { \
-        multiply_panels(task, row, NB_FORM_Q8, parts, fit, add_dot);                                         \
+        multiply_panels(task, row, NB_FORM_Q8, 8, parts, fit, add_dot);                                      \
     }
 PANELS(1, 8)
 PANELS(1, 4)
@@ -75,7 +71,7 @@ PANELS(2, 2)
 INLINE void group(const nb_matmul_task *task, uint32_t row, const uint32_t type) {
     const bool apart = nb_layout_of(type).columns == 16;
     const uint32_t fit = dots_that_fit(nb_layout_of(type).bits);
-    unpack_group(task, row, type, 8, store_codes);
+    unpack_group(task, row, type, 8, store_bytes);
     if (apart)
         fit >= 4 ? panels_2_4(task, row) : panels_2_2(task, row);
     else
@@ -109,13 +105,14 @@ INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t 
 }
 
 INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
-    multiply_token(task, i, t, type, NB_FORM_Q8, 16 + 32, multiply_tiles);
+    multiply_token(task, i, t, type, NB_FORM_Q8, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                               \
     void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
         run_tiles(task, NB_TYPE_##TYPE, group, one_token);                  \
     }
-NB_MATMUL_Q8_TYPES(KERNEL, q8, Q8, relaxed)
+NB_RELAXED_TYPES(KERNEL, q8, Q8, relaxed)
 
+#endif /* of the kernels with 8-bit activations */
 #endif

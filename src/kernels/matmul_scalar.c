@@ -19,6 +19,10 @@ static token token_of(const nb_activations *x, nb_form form, uint32_t t) {
 static int32_t quant(const token *k, const uint8_t *quants, uint32_t i, nb_form form) {
     if (form == NB_FORM_Q8)
         return (int8_t)quants[k->t * NB_BLOCK + i];
+    if (form == NB_FORM_HALVES) {
+        const uint8_t *high = quants + 2 * k->t * NB_BLOCK + i;
+        return 256 * (int8_t)high[0] + (int8_t)high[NB_BLOCK];
+    }
     int16_t value; /* columns 0 2 1 3 of each four */
     memcpy(&value, quants + 2 * (k->t * NB_BLOCK + i / 4 * 4 + (i & 1) * 2 + (i >> 1 & 1)), 2);
     return value;

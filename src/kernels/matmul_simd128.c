@@ -47,9 +47,10 @@ INLINE void store_words(const uint32_t type, const uint8_t *codes, const uint32_
         wasm_v128_store(to + 16 * (n / 2 * 8 + 2 * j + n % 2), q[n]);
 }
 
-INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, v128_t q, v128_t a) {
+INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, const uint8_t *q,
+                    const uint8_t *x) {
     (void)narrow, (void)fit;
-    v128_t dot = wasm_i32x4_dot_i16x8(q, a);
+    v128_t dot = wasm_i32x4_dot_i16x8(wasm_v128_load(q), wasm_v128_load32_splat(x));
     *sum = k ? wasm_i32x4_add(*sum, dot) : dot;
     nb_pin(*sum);
 }
@@ -57,7 +58,7 @@ INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint3
 /* The loops are compiled for each way to divide 32 columns, not for each type. */
 #define PANELS(parts)                                                                                \
     static __attribute__((noinline)) void panels_##parts(const nb_matmul_task *task, uint32_t row) { \
-        multiply_panels(task, row, NB_FORM_Q16, parts, 0, add_dot);                                  \
+        multiply_panels(task, row, NB_FORM_Q16, 16, parts, 0, add_dot);                              \
     }
 PANELS(1)
 PANELS(2)
@@ -100,11 +101,11 @@ INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t 
 }
 
 INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
-    multiply_token(task, i, t, type, NB_FORM_Q16, 16 + 64, multiply_tiles);
+    multiply_token(task, i, t, type, NB_FORM_Q16, multiply_tiles);
 }
 
 #define KERNEL(weight, TYPE, form, FORM, isa)                               \
     void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
         run_tiles(task, NB_TYPE_##TYPE, group, one_token);                  \
     }
-NB_MATMUL_Q16_TYPES(KERNEL, q16, Q16, simd128)
+NB_SIMD128_TYPES(KERNEL, q16, Q16, simd128)

@@ -31,8 +31,8 @@ INLINE constants held_constants(const uint32_t type, uint32_t own) {
     const uint32_t bits = l.bits;
     v128_t codebook = {0}, high = {0};
     if (l.float_codebook) {
-        codebook = wasm_v128_load(number_bytes[type == NB_TYPE_FP4][0]);
-        high = wasm_v128_load(number_bytes[type == NB_TYPE_FP4][1]);
+        codebook = wasm_v128_load(number_bytes[own == NB_TYPE_FP4][0]);
+        high = wasm_v128_load(number_bytes[own == NB_TYPE_FP4][1]);
         nb_pin(codebook);
         nb_pin(high);
     }
@@ -165,22 +165,30 @@ INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t 
 
 /* ---- several tokens ------------------------------------------------------------------------------------------- */
 
-/* A group is unpacked once for all tokens, into the task's scratch. Each 32 columns become C vectors of codes and
+/* A group is unpacked once for all tokens, into the task's scratch. Each 32 columns become V vectors of codes and
  * their scales. A vector of codes has, for four rows, the columns of one 32-bit lane of activations:
  *
- *     v128_t codes[C]              C = 8: bytes, [4 rows][4]: columns 4c ... 4c+3
- *                                  C = 16: 16-bit words, [4 rows][2]: the columns in the order of Q16 (activations.h)
+ *     v128_t codes[V]              V = 8: bytes, [4 rows][4]: columns 4c ... 4c+3
+ *                                  V = 16: 16-bit words, [4 rows][2]: the columns in the order of Q16 (activations.h);
+ *                                          or bytes, of each four columns the low and the high nibbles (matmul_dot.c)
  *     v128_t scales[parts][2]      ds and m, [4 rows] each: of all columns (1 part), or of each sixteen (2 parts) */
-INLINE uint32_t unpacked_bytes(const uint32_t C, const uint32_t parts) {
-    return 16 * (C + 2 * parts);
+INLINE uint32_t unpacked_bytes(const uint32_t V, const uint32_t parts) {
+    return 16 * (V + 2 * parts);
 }
 _Static_assert(16 * (16 + 2 * 2) <= 32 * NB_MATMUL_SCRATCH * sizeof(float), "an unpacked group fits the scratch");
 
 /* Stores the codes of columns 4j ... 4j+3 of a tile, and of 4j+16 ... 4j+19, where codes[C] has them. */
 typedef void (*codes_function)(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to);
 
+INLINE void store_bytes(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to) {
+    v128_t q[2];
+    codes_of(type, codes, j, c, q);
+    wasm_v128_store(to + 16 * j, q[0]);
+    wasm_v128_store(to + 16 * (4 + j), q[1]);
+}
+
 /* Unpacks the group that begins with this row. */
-INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_t type, const uint32_t C,
+INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_t type, const uint32_t V,
                          const codes_function store_codes) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t parts = 32 / l.columns;
@@ -193,43 +201,50 @@ INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_
             load_head(type, w, c, &d, &m);
         w += nb_layout_head(l);
         NB_LOOP
-        for (uint32_t b = l.tiles; b; b--, w += nb_layout_tile(l), to += unpacked_bytes(C, parts)) {
+        for (uint32_t b = l.tiles; b; b--, w += nb_layout_tile(l), to += unpacked_bytes(V, parts)) {
             for (uint32_t j = 0; j < 4; j++)
                 store_codes(type, w + l.scales, j, c, to);
             scales s = load_scales(type, w, d, m, c);
             for (uint32_t n = 0; n < parts; n++) {
-                wasm_v128_store(to + 16 * (C + 2 * n), s.ds[n]);
-                wasm_v128_store(to + 16 * (C + 2 * n + 1), s.m[n]);
+                wasm_v128_store(to + 16 * (V + 2 * n), s.ds[n]);
+                wasm_v128_store(to + 16 * (V + 2 * n + 1), s.m[n]);
             }
         }
     }
 }
 
-/* *sum += the dot products of codes q (of four rows) and splatted activations a. k: how many have been added since the
- * part began; with k = 0, *sum begins anew. *narrow: a sum in 16 bits, which holds `fit` dot products before it must be
- * widened. Kernels that add in 32 bits use neither. */
-typedef void (*add_function)(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, v128_t q, v128_t a);
+/* *sum += the dot products of the codes at q (of four rows) and the lane of activations at x. k: how many have been
+ * added since the part began; with k = 0, *sum begins anew. *other: a second sum. fit: a constant of the kernel.
+ *   matmul_relaxed.c: *other is a sum in 16 bits, which holds `fit` dot products before it must be widened
+ *   matmul_dot.c: *other is the sum of the lower halves or nibbles, and `fit` dot products make a part */
+typedef void (*add_function)(v128_t *sum, v128_t *other, const uint32_t fit, const uint32_t k, const uint8_t *q,
+                             const uint8_t *x);
+
+/* The bytes of a token's activations for 32 columns, without scales. */
+INLINE uint32_t block_bytes_of(const nb_form form) {
+    return form == NB_FORM_Q8 ? 32 : 64;
+}
 
 /* out[t ... t+T-1, row ... row+3] = the unpacked group times the panel that starts at token t and has T places.
  * Activations are splatted from memory: a shuffle would compete with the dot products for the CPU's ports. */
 INLINE void multiply_panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const nb_form form, const uint32_t T,
-                           const uint32_t parts, const uint32_t fit, const add_function add) {
-    const uint32_t C = form == NB_FORM_Q8 ? 8 : 16, part = C / parts;
+                           const uint32_t V, const uint32_t parts, const uint32_t fit, const add_function add) {
+    const uint32_t C = form == NB_FORM_Q16 ? 16 : 8; /* lanes of activations for 32 columns */
+    const uint32_t part = C / parts, bytes = block_bytes_of(form);
     const uint8_t *w = (const uint8_t *)task->scratch, *x = nb_activations_panel(task->x, form, t);
-    v128_t out[NB_PANEL], sums[NB_PANEL], narrow[NB_PANEL];
+    v128_t out[NB_PANEL], sums[NB_PANEL], others[NB_PANEL];
     for (uint32_t i = 0; i < T; i++)
         out[i] = wasm_f32x4_splat(0);
     NB_LOOP
-    for (uint32_t k = task->w->columns / 32; k; k--, w += unpacked_bytes(C, parts), x += T * (16 + 4 * C)) {
+    for (uint32_t k = task->w->columns / 32; k; k--, w += unpacked_bytes(V, parts), x += T * (16 + bytes)) {
         NB_UNROLL
         for (uint32_t c = 0; c < C; c++) {
-            v128_t q = wasm_v128_load(w + 16 * c);
             for (uint32_t i = 0; i < T; i++)
-                add(&sums[i], &narrow[i], fit, c % part, q, wasm_v128_load32_splat(x + 16 * T + 4 * (C * i + c)));
+                add(&sums[i], &others[i], fit, c % part, w + 16 * (c * V / C), x + 16 * T + bytes * i + 4 * c);
             if (c % part < part - 1)
                 continue;
             const uint32_t n = c / part;
-            v128_t ds = wasm_v128_load(w + 16 * (C + 2 * n)), m = wasm_v128_load(w + 16 * (C + 2 * n + 1));
+            v128_t ds = wasm_v128_load(w + 16 * (V + 2 * n)), m = wasm_v128_load(w + 16 * (V + 2 * n + 1));
             for (uint32_t i = 0; i < T; i++)
                 out[i] = scaled(out[i], sums[i], ds, m, x + 4 * i, T, parts, n, true);
         }
@@ -239,13 +254,13 @@ INLINE void multiply_panel(const nb_matmul_task *task, uint32_t row, uint32_t t,
 }
 
 /* The unpacked group times all tokens. */
-INLINE void multiply_panels(const nb_matmul_task *task, uint32_t row, const nb_form form, const uint32_t parts,
-                            const uint32_t fit, const add_function add) {
+INLINE void multiply_panels(const nb_matmul_task *task, uint32_t row, const nb_form form, const uint32_t V,
+                            const uint32_t parts, const uint32_t fit, const add_function add) {
     uint32_t t = 0, places = nb_form_places(task->x->n);
     for (; t + NB_PANEL <= places; t += NB_PANEL)
-        multiply_panel(task, row, t, form, NB_PANEL, parts, fit, add);
+        multiply_panel(task, row, t, form, NB_PANEL, V, parts, fit, add);
     if (t < places)
-        multiply_panel(task, row, t, form, 2, parts, fit, add);
+        multiply_panel(task, row, t, form, 2, V, parts, fit, add);
 }
 
 /* The group that begins with this row times all tokens. */
@@ -294,10 +309,9 @@ INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, con
 typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
                                constants c);
 
-/* The i-th group of each section times the token. Activations are splatted once for four tiles. block_bytes: of the
- * token's activations for 32 columns. */
+/* The i-th group of each section times the token. Activations are splatted once for four tiles. */
 INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type, const nb_form form,
-                           const uint32_t block_bytes, const tiles_function multiply_tiles) {
+                           const tiles_function multiply_tiles) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t parts = 32 / l.columns;
     const constants c = held_constants(type, task->w->type);
@@ -313,7 +327,7 @@ INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, uint32_t t, c
             w[s] += nb_layout_head(l);
         }
         NB_LOOP
-        for (uint32_t b = l.tiles; b; b--, x += block_bytes) {
+        for (uint32_t b = l.tiles; b; b--, x += 16 + block_bytes_of(form)) {
             v128_t sums[NB_SECTIONS][2];
             multiply_tiles(type, sums, w, x, c);
             for (uint32_t s = 0; s < NB_SECTIONS; s++) {

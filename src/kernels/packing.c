@@ -10,6 +10,7 @@
 uint32_t nb_kernel_type(uint32_t type) {
     switch (type) {
     case NB_TYPE_TQ1_0: return NB_TYPE_TQ2_0;
+    case NB_TYPE_FP4: return NB_TYPE_NF4;
     case NB_TYPE_IQ1_S:
     case NB_TYPE_IQ1_M:
     case NB_TYPE_IQ2_XXS:

@@ -175,7 +175,10 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
             for (uint32_t i = 0; i < columns; i++)
                 meant[t * columns + i] = (double)x[t * columns + i];
         else
-            quantized(x + t * columns, meant + t * columns, columns, kernel->form == NB_FORM_Q8 ? 127 : 32767);
+            quantized(x + t * columns, meant + t * columns, columns,
+                      kernel->form == NB_FORM_Q8    ? 127
+                      : kernel->form == NB_FORM_Q16 ? 32767
+                                                    : 256 * 127 + 127);
     nb_matrix w = packed(type, file, rows, columns);
     nb_activations activations = {0};
     activations.forms[kernel->form] = form;
@@ -201,7 +204,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
                 for (uint32_t k = i / 16 * 16; k < i / 16 * 16 + 16 && nb_layout_of(type).bits; k++)
                     largest = NB_MAX(largest, 4 * fabs((double)weights[r * columns + k]));
                 size += largest * fabs(v);
-                if (nb_layout_of(type).float_codebook && kernel->type == type) {
+                if (nb_layout_of(type).float_codebook && kernel->type != NB_TYPE_ANY) {
                     const nb_block_nf4 *block = (const nb_block_nf4 *)file + (r * columns + i) / NB_BLOCK_NF4;
                     rounding += 0.5 / NB_NUMBER_UNITS * fabs((double)block->d) * fabs(v);
                 }
