@@ -60,6 +60,8 @@ const steps = [
     [coreTests('simd128'), coreTests('relaxed')],
     [coreTests('simd128-threads')],
     [coreTests('relaxed-threads')],
+    // the other build of its kernels differs in the pool only, which the suite of JavaScript runs
+    [coreTests('relaxed-dot')],
     // A short run finds no deep bug, but shows that the targets work and that bugs which they found stay fixed. `make
     // fuzz` runs longer.
     [{ name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] }],

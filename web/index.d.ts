@@ -56,7 +56,13 @@ export interface SignalLike {
     removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-export type Build = 'simd128' | 'simd128-threads' | 'relaxed' | 'relaxed-threads';
+export type Build =
+    | 'simd128'
+    | 'simd128-threads'
+    | 'relaxed'
+    | 'relaxed-threads'
+    | 'relaxed-dot'
+    | 'relaxed-dot-threads';
 /** The builds that run models of integers, which quantize() with `method: 'integer'` makes (docs/integer.md). */
 export type IntegerBuild = 'integer' | 'integer-threads';
 

@@ -134,7 +134,7 @@ export const LOAD_OPTIONS = {
     build: {
         flag: 'build',
         type: 'choice',
-        choices: ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'],
+        choices: ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads', 'relaxed-dot', 'relaxed-dot-threads'],
         value: 'NAME',
         help: 'WebAssembly build to use (default: the fastest that computes correctly here)',
     },

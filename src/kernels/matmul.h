@@ -110,16 +110,14 @@ typedef struct nb_matmul_kernel {
 #define NB_NIBBLES_TYPES NB_NO_TYPES
 #endif
 
-/* clang-format off: a line a file */
-#define NB_MATMUL_KERNELS_SCALAR(X)                                                \
-    NB_ANY(X, scalar)                                                              \
-    NB_MATMUL_Q8_TYPES(X, q8, Q8, scalar) NB_MATMUL_Q16_TYPES(X, q16, Q16, scalar) \
-        NB_HALVES_TYPES(X, halves, HALVES, scalar)
+#define NB_MATMUL_KERNELS_SCALAR(X)       \
+    NB_ANY(X, scalar)                     \
+    NB_MATMUL_Q8_TYPES(X, q8, Q8, scalar) \
+    NB_MATMUL_Q16_TYPES(X, q16, Q16, scalar) NB_HALVES_TYPES(X, halves, HALVES, scalar)
 #define NB_MATMUL_KERNELS_SIMD128(X) NB_SIMD128_ANY(X, simd128) NB_SIMD128_TYPES(X, q16, Q16, simd128)
 #define NB_MATMUL_KERNELS_RELAXED(X) NB_RELAXED_ANY(X, relaxed) NB_RELAXED_TYPES(X, q8, Q8, relaxed)
 #define NB_MATMUL_KERNELS_DOT(X) \
     NB_HALVES_TYPES(X, halves, HALVES, dot) NB_BYTES_TYPES(X, q8, Q8, dot) NB_NIBBLES_TYPES(X, q8, Q8, dot)
-/* clang-format on */
 
 extern const nb_matmul_kernel nb_matmul_kernels[];                              /* ends with name = NULL */
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision); /* the best one here */

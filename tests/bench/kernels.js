@@ -29,7 +29,7 @@ const TRAINING = {
 /** @typedef {{ name: string, group: string, rates: number[], bytes: number }} Row bytes: read a second, from memory */
 /** @typedef {Row & { type: string }} Product */
 
-const builds = process.argv.length > 2 ? process.argv.slice(2) : ['simd128', 'relaxed'];
+const builds = process.argv.length > 2 ? process.argv.slice(2) : ['simd128', 'relaxed', 'relaxed-dot'];
 for (const build of builds) {
     const core = await openKernels(build).catch((error) => {
         if (!(error instanceof WebAssembly.CompileError)) throw error;

@@ -61,7 +61,10 @@ function hostFunctions(memory, control, exports) {
 
 async function main() {
     const [build, filter = ''] = process.argv.slice(2);
-    if (!build) throw new Error('which build? node tests/core/run.js simd128|simd128-threads|relaxed|relaxed-threads');
+    if (!build)
+        throw new Error(
+            'which build? node tests/core/run.js simd128|relaxed|relaxed-dot, or one of these with -threads',
+        );
     const module = await WebAssembly.compile(readFileSync(new URL(`build/tests/core-${build}.wasm`, root)));
     const threads = build.endsWith('-threads');
     const shared = threads ? new WebAssembly.Memory({ initial: 48, maximum: 65536, shared: true }) : undefined;

@@ -191,6 +191,10 @@ bool test_contains(const char *text, const char *part) {
 static const char BUILD[] = "native-32";
 #elif defined(NB_NATIVE)
 static const char BUILD[] = "native";
+#elif defined(NB_DOT) && defined(NB_THREADS)
+static const char BUILD[] = "relaxed-dot-threads";
+#elif defined(NB_DOT)
+static const char BUILD[] = "relaxed-dot";
 #elif defined(__wasm_relaxed_simd__) && defined(NB_THREADS)
 static const char BUILD[] = "relaxed-threads";
 #elif defined(__wasm_relaxed_simd__)

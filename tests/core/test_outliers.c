@@ -42,11 +42,13 @@ static float largest_in_block(const nb_matrix *w, const float *x, uint32_t i) {
     return most;
 }
 
-/* y = s x (W + O)^T of n tokens, in F64. The inputs of O are not rounded. Those of W are, to 16 bits: each by half a
- * step at most, of which the largest one in 32 columns has 32767. */
+/* y = s x (W + O)^T of n tokens, in F64. The inputs of O are not rounded. Those of W are: each by half a step at most,
+ * of which the largest one in 32 columns has 127, or with 16 bits 32639 (in halves) or 32767. */
 static void check_product(nb_session *s, const nb_matrix *w, uint32_t n, const char *what) {
     static float x[MOST_TOKENS * MOST_COLUMNS], y[MOST_TOKENS * MOST_ROWS], row[MOST_COLUMNS];
     uint32_t seed = 7;
+    double half_steps =
+        nb_matmul_kernel_of(w->type, s->activations.precision)->form == NB_FORM_Q8 ? 2 * 127 : 2 * 32639;
     if (!CHECK(w->columns <= MOST_COLUMNS && w->rows <= MOST_ROWS, "%s: [%u, %u]", what, w->rows, w->columns))
         return;
     for (uint32_t i = 0; i < n * w->columns; i++)
@@ -62,7 +64,7 @@ static void check_product(nb_session *s, const nb_matrix *w, uint32_t n, const c
                 want += product;
                 within += 2e-6 * fabs(product);
                 if (!is_kept(w, i))
-                    within += fabs((double)row[i]) * (double)largest_in_block(w, in, i) / 65534;
+                    within += fabs((double)row[i]) * (double)largest_in_block(w, in, i) / half_steps;
             }
             double found = (double)y[t * w->rows + r];
             CHECK(fabs(found - want) <= within, "%s, row %u of token %u of %u: %g, not %g", what, r, t, n, found, want);

@@ -28,7 +28,9 @@ const prefix = process.env.NIBBLE_BUILDS ?? '';
 
 /** The WebAssembly builds; a test runs on those that this Node supports and NIBBLE_BUILDS allows.
  * @type {{ name: Build, threads: boolean, relaxed: boolean, supported: boolean, file: string }[]} */
-export const builds = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((name) => ({
+export const builds = [
+    ...['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads', 'relaxed-dot', 'relaxed-dot-threads'],
+].map((name) => ({
     name: /** @type {Build} */ (name),
     threads: name.endsWith('-threads'),
     relaxed: name.startsWith('relaxed'),

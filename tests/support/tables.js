@@ -49,9 +49,9 @@ export function architectures(families, tested, all) {
 
 /** @param {string} kernel nb_matmul_<weight>_<activation>__<isa> */
 function kindOf(kernel) {
-    const [, weight, form, isa] = /^nb_matmul_(\w+?)_(f32|q8|q16)__(\w+)$/.exec(kernel) ?? [];
+    const [, weight, form, isa] = /^nb_matmul_(\w+?)_(f32|q8|q16|halves)__(\w+)$/.exec(kernel) ?? [];
     if (!weight) throw new Error(`the kernel's name has another form: ${kernel}`);
-    return `${{ f32: 'F32', q8: '8 bits', q16: '16 bits' }[form]}, ${isa}`;
+    return `${{ f32: 'F32', q8: '8 bits', q16: '16 bits', halves: '16 bits' }[form]}, ${isa}`;
 }
 
 /** The kernel of each type in each build. Types with the same kernels share a row, and such builds a column.

@@ -79,15 +79,15 @@ export function dot(a, b) {
 export const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 
 /**
- * Every supported build, with one thread and, if it has threads, also with two. once: those that have threads only with
- * two, for tests that take long.
+ * Every supported build: those without threads with one, the others with two, and the simd128 one of these also with
+ * one. once: that one, too, only with two, for tests that take long.
  * @param {boolean} once
  */
 export const configurations = (once = false) =>
     builds
         .filter((b) => b.supported)
         .flatMap((b) =>
-            (b.threads ? (once ? [2] : [1, 2]) : [1]).map((threads) => ({
+            (b.threads ? (once || b.relaxed ? [2] : [1, 2]) : [1]).map((threads) => ({
                 build: /** @type {import('../../web/index.d.ts').Build} */ (b.name),
                 threads,
             })),

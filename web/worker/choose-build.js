@@ -3,6 +3,7 @@ import { NibbleError } from '../errors.js';
 import { isNode, usefulThreads, yieldToEvents } from '../platform.js';
 import { startBuild } from './core.js';
 import { stopwatch } from './journal.js';
+import { hasDot } from './probe-dot.js';
 
 /** @typedef {import('../index.d.ts').Build} Build */
 /** @typedef {import('../assets.js').WasmUrls} WasmUrls */
@@ -34,14 +35,15 @@ const mayShare = () => typeof SharedArrayBuffer === 'function' && (isNode || glo
 export const possibleThreads = async (asked) => (mayShare() ? usefulThreads(asked) : 1);
 
 /**
- * Whether the relaxed dot product computes what the kernels rely on, in the first tier of compilation and in the
- * last. Only products with 8-bit activations need this: of the other relaxed instructions, any result that the
- * standard allows will do.
+ * Whether the relaxed dot products compute what the kernels rely on, in the first tier of compilation and in the
+ * last. Only kernels with such products need this: those with 8-bit activations, and most of a build for CPUs with dot
+ * products of bytes. Of the other relaxed instructions, any result that the standard allows will do.
  * @param {Core} core
+ * @param {Build} build
  * @param {'exact' | 'fast' | undefined} precision
  */
-async function relaxedIsRight(core, precision) {
-    if (precision !== 'fast') return true;
+async function relaxedIsRight(core, build, precision) {
+    if (precision !== 'fast' && !isDot(build)) return true;
     const { nb_probe_relaxed } = core.exports;
     for (let i = 0; i < PROBE_CALLS; i++) if (nb_probe_relaxed() !== 1) return false;
     await yieldToEvents(); // the optimizing compiler works in the background; its code serves the next call
@@ -49,8 +51,10 @@ async function relaxedIsRight(core, precision) {
 }
 
 /** All builds, from the fastest to the one that runs everywhere. @type {Build[]} */
-const BUILDS = ['relaxed', 'relaxed-threads', 'simd128', 'simd128-threads'];
+const BUILDS = ['relaxed-dot', 'relaxed-dot-threads', 'relaxed', 'relaxed-threads', 'simd128', 'simd128-threads'];
 
+/** Whether a build is for CPUs with an instruction for dot products of bytes. It runs elsewhere, but is slower. */
+const isDot = (/** @type {Build} */ build) => build.startsWith('relaxed-dot');
 const isRelaxed = (/** @type {Build} */ build) => build.startsWith('relaxed');
 const isThreaded = (/** @type {Build} */ build) => build.endsWith('-threads');
 
@@ -87,7 +91,7 @@ export async function startCore({ threads, build, assets: { wasm }, precision },
     const wrong = [];
     for (const name of [...able.filter(fitting), ...able.filter((name) => !fitting(name))]) {
         const core = await startBuild(name, wasm);
-        if (!isRelaxed(name) || (await relaxedIsRight(core, precision))) {
+        if (!isRelaxed(name) || (await relaxedIsRight(core, name, precision))) {
             const chosen = { core, threads: isThreaded(name) ? wanted : 1 };
             journal?.(`build: ${name}, threads ${chosen.threads}, ${time()}`);
             if (journal)
@@ -115,6 +119,7 @@ function obstacle(build, wasm) {
             isNode || globalThis.crossOriginIsolated ? 'this engine has none' : 'the page is not cross-origin isolated'
         }`;
     if (isRelaxed(build) && !knowsRelaxed()) return 'it needs relaxed SIMD, which this engine lacks';
+    if (isDot(build) && !hasDot()) return 'this CPU has no fast dot products of bytes';
     return undefined;
 }
 
@@ -126,7 +131,7 @@ function obstacle(build, wasm) {
  */
 const whyOther = (build, fitting, wrong) =>
     wrong.includes(build)
-        ? 'its 8-bit dot product gives other sums here than the kernels rely on'
+        ? 'its dot products of bytes give other sums here than the kernels rely on'
         : fitting
           ? 'it is slower'
           : isThreaded(build)
@@ -159,7 +164,7 @@ async function startForced(build, wasm, threads, precision) {
                 '(it came with Chrome 114, Firefox 145 and Node 22): leave build out',
         );
     const core = await startBuild(build, wasm);
-    if (isRelaxed(build) && !(await relaxedIsRight(core, precision)))
+    if (isRelaxed(build) && !(await relaxedIsRight(core, build, precision)))
         throw new NibbleError(
             'NB_ERR_ENGINE',
             `the build ${build} would compute wrongly here: this engine's relaxed dot ` +
