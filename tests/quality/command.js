@@ -1,5 +1,6 @@
 // What the scripts of tests/quality share: running nibble's command, and reading the two texts.
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -25,21 +26,35 @@ export function nibble(...args) {
 }
 
 /**
- * Runs nibble, or takes what the same command gave before: a run that was broken off goes on where it was.
+ * What a function returns, or what it returned before for an equal key: a run that was interrupted continues.
+ * @template T
+ * @param {string} record path of the file that keeps the result
+ * @param {unknown} key
+ * @param {() => T} make
+ * @returns {T}
+ */
+export function remembered(record, key, make) {
+    const wanted = createHash('sha256').update(JSON.stringify(key)).digest('hex');
+    if (existsSync(record)) {
+        const { key: other, result } = JSON.parse(readFileSync(record, 'utf8'));
+        if (other === wanted) return result;
+    }
+    const result = make();
+    writeFileSync(record, JSON.stringify({ key: wanted, result }));
+    return result;
+}
+
+/**
+ * Runs nibble, or takes what the same command gave before.
  * @param {string} out the file or folder that the command writes; OUT.json keeps what it printed
  * @param {string[]} args
  */
 export function once(out, args) {
-    const record = `${out}.json`,
-        key = JSON.stringify(args);
-    if (existsSync(out) && existsSync(record)) {
-        const { key: other, ...told } = JSON.parse(readFileSync(record, 'utf8'));
-        if (other === key) return told;
-    }
-    rmSync(out, { force: true, recursive: true });
-    const told = nibble(...args);
-    writeFileSync(record, JSON.stringify({ ...told, key }));
-    return told;
+    if (!existsSync(out)) rmSync(`${out}.json`, { force: true });
+    return remembered(`${out}.json`, args, () => {
+        rmSync(out, { force: true, recursive: true });
+        return nibble(...args);
+    });
 }
 
 /**

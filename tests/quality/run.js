@@ -3,12 +3,14 @@
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE [NIBBLE_BASE=FOLDER] node tests/quality/run.js [MODEL ...]
 // The two texts must differ. MODEL is base, smollm2 or minilm; all that are there, if none is given. The page keeps the
 // sections of the other models, each with the command that made it.
-// NIBBLE_TYPES=q4_0,q4_k_m limits the types, NIBBLE_SAMPLES=N sets the number of calibration windows, and
-// NIBBLE_THREADS=N the number of threads.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// NIBBLE_TYPES=q4_0,q4_k_m limits the types, and NIBBLE_METHODS="gptq;recipe, best search" the methods.
+// NIBBLE_SAMPLES=N sets the number of calibration windows, and NIBBLE_THREADS=N the number of threads.
+// Results are written after every few rows, and stay in build/quality until a model is done: the same command continues
+// an interrupted run.
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from '../../web/index.js';
-import { nibble, root, twoTexts } from './command.js';
+import { nibble, once, remembered, root, twoTexts } from './command.js';
 import { page, sectionsOf } from './page.js';
 
 /** @typedef {import('./page.js').Row} Row */
@@ -17,17 +19,20 @@ import { page, sectionsOf } from './page.js';
 const COMMAND = 'make quality NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE NIBBLE_BASE=FOLDER';
 
 const TYPES_WANTED = process.env.NIBBLE_TYPES?.split(',');
+const METHODS_WANTED = process.env.NIBBLE_METHODS?.split(';');
 /** Windows of the calibration text for GPTQ, AWQ and mixes. An importance matrix is collected over all of the text. */
 const SAMPLES = process.env.NIBBLE_SAMPLES ?? '40';
 
 /**
  * needs: 'imatrix', an importance matrix of the calibration text, or 'text', the text itself. slow: only for models
- * with fewer than SMALL weights. bits: the budget of a mix, in place of a type.
+ * with fewer than SMALL weights, or if the method is named. bits: the budget of a mix, in place of a type.
  * @typedef {{ method: string, type: string, bits?: number, args?: string[], needs?: 'imatrix' | 'text',
  *     slow?: boolean }} Method
  */
 
 const SMALL = 2e7;
+/** Files that are made, compared and written down at a time. */
+const BATCH = 6;
 /** Types that are made with and without an importance matrix, by both searches. */
 const TYPES = ['q6_k', 'q5_k_m', 'q4_k_m', 'q3_k_m', 'q2_k', 'iq4_xs', 'iq3_s'];
 /** Types that need an importance matrix. */
@@ -108,29 +113,38 @@ const MODELS = [
 const PASSAGES = 100;
 
 /**
+ * The methods that are measured for a model.
  * @param {typeof MODELS[0]} model
+ * @param {number} parameters
+ */
+const methodsFor = ({ embeds }, parameters) =>
+    // The automatic mix is not measured for encoders, which have no next token.
+    METHODS.filter(
+        ({ method, type, bits, slow }) =>
+            (METHODS_WANTED ? METHODS_WANTED.includes(method) : !(slow && parameters > SMALL)) &&
+            !(bits && embeds) &&
+            (TYPES_WANTED?.includes(type) ?? true),
+    );
+
+/**
+ * @param {typeof MODELS[0]} model
+ * @param {Method[]} methods
  * @param {string} folder for what is made
  * @param {string} calibration path of a text
- * @param {number} parameters
  * @returns {{ method: Method, path: string, bitsPerWeight: number, seconds: number }[]}
  */
-function quantizeAll({ path = '', requantize, embeds }, folder, calibration, parameters) {
+function quantizeAll({ path = '', requantize }, methods, folder, calibration) {
     const imatrix = join(folder, 'imatrix.gguf');
-    nibble('imatrix', path, '--file', calibration, '-o', imatrix);
-    // The automatic mix is not measured for encoders, which have no next token.
-    const methods = METHODS.filter(
-        ({ type, bits, slow }) =>
-            !(slow && parameters > SMALL) && !(bits && embeds) && (TYPES_WANTED?.includes(type) ?? true),
-    );
+    once(imatrix, ['imatrix', path, '--file', calibration, '-o', imatrix]);
     return methods.map((method, i) => {
         const { type, bits, args = [], needs } = method,
             out = join(folder, `${i}.gguf`);
-        const { bitsPerWeight, seconds } = nibble(
+        const { bitsPerWeight, seconds } = once(out, [
             ...['quantize', path, out, ...(bits ? ['--bits', String(bits)] : ['--type', type]), ...args],
             ...(needs === 'imatrix' ? ['--imatrix', imatrix] : []),
             ...(needs === 'text' ? ['--calibration', calibration, '--samples', SAMPLES] : []),
             ...(requantize ? ['--requantize'] : []),
-        );
+        ]);
         console.log(`  ${type}, ${method.method}: ${bitsPerWeight.toFixed(2)} bits, ${seconds.toFixed(1)} s`);
         return { method, path: out, bitsPerWeight, seconds };
     });
@@ -170,13 +184,13 @@ function compareAll(base, made, evaluation) {
  * @param {string} base
  * @param {ReturnType<typeof quantizeAll>} made
  * @param {string} evaluation path of a text
- * @returns {Row[]}
+ * @returns {{ rows: Row[] }}
  */
 function compareEmbedded(base, made, evaluation) {
     const paths = made.map(({ path }) => path),
         flags = ['--passages', String(PASSAGES), '--no-speed', '--no-weights'];
     const found = nibble('compare', base, ...paths, '--file', evaluation, ...flags);
-    return made.map(({ method, bitsPerWeight, seconds }, i) => {
+    const rows = made.map(({ method, bitsPerWeight, seconds }, i) => {
         const { distance, rankCorrelation } = found.models[i];
         return {
             method: method.method,
@@ -187,19 +201,30 @@ function compareEmbedded(base, made, evaluation) {
             rankCorrelation,
         };
     });
+    return { rows };
+}
+
+/**
+ * @param {typeof MODELS[0]} model
+ * @param {Method[]} methods
+ * @param {string} folder for what is made
+ * @param {ReturnType<typeof twoTexts>} texts
+ */
+function measure(model, methods, folder, { calibration, evaluation }) {
+    const compared = model.embeds ? compareEmbedded : compareAll;
+    return compared(model.path ?? '', quantizeAll(model, methods, folder, calibration.path), evaluation.path);
 }
 
 /** @param {string[]} wanted */
 async function main(wanted) {
-    const { calibration, evaluation } = twoTexts(COMMAND);
+    const texts = twoTexts(COMMAND),
+        sizes = { calibration: texts.calibration.text.length, evaluation: texts.evaluation.text.length };
     for (const name of wanted)
         if (!MODELS.some((model) => model.name === name))
             throw new Error(`"${name}" is not one of base, smollm2, minilm`);
-    mkdirSync(`${root}build`, { recursive: true });
     mkdirSync(`${root}docs`, { recursive: true });
     const target = `${root}docs/quality.md`,
-        sections = sectionsOf(existsSync(target) ? readFileSync(target, 'utf8') : ''),
-        sizes = { calibration: calibration.text.length, evaluation: evaluation.text.length };
+        sections = sectionsOf(existsSync(target) ? readFileSync(target, 'utf8') : '');
     /** @type {Result[]} */
     const results = [];
     for (const model of MODELS) {
@@ -211,21 +236,25 @@ async function main(wanted) {
         }
         console.log(name);
         const header = await load(path, { headerOnly: true });
-        const { parameters } = header.info;
+        const methods = methodsFor(model, header.info.parameters);
         await header.dispose();
-        const folder = mkdtempSync(`${root}build/quality-`);
-        try {
-            const made = quantizeAll(model, folder, calibration.path, parameters);
-            const found = model.embeds
-                ? { rows: compareEmbedded(path, made, evaluation.path) }
-                : compareAll(path, made, evaluation.path);
-            results.push({ name, title, command: commandFor(name), sizes, ...found });
-        } finally {
-            rmSync(folder, { recursive: true });
+        const folder = `${root}build/quality/${name}`;
+        mkdirSync(folder, { recursive: true });
+        /** @type {Result} */
+        const result = { name, title, command: commandFor(name), sizes, rows: [] };
+        results.push(result);
+        for (let i = 0; i < methods.length; i += BATCH) {
+            const batch = methods.slice(i, i + BATCH),
+                key = { path, batch, texts, SAMPLES };
+            const { rows, ...found } = remembered(join(folder, `rows-${i}.json`), key, () =>
+                measure(model, batch, folder, texts),
+            );
+            Object.assign(result, found);
+            result.rows.push(...rows);
+            writeFileSync(`${root}build/quality.json`, `${JSON.stringify(results, null, 1)}\n`);
+            writeFileSync(target, page(MODELS, results, sections));
         }
-        // write the page after each model, so that its results stay if the next one fails
-        writeFileSync(`${root}build/quality.json`, `${JSON.stringify(results, null, 1)}\n`);
-        writeFileSync(target, page(MODELS, results, sections));
+        rmSync(folder, { recursive: true });
     }
 }
 
@@ -233,13 +262,13 @@ async function main(wanted) {
 const commandFor = (name) =>
     [
         COMMAND,
-        ...['NIBBLE_TYPES', 'NIBBLE_SAMPLES'].flatMap((key) =>
+        ...['NIBBLE_TYPES', 'NIBBLE_METHODS', 'NIBBLE_SAMPLES'].flatMap((key) =>
             process.env[key] ? [`${key}=${quoted(process.env[key])}`] : [],
         ),
         `MODELS=${name}`,
     ].join(' ');
 
 /** Quotes a value for the shell, if necessary. @param {string} value */
-const quoted = (value) => (value.includes(' ') ? `"${value}"` : value);
+const quoted = (value) => (/[ ;]/.test(value) ? `"${value}"` : value);
 
 await main(process.argv.slice(2));
