@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Compares models quantized by nibble's GPTQ and AWQ with those of the methods' own libraries, in whole runs of both:
-`quantized_perplexity.py BASE CALIBRATION EVALUATION [--samples 20] [--context 256] [--only gptq-4-128 ...]`.
+`quantized_perplexity.py BASE CALIBRATION EVALUATION [--samples 20] [--context 256] [--threads 1] [--only
+gptq-4-128 ...]`.
 
 BASE is the folder of a Llama with floating-point weights, CALIBRATION and EVALUATION are texts. Each setting is a
 method, the bits of a code and the columns of a group. GPTQModel and AutoAWQ quantize BASE by their own loops over the
 layers and write a folder; nibble does it with the same settings and the same windows of the calibration text. `nibble
-perplexity` then measures both folders, so that they differ only by the codes. It exits with 1 if nibble's perplexity is
-more than 0.5 % above the library's. It writes no fixture.
+perplexity` then measures both folders, so that they differ only by the codes. It also prints how long both take, from
+the folder to the folder: the time, and the time of the processor. The library's does not include its start, nibble's
+does. It exits with 1 if nibble's perplexity is more than 0.5 % above the library's. It writes no fixture.
 
 - gptq: GPTQModel 7.7.0, symmetric codes, its default group-aware order, damping 0.01.
 - awq: AutoAWQ 0.2.7.post3, zero points, its searches for scales and for clipping. It is older than the transformers
@@ -18,13 +20,16 @@ import argparse
 import functools
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 os.cpu_count = lambda: 8  # gptqmodel counts on some
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -40,6 +45,16 @@ def nibble(*args):
     run = subprocess.run(["node", str(ROOT / "web/cli.js"), *map(str, args), "--json"], stdout=subprocess.PIPE,
                          stderr=subprocess.DEVNULL, check=True)
     return json.loads(run.stdout)
+
+
+def seconds_of(who, make):
+    """The seconds that make() takes, and those of the processor, by this process or by its children."""
+    def used():
+        usage = resource.getrusage(who)
+        return np.array([time.monotonic(), usage.ru_utime + usage.ru_stime])
+    before = used()
+    make()
+    return used() - before
 
 
 def windows_of(base, path, samples, context):
@@ -133,14 +148,16 @@ def main():
     parser.add_argument("evaluation", type=Path)
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--context", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--spoilt", action="store_true", help="AutoAWQ as it is on a CPU")
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     windows = windows_of(args.base, args.calibration, args.samples, args.context)
 
     def perplexity(folder):
-        return nibble("perplexity", folder, "--file", args.evaluation, "--context", args.context)
+        return nibble("perplexity", folder, "--file", args.evaluation, "--context", args.context, "--threads",
+                      args.threads)
 
     original = perplexity(args.base)
     lines = [f"floating point: {original['perplexity']:.4f} +- {original['standardError']:.4f}, "
@@ -151,14 +168,19 @@ def main():
         with tempfile.TemporaryDirectory() as temporary:
             theirs, ours = Path(temporary) / "theirs", Path(temporary) / "ours"
             if method == "gptq":
-                by_gptqmodel(args.base, windows, int(bits), int(group), theirs)
+                import gptqmodel  # noqa: F401 (its start is not measured)
+                library = functools.partial(by_gptqmodel, args.base, windows, int(bits), int(group), theirs)
             else:
-                by_autoawq(args.base, windows, int(bits), int(group), theirs, args.spoilt)
-            nibble("quantize", args.base, ours, "--format", method, "--method", method, "--bits", bits, "--group",
-                   group,
-                   "--calibration", args.calibration, "--samples", args.samples, "--context", args.context)
+                autoawq()
+                library = functools.partial(by_autoawq, args.base, windows, int(bits), int(group), theirs, args.spoilt)
+            command = functools.partial(
+                nibble, "quantize", args.base, ours, "--format", method, "--method", method, "--bits", bits, "--group",
+                group, "--calibration", args.calibration, "--samples", args.samples, "--context", args.context,
+                "--threads", args.threads)
+            slow, quick = seconds_of(resource.RUSAGE_SELF, library), seconds_of(resource.RUSAGE_CHILDREN, command)
             right, found = perplexity(theirs)["perplexity"], perplexity(ours)["perplexity"]
-        lines.append(f"{way}: library {right:.4f}, nibble {found:.4f}, {100 * (found / right - 1):+.2f} %")
+        lines.append(f"{way}: library {right:.4f}, nibble {found:.4f}, {100 * (found / right - 1):+.2f} %; library "
+                     f"{slow[0]:.1f} s ({slow[1]:.1f} s of the processor), nibble {quick[0]:.1f} s ({quick[1]:.1f} s)")
         print(lines[-1], flush=True)
         if found > MOST * right:
             worse.append(way)
