@@ -88,7 +88,7 @@ def of_compressed(tensors, config):
 
 def logits_of(model):
     with torch.no_grad():
-        return model.float()(torch.tensor([TOKENS])).logits[0].numpy()
+        return model(torch.tensor([TOKENS])).logits[0].float().numpy()
 
 
 def theirs(folder, source):
