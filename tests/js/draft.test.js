@@ -9,6 +9,7 @@ import { load } from '../../web/index.js';
 import { GENERATE_OPTIONS } from '../../web/options.js';
 import { DraftRecord, FEW } from '../../web/worker/draft-record.js';
 import { generate } from '../../web/worker/generation.js';
+import { partOf, stillOpen } from '../../web/worker/load-model.js';
 import { Speculator } from '../../web/worker/speculation.js';
 import { models, root } from '../support/builds.js';
 import { openModel } from '../support/chat-engine.js';
@@ -313,6 +314,35 @@ describe('load() with a draft', () => {
         } finally {
             await model.dispose();
         }
+    });
+
+    it('the progress of one file of two', () => {
+        /** @type {import('../../web/index.d.ts').Progress[]} */
+        const seen = [];
+        const add = (/** @type {import('../../web/index.d.ts').Progress} */ progress) => void seen.push(progress);
+        const half = { loaded: 50, total: 100, rate: 10, secondsLeft: 5 };
+        partOf(add, 0, 300)(half);
+        partOf(add, 300, 0)(half);
+        partOf(add, 0, NaN)(half); // nobody knows how much follows
+        partOf(add, 300, 0)({ ...half, total: 0 });
+        assert.deepEqual(seen, [
+            { loaded: 50, total: 400, rate: 10, secondsLeft: 35 },
+            { loaded: 350, total: 400, rate: 10, secondsLeft: 5 },
+            { loaded: 50, total: 0, rate: 10, secondsLeft: null },
+            { loaded: 350, total: 0, rate: 10, secondsLeft: null },
+        ]);
+    });
+
+    it('a download that waited for the draft for long is begun anew', async () => {
+        const opened = () => ({ total: 1, into: async () => {}, cancel: () => void canceled++ }),
+            first = opened(),
+            url = /** @type {const} */ ({ kind: 'url', url: 'https://example.org/m.gguf' });
+        let canceled = 0;
+        assert.equal(await stillOpen(url, first, async () => opened(), 9_000), first);
+        assert.equal(await stillOpen({ kind: 'path', path: 'm.gguf' }, first, async () => opened(), 90_000), first);
+        assert.equal(canceled, 0);
+        assert.notEqual(await stillOpen(url, first, async () => opened(), 11_000), first);
+        assert.equal(canceled, 1);
     });
 
     it('refuses what cannot guess', async () => {
