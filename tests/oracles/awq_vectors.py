@@ -18,6 +18,7 @@ clipping limits [rows][groups]. Then u32 columns, rows, group; u8 codes [rows][c
 Needs numpy, torch and autoawq (tests/oracles/requirements.txt, requirements-gptq.txt).
 """
 import argparse
+import functools
 import importlib.util
 import os
 import struct
@@ -41,6 +42,7 @@ def module_of(name, **parts):
     return sys.modules[name]
 
 
+@functools.cache
 def autoawq():
     folder = importlib.util.find_spec("awq").submodule_search_locations[0]
     module_of("awq", __path__=[folder])

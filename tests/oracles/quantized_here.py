@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that the libraries read the folders that nibble quantizes: `quantized_here.py FOLDER TEXT`.
+"""Checks that the libraries read the folders that nibble quantizes: `quantized_here.py FOLDER TEXT [--first N]`.
 
 FOLDER is a Llama with floating-point weights. nibble quantizes it to a folder in each format, calibrated with TEXT.
 - gptq, gptq_v2: GPTQModel's TorchLinear loads each module's tensors, converts the first format's zero points and
@@ -113,10 +113,11 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("text", type=Path)
+    parser.add_argument("--first", type=int, default=0, help="the index in WAYS to begin with")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         out, logits = Path(temporary) / "out", Path(temporary) / "logits"
-        for format, options in WAYS:
+        for format, options in WAYS[args.first:]:
             method = [] if "--method" in options else ["--method", "gptq"]
             nibble("quantize", args.folder, out, "--force", "--format", format, *method, "--calibration", args.text,
                    "--samples", 4, "--context", 128, *options)
