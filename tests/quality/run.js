@@ -3,7 +3,8 @@
 //     NIBBLE_CALIBRATION=FILE NIBBLE_EVALUATION=FILE [NIBBLE_BASE=FOLDER] node tests/quality/run.js [MODEL ...]
 // The two texts must differ. MODEL is base, smollm2 or minilm; all that are there, if none is given. The page keeps the
 // sections of the other models, each with the command that made it.
-// NIBBLE_TYPES=q4_0,q4_k_m limits the types, and NIBBLE_METHODS="gptq;recipe, best search" the methods.
+// NIBBLE_TYPES=q4_0,q4_k_m limits the types, and NIBBLE_METHODS="gptq;recipe, best search" the methods; "q4_0 gptq"
+// there is the method for this type only.
 // NIBBLE_SAMPLES=N sets the number of calibration windows, and NIBBLE_THREADS=N the number of threads.
 // Results are written after every few rows, and stay in build/quality until a model is done: the same command continues
 // an interrupted run.
@@ -121,7 +122,8 @@ const methodsFor = ({ embeds }, parameters) =>
     // The automatic mix is not measured for encoders, which have no next token.
     METHODS.filter(
         ({ method, type, bits, slow }) =>
-            (METHODS_WANTED ? METHODS_WANTED.includes(method) : !(slow && parameters > SMALL)) &&
+            (METHODS_WANTED?.some((wanted) => wanted === method || wanted === `${type} ${method}`) ??
+                !(slow && parameters > SMALL)) &&
             !(bits && embeds) &&
             (TYPES_WANTED?.includes(type) ?? true),
     );
