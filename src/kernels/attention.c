@@ -30,7 +30,7 @@ typedef struct queries {
 
 typedef struct workspace {
     queries own;
-    float *tile;       /* an F16 tile, widened to floats */
+    uint8_t *tile;     /* a tile as nb_cache_attended has it, if that is another layout; before: a query */
     float *scratch;    /* of nb_attend_tile */
     partial all, next; /* over the chunk's positions so far; over the current segment */
 } workspace;
@@ -44,13 +44,9 @@ static partial partial_at(float *p, uint32_t n) {
     return (partial){p, p + n, p + 2 * (size_t)n};
 }
 
-/* The layout of the tiles that nb_attend_tile gets: the cache's own, or F32 if tiles of F16 are widened. */
-static nb_cache attended_layout(const nb_cache *c) {
-    return c->type == NB_TYPE_F16 ? nb_cache_of(NB_TYPE_F32, c->head_size, c->value_size) : *c;
-}
-
 static uint64_t widened_floats(const nb_cache *c) {
-    return c->type == NB_TYPE_F16 ? attended_layout(c).tile_bytes / sizeof(float) : 0;
+    nb_cache attended = nb_cache_attended(c);
+    return attended.type != c->type ? attended.tile_bytes / sizeof(float) : 0;
 }
 
 static uint64_t queries_floats(const nb_cache *c, uint32_t n) {
@@ -108,7 +104,8 @@ static workspace workspace_at(const nb_attention *a, int32_t thread) {
     float *p =
         a->scratch + single_floats(c, a->heads, a->kv_heads, a->context) + (size_t)thread * workspace_floats(c, n);
     w.own = queries_at(c, p, n);
-    w.tile = p += queries_floats(c, n);
+    p += queries_floats(c, n);
+    w.tile = (uint8_t *)p;
     w.scratch = p += widened_floats(c);
     w.all = partial_at(p += nb_attend_tile_scratch(c), n);
     w.next = partial_at(p + partial_floats(c, n), n);
@@ -133,25 +130,31 @@ static uint32_t begin_of(const nb_attention *a, const nb_run *r, uint32_t t) {
     return a->window && own > a->window ? own - a->window : 0;
 }
 
-static void pack_queries(const nb_attention *a, const queries *to, span s) {
-    uint32_t group = a->heads / a->kv_heads;
-    for (uint32_t i = 0; i < s.tokens * group; i++)
-        nb_pack_query(a->cache, to->q + i / NB_QUERIES * nb_packed_queries_bytes(a->cache), i % NB_QUERIES,
-                      a->q + ((size_t)(s.run->row + s.token + i / group) * a->heads + s.kv * group + i % group) *
-                                 a->cache->head_size,
-                      a->scale, to->scales + i);
+static void pack_queries(const nb_attention *a, const workspace *w, const queries *to, span s) {
+    uint32_t group = a->heads / a->kv_heads, size = a->cache->head_size;
+    for (uint32_t i = 0; i < s.tokens * group; i++) {
+        const float *q =
+            a->q + ((size_t)(s.run->row + s.token + i / group) * a->heads + s.kv * group + i % group) * size;
+        if (a->cache->type == NB_TYPE_Q4_0) {
+            float *transformed = memcpy(w->tile, q, size * sizeof *q);
+            nb_hadamard(transformed, size);
+            q = transformed;
+        }
+        nb_pack_query(a->cache, to->q + i / NB_QUERIES * nb_packed_queries_bytes(a->cache), i % NB_QUERIES, q, a->scale,
+                      to->scales + i);
+    }
 }
 
 /* All queries of the span attend to the first n positions of one tile. */
 static void attend_tile(const nb_attention *a, const workspace *w, const queries *from, const partial *to, span s,
                         uint32_t at, uint32_t n) {
     uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
-    nb_cache cache = attended_layout(a->cache);
+    nb_cache cache = nb_cache_attended(a->cache);
     nb_tile_attention m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
     m.tile = a->tiles + nb_cache_tile_at(a->cache, a->pages, s.kv, s.run->pages[at / NB_CACHE_TILE]);
-    if (a->cache->type == NB_TYPE_F16) {
+    if (cache.type != a->cache->type) {
         nb_cache_widen(a->cache, w->tile, m.tile, n);
-        m.tile = (const uint8_t *)w->tile;
+        m.tile = w->tile;
     }
     for (uint32_t query = 0; query < all; query += NB_QUERIES) {
         m.queries = NB_MIN(NB_QUERIES, all - query);
@@ -225,6 +228,8 @@ static void finish(const nb_attention *a, const partial *all, span s) {
             wasm_v128_store(out + i,
                             wasm_f32x4_mul(wasm_v128_load(all->out + (size_t)query * a->cache->value_columns + i),
                                            scale));
+        if (a->cache->type == NB_TYPE_Q4_0)
+            nb_hadamard(out, size);
     }
 }
 
@@ -243,7 +248,7 @@ static void attend_span(void *context, uint64_t index, uint64_t count, int32_t t
         chunk -= chunks_of(run);
     uint32_t token = chunk * TOKENS;
     span s = {run, (uint32_t)(index % a->kv_heads), token, NB_MIN(TOKENS, run->n - token)};
-    pack_queries(a, &w.own, s);
+    pack_queries(a, &w, &w.own, s);
     uint32_t segment = segment_at(begin_of(a, s.run, token)), end = segments_of(end_of(a, s.run, token + s.tokens - 1));
     attend_segment(a, &w, &w.own, &w.all, s, segment);
     while (++segment < end) {
@@ -274,9 +279,10 @@ void nb_attend(nb_pool *pool, const nb_attention *a) {
         nb_parallel(pool, a->kv_heads * chunks, false, attend_span, (void *)a);
         return;
     }
+    workspace w = workspace_at(a, 0);
     for (uint32_t kv = 0; kv < a->kv_heads; kv++) {
         queries to = single_queries(a, kv);
-        pack_queries(a, &to, (span){run, kv, 0, 1});
+        pack_queries(a, &w, &to, (span){run, kv, 0, 1});
     }
     uint32_t first = segment_at(begin_of(a, run, 0)), end = segments_of(end_of(a, run, 0));
     nb_parallel(pool, (uint64_t)a->kv_heads * (end - first), true, attend_single, (void *)a);

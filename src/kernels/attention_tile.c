@@ -315,7 +315,7 @@ static void attend_floats(const nb_tile_attention *m) {
 void nb_attend_tile(const nb_tile_attention *m) {
     if (!nb_cache_of_integers(m->cache))
         attend_floats(m);
-    else if (m->cache->item == 1)
+    else if (m->cache->bits == 8)
         attend_queries(m, 1);
     else
         attend_queries(m, 2);

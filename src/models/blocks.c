@@ -201,7 +201,7 @@ static void split_merged_qkv(nb_session *s, uint32_t t, float *q, float *k, floa
     memcpy(v, all + queries + keys, values * sizeof(float));
 }
 
-static void store(const nb_session *s, uint8_t *tile, uint32_t at, const float *k, const float *v) {
+static void store(const nb_session *s, uint8_t *tile, uint32_t at, float *k, float *v) {
     float key[NB_MAX_HEAD_SIZE], value[NB_MAX_HEAD_SIZE];
     if (!s->padded) {
         nb_cache_store(&s->cache, tile, at, k, v);

@@ -64,7 +64,7 @@ static uint8_t *tile_of(const nb_session *s, uint32_t head, uint32_t i) {
 
 /* The last tile may have keys and values of an earlier text behind those of this one: they become zeros. */
 static void clear_rest(const nb_cache *c, uint8_t *tiles, uint32_t positions) {
-    const float zeros[NB_MAX_HEAD_SIZE] = {0};
+    float zeros[NB_MAX_HEAD_SIZE] = {0};
     uint8_t *last = tiles + (size_t)(positions / NB_CACHE_TILE) * c->tile_bytes;
     for (uint32_t at = positions % NB_CACHE_TILE; at && at < NB_CACHE_TILE; at++)
         nb_cache_store(c, last, at, zeros, zeros);

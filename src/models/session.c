@@ -90,7 +90,8 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
                        "this model was loaded as a part, which may lack tensors; only nb_walk computes with it");
     if (!nb_cache_supports(kv_type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0) and Q8_0 (8) are", kv_type);
+                       "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0), Q8_0 (8) and Q4_0 (2) are",
+                       kv_type);
     if (context > NB_MAX_POSITIONS)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a context of %u tokens is too large; choose %u or less", context,
                        (uint32_t)NB_MAX_POSITIONS);

@@ -93,12 +93,15 @@ EXPORT void bench_prepare_attention(uint32_t type, uint32_t heads, uint32_t kv_h
     layers = n_layers;
     uint32_t tiles = kv_heads * nb_cache_tiles(positions) * layers, width = heads * size;
     uint8_t *bytes = nb_alloc(tiles * cache.tile_bytes);
-    float *q = nb_alloc(sizeof(float) * n * width);
+    float *q = nb_alloc(sizeof(float) * n * width), *k = nb_alloc(sizeof(float) * (size + 256));
     for (uint32_t i = 0; i < n * width; i++)
         q[i] = (float)((int32_t)(i * 7919 % 255) - 127) / 127;
+    for (uint32_t i = 0; i < size + 256; i++)
+        k[i] = (float)((int32_t)(i * 7919 % 255) - 127) / 127;
     for (uint32_t t = 0; t < tiles * NB_CACHE_TILE; t++)
-        nb_cache_store(&cache, bytes + t / NB_CACHE_TILE * cache.tile_bytes, t % NB_CACHE_TILE,
-                       q + t * 4 % (width - size), q + t * 12 % (width - size));
+        nb_cache_store(&cache, bytes + t / NB_CACHE_TILE * cache.tile_bytes, t % NB_CACHE_TILE, k + t * 4 % 256,
+                       k + t * 12 % 256);
+    nb_free(k);
     uint32_t *pages = nb_alloc(sizeof *pages * nb_cache_tiles(positions));
     for (uint32_t i = 0; i < nb_cache_tiles(positions); i++)
         pages[i] = i;

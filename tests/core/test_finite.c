@@ -205,7 +205,7 @@ void test_finite(void) {
     for (size_t i = 0; i < sizeof harms / sizeof *harms; i++)
         check_harm(&harms[i]);
     check_blocks();
-    static const uint32_t caches[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_I16, NB_TYPE_Q8_0};
+    static const uint32_t caches[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_I16, NB_TYPE_Q8_0, NB_TYPE_Q4_0};
     for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) {
         check_overflow("tests/fixtures/models/qwen2.gguf", "blk.0.attn_norm.weight", caches[i]); /* queries and keys */
         /* the last feed-forward network */

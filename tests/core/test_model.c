@@ -86,8 +86,8 @@ static void check_all_logits(const nb_model *m, const int32_t *tokens, const flo
 static void check_misuse(const nb_model *m, const int32_t *tokens) {
     nb_error err = {0};
     nb_pool *pool = test_pool_new(1);
-    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_Q4_0, NB_PRECISION_EXACT, 1, &err) && err.code == NB_ERR_ARGUMENT,
-          "a Q4_0 cache");
+    CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_Q4_1, NB_PRECISION_EXACT, 1, &err) && err.code == NB_ERR_ARGUMENT,
+          "a Q4_1 cache");
     CHECK(!nb_session_new(m, pool, 16, 0, NB_TYPE_F16, 7, 1, &err) && err.code == NB_ERR_ARGUMENT, "precision 7");
     nb_session *s = nb_session_new(m, pool, 16, 0, NB_TYPE_F16, NB_PRECISION_FAST, 1, &err);
     const int32_t wrong[] = {1, -1}, beyond[] = {1, nb_model_vocabulary(m)};

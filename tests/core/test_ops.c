@@ -307,29 +307,113 @@ typedef struct shape {
     uint32_t n, first, heads, kv_heads, head_size, value_size, window;
 } shape;
 
-static float element_at(const nb_cache *c, const uint8_t *p) {
-    return c->type == NB_TYPE_F32 ? *(const float *)p
-         : c->type == NB_TYPE_F16 ? nb_f16_to_f32(*(const uint16_t *)p)
-                                  : (float)(c->type == NB_TYPE_I16 ? *(const int16_t *)p : *(const int8_t *)p);
+/* Element `place` of an array. */
+static float element_at(const nb_cache *c, const uint8_t *p, size_t place) {
+    return c->type == NB_TYPE_F32 ? ((const float *)p)[place]
+         : c->type == NB_TYPE_F16 ? nb_f16_to_f32(((const uint16_t *)p)[place])
+         : c->type == NB_TYPE_I16 ? (float)((const int16_t *)p)[place]
+                                  : (float)((const int8_t *)p)[place];
+}
+
+static float scale_at(const nb_cache *c, const uint8_t *scales, uint32_t i) {
+    return c->type == NB_TYPE_Q4_0 ? nb_f16_to_f32(((const uint16_t *)scales)[i]) : ((const float *)scales)[i];
+}
+
+/* One of the two numbers of a byte. */
+static float half_of(uint8_t byte, uint32_t high) {
+    int32_t bits = byte >> 4 * high & 15;
+    return (float)(bits < 8 ? bits : bits - 16) + 0.5f;
 }
 
 /* Element i of the key at position `at` of a tile, by the layout in kv_cache.h. */
 static float key_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
-    const float *scales = (const float *)tile;
-    size_t place = nb_cache_of_integers(c) ? (((size_t)at / 8 * c->head_size / 2 + i / 2) * 8 + at % 8) * 2 + i % 2
-                                           : (size_t)at * c->head_size + i;
-    const uint8_t *p = tile + c->k_at + place * c->item;
-    float scale = nb_cache_of_integers(c) ? scales[i / 32 * NB_CACHE_TILE + at] : 1;
-    return scale * element_at(c, p);
+    const uint8_t *keys = tile + c->k_at;
+    if (!nb_cache_of_integers(c))
+        return element_at(c, keys, (size_t)at * c->head_size + i);
+    float scale = scale_at(c, tile, i / 32 * NB_CACHE_TILE + at);
+    if (c->type == NB_TYPE_Q4_0)
+        return scale * half_of(keys[((at / 8 * c->head_size / 4 + i / 4) * 8 + at % 8) * 2 + i % 2], i % 4 / 2);
+    return scale * element_at(c, keys, (((size_t)at / 8 * c->head_size / 2 + i / 2) * 8 + at % 8) * 2 + i % 2);
 }
 
 static float value_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
-    const float *scales = (const float *)(tile + c->v_scales_at);
-    size_t place = nb_cache_of_integers(c) ? (((size_t)i / 8 * NB_CACHE_TILE / 2 + at / 2) * 8 + i % 8) * 2 + at % 2
-                                           : (size_t)at * c->value_size + i;
-    const uint8_t *p = tile + c->v_at + place * c->item;
-    float scale = nb_cache_of_integers(c) ? scales[(c->type == NB_TYPE_I16 ? 0 : i / 32) * NB_CACHE_TILE + at] : 1;
-    return scale * element_at(c, p);
+    const uint8_t *values = tile + c->v_at;
+    if (!nb_cache_of_integers(c))
+        return element_at(c, values, (size_t)at * c->value_size + i);
+    float scale = scale_at(c, tile + c->v_scales_at, (c->type == NB_TYPE_I16 ? 0 : i / 32) * NB_CACHE_TILE + at);
+    if (c->type == NB_TYPE_Q4_0)
+        return scale * half_of(values[((i / 8 * NB_CACHE_TILE / 2 + at / 2) * 4 + i % 4) * 2 + at % 2], i % 8 / 4);
+    return scale * element_at(c, values, (((size_t)i / 8 * NB_CACHE_TILE / 2 + at / 2) * 8 + i % 8) * 2 + at % 2);
+}
+
+/* Multiplies each block of x with Hadamard's matrix, by Sylvester's formula. */
+static void transform(float *x, uint32_t size) {
+    uint32_t n = 4;
+    double y[256];
+    while (size % (2 * n) == 0)
+        n *= 2;
+    for (uint32_t i = 0; i < size; i++) {
+        y[i] = 0;
+        for (uint32_t j = 0; j < n; j++) {
+            double term = (double)x[i / n * n + j];
+            y[i] += __builtin_popcount(i % n & j) % 2 ? -term : term;
+        }
+    }
+    for (uint32_t i = 0; i < size; i++)
+        x[i] = (float)(y[i] / sqrt((double)n));
+}
+
+static void check_hadamard(uint32_t *seed) {
+    static const uint32_t sizes[] = {4, 8, 12, 16, 20, 64, 80, 96, 128, 256};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        float x[256], right[256], got[256];
+        for (uint32_t i = 0; i < sizes[s]; i++)
+            x[i] = right[i] = got[i] = test_random_float(seed);
+        transform(right, sizes[s]);
+        nb_hadamard(got, sizes[s]);
+        for (uint32_t i = 0; i < sizes[s]; i++) /* a sum of 256 numbers within 1, divided by 16 */
+            CHECK(fabs((double)got[i] - (double)right[i]) < 2e-6, "size %u: element %u is %g, not %g", sizes[s], i,
+                  (double)got[i], (double)right[i]);
+        nb_hadamard(got, sizes[s]);
+        for (uint32_t i = 0; i < sizes[s]; i++)
+            CHECK(fabs((double)got[i] - (double)x[i]) < 2e-6, "size %u: element %u is %g after two, not %g", sizes[s],
+                  i, (double)got[i], (double)x[i]);
+    }
+}
+
+/* The numbers that a position stands for. */
+static void read_position(const nb_cache *c, const uint8_t *tile, uint32_t at, float *k, float *v) {
+    for (uint32_t i = 0; i < c->head_size; i++)
+        k[i] = key_at(c, tile, at, i);
+    for (uint32_t i = 0; i < c->value_size; i++)
+        v[i] = value_at(c, tile, at, i);
+    if (c->type == NB_TYPE_Q4_0) {
+        transform(k, c->head_size);
+        transform(v, c->value_size);
+    }
+}
+
+/* No two positions share a byte, as two threads may store them at the same time. */
+static void check_apart(uint32_t type) {
+    nb_cache c = nb_cache_of(type, 36, 12);
+    uint8_t *tile = nb_alloc(c.tile_bytes), *written = nb_alloc(c.tile_bytes);
+    memset(written, 0, c.tile_bytes);
+    for (uint32_t at = 0; at < NB_CACHE_TILE; at++)
+        for (int32_t fill = 0; fill < 256; fill += 255) {
+            float k[36], v[12];
+            for (uint32_t i = 0; i < 36; i++)
+                k[i] = v[i % 12] = (float)i + 1;
+            memset(tile, fill, c.tile_bytes);
+            nb_cache_store(&c, tile, at, k, v);
+            for (size_t i = 0; i < c.tile_bytes; i++)
+                if (tile[i] != fill) {
+                    CHECK(!written[i] || written[i] == at + 1, "type %u: positions %u and %u share byte %z", type,
+                          written[i] - 1u, at, i);
+                    written[i] = (uint8_t)(at + 1);
+                }
+        }
+    nb_free(tile);
+    nb_free(written);
 }
 
 /* Usual rows, and rows that a damaged or an odd model makes. */
@@ -348,48 +432,72 @@ static float element_of(rows kind, uint32_t r, uint32_t i, uint32_t *seed) {
     }
 }
 
+/* The largest magnitude in a block of 32, and 10^-5, as a scale may be a subnormal half. */
+static float largest_near(const float *x, uint32_t i, uint32_t size) {
+    float largest = 1e-5f;
+    for (uint32_t j = i / 32 * 32; j < NB_MIN(i / 32 * 32 + 32, size); j++)
+        largest = NB_MAX(largest, fabsf(x[j]));
+    return largest;
+}
+
 /* A cache with keys and values of [heads, CONTEXT]; k and v get the numbers that it stands for. Memory that was not
  * written holds bits that would be NaN. HUGE numbers are up to 1024. */
 static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written, rows of_keys, rows of_values,
                              float *k, float *v, uint32_t *seed) {
     size_t bytes = (size_t)heads * nb_cache_tiles(CONTEXT) * c->tile_bytes;
+    bool transformed = c->type == NB_TYPE_Q4_0;
     uint8_t *tiles = nb_alloc(bytes);
     memset(tiles, 255, bytes);
     /* half a step of quantization, for numbers within 1; that of F16 also covers numbers below 2^-14, which become 0 */
     double key_step = c->type == NB_TYPE_F32 ? 0
                     : c->type == NB_TYPE_F16 ? 0x1p-12
+                    : transformed            ? 0.51 / 7.5
                                              : 0.51 / (c->type == NB_TYPE_I16 ? 16383 : 127);
     double value_step = c->type == NB_TYPE_I16 ? 0.51 / 32767 : key_step;
     float key_size = of_keys == HUGE ? 1024 : 1, value_size = of_values == HUGE ? 1024 : 1;
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t j = 0; j < written; j++, k += c->head_size, v += c->value_size) {
-            float x[MAX_SIZE], y[MAX_SIZE];
+            float x[MAX_SIZE], y[MAX_SIZE], given_x[MAX_SIZE], given_y[MAX_SIZE];
             uint8_t *tile = tiles + nb_cache_tile_at(c, nb_cache_tiles(CONTEXT), h, j / NB_CACHE_TILE);
             for (uint32_t i = 0; i < MAX_SIZE; i++) {
                 x[i] = key_size * element_of(of_keys, j, i, seed);
                 y[i] = value_size * element_of(of_values, j, i, seed);
             }
-            nb_cache_store(c, tile, j % NB_CACHE_TILE, x, y);
+            memcpy(given_x, x, sizeof x);
+            memcpy(given_y, y, sizeof y);
+            nb_cache_store(c, tile, j % NB_CACHE_TILE, given_x, given_y);
+            if (transformed) {
+                transform(x, c->head_size);
+                transform(y, c->value_size);
+            }
             for (uint32_t i = 0; i < c->head_size; i++) {
-                k[i] = key_at(c, tile, j % NB_CACHE_TILE, i);
-                CHECK(fabs((double)k[i] - (double)x[i]) <= key_step * (double)key_size, "type %u stores key %g as %g",
-                      c->type, (double)x[i], (double)k[i]);
+                float stored = key_at(c, tile, j % NB_CACHE_TILE, i);
+                double within = key_step * (double)(transformed ? largest_near(x, i, c->head_size) : key_size);
+                CHECK(fabs((double)stored - (double)x[i]) <= within, "type %u stores key %g as %g", c->type,
+                      (double)x[i], (double)stored);
             }
             for (uint32_t i = 0; i < c->value_size; i++) {
-                v[i] = value_at(c, tile, j % NB_CACHE_TILE, i);
-                CHECK(fabs((double)v[i] - (double)y[i]) <= value_step * (double)value_size,
-                      "type %u stores value %g as %g", c->type, (double)y[i], (double)v[i]);
+                float stored = value_at(c, tile, j % NB_CACHE_TILE, i);
+                double within = value_step * (double)(transformed ? largest_near(y, i, c->value_size) : value_size);
+                CHECK(fabs((double)stored - (double)y[i]) <= within, "type %u stores value %g as %g", c->type,
+                      (double)y[i], (double)stored);
             }
+            read_position(c, tile, j % NB_CACHE_TILE, k, v);
             nb_cache_load(c, tile, j % NB_CACHE_TILE, x, y);
-            CHECK(!memcmp(x, k, c->head_size * sizeof *x) && !memcmp(y, v, c->value_size * sizeof *y),
-                  "type %u loads something else than it stored, at position %u", c->type, j);
+            double far = 0; /* the transform adds up to 64 numbers within 8, and divides by 8 */
+            for (uint32_t i = 0; i < c->head_size; i++)
+                far = NB_MAX(far, fabs((double)x[i] - (double)k[i]) / (double)key_size);
+            for (uint32_t i = 0; i < c->value_size; i++)
+                far = NB_MAX(far, fabs((double)y[i] - (double)v[i]) / (double)value_size);
+            CHECK(far <= (transformed ? 1e-5 : 0), "type %u loads something else than it stored, at position %u",
+                  c->type, j);
         }
     return tiles;
 }
 
 /* F16 is rounded as in base/numbers.h, if the result is normal. */
 static void check_halves(void) {
-    static const float x[] = {
+    float x[] = {
         0,     -0.0f,  1,        -1.5f,       0x1p-14f, 0x1.ffcp-14f, 0x1.002p0f, 0x1.006p0f, -0x1.0021p0f,
         65504, -65504, 3.14159f, 0x1.ffep15f, 1e30f,    0x1.ff8p-15f, -1e-20f,
     };
@@ -445,8 +553,10 @@ static void check_extremes(uint32_t type, float sign) {
         v[0][i % 32] = 7;
         v[1][i % 32] = -7;
     }
-    for (uint32_t j = 0; j < 2; j++)
+    for (uint32_t j = 0; j < 2; j++) {
         nb_cache_store(&c, tile, j, k[j], v[j]);
+        read_position(&c, tile, j, k[j], v[j]);
+    }
     nb_attention a = {
         .q = q,
         .out = out,
@@ -464,11 +574,12 @@ static void check_extremes(uint32_t type, float sign) {
     nb_attend(NULL, &a);
     double difference = 0, right;
     for (uint32_t i = 0; i < 64; i++)
-        difference += (double)(0.37f * q[i]) * (double)(key_at(&c, tile, 0, i) - key_at(&c, tile, 1, i));
-    right = 7 * (1 - 2 / (exp(difference) + 1)); /* the hyperbolic tangent of its half */
-    for (uint32_t i = 0; i < 32; i++)
+        difference += (double)(0.37f * q[i]) * (double)(k[0][i] - k[1][i]);
+    for (uint32_t i = 0; i < 32; i++) {
+        right = (double)v[1][i] + (double)(v[0][i] - v[1][i]) / (1 + exp(-difference));
         CHECK(fabs((double)out[i] - right) <= 1e-3, "type %u: element %u is %g, not %g", type, i, (double)out[i],
               right);
+    }
     nb_free(tile);
     nb_free(scratch);
 }
@@ -490,7 +601,13 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
     /* Values are within 1 or 1024, scores within 3 * 64 * 0.37 = 71 of relative error 64 * 2^-24 each. Of huge
      * queries and keys only the largest scores count, and which of two that are nearly equal is larger may differ. */
     bool sharp = of.queries == HUGE || of.keys == HUGE;
-    double within = (sharp ? 2 : 3e-4) * (of.values == HUGE ? 1024 : 1);
+    double within = (sharp ? 2 : 3e-4) * (of.values == HUGE ? 1024 : 1), largest = 1;
+    /* Values of Q4_0 may be larger than what was stored. The 32 weights of a tile are integers that add up to 2^15, so
+     * together they are up to 16 off, in one direction if all values are the same. */
+    for (uint32_t i = 0; type == NB_TYPE_Q4_0 && i < s->kv_heads * written * s->value_size; i++)
+        largest = NB_MAX(largest, fabs((double)v[i]));
+    if (type == NB_TYPE_Q4_0)
+        within = NB_MAX(sharp ? 2 : 0, 0x1p-11) * largest;
     size_t floats =
         (size_t)nb_attention_scratch(&cache, s->heads, s->kv_heads, CONTEXT, (uint32_t)nb_pool_threads(pool));
     float *scratch = nb_alloc(floats * sizeof(float));
@@ -577,10 +694,12 @@ void test_attention(void) {
         {9, 250, 6, 2, 64, 32, 0},    {4, 255, 5, 1, 32, 64, 0}, {20, 560, 2, 1, 32, 32, 0},
         {12, 511, 6, 1, 32, 32, 260}, {1, 599, 6, 6, 64, 64, 0}, {20, 505, 4, 4, 32, 32, 7},
     };
-    static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_I16, NB_TYPE_Q8_0};
+    static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_I16, NB_TYPE_Q8_0, NB_TYPE_Q4_0};
     uint32_t seed = 4711;
+    check_hadamard(&seed);
     check_bytes(&seed);
     for (size_t type = 0; type < sizeof types / sizeof *types; type++) {
+        check_apart(types[type]);
         check_extremes(types[type], 1);
         check_extremes(types[type], -1);
     }

@@ -282,7 +282,7 @@ static void check_empty(void) {
 }
 
 void test_saving(void) {
-    static const uint32_t types[] = {NB_TYPE_I16, NB_TYPE_Q8_0, NB_TYPE_F16, NB_TYPE_F32};
+    static const uint32_t types[] = {NB_TYPE_I16, NB_TYPE_Q8_0, NB_TYPE_Q4_0, NB_TYPE_F16, NB_TYPE_F32};
     static const char *const paths[] = {"tests/fixtures/tiny.gguf", "tests/fixtures/models/gemma3.gguf",
                                         "tests/fixtures/models/deepseek.gguf", "tests/fixtures/models/phi3-long.gguf"};
     pool = test_pool_new(1);

@@ -162,6 +162,34 @@ test('a Q8_0 cache supports heads of less than a block', async () => {
     }
 });
 
+/** Mean KL divergence of the next token's probabilities. @param {Float32Array[]} rows @param {Float32Array[]} base */
+function divergence(rows, base) {
+    const logs = (/** @type {Float32Array} */ row) => {
+        const sum = row.reduce((all, x) => all + Math.exp(x), 0);
+        return Array.from(row, (x) => x - Math.log(sum));
+    };
+    const each = rows.map((row, i) => {
+        const [p, q] = [logs(base[i]), logs(row)];
+        return p.reduce((all, x, j) => all + Math.exp(x) * (x - q[j]), 0);
+    });
+    return each.reduce((sum, x) => sum + x) / each.length;
+}
+
+test('a Q4_0 cache loses less than its steps alone would', async () => {
+    const text = 'Once upon a time there was a little dog. He lived in a red house with a girl. One day he ran away.';
+    /** @type {Record<string, Float32Array[]>} */
+    const rows = {};
+    for (const kvType of /** @type {const} */ (['f32', 'q8_0', 'q4_0'])) {
+        const model = await load(models.stories, { kvType, threads: 1, contextLength: 128 });
+        rows[kvType] = await logitsOf(model, [...(await model.tokenize(text))].slice(0, 128));
+        await model.dispose();
+    }
+    const [eight, four] = [divergence(rows.q8_0, rows.f32), divergence(rows.q4_0, rows.f32)];
+    // The divergence goes with the squared error, that with the squared step: the largest of a block / 127 or / 7.5.
+    // The Hadamard transform makes the largest smaller.
+    assert.ok(eight > 0 && four > eight && four < eight * (127 / 7.5) ** 2, `${four} and ${eight}`);
+});
+
 test('the command eval writes the same logits', () => {
     const expected = logitsVectors('llamacpp/tiny-logits.json');
     const out = mkdtempSync(join(tmpdir(), 'nibble-'));
