@@ -7,8 +7,8 @@
 
 static const float LEAST = 0x1p-100f; /* below it, the inverse of the scale might not be finite */
 
-/* Quantizes 32 columns of one token into its place (token t of T) in a block of a panel. */
-static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t T, nb_form form) {
+/* Quantizes 32 columns of a token. */
+static void quantize_block(const float *x, uint8_t *block, nb_form form) {
     v128_t v[8], top = wasm_i32x4_splat(0);
     for (int i = 0; i < 8; i++) { /* compared as integers, of which NaN is the largest */
         v[i] = wasm_v128_load(x + 4 * i);
@@ -35,11 +35,11 @@ static void quantize_block(const float *x, uint8_t *block, uint32_t t, uint32_t 
     int32_t first = wasm_i32x4_extract_lane(sum, 0) + wasm_i32x4_extract_lane(sum, 1);
     int32_t second = wasm_i32x4_extract_lane(sum, 2) + wasm_i32x4_extract_lane(sum, 3);
     float *scales = (float *)block;
-    scales[t] = d;
-    scales[T + t] = d * (float)(first + second);
-    scales[2 * T + t] = d * (float)first;
-    scales[3 * T + t] = d * (float)second;
-    uint8_t *q = block + 4 * T * sizeof(float) + t * NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2);
+    scales[0] = d;
+    scales[1] = d * (float)(first + second);
+    scales[2] = d * (float)first;
+    scales[3] = d * (float)second;
+    uint8_t *q = block + 4 * sizeof(float);
     for (uint32_t i = 0; i < 8; i += 2)
         v[i] = wasm_i16x8_narrow_i32x4(v[i], v[i + 1]);
     for (uint32_t i = 0; i < 8; i += 4) {
@@ -69,17 +69,12 @@ static void quantize_chunk(void *context, uint64_t index, uint64_t count, int32_
     (void)thread;
     const quantization *q = context;
     const nb_activations *a = q->a;
-    static const float zeros[NB_BLOCK] = {0};
-    uint32_t blocks = a->columns / NB_BLOCK, places = nb_form_places(a->n);
+    uint32_t blocks = a->columns / NB_BLOCK, end = nb_share(a->n, index + 1, count);
     size_t token_bytes = nb_form_token_bytes(q->form, a->columns), block_bytes = token_bytes / blocks;
-    uint32_t end = nb_share(places, index + 1, count);
-    for (uint32_t t = nb_share(places, index, count); t < end; t++) {
-        uint32_t first = nb_panel_first(a->n, t), T = nb_panel_places(a->n, first);
-        uint8_t *panel = a->forms[q->form] + first * token_bytes;
+    for (uint32_t t = nb_share(a->n, index, count); t < end; t++)
         for (uint32_t b = 0; b < blocks; b++)
-            quantize_block(t < a->n ? a->x + (size_t)t * a->columns + b * NB_BLOCK : zeros, panel + b * block_bytes * T,
-                           t - first, T, q->form);
-    }
+            quantize_block(a->x + (size_t)t * a->columns + b * NB_BLOCK,
+                           a->forms[q->form] + t * token_bytes + b * block_bytes, q->form);
 }
 
 void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool) {

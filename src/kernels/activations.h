@@ -1,14 +1,10 @@
-/* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels need.
+/* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels need. In a form
+ * a vector is a list of blocks of 32 columns. A block has everything that a kernel needs for its columns, so that one
+ * pointer reaches it by constant offsets:
  *
- * Tokens are grouped into panels of four places. One or two tokens that are left at the end get a panel of two places,
- * and three tokens one of four; a free place has zeros. In a batch of less than four tokens each is a panel of one
- * place, as unpacking weights would not pay. A place takes the same number of bytes in all panels. A panel is a list of
- * blocks of 32 columns. A block has everything that a kernel needs for its columns, so that one pointer reaches it by
- * constant offsets:
- *
- *     form Q8     { float d[T], s[T], s0[T], s1[T]; int8_t  q[T][32] }     T = 4, 2 or 1 places
- *     form Q16    { float d[T], s[T], s0[T], s1[T]; int16_t q[T][32] }     each 4 columns in the order 0 2 1 3
- *     form HALVES { float d[T], s[T], s0[T], s1[T]; int8_t high[T][32], low[T][32] by turns }  q = 256 high + low
+ *     form Q8     { float d, s, s0, s1; int8_t  q[32] }
+ *     form Q16    { float d, s, s0, s1; int16_t q[32] }     each 4 columns in the order 0 2 1 3
+ *     form HALVES { float d, s, s0, s1; int8_t high[32], low[32] }     q = 256 high + low
  *
  *     x = d q,  q = round(x / d) to even;  d = max|x| / nb_form_most
  *     if max|x| < 2^-100, q and d are 0; if x is not finite, q is 0 and d is NaN, so that its products are NaN
@@ -30,8 +26,6 @@
 
 #include <stdbool.h>
 
-enum { NB_PANEL = 4 };
-
 typedef enum nb_form { NB_FORM_F32, NB_FORM_Q8, NB_FORM_Q16, NB_FORM_HALVES, NB_FORM_COUNT } nb_form;
 
 /* build.sh defines NB_DOT where matmul_dot.c is compiled, whose kernels alone read halves. */
@@ -50,23 +44,13 @@ typedef struct nb_activations {
     const float *x; /* [n, columns] */
     uint32_t n, columns;
     uint32_t precision;            /* NB_PRECISION_...: which forms are fine enough */
-    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form: nb_form_places(n) * nb_form_token_bytes() */
+    uint8_t *forms[NB_FORM_COUNT]; /* memory for each quantized form: n * nb_form_token_bytes() */
     bool have[NB_FORM_COUNT];      /* which are filled for this x */
 } nb_activations;
 
 /* Bytes of one vector in a form (0 for F32: that is x itself). columns is a multiple of NB_BLOCK for the others. */
 static inline size_t nb_form_token_bytes(nb_form form, size_t columns) {
     return form == NB_FORM_F32 ? 0 : columns / NB_BLOCK * (4 * sizeof(float) + NB_BLOCK * (form == NB_FORM_Q8 ? 1 : 2));
-}
-
-/* How many places the panels of n tokens have. */
-static inline uint32_t nb_form_places(uint32_t n) {
-    return n < NB_PANEL ? n : n % NB_PANEL == 3 ? n + 1 : n + (n & 1);
-}
-
-/* How many places the panel has that starts at token t: 4, 2 or 1. */
-static inline uint32_t nb_panel_places(uint32_t n, uint32_t t) {
-    return n < NB_PANEL ? 1 : NB_MIN(nb_form_places(n) - t, (uint32_t)NB_PANEL);
 }
 
 /* A new batch: nothing is quantized until a kernel asks for it. */
@@ -79,13 +63,8 @@ static inline void nb_activations_set(nb_activations *a, const float *x, uint32_
 
 void nb_activations_quantize(nb_activations *a, nb_form form, nb_pool *pool);
 
-/* The token that begins the panel of token t. */
-static inline uint32_t nb_panel_first(uint32_t n, uint32_t t) {
-    return n < NB_PANEL ? t : t / NB_PANEL * NB_PANEL;
-}
-
-/* The panel that starts at token t, in a form. */
-static inline const uint8_t *nb_activations_panel(const nb_activations *a, nb_form form, uint32_t t) {
+/* Token t in a form. */
+static inline const uint8_t *nb_activations_token(const nb_activations *a, nb_form form, uint32_t t) {
     return a->forms[form] + t * nb_form_token_bytes(form, a->columns);
 }
 

@@ -26,10 +26,10 @@ typedef struct nb_matmul_task {
     uint32_t first, groups;
     const nb_activations *x;
     float *out;     /* [x->n, w->rows] */
-    float *scratch; /* [NB_MATMUL_SCRATCH, columns]: the weights of a group, dequantized or unpacked */
+    float *scratch; /* [NB_MATMUL_SCRATCH, columns]: the weights of a group, dequantized, or of four, unpacked */
 } nb_matmul_task;
 
-enum { NB_MATMUL_SCRATCH = 4 };
+enum { NB_MATMUL_SCRATCH = 10 };
 
 enum { NB_TYPE_ANY = NB_TYPE_LIMIT }; /* of a kernel for every type */
 

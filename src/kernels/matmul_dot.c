@@ -10,8 +10,8 @@
 
 #include "matmul_tiles.h"
 
-INLINE v128_t dot(v128_t sum, const uint32_t k, v128_t q, const uint8_t *x) {
-    sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load32_splat(x), q, k ? sum : wasm_i32x4_splat(0));
+INLINE v128_t dot(v128_t sum, const uint32_t k, v128_t q, v128_t a) {
+    sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(a, q, k ? sum : wasm_i32x4_splat(0));
     nb_pin(sum);
     return sum;
 }
@@ -22,24 +22,26 @@ INLINE v128_t joined(v128_t high, v128_t low, const uint32_t bits) {
 
 /* ---- several tokens ------------------------------------------------------------------------------------------- */
 
-INLINE void add_bytes(v128_t *sum, v128_t *other, const uint32_t fit, const uint32_t k, const uint8_t *q,
-                      const uint8_t *x) {
-    (void)other, (void)fit;
-    *sum = dot(*sum, k, wasm_v128_load(q), x);
+INLINE void add_bytes(v128_t *sum, v128_t *other, const uint32_t fit, const uint32_t k, const uint8_t *q, v128_t a,
+                      v128_t b) {
+    (void)other, (void)fit, (void)b;
+    *sum = dot(*sum, k, wasm_v128_load(q), a);
 }
 
-INLINE void add_halves(v128_t *sum, v128_t *low, const uint32_t fit, const uint32_t k, const uint8_t *q,
-                       const uint8_t *x) {
-    *sum = dot(*sum, k, wasm_v128_load(q), x);
-    *low = dot(*low, k, wasm_v128_load(q), x + 32);
+INLINE void add_halves(v128_t *sum, v128_t *low, const uint32_t fit, const uint32_t k, const uint8_t *q, v128_t a,
+                       v128_t b) {
+    v128_t codes = wasm_v128_load(q);
+    *sum = dot(*sum, k, codes, a);
+    *low = dot(*low, k, codes, b);
     if (k == fit - 1)
         *sum = joined(*sum, *low, 8);
 }
 
-INLINE void add_nibbles(v128_t *sum, v128_t *low, const uint32_t fit, const uint32_t k, const uint8_t *q,
-                        const uint8_t *x) {
-    *sum = dot(*sum, k, wasm_v128_load(q + 16), x);
-    *low = dot(*low, k, wasm_v128_load(q), x);
+INLINE void add_nibbles(v128_t *sum, v128_t *low, const uint32_t fit, const uint32_t k, const uint8_t *q, v128_t a,
+                        v128_t b) {
+    (void)b;
+    *sum = dot(*sum, k, wasm_v128_load(q + 16), a);
+    *low = dot(*low, k, wasm_v128_load(q), a);
     if (k == fit - 1)
         *sum = joined(*sum, *low, 4);
 }
@@ -59,27 +61,27 @@ INLINE void store_nibbles(const uint32_t type, const uint8_t *codes, const uint3
 }
 
 /* The loops are compiled for each way to divide 32 columns, not for each type. */
-#define PANELS(name, FORM, V, parts)                                                                          \
-    static __attribute__((noinline)) void panels_##name##_##parts(const nb_matmul_task *task, uint32_t row) { \
-        multiply_panels(task, row, NB_FORM_##FORM, V, parts, 8 / parts, add_##name);                          \
+#define TOKENS(name, FORM, V, parts)                                                                        \
+    static __attribute__((noinline)) void tokens_##name##_##parts(const nb_matmul_task *task, uint32_t i) { \
+        multiply_tokens(task, i, NB_FORM_##FORM, V, parts, 8 / parts, add_##name);                          \
     }
-PANELS(bytes, Q8, 8, 1)
-PANELS(bytes, Q8, 8, 2)
-PANELS(halves, HALVES, 8, 1)
-PANELS(halves, HALVES, 8, 2)
-PANELS(nibbles, Q8, 16, 1)
+TOKENS(bytes, Q8, 8, 1)
+TOKENS(bytes, Q8, 8, 2)
+TOKENS(halves, HALVES, 8, 1)
+TOKENS(halves, HALVES, 8, 2)
+TOKENS(nibbles, Q8, 16, 1)
 
-INLINE void panels_bytes(const nb_matmul_task *task, uint32_t row, const uint32_t type) {
-    nb_layout_of(type).columns == 16 ? panels_bytes_2(task, row) : panels_bytes_1(task, row);
+INLINE void tokens_bytes(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
+    nb_layout_of(type).columns == 16 ? tokens_bytes_2(task, i) : tokens_bytes_1(task, i);
 }
 
-INLINE void panels_halves(const nb_matmul_task *task, uint32_t row, const uint32_t type) {
-    nb_layout_of(type).columns == 16 ? panels_halves_2(task, row) : panels_halves_1(task, row);
+INLINE void tokens_halves(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
+    nb_layout_of(type).columns == 16 ? tokens_halves_2(task, i) : tokens_halves_1(task, i);
 }
 
-INLINE void panels_nibbles(const nb_matmul_task *task, uint32_t row, const uint32_t type) {
+INLINE void tokens_nibbles(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
     (void)type;
-    panels_nibbles_1(task, row);
+    tokens_nibbles_1(task, i);
 }
 
 /* ---- one token ------------------------------------------------------------------------------------------------ */
@@ -92,8 +94,8 @@ typedef void (*step_function)(v128_t *sum, v128_t *low, const uint32_t j, const 
 INLINE void step_bytes(v128_t *sum, v128_t *low, const uint32_t j, const uint32_t second, const v128_t *q,
                        const uint8_t *x, constants c) {
     (void)low, (void)c;
-    sum[0] = dot(sum[0], j, q[0], x);
-    sum[second] = dot(sum[second], second ? j : 1, q[1], x + 16);
+    sum[0] = dot(sum[0], j, q[0], wasm_v128_load32_splat(x));
+    sum[second] = dot(sum[second], second ? j : 1, q[1], wasm_v128_load32_splat(x + 16));
 }
 
 INLINE void step_halves(v128_t *sum, v128_t *low, const uint32_t j, const uint32_t second, const v128_t *q,
@@ -165,27 +167,22 @@ INLINE void token_nibbles(const nb_matmul_task *task, uint32_t i, uint32_t t, co
 }
 
 /* Unpacking is the same for 8-bit activations and for halves, so it is compiled once. */
-#define UNPACK(weight, TYPE, form, FORM, isa)                                                         \
-    static __attribute__((noinline)) void unpack_##weight(const nb_matmul_task *task, uint32_t row) { \
-        unpack_group(task, row, NB_TYPE_##TYPE, 8, store_bytes);                                      \
+#define UNPACK(weight, TYPE, V, store)                                                                             \
+    static __attribute__((noinline)) void unpack_##weight(const nb_matmul_task *task, uint32_t row, uint8_t *to) { \
+        unpack_group(task, row, to, NB_TYPE_##TYPE, V, store);                                                     \
     }
-NB_MATMUL_HALVES_TYPES(UNPACK, q8, Q8, dot)
+#define UNPACK_BYTES(weight, TYPE, form, FORM, isa) UNPACK(weight, TYPE, 8, store_bytes)
+#define UNPACK_NIBBLES(weight, TYPE, form, FORM, isa) UNPACK(weight, TYPE, 16, store_nibbles)
+NB_MATMUL_HALVES_TYPES(UNPACK_BYTES, q8, Q8, dot)
+NB_MATMUL_NIBBLES_TYPES(UNPACK_NIBBLES, q8, Q8, dot)
 
-INLINE void unpack_q8_0(const nb_matmul_task *task, uint32_t row) {
-    unpack_group(task, row, NB_TYPE_Q8_0, 16, store_nibbles);
-}
-
-#define KERNEL(way, weight, TYPE, form)                                                                  \
-    INLINE void group_##weight##_##form(const nb_matmul_task *task, uint32_t row, const uint32_t type) { \
-        unpack_##weight(task, row);                                                                      \
-        panels_##way(task, row, type);                                                                   \
-    }                                                                                                    \
-    void nb_matmul_##weight##_##form##__dot(const nb_matmul_task *task) {                                \
-        run_tiles(task, NB_TYPE_##TYPE, group_##weight##_##form, token_##way);                           \
+#define KERNEL(way, V, weight, TYPE, form)                                              \
+    void nb_matmul_##weight##_##form##__dot(const nb_matmul_task *task) {               \
+        run_tiles(task, NB_TYPE_##TYPE, V, unpack_##weight, tokens_##way, token_##way); \
     }
-#define BYTES(weight, TYPE, form, FORM, isa) KERNEL(bytes, weight, TYPE, form)
-#define HALVES(weight, TYPE, form, FORM, isa) KERNEL(halves, weight, TYPE, form)
-#define NIBBLES(weight, TYPE, form, FORM, isa) KERNEL(nibbles, weight, TYPE, form)
+#define BYTES(weight, TYPE, form, FORM, isa) KERNEL(bytes, 8, weight, TYPE, form)
+#define HALVES(weight, TYPE, form, FORM, isa) KERNEL(halves, 8, weight, TYPE, form)
+#define NIBBLES(weight, TYPE, form, FORM, isa) KERNEL(nibbles, 16, weight, TYPE, form)
 NB_MATMUL_Q8_TYPES(BYTES, q8, Q8, dot)
 NB_MATMUL_HALVES_TYPES(HALVES, halves, HALVES, dot)
 NB_MATMUL_NIBBLES_TYPES(NIBBLES, q8, Q8, dot)

@@ -47,9 +47,10 @@ INLINE void add_dots(const uint32_t type, running *r, const uint32_t j, const v1
     }
 }
 
-INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, const uint8_t *q,
-                    const uint8_t *x) {
-    v128_t dot = wasm_i16x8_relaxed_dot_i8x16_i7x16(wasm_v128_load32_splat(x), wasm_v128_load(q));
+INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, const uint8_t *q, v128_t a,
+                    v128_t b) {
+    (void)b;
+    v128_t dot = wasm_i16x8_relaxed_dot_i8x16_i7x16(a, wasm_v128_load(q));
     *narrow = k % fit ? wasm_i16x8_add(*narrow, dot) : dot;
     nb_pin(*narrow);
     if (k % fit < fit - 1)
@@ -59,23 +60,22 @@ INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint3
 }
 
 /* The loops are compiled for each way to divide 32 columns and to sum up, not for each type. */
-#define PANELS(parts, fit)                                                                                   \
-    static __attribute__((noinline)) void panels_##parts##_##fit(const nb_matmul_task *task, uint32_t row) { \
-        multiply_panels(task, row, NB_FORM_Q8, 8, parts, fit, add_dot);                                      \
+#define TOKENS(parts, fit)                                                                                 \
+    static __attribute__((noinline)) void tokens_##parts##_##fit(const nb_matmul_task *task, uint32_t i) { \
+        multiply_tokens(task, i, NB_FORM_Q8, 8, parts, fit, add_dot);                                      \
     }
-PANELS(1, 8)
-PANELS(1, 4)
-PANELS(2, 4)
-PANELS(2, 2)
+TOKENS(1, 8)
+TOKENS(1, 4)
+TOKENS(2, 4)
+TOKENS(2, 2)
 
-INLINE void group(const nb_matmul_task *task, uint32_t row, const uint32_t type) {
+INLINE void tokens(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
     const bool apart = nb_layout_of(type).columns == 16;
     const uint32_t fit = dots_that_fit(nb_layout_of(type).bits);
-    unpack_group(task, row, type, 8, store_bytes);
     if (apart)
-        fit >= 4 ? panels_2_4(task, row) : panels_2_2(task, row);
+        fit >= 4 ? tokens_2_4(task, i) : tokens_2_2(task, i);
     else
-        fit == 8 ? panels_1_8(task, row) : panels_1_4(task, row);
+        fit == 8 ? tokens_1_8(task, i) : tokens_1_4(task, i);
 }
 
 /* For each of the four tiles: adds columns 4j ... 4j+3 times a, and columns 4j+16 ... 4j+19 times b. a, b: splatted
@@ -108,9 +108,12 @@ INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const 
     multiply_token(task, i, t, type, NB_FORM_Q8, multiply_tiles);
 }
 
-#define KERNEL(weight, TYPE, form, FORM, isa)                               \
-    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
-        run_tiles(task, NB_TYPE_##TYPE, group, one_token);                  \
+#define KERNEL(weight, TYPE, form, FORM, isa)                                                                      \
+    static __attribute__((noinline)) void unpack_##weight(const nb_matmul_task *task, uint32_t row, uint8_t *to) { \
+        unpack_group(task, row, to, NB_TYPE_##TYPE, 8, store_bytes);                                               \
+    }                                                                                                              \
+    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {                                        \
+        run_tiles(task, NB_TYPE_##TYPE, 8, unpack_##weight, tokens, one_token);                                    \
     }
 NB_RELAXED_TYPES(KERNEL, q8, Q8, relaxed)
 

@@ -47,25 +47,25 @@ INLINE void store_words(const uint32_t type, const uint8_t *codes, const uint32_
         wasm_v128_store(to + 16 * (n / 2 * 8 + 2 * j + n % 2), q[n]);
 }
 
-INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, const uint8_t *q,
-                    const uint8_t *x) {
+INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint32_t k, const uint8_t *q, v128_t a,
+                    v128_t b) {
+    (void)b;
     (void)narrow, (void)fit;
-    v128_t dot = wasm_i32x4_dot_i16x8(wasm_v128_load(q), wasm_v128_load32_splat(x));
+    v128_t dot = wasm_i32x4_dot_i16x8(wasm_v128_load(q), a);
     *sum = k ? wasm_i32x4_add(*sum, dot) : dot;
     nb_pin(*sum);
 }
 
 /* The loops are compiled for each way to divide 32 columns, not for each type. */
-#define PANELS(parts)                                                                                \
-    static __attribute__((noinline)) void panels_##parts(const nb_matmul_task *task, uint32_t row) { \
-        multiply_panels(task, row, NB_FORM_Q16, 16, parts, 0, add_dot);                              \
+#define TOKENS(parts)                                                                              \
+    static __attribute__((noinline)) void tokens_##parts(const nb_matmul_task *task, uint32_t i) { \
+        multiply_tokens(task, i, NB_FORM_Q16, 16, parts, 0, add_dot);                              \
     }
-PANELS(1)
-PANELS(2)
+TOKENS(1)
+TOKENS(2)
 
-INLINE void group(const nb_matmul_task *task, uint32_t row, const uint32_t type) {
-    unpack_group(task, row, type, 16, store_words);
-    nb_layout_of(type).columns == 32 ? panels_1(task, row) : panels_2(task, row);
+INLINE void tokens(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
+    nb_layout_of(type).columns == 32 ? tokens_1(task, i) : tokens_2(task, i);
 }
 
 /* Adds the products of columns 4j ... 4j+3 of the four tiles, and of those 16 further, with splatted activations: a0 of
@@ -104,8 +104,11 @@ INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const 
     multiply_token(task, i, t, type, NB_FORM_Q16, multiply_tiles);
 }
 
-#define KERNEL(weight, TYPE, form, FORM, isa)                               \
-    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) { \
-        run_tiles(task, NB_TYPE_##TYPE, group, one_token);                  \
+#define KERNEL(weight, TYPE, form, FORM, isa)                                                                      \
+    static __attribute__((noinline)) void unpack_##weight(const nb_matmul_task *task, uint32_t row, uint8_t *to) { \
+        unpack_group(task, row, to, NB_TYPE_##TYPE, 16, store_words);                                              \
+    }                                                                                                              \
+    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {                                        \
+        run_tiles(task, NB_TYPE_##TYPE, 16, unpack_##weight, tokens, one_token);                                   \
     }
 NB_SIMD128_TYPES(KERNEL, q16, Q16, simd128)

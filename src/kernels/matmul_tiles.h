@@ -153,20 +153,22 @@ INLINE scales load_scales(const uint32_t type, const uint8_t *tile, v128_t d, v1
 }
 
 /* out + w x over part n of a tile's columns. A tile has one part, or two of sixteen columns (parts). Lanes are rows.
- * sum: of the products of codes and activations, in 32 bits. ds, m: of `scales`. x: the address of the token's d in a
- * block of a panel of T tokens (activations.h), which s, s0 and s1 follow at steps of 4T bytes. */
-INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t *x, const uint32_t T,
-                     const uint32_t parts, const uint32_t n, const bool offset) {
+ * sum: of the products of codes and activations, in 32 bits. ds, m: of `scales`. x: a block (activations.h). */
+INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t *x, const uint32_t parts,
+                     const uint32_t n, const bool offset) {
     out = nb_madd(wasm_f32x4_convert_i32x4(sum), wasm_f32x4_mul(ds, wasm_v128_load32_splat(x)), out);
     if (offset) /* m times the sum of the activations: s, s0 or s1 */
-        out = nb_madd(m, wasm_v128_load32_splat(x + 4 * T * (parts == 1 ? 1 : 2 + n)), out);
+        out = nb_madd(m, wasm_v128_load32_splat(x + 4 * (parts == 1 ? 1 : 2 + n)), out);
     return out;
 }
 
 /* ---- several tokens ------------------------------------------------------------------------------------------- */
 
-/* A group is unpacked once for all tokens, into the task's scratch. Each 32 columns become V vectors of codes and
- * their scales. A vector of codes has, for four rows, the columns of one 32-bit lane of activations:
+/* Groups are unpacked once for all tokens, into the task's scratch: four at a time, one of each section. Then each token
+ * is multiplied with all four, so that its activations are splatted once for four groups. (Four tokens with one group
+ * after the other need as many loads, but of splats, which V8 makes of two instructions: that took 1.1 to 1.5 times as
+ * long.) Each 32 columns of a group become V vectors of codes and their scales. A vector of codes has,
+ * for four rows, the columns of one 32-bit lane of activations:
  *
  *     v128_t codes[V]              V = 8: bytes, [4 rows][4]: columns 4c ... 4c+3
  *                                  V = 16: 16-bit words, [4 rows][2]: the columns in the order of Q16 (activations.h);
@@ -175,7 +177,7 @@ INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t 
 INLINE uint32_t unpacked_bytes(const uint32_t V, const uint32_t parts) {
     return 16 * (V + 2 * parts);
 }
-_Static_assert(16 * (16 + 2 * 2) <= 32 * NB_MATMUL_SCRATCH * sizeof(float), "an unpacked group fits the scratch");
+_Static_assert(NB_SECTIONS * 16 * (16 + 2 * 2) <= 32 * NB_MATMUL_SCRATCH * sizeof(float), "groups fit the scratch");
 
 /* Stores the codes of columns 4j ... 4j+3 of a tile, and of 4j+16 ... 4j+19, where codes[C] has them. */
 typedef void (*codes_function)(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to);
@@ -188,13 +190,12 @@ INLINE void store_bytes(const uint32_t type, const uint8_t *codes, const uint32_
 }
 
 /* Unpacks the group that begins with this row. */
-INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_t type, const uint32_t V,
+INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, uint8_t *to, const uint32_t type, const uint32_t V,
                          const codes_function store_codes) {
     const nb_layout l = nb_layout_of(type);
     const uint32_t parts = 32 / l.columns;
     const constants c = held_constants(type, task->w->type);
     const uint8_t *w = task->w->data + row / NB_GROUP * task->w->group_bytes;
-    uint8_t *to = (uint8_t *)task->scratch;
     v128_t d = {0}, m = {0};
     for (uint32_t k = task->w->columns / (32 * l.tiles); k; k--) {
         if (nb_layout_head(l))
@@ -213,75 +214,96 @@ INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, const uint32_
     }
 }
 
-/* *sum += the dot products of the codes at q (of four rows) and the lane of activations at x. k: how many have been
- * added since the part began; with k = 0, *sum begins anew. *other: a second sum. fit: a constant of the kernel.
+/* *sum += the dot products of the codes at q (of four rows) and a lane of activations: a has it in all lanes, and of
+ * halves b has the low ones. k: how many have been added since the part began; with k = 0, *sum begins anew. *other: a
+ * second sum. fit: a constant of the kernel.
  *   matmul_relaxed.c: *other is a sum in 16 bits, which holds `fit` dot products before it must be widened
  *   matmul_dot.c: *other is the sum of the lower halves or nibbles, and `fit` dot products make a part */
 typedef void (*add_function)(v128_t *sum, v128_t *other, const uint32_t fit, const uint32_t k, const uint8_t *q,
-                             const uint8_t *x);
+                             v128_t a, v128_t b);
 
 /* The bytes of a token's activations for 32 columns, without scales. */
 INLINE uint32_t block_bytes_of(const nb_form form) {
     return form == NB_FORM_Q8 ? 32 : 64;
 }
 
-/* out[t ... t+T-1, row ... row+3] = the unpacked group times the panel that starts at token t and has T places.
- * Activations are splatted from memory: a shuffle would compete with the dot products for the CPU's ports. */
-INLINE void multiply_panel(const nb_matmul_task *task, uint32_t row, uint32_t t, const nb_form form, const uint32_t T,
-                           const uint32_t V, const uint32_t parts, const uint32_t fit, const add_function add) {
+/* Stores the results of the i-th groups of the sections. */
+INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, const v128_t *out) {
+    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+        uint32_t row = nb_section_row(task->w, s, i);
+        if (row < task->w->rows)
+            NB_STORE_ROWS(task, t, row, out[s]);
+    }
+}
+
+/* The i-th groups of the sections, unpacked, times token t. */
+INLINE void multiply_unpacked(const nb_matmul_task *task, uint32_t i, uint32_t t, const nb_form form, const uint32_t V,
+                              const uint32_t parts, const uint32_t fit, const add_function add) {
     const uint32_t C = form == NB_FORM_Q16 ? 16 : 8; /* lanes of activations for 32 columns */
-    const uint32_t part = C / parts, bytes = block_bytes_of(form);
-    const uint8_t *w = (const uint8_t *)task->scratch, *x = nb_activations_panel(task->x, form, t);
-    v128_t out[NB_PANEL], sums[NB_PANEL], others[NB_PANEL];
-    for (uint32_t i = 0; i < T; i++)
-        out[i] = wasm_f32x4_splat(0);
+    const uint32_t part = C / parts;
+    const size_t group = (size_t)task->w->columns / 32 * unpacked_bytes(V, parts);
+    const uint8_t *w[NB_SECTIONS], *x = nb_activations_token(task->x, form, t);
+    v128_t out[NB_SECTIONS], sums[NB_SECTIONS], others[NB_SECTIONS];
+    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+        w[s] = (const uint8_t *)task->scratch + s * group;
+        out[s] = wasm_f32x4_splat(0);
+    }
     NB_LOOP
-    for (uint32_t k = task->w->columns / 32; k; k--, w += unpacked_bytes(V, parts), x += T * (16 + bytes)) {
+    for (uint32_t k = task->w->columns / 32; k; k--, x += 16 + block_bytes_of(form)) {
         NB_UNROLL
         for (uint32_t c = 0; c < C; c++) {
-            for (uint32_t i = 0; i < T; i++)
-                add(&sums[i], &others[i], fit, c % part, w + 16 * (c * V / C), x + 16 * T + bytes * i + 4 * c);
+            v128_t a = wasm_v128_load32_splat(x + 16 + 4 * c);
+            v128_t b = form == NB_FORM_HALVES ? wasm_v128_load32_splat(x + 48 + 4 * c) : a;
+            for (uint32_t s = 0; s < NB_SECTIONS; s++)
+                add(&sums[s], &others[s], fit, c % part, w[s] + 16 * (c * V / C), a, b);
             if (c % part < part - 1)
                 continue;
             const uint32_t n = c / part;
-            v128_t ds = wasm_v128_load(w + 16 * (V + 2 * n)), m = wasm_v128_load(w + 16 * (V + 2 * n + 1));
-            for (uint32_t i = 0; i < T; i++)
-                out[i] = scaled(out[i], sums[i], ds, m, x + 4 * i, T, parts, n, true);
+            for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+                const uint8_t *scales = w[s] + 16 * (V + 2 * n);
+                out[s] =
+                    scaled(out[s], sums[s], wasm_v128_load(scales), wasm_v128_load(scales + 16), x, parts, n, true);
+            }
         }
+        for (uint32_t s = 0; s < NB_SECTIONS; s++)
+            w[s] += unpacked_bytes(V, parts);
     }
-    for (uint32_t i = 0; i < T && t + i < task->x->n; i++)
-        NB_STORE_ROWS(task, t + i, row, out[i]);
+    store_groups(task, i, t, out);
 }
 
-/* The unpacked group times all tokens. */
-INLINE void multiply_panels(const nb_matmul_task *task, uint32_t row, const nb_form form, const uint32_t V,
+/* The same for all tokens. */
+INLINE void multiply_tokens(const nb_matmul_task *task, uint32_t i, const nb_form form, const uint32_t V,
                             const uint32_t parts, const uint32_t fit, const add_function add) {
-    uint32_t t = 0, places = nb_form_places(task->x->n);
-    for (; t + NB_PANEL <= places; t += NB_PANEL)
-        multiply_panel(task, row, t, form, NB_PANEL, V, parts, fit, add);
-    if (t < places)
-        multiply_panel(task, row, t, form, 2, V, parts, fit, add);
+    NB_LOOP
+    for (uint32_t t = 0; t < task->x->n; t++)
+        multiply_unpacked(task, i, t, form, V, parts, fit, add);
 }
 
-/* The group that begins with this row times all tokens. */
-typedef void (*group_function)(const nb_matmul_task *task, uint32_t row, const uint32_t type);
-/* The i-th group of each section times token t. */
+enum { NB_UNPACK_FROM = 3 }; /* so many tokens; fewer are faster one by one */
+
+/* Unpacks the group that begins with this row. */
+typedef void (*unpack_function)(const nb_matmul_task *task, uint32_t row, uint8_t *to);
+/* Multiplies the i-th groups of the sections, unpacked, with all tokens. */
+typedef void (*tokens_function)(const nb_matmul_task *task, uint32_t i, const uint32_t type);
+/* Multiplies the i-th groups of the sections with token t. */
 typedef void (*token_function)(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type);
 
-INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const group_function group,
-                      const token_function one_token) {
+INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const uint32_t V, const unpack_function unpack,
+                      const tokens_function tokens, const token_function one_token) {
+    const size_t group = (size_t)task->w->columns / 32 * unpacked_bytes(V, 32 / nb_layout_of(type).columns);
     for (uint32_t i = task->first; i < task->first + task->groups; i++) {
-        if (task->x->n < NB_PANEL) {
+        if (task->x->n < NB_UNPACK_FROM) {
             for (uint32_t t = 0; t < task->x->n; t++)
                 one_token(task, i, t, type);
             continue;
         }
         NB_LOOP
         for (uint32_t s = 0; s < NB_SECTIONS; s++) {
-            uint32_t row = nb_section_row(task->w, s, i);
-            if (row < task->w->rows)
-                group(task, row, type);
+            /* in place of a group that is not there the last one, as in find_groups */
+            uint32_t row = NB_MIN(nb_section_row(task->w, s, i), (task->w->rows - 1) / NB_GROUP * NB_GROUP);
+            unpack(task, row, (uint8_t *)task->scratch + s * group);
         }
+        tokens(task, i, type);
     }
 }
 
@@ -296,14 +318,6 @@ INLINE void find_groups(const nb_matrix *w, uint32_t i, const uint8_t **groups) 
     }
 }
 
-INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, const v128_t *out) {
-    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
-        uint32_t row = nb_section_row(task->w, s, i);
-        if (row < task->w->rows)
-            NB_STORE_ROWS(task, t, row, out[s]);
-    }
-}
-
 /* sums[s][n] = the sum of the products of codes and activations, for the tile at w[s] and the token's block at x: of
  * all columns (n = 0), or of each sixteen (n = 0, 1). Lanes are rows. */
 typedef void (*tiles_function)(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
@@ -315,7 +329,7 @@ INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, uint32_t t, c
     const nb_layout l = nb_layout_of(type);
     const uint32_t parts = 32 / l.columns;
     const constants c = held_constants(type, task->w->type);
-    const uint8_t *w[NB_SECTIONS], *x = nb_activations_panel(task->x, form, t);
+    const uint8_t *w[NB_SECTIONS], *x = nb_activations_token(task->x, form, t);
     v128_t out[NB_SECTIONS], d[NB_SECTIONS], m[NB_SECTIONS];
     find_groups(task->w, i, w);
     for (uint32_t s = 0; s < NB_SECTIONS; s++)
@@ -333,7 +347,7 @@ INLINE void multiply_token(const nb_matmul_task *task, uint32_t i, uint32_t t, c
             for (uint32_t s = 0; s < NB_SECTIONS; s++) {
                 scales of = load_scales(type, w[s], d[s], m[s], c);
                 for (uint32_t n = 0; n < parts; n++)
-                    out[s] = scaled(out[s], sums[s][n], of.ds[n], of.m[n], x, 1, parts, n, has_offset(type));
+                    out[s] = scaled(out[s], sums[s][n], of.ds[n], of.m[n], x, parts, n, has_offset(type));
                 w[s] += nb_layout_tile(l);
             }
         }

@@ -70,7 +70,7 @@ static void allocate_buffers(nb_session *s) {
     columns = NB_MAX(columns, widest);
     for (nb_form form = NB_FORM_F32 + 1; form < NB_FORM_COUNT; form++)
         if (form != NB_FORM_HALVES || NB_HAS_HALVES)
-            s->activations.forms[form] = nb_arena_take(a, nb_form_places(s->batch), nb_form_token_bytes(form, columns));
+            s->activations.forms[form] = nb_arena_take(a, s->batch, nb_form_token_bytes(form, columns));
     s->ordered = take_floats(a, s->model->ordered ? batch : 0, columns);
     s->of_outliers = take_floats(a, batch, s->model->outlier_rows);
     s->matmul_scratch = take_floats(a, threads * NB_MATMUL_SCRATCH, columns);

@@ -38,7 +38,7 @@ EXPORT const char *bench_prepare(int32_t i, uint32_t any, uint32_t rows, uint32_
     for (size_t k = 0; k < (size_t)columns * tokens; k++)
         in[k] = (float)((int32_t)(k * 7919 % 255) - 127) / 127;
     for (nb_form f = NB_FORM_Q8; f < NB_FORM_COUNT; f++)
-        x.forms[f] = nb_alloc(nb_form_places(tokens) * nb_form_token_bytes(f, columns));
+        x.forms[f] = nb_alloc(tokens * nb_form_token_bytes(f, columns));
     nb_activations_set(&x, in, tokens, columns);
     nb_activations_quantize(&x, kernel->form, NULL);
     out = nb_alloc(sizeof(float) * rows * tokens);

@@ -156,8 +156,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
     static double meant[MAX_TOKENS * MAX_COLUMNS];
     const nb_traits *traits = nb_traits_of(type);
     size_t bytes = (size_t)rows * columns / traits->block_weights * traits->block_bytes;
-    uint8_t *file = nb_alloc(bytes),
-            *form = nb_alloc(nb_form_places(tokens) * nb_form_token_bytes(kernel->form, columns));
+    uint8_t *file = nb_alloc(bytes), *form = nb_alloc(tokens * nb_form_token_bytes(kernel->form, columns));
     float *out = nb_alloc(tokens * rows * sizeof *out); /* exactly as large, so that the sanitizer sees an overrun */
     float *weights = nb_alloc(rows * columns * sizeof *weights);
     fill_rows(file, type, bytes, seed);
@@ -303,7 +302,7 @@ void test_matmul(void) {
             static const uint32_t types[] = {NB_TYPE_Q4_1, NB_TYPE_Q8_0, NB_TYPE_F16, NB_TYPE_Q4_0};
             nb_activations a = {0};
             for (uint32_t f = NB_FORM_Q8; f < NB_FORM_COUNT; f++)
-                a.forms[f] = nb_alloc(nb_form_places(TOKENS) * nb_form_token_bytes((nb_form)f, COLUMNS));
+                a.forms[f] = nb_alloc(TOKENS * nb_form_token_bytes((nb_form)f, COLUMNS));
             for (int i = 0; i < 4; i++) {
                 const nb_traits *traits = nb_traits_of(types[i]);
                 size_t bytes = (size_t)rows[i] * COLUMNS / traits->block_weights * traits->block_bytes;
