@@ -310,6 +310,7 @@ test('bench for people', async () => {
         '1',
     ]);
     assert.equal(code, 0);
+    assert.match(out, /, exact, build \S+, threads \d+\n.+, \d+ logical cores; (dot )?products of (bytes|16 bits)/);
     assert.match(out, /^prompt +[\d.]+ tokens\/s/m);
     assert.match(out, /^generate +[\d.]+ tokens\/s/m);
 });

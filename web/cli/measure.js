@@ -1,4 +1,5 @@
 /** `nibble bench`: how fast a model is, and where its time goes. */
+import { cpus } from 'node:os';
 import { measureRates, promptMaker } from '../api/rates.js';
 import { open } from './open-model.js';
 import { meanTime, openProfiler } from './profile.js';
@@ -34,6 +35,9 @@ export async function commandBench(args, signal) {
     await model.dispose();
     const result = {
         model: info.name ?? args.model,
+        cpu: cpus()[0]?.model.trim() ?? 'unknown',
+        cores: cpus().length,
+        precision: args.values.precision ?? 'exact',
         build: info.build,
         threads: info.threads,
         promptTokens,
@@ -47,12 +51,21 @@ export async function commandBench(args, signal) {
     if (json) writeJson(result);
     else
         write(
-            `${oneLine(result.model)}, build ${result.build}, threads ${result.threads}\n` +
+            `${oneLine(result.model)}, ${result.precision}, build ${result.build}, threads ${result.threads}\n` +
+                `${oneLine(result.cpu)}, ${result.cores} logical cores; ${DOTS.find(([name]) => result.build.startsWith(name))?.[1]}\n` +
                 rateLine('prompt', result.promptTokensPerSecond, promptTokens, repetitions) +
                 rateLine('generate', result.generateTokensPerSecond, generateTokens, repetitions) +
                 (times ? profileTable(times) : ''),
         );
 }
+
+/** How builds multiply, by the beginnings of their names. */
+const DOTS = [
+    ['relaxed-dot', 'dot products of bytes by one instruction'],
+    ['relaxed', 'dot products of bytes by several instructions'],
+    ['integer', 'integers alone'],
+    ['', 'products of 16 bits, as this engine has no relaxed SIMD'],
+];
 
 /**
  * @param {string} what
