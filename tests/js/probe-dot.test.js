@@ -11,24 +11,44 @@ const run = (flags, code) =>
     execFileSync(node24, [...flags, '--input-type=module', '-e', code], { encoding: 'utf8' }).trim();
 
 const url = (/** @type {string} */ path) => JSON.stringify(pathToFileURL(root + path).href),
-    PROBE = `import { dotShare, hasDot } from ${url('web/worker/probe-dot.js')};`,
+    PROBE = `import { hasDot, probeDot } from ${url('web/worker/probe-dot.js')};`,
     LOAD = `import { load } from ${url('web/index.js')};`;
 
 test('without the instruction the dot product is no faster than its parts', {
     skip: process.arch !== 'x64' && 'only on x86 does V8 have a switch for it',
 }, () => {
-    const [share, dot] = run(['--no-enable-avx-vnni'], `${PROBE} console.log(dotShare(), hasDot());`).split(' ');
-    assert.ok(Number(share) >= 0.7 && dot === 'false', `${share} ${dot}`);
+    const [isRight, share, dot] = run(
+        ['--no-enable-avx-vnni'],
+        `${PROBE} const { isRight, share } = probeDot(); console.log(isRight, share, hasDot());`,
+    ).split(' ');
+    assert.deepEqual([isRight, dot], ['true', 'false']);
+    assert.ok(Number(share) >= 0.7, share);
 });
 
 test('a clock that is too coarse says nothing, and does not take long', () => {
     const coarse = `const { now } = performance; performance.now = () => Math.floor(now.call(performance) / 100) * 100;`;
     const [share, dot, ms] = run(
         [],
-        `${PROBE} ${coarse} const began = Date.now(); console.log(dotShare(), hasDot(), Date.now() - began);`,
+        `${PROBE} ${coarse} const began = Date.now(); console.log(probeDot().share, hasDot(), Date.now() - began);`,
     ).split(' ');
-    assert.deepEqual([share, dot], ['undefined', 'false']);
+    assert.deepEqual([share, dot], ['Infinity', 'false']);
     assert.ok(Number(ms) < 1000, ms);
+});
+
+test('wrong sums are seen, even in a later tier of compilation', () => {
+    const wrong = (/** @type {string} */ when) => `
+        const { Instance } = WebAssembly;
+        WebAssembly.Instance = function (module) {
+            const { f } = new Instance(module).exports;
+            return { exports: { f: (count, parts) => f(count, parts) + (parts === 0 && ${when} ? 1 : 0) } };
+        };`;
+    for (const when of ['count < 100', 'count >= 1000'])
+        assert.equal(
+            run([], `${wrong(when)} ${PROBE} console.log(probeDot().isRight, hasDot());`),
+            'false false',
+            when,
+        );
+    assert.equal(run([], `${wrong('false')} ${PROBE} console.log(probeDot().isRight);`), 'true');
 });
 
 test('the build for such CPUs is chosen where the instruction is, and answers the same', () => {

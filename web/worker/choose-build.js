@@ -3,7 +3,7 @@ import { NibbleError } from '../errors.js';
 import { isNode, usefulThreads, yieldToEvents } from '../platform.js';
 import { startBuild } from './core.js';
 import { stopwatch } from './journal.js';
-import { hasDot } from './probe-dot.js';
+import { dotIsRight, hasDot } from './probe-dot.js';
 
 /** @typedef {import('../index.d.ts').Build} Build */
 /** @typedef {import('../assets.js').WasmUrls} WasmUrls */
@@ -36,14 +36,16 @@ export const possibleThreads = async (asked) => (mayShare() ? usefulThreads(aske
 
 /**
  * Whether the relaxed dot products compute what the kernels rely on, in the first tier of compilation and in the
- * last. Only kernels with such products need this: those with 8-bit activations, and most of a build for CPUs with dot
- * products of bytes. Of the other relaxed instructions, any result that the standard allows will do.
+ * last. Only kernels with such products need this: those with 8-bit activations, and those of builds for CPUs with dot
+ * products of bytes, whose instruction probe-dot.js has checked. Of the other relaxed instructions, any result that the
+ * standard allows will do.
  * @param {Core} core
  * @param {Build} build
  * @param {'exact' | 'fast' | undefined} precision
  */
 async function relaxedIsRight(core, build, precision) {
-    if (precision !== 'fast' && !isDot(build)) return true;
+    if (isDot(build) && !dotIsRight()) return false;
+    if (precision !== 'fast') return true;
     const { nb_probe_relaxed } = core.exports;
     for (let i = 0; i < PROBE_CALLS; i++) if (nb_probe_relaxed() !== 1) return false;
     await yieldToEvents(); // the optimizing compiler works in the background; its code serves the next call

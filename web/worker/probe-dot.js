@@ -1,4 +1,4 @@
-/** Whether the CPU has one instruction for i32x4.relaxed_dot_i8x16_i7x16_add_s, by what it takes. */
+/** What i32x4.relaxed_dot_i8x16_i7x16_add_s gives and takes here: whether the CPU has one instruction for it. */
 
 /**
  * The dot product must take less than this share of what the same takes in parts, as engines do it without such an
@@ -17,9 +17,11 @@ const CLOCK_STEPS = 8;
 const COARSEST = 2;
 
 const SUMS = 8; // chains that do not wait for each other
+/** Four bytes of the other operand, within 7 bits: there all engines must agree. */
+const BYTES = [1, 127, 64, 3];
 const COUNT = 0, // the locals
     PARTS = 1,
-    ZEROS = 2,
+    OTHER = 2,
     FIRST = 3;
 const get = (/** @type {number} */ local) => [0x20, local];
 const set = (/** @type {number} */ local) => [0x21, local];
@@ -27,6 +29,7 @@ const ADD = [0xfd, 0xae, 0x01], // i32x4.add
     DOT_ADD = [0xfd, 0x93, 0x02], // i32x4.relaxed_dot_i8x16_i7x16_add_s
     DOT = [0xfd, 0x92, 0x02], // i16x8.relaxed_dot_i8x16_i7x16_s
     WIDEN = [0xfd, 0x7e], // i32x4.extadd_pairwise_i16x8_s
+    SPLAT = [0xfd, 0x11], // i32x4.splat
     LANE = [0xfd, 0x1b, 0]; // i32x4.extract_lane 0
 
 /** A loop that takes `count` steps for each of the sums. @param {(sum: number) => number[]} step */
@@ -36,17 +39,20 @@ const loop = (step) => [
 ];
 
 /**
- * The function (count: i32, parts: i32) => i32, which adds dot products to sums. Products depend on the sums, and the
- * result on all of them: otherwise the compiler would compute them once, or not at all. Both ways are one function,
- * because the optimizing compiler takes functions one by one.
+ * The function (count: i32, parts: i32) => i32, which adds dot products to sums that begin as `count`, and returns the
+ * sum of these. Products depend on the sums, and the result on all of them: otherwise the compiler would compute them
+ * once, or not at all. Both ways are one function, because the optimizing compiler takes functions one by one.
  */
 function body() {
+    const word = BYTES.reduce((all, byte, i) => all | (byte << (8 * i)), 0);
     const code = [
         ...[1, SUMS + 1, 0x7b], // v128 locals
+        ...[0x41, ...leb(word), ...SPLAT, ...set(OTHER)],
+        ...Array.from({ length: SUMS }, (_, i) => [...get(COUNT), ...SPLAT, ...set(FIRST + i)]).flat(),
         ...[...get(PARTS), 0x04, 0x40], // if
-        ...loop((sum) => [...get(sum), ...get(ZEROS), ...DOT, ...WIDEN, ...get(sum), ...ADD, ...set(sum)]),
+        ...loop((sum) => [...get(sum), ...get(OTHER), ...DOT, ...WIDEN, ...get(sum), ...ADD, ...set(sum)]),
         0x05, // else
-        ...loop((sum) => [...get(sum), ...get(ZEROS), ...get(sum), ...DOT_ADD, ...set(sum)]),
+        ...loop((sum) => [...get(sum), ...get(OTHER), ...get(sum), ...DOT_ADD, ...set(sum)]),
         0x0b,
         ...get(FIRST),
         ...Array.from({ length: SUMS - 1 }, (_, i) => [...get(FIRST + 1 + i), ...ADD]).flat(),
@@ -55,8 +61,8 @@ function body() {
     return [...leb(code.length), ...code];
 }
 
-/** @param {number} value @returns {number[]} LEB128 */
-const leb = (value) => (value < 128 ? [value] : [(value & 127) | 128, ...leb(value >> 7)]);
+/** LEB128, which is the same signed and unsigned for what is written here. @param {number} value @returns {number[]} */
+const leb = (value) => (value < 64 ? [value] : [(value & 127) | 128, ...leb(value >> 7)]);
 const section = (/** @type {number} */ id, /** @type {number[]} */ bytes) => [id, ...leb(bytes.length), ...bytes];
 
 /** A module with that function. */
@@ -77,24 +83,35 @@ function clockStep() {
     return now - from;
 }
 
+/** What the function must return. @param {number} count */
+function expected(count) {
+    let sum = count;
+    for (let i = 0; i < count; i++)
+        sum = BYTES.reduce((all, byte, at) => (all + byte * ((sum << (24 - 8 * at)) >> 24)) | 0, sum);
+    return Math.imul(SUMS, sum);
+}
+
 /**
- * What the instruction takes, as a share of what its parts take; FASTER or more where that is not sure.
- * @returns {number | undefined} undefined: the clock is too coarse to say
+ * Whether both ways give the sums that they should, in each tier of compilation that the runs came to; and what the
+ * instruction takes, as a share of what its parts take: FASTER or more where that is not sure.
+ * @returns {{ isRight: boolean, share: number }}
  */
-export function dotShare() {
-    const step = Math.min(clockStep(), clockStep());
-    if (step > COARSEST) return undefined;
+export function probeDot() {
     const run = /** @type {(count: number, parts: number) => number} */ (
         new WebAssembly.Instance(new WebAssembly.Module(probeModule())).exports.f
     );
+    let isRight = [1, 2, 3, 77].every((n) => run(n, 0) === expected(n) && run(n, 1) === expected(n)),
+        share = Infinity;
+    const step = Math.min(clockStep(), clockStep());
+    if (step > COARSEST) return { isRight, share };
+    const sums = [0, 0];
     const time = (/** @type {number} */ count, /** @type {number} */ parts) => {
         const began = performance.now();
-        run(count, parts);
+        sums[parts] = run(count, parts);
         return performance.now() - began;
     };
     let count = 1000;
     while (time(count, 1) < Math.max(RUN_MS, CLOCK_STEPS * step)) count *= 2;
-    let share = Infinity;
     for (let round = 0; round < ROUNDS; round++) {
         const before = share;
         let whole = Infinity,
@@ -103,23 +120,24 @@ export function dotShare() {
         for (let i = 0; i < RUNS; i++) {
             whole = Math.min(whole, time(count, 0));
             parts = Math.min(parts, time(count, 1));
+            isRight &&= sums[0] === sums[1];
         }
         share = whole / parts;
         if (share > SLOWER) break;
         // other programs may have slowed all runs of one way, so two rounds must agree
-        if (Math.max(share, before) < FASTER) return Math.max(share, before);
+        if (Math.max(share, before) < FASTER) return { isRight, share: Math.max(share, before) };
     }
-    return Math.max(share, FASTER);
+    return { isRight, share: Math.max(share, FASTER) };
 }
 
-/** @type {boolean | undefined} */
+/** @type {ReturnType<typeof probeDot> | undefined} */
 let remembered;
 
-/** Whether builds for such CPUs are faster here. It takes some ms the first time. */
-export function hasDot() {
-    if (remembered === undefined) {
-        const share = dotShare();
-        remembered = share !== undefined && share < FASTER;
-    }
-    return remembered;
+/** Whether the instruction gives the right sums. It takes some ms the first time. */
+export function dotIsRight() {
+    remembered ??= probeDot();
+    return remembered.isRight;
 }
+
+/** Whether builds for CPUs with the instruction run correctly here, and are faster. */
+export const hasDot = () => dotIsRight() && /** @type {{ share: number }} */ (remembered).share < FASTER;
