@@ -104,7 +104,7 @@ test('run --prompt prints the text; --json prints one object that agrees with it
     assert.equal(result.tokens.length, 20);
     assert.ok(result.tokens.every(Number.isInteger));
     assert.ok(Number.isInteger(result.promptTokens));
-    assert.match(result.build, /^(simd128|relaxed)(-threads)?$/);
+    assert.match(result.build, /^(simd128|relaxed|relaxed-dot)(-threads)?$/);
     for (const name of ['loadMs', 'promptTokensPerSecond', 'generateTokensPerSecond'])
         assert.ok(result.timings[name] > 0, name);
 });

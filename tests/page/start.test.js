@@ -384,7 +384,7 @@ describe('load() on a page', { skip, concurrency: 3 }, () => {
             for (const said of [
                 /^nibble: worker: http.*engine-worker\.js$/,
                 /source: open after .* status 200, application\/octet-stream$/,
-                /build: (relaxed|simd128), threads 1/,
+                /build: (relaxed|relaxed-dot|simd128), threads 1/,
                 /build: not simd128-threads: it needs shared memory, and the page is not cross-origin isolated$/,
                 /load: llama, 38 tensors/,
             ])
