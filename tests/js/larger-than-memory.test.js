@@ -103,7 +103,7 @@ test('with a calibration text: a model that cannot be loaded can be quantized', 
         most = 3.5 * 2 ** 20;
     writeFileSync(path, file);
     assert.ok(file.length > most);
-    const limits = { simd128: most, relaxed: most, convert: most, quantize: most },
+    const limits = { engine: most, convert: most, quantize: most },
         wasmUrl = littleMemory(join(temporary, 'wasm'), limits);
     await assert.rejects(load(path, { threads: 1, contextLength: 64, wasmUrl }), { code: 'NB_ERR_MEMORY' });
     const calibration = 'Once upon a time there was a little girl. She liked to play with her dog. '.repeat(10);

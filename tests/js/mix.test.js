@@ -194,7 +194,7 @@ test('if the model does not fit into memory, the command says that nothing was m
         ],
     ])) {
         const most = megabytes << 20,
-            wasmUrl = littleMemory(join(temporary, `wasm-${megabytes}`), { simd128: most, relaxed: most }),
+            wasmUrl = littleMemory(join(temporary, `wasm-${megabytes}`), { engine: most }),
             { plan, choice } = await made({ ...options(), imatrix: undefined, bits: 5.25, threads: 1, wasmUrl });
         assert.equal(choice?.isMeasured, false);
         assert.match(choice?.chosenBy ?? '', said);

@@ -2,23 +2,26 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { root } from './builds.js';
+import { builds, root } from './builds.js';
 
 const PAGE = 65536,
     MEMORY_SECTION = 5;
+const ENGINES = builds.filter(({ threads }) => !threads).map(({ name }) => name);
 
 /**
  * A copy of build/wasm.
  * @param {string} folder to write to
- * @param {Record<string, number>} most bytes of some builds' memories: 'simd128', 'relaxed', 'convert', 'quantize'
+ * @param {Record<string, number>} most bytes of some modules' memories: 'convert', 'quantize', 'train', or 'engine' for
+ *     each of its builds without threads
  * @returns {string} wasmUrl
  */
 export function littleMemory(folder, most) {
     cpSync(`${root}build/wasm`, folder, { recursive: true });
-    for (const [build, bytes] of Object.entries(most)) {
-        const path = join(folder, `nibble-${build}.wasm`);
-        writeFileSync(path, limited(readFileSync(path), Math.floor(bytes / PAGE)));
-    }
+    for (const [module, bytes] of Object.entries(most))
+        for (const name of module === 'engine' ? ENGINES : [module]) {
+            const path = join(folder, `nibble-${name}.wasm`);
+            writeFileSync(path, limited(readFileSync(path), Math.floor(bytes / PAGE)));
+        }
     return `${pathToFileURL(folder)}/`;
 }
 
