@@ -5,7 +5,7 @@
  * instruction. V8 on x86: with VNNI 0.47, in its first tier 0.78; without it 1.3, in its first tier 0.88.
  */
 const FASTER = 0.7;
-/** Below it and above FASTER it is not clear: the optimizing compiler may not have come to it yet. */
+/** Between FASTER and this it is not clear: the optimizing compiler may not have come to it yet. */
 const SLOWER = 1.1;
 const ROUNDS = 8;
 /** Runs of each in a round, by turns; the shortest count. */
@@ -15,6 +15,10 @@ const RUN_MS = 0.2;
 const CLOCK_STEPS = 8;
 /** With coarser clocks, in ms, the probe would take too long. */
 const COARSEST = 2;
+/** ms after which no round begins: with a clock of 1 ms, as pages may have, a round takes about 100. */
+const MOST_MS = 150;
+/** A clock that is read so often without a step stands still, or is too coarse by far. */
+const MOST_READS = 1e7;
 
 const SUMS = 8; // chains that do not wait for each other
 /** Four bytes of the other operand, within 7 bits: there all engines must agree. */
@@ -75,12 +79,14 @@ const probeModule = () =>
         ...section(10, [1, ...body()]),
     ]);
 
-/** The steps of the clock, in ms. */
+/** A step of the clock, in ms. */
 function clockStep() {
     const from = performance.now();
-    let now = from;
-    while (now === from) now = performance.now();
-    return now - from;
+    for (let i = 0; i < MOST_READS; i++) {
+        const now = performance.now();
+        if (now !== from) return now - from;
+    }
+    return Infinity;
 }
 
 /** What the function must return. @param {number} count */
@@ -101,9 +107,9 @@ export function probeDot() {
         new WebAssembly.Instance(new WebAssembly.Module(probeModule())).exports.f
     );
     let isRight = [1, 2, 3, 77].every((n) => run(n, 0) === expected(n) && run(n, 1) === expected(n)),
-        share = Infinity;
+        share = Number.NaN;
     const step = Math.min(clockStep(), clockStep());
-    if (step > COARSEST) return { isRight, share };
+    if (step > COARSEST) return { isRight, share: Infinity };
     const sums = [0, 0];
     const time = (/** @type {number} */ count, /** @type {number} */ parts) => {
         const began = performance.now();
@@ -111,21 +117,23 @@ export function probeDot() {
         return performance.now() - began;
     };
     let count = 1000;
-    while (time(count, 1) < Math.max(RUN_MS, CLOCK_STEPS * step)) count *= 2;
-    for (let round = 0; round < ROUNDS; round++) {
+    // the shorter of two: the first run also compiles, and other programs may come in between
+    while (Math.min(time(count, 1), time(count, 1)) < Math.max(RUN_MS, CLOCK_STEPS * step)) count *= 2;
+    const last = performance.now() + MOST_MS;
+    for (let round = 0; round < ROUNDS && performance.now() < last; round++) {
         const before = share;
         let whole = Infinity,
             parts = Infinity;
-        // the whole first: should the optimizing compiler come in between, the slower choice is made, which is safe
+        // the whole first: should the optimizing compiler come in between, it seems too slow, which is the safe error
         for (let i = 0; i < RUNS; i++) {
             whole = Math.min(whole, time(count, 0));
             parts = Math.min(parts, time(count, 1));
             isRight &&= sums[0] === sums[1];
         }
         share = whole / parts;
-        if (share > SLOWER) break;
-        // other programs may have slowed all runs of one way, so two rounds must agree
-        if (Math.max(share, before) < FASTER) return { isRight, share: Math.max(share, before) };
+        // Two rounds must agree: the compiler may have come in between, or other programs slowed all runs of one way.
+        if (Math.max(share, before) < FASTER || Math.min(share, before) > SLOWER)
+            return { isRight, share: Math.max(share, before) };
     }
     return { isRight, share: Math.max(share, FASTER) };
 }
