@@ -1,6 +1,6 @@
-/* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels need. In a form
- * a vector is a list of blocks of 32 columns. A block has everything that a kernel needs for its columns, so that one
- * pointer reaches it by constant offsets:
+/* The right-hand side of a matrix product: a batch of vectors, and the quantized forms of it that kernels need. In a
+ * form a vector is a list of blocks of 32 columns. A block has everything that a kernel needs for its columns, so that
+ * one pointer reaches it by constant offsets:
  *
  *     form Q8     { float d, s, s0, s1; int8_t  q[32] }
  *     form Q16    { float d, s, s0, s1; int16_t q[32] }     each 4 columns in the order 0 2 1 3

@@ -28,7 +28,8 @@ void nb_pack_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float 
         return;
     }
     /* A sum of 32 products must be below 2^31. Keys are within k_max, so the magnitudes of the query's integers may add
-     * up to 2^31 / k_max; rounding may add 1/2 to each. */
+     * up to 2^31 / k_max; rounding may add 1/2 to each. (Keys of Q4_0 come as integers within 120, which 32 * 32767
+     * leave room for, as for those of Q8_0.) */
     float largest_sum = (float)(INT32_MAX / c->k_max - NB_CACHE_BLOCK), step = 0;
     for (uint32_t from = 0; from < size; from += NB_CACHE_BLOCK) {
         float sum, largest = nb_largest(q + from, NB_MIN(NB_CACHE_BLOCK, size - from), &sum);

@@ -16,9 +16,9 @@
  * Four bits are too few for keys as they are: a few elements are many times as large as the others, which then become
  * zeros. The Hadamard transform spreads each element over its head, so that all are of like size (QuaRot: Ashkboos et
  * al. 2024, section 4). It is orthogonal, so the scores of transformed queries and keys are the same, and it is its own
- * inverse, so attention transforms the weighted sum of values back. The numbers q + 1/2 use all 16 codes for both signs.
- * Their squared error is 13 % less than that of integers within 7 (keys of SmolLM2-135M, transformed). Q4_0's own
- * rounding, max / -8, has 21 % less, but its scales may be negative, which weights of values cannot be. */
+ * inverse, so attention transforms the weighted sum of values back. The numbers q + 1/2 use all 16 codes for both
+ * signs. Their squared error is 13 % less than that of integers within 7 (keys of SmolLM2-135M, transformed). Q4_0's
+ * own rounding, max / -8, has 21 % less, but its scales may be negative, which weights of values cannot be. */
 #ifndef NB_KV_CACHE_H
 #define NB_KV_CACHE_H
 

@@ -51,7 +51,8 @@ typedef struct nb_matmul_kernel {
     X(q4_k, Q4_K, form, FORM, isa)             \
     X(q5_k, Q5_K, form, FORM, isa)             \
     X(q6_k, Q6_K, form, FORM, isa)
-/* All types with codes of at most 7 bits: 16-bit activations may be multiplied as two halves. */
+/* Types with codes of at most 7 bits, or numbers of a codebook plus zero: 16-bit activations may be multiplied as two
+ * halves. (IQ1, IQ2 and IQ3 would fit, too, but have no such kernels, to save code.) */
 #define NB_MATMUL_HALVES_TYPES(X, form, FORM, isa) \
     NB_MATMUL_Q8_TYPES(X, form, FORM, isa)         \
     X(q5_1, Q5_1, form, FORM, isa)                 \

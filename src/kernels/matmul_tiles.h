@@ -164,11 +164,11 @@ INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t 
 
 /* ---- several tokens ------------------------------------------------------------------------------------------- */
 
-/* Groups are unpacked once for all tokens, into the task's scratch: four at a time, one of each section. Then each token
- * is multiplied with all four, so that its activations are splatted once for four groups. (Four tokens with one group
- * after the other need as many loads, but of splats, which V8 makes of two instructions: that took 1.1 to 1.5 times as
- * long.) Each 32 columns of a group become V vectors of codes and their scales. A vector of codes has,
- * for four rows, the columns of one 32-bit lane of activations:
+/* Groups are unpacked once for all tokens, into the task's scratch: four at a time, one of each section. Then each
+ * token is multiplied with all four, so that its activations are splatted once for four groups. (Four tokens with one
+ * group after the other need as many loads, but of splats, which V8 makes of two instructions: that took 1.1 to 1.5
+ * times as long.) Each 32 columns of a group become V vectors of codes and their scales. A vector of codes has, for
+ * four rows, the columns of one 32-bit lane of activations:
  *
  *     v128_t codes[V]              V = 8: bytes, [4 rows][4]: columns 4c ... 4c+3
  *                                  V = 16: 16-bit words, [4 rows][2]: the columns in the order of Q16 (activations.h);

@@ -59,7 +59,7 @@ for (const { build, threads } of configurations()) {
                             compare(whole, expected, 0.9999, file, within);
                             tested(folder + file, model.info);
                             if (file === 'phi3-long.gguf') return; // a shorter text has other RoPE factors
-                            // with fewer tokens, they are grouped into other panels
+                            // fewer tokens are divided into other chunks of attention
                             const half = await logitsOf(model, expected.tokens.slice(0, 19));
                             compare(half, { ...expected, tokens: expected.tokens.slice(0, 19) }, 0.9999, file, within);
                         } finally {
