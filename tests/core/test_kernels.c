@@ -136,6 +136,25 @@ static void check_not_finite(const nb_matmul_kernel *kernel, nb_matmul_task task
     nb_free(out);
 }
 
+/* A token has the same results alone as in a batch, bit for bit. */
+static void check_alone(const nb_matmul_kernel *kernel, nb_matmul_task task, const float *x) {
+    uint32_t columns = task.w->columns, rows = task.w->rows, tokens = task.x->n;
+    float *out = nb_alloc(rows * sizeof *out), *together = task.out;
+    nb_activations alone = *task.x;
+    task.x = &alone;
+    task.out = out;
+    task.first = 0;
+    task.groups = nb_section_groups(task.w);
+    for (uint32_t t = 0; t < tokens; t++) {
+        nb_activations_set(&alone, x + t * columns, 1, columns);
+        nb_activations_quantize(&alone, kernel->form, NULL);
+        kernel->run(&task);
+        CHECK(nb_compare(out, together + t * rows, rows * sizeof *out) == 0, "%s, token %u of %u: it differs alone",
+              kernel->name, t, tokens);
+    }
+    nb_free(out);
+}
+
 static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint32_t columns) {
     nb_matrix m = {
         .type = type,
@@ -152,12 +171,14 @@ static nb_matrix packed(uint32_t type, const uint8_t *file, uint32_t rows, uint3
 
 static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t rows, uint32_t columns,
                          uint32_t tokens, uint32_t *seed) {
-    static float x[MAX_TOKENS * MAX_COLUMNS], scratch[NB_MATMUL_SCRATCH * MAX_COLUMNS];
+    static float x[MAX_TOKENS * MAX_COLUMNS];
     static double meant[MAX_TOKENS * MAX_COLUMNS];
     const nb_traits *traits = nb_traits_of(type);
     size_t bytes = (size_t)rows * columns / traits->block_weights * traits->block_bytes;
     uint8_t *file = nb_alloc(bytes), *form = nb_alloc(tokens * nb_form_token_bytes(kernel->form, columns));
-    float *out = nb_alloc(tokens * rows * sizeof *out); /* exactly as large, so that the sanitizer sees an overrun */
+    /* exactly as large, so that the sanitizer sees an overrun */
+    float *out = nb_alloc(tokens * rows * sizeof *out),
+          *scratch = nb_alloc(NB_MATMUL_SCRATCH * columns * sizeof *scratch);
     float *weights = nb_alloc(rows * columns * sizeof *weights);
     fill_rows(file, type, bytes, seed);
     if (rows > 8)
@@ -216,10 +237,13 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
                        traits->name, rows, columns, tokens, r, t, got, sum))
                 t = tokens, r = rows;
         }
+    if (rows > 8 && tokens % 3 == 0) /* three are the fewest that are not multiplied one by one */
+        check_alone(kernel, task, x);
     if (rows > 8)
         check_not_finite(kernel, task, x, seed);
     nb_free(w.data);
     nb_free(out);
+    nb_free(scratch);
     nb_free(form);
     nb_free(weights);
     nb_free(file);
