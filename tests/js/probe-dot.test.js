@@ -72,6 +72,19 @@ test('wrong sums are seen, even in a later tier of compilation', () => {
     assert.equal(run([], `${wrong('false')} ${PROBE} console.log(probeDot().isRight);`), 'true');
 });
 
+test('elsewhere a build for such CPUs runs if there is no other', { skip: process.arch !== 'x64' }, () => {
+    const wasmUrl = Object.fromEntries(
+        ['relaxed-dot', 'relaxed-dot-threads'].map((name) => [name, `${root}build/wasm/nibble-${name}.wasm`]),
+    );
+    const options = JSON.stringify({ threads: 1, wasmUrl });
+    const build = run(
+        ['--no-enable-avx-vnni'],
+        `${LOAD} const model = await load(${JSON.stringify(models.tiny)}, ${options}); console.log(model.info.build);
+        await model.dispose();`,
+    );
+    assert.equal(build, 'relaxed-dot');
+});
+
 test('the build for such CPUs is chosen where the instruction is, and answers the same', () => {
     const [dot, build, chosen, other] = JSON.parse(
         run(

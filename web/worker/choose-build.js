@@ -57,6 +57,7 @@ const BUILDS = ['relaxed-dot', 'relaxed-dot-threads', 'relaxed', 'relaxed-thread
 
 /** Whether a build is for CPUs with an instruction for dot products of bytes. It runs elsewhere, but is slower. */
 const isDot = (/** @type {Build} */ build) => build.startsWith('relaxed-dot');
+const isSlow = (/** @type {Build} */ build) => isDot(build) && !hasDot();
 const isRelaxed = (/** @type {Build} */ build) => build.startsWith('relaxed');
 const isThreaded = (/** @type {Build} */ build) => build.endsWith('-threads');
 
@@ -87,11 +88,14 @@ export async function startCore({ threads, build, assets: { wasm }, precision },
         return started;
     }
     const wanted = await possibleThreads(threads),
-        able = BUILDS.filter((name) => !obstacle(name, wasm));
+        able = BUILDS.filter((name) => !obstacle(name, wasm)),
+        slow = able.filter(isSlow);
     const fitting = (/** @type {Build} */ name) => isThreaded(name) === wanted > 1;
+    /** Later ones are tried if earlier ones fail the probe. @type {(name: Build) => number} */
+    const place = (name) => (slow.includes(name) ? 2 : 0) + (fitting(name) ? 0 : 1);
     /** @type {Build[]} */
     const wrong = [];
-    for (const name of [...able.filter(fitting), ...able.filter((name) => !fitting(name))]) {
+    for (const name of able.sort((a, b) => place(a) - place(b))) {
         const core = await startBuild(name, wasm);
         if (!isRelaxed(name) || (await relaxedIsRight(core, name, precision))) {
             const chosen = { core, threads: isThreaded(name) ? wanted : 1 };
@@ -121,7 +125,6 @@ function obstacle(build, wasm) {
             isNode || globalThis.crossOriginIsolated ? 'this engine has none' : 'the page is not cross-origin isolated'
         }`;
     if (isRelaxed(build) && !knowsRelaxed()) return 'it needs relaxed SIMD, which this engine lacks';
-    if (isDot(build) && !hasDot()) return 'this CPU has no fast dot products of bytes';
     return undefined;
 }
 
@@ -134,11 +137,13 @@ function obstacle(build, wasm) {
 const whyOther = (build, fitting, wrong) =>
     wrong.includes(build)
         ? 'its dot products of bytes give other sums here than the kernels rely on'
-        : fitting
-          ? 'it is slower'
-          : isThreaded(build)
-            ? 'one thread is wanted'
-            : 'it has no threads, and several are wanted';
+        : isSlow(build)
+          ? 'this CPU has no fast dot products of bytes'
+          : fitting
+            ? 'it is slower'
+            : isThreaded(build)
+              ? 'one thread is wanted'
+              : 'it has no threads, and several are wanted';
 
 /**
  * @param {Build} build
