@@ -35,9 +35,10 @@ enum { NB_HAS_HALVES = 1 };
 enum { NB_HAS_HALVES = 0 };
 #endif
 
-/* The largest |q| of a form. Halves: 256 * 127 + 127, so that both halves are bytes. */
+/* The largest |q| of a form. Of 16 bits it is 256 * 127 + 127, so that both halves are bytes. Q16 has the same one, so
+ * that the sums are the same in each build. */
 static inline float nb_form_most(nb_form form) {
-    return form == NB_FORM_Q8 ? 127 : NB_HAS_HALVES && form == NB_FORM_HALVES ? 32639 : 32767;
+    return form == NB_FORM_Q8 ? 127 : 32639;
 }
 
 typedef struct nb_activations {

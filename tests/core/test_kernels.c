@@ -195,10 +195,7 @@ static void check_kernel(const nb_matmul_kernel *kernel, uint32_t type, uint32_t
             for (uint32_t i = 0; i < columns; i++)
                 meant[t * columns + i] = (double)x[t * columns + i];
         else
-            quantized(x + t * columns, meant + t * columns, columns,
-                      kernel->form == NB_FORM_Q8    ? 127
-                      : kernel->form == NB_FORM_Q16 ? 32767
-                                                    : 256 * 127 + 127);
+            quantized(x + t * columns, meant + t * columns, columns, kernel->form == NB_FORM_Q8 ? 127 : 32639);
     nb_matrix w = packed(type, file, rows, columns);
     nb_activations activations = {0};
     activations.forms[kernel->form] = form;

@@ -43,7 +43,7 @@ static float largest_in_block(const nb_matrix *w, const float *x, uint32_t i) {
 }
 
 /* y = s x (W + O)^T of n tokens, in F64. The inputs of O are not rounded. Those of W are: each by half a step at most,
- * of which the largest one in 32 columns has 127, or with 16 bits 32639 (in halves) or 32767. */
+ * of which the largest one in 32 columns has 127, or with 16 bits 32639. */
 static void check_product(nb_session *s, const nb_matrix *w, uint32_t n, const char *what) {
     static float x[MOST_TOKENS * MOST_COLUMNS], y[MOST_TOKENS * MOST_ROWS], row[MOST_COLUMNS];
     uint32_t seed = 7;
