@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import { checkOptions } from '../../web/checks.js';
 import { load } from '../../web/index.js';
 import { GENERATE_OPTIONS } from '../../web/options.js';
+import { Draft } from '../../web/worker/draft.js';
 import { DraftRecord, FEW } from '../../web/worker/draft-record.js';
 import { generate } from '../../web/worker/generation.js';
 import { partOf, stillOpen } from '../../web/worker/load-model.js';
@@ -314,6 +315,29 @@ describe('load() with a draft', () => {
         } finally {
             await model.dispose();
         }
+    });
+
+    it('tokens are compared, also while the memory grows', () => {
+        const memory = new WebAssembly.Memory({ initial: 1 });
+        const engine = (/** @type {number} */ at, /** @type {number[]} */ text) => {
+            const view = () => {
+                memory.grow(1); // as where a decoder allocates
+                return new Uint8Array(memory.buffer, at, text.length);
+            };
+            new Uint8Array(memory.buffer).set(text, at);
+            return /** @type {any} */ ({
+                goesOn: () => true,
+                description: { tokenizer: { size: 6 }, bytes: 1 },
+                decoder: () => ({ view, bytes: () => view().slice(), free() {} }),
+            });
+        };
+        const [one, same, other] = [
+            [1, 2, 3],
+            [1, 2, 3],
+            [1, 2, 4],
+        ].map((text, i) => engine(8 * i, text));
+        assert.ok(Draft.join(one, same) instanceof Draft);
+        assert.throws(() => Draft.join(one, other), { message: /its token 5 is/ });
     });
 
     it('the progress of one file of two', () => {

@@ -114,7 +114,7 @@ function checkVocabulary(main, draft) {
 /** Whether a token has the same bytes in both. @param {import('./detokenizer.js').Detokenizer[]} decoders
  * @param {number} token */
 function isSame([one, other], token) {
-    const a = one.view(token),
+    const a = one.bytes(token), // a copy: the other one may enlarge the memory, and views from before end then
         b = other.view(token);
     return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
