@@ -68,6 +68,9 @@ export const namingCaller = (caller, error) =>
 export const about = (words, error) =>
     error instanceof NibbleError ? new NibbleError(error.code, `${words}: ${error.message}`, { cause: error }) : error;
 
+/** A text of a file or a caller within a message: in quotes, and cut where it is long. @param {string} text */
+export const quoted = (text) => JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
+
 /** @param {unknown} error of any realm */
 export const messageOf = (error) => String(/** @type {any} */ (error)?.message || error);
 

@@ -4,7 +4,7 @@
  * for. speculation.js decides when it guesses.
  */
 import { NB_LOGITS_LAST } from '../abi.js';
-import { about, NibbleError } from '../errors.js';
+import { about, NibbleError, quoted } from '../errors.js';
 import { DraftRecord } from './draft-record.js';
 import { loadModel } from './load-model.js';
 import { makeSampler } from './sampler.js';
@@ -100,9 +100,9 @@ function checkVocabulary(main, draft) {
     try {
         for (let token = FIRST_COMPARED; token < Math.min(...sizes); token++)
             if (!isSame(decoders, token)) {
-                const [own, other] = decoders.map((each) => new TextDecoder().decode(each.bytes(token)));
+                const [own, other] = decoders.map((each) => quoted(new TextDecoder().decode(each.bytes(token))));
                 throw unfit(
-                    `its token ${token} is ${JSON.stringify(other)}, and that of the model is ${JSON.stringify(own)}: ` +
+                    `its token ${token} is ${other}, and that of the model is ${own}: ` +
                         'both must have the same vocabulary, as models of one family mostly do',
                 );
             }

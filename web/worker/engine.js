@@ -13,7 +13,7 @@ import {
     PRECISIONS,
     TYPES,
 } from '../abi.js';
-import { NibbleError } from '../errors.js';
+import { NibbleError, quoted } from '../errors.js';
 import { yieldToEvents } from '../platform.js';
 import { peek } from '../sources/peek.js';
 import { Adapters } from './adapters.js';
@@ -344,13 +344,12 @@ export class Engine {
         const tokens = this.tokenize(text, NB_TOKENIZE_PARSE_SPECIAL),
             shown = tokens.slice(0, MOST_SHOWN).map((token) => {
                 const name = new TextDecoder().decode(decoder.bytes(token));
-                return `${token} ${JSON.stringify(name)}`;
+                return `${token} ${quoted(name)}`;
             });
         if (tokens.length > MOST_SHOWN) shown.push('...');
-        const short = text.length > 60 ? `${text.slice(0, 57)}...` : text;
         return new NibbleError(
             'NB_ERR_ARGUMENT',
-            `${what} has the text ${JSON.stringify(short)}, which is not one token of this model, but ` +
+            `${what} has the text ${quoted(text)}, which is not one token of this model, but ` +
                 `${tokens.length}: ${shown.join(', ')}. Give these a bias, by their ids or texts`,
         );
     }
