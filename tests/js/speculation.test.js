@@ -97,6 +97,30 @@ describe('how many guesses are made', () => {
     }
 });
 
+it('a right guess that ends the answer is counted', () => {
+    const { now } = performance,
+        text = [1, 2, 3, 4, 5, 6, 7, 8],
+        speculator = new Speculator(Array(9).fill(text).flat(), 7);
+    let time = 0,
+        guesses = /** @type {number[]} */ ([]);
+    performance.now = () => time;
+    const make = (/** @type {number[]} */ tokens) =>
+        speculator.make((given) => {
+            guesses = given;
+            time += 10;
+            return tokens;
+        }, 20);
+    try {
+        make([1]);
+        make([2]);
+        make([3, 4]); // 4 ends it, so that nothing follows
+    } finally {
+        performance.now = now;
+    }
+    assert.deepEqual(guesses.slice(0, 3), [3, 4, 5]);
+    assert.equal(speculator.right, 2);
+});
+
 /** Whether an answer was made with guesses, by the lines of option `debug`. @param {string[]} lines */
 const guessedIn = (lines) => lines.some((line) => / of \d+ guessed tokens were right/.test(line));
 

@@ -118,14 +118,17 @@ export class Speculator {
             guessed = performance.now(),
             tokens = run(guesses),
             ms = performance.now() - guessed;
+        // a token more than the right guesses is made, unless the last of them ends the answer
+        const wrong = guesses.findIndex((guess, i) => guess !== tokens[i]),
+            right = wrong < 0 ? guesses.length : wrong;
         if (guesses.length > 0) {
             this.guessed += guesses.length;
-            this.right += tokens.length - 1;
+            this.right += right;
             this.#costs.batch(guesses.length, ms);
         } else if (this.#hasPrefix) this.#costs.single(tokens.length - (this.#hasLogits ? 1 : 0), ms);
         if (draft) {
             this.drafted += guesses.length;
-            this.draftedRight += guesses.length > 0 ? tokens.length - 1 : 0;
+            this.draftedRight += right;
             this.#drafter?.record.took(guesses, tokens, guessed - began, ms);
         } else this.#drafter?.record.rested(tokens.length);
         this.#made += tokens.length;
