@@ -264,6 +264,26 @@ describe('answers with a draft', () => {
         engine.close();
     });
 
+    it('an error of the draft says that it is the draft', async () => {
+        const broken = changed(({ tensors }) => {
+            // finite weights of a norm, with which no logits are finite
+            for (const tensor of tensors)
+                if (tensor.name === 'output_norm.weight')
+                    tensor.data = new Uint8Array(new Float32Array(tensor.bytes / 4).fill(3e38).buffer);
+        });
+        const { model, engine } = await openModel({ kind: 'path', path: models.stories }, {}, blobOf(broken));
+        assert.ok(engine.draft);
+        engine.draft.record = new Eager(1);
+        // a short prompt is not read before the first guesses, and a long one is
+        for (const prompt of ['One', 'One day a girl saw a ball. '.repeat(4)])
+            await assert.rejects(model.complete(prompt, { maxTokens: 40, ignoreEnd: true }), {
+                code: 'NB_ERR_FORMAT',
+                message: /^the draft model: the model's numbers are not finite: the logits/,
+            });
+        assert.equal((await model.complete('One', { maxTokens: 3, speculate: false })).tokens.length, 3);
+        engine.close();
+    });
+
     it('a draft with a shorter context guesses as long as it has room', async () => {
         const short = changed(({ values }) => values.set('llama.context_length', ['u32', 40]));
         const { model, engine } = await openModel({ kind: 'path', path: models.stories }, {}, blobOf(short));

@@ -179,6 +179,15 @@ export class Drafter {
      * @param {(margin: number) => boolean} goesOn whether one more guess is wanted after one with this margin
      */
     propose(most, goesOn) {
+        try {
+            return this.#guesses(most, goesOn);
+        } catch (error) {
+            throw aboutDraft(error);
+        }
+    }
+
+    /** @param {number} most @param {(margin: number) => boolean} goesOn */
+    #guesses(most, goesOn) {
         const { engine } = this.#draft,
             { core, session } = engine,
             size = core.exports.nb_model_vocabulary(this.#main.model),

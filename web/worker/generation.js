@@ -1,7 +1,7 @@
 /** Answers one request: the prompt is evaluated, and tokens are made until the answer ends. */
 import { NB_LOGITS_LAST } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { Drafter } from './draft.js';
+import { aboutDraft, Drafter } from './draft.js';
 import { matcherOf } from './grammar.js';
 import { inMs, inTokens } from './journal.js';
 import { Output, rate, round } from './output.js';
@@ -395,7 +395,11 @@ async function readText({ together }, drafter, slice, job) {
             return job.stopped || together.isOn;
         },
     };
-    const { evaluated } = await advance(drafter.engine, seat, drafter.prefix, drafter.n, slice, reading);
+    const { evaluated } = await advance(drafter.engine, seat, drafter.prefix, drafter.n, slice, reading).catch(
+        (error) => {
+            throw aboutDraft(error);
+        },
+    );
     drafter.record.read(evaluated, performance.now() - began);
 }
 
