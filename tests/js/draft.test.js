@@ -401,6 +401,11 @@ describe('load() with a draft', () => {
             [stories.slice(0, 9000), 'NB_ERR_TRUNCATED', /^the draft model: /],
             [new Uint8Array(64), 'NB_ERR_FORMAT', /^the draft model: /],
             [null, 'NB_ERR_ARGUMENT', /^the draft model: load\(\): the source must be a URL/],
+            [
+                new Blob(['text']).stream().pipeThrough(new TextDecoderStream()),
+                'NB_ERR_ARGUMENT',
+                /^the draft model: load\(\): the stream must give Uint8Arrays/,
+            ],
             [models.tiny, 'NB_ERR_UNSUPPORTED', /^the draft model: its .* must have the same vocabulary/],
             [swapped, 'NB_ERR_UNSUPPORTED', /^the draft model: its token 400 is ".*", and that of the model is "/],
             [new Uint8Array(encoder), 'NB_ERR_UNSUPPORTED', /^the draft model: it cannot continue a text/],

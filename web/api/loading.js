@@ -27,11 +27,13 @@ export async function openModel(source, options = {}) {
                 { source: main.plain, draft: second?.plain, options: { ...checked, assets } },
                 {
                     progress: ({ progress }) => report('load()', onProgress, progress),
-                    pull: ({ draft }) => {
+                    pull: async ({ draft }) => {
                         const chunks = (draft ? second : main)?.chunks;
-                        return (
-                            chunks && feedOne(draft ? 'load(): the draft model' : 'load()', link, chunks.pieces, draft)
-                        );
+                        try {
+                            if (chunks) await feedOne('load()', link, chunks.pieces, draft);
+                        } catch (error) {
+                            throw draft ? about('the draft model', error) : error;
+                        }
                     },
                 },
             ),
