@@ -206,7 +206,7 @@ async function answer(engine, seat, { maxTokens, ignoreEnd }, job, prompt, means
                 seats.select(seat);
                 overflow.move(all);
                 ready = (await advance(engine, seat, prefix, all.length, slice, job)).isReady;
-                speculator?.told([]); // the session has other tokens now
+                speculator?.moved(all);
             }
             finishReason = job.stopped ? 'abort' : all ? undefined : 'length';
             if (finishReason) break;

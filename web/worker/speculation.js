@@ -144,6 +144,12 @@ export class Speculator {
         for (const token of tokens) this.#note(token);
     }
 
+    /** The text is another one: it lost a part. @param {Iterable<number>} text */
+    moved(text) {
+        this.#hasPrefix = false; // the core evaluates some of it anew
+        for (const token of text) this.#check(token);
+    }
+
     /** Whether the draft should read what it lacks before the next tokens are made. @param {number} most */
     wantsReading(most) {
         return this.#choose(most - 1).draft?.reads === true;
@@ -203,6 +209,11 @@ export class Speculator {
     /** @param {number} token */
     #note(token) {
         this.#lookUp.push(token);
+        this.#check(token);
+    }
+
+    /** The draft cannot read a token that it does not know. @param {number} token */
+    #check(token) {
         if (this.#drafter && token >= this.#drafter.vocabulary) this.#drafter = undefined;
     }
 }
