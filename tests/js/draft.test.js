@@ -270,6 +270,54 @@ describe('answers with a draft', () => {
         engine.close();
     });
 
+    it('stops reading when another answer begins, and goes on when it has ended', async () => {
+        const { model, engine } = await openModel(
+            { kind: 'path', path: models.stories },
+            { contextLength: 256, parallel: 2 },
+            blobOf(weaker),
+        );
+        const prompts = ['One day a girl saw a ball. '.repeat(20), 'The cat'],
+            begin = (/** @type {number} */ i, speculate = true) =>
+                model.complete(prompts[i], { maxTokens: [20, 3][i], ignoreEnd: true, speculate }),
+            plain = [await begin(0, false), await begin(1, false)];
+        /** @type {PromiseLike<import('../../web/index.d.ts').Result> | undefined} */
+        let other;
+        /** How many tokens the draft lacked, and how many it then read. @type {number[]} */
+        const lacked = [],
+            read = /** @type {number[]} */ ([]);
+        const record = new (class extends Eager {
+            /** @param {number} unread */
+            plan(unread) {
+                const plan = super.plan(unread);
+                if (plan.reads) other ??= begin(1);
+                if (plan.reads && lacked.length === read.length) lacked.push(unread);
+                return plan;
+            }
+
+            /** @param {number} tokens @param {number} ms */
+            read(tokens, ms) {
+                read.push(tokens);
+                super.read(tokens, ms);
+            }
+        })(1);
+        assert.ok(engine.draft);
+        engine.draft.record = record;
+        const { now } = performance;
+        let time = now.call(performance);
+        performance.now = () => (time += 40); // each slice of time is over when it is looked at
+        try {
+            const guessed = await begin(0);
+            assert.deepEqual(told(guessed), told(plain[0]));
+            assert.ok(other);
+            assert.deepEqual(told(await other), told(plain[1]));
+        } finally {
+            performance.now = now;
+        }
+        assert.ok(read[0] < lacked[0], `it read ${read} of ${lacked}`);
+        assert.ok(read.length > 1 && read.at(-1) === lacked.at(-1), `it read ${read} of ${lacked}`);
+        engine.close();
+    });
+
     it('an error of the draft says that it is the draft', async () => {
         const broken = changed(({ tensors }) => {
             // finite weights of a norm, with which no logits are finite
