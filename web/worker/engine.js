@@ -117,21 +117,22 @@ export class Engine {
         engine.journal = journal;
         engine.assets = options.assets;
         engine.pool = core.object('nb_pool_new', threads);
+        /** @type {Engine | undefined} */
+        let draftEngine;
         // the first to fail ends the load: a thread that does not start is reported before a long download ends
-        /** That of the draft. @type {Engine | undefined} */
-        let second;
         [engine.model] = await Promise.all([
-            opening.then(async (first) => {
-                let opened = first,
+            opening.then(async (openedEarly) => {
+                let opened = openedEarly,
                     { progress } = port;
                 if (openingDraft) {
                     // the smaller file comes first: what memory the model may take is known then
-                    const draft = await openingDraft,
-                        time = performance.now();
-                    second = await loadDraft(engine, draft, options, partOf(progress, 0, first.total || NaN), journal);
+                    const time = performance.now(),
+                        openedDraft = await openingDraft,
+                        report = partOf(progress, 0, openedEarly.total || NaN);
+                    draftEngine = await loadDraft(engine, openedDraft, options, report, journal);
                     const open = () => openModel(source, options, port.nextFromPort, journal);
-                    opened = await stillOpen(source, first, open, performance.now() - time);
-                    progress = partOf(port.progress, draft.total || second.description.bytes, 0);
+                    opened = await stillOpen(source, openedEarly, open, performance.now() - time);
+                    progress = partOf(progress, openedDraft.total || draftEngine.description.bytes, 0);
                 }
                 const { head, rest } = await peek(opened, INTEGER_HEAD);
                 if (draft && isOfIntegers(head)) throw cannotBeDrafted();
@@ -143,7 +144,7 @@ export class Engine {
         ]);
         engine.description = engine.describe();
         if (!options.headerOnly) engine.openSession(options);
-        if (second) engine.draft = Draft.join(engine, second);
+        if (draftEngine) engine.draft = Draft.join(engine, draftEngine);
         if (options.cacheSize && engine.session && engine.goesOn())
             engine.conversations = new Conversations(options.cacheSize);
         engine.loadMs = performance.now() - began;
