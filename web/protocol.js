@@ -213,8 +213,9 @@
 // ---- notices ----------------------------------------------------------------------------------------------------
 
 /**
- * chunk: an answer to a 'pull'; null at the end. draft: it is of the draft model. more: a piece of a request's answer was read; spare: its buffer, to be
- * filled again. logits: those of a LogitsEvent, given back. stop: a request is to end. job: the request's id.
+ * chunk: an answer to a 'pull'; null at the end. draft: it is of the draft model. more: a piece of a request's answer
+ * was read; spare: its buffer, to be filled again. logits: those of a LogitsEvent, given back. stop: a request is to
+ * end. job: the request's id.
  * @typedef {object} Notices
  * @property {{ bytes: Uint8Array | null, draft?: boolean }} chunk
  * @property {{ job: number, spare?: ArrayBuffer }} more

@@ -1,6 +1,6 @@
-// What a draft model costs, and how often it is right, so that one can tell whether it may pay: in single rows, the time
-// that the model takes for one token. It is CPU time of one thread, and the least of several counts, so that a busy
-// machine matters little; the first rounds warm up.
+// What a draft model costs, and how often it is right, so that one can tell whether it may pay. The unit is a single
+// row: the time that the model takes for one token. It is CPU time of one thread, and the least of several counts, so
+// that a busy machine matters little; the first rounds warm up.
 //     node tests/bench/draft.js MODEL DRAFT [ROUNDS] [TOKENS]
 import { NB_LOGITS_ALL, NB_LOGITS_LAST } from '../../web/abi.js';
 import { DraftRecord, FEW } from '../../web/worker/draft-record.js';
@@ -46,7 +46,11 @@ const { core } = engine,
     prefix = core.allocate(4 * most, 'tokens');
 core.ints(prefix, most).set(Array.from({ length: most }, (_, i) => 100 + ((i * 37) % 2000)));
 
-/** CPU time, in ms, until a session holds n tokens. @param {import('../../web/worker/engine.js').Engine} engine @param {number} n */
+/**
+ * CPU time, in ms, until a session holds n tokens.
+ * @param {import('../../web/worker/engine.js').Engine} engine
+ * @param {number} n
+ */
 function timeTo({ session }, n, flags = NB_LOGITS_LAST) {
     const began = process.cpuUsage();
     for (let held = 0; held < n; ) held = core.count('nb_session_advance', session, prefix, n, flags);
@@ -74,7 +78,8 @@ for (let round = 0; round < Number(rounds); round++) {
 const share = (/** @type {number} */ ms) => (ms / least.single).toFixed(2);
 console.log(
     `a token of ${engine.description.name}: ${least.single.toFixed(1)} ms; one more row of a batch of ${ROWS}: ` +
-        `${share((least.batch - least.single) / (ROWS - 1))}, a guess: ${share(least.guess)}, a token read: ${share(least.read)}`,
+        `${share((least.batch - least.single) / (ROWS - 1))}, a guess: ${share(least.guess)}, a token read: ` +
+        share(least.read),
 );
 engine.draft.record = new Eager(1);
 let right = 0,

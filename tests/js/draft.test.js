@@ -1,5 +1,5 @@
-// A draft model: when it guesses, that no answer changes, and what is refused. tests/bench/speculation.js measures what it
-// gains.
+// A draft model: when it guesses, that no answer changes, and what is refused. tests/bench/speculation.js measures what
+// it gains.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

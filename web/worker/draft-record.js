@@ -3,42 +3,42 @@
  * Costs are in single rows (costs.js).
  *
  * A draft that pays is used. One that does not rests, and is tried again now and then, because another text may suit
- * it. What is lost by trials is bounded by a credit: it grows a little with each token, and with each gain, and what the
- * draft costs in vain is taken from it.
+ * it. A credit bounds what trials lose: it grows a little with each token, and with each gain, and what the draft costs
+ * in vain is taken from it.
  */
 import { ASSUMED, Costs, LEAST_GAIN, ROW_COST } from './costs.js';
 import { Mean } from './mean.js';
 
-/** How much higher the draft's highest logit is than its second: guesses are the surer, the higher the margin. */
+/** The margin is the draft's highest logit less its second. Guesses are in classes by it: from these numbers on. */
 const MARGINS = [0, 0.5, 1, 2, 4];
-/** How often guesses of these margins are right, until it is known, and how many measured guesses that counts as. */
+/** How often guesses of each class are right, and how often any guess is, until that is measured. Each number counts as
+ * BELIEVED measured guesses. */
 const RIGHT = [0.3, 0.45, 0.6, 0.8, 0.95],
+    ANY_RIGHT = 0.7,
     BELIEVED = 4;
-/** The same of all guesses. */
-const ANY_RIGHT = 0.7;
-/** Each text is another. When one begins, all that was measured before counts as so many guesses, and these beliefs as so
- * many. */
+/** One text says little of the next. When a text begins, what was measured before counts as KEPT guesses at most, and
+ * the numbers above as RENEWED more. */
 const KEPT = 8,
     RENEWED = 2;
 
-/** What one more row of a batch is hoped to cost while none is measured, so that a draft is tried at all. It counts as
- * less than a measured batch. */
+/** What one more row of a batch is assumed to cost, until it is measured: little, so that a draft is tried at all. That
+ * counts as HOPE of a measured batch. */
 const HOPED_ROW = 0.1,
     HOPE = 0.5;
 
 /** Tokens that the draft reads without a pause, as it does after each batch of guesses. */
 export const FEW = 8;
 
-/** So many more tokens an answer is expected to have, at least; else as many as it has already. */
+/** An answer is expected to go on for as many tokens as it has, and for so many at least. */
 const EXPECTED = 32;
 
 /** Between two trials of a draft that does not pay there are at least so many tokens. */
 const REST = 64;
 
-/** What guesses may lose in an answer before the draft counts as one that does not pay; and `SHARE` of its tokens. */
+/** A draft that has lost more than so many single rows in an answer, besides SHARE of its tokens, does not pay. */
 const LOSS = 2;
 
-/** What the credit grows by with each token, and its bounds. The lower one makes that no draft rests for ever. */
+/** What the credit grows by with each token, and its bounds. As it has a lower one, no draft rests for ever. */
 const SHARE = 0.01,
     MOST_CREDIT = 24,
     LEAST_CREDIT = -48;
@@ -63,7 +63,7 @@ export class DraftRecord {
     /** The classes of the last guesses' margins. @type {number[]} */
     #classes = [];
 
-    /** @param {number} share of the model's bytes that the draft has: so much more quickly it is expected to run */
+    /** @param {number} share the draft's bytes divided by the model's, which a guess is assumed to cost */
     constructor(share) {
         this.#guess = new Mean(share, ASSUMED);
         this.#read = new Mean(share * ROW_COST, ASSUMED);

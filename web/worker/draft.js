@@ -1,6 +1,6 @@
 /**
- * A draft model: a smaller one of the same vocabulary, which guesses what the model will say (Leviathan et al. 2023). It
- * is loaded beside the model, in the same memory, and its session holds the text of the last answer that it guessed
+ * A draft model: a smaller one of the same vocabulary, which guesses what the model will say (Leviathan et al. 2023).
+ * It is loaded beside the model, in the same memory, and its session holds the text of the last answer that it guessed
  * for. speculation.js decides when it guesses.
  */
 import { NB_LOGITS_LAST } from '../abi.js';
@@ -124,6 +124,7 @@ export class Drafter {
     #main;
     #draft;
     prefix;
+    /** Whether the answer goes on past the model's end tokens. */
     #past;
     #sampler;
     /** Tokens of the text so far, which are at the prefix. */

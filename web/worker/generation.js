@@ -29,8 +29,8 @@ const NO_PROMPT = { promptTokens: 0, cachedTokens: 0 };
 
 /**
  * What an answer is made with. prefix: where the core reads and writes all tokens so far. stepper: makes the tokens
- * instead of the core, one at a time. speculator: guesses some of them. drafter: a source of its guesses. overflow: makes
- * room in the context.
+ * instead of the core, one at a time. speculator: guesses some of them. drafter: a source of its guesses. overflow:
+ * makes room in the context.
  * @typedef {{ sampler: number, prefix: number, output: Output, stepper: Stepper | undefined,
  *     speculator: Speculator | undefined, drafter: Drafter | undefined, overflow: Overflow }} Means
  */
