@@ -13,7 +13,7 @@ import { generate } from '../../web/worker/generation.js';
 import { partOf, stillOpen } from '../../web/worker/load-model.js';
 import { Speculator } from '../../web/worker/speculation.js';
 import { models, root } from '../support/builds.js';
-import { openModel } from '../support/chat-engine.js';
+import { engineOf, openModel } from '../support/chat-engine.js';
 import { parse, readValue, whole } from '../support/gguf.js';
 
 describe('when the draft guesses', () => {
@@ -402,7 +402,7 @@ describe('load() with a draft', () => {
             return /** @type {any} */ ({
                 goesOn: () => true,
                 description: { tokenizer: { size: 6 }, bytes: 1 },
-                decoder: () => ({ view, bytes: () => view().slice(), free() {} }),
+                decoder: () => ({ view, bytes: () => view().slice(), push: () => 'text', free() {} }),
             });
         };
         const long = Array(3000).fill(65),
@@ -412,6 +412,19 @@ describe('load() with a draft', () => {
         assert.throws(() => Draft.join(one, other), {
             message: /its token 5 is "A{57}\.\.\.", and that of the model is/,
         });
+    });
+
+    it('tokens are compared as they are within a text', async () => {
+        const { tokenizer, config } = JSON.parse(
+            readFileSync(`${root}tests/fixtures/tokenizers/metaspace-first.json`, 'utf8'),
+        );
+        // of two ways to write one decoder, only this one leaves the space out of a text's first token
+        const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: false },
+            decoder = { type: 'Sequence', decoders: [{ type: 'ByteFallback' }, metaspace] },
+            engines = [await engineOf(tokenizer, config), await engineOf({ ...tokenizer, decoder }, config)];
+        for (const engine of engines) engine.goesOn = () => true; // though they have no weights
+        assert.ok(Draft.join(engines[0], engines[1]) instanceof Draft);
+        assert.ok(Draft.join(engines[1], engines[0]) instanceof Draft);
     });
 
     it('the progress of one file of two', () => {

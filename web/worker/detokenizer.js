@@ -90,6 +90,15 @@ export class Detokenizer {
 }
 
 /**
+ * Gets a decoder past a text's first token, which some write otherwise.
+ * @param {Detokenizer} decoder
+ * @param {number} vocabulary
+ */
+export function passFirst(decoder, vocabulary) {
+    for (let token = 0; token < vocabulary && decoder.push(token) === ''; token++);
+}
+
+/**
  * The tokens that have each of these texts. All of the vocabulary is looked at: a tokenizer that puts a space before a
  * text would not tell which token continues a word.
  * @param {Detokenizer} decoder that writes special tokens, too
@@ -102,8 +111,7 @@ export function findTexts(decoder, vocabulary, texts) {
         lengths = new Set(wanted.map(({ length }) => length));
     /** Tokens by their bytes. @type {Map<string, number[]>} */
     const found = new Map(wanted.map((bytes) => [keyOf(bytes), []]));
-    // some write a text's first token otherwise
-    for (let token = 0; token < vocabulary && decoder.push(token) === ''; token++);
+    passFirst(decoder, vocabulary);
     for (let token = 0; token < vocabulary; token++)
         if (lengths.has(decoder.size(token))) found.get(keyOf(decoder.bytes(token)))?.push(token);
     return wanted.map((bytes) => found.get(keyOf(bytes)) ?? []);

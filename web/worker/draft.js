@@ -5,6 +5,7 @@
  */
 import { NB_LOGITS_LAST } from '../abi.js';
 import { about, NibbleError, quoted } from '../errors.js';
+import { passFirst } from './detokenizer.js';
 import { DraftRecord } from './draft-record.js';
 import { loadModel } from './load-model.js';
 import { makeSampler } from './sampler.js';
@@ -98,6 +99,7 @@ function checkVocabulary(main, draft) {
         );
     const decoders = [main.decoder(true), draft.decoder(true)];
     try {
+        for (const [i, each] of decoders.entries()) passFirst(each, sizes[i]);
         for (let token = FIRST_COMPARED; token < Math.min(...sizes); token++)
             if (!isSame(decoders, token)) {
                 const [own, other] = decoders.map((each) => quoted(new TextDecoder().decode(each.bytes(token))));
