@@ -522,7 +522,10 @@ describe('the demo page', { skip }, () => {
             await page.click('#copy');
             const text = await page.evaluate(() => navigator.clipboard.readText());
             assert.equal(text, await page.innerText('#report'));
-            assert.match(text, /^1 thread \((relaxed|relaxed-dot|simd128)\): prompt [\d.]+, generation [\d.]+; first token /m);
+            assert.match(
+                text,
+                /^1 thread \((relaxed|relaxed-dot|simd128)\): prompt [\d.]+, generation [\d.]+; first token /m,
+            );
             assert.equal(text.split('\n').length, 3 + forms);
         });
     });
