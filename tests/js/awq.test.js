@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { load, quantize } from '../../web/index.js';
+import { compare, load, quantize } from '../../web/index.js';
 import { Folding } from '../../web/worker/folding.js';
 import { GGUF_BLOCKS } from '../../web/worker/maker.js';
 import { models, root } from '../support/builds.js';
@@ -44,14 +44,8 @@ test("a layer's scales are those of the formula, on transformers' inputs", async
     checkScaled(file, right.tensors);
 });
 
-test('perplexity is lower than after rounding to nearest; the same bytes for any threads', async () => {
-    const [calibration, heldOut] = await stories();
-    const perplexity = async (/** @type {Uint8Array} */ file) => {
-        const model = await load(file, { threads: 1 });
-        const { perplexity: found } = await model.perplexity(heldOut, { context: 64 });
-        await model.dispose();
-        return found;
-    };
+test('less is lost than by rounding to nearest; the same bytes for any threads', async () => {
+    const [calibration, text] = await stories();
     const Q4_0 = /** @type {const} */ ({ type: 'q4_0', requantize: true }),
         nearest = await made(models.tiny, Q4_0);
     /** @type {Set<string>} */
@@ -65,12 +59,15 @@ test('perplexity is lower than after rounding to nearest; the same bytes for any
     assert.deepEqual(await made(models.tiny, { ...options, method: 'awq', threads: 2 }), awq);
     assert.deepEqual([...stages].sort(), ['', 'observe', 'pass', 'quantize', 'scale']);
     const both = await made(models.tiny, { ...options, method: 'awq+gptq' });
-    const [plain, ofNearest, ofAwq, ofBoth] = await Promise.all(
-        [readFileSync(models.tiny), nearest, awq, both].map((file) => perplexity(new Uint8Array(file))),
-    );
     assert.equal(awq.length, nearest.length);
-    assert.ok(ofAwq - plain < 0.9 * (ofNearest - plain), `${plain}; ${ofNearest} to nearest, ${ofAwq} by AWQ`);
-    assert.ok(ofBoth - plain < 0.9 * (ofNearest - plain), `${plain}; ${ofNearest} to nearest, ${ofBoth} by both`);
+    // The mean KL divergence, as perplexities of so short a text say little. Over eight pairs of texts AWQ's was 0.79 to
+    // 0.87 of that of rounding, and that of both 0.61 to 0.70.
+    const { models: compared } = await compare([models.tiny, nearest, awq, both], {
+        ...{ text, context: 64, threads: 1, speed: false, weights: false },
+    });
+    const [ofNearest, ofAwq, ofBoth] = compared.map(({ divergence }) => divergence.mean);
+    assert.ok(ofAwq < 0.9 * ofNearest, `${ofNearest} to nearest, ${ofAwq} by AWQ`);
+    assert.ok(ofBoth < 0.8 * ofNearest, `${ofNearest} to nearest, ${ofBoth} by both`);
     // Q4_0's encoder searches for the range of a block itself, so nothing is clipped before; NF4's does not
     const unclipped = { ...options, method: /** @type {const} */ ('awq'), clip: false };
     assert.deepEqual(await made(models.tiny, unclipped), awq);
