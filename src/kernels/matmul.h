@@ -71,8 +71,6 @@ typedef struct nb_matmul_kernel {
 #define NB_MATMUL_Q16_TYPES(X, form, FORM, isa) \
     NB_MATMUL_HALVES_TYPES(X, form, FORM, isa)  \
     NB_MATMUL_WIDE_TYPES(X, form, FORM, isa)
-/* Codes of 8 bits are multiplied as two nibbles. */
-#define NB_MATMUL_NIBBLES_TYPES(X, form, FORM, isa) X(q8_0, Q8_0, form, FORM, isa)
 
 /* Lists of no kernels. */
 #define NB_NO_TYPES(X, form, FORM, isa)
@@ -104,11 +102,9 @@ typedef struct nb_matmul_kernel {
 #ifdef NB_DOT
 #define NB_HALVES_TYPES NB_MATMUL_HALVES_TYPES
 #define NB_BYTES_TYPES NB_MATMUL_Q8_TYPES
-#define NB_NIBBLES_TYPES NB_MATMUL_NIBBLES_TYPES
 #else
 #define NB_HALVES_TYPES NB_NO_TYPES
 #define NB_BYTES_TYPES NB_NO_TYPES
-#define NB_NIBBLES_TYPES NB_NO_TYPES
 #endif
 
 #define NB_MATMUL_KERNELS_SCALAR(X)       \
@@ -117,8 +113,7 @@ typedef struct nb_matmul_kernel {
     NB_MATMUL_Q16_TYPES(X, q16, Q16, scalar) NB_HALVES_TYPES(X, halves, HALVES, scalar)
 #define NB_MATMUL_KERNELS_SIMD128(X) NB_SIMD128_ANY(X, simd128) NB_SIMD128_TYPES(X, q16, Q16, simd128)
 #define NB_MATMUL_KERNELS_RELAXED(X) NB_RELAXED_ANY(X, relaxed) NB_RELAXED_TYPES(X, q8, Q8, relaxed)
-#define NB_MATMUL_KERNELS_DOT(X) \
-    NB_HALVES_TYPES(X, halves, HALVES, dot) NB_BYTES_TYPES(X, q8, Q8, dot) NB_NIBBLES_TYPES(X, q8, Q8, dot)
+#define NB_MATMUL_KERNELS_DOT(X) NB_HALVES_TYPES(X, halves, HALVES, dot) NB_BYTES_TYPES(X, q8, Q8, dot)
 
 extern const nb_matmul_kernel nb_matmul_kernels[];                              /* ends with name = NULL */
 const nb_matmul_kernel *nb_matmul_kernel_of(uint32_t type, uint32_t precision); /* the best one here */

@@ -59,7 +59,7 @@ INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint3
 /* The loops are compiled for each way to divide 32 columns, not for each type. */
 #define TOKENS(parts)                                                                              \
     static __attribute__((noinline)) void tokens_##parts(const nb_matmul_task *task, uint32_t i) { \
-        multiply_tokens(task, i, NB_FORM_Q16, 16, parts, 0, add_dot);                              \
+        multiply_tokens(task, i, NB_FORM_Q16, 16, parts, 0, false, add_dot);                       \
     }
 TOKENS(1)
 TOKENS(2)

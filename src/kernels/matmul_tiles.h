@@ -171,8 +171,7 @@ INLINE v128_t scaled(v128_t out, v128_t sum, v128_t ds, v128_t m, const uint8_t 
  * four rows, the columns of one 32-bit lane of activations:
  *
  *     v128_t codes[V]              V = 8: bytes, [4 rows][4]: columns 4c ... 4c+3
- *                                  V = 16: 16-bit words, [4 rows][2]: the columns in the order of Q16 (activations.h);
- *                                          or bytes, of each four columns the low and the high nibbles (matmul_dot.c)
+ *                                  V = 16: 16-bit words, [4 rows][2]: the columns in the order of Q16 (activations.h)
  *     v128_t scales[parts][2]      ds and m, [4 rows] each: of all columns (1 part), or of each sixteen (2 parts) */
 INLINE uint32_t unpacked_bytes(const uint32_t V, const uint32_t parts) {
     return 16 * (V + 2 * parts);
@@ -218,7 +217,7 @@ INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, uint8_t *to, 
  * halves b has the low ones. k: how many have been added since the part began; with k = 0, *sum begins anew. *other: a
  * second sum. fit: a constant of the kernel.
  *   matmul_relaxed.c: *other is a sum in 16 bits, which holds `fit` dot products before it must be widened
- *   matmul_dot.c: *other is the sum of the lower halves or nibbles, and `fit` dot products make a part */
+ *   matmul_dot.c: *other is the sum of the lower halves, and `fit` dot products make a part */
 typedef void (*add_function)(v128_t *sum, v128_t *other, const uint32_t fit, const uint32_t k, const uint8_t *q,
                              v128_t a, v128_t b);
 
@@ -236,16 +235,17 @@ INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, con
     }
 }
 
-/* The i-th groups of the sections, unpacked, times token t. */
-INLINE void multiply_unpacked(const nb_matmul_task *task, uint32_t i, uint32_t t, const nb_form form, const uint32_t V,
-                              const uint32_t parts, const uint32_t fit, const add_function add) {
+/* out[G] = G groups, unpacked, times token t. from: the section of the first. */
+INLINE void multiply_unpacked(const nb_matmul_task *task, v128_t *out, const uint32_t from, const uint32_t G,
+                              uint32_t t, const nb_form form, const uint32_t V, const uint32_t parts,
+                              const uint32_t fit, const add_function add) {
     const uint32_t C = form == NB_FORM_Q16 ? 16 : 8; /* lanes of activations for 32 columns */
     const uint32_t part = C / parts;
     const size_t group = (size_t)task->w->columns / 32 * unpacked_bytes(V, parts);
     const uint8_t *w[NB_SECTIONS], *x = nb_activations_token(task->x, form, t);
-    v128_t out[NB_SECTIONS], sums[NB_SECTIONS], others[NB_SECTIONS];
-    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
-        w[s] = (const uint8_t *)task->scratch + s * group;
+    v128_t sums[NB_SECTIONS], others[NB_SECTIONS];
+    for (uint32_t s = 0; s < G; s++) {
+        w[s] = (const uint8_t *)task->scratch + (from + s) * group;
         out[s] = wasm_f32x4_splat(0);
     }
     NB_LOOP
@@ -254,29 +254,38 @@ INLINE void multiply_unpacked(const nb_matmul_task *task, uint32_t i, uint32_t t
         for (uint32_t c = 0; c < C; c++) {
             v128_t a = wasm_v128_load32_splat(x + 16 + 4 * c);
             v128_t b = form == NB_FORM_HALVES ? wasm_v128_load32_splat(x + 48 + 4 * c) : a;
-            for (uint32_t s = 0; s < NB_SECTIONS; s++)
+            for (uint32_t s = 0; s < G; s++)
                 add(&sums[s], &others[s], fit, c % part, w[s] + 16 * (c * V / C), a, b);
             if (c % part < part - 1)
                 continue;
             const uint32_t n = c / part;
-            for (uint32_t s = 0; s < NB_SECTIONS; s++) {
+            for (uint32_t s = 0; s < G; s++) {
                 const uint8_t *scales = w[s] + 16 * (V + 2 * n);
                 out[s] =
                     scaled(out[s], sums[s], wasm_v128_load(scales), wasm_v128_load(scales + 16), x, parts, n, true);
             }
         }
-        for (uint32_t s = 0; s < NB_SECTIONS; s++)
+        for (uint32_t s = 0; s < G; s++)
             w[s] += unpacked_bytes(V, parts);
     }
-    store_groups(task, i, t, out);
 }
 
-/* The same for all tokens. */
+/* The i-th groups of the sections times all tokens. two: each group has two sums of its own (*other of add_function), so
+ * that the sums of all four do not fit the registers. */
 INLINE void multiply_tokens(const nb_matmul_task *task, uint32_t i, const nb_form form, const uint32_t V,
-                            const uint32_t parts, const uint32_t fit, const add_function add) {
+                            const uint32_t parts, const uint32_t fit, const bool two, const add_function add) {
+    v128_t out[NB_SECTIONS];
     NB_LOOP
-    for (uint32_t t = 0; t < task->x->n; t++)
-        multiply_unpacked(task, i, t, form, V, parts, fit, add);
+    for (uint32_t t = 0; t < task->x->n; t++) {
+        if (two) {
+            multiply_unpacked(task, out, 0, NB_SECTIONS / 2, t, form, V, parts, fit, add);
+            multiply_unpacked(task, out + NB_SECTIONS / 2, NB_SECTIONS / 2, NB_SECTIONS / 2, t, form, V, parts, fit,
+                              add);
+        } else {
+            multiply_unpacked(task, out, 0, NB_SECTIONS, t, form, V, parts, fit, add);
+        }
+        store_groups(task, i, t, out);
+    }
 }
 
 enum { NB_UNPACK_FROM = 3 }; /* so many tokens; fewer are faster one by one */
