@@ -17,8 +17,8 @@ INLINE v128_t dot(v128_t sum, const uint32_t k, v128_t q, v128_t a) {
     return sum;
 }
 
-INLINE v128_t joined(v128_t high, v128_t low, const uint32_t bits) {
-    return wasm_i32x4_add(wasm_i32x4_shl(high, bits), low);
+INLINE v128_t joined(v128_t high, v128_t low) {
+    return wasm_i32x4_add(wasm_i32x4_shl(high, 8), low);
 }
 
 /* ---- several tokens ------------------------------------------------------------------------------------------- */
@@ -35,7 +35,7 @@ INLINE void add_halves(v128_t *sum, v128_t *low, const uint32_t fit, const uint3
     *sum = dot(*sum, k, codes, a);
     *low = dot(*low, k, codes, b);
     if (k == fit - 1)
-        *sum = joined(*sum, *low, 8);
+        *sum = joined(*sum, *low);
 }
 
 /* The loops are compiled for each way to divide 32 columns, not for each type. */
@@ -62,24 +62,24 @@ INLINE void tokens_halves(const nb_matmul_task *task, uint32_t i, const uint32_t
  * 4j+16 ... 4j+19, whose codes are q[1], to sum[second]. second is 1 if the latter have scales of their own, and else
  * 0: then sum[0] has begun when they are added. low: the sums of the lower halves. */
 typedef void (*step_function)(v128_t *sum, v128_t *low, const uint32_t j, const uint32_t second, const v128_t *q,
-                              const uint8_t *x, constants c);
+                              const uint8_t *x);
 
 INLINE void step_bytes(v128_t *sum, v128_t *low, const uint32_t j, const uint32_t second, const v128_t *q,
-                       const uint8_t *x, constants c) {
-    (void)low, (void)c;
+                       const uint8_t *x) {
+    (void)low;
     sum[0] = dot(sum[0], j, q[0], wasm_v128_load32_splat(x));
     sum[second] = dot(sum[second], second ? j : 1, q[1], wasm_v128_load32_splat(x + 16));
 }
 
 INLINE void step_halves(v128_t *sum, v128_t *low, const uint32_t j, const uint32_t second, const v128_t *q,
-                        const uint8_t *x, constants c) {
-    step_bytes(sum, NULL, j, second, q, x, c);
-    step_bytes(low, NULL, j, second, q, x + 32, c);
+                        const uint8_t *x) {
+    step_bytes(sum, NULL, j, second, q, x);
+    step_bytes(low, NULL, j, second, q, x + 32);
 }
 
-/* The sums of `count` tiles. bits: of the lower of two sums; 0: there is one only. */
+/* The sums of `count` tiles. two: of high and of low halves, which become one. */
 INLINE void multiply_some(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c,
-                          const uint32_t count, const uint32_t bits, const step_function step) {
+                          const uint32_t count, const bool two, const step_function step) {
     const uint32_t second = nb_layout_of(type).columns == 16;
     v128_t low[NB_SECTIONS][2];
     NB_UNROLL
@@ -87,33 +87,33 @@ INLINE void multiply_some(const uint32_t type, v128_t sums[][2], const uint8_t *
         for (uint32_t s = 0; s < count; s++) {
             v128_t q[2];
             codes_of(type, w[s] + nb_layout_of(type).scales, j, c, q);
-            step(sums[s], low[s], j, second, q, x + 16 + 4 * j, c);
+            step(sums[s], low[s], j, second, q, x + 16 + 4 * j);
         }
-    for (uint32_t s = 0; s < count && bits; s++)
+    for (uint32_t s = 0; s < count && two; s++)
         for (uint32_t n = 0; n <= second; n++) {
-            sums[s][n] = joined(sums[s][n], low[s][n], bits);
+            sums[s][n] = joined(sums[s][n], low[s][n]);
             nb_pin(sums[s][n]);
         }
 }
 
 /* As many tiles at once as have sums that fit the registers: eight. */
 INLINE void multiply_tiles(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
-                           constants c, const uint32_t bits, const step_function step) {
-    if (!bits || nb_layout_of(type).columns == 32) {
-        multiply_some(type, sums, w, x, c, NB_SECTIONS, bits, step);
+                           constants c, const bool two, const step_function step) {
+    if (!two || nb_layout_of(type).columns == 32) {
+        multiply_some(type, sums, w, x, c, NB_SECTIONS, two, step);
     } else {
-        multiply_some(type, sums, w, x, c, NB_SECTIONS / 2, bits, step);
-        multiply_some(type, sums + NB_SECTIONS / 2, w + NB_SECTIONS / 2, x, c, NB_SECTIONS / 2, bits, step);
+        multiply_some(type, sums, w, x, c, NB_SECTIONS / 2, two, step);
+        multiply_some(type, sums + NB_SECTIONS / 2, w + NB_SECTIONS / 2, x, c, NB_SECTIONS / 2, two, step);
     }
 }
 
 INLINE void tiles_bytes(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x, constants c) {
-    multiply_tiles(type, sums, w, x, c, 0, step_bytes);
+    multiply_tiles(type, sums, w, x, c, false, step_bytes);
 }
 
 INLINE void tiles_halves(const uint32_t type, v128_t sums[][2], const uint8_t *const *w, const uint8_t *x,
                          constants c) {
-    multiply_tiles(type, sums, w, x, c, 8, step_halves);
+    multiply_tiles(type, sums, w, x, c, true, step_halves);
 }
 
 INLINE void token_bytes(const nb_matmul_task *task, uint32_t i, uint32_t t, const uint32_t type) {
@@ -124,19 +124,12 @@ INLINE void token_halves(const nb_matmul_task *task, uint32_t i, uint32_t t, con
     multiply_token(task, i, t, type, NB_FORM_HALVES, tiles_halves);
 }
 
-/* Unpacking is the same for 8-bit activations and for halves, so it is compiled once. */
-#define UNPACK(weight, TYPE, form, FORM, isa)                                                                      \
-    static __attribute__((noinline)) void unpack_##weight(const nb_matmul_task *task, uint32_t row, uint8_t *to) { \
-        unpack_group(task, row, to, NB_TYPE_##TYPE, 8, store_bytes);                                               \
-    }
-NB_MATMUL_HALVES_TYPES(UNPACK, q8, Q8, dot)
+/* Unpacking is the same for 8-bit activations and for halves. */
+#define UNPACKED(weight, TYPE, form, FORM, isa) UNPACK(weight, TYPE, 8, store_bytes)
+NB_MATMUL_HALVES_TYPES(UNPACKED, q8, Q8, dot)
 
-#define KERNEL(way, weight, TYPE, form)                                                 \
-    void nb_matmul_##weight##_##form##__dot(const nb_matmul_task *task) {               \
-        run_tiles(task, NB_TYPE_##TYPE, 8, unpack_##weight, tokens_##way, token_##way); \
-    }
-#define BYTES(weight, TYPE, form, FORM, isa) KERNEL(bytes, weight, TYPE, form)
-#define HALVES(weight, TYPE, form, FORM, isa) KERNEL(halves, weight, TYPE, form)
+#define BYTES(weight, TYPE, form, FORM, isa) KERNEL(weight, TYPE, form, isa, 8, tokens_bytes, token_bytes)
+#define HALVES(weight, TYPE, form, FORM, isa) KERNEL(weight, TYPE, form, isa, 8, tokens_halves, token_halves)
 NB_MATMUL_Q8_TYPES(BYTES, q8, Q8, dot)
 NB_MATMUL_HALVES_TYPES(HALVES, halves, HALVES, dot)
 

@@ -108,14 +108,10 @@ INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const 
     multiply_token(task, i, t, type, NB_FORM_Q8, multiply_tiles);
 }
 
-#define KERNEL(weight, TYPE, form, FORM, isa)                                                                      \
-    static __attribute__((noinline)) void unpack_##weight(const nb_matmul_task *task, uint32_t row, uint8_t *to) { \
-        unpack_group(task, row, to, NB_TYPE_##TYPE, 8, store_bytes);                                               \
-    }                                                                                                              \
-    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {                                        \
-        run_tiles(task, NB_TYPE_##TYPE, 8, unpack_##weight, tokens, one_token);                                    \
-    }
-NB_RELAXED_TYPES(KERNEL, q8, Q8, relaxed)
+#define BYTES(weight, TYPE, form, FORM, isa) \
+    UNPACK(weight, TYPE, 8, store_bytes)     \
+    KERNEL(weight, TYPE, form, isa, 8, tokens, one_token)
+NB_RELAXED_TYPES(BYTES, q8, Q8, relaxed)
 
 #endif /* of the kernels with 8-bit activations */
 #endif

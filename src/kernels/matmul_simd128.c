@@ -104,11 +104,7 @@ INLINE void one_token(const nb_matmul_task *task, uint32_t i, uint32_t t, const 
     multiply_token(task, i, t, type, NB_FORM_Q16, multiply_tiles);
 }
 
-#define KERNEL(weight, TYPE, form, FORM, isa)                                                                      \
-    static __attribute__((noinline)) void unpack_##weight(const nb_matmul_task *task, uint32_t row, uint8_t *to) { \
-        unpack_group(task, row, to, NB_TYPE_##TYPE, 16, store_words);                                              \
-    }                                                                                                              \
-    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {                                        \
-        run_tiles(task, NB_TYPE_##TYPE, 16, unpack_##weight, tokens, one_token);                                   \
-    }
-NB_SIMD128_TYPES(KERNEL, q16, Q16, simd128)
+#define WORDS(weight, TYPE, form, FORM, isa) \
+    UNPACK(weight, TYPE, 16, store_words)    \
+    KERNEL(weight, TYPE, form, isa, 16, tokens, one_token)
+NB_SIMD128_TYPES(WORDS, q16, Q16, simd128)

@@ -178,7 +178,7 @@ INLINE uint32_t unpacked_bytes(const uint32_t V, const uint32_t parts) {
 }
 _Static_assert(NB_SECTIONS * 16 * (16 + 2 * 2) <= 32 * NB_MATMUL_SCRATCH * sizeof(float), "groups fit the scratch");
 
-/* Stores the codes of columns 4j ... 4j+3 of a tile, and of 4j+16 ... 4j+19, where codes[C] has them. */
+/* Stores the codes of columns 4j ... 4j+3 of a tile, and of 4j+16 ... 4j+19, where codes[V] has them. */
 typedef void (*codes_function)(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to);
 
 INLINE void store_bytes(const uint32_t type, const uint8_t *codes, const uint32_t j, constants c, uint8_t *to) {
@@ -188,7 +188,13 @@ INLINE void store_bytes(const uint32_t type, const uint8_t *codes, const uint32_
     wasm_v128_store(to + 16 * (4 + j), q[1]);
 }
 
-/* Unpacks the group that begins with this row. */
+/* A row of the i-th group of section s. If the last section is shorter, the matrix's last group takes that place, and its
+ * result is not stored. */
+INLINE uint32_t row_of_group(const nb_matrix *w, uint32_t s, uint32_t i) {
+    return NB_MIN(nb_section_row(w, s, i), w->rows - 1);
+}
+
+/* Unpacks the group that has this row. */
 INLINE void unpack_group(const nb_matmul_task *task, uint32_t row, uint8_t *to, const uint32_t type, const uint32_t V,
                          const codes_function store_codes) {
     const nb_layout l = nb_layout_of(type);
@@ -290,7 +296,7 @@ INLINE void multiply_tokens(const nb_matmul_task *task, uint32_t i, const nb_for
 
 enum { NB_UNPACK_FROM = 3 }; /* so many tokens; fewer are faster one by one */
 
-/* Unpacks the group that begins with this row. */
+/* Unpacks the group that has this row. */
 typedef void (*unpack_function)(const nb_matmul_task *task, uint32_t row, uint8_t *to);
 /* Multiplies the i-th groups of the sections, unpacked, with all tokens. */
 typedef void (*tokens_function)(const nb_matmul_task *task, uint32_t i, const uint32_t type);
@@ -308,23 +314,29 @@ INLINE void run_tiles(const nb_matmul_task *task, const uint32_t type, const uin
         }
         NB_LOOP
         for (uint32_t s = 0; s < NB_SECTIONS; s++) {
-            /* in place of a group that is not there the last one, as in find_groups */
-            uint32_t row = NB_MIN(nb_section_row(task->w, s, i), (task->w->rows - 1) / NB_GROUP * NB_GROUP);
-            unpack(task, row, (uint8_t *)task->scratch + s * group);
+            unpack(task, row_of_group(task->w, s, i), (uint8_t *)task->scratch + s * group);
         }
         tokens(task, i, type);
     }
 }
 
+/* Unpacking, compiled once for each type. */
+#define UNPACK(weight, TYPE, V, store_codes)                                                                       \
+    static __attribute__((noinline)) void unpack_##weight(const nb_matmul_task *task, uint32_t row, uint8_t *to) { \
+        unpack_group(task, row, to, NB_TYPE_##TYPE, V, store_codes);                                               \
+    }
+
+#define KERNEL(weight, TYPE, form, isa, V, tokens, one_token)                   \
+    void nb_matmul_##weight##_##form##__##isa(const nb_matmul_task *task) {     \
+        run_tiles(task, NB_TYPE_##TYPE, V, unpack_##weight, tokens, one_token); \
+    }
+
 /* ---- one token ------------------------------------------------------------------------------------------------ */
 
-/* The i-th groups of the four sections. If the last section is shorter, the matrix's last group takes that place, and
- * its result is not stored. */
+/* The i-th groups of the four sections. */
 INLINE void find_groups(const nb_matrix *w, uint32_t i, const uint8_t **groups) {
-    for (uint32_t s = 0; s < NB_SECTIONS; s++) {
-        uint32_t row = nb_section_row(w, s, i);
-        groups[s] = w->data + (row < w->rows ? row : w->rows - 1) / NB_GROUP * w->group_bytes;
-    }
+    for (uint32_t s = 0; s < NB_SECTIONS; s++)
+        groups[s] = w->data + row_of_group(w, s, i) / NB_GROUP * w->group_bytes;
 }
 
 /* sums[s][n] = the sum of the products of codes and activations, for the tile at w[s] and the token's block at x: of
