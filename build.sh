@@ -114,7 +114,6 @@ flags_of() { # SOURCE
     case $1 in
     src/kernels/matmul_*.c | src/integer/integer_matrix.c) echo -O3 ;;
     src/base/threads.c) ;;
-    src/kernels/packing.c) echo -Os ;;
     src/quant/imatrix.c | src/quant/presets.c | src/quant/range_histogram.c) echo -Oz ;;
     src/quant/*) echo -mno-relaxed-simd ;;
     src/train/product.c) echo -O3 -mno-relaxed-simd ;;
