@@ -1,7 +1,7 @@
 // The engines that are compared. Each has the same interface, whether it runs in Chromium, in Node or natively.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CONTEXT } from '../../demo/bench-work.js';
 import { root } from './models.js';
@@ -28,11 +28,16 @@ export const ENGINES = [
     { id: 'fast', name: 'nibble, Chromium, fast', open: inChromium('nibble', { precision: 'fast' }) },
     { id: 'simd128', name: 'nibble, Chromium, simd128', open: inChromium('nibble', { build: 'simd128' }) },
     { id: 'wllama', name: 'wllama, Chromium', open: inChromium('wllama', {}) },
-    { id: 'native', name: 'llama.cpp, native', open: native },
-    { id: 'node', name: `nibble, Node ${process.versions.node.split('.')[0]}`, open: inNode(process.execPath) },
+    { id: 'native', name: 'llama.cpp, native', open: inProcess('native-process.js', process.execPath) },
+    ...(hasAmx() ? [{ id: 'no-amx', name: 'llama.cpp, without AMX', open: withoutAmx() }] : []),
+    {
+        id: 'node',
+        name: `nibble, Node ${process.versions.node.split('.')[0]}`,
+        open: inProcess('node-process.js', process.execPath),
+    },
     ...[`${root}node_modules/node24/bin/node`]
         .filter(existsSync)
-        .map((node24) => ({ id: 'node24', name: 'nibble, Node 24', open: inNode(node24) })),
+        .map((node24) => ({ id: 'node24', name: 'nibble, Node 24', open: inProcess('node-process.js', node24) })),
 ];
 
 /** A page without an engine yet, in a profile of its own. @param {Site} site */
@@ -66,11 +71,13 @@ function inChromium(name, options) {
     };
 }
 
-/** @param {string} node the binary */
-function inNode(node) {
+/** An engine in a Node process of its own. @param {string} file a script beside this one
+ * @param {string} node the binary @param {Record<string, string>} [environment] */
+function inProcess(file, node, environment) {
     return async (/** @type {Site} */ _, /** @type {BenchModel} */ model, /** @type {number} */ threads) => {
-        const child = fork(fileURLToPath(new URL('node-process.js', import.meta.url)), { execPath: node });
-        const gone = once(child, 'exit').then(([code]) => [{ result: null, error: `${node} ended with code ${code}` }]);
+        const env = { ...process.env, ...environment },
+            child = fork(fileURLToPath(new URL(file, import.meta.url)), { execPath: node, env });
+        const gone = once(child, 'exit').then(([code]) => [{ result: null, error: `${file} ended with code ${code}` }]);
         const ask = async (/** @type {string} */ name, /** @type {any[]} */ ...args) => {
             child.send({ call: name, args });
             const [{ result, error }] = await Promise.race([once(child, 'message'), gone]);
@@ -85,49 +92,23 @@ function inNode(node) {
     };
 }
 
-/** @type {any} */
-let llama;
+/** Whether the CPU multiplies whole tiles of bytes by one instruction (AMX), which WebAssembly has no way to do. */
+function hasAmx() {
+    return existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes(' amx_int8');
+}
 
-/** @param {Site} _ @param {BenchModel} model @param {number} threads @returns {Promise<Engine>} */
-async function native(_, model, threads) {
-    const peer = 'node-llama-cpp'; // a variable, so that tsc does not look for the types: only `make bench` installs it
-    const { getLlama } = await import(peer);
-    llama ??= await getLlama({ gpu: false, build: 'never', progressLogs: false, logLevel: 'error' });
-    const loaded = await llama.loadModel({ modelPath: root + model.file, gpuLayers: 0 });
-    const context = await loaded.createContext({
-        contextSize: CONTEXT,
-        batchSize: CONTEXT,
-        threads: { ideal: threads, min: threads },
-        sequences: 1,
-    });
-    const sequence = context.getSequence();
-    const begin = loaded.tokens.shouldPrependBosToken ? [loaded.tokens.bos] : [];
-    return {
-        about: 'node-llama-cpp 3.22.1',
-        measure: async (prompt, count) => {
-            await sequence.clearHistory();
-            const ids = [...begin, ...loaded.tokenize(prompt)],
-                out = [];
-            const began = performance.now();
-            let first = 0,
-                last = 0;
-            for await (const token of sequence.evaluate(ids, { temperature: 0, yieldEogToken: true })) {
-                out.push(token);
-                last = performance.now();
-                first ||= last;
-                if (out.length === count) break;
-            }
-            return {
-                text: loaded.detokenize(out),
-                tokens: out.length,
-                promptTokens: ids.length,
-                firstMs: first - began,
-                restMs: last - first,
-            };
-        },
-        close: async () => {
-            await context.dispose();
-            await loaded.dispose();
-        },
+/** Native llama.cpp from a copy of its package that lacks the library for CPUs with AMX, so that it takes the next best
+ * one. */
+function withoutAmx() {
+    const copy = `${root}build/bench-without-amx/`,
+        from = new URL('node_modules/', import.meta.url);
+    const open = inProcess('native-process.js', process.execPath, { NIBBLE_PEERS: copy });
+    return async (/** @type {Site} */ site, /** @type {BenchModel} */ model, /** @type {number} */ threads) => {
+        if (!existsSync(copy)) {
+            cpSync(from, `${copy}node_modules`, { recursive: true, dereference: true });
+            for (const name of readdirSync(copy, { recursive: true }))
+                if (String(name).endsWith('libggml-cpu-sapphirerapids.so')) rmSync(copy + name);
+        }
+        return open(site, model, threads);
     };
 }

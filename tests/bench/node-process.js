@@ -1,9 +1,11 @@
-// nibble in a Node process of its own. engines.js starts it, with any version of Node, and sends it messages.
+// nibble in a Node process of its own, with any version of Node.
 import { openNibble } from './nibble.js';
+import { answerWith } from './process.js';
 
 /** @type {import('./nibble.js').Opened | undefined} */
 let engine;
-const calls = {
+
+answerWith({
     /** @param {string} path @param {any} settings */
     open: async (path, settings) => {
         engine = await openNibble(path, settings);
@@ -11,12 +13,4 @@ const calls = {
     },
     /** @param {string} prompt @param {number} count */
     measure: (prompt, count) => engine?.measure(prompt, count),
-};
-
-process.on('message', async (/** @type {{ call: 'open' | 'measure', args: [any, any] }} */ { call, args }) => {
-    try {
-        process.send?.({ result: await calls[call](...args) });
-    } catch (error) {
-        process.send?.({ error: String(error) });
-    }
 });

@@ -15,7 +15,7 @@ async function openWllama(url, { threads, contextLength }) {
     const file = await (await fetch(url)).blob();
     await wllama.loadModel([file], { n_threads: threads, n_gpu_layers: 0, n_ctx: contextLength });
     return {
-        about: `3.8.1, ${wllama.isMultithread() ? 'threads' : 'no threads'}`,
+        about: `3.13.0, ${wllama.isMultithread() ? 'threads' : 'no threads'}`,
         measure: (prompt, count) =>
             clock(async (onPiece) => {
                 let text = '',
