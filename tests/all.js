@@ -58,24 +58,21 @@ const steps = [
         { name: 'C suite, native, 32 bits', command: [`${root}build/native/core-tests-32`] },
     ],
     [coreTests('simd128'), coreTests('relaxed')],
-    [coreTests('simd128-threads')],
-    [coreTests('relaxed-threads')],
-    // the other build of its kernels differs in the pool only, which the suite of JavaScript runs
-    [coreTests('relaxed-dot')],
-    // A short run finds no deep bug, but shows that the targets work and that bugs which they found stay fixed. `make
-    // fuzz` runs longer.
-    [{ name: 'fuzz targets, 10 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '10'] }],
-    [{ name: 'clang-tidy and the static analyzer', command: ['./build.sh', 'analyze'] }],
+    // relaxed-dot-threads differs from relaxed-dot in the pool only, which the suite of JavaScript runs
+    [coreTests('simd128-threads'), coreTests('relaxed-dot')],
     [
-        { name: 'lint', command: ['tools/lint.sh'] },
+        coreTests('relaxed-threads'),
         { name: 'types', command: [process.execPath, 'node_modules/typescript/bin/tsc'] },
-    ],
-    [
         {
             name: 'types of the service worker',
             command: [process.execPath, 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.worker.json'],
         },
+        { name: 'lint', command: ['tools/lint.sh'] },
     ],
+    // A short run finds no deep bug, but shows that the targets work and that bugs which they found stay fixed. `make
+    // fuzz` runs longer.
+    [{ name: 'fuzz targets, 5 seconds each', command: [process.execPath, 'tests/fuzz/run.js', '5'] }],
+    [{ name: 'clang-tidy and the static analyzer', command: ['./build.sh', 'analyze'] }],
     [suite(`JavaScript suite, Node ${process.versions.node}`, process.execPath, inNode, FILES_AT_A_TIME)],
     // two browsers at once keep a worker from starting within the time that load() gives it
     [suite('pages', process.execPath, inPages, 1)],

@@ -41,7 +41,7 @@ for (const [name, file, skip] of /** @type {[string, string, string | false][]} 
     ['gemma3', models.gemma, models.gemmaMissing],
 ])) {
     const cases = greedyVectors(`llamacpp/${name}-greedy.json`);
-    for (const { build, threads } of configurations(name === 'gemma3'))
+    for (const { build, threads } of configurations(true))
         test(`${name}, ${build}, ${threads} threads: greedy text is llama.cpp's`, {
             skip,
             timeout: 300_000,

@@ -40,7 +40,7 @@ test('the fixtures of the oracles are there', () => {
     for (const name of namesMade('family_models', 'random_models')) assert.ok(random.includes(`${name}.gguf`), name);
 });
 
-for (const { build, threads } of configurations()) {
+for (const { build, threads } of configurations(true)) {
     comparison(
         `random models, ${build}, ${threads} threads: logits are transformers'`,
         { timeout: 120_000 },
@@ -76,7 +76,7 @@ for (const [name, file, skip] of /** @type {[string, string, string | false][]} 
     ['smollm2', models.real, missing(models.realMissing)],
     ['gemma3', models.gemma, models.gemmaMissing],
 ]))
-    for (const { build, threads } of configurations(name === 'gemma3'))
+    for (const { build, threads } of configurations(true))
         test(`${name}, ${build}, ${threads} threads: logits of a text are llama.cpp's`, {
             skip,
             timeout: 120_000,

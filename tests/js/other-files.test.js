@@ -1,6 +1,6 @@
 // Files that are no models are recognized, and the error says what they are, from all kinds of sources. The bytes are
 // written by other libraries (tests/oracles/other_files.py).
-
+// Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -39,7 +39,7 @@ const sourceOf = ({ model, begin }) =>
           (model.startsWith('SmolLM2') ? models.real : `${root}tests/fixtures/models/${model}`));
 
 for (const [name, expected] of Object.entries(cases))
-    for (const { build, threads } of configurations(name === 'smollm2'))
+    for (const { build, threads } of configurations(true))
         test(`${name}, ${build}, ${threads} threads: the perplexity is the reference's`, {
             skip: name === 'smollm2' && missing(models.realMissing),
             timeout: 120_000,
