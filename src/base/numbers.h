@@ -62,7 +62,7 @@ static inline float nb_half_e4m3_to_f32(uint8_t x) {
     return exponent ? nb_float_of((exponent + 119) << 23 | mantissa << 20) : (float)mantissa * 0x1p-10f;
 }
 
-/* The 8-bit formats (types/types.h) -> binary32, exact. */
+/* F8_E4M3 and F8_E5M2 (types/types.h) -> binary32, exact. */
 static inline float nb_e4m3_to_f32(uint8_t h) {
     uint32_t sign = (uint32_t)(h & 0x80) << 24, magnitude = h & 0x7f;
     if (magnitude == 0x7f)
@@ -85,12 +85,12 @@ static inline bool nb_multiply(uint64_t a, uint64_t b, uint64_t *out) {
     uint64_t a1 = a >> 32, a0 = (uint32_t)a, b1 = b >> 32, b0 = (uint32_t)b;
     if (a1 && b1)
         return false;
-    uint64_t cross = a1 * b0 + a0 * b1; /* one of them is 0 */
+    uint64_t cross = a1 * b0 + a0 * b1; /* one of the products is 0 */
     return cross >> 32 == 0 && nb_add(cross << 32, a0 * b0, out);
 }
 
-/* Saturating sums and products of sizes: UINT64_MAX if 64 bits do not hold the result, and no allocation grants that.
- * Sizes are computed with these, as a 32-bit size_t would overflow unnoticed. */
+/* Saturating sums and products of sizes: UINT64_MAX if the result does not fit 64 bits. No allocation is that large.
+ * Sizes are computed with these, because a 32-bit size_t could overflow unnoticed. */
 static inline uint64_t nb_plus(uint64_t a, uint64_t b) {
     uint64_t sum;
     return nb_add(a, b, &sum) ? sum : UINT64_MAX;

@@ -8,8 +8,9 @@
 
 enum { ENTRY_LIMIT = 2048, DISTANCE_LIMIT = 256 };
 
-/* distances: an entry is in a point's list if its distance from the point is one of this many smallest ones, as in
- * ggml-org/ggml, src/ggml-quants.c. listed: the resulting length of all lists together. */
+/* distances: of the different distances between a point and the entries, this many are taken, the smallest first. The
+ * point's list has all entries at these distances, as in ggml-org/ggml, src/ggml-quants.c. listed: the resulting length
+ * of all lists together. */
 typedef struct grid_facts {
     uint32_t type;
     int distances, listed;
@@ -47,7 +48,7 @@ size_t nb_neighbours_bytes(uint32_t type) {
     return sizeof nb + points_of(&nb) * sizeof *nb.points + (size_t)facts->listed * sizeof *nb.lists;
 }
 
-/* The squared distance from a point to every entry. Returns the `wanted`th smallest of the different distances. */
+/* Writes the squared distance of each entry from a point. Returns the `wanted`th smallest of the different ones. */
 static int measure(const nb_neighbours *nb, const uint8_t *point, int wanted, uint8_t *distances) {
     bool seen[DISTANCE_LIMIT] = {false};
     for (int entry = 0; entry < nb->entries; entry++) {
@@ -66,7 +67,7 @@ static int measure(const nb_neighbours *nb, const uint8_t *point, int wanted, ui
     return distance;
 }
 
-/* Writes a point's list. Returns its length. */
+/* Writes a point's list: how many entries it has, then the entries. Returns how many numbers that are. */
 static int list_neighbours(const nb_neighbours *nb, const uint8_t *point, int wanted, uint16_t *list) {
     uint8_t distances[ENTRY_LIMIT];
     int farthest = measure(nb, point, wanted, distances), n = 0;
@@ -113,11 +114,12 @@ const nb_neighbours *nb_neighbours_fill(void *memory, uint32_t type) {
     return nb;
 }
 
-/* The entry of a list with the least cost. width and bits are constants for the compiler. */
+/* The entry of a list with the least cost. The caller passes constants for width and bits, so that the compiler can
+ * unroll the inner loop. */
 static inline __attribute__((always_inline)) uint32_t cheapest(const uint16_t *grid, const uint16_t *list,
                                                                const float cost[NB_GRID_WIDTH][NB_GRID_NUMBERS],
                                                                int width, int bits) {
-    uint32_t best = list[1]; /* if no cost is a number */
+    uint32_t best = list[1]; /* if no cost is finite */
     float least = 0x1.fffffep127f;
     for (int k = 1; k <= list[0]; k++) {
         uint32_t numbers = grid[list[k]];

@@ -1,4 +1,5 @@
-/* Vocabularies that are made here: the encoders must cope with any numbers in them. */
+/* Vocabularies and texts as broken or malicious files may have them. They are refused, or handled correctly and within
+ * moments. */
 #include "check.h"
 
 #include "../../src/base/hash.h"
@@ -51,7 +52,7 @@ static nb_tokenizer *build(const made *m, nb_vocabulary_kind kind, char *bytes, 
     return nb_tokenizer_build(&source, err);
 }
 
-/* Whatever the scores are, a text gets tokens of the vocabulary, and a finite number of them. */
+/* Whatever the scores are, encoding comes to an end, and gives tokens of the vocabulary. */
 static void check_scores(nb_vocabulary_kind kind, float a, float b) {
     static const char text[] = "ab\xc3\xa9zabba\xe2\x96\x81"
                                "bab";
@@ -69,7 +70,8 @@ static void check_scores(nb_vocabulary_kind kind, float a, float b) {
     int32_t n = nb_tokenizer_encode(t, text, sizeof text - 1, 0, tokens, 64, &err);
     CHECK(n > 0 && n < 32, "%d tokens", n);
     for (int32_t i = 0; i < n && i < 64; i++)
-        CHECK(tokens[i] > 0 && tokens[i] < nb_tokenizer_size(t), "token %d is %d", i, tokens[i]); /* 0 is not in it */
+        /* never 0: what has no token becomes 7 (build) */
+        CHECK(tokens[i] > 0 && tokens[i] < nb_tokenizer_size(t), "token %d is %d", i, tokens[i]);
     nb_tokenizer_free(t);
 }
 
@@ -81,7 +83,7 @@ static void next_colliding(const nb_vocabulary_source *source, uint64_t i, uint6
     *out = (nb_token_entry){.name = {(const char *)source->bytes + NAME * i, NAME}, .type = NB_TOKEN_NORMAL};
 }
 
-/* Names whose hashes all give one slot: the table is filled anew with another seed, and each name is found. */
+/* All names hash to the same slot. So the table is filled anew with another seed, and each name is found. */
 static void check_collisions(void) {
     static char bytes[COLLIDING * NAME];
     uint32_t start = (uint32_t)(nb_hash_seed(0) >> 32), mask = 2 * COLLIDING - 1, number = 0;
@@ -132,7 +134,8 @@ static void check_long_names(void) {
         }
 }
 
-/* The name of a word of WordPiece that is an added token, too, begins with ▁. A broken file may lack it. */
+/* In WordPiece, the name of a token that is both a word and an added token begins with ▁ (nb_token_spelled). In a
+ * broken file the ▁ may be missing. */
 static void check_missing_metaspace(void) {
     made m = {
         .names = {"<unk>", "x"},
@@ -152,8 +155,8 @@ static void check_missing_metaspace(void) {
     nb_tokenizer_free(t);
 }
 
-/* A trie whose node for "a" is its own child. To follow it from each place of a text to the text's end would take
- * minutes. */
+/* A charsmap with a circular trie: the node of "a" is its own child. To follow it from each place of a text to the
+ * text's end would take minutes. */
 static void check_circular_rules(void) {
     enum { LONG = 1 << 18 };
     static struct {
@@ -162,7 +165,7 @@ static void check_circular_rules(void) {
     } map = {.size = sizeof map.units, .texts = "x"};
     char *text = nb_alloc(LONG);
     int32_t *tokens = nb_alloc(LONG * sizeof *tokens);
-    map.units['a'] = 'a' << 10 | 'a'; /* offset and label: its child "a" is at 'a' ^ 'a' ^ 'a' */
+    map.units['a'] = 'a' << 10 | 'a'; /* offset | label: the child "a" is at index ^ offset ^ label = 'a' */
     memset(text, 'a', LONG);
     made m = {
         .names = {"<unk>", "a"},
@@ -203,7 +206,7 @@ static void check_many_quotes(void) {
     if (CHECK(t, "%s", err.message)) {
         int32_t n = nb_tokenizer_encode_quoted(t, text, 4 * QUOTES, NB_TOKENIZE_PARSE_SPECIAL, quotes, QUOTES, NULL, 0,
                                                tokens, QUOTES, &err);
-        CHECK(n == QUOTES, "%d tokens: %s", n, err.message); /* only "s" is known */
+        CHECK(n == QUOTES, "%d tokens: %s", n, err.message); /* the words between the "s" give no tokens */
     }
     nb_free(text);
     nb_free(tokens);

@@ -1,8 +1,8 @@
-/* libFuzzer target of integer inference: any GGUF is refused, or is a model that stays within its memory, whatever its
- * integers are.
+/* libFuzzer target of integer inference. Any GGUF is refused, or is a model that computes within its own memory,
+ * whatever numbers the file holds.
  *
  * Input: byte 0 (bit 0: the file is a Llama with floating-point weights, to be converted to integers first), two bytes
- * for the allocation that fails (0: none), a byte that chooses tokens; the rest is the file. */
+ * that say which allocation fails (0: none), a byte that chooses tokens; the rest is the file. */
 #include "fuzz.h"
 
 #include "../../src/nibble_integer.h"
@@ -46,7 +46,7 @@ static uint8_t *make(const uint8_t *file, size_t size, size_t *out_size) {
     return NULL;
 }
 
-/* Evaluates a few tokens one by one, and then as one prompt: the logits must be the same. */
+/* Evaluates a few tokens one by one, and then as one batch: the last token's largest logit must be the same. */
 static void compute(const nb_integer_model *m, uint32_t seed) {
     nb_error err;
     uint32_t context = NB_MIN((uint32_t)nb_integer_model_context(m), (uint32_t)CONTEXT);
