@@ -22,7 +22,10 @@ export function modelFacts(info) {
         ],
         ['Layers', info.layers],
         ['Width', info.width && `${formatCount(info.width)}, feed-forward ${formatCount(info.feedForward ?? 0)}`],
-        ['Heads', info.heads && `${info.heads} of ${info.headSize}, ${info.kvHeads} for keys and values`],
+        [
+            'Heads',
+            info.heads && `${info.heads} for queries, ${info.kvHeads} for keys and values, of size ${info.headSize}`,
+        ],
         [
             'Vocabulary',
             tokenizer &&
@@ -30,7 +33,7 @@ export function modelFacts(info) {
         ],
         ['Trained context', info.context && `${formatCount(info.context)} tokens`],
         [
-            'Cache',
+            'KV cache',
             info.kvBytesPerToken &&
                 `${formatBytes(info.kvBytesPerToken * info.contextLength)} for ${formatCount(info.contextLength)} tokens`,
         ],

@@ -3,7 +3,7 @@
 
 #include "../base/numbers.h"
 
-/* A repetition such as {1000} is written out, so the text's length does not bound these. */
+/* A repetition such as {1000} is written out, so a short text may need many nodes and arms. */
 enum { MOST_NODES = 1 << 19, MOST_ARMS = 1 << 20 };
 
 static int32_t too_large(nb_error *err) {
@@ -40,7 +40,7 @@ void nb_program_free(nb_program *p) {
 
 /* ---- what a rule begins with ---- */
 
-/* Goes through the nodes that are reached from a rule's start without reading a byte. */
+/* An iterator over the nodes that are reached from a rule's start without reading a byte. */
 typedef struct walk {
     const nb_program *p;
     uint32_t *stamps; /* [n_nodes]: the number of the walk that saw the node last */
@@ -61,7 +61,7 @@ static void walk_begin(walk *w, uint32_t rule) {
     walk_to(w, w->p->rules[rule].start);
 }
 
-/* The next node, after which those behind it are on the stack. False at the end. */
+/* Takes the next node from the stack, and puts the nodes that follow it there. False: there are no more. */
 static bool walk_next(walk *w, uint32_t *node) {
     if (w->n == 0)
         return false;
@@ -81,8 +81,8 @@ typedef struct nullables {
     nb_program *p;
     uint32_t *stack, *owner; /* [n_nodes]: nodes to go on from; the rule that a node belongs to */
     uint8_t *reached;        /* [n_nodes]: without reading a byte, from its rule's start */
-    uint32_t *wait_next;     /* [n_nodes]: reached calls of the same rule, which is not known to be nullable */
-    uint32_t *waiting;       /* [n_rules]: the first of them; 0: none */
+    uint32_t *wait_next;     /* [n_nodes]: of a call in the list of `waiting`: the next such call; 0: none */
+    uint32_t *waiting;       /* [n_rules]: the first call that waits for the rule to become nullable; 0: none */
     uint32_t *queue;         /* [n_rules]: rules that have become nullable */
     uint32_t n, n_queue;
 } nullables;
@@ -133,9 +133,9 @@ static void find_nullable(nullables *s) {
  * than all that it begins with. A rule that is met while it is open is left-recursive. */
 typedef struct search {
     uint32_t *first, *callees; /* rule r begins with callees[first[r] ... first[r + 1]) */
-    uint32_t *at;              /* the next one to go to */
-    uint32_t *path;
-    uint8_t *color; /* 0: not met, 1: open, 2: left */
+    uint32_t *at;              /* of rule r: the index in callees of the next rule to visit */
+    uint32_t *path;            /* the open rules, from the root on */
+    uint8_t *color;            /* 0: not met, 1: open, 2: left */
 } search;
 
 static int32_t search_from(nb_program *p, search *s, uint32_t root, uint32_t *rank, nb_error *err) {
@@ -176,7 +176,7 @@ static int32_t rank_rules(nb_program *p, search *s, nb_error *err) {
     return NB_OK;
 }
 
-/* Counts the rules that each rule begins with, or writes them down. */
+/* Counts the rules that each rule begins with, and writes them to s->callees, if that is allocated. */
 static void find_callees(const nb_program *p, walk *w, search *s) {
     uint32_t n = 0;
     for (uint32_t r = 0; r < p->n_rules; r++) {

@@ -27,7 +27,8 @@ static uint32_t other_codes(const uint8_t *have, const uint8_t *want, uint32_t n
     return others;
 }
 
-/* Compares one step. Magnitudes and weights may differ by rounding errors of F32. */
+/* Compares one step. The largest magnitudes of blocks, and weights, may differ by rounding errors of F32. So may a few
+ * codes. */
 static void check_step(nb_cursor *in, const nb_parameters *p, uint32_t step) {
     uint32_t n = (uint32_t)p->n, blocks = (n + NB_MOMENT_BLOCK - 1) / NB_MOMENT_BLOCK;
     const float *most[2], *have[2] = {p->moments.first_most, p->moments.second_most};
@@ -38,7 +39,7 @@ static void check_step(nb_cursor *in, const nb_parameters *p, uint32_t step) {
     }
     const uint8_t *first = test_numbers(in, n), *second = test_numbers(in, n);
     uint32_t others = other_codes(p->moments.first_codes, first, n) + other_codes(p->moments.second_codes, second, n);
-    CHECK(others <= n / 500, "step %u: %u of %u codes are others", step, others, 2 * n);
+    CHECK(others <= n / 500, "step %u: %u of %u codes differ", step, others, 2 * n);
     const float *w = test_numbers(in, n * sizeof *w);
     double error = test_norm_of(p->weights, w, n), length = test_norm_of(w, NULL, n);
     CHECK(length > 0 && error <= 1e-5 * length, "step %u: weights are off by %g of %g", step, error, length);
@@ -47,6 +48,7 @@ static void check_step(nb_cursor *in, const nb_parameters *p, uint32_t step) {
         nb_free((void *)all[i]);
 }
 
+/* The gradients of tests/oracles/moment_vectors.py. */
 static void fill_gradients(float *g, uint32_t n, uint32_t *seed) {
     for (uint32_t i = 0; i < n; i++) {
         float r = test_random_float(seed);
@@ -104,7 +106,7 @@ static nb_trainer *new_trainer(nb_pool *pool, uint32_t learns) {
     return t;
 }
 
-/* Learns a text that repeats itself. Returns the loss of the last step. */
+/* Learns a text that repeats itself. Returns the mean loss of a token in the last step. */
 static double learn(nb_trainer *t, uint32_t steps) {
     nb_error err = {0};
     int32_t tokens[TOKENS], targets[TOKENS];
@@ -127,9 +129,9 @@ static void check_trainers(nb_pool *pool) {
                *resumed = new_trainer(NULL, NB_TRAIN_LEARNS_IN_8_BITS);
     if (!plain || !small || !many || !resumed)
         return;
-    /* q, o, the feed-forward network and the output matrix save memory. Other tensors are small, or the embedding. */
-    double less = 2 * 4096 + 4 * 6144, saved = nb_trainer_moments_bytes(plain) - nb_trainer_moments_bytes(small);
-    CHECK(saved == less * (8 - 2) - less / NB_MOMENT_BLOCK * 8, "moments in 8 bits save %g bytes", saved);
+    /* q, o, the feed-forward matrices and the output matrix. Other tensors are too small, or the token embedding. */
+    double in_8_bits = 2 * 4096 + 4 * 6144, saved = nb_trainer_moments_bytes(plain) - nb_trainer_moments_bytes(small);
+    CHECK(saved == in_8_bits * (8 - 2) - in_8_bits / NB_MOMENT_BLOCK * 8, "moments in 8 bits save %g bytes", saved);
     double first = learn(small, 3);
     learn(many, 3);
     learn(plain, 3);
@@ -144,7 +146,7 @@ static void check_trainers(nb_pool *pool) {
     nb_trainer *all[] = {plain, small, many, resumed};
     for (int i = 0; i < 4; i++)
         nb_trainer_free(all[i]);
-    CHECK(!nb_trainer_new(NULL, &shape, 1, 8, 3, &err) && err.code == NB_ERR_ARGUMENT, "there is no fourth way");
+    CHECK(!nb_trainer_new(NULL, &shape, 1, 8, 3, &err) && err.code == NB_ERR_ARGUMENT, "learns = 3 was not refused");
 }
 
 /* Small second moments stay above 0, so that no step is huge. */

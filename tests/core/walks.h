@@ -14,6 +14,7 @@ enum { WINDOWS = 2, WINDOW = 20, TOKENS = WINDOWS * WINDOW, MOST_TENSORS = 256, 
 
 /* ---- models and their parts -------------------------------------------------------------------------------------- */
 
+/* A whole model, from which the layers for a walk are taken, with its file and the tokens to evaluate. */
 typedef struct whole {
     const char *path;
     uint8_t *file;
@@ -77,6 +78,7 @@ static inline nb_model *part_of(const whole *all, int32_t layer, const char *wit
 
 /* ---- folders ----------------------------------------------------------------------------------------------------- */
 
+/* Gives a file to the converter, and appends what the converter writes to out->file. */
 static inline int32_t give_file(nb_converter *x, whole *out, const uint8_t *bytes, size_t size, nb_error *err) {
     for (size_t at = 0, capacity; at < size;) {
         uint8_t *space = nb_converter_space(x, &capacity);
@@ -133,14 +135,14 @@ static inline bool open_folder(whole *all, const char *path, const char *preset)
 
 /* ---- a session's results ------------------------------------------------------------------------------------- */
 
-/* The residual streams after the last layer, as a session computes them. */
-static inline void evaluate(const whole *all, nb_pool *pool, nb_observer seen, float *streams) {
+/* Writes the residual streams after the last layer, as a session computes them, unless `streams` is NULL. */
+static inline void evaluate(const whole *all, nb_pool *pool, nb_observer observer, float *streams) {
     nb_error err = {0};
     nb_session *s = nb_session_new(all->model, pool, WINDOW, 0, NB_TYPE_F32, NB_PRECISION_EXACT, 1, &err);
     if (!CHECK(s, "%s: %s", all->path, err.message))
         return;
     size_t floats = (size_t)WINDOW * all->model->shape.width;
-    s->observer = seen;
+    s->observer = observer;
     for (uint32_t i = 0; i < WINDOWS; i++) {
         CHECK(nb_session_evaluate(s, all->tokens + i * WINDOW, 0, WINDOW, &err) == NB_OK, "%s", err.message);
         if (streams)
@@ -151,6 +153,7 @@ static inline void evaluate(const whole *all, nb_pool *pool, nb_observer seen, f
 
 /* ---- walking ----------------------------------------------------------------------------------------------------- */
 
+/* Observes all tokens of the walk. Returns their number, or an error. */
 static inline int32_t observe(nb_walk *walk, int32_t group, uint32_t what, nb_error *err) {
     int32_t done = 0;
     do
@@ -159,7 +162,7 @@ static inline int32_t observe(nb_walk *walk, int32_t group, uint32_t what, nb_er
     return done;
 }
 
-/* by: nb_walk_pass or nb_walk_pass_part. */
+/* Takes all tokens through the layer or its first part. by: nb_walk_pass or nb_walk_pass_part. */
 static inline int32_t pass_by(int32_t (*by)(nb_walk *walk, int32_t done, nb_error *err), nb_walk *walk, nb_error *err) {
     int32_t done = 0;
     do
@@ -176,7 +179,8 @@ static inline bool same(const float *a, const float *b, size_t n) {
     return nb_compare(a, b, n * sizeof *a) == 0;
 }
 
-/* "ffn_gate.3.weight": expert 3, and the name that all of them have together, "ffn_gate_exps.weight". */
+/* Whether a name belongs to one expert. For "ffn_gate.3.weight" *expert becomes 3, and *stack becomes the name of the
+ * tensor for all experts, "ffn_gate_exps.weight". */
 static inline bool is_single_expert(nb_text name, uint32_t *expert, const char **stack) {
     static const char *const stems[] = {"ffn_gate.", "ffn_up.", "ffn_down."};
     static const char *const stacks[] = {"ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"};
@@ -189,7 +193,7 @@ static inline bool is_single_expert(nb_text name, uint32_t *expert, const char *
     return false;
 }
 
-/* Replaces a tensor of the current layer by the `size` bytes of another one. */
+/* Replaces the weights of the tensor "<start><rest>" of the current layer. */
 static inline void replace_one(nb_walk *walk, const char *start, nb_text rest, uint32_t type, const uint8_t *bytes,
                                size_t size) {
     nb_error err = {0};
@@ -199,7 +203,8 @@ static inline void replace_one(nb_walk *walk, const char *start, nb_text rest, u
     CHECK(nb_walk_replace(walk, name, w.length, type, bytes, size, &err) == NB_OK, "%s", err.message);
 }
 
-/* Replaces all tensors of a layer. Experts that the file has one by one are replaced together. */
+/* Replaces the weights of a layer by those of the model `by`. Scales and orders of columns stay (nb_walk_replace).
+ * Experts whose tensors are apart in the file are replaced together. */
 static inline void replace_all(nb_walk *walk, const whole *by, uint32_t layer) {
     uint8_t *stacked = nb_alloc(MOST_FILE);
     const nb_checkpoint *c = &by->model->checkpoint;

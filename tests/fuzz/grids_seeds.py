@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a seed corpus for fuzz_grids: grids_seeds.py FOLDER"""
+"""Writes a seed corpus for fuzz_grids, the same as for fuzz_quantizer: grids_seeds.py FOLDER"""
 import sys
 
 sys.dont_write_bytecode = True

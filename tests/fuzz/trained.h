@@ -1,4 +1,4 @@
-/* What the targets of the trainer share: numbers of the input, and the shape of a model. */
+/* What the fuzz targets of the trainer share: numbers from the input, and the shape of a model. */
 #ifndef NB_TRAINED_H
 #define NB_TRAINED_H
 
@@ -18,6 +18,7 @@ static inline float number_at(const input *in, size_t i) {
     return nb_float_of(bits);
 }
 
+/* A valid shape. If bit 7 of choice 1 is set: any shape, which trainers may refuse. */
 static inline nb_train_shape shape_of(const input *in) {
     bool is_any = choice(in, 1) & 128;
     nb_train_shape s = {
