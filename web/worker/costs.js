@@ -1,29 +1,29 @@
 /**
- * What batches of guesses cost, as it was measured. The unit is a single row: the time that the model takes for one
- * token.
+ * Measures what batches of guesses cost. The unit is a single row: the time that the model takes for one token by
+ * itself.
  */
 import { Mean } from './mean.js';
 
-/** What one more row of a batch costs, as a share of a single row, until it is known: a measured one of SmolLM2. */
+/** What one more row of a batch costs, as a share of a single row, until it is measured. With SmolLM2 it was this. */
 export const ROW_COST = 0.62;
 /** How many measured batches an assumed cost counts as. */
 export const ASSUMED = 2;
 
-/** So many batches after the last single row, its time is measured anew. */
+/** After so many batches of guesses the time of a single row is measured anew. */
 const BATCHES = 64;
 
-/** A batch of guesses must promise that much more than tokens one by one. */
+/** Guesses are made if they promise more than this speed-up, as a factor. */
 export const LEAST_GAIN = 1.05;
 
 export class Costs {
     #single = new Mean(0, 0);
-    /** What one more row costs, in any batch, and in batches of so many guesses. */
+    /** What one more row costs: in any batch, and by the number of guesses in the batch. */
     #row;
     /** @type {Mean[]} */
     #rows = [];
     #batches = 0;
 
-    /** @param {number} [row] what one more row is assumed to cost @param {number} [weight] as so many batches */
+    /** @param {number} [row] what one more row is assumed to cost @param {number} [weight] of that, in batches */
     constructor(row = ROW_COST, weight = ASSUMED) {
         this.#row = new Mean(row, weight);
     }
@@ -58,7 +58,7 @@ export class Costs {
         return Math.max(this.#row.value, 0);
     }
 
-    /** @param {number} guesses */
+    /** What a batch costs. @param {number} guesses in it */
     of(guesses) {
         return 1 + guesses * Math.max((this.#rows[guesses] ?? this.#row).value, 0);
     }

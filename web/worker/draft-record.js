@@ -9,7 +9,7 @@
 import { ASSUMED, Costs, LEAST_GAIN, ROW_COST } from './costs.js';
 import { Mean } from './mean.js';
 
-/** The margin is the draft's highest logit less its second. Guesses are in classes by it: from these numbers on. */
+/** The margin of a guess is the draft's highest logit less its second. Class i has margins from MARGINS[i] on. */
 const MARGINS = [0, 0.5, 1, 2, 4];
 /** How often guesses of each class are right, and how often any guess is, until that is measured. Each number counts as
  * BELIEVED measured guesses. */
@@ -17,35 +17,35 @@ const RIGHT = [0.3, 0.45, 0.6, 0.8, 0.95],
     ANY_RIGHT = 0.7,
     BELIEVED = 4;
 /** One text says little of the next. When a text begins, what was measured before counts as KEPT guesses at most, and
- * the numbers above as RENEWED more. */
+ * the numbers above count as RENEWED guesses more. */
 const KEPT = 8,
     RENEWED = 2;
 
 /** What one more row of a batch is assumed to cost, until it is measured: little, so that a draft is tried at all. That
- * counts as HOPE of a measured batch. */
+ * counts as HOPE measured batches. */
 const HOPED_ROW = 0.1,
     HOPE = 0.5;
 
-/** Tokens that the draft reads without a pause, as it does after each batch of guesses. */
+/** The draft reads up to FEW tokens just before it guesses, without a pause. A batch of guesses makes no more. */
 export const FEW = 8;
 
-/** An answer is expected to go on for as many tokens as it has, and for so many at least. */
+/** An answer is expected to go on for as many tokens as it has, and for at least EXPECTED tokens. */
 const EXPECTED = 32;
 
-/** Between two trials of a draft that does not pay there are at least so many tokens. */
+/** Between two trials of a draft that does not pay there are at least REST tokens. */
 const REST = 64;
 
-/** A draft that has lost more than so many single rows in an answer, besides SHARE of its tokens, does not pay. */
+/** A draft does not pay if it has lost more than LOSS + SHARE * tokens single rows in an answer of so many tokens. */
 const LOSS = 2;
 
-/** What the credit grows by with each token, and its bounds. As it has a lower one, no draft rests for ever. */
+/** The credit grows by SHARE with each token. The other two bound it: the lower bound lets no draft rest for ever. */
 const SHARE = 0.01,
     MOST_CREDIT = 24,
     LEAST_CREDIT = -48;
 
 /**
- * What the draft is to do next. gain: how many times as many tokens in the same time its guesses promise. reads: it
- * lacks much of the text, and is to read that first. tries: whether it pays is unknown.
+ * What the draft is to do next. gain: the speed-up that its guesses promise, as a factor. reads: it lacks much of the
+ * text, and is to read that first. tries: this is a trial; so far its guesses do not promise enough.
  * @typedef {{ gain: number, reads: boolean, tries: boolean }} Plan
  */
 
@@ -58,7 +58,7 @@ export class DraftRecord {
     #read;
     #credit = 0;
     #rested = 0;
-    /** What guesses have won in this answer; less than 0: lost. */
+    /** The single rows that guesses have saved in this answer; less than 0: lost. */
     #won = 0;
     /** The classes of the last guesses' margins. @type {number[]} */
     #classes = [];
@@ -82,7 +82,7 @@ export class DraftRecord {
     }
 
     /**
-     * How many times as many tokens in the same time guesses promise.
+     * The speed-up that guesses promise, as a factor.
      * @param {number} most guesses at once
      */
     gain(most) {
@@ -150,7 +150,7 @@ export class DraftRecord {
         this.#guess.add(this.costs.in(draftMs) / made, made);
         for (const [i, index] of this.#classes.entries()) {
             if (i >= guesses.length) {
-                this.#right.add(this.#rightAt[index].value); // it was not checked
+                this.#right.add(this.#rightAt[index].value); // it was not checked: its class counts
                 continue;
             }
             const isRight = guesses[i] === tokens[i];

@@ -1,5 +1,5 @@
 /**
- * A draft model: a smaller one of the same vocabulary, which guesses what the model will say (Leviathan et al. 2023).
+ * A draft model: a smaller one with the same vocabulary, which guesses what the model will say (Leviathan et al. 2023).
  * It is loaded beside the model, in the same memory, and its session holds the text of the last answer that it guessed
  * for. speculation.js decides when it guesses.
  */
@@ -13,9 +13,9 @@ import { makeSampler } from './sampler.js';
 /** @typedef {import('./engine.js').Engine} Engine */
 
 /**
- * Two vocabularies count as the same if at most so many tokens at the end of one are missing in the other, and if their
- * tokens from FIRST_COMPARED on have the same texts. These are llama.cpp's numbers (common/speculative.cpp). The first
- * few are often named differently, as in fine-tunes, and embeddings are padded to different numbers of rows.
+ * Two vocabularies count as the same if one has at most MOST_MISSING tokens more than the other, and if the tokens from
+ * FIRST_COMPARED on have the same texts in both. These are llama.cpp's numbers (common/speculative.cpp). The first few
+ * tokens are often named differently, as in fine-tunes, and embeddings are padded to different numbers of rows.
  */
 const MOST_MISSING = 128,
     FIRST_COMPARED = 5;
@@ -26,7 +26,7 @@ const unfit = (message) => new NibbleError('NB_ERR_UNSUPPORTED', `the draft mode
 export const cannotBeDrafted = () =>
     new NibbleError(
         'NB_ERR_UNSUPPORTED',
-        'a draft model (draft, --draft) is for a model that generates, and not for one of integers: load this one ' +
+        'a draft model (draft, --draft) is for a model that generates, and not for one of integers: load this model ' +
             'without it',
     );
 
@@ -67,7 +67,7 @@ export class Draft {
     }
 
     /**
-     * Checks that the model can be guessed for by the draft.
+     * Checks that the draft can guess for the model.
      * @param {Engine} main
      * @param {Engine} draft
      */
@@ -116,7 +116,7 @@ function checkVocabulary(main, draft) {
 /** Whether a token has the same bytes in both. @param {import('./detokenizer.js').Detokenizer[]} decoders
  * @param {number} token */
 function isSame([one, other], token) {
-    const a = one.bytes(token), // a copy: the other one may enlarge the memory, and views from before end then
+    const a = one.bytes(token), // a copy: the other one may enlarge the memory, which ends views of it
         b = other.view(token);
     return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
@@ -129,7 +129,7 @@ export class Drafter {
     /** Whether the answer goes on past the model's end tokens. */
     #past;
     #sampler;
-    /** Tokens of the text so far, which are at the prefix. */
+    /** How many tokens the text has so far. They are at the address `prefix`. */
     n = 0;
     /** How many tokens the draft knows. */
     vocabulary;
@@ -179,7 +179,7 @@ export class Drafter {
     /**
      * Guesses, and writes the guesses behind the text.
      * @param {number} most
-     * @param {(margin: number) => boolean} goesOn whether one more guess is wanted after one with this margin
+     * @param {(margin: number) => boolean} goesOn whether to guess once more after a guess with this margin (marginOf)
      */
     propose(most, goesOn) {
         try {

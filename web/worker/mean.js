@@ -1,12 +1,12 @@
-/** About how many of the last values a mean is made of. */
+/** From so many values on, older values count less and less. */
 const MEMORY = 32;
 
-/** A mean that forgets. */
+/** A moving average: the plain mean of the first MEMORY values, and then an exponential one. */
 export class Mean {
     #sum;
     #weight;
 
-    /** @param {number} first @param {number} weight of it, as a number of values */
+    /** @param {number} first value @param {number} weight as how many values it counts */
     constructor(first, weight) {
         this.#sum = first * weight;
         this.#weight = weight;
@@ -19,7 +19,7 @@ export class Mean {
         this.#weight = this.#weight * keep + times;
     }
 
-    /** Lets what was added so far count as so many values, at most. @param {number} weight */
+    /** Lets what was added so far count as `weight` values at most. @param {number} weight */
     fade(weight) {
         const keep = Math.min(1, weight / this.#weight);
         this.#sum *= keep;

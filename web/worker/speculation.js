@@ -1,19 +1,20 @@
 /**
  * Speculation: the next tokens are guessed. The core evaluates the guesses as one batch, which takes less time than one
- * by one, and keeps those that it would have chosen anyway (nb_session_speculate), so the text is the same. There are
- * two sources of guesses. The look-up: where a text repeats itself, what followed the last time is guessed to follow
- * again (prompt look-up decoding, Saxena 2023). And a draft model, if there is one (draft.js). Which of them makes
- * guesses, and how many pay, is decided by what was measured: how often guesses were right, and what they cost.
+ * by one, and keeps those that it would have chosen anyway (nb_session_speculate), so the text is the same.
+ *
+ * Guesses have two sources. The look-up guesses, where a text repeats itself, that what followed the last time follows
+ * again (prompt look-up decoding, Saxena 2023). The other source is a draft model, if there is one (draft.js). Which of
+ * them guesses, and how many tokens, depends on what was measured: how often guesses were right, and what they cost.
  */
 import { Costs, LEAST_GAIN } from './costs.js';
 import { Mean } from './mean.js';
 
 /** @typedef {import('./draft.js').Drafter} Drafter */
 
-/** Tokens before a place that must be the same as those before another. */
+/** A match: the newest tokens of a text, if they also stand at an earlier place. It has at least this many tokens. */
 const SHORTEST_MATCH = 2;
 
-/** Lengths of a match from which on guesses count as surer. */
+/** Longer matches have surer guesses. Class i of matches has lengths from CLASSES[i] on. */
 const CLASSES = [2, 3, 5, 8, 16];
 const LONGEST_MATCH = CLASSES[CLASSES.length - 1];
 
@@ -23,9 +24,9 @@ export class LookUp {
     #tokens = [];
     /** The last place after each pair of tokens. @type {Map<number, number>} */
     #after = new Map();
-    /** Where the newest tokens were before: the place after them. 0: nowhere. */
+    /** The place right after the match's earlier tokens: the token there is the next guess. 0: there is no match. */
     #place = 0;
-    /** How many tokens before that place are the same as the newest ones. */
+    /** How many tokens the match has, up to LONGEST_MATCH. 0: there is none. */
     length = 0;
 
     /** @param {number} token */
@@ -61,7 +62,7 @@ export class LookUp {
         return this.length > 0 ? this.#tokens[this.#place] : undefined;
     }
 
-    /** Up to n tokens. A text that repeats its end goes on repeating. @param {number} n */
+    /** n guesses; none without a match. At the end of the text they begin again at #place. @param {number} n */
     guesses(n) {
         if (this.length === 0) return [];
         const period = this.#tokens.length - this.#place;
@@ -83,12 +84,14 @@ export class Speculator {
     #drafter;
     /** Tokens that were made so far. */
     #made = 0;
-    /** Whether the core has the logits after the last token, or after the one before it. */
+    /** Whether the core has the logits after the last token. */
     #hasLogits = true;
+    /** Whether the core holds all tokens but the last. */
     #hasPrefix = true;
+    /** How many tokens were guessed, and how many of the guesses were right. */
     guessed = 0;
     right = 0;
-    /** Those of the draft. */
+    /** The same for the draft's guesses alone. */
     drafted = 0;
     draftedRight = 0;
 
@@ -118,7 +121,7 @@ export class Speculator {
             guessed = performance.now(),
             tokens = run(guesses),
             ms = performance.now() - guessed;
-        // a token more than the right guesses is made, unless the last of them ends the answer
+        // run() makes one token more than the right guesses, unless the last of these ends the answer
         const wrong = guesses.findIndex((guess, i) => guess !== tokens[i]),
             right = wrong < 0 ? guesses.length : wrong;
         if (guesses.length > 0) {
@@ -138,13 +141,13 @@ export class Speculator {
         return tokens;
     }
 
-    /** Tokens that were not made, but are a part of the answer. @param {number[]} tokens */
+    /** Takes note of tokens of the answer that make() did not make. @param {number[]} tokens */
     told(tokens) {
         this.#hasPrefix = false;
         for (const token of tokens) this.#note(token);
     }
 
-    /** The text is another one: it lost a part. @param {Iterable<number>} text */
+    /** Takes note of a changed text, of which a part was dropped. @param {Iterable<number>} text */
     moved(text) {
         this.#hasPrefix = false; // the core evaluates some of it anew
         for (const token of text) this.#check(token);
@@ -156,12 +159,12 @@ export class Speculator {
     }
 
     /**
-     * What promises most.
+     * Chooses what promises most.
      * @param {number} most guesses
      * @returns {Choice}
      */
     #choose(most) {
-        // the first token needs no evaluation, so it is no use to guess it
+        // the first token needs no evaluation, so guessing it saves nothing
         if (this.#hasLogits || !this.#hasPrefix || !this.#costs.known) return { n: 0 };
         const found = this.#found(Math.min(most, this.mostGuesses)),
             room = Math.min(most, this.mostGuesses, this.#drafter?.room ?? 0);
@@ -171,8 +174,7 @@ export class Speculator {
     }
 
     /**
-     * How many guesses of the look-up pay, 0 for none, and what they promise: how many times as many tokens in the
-     * same time.
+     * How many guesses of the look-up pay, 0 for none, and the speed-up that they promise, as a factor.
      * @param {number} most
      */
     #found(most) {
@@ -199,7 +201,7 @@ export class Speculator {
         return guesses.slice(0, checked());
     }
 
-    /** Learns whether the guess of this token, whether it was made or not, was right. @param {number} token */
+    /** Learns whether the look-up's guess is this token, even if the guess was not used. @param {number} token */
     #push(token) {
         const guess = this.#lookUp.next();
         if (guess !== undefined) this.#right[classOf(this.#lookUp.length)].add(guess === token ? 1 : 0);
