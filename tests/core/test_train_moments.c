@@ -11,7 +11,8 @@ enum { SEED = 5, MOST = 2048 };
 
 /* ---- against bitsandbytes ---------------------------------------------------------------------------------------- */
 
-/* The numbers that codes mean. The last bit may differ, as the library computes the middles in F32. */
+/* The numbers that codes mean. The last bit may differ: bitsandbytes uses fused multiply-add for the ends of parts, and
+ * F32 for products with powers of ten. */
 static void check_map(nb_cursor *in, const char *which, const float *map) {
     const float *want = test_numbers(in, NB_MOMENT_CODES * sizeof *want);
     for (uint32_t i = 0; want && i < NB_MOMENT_CODES; i++)
