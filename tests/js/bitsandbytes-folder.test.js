@@ -1,6 +1,6 @@
-// quantizeFolder() in bitsandbytes' format: quantization_config and every tensor's type, shape and bytes equal what
-// transformers and bitsandbytes save for the same model (tests/oracles/bitsandbytes_folders.py: plain-saved.json);
-// nibble's logits of the folder are transformers' with the library's weights; and no calibration text is needed.
+// quantizeFolder() in bitsandbytes' format. quantization_config and every tensor's type, shape and bytes must equal
+// what transformers and bitsandbytes save for the same model (tests/oracles/bitsandbytes_folders.py: plain-saved.json).
+// nibble's logits must agree with those of transformers with bitsandbytes' weights. No calibration text is needed.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -108,10 +108,10 @@ test('other blocks, several files, and matrices that lie transposed', async () =
             weights = fromBlocks(tensorsOf(out), name, block);
         const model = await load(out, { threads: 1 });
         await model.dispose();
-        // at most half of the widest gap between neighbouring numbers (0.30 of 2), times the largest weight (below 0.7)
+        // at most half of the widest gap between NF4's levels (0.304), times the largest weight (below 0.7)
         assert.ok(maxDistance(original, weights) < 0.152 * 0.7, `${block}: ${maxDistance(original, weights)}`);
     }
-    // transformers transposes Conv1D's weights before it quantizes them, as for a Linear4bit
+    // transformers transposes the weights of a Conv1D to a Linear4bit's before it quantizes them
     const gpt2 = `${fixtures}safetensors/gpt2`,
         tensors = tensorsOf(await make(gpt2, 'gpt2', { type: 'nf4' })),
         module = [...tensors.keys()].find((key) => key.endsWith('h.0.mlp.c_fc.weight')) ?? '',
