@@ -41,8 +41,8 @@ static inline void test_read_optimizer(nb_cursor *in, nb_train_optimizer *o) {
         *more[i] = nb_cursor_f32(in);
 }
 
-/* The oracle's weights, of all tensors: 1 + r / 4 in norms, which are not decayed, and r / 4 in matrices. r: random
- * numbers in [-1, 1). */
+/* Gives all tensors the oracle's weights: r / 4 in matrices, and 1 + r / 4 in norms, which have no weight decay. r is a
+ * new random number in [-1, 1) for each weight. */
 static inline void test_fill_weights_of(nb_trainer *t, uint32_t *seed) {
     for (uint32_t i = 0; i < nb_trainer_tensors(t); i++) {
         nb_train_tensor tensor;
@@ -61,7 +61,7 @@ static inline double test_norm_of(const float *x, const float *less, uint32_t n)
     return sqrt(sum);
 }
 
-/* Whether both would write the same checkpoint. */
+/* Whether both have the same weights and moments, which a checkpoint consists of beside the number of steps. */
 static inline bool test_same_arrays(nb_trainer *a, nb_trainer *b) {
     size_t bytes = nb_trainer_floats(a) * sizeof(float), moments = (size_t)nb_trainer_moments_bytes(a);
     return nb_compare(nb_trainer_weights(a), nb_trainer_weights(b), bytes) == 0 &&
@@ -69,7 +69,7 @@ static inline bool test_same_arrays(nb_trainer *a, nb_trainer *b) {
            nb_compare(nb_trainer_moments(a), nb_trainer_moments(b), moments) == 0;
 }
 
-/* Copies a checkpoint from one trainer to another of the same kind. */
+/* Copies weights and moments from one trainer to another of the same kind. */
 static inline void test_copy_arrays(nb_trainer *to, nb_trainer *from) {
     memcpy(nb_trainer_weights(to), nb_trainer_weights(from), nb_trainer_floats(from) * sizeof(float));
     memcpy(nb_trainer_moments(to), nb_trainer_moments(from), (size_t)nb_trainer_moments_bytes(from));
