@@ -4,7 +4,7 @@ import { axis, colour, loadPlot } from './plot.js';
 
 const HEIGHT = 280;
 const POINT = 9; // pixels across
-const INK = 'system-ui';
+const FONT = 'system-ui';
 
 /** @typedef {import('../web/index.js').ComparedSize} ComparedSize */
 /** What compare() or compareEmbeddings() say of a file.
@@ -16,7 +16,8 @@ const INK = 'system-ui';
 /** A quantity to plot. from0: its axis begins at 0. @typedef {{ label: string, from0?: boolean,
  *     read: (point: Point) => Reading | null | undefined }} Quantity */
 
-/** Measures of quality. The original has the best possible value by definition. @type {Record<string, Quantity>} */
+/** Measures of quality. If one compares a file with the original, the original has the best possible value itself.
+ * @type {Record<string, Quantity>} */
 const QUALITIES = {
     divergence: {
         label: 'KL divergence from the original, nats',
@@ -37,7 +38,7 @@ const QUALITIES = {
                 : sameTop && { value: 100 * sameTop.mean, error: 100 * sameTop.standardError },
     },
 };
-/** The same for models that embed texts. @type {Record<string, Quantity>} */
+/** Measures of quality for models that embed texts. @type {Record<string, Quantity>} */
 const EMBEDDING_QUALITIES = {
     distance: {
         label: 'mean of 1 − cosine',
@@ -170,7 +171,7 @@ function optionsOf(width, from0, shown) {
                 values: shortly,
                 label: 'Size, MB',
                 labelSize: 18,
-                labelFont: `11px ${INK}`,
+                labelFont: `11px ${FONT}`,
             },
             { ...axis(), size: 48, space: 36, values: shortly },
         ],
@@ -202,7 +203,7 @@ function drawPoints(plot, shown) {
         return { left: at - line / 2, right: at + line / 2, y: plot.valToPos(reading?.value ?? 0, 'y', true) };
     });
     ctx.save();
-    ctx.font = `${11 * scale}px ${INK}`;
+    ctx.font = `${11 * scale}px ${FONT}`;
     [ctx.textAlign, ctx.textBaseline] = ['left', 'middle'];
     for (const { name, base, x, reading } of shown) {
         if (!reading) continue;
@@ -218,7 +219,7 @@ function drawPoints(plot, shown) {
         ctx.beginPath();
         ctx.arc(at, height(value), (POINT / 2) * scale, 0, 2 * Math.PI);
         ctx.fill();
-        // the name goes to the side with more room, above the names that are there already
+        // The name goes to the side with more room. It moves up until it overlaps no point and no other name.
         const wide = ctx.measureText(name).width,
             left = at > bbox.left + bbox.width / 2 ? at - wide - 8 * scale : at + 8 * scale;
         const place = { left, right: left + wide, y: height(value) - line / 2 };

@@ -1,16 +1,16 @@
 // Tuning in the lab: lets the scales of a quantized file learn from the original.
 import { tune } from '../web/index.js';
 
-/** Sequences per step, and tokens per sequence. */
+/** Sequences per step, and tokens per sequence, at most. */
 const BATCH = 4,
     LENGTH = 128;
 
 /**
- * @param {{ original: import('./lab-work.js').Original, file: File, name: string, text: string, tokens: number, window:
- *     number, steps: number, store: import('./lab-store.js').Store, signal: AbortSignal }} asked tokens: of the text;
- *     name: of the new file
+ * @param {{ original: import('./lab-work.js').Original, file: File, name: string, text: string, tokens: number,
+ *     window: number, steps: number, store: import('./lab-store.js').Store, signal: AbortSignal }} asked
+ *     name: of the new file; tokens: how many the text has; window: the longest sequence
  * @param {import('./lab-work.js').Step} step
- * @returns {Promise<[import('./lab-store.js').Kept, string]>} the file, and a note for its step
+ * @returns {Promise<[import('./lab-store.js').Kept, string]>} the new file, and a note to show beside the step
  */
 export async function tuneFile({ original, file, name, text, tokens, window, steps, store, signal }, step) {
     const length = Math.min(window, LENGTH),
