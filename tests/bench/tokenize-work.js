@@ -21,7 +21,7 @@ export async function timeTokenize(source, text, repetitions) {
     const pieces = inPieces(text),
         seconds = [];
     try {
-        await model.tokenize(pieces[0]); // warm-up: the engine optimizes the code meanwhile
+        await model.tokenize(pieces[0]); // warm-up: the JavaScript engine optimizes the code meanwhile
         for (let i = 0; i < repetitions; i++) {
             const began = performance.now();
             for (const piece of pieces) await model.tokenize(piece);

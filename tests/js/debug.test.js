@@ -29,9 +29,12 @@ const streamOf = (bytes) =>
         },
     });
 
-/** The lines that a load logs, and what is then done with the model. @param {Source} source @param {LoadOptions}
- * options
- * @param {(model: import('../../web/index.js').Model) => unknown} [act] */
+/**
+ * Loads a model, calls act() with it, disposes of it, and returns all lines that were logged.
+ * @param {Source} source
+ * @param {LoadOptions} options
+ * @param {(model: import('../../web/index.js').Model) => unknown} [act]
+ */
 async function linesOf(source, options = {}, act = () => {}) {
     /** @type {string[]} */
     const lines = [];
@@ -168,7 +171,8 @@ describe('debug logs why a build was chosen', () => {
             [/build: simd128, threads 1/, /not relaxed: wasmUrl does not name it/],
         ],
     ];
-    // Node 20 has no relaxed SIMD; the lines of Node 24 come from a process of its own
+    // Node 20 has no relaxed SIMD. Newer versions skip the lines that depend on it: the next test checks those of Node
+    // 24, in a process of its own.
     const old = Number(process.versions.node.split('.')[0]) < 22;
     for (const [options, says] of cases)
         test(says[0].source, async () => {
@@ -193,7 +197,7 @@ describe('debug logs why a build was chosen', () => {
                 { encoding: 'utf8' },
             ).split('\n');
         const lines = run('');
-        // which of the two depends on the CPU
+        // the CPU decides whether relaxed-dot or relaxed is faster
         const dot = lines.some((line) => /build: relaxed-dot, threads 1, /.test(line));
         found(lines, dot ? /build: not relaxed: it is slower/ : /build: relaxed, threads 1, /);
         if (!dot) found(lines, /build: not relaxed-dot: this CPU has no fast dot products of bytes/);
