@@ -12,6 +12,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     for i, text in enumerate(TEXTS):
         for encoding in ["utf-8", "utf-16", "latin-1"]:
+            # struct settings of fuzz_bpe.c
             settings = bytes([i, i // 2, 40 * i, i % 3, i, 1 + 5 * i, i, 9 * (i % 2)])
             (folder / f"text{i}-{encoding}").write_bytes(settings + text.encode(encoding, "replace"))
 

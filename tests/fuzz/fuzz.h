@@ -15,7 +15,7 @@ static inline void demand(bool holds) {
         __builtin_trap();
 }
 
-/* The nth call of nb_alloc fails, so any call of the core may fail; 0: none fails. */
+/* Which call of nb_alloc fails, counted from 1; 0: none. Unless it is 0, any function of the core may fail. */
 static uint64_t fuzz_refused;
 
 static inline void fuzz_refuse(uint64_t nth) {
@@ -213,7 +213,7 @@ static inline void fuzz_generate(nb_session *s, const nb_model *m, nb_sampler *s
     demand(made <= count);
     for (int32_t i = 0; i < made; i++)
         demand(tokens[n + i] >= 0 && tokens[n + i] < nb_model_vocabulary(m));
-    int32_t guesses = NB_MAX(made, 1) - 1; /* the tokens, some of which come again */
+    int32_t guesses = NB_MAX(made, 1) - 1; /* the tokens made before: some of them may be right */
     made = nb_session_speculate(s, sampler, tokens, n, guesses, past_end, &err);
     demand(made <= guesses + 1);
     for (int32_t i = 0; i < made; i++)
@@ -246,7 +246,8 @@ static inline nb_collector *fuzz_calibrate(nb_session *s, const int32_t *tokens,
     return c;
 }
 
-/* Evaluates the tokens in several sequences, which are forked and rewound. The numbers may be wrong. */
+/* Evaluates the tokens in several sequences, which are forked and rewound. Sequence numbers and lengths may be out of
+ * range. */
 static inline void fuzz_together(nb_session *s, const int32_t *tokens, int32_t n, const uint8_t *choices) {
     enum { TURNS = 3, ROUNDS = 6 };
     nb_error err;
@@ -267,7 +268,7 @@ static inline void fuzz_together(nb_session *s, const int32_t *tokens, int32_t n
  * choices[FUZZ_CHOICES] are a sampler's parameters, and a byte each for context, batch, type of the cache, switches. */
 static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
     enum { MOST_TOKENS = 40, GENERATED = 4 };
-    static const uint32_t kv_types[] = {25, 8, 1, 0, 7, 2};
+    static const uint32_t kv_types[] = {25, 8, 1, 0, 7, 2}; /* I16, Q8_0, F16, F32, Q5_1 (refused), Q4_0 */
     const uint8_t *choice = choices + FUZZ_SAMPLER;
     nb_error err;
     demand(nb_model_describe(m, NULL, 0) > 2);
