@@ -74,7 +74,7 @@ void nb_fold_rows(float *weights, uint64_t first, uint32_t columns, const float 
     for (uint32_t i = 0; i < n; i++) {
         uint64_t source = sources ? sources[i] : i;
         if (source < next)
-            continue;
+            continue; /* it was divided for an earlier column */
         next = source + 1;
         float *row = weights + (first + source) * columns;
         for (uint32_t k = 0; k < columns; k++)
