@@ -1,4 +1,4 @@
-// Models of several files: Hugging Face folders and split GGUF files, from all kinds of sources. Logits are
+// Models of several files: Hugging Face folders and split GGUF files, from all kinds of sources. Logits must agree with
 // transformers' within 1e-3 (more if weights are quantized: see tolerance), embeddings within 1e-5.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -111,7 +111,7 @@ for (const { build, threads } of configurations(true))
 let temporary;
 /** The requests to the server: the path, and where the range begins. @type {string[]} */
 const asked = [];
-/** Whether it supports ranges. */
+/** Whether the server supports ranges. */
 let ranges = true;
 /** What the server waits for before it answers. @type {((url: string) => Promise<unknown> | undefined) | undefined} */
 let delay;
@@ -166,6 +166,7 @@ test('shards are prefetched: the next one begins before the current one has ende
         release = () => resolve(undefined);
     });
     asked.length = 0;
+    // the weights of shard 2 wait until those of shard 3 are asked for
     delay = (url) => {
         if (asked.filter((what) => what.includes('00003-of')).length > 1) release?.();
         return /00002-of/.test(url) && asked.filter((what) => what.includes('00002-of')).length > 1 ? next : undefined;
@@ -414,7 +415,7 @@ const wrong = [
             ]),
     ),
     ...[
-        // and other configurations: folder, changes of config.json, what the message must contain
+        // other configurations that are refused: folder, changes of config.json, what the message must contain
         ['llama-f32', { is_causal: null }, /is_causal is null/],
         ['llama-f32', { rms_norm_eps: '1e-5' }, /rms_norm_eps is 1e-5; it must be a finite number, without quotes/],
         ['llama-f32', { hidden_size: [32] }, /hidden_size .*must be a finite number/],
@@ -825,7 +826,7 @@ test("missing keys have the defaults of transformers' classes", async () => {
         const path = await changed(`${folder}llama-f32`, async (to) => {
             const extra = model_type === 'qwen3_moe' && { norm_topk_prob: true }; // the class's default is refused
             await writeFile(`${to}/config.json`, JSON.stringify({ model_type, ...extra }));
-            // a tensor named lm_head.weight: it becomes output.weight unless the default ties it
+            // lm_head.weight becomes output.weight, unless the class ties it to the embedding by default
             await editTensors(`${to}/model.safetensors`, (tensors) => {
                 tensors['lm_head.weight'] = tensors['model.norm.weight'];
                 delete tensors['model.norm.weight'];
@@ -884,15 +885,15 @@ test('1_Pooling/config.json says how to pool', async () => {
         ),
     );
     // without 1_Pooling/config.json: mean is the default
-    const apart = inside.slice(0, 3);
+    const withoutPooling = inside.slice(0, 3);
     /** @type {[Source, number[]][]} */
     const sources = [
         [path, cls],
         [`${address}models/bert/`, cls],
         [inside.slice(0, 4), cls],
         [chosen, cls],
-        [apart, mean],
-        [await asFiles(apart), mean],
+        [withoutPooling, mean],
+        [await asFiles(withoutPooling), mean],
     ];
     for (const [source, expected] of sources) {
         const model = await load(source, ONE_THREAD);
