@@ -1,5 +1,5 @@
 /* What a walk refuses: partial models that lack tensors, calls in a wrong order, weights that do not fit, and numbers
- * that are not finite. After a failed allocation it can go on, or can be freed. */
+ * that are not finite. Each allocation may fail: the walk then says so, and can be freed. */
 #include "../../src/base/memory.h"
 #include "../../src/base/text.h"
 #include "walks.h"
@@ -56,7 +56,7 @@ static int32_t replace(nb_walk *walk, const char *name, uint32_t type, const voi
     return nb_walk_replace(walk, name, nb_length(name), type, bytes, size, err);
 }
 
-/* While an observation is under way, nothing may change the layer or its cache. */
+/* While an observation is under way, nothing may change the layer's weights or the KV cache. */
 static void check_half_observed(nb_walk *walk) {
     nb_error err = {0};
     const float one = 1;
@@ -126,7 +126,8 @@ static void check_two_parts(const whole *all) {
     nb_walk_free(walk);
 }
 
-/* In a partial model, whose weights may be damaged. */
+/* Replaces weights of a partial model: by wrong names, types and sizes, and by numbers that are not finite or become so
+ * in the layer. */
 static void check_weights(const whole *all) {
     nb_error err = {0};
     nb_model *part = part_of(all, 0, NULL, &err);
@@ -147,11 +148,11 @@ static void check_weights(const whole *all) {
     ones[3] = __builtin_nanf("");
     expect(replace(walk, "blk.0.attn_norm.weight", NB_TYPE_F32, ones, row, &err), NB_ERR_FORMAT, &err, "NaN");
     for (uint32_t i = 0; i < width; i++)
-        ones[i] = 3e38f; /* makes infinities of numbers around 1, and too large squares of smaller ones */
+        ones[i] = 3e38f; /* numbers above 1.14 become infinite, and the squares of others in the Hessian */
     CHECK(replace(walk, "blk.0.ffn_norm.weight", NB_TYPE_F32, ones, row, &err) == NB_OK, "%s", err.message);
     expect(observe(walk, 2, NB_WALK_HESSIANS, &err), NB_ERR_FORMAT, &err, "blk.0.ffn_");
     CHECK(!nb_walk_hessian(walk, 2, 0), "a Hessian all the same");
-    CHECK(observe(walk, 1, NB_WALK_HESSIANS, &err) == TOKENS, "%s", err.message); /* earlier groups are in order */
+    CHECK(observe(walk, 1, NB_WALK_HESSIANS, &err) == TOKENS, "%s", err.message); /* it comes before ffn_norm */
     expect(pass(walk, &err), NB_ERR_FORMAT, &err, "layer 0");
     expect(pass(walk, &err), NB_ERR_STATE, &err, "failed before");
     expect(nb_walk_layer(walk, part, 0, &err), NB_ERR_STATE, &err, "failed before");
@@ -161,7 +162,7 @@ static void check_weights(const whole *all) {
 }
 
 #ifdef NB_NATIVE
-/* A whole walk. Returns NB_OK or the first error. */
+/* Walks through layer 0, whose weights are replaced by those of `by`. Returns TOKENS or the first error. */
 static int32_t walk_all(const whole *all, nb_model *part, const whole *by, nb_error *err) {
     nb_walk *walk = nb_walk_new(NULL, all->tokens, WINDOWS, WINDOW, err);
     int32_t code = walk ? nb_walk_begin(walk, all->model, err) : NB_ERR_MEMORY;
