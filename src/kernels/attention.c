@@ -5,9 +5,9 @@
 #include "../types/types.h"
 
 /* A chunk of work is one KV head and up to TOKENS neighbouring tokens. Their queries that share the KV head attend
- * together, four of them to one tile of the cache at a time. For a single token, a chunk is one segment of positions:
- * 64 up to position 256, so that several threads have work even if there are few heads, then 128, as each segment has
- * to be merged. */
+ * together, four of them to one tile of the cache at a time. For a single token, a chunk is one KV head and one segment
+ * of positions. Before position 256 segments are short, so that several threads have work even if there are few heads.
+ * Later ones are longer, because each has to be merged. */
 enum {
     TOKENS = 16,
     SEGMENT = 128,
@@ -16,7 +16,7 @@ enum {
     FINE_SEGMENTS = FINE_POSITIONS / FINE_SEGMENT
 };
 
-/* The result over some positions: softmax's maximum and sum, and the values weighted so far. */
+/* The result of attention to some of the positions: softmax's maximum and sum, and the weighted sum of values. */
 typedef struct partial {
     float *max, *sum; /* [queries], padded to NB_QUERIES */
     float *out;       /* [queries, value_columns], padded likewise */
@@ -30,7 +30,7 @@ typedef struct queries {
 
 typedef struct workspace {
     queries own;
-    uint8_t *tile;     /* a tile as nb_cache_attended has it, if that is another layout; before: a query */
+    uint8_t *tile;     /* by nb_cache_widen, if attention reads another layout; before that, a query */
     float *scratch;    /* of nb_attend_tile */
     partial all, next; /* over the chunk's positions so far; over the current segment */
 } workspace;
@@ -114,7 +114,7 @@ static workspace workspace_at(const nb_attention *a, int32_t thread) {
 
 /* ---- dividing the work -------------------------------------------------------------------------------------- */
 
-/* Some tokens of a run, of one KV head. */
+/* Tokens [token, token + tokens) of a run, and one KV head. */
 typedef struct span {
     const nb_run *run;
     uint32_t kv, token, tokens;
@@ -145,7 +145,7 @@ static void pack_queries(const nb_attention *a, const workspace *w, const querie
     }
 }
 
-/* All queries of the span attend to the first n positions of one tile. */
+/* All queries of the span attend to positions [at, at + n), which are in one tile. */
 static void attend_tile(const nb_attention *a, const workspace *w, const queries *from, const partial *to, span s,
                         uint32_t at, uint32_t n) {
     uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
@@ -194,7 +194,7 @@ static void attend_segment(const nb_attention *a, const workspace *w, const quer
         attend_tile(a, w, from, to, s, at, NB_MIN(NB_CACHE_TILE, end - at));
 }
 
-/* Merges the result over the positions that follow into `all`. */
+/* Merges `next`, the result over the positions that follow, into `all`. */
 static void merge(const nb_attention *a, const partial *all, const partial *next, uint32_t n_queries) {
     const nb_exp_constants c = nb_exp_held();
     uint32_t columns = a->cache->value_columns;

@@ -76,7 +76,7 @@ float nb_largest(const float *x, uint32_t n, float *sum) {
     return nb_max_f32x4(top);
 }
 
-/* Not inlined, as scale_of, to save code: there would be a copy for keys and for values of each element size. */
+/* Not inlined, like scale_of, to save code: there would be a copy for keys and for values of each element size. */
 __attribute__((noinline)) void nb_round_to(int16_t *out, const float *x, uint32_t n, float scale, int32_t most) {
     v128_t inverse = wasm_f32x4_splat(scale > 0x1p-120f ? 1 / scale : 0);
     v128_t half = wasm_f32x4_splat(most == NB_CACHE_Q4_MAX ? 0.5f : 0);
@@ -179,7 +179,7 @@ static void store_integers(const nb_cache *c, uint8_t *tile, uint32_t at, float 
 /* ---- floats ------------------------------------------------------------------------------------------------- */
 
 /* Rounds to nearest, ties to even, and clamps. Subnormals become 0: they would be slow to read, and hardly matter. */
-static void store_halves(uint16_t *out, const float *x, uint32_t size) {
+static void store_f16(uint16_t *out, const float *x, uint32_t size) {
     for (uint32_t i = 0; i < size; i += 4) {
         v128_t bits = wasm_v128_load(x + i), magnitude = wasm_v128_and(bits, wasm_i32x4_splat(0x7fffffff));
         v128_t normal = wasm_i32x4_ge(magnitude, wasm_i32x4_splat(0x38800000)); /* 2^-14 */
@@ -196,7 +196,7 @@ static void store_halves(uint16_t *out, const float *x, uint32_t size) {
 
 static void store_floats(const nb_cache *c, uint8_t *out, const float *x, uint32_t size) {
     if (c->type == NB_TYPE_F16)
-        store_halves((uint16_t *)out, x, size);
+        store_f16((uint16_t *)out, x, size);
     else
         memcpy(out, x, size * sizeof(float));
 }
@@ -246,7 +246,8 @@ static __attribute__((noinline)) void load_floats(const nb_cache *c, float *out,
         out[i] = c->type == NB_TYPE_F16 ? nb_f16_to_f32(((const uint16_t *)stored)[i]) : ((const float *)stored)[i];
 }
 
-/* half: of Q4_0, how many elements lie between the two of a byte. */
+/* Integer i in the order in which a tile of I16 or Q8_0 has them. Of Q4_0: q + 1/2; half: the distance in that order
+ * between the two elements of a byte. */
 static __attribute__((noinline)) float integer_at(const nb_cache *c, const uint8_t *elements, uint32_t i,
                                                   uint32_t half) {
     int16_t wide;
