@@ -1,19 +1,23 @@
-/** What i32x4.relaxed_dot_i8x16_i7x16_add_s gives and takes here: whether the CPU has one instruction for it. */
+/**
+ * Whether i32x4.relaxed_dot_i8x16_i7x16_add_s is right here, and how long it takes, which tells whether the CPU has one
+ * instruction for it.
+ */
 
 /**
- * The dot product must take less than this share of what the same takes in parts, as engines do it without such an
- * instruction. V8 on x86: with VNNI 0.47, in its first tier 0.78; without it 1.3, in its first tier 0.88.
+ * The instruction must take less than this share of the time that the same computation takes in parts. Engines compute
+ * it in parts where the CPU has no such instruction. V8 on x86: with VNNI 0.47, in its first tier 0.78; without it 1.3,
+ * in its first tier 0.88.
  */
 const FASTER = 0.7;
-/** Between FASTER and this it is not clear: the optimizing compiler may not have come to it yet. */
+/** A share between FASTER and this decides nothing: the optimizing compiler may not have finished yet. */
 const SLOWER = 1.1;
 const ROUNDS = 8;
-/** Runs of each in a round, by turns; the shortest count. */
+/** Runs of each way in a round, by turns. The shortest run of each counts. */
 const RUNS = 5;
-/** ms that a run should take: long beside the steps of the clock. */
-const RUN_MS = 0.2;
-const CLOCK_STEPS = 8;
-/** With coarser clocks, in ms, the probe would take too long. */
+/** A run should take at least this many ms, and this many steps of the clock. */
+const RUN_MS = 0.2,
+    CLOCK_STEPS = 8;
+/** ms. If a step of the clock is longer, the probe would take too long. */
 const COARSEST = 2;
 /** ms after which no round begins: with a clock of 1 ms, as pages may have, a round takes about 100. */
 const MOST_MS = 150;
@@ -21,7 +25,7 @@ const MOST_MS = 150;
 const MOST_READS = 1e7;
 
 const SUMS = 8; // chains that do not wait for each other
-/** Four bytes of the other operand, within 7 bits: there all engines must agree. */
+/** Four bytes of the other operand. They are within 7 bits, because engines may differ for larger ones. */
 const BYTES = [1, 127, 64, 3];
 const COUNT = 0, // the locals
     PARTS = 1,
@@ -43,9 +47,10 @@ const loop = (step) => [
 ];
 
 /**
- * The function (count: i32, parts: i32) => i32, which adds dot products to sums that begin as `count`, and returns the
- * sum of these. Products depend on the sums, and the result on all of them: otherwise the compiler would compute them
- * once, or not at all. Both ways are one function, because the optimizing compiler takes functions one by one.
+ * The function (count: i32, parts: i32) => i32. It adds dot products to SUMS sums, which begin as `count`, and returns
+ * their total. parts: 1 to compute in parts, 0 with the one instruction. Each product depends on a sum, and the result
+ * on all products: otherwise the compiler would compute them once, or not at all. Both ways are in one function:
+ * the optimizing compiler takes functions one by one, and must not optimize only one of the ways.
  */
 function body() {
     const word = BYTES.reduce((all, byte, i) => all | (byte << (8 * i)), 0);
@@ -98,8 +103,8 @@ function expected(count) {
 }
 
 /**
- * Whether both ways give the sums that they should, in each tier of compilation that the runs came to; and what the
- * instruction takes, as a share of what its parts take: FASTER or more where that is not sure.
+ * Whether both ways give the right sums, in each tier of compilation that the runs reached. share: the time that the
+ * instruction takes, relative to the computation in parts; FASTER or more where that is not sure.
  * @returns {{ isRight: boolean, share: number }}
  */
 export function probeDot() {
@@ -124,14 +129,15 @@ export function probeDot() {
         const before = share;
         let whole = Infinity,
             parts = Infinity;
-        // the whole first: should the optimizing compiler come in between, it seems too slow, which is the safe error
+        // The instruction runs first. If the optimizing compiler finishes between the two runs, the instruction seems
+        // too slow, which is the safe error.
         for (let i = 0; i < RUNS; i++) {
             whole = Math.min(whole, time(count, 0));
             parts = Math.min(parts, time(count, 1));
             isRight &&= sums[0] === sums[1];
         }
         share = whole / parts;
-        // Two rounds must agree: the compiler may have come in between, or other programs slowed all runs of one way.
+        // Two rounds must agree: the compiler may have finished within one, or other programs slowed all runs of a way.
         if (Math.max(share, before) < FASTER || Math.min(share, before) > SLOWER)
             return { isRight, share: Math.max(share, before) };
     }
@@ -146,7 +152,7 @@ export function dotIsRight() {
     try {
         remembered ??= probeDot();
     } catch {
-        // a policy forbids to compile: the build that is tried next says so
+        // a Content-Security-Policy forbids compiling: the error of the build that is tried next says so
         remembered = { isRight: false, share: Infinity };
     }
     return remembered.isRight;
