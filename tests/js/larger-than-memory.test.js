@@ -1,5 +1,5 @@
-// A model that is larger than the available memory can be quantized, to nearest and with a calibration text, because
-// the source is never held in memory as a whole.
+// A model that is larger than the available memory can be quantized, by rounding to nearest and with a calibration
+// text, because the source is never held in memory as a whole.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
@@ -26,13 +26,13 @@ import { littleMemory } from '../support/little-memory.js';
 const temporary = mkdtempSync(join(tmpdir(), 'nibble-'));
 after(() => rmSync(temporary, { recursive: true }));
 
-/** Prints the process's peak of memory, in KB. */
+/** A module that prints the peak memory of its process when the process exits, in KB. */
 const TELL = `data:text/javascript,${encodeURIComponent(
     `import { isMainThread } from 'node:worker_threads';
      if (isMainThread) process.on('exit', () => process.stderr.write('peak ' + process.resourceUsage().maxRSS + ' KB'));`,
 )}`;
 
-/** @param {string[]} args of the command @returns {number} bytes */
+/** The peak memory of the command. @param {string[]} args @returns {number} bytes */
 function peakOf(...args) {
     const { status, stderr } = spawnSync(process.execPath, ['--import', TELL, `${root}web/cli.js`, ...args], {
         encoding: 'utf8',
@@ -42,7 +42,7 @@ function peakOf(...args) {
 }
 
 /**
- * Writes a sparse file: most of it is zeros, which take no disk space.
+ * Writes a sparse file. A piece that begins with 64 KiB of zeros is taken to be all zeros, which take no disk space.
  * @param {string} path
  * @param {ReadableStream<Uint8Array>} stream
  */
@@ -62,7 +62,7 @@ async function writeSparse(path, stream) {
     return at;
 }
 
-test('to nearest: the command takes a fraction of the memory of the source', async () => {
+test('rounding to nearest: the peak memory is a fraction of the size of the source', async () => {
     const path = join(temporary, 'large.gguf'),
         size = await writeSparse(path, modelOf(layersFor(210e6))),
         idle = peakOf('--help'),
@@ -70,6 +70,7 @@ test('to nearest: the command takes a fraction of the memory of the source', asy
     assert.ok(size > 200e6, `${size} bytes`);
     assert.ok(peak - idle < size / 3, `${peak - idle} bytes beyond the ${idle} of an idle command, of ${size}`);
 
+    // when the next piece is asked for, the buffer of the one before goes to the worker, and its length becomes 0 here
     /** @type {Uint8Array[]} */
     const pieces = [];
     for await (const piece of quantizedPieces(path, { type: 'q8_0', threads: 1 })) if (pieces.push(piece) === 6) break;
@@ -80,14 +81,14 @@ test('to nearest: the command takes a fraction of the memory of the source', asy
     );
 });
 
-test('arrays of the same size are reused, others are released', () => {
-    const room = new BufferPool(),
-        [small, large] = [room.take(8), room.take(16)];
-    assert.notEqual(room.take(8), small, 'each is given once');
-    room.empty();
-    assert.equal(room.take(8), small);
-    room.empty();
-    assert.notEqual(room.take(16), large);
+test('buffers are reused; one that is not taken between two calls of empty() is dropped', () => {
+    const pool = new BufferPool(),
+        [small, large] = [pool.take(8), pool.take(16)];
+    assert.notEqual(pool.take(8), small, 'each is given once');
+    pool.empty();
+    assert.equal(pool.take(8), small);
+    pool.empty();
+    assert.notEqual(pool.take(16), large);
 });
 
 test('with a calibration text: a model that cannot be loaded can be quantized', async () => {
