@@ -1,6 +1,6 @@
 /* libFuzzer target of the quantizer's functions that need no nb_quantizer: rounding with an importance matrix, the mix
- * of types, simulated grids, static ranges, bitsandbytes' folders. Any numbers give a result or an error.
- * The input is that of choices.h. */
+ * of types, simulated grids, ranges of static activations, bitsandbytes' folders. Any numbers give a result or an
+ * error. choices.h describes the input. */
 #include "choices.h"
 
 #include "../../src/nibble_quantize.h"
@@ -32,6 +32,7 @@ static void round_rows(input *in) {
     free(weights);
 }
 
+/* Chooses types for a mix. Arbitrary bytes are seldom valid sizes and budgets, so choice 14 may put valid ones in. */
 static void choose(input *in) {
     double bytes[TENSORS * KINDS], losses[TENSORS * KINDS], budget;
     uint32_t chosen[TENSORS];
@@ -50,7 +51,7 @@ static void choose(input *in) {
         demand(chosen[i] < KINDS && __builtin_isfinite(losses[i * KINDS + chosen[i]]));
 }
 
-/* Simulates a grid. After an error the rows must be as they were. */
+/* Simulates a grid. After an error the rows must be as they were, unless an allocation failed. */
 static void simulate(input *in) {
     nb_simulation how = {.grid = choice(in, 7) % 4,
                          .bits = choice(in, 8) % 10,
@@ -111,6 +112,7 @@ static void observe(input *in) {
     free(o);
 }
 
+/* Makes the tensors of bitsandbytes' folders: codes with nested scales, and the rows of LLM.int8(). */
 static void write_folder(input *in) {
     uint32_t type = choice(in, 4) % 64, source = choice(in, 5) % 64, n = in->rows * in->columns;
     uint32_t block = 16u << choice(in, 9) % 10, blocks = (n + block - 1) / block;
