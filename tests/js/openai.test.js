@@ -1,5 +1,5 @@
-// OpenAI's API: its own client, unmodified, over the fetch of nibble-llm/openai, and create() itself. Texts and
-// counts of tokens are llama.cpp's, vectors are transformers', and the names of fields are those of OpenAI's package.
+// OpenAI's API: its own client, unmodified, over the fetch of nibble-llm/openai, and calls of create(). The expected
+// texts and token counts come from llama.cpp, the vectors from transformers, the fields' names from OpenAI's package.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { embeddingVectors, greedyVectors, maxDistance } from '../support/vectors
 
 /** @typedef {import('../../web/index.d.ts').Model} Model */
 
-const PACKAGE = 'openai'; // no literal in import(): tsc then checks this file where the package is missing, too
+const PACKAGE = 'openai'; // not a literal in import(), so that tsc can check this file without the package
 const { default: OpenAI } = await import(PACKAGE);
 
 const cases = Object.fromEntries(greedyVectors('llamacpp/tiny-greedy.json').map((each) => [each.name, each]));
@@ -32,7 +32,7 @@ const usage = {
     completion_tokens: TOKENS,
     total_tokens: turns.prompt.length + TOKENS,
 };
-/** What was counted, without what depends on the request before. @param {any} counted */
+/** The usage without the count of cached tokens, which depends on earlier requests. @param {any} counted */
 function withoutDetails({ prompt_tokens_details, ...counted }) {
     assert.ok(prompt_tokens_details.cached_tokens < counted.prompt_tokens);
     return counted;
@@ -91,7 +91,7 @@ describe("OpenAI's client: chat", () => {
         );
     });
 
-    test('the usage tells how many tokens of the prompt were remembered', async () => {
+    test('the usage tells how many tokens of the prompt were cached', async () => {
         await client.chat.completions.create(greedy);
         const { usage: counted } = await client.chat.completions.create(greedy);
         // the last one is evaluated again, for its logits
@@ -175,7 +175,7 @@ describe("OpenAI's client: chat", () => {
         assert.equal(counted.prompt_tokens, tokens.length);
     });
 
-    test('a stream that is left, and a request that is aborted, end their generations', async () => {
+    test('a generation ends when its reader leaves the stream, and when its request is aborted', async () => {
         /** @type {any} the generation that was begun last */
         let last;
         const chat = (/** @type {any[]} */ ...call) => (last = model.chat(.../** @type {[any]} */ (call)));
@@ -193,7 +193,7 @@ describe("OpenAI's client: chat", () => {
         await assert.rejects(waiting, OpenAI.APIUserAbortError);
         assert.notEqual(last, before, 'no generation had begun');
         await assert.rejects(last, { name: 'AbortError' });
-        // a reader that is no client cancels the stream
+        // without the client: cancelling the stream ends its generation, too
         const { body } = await openaiFetch(watching)('http://localhost/v1/chat/completions', {
             method: 'POST',
             body: JSON.stringify({ ...long, stream: true }),
@@ -203,7 +203,7 @@ describe("OpenAI's client: chat", () => {
         assert.equal((await client.chat.completions.create(greedy)).choices[0].message.content, wanted);
     });
 
-    test('a stream that is left while a chunk is awaited, or before it is read, ends its generation', async () => {
+    test('a generation ends when its reader leaves while a chunk is awaited, or before the first read', async () => {
         let stops = 0;
         /** A generation whose second piece never comes. */
         const chat = () => {
@@ -255,7 +255,7 @@ describe("OpenAI's client: completions", () => {
         assert.ok(chunks.slice(0, -1).every((each) => each.choices[0].finish_reason === null));
     });
 
-    test('a suffix: the prompt is that of complete(), and a model that cannot fill in is refused', async () => {
+    test('a suffix goes to complete() with the prompt; models that cannot fill in the middle refuse it', async () => {
         /** @type {unknown[]} */
         const given = [];
         const complete = (/** @type {unknown} */ prompt) => {
@@ -317,7 +317,7 @@ test("OpenAI's client: embeddings are transformers', as floats and as base64", a
             raw[String(encoding_format)] = answer;
         }
         assert.equal(raw.float.model, 'own');
-        // a text: the tokenizer's tokens around it are counted
+        // for a text, the special tokens that the tokenizer adds are counted, too
         const text = await embedder.embeddings.create({ model: 'own', input: 'hello', dimensions: size });
         assert.equal(text.usage.prompt_tokens, (await bert.tokenize('hello')).length);
         await assert.rejects(embedder.embeddings.create({ model: 'own', input: 'a', dimensions: size - 1 }), {
@@ -425,11 +425,11 @@ describe("OpenAI's client: what is refused", () => {
         await assert.rejects(client.completions.create({ ...request, n: 2, best_of: 3 }), { param: 'best_of' });
     });
 
-    test('token ids that the model does not have: the field', async () => {
-        const most = /** @type {number} */ (model.info.vocabulary),
-            said = new RegExp(`has the token ${most}; this model's tokens are the numbers 0 to ${most - 1}$`);
-        const biased = { logit_bias: { [most]: 1 } },
-            wrong = [[1], [1, most]];
+    test('token ids that the model does not have: the error names the field', async () => {
+        const count = /** @type {number} */ (model.info.vocabulary),
+            said = new RegExp(`has the token ${count}; this model's tokens are the numbers 0 to ${count - 1}$`);
+        const biased = { logit_bias: { [count]: 1 } },
+            wrong = [[1], [1, count]];
         for (const [create, request, param] of /** @type {[(request: any) => Promise<unknown>, object, string][]} */ ([
             [(request) => client.chat.completions.create(request), { ...greedy, ...biased }, 'logit_bias'],
             [(request) => client.completions.create(request), { prompt: 'a', ...biased }, 'logit_bias'],
@@ -443,10 +443,10 @@ describe("OpenAI's client: what is refused", () => {
                 message: said,
             });
         // the last token that it has
-        await client.chat.completions.create({ ...greedy, logit_bias: { [most - 1]: 1 }, max_completion_tokens: 1 });
+        await client.chat.completions.create({ ...greedy, logit_bias: { [count - 1]: 1 }, max_completion_tokens: 1 });
     });
 
-    test('wrong requests: the field, and what to do', async () => {
+    test('wrong requests: the error names the field, and says what to do', async () => {
         const image = { type: 'image_url', image_url: { url: 'data:,' } };
         for (const [part, code, param, said] of /** @type {[object, string, string | null, RegExp][]} */ ([
             [{ temprature: 1 }, 'NB_ERR_ARGUMENT', 'temprature', /did you mean "temperature"/],
@@ -581,7 +581,7 @@ describe('the fetch', () => {
         assert.equal((await own()('https://example.org/any/v1/models')).status, 200);
     });
 
-    test('the signal: its reason, before and while an answer is made', async () => {
+    test('an aborted signal: the call rejects with its reason, before and while an answer is made', async () => {
         const reason = new Error('enough');
         await assert.rejects(own()(`${url}models`, { signal: AbortSignal.abort(reason) }), reason);
         const controller = new AbortController(),
@@ -600,7 +600,7 @@ describe('the fetch', () => {
         await assert.rejects(async () => {
             while (!(await reader.read()).done);
         }, reason);
-        // while a body is awaited that never ends
+        // while a body that never ends is awaited
         /** @type {unknown} */
         let cancelled;
         const endless = new AbortController();
@@ -615,18 +615,18 @@ describe('the fetch', () => {
         setTimeout(() => endless.abort(reason));
         await assert.rejects(sent, reason);
         assert.equal(cancelled, reason);
-        // also if the answer was made, and its reader is slow
+        // also when the answer is complete, and its reader is slow
         const late = new AbortController();
         const made = await own()(`${url}chat/completions`, {
             ...post({ ...greedy, model: 'tiny', stream: true }),
             signal: late.signal,
         });
-        await client.chat.completions.create(greedy); // this one comes after it
+        await client.chat.completions.create(greedy); // requests take turns: the answer above is complete
         late.abort(reason);
         await assert.rejects(made.text(), reason);
     });
 
-    test('a failure within a stream is an event; a model that is gone is 404, and asked only once', async () => {
+    test('a failure within a stream is an event; a disposed model gives 404, without a retry', async () => {
         const gone = await load(models.tiny, { threads: 1, contextLength: 4096 });
         let asked = 0;
         const inner = openaiFetch(gone);
@@ -716,7 +716,7 @@ describe('create()', () => {
         ]);
         await completions(recorder).create({ prompt: 'a' });
         assert.deepEqual([calls[3].maxTokens, calls[3].logprobs], [16, false]);
-        // a developer is the system; undefined and empty members are as if they were not there
+        // the role "developer" becomes "system"; undefined and empty members count as absent
         const text = [{ type: /** @type {'text'} */ ('text'), text: 'a' }];
         await chatCompletions(recorder).create({
             messages: [
@@ -775,7 +775,7 @@ describe("OpenAI's client: tools and thoughts", () => {
     }
     const request = { model: 'any', messages: [{ role: 'user', content: 'What is 1 + 2?' }], tools: [TOOL] };
 
-    test('calls: the reason, the message; and the message goes on in the conversation', async () => {
+    test('tool calls: the finish reason, and the message, which goes on in the conversation', async () => {
         const answers = scripted(`${call('{"a": 1}')}\n${call('{"a": [2]}')}`, 'Three.');
         const { choices } = await answers.chat.completions.create(request),
             [{ message, finish_reason }] = choices;
@@ -798,7 +798,7 @@ describe("OpenAI's client: tools and thoughts", () => {
         assert.deepEqual(given[1][1].tool_calls, message.tool_calls);
     });
 
-    test('a call that is demanded: the reason is "stop" if the request names the function', async () => {
+    test('a required call: the finish reason is "stop" if the request names the function', async () => {
         const named = { type: 'function', function: { name: 'add' } };
         for (const [tool_choice, reason] of [
             ['required', 'tool_calls'],
@@ -810,7 +810,7 @@ describe("OpenAI's client: tools and thoughts", () => {
             const stream = scripted(call('{}')).chat.completions.stream({ ...request, tool_choice });
             assert.equal((await stream.finalChatCompletion()).choices[0].finish_reason, reason);
         }
-        // nothing else can be said
+        // no other answer is possible
         const other = scripted('Three.').chat.completions.create({ ...request, tool_choice: named });
         await assert.rejects(other, /no token is left/);
     });
@@ -861,6 +861,7 @@ describe("OpenAI's client: tools and thoughts", () => {
     });
 
     test('what the model thinks, and how many tokens that took', async () => {
+        // a template that has "<think>" makes thoughts of what stands between the marks, though it writes none here
         const data = '<think>\nHm.\n</think>\n\nThree.',
             template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}{{ '<think>' if 0 }}",
             thinking = await load(withTemplate(template), { threads: 1, contextLength: 512 });
@@ -876,7 +877,7 @@ describe("OpenAI's client: tools and thoughts", () => {
             );
             const { reasoning_tokens = 0 } = counted.completion_tokens_details ?? {};
             assert.ok(reasoning_tokens > 2 && reasoning_tokens < counted.completion_tokens);
-            // log-probabilities are those of all tokens
+            // logprobs has all tokens, also those of the thought
             assert.equal(choices[0].logprobs?.content.map(({ token }) => token).join(''), data);
             const parts = { content: '', reasoning_content: '' };
             for await (const { choices } of await create({ messages, stream: true })) {
