@@ -1,8 +1,7 @@
 /* libFuzzer target of the converter, with the loader behind it. Any files of a Hugging Face folder, or parts of a split
  * GGUF, give a model that answers, or an error. The result does not depend on the pieces that the bytes come in.
  *
- * Input: byte 0 chooses the size of the pieces; byte 1 the flags, the type to quantize to, and whether there is a
- * loader (without one the converter gets further, as nothing refuses its output); two bytes for the allocation that
+ * Input: byte 0 chooses the size of the pieces; byte 1 has the flags (see load); two bytes for the allocation that
  * fails (0: none); choices and a text (fuzz.h); then files one after the other: a byte for the name (an index into
  * names[], modulo its length), three for the size, and the bytes. The last file may be cut off. */
 #include "fuzz.h"
@@ -11,7 +10,7 @@
 #include "../../src/types/types.h"
 #include "../core/drain.h"
 
-/* Files that a folder may have; folder_seeds.js reads this table. */
+/* Names that the files may have; folder_seeds.js reads this table. */
 static const char *const names[] = {
     "config.json",
     "generation_config.json",
@@ -45,7 +44,7 @@ static const char *const names[] = {
 static const char *const presets[8] = {NULL, "nf4", "iq3_m", "int8", "q8_0", "q4_k_m", "q4_0", "bf16"};
 enum {
     NAMES = sizeof names / sizeof *names,
-    FIRST_WEIGHTS = 20,
+    FIRST_WEIGHTS = 20, /* the index of model.safetensors in names[] */
     MOST_FILES = 20,
     BEFORE = 4 + FUZZ_CHOICES + FUZZ_TEXT
 };
@@ -66,6 +65,7 @@ static int32_t drain(nb_converter *x, nb_loader *l, nb_error *err) {
     while ((n = nb_converter_take(x, &bytes, err)) > 0)
         for (int32_t i = 0; i < n; i++)
             sum += bytes[i]; /* reads every byte */
+    /* Both are n. This uses sum, so that the compiler keeps the loop. */
     return sum ? NB_MIN(n, 0) : n;
 }
 
@@ -102,6 +102,9 @@ static int32_t choose_types(nb_converter *x, nb_error *err) {
     return NB_MIN(n, 0);
 }
 
+/* Flags: 1: only the header; 2: the converter is told the files' sizes; 4, 8, 16: an index into presets[]; 32: double
+ * quantization, or with 64 a file for other programs, with several types; 64: there is no loader, so the converter gets
+ * further, as nothing refuses its output. */
 static nb_model *load(const file *files, int32_t n, size_t piece, uint32_t flags, nb_error *err) {
     *err = (nb_error){0};
     bool alone = flags & 64;
