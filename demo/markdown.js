@@ -3,11 +3,14 @@
 // text, because nobody has checked where they lead.
 import { make } from './dom.js';
 
-/** @typedef {{ kind: 'p' | 'code' | 'ul' | 'ol' | 'h' | 'quote', lines: string[], level: number }} Block */
+/**
+ * level: of a heading, 1 for the outermost; of a numbered list, its first number.
+ * @typedef {{ kind: 'p' | 'code' | 'ul' | 'ol' | 'h' | 'quote', lines: string[], level: number }} Block
+ */
 
 const FENCE = /^\s*(```|~~~)/;
-// With the flag s, ".*" also matches rare line ends. Without it the match could fail at one, and be tried again from
-// every space, which takes quadratic time.
+// With the flag s, ".*" also matches line ends other than "\n". Without it the match could fail at one, and be tried
+// again from every space before, which takes quadratic time.
 const HEADING = /^(#{1,6})\s+(.*)$/s;
 const BULLET = /^\s*[-*+]\s+(.*)$/s;
 const NUMBERED = /^\s*(\d{1,9})[.)]\s+(.*)$/s;
@@ -75,14 +78,14 @@ export function parseBlocks(text) {
 }
 
 /**
- * A part of a line: plain text, code, or text within marks.
+ * A part of a text: plain text, code, or text within marks.
  * @typedef {string | { tag: 'code' | 'strong' | 'em', inner: Span[] }} Span
  */
 
 const isSpace = (/** @type {string | undefined} */ character) => character === undefined || /\s/.test(character);
 
 /**
- * Parses the marks of one line in linear time: a mark that is never closed must not cause a search to the end of the
+ * Parses the marks of a text in linear time: a mark that is never closed must not cause a search to the end of the
  * text for each such mark.
  * @param {string} text
  * @returns {Span[]}
@@ -113,7 +116,7 @@ export function parseInline(text) {
         else {
             // it is closed by the next mark of its kind, on the same line
             const end = text.indexOf(character, at + 1),
-                inner = end > at + 1 ? text.slice(at + 1, end) : '\n';
+                inner = end > at + 1 ? text.slice(at + 1, end) : '\n'; // which never fits
             const fits = !inner.includes('\n') && (character === '`' || !(isSpace(inner[0]) || isSpace(inner.at(-1))));
             at = fits ? add(character === '`' ? 'code' : 'em', at, end) : at + 1;
         }
@@ -122,8 +125,8 @@ export function parseInline(text) {
     return spans;
 }
 
-/** For each place where "**" may open strong text: where it is closed, which is the next "**" after a character that is
- * not a space, with something between; 0 if it is not closed. @param {string} text */
+/** For each place where "**" may open strong text: the place of the "**" that closes it, or 0. That is the next "**"
+ * after a character that is not a space, with something between. @param {string} text */
 function strongClosers(text) {
     const closers = new Int32Array(text.includes('**') ? text.length : 0);
     let next = 0; // the first closing mark at or after at + 3

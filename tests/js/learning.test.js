@@ -21,7 +21,11 @@ const twoSteps = (model) =>
     );
 
 for (const [name, model, message] of /** @type {[string, () => ReadableStream<Uint8Array>, RegExp][]} */ ([
-    ['is none', () => new Blob(['not a model, but long enough to be read']).stream(), /^There is no sample\. .*GGUF/s],
+    [
+        'is no GGUF',
+        () => new Blob(['not a model, but long enough to be read']).stream(),
+        /^There is no sample\. .*GGUF/s,
+    ],
     [
         'does not fit into memory',
         () => {
@@ -46,7 +50,7 @@ for (const [name, model, message] of /** @type {[string, () => ReadableStream<Ui
         for (const text of texts) assert.match(text, message);
     });
 
-test('no sequence to learn from has a token of the second half', () => {
+test('no sequence that is learned from has a token of the held-out part', () => {
     for (const length of [1, 2, 7, 32])
         for (const [learned, heldOut] of [
             [length + 1, length],
