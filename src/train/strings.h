@@ -17,12 +17,12 @@ typedef struct nb_strings {
     uint64_t used;
     uint32_t *slots; /* [n_slots]: a hash table, open addressing, at most half full. A string's index + 1; 0: free */
     uint64_t n_slots;
-    uint64_t lookups, probes; /* since the table was filled: lookups, and slots that held other strings */
+    uint64_t lookups, probes; /* since the table was filled: lookups, and how many other strings they met */
     uint32_t seed;            /* of the hash; it changes when too many strings collide */
     uint64_t item_capacity, byte_capacity;
 } nb_strings;
 
-/* *index: of this string, which is added if it is new. */
+/* Adds the string unless the set has it. *index: the string's number. */
 int32_t nb_strings_add(nb_strings *s, nb_text string, uint32_t *index, nb_error *err);
 void nb_strings_free(nb_strings *s);
 

@@ -1,5 +1,5 @@
 // Quantization-aware training: the file has exactly the weights that the last pass computed with; training adapts to
-// the rounding; a run resumed from a checkpoint has the same bits; and what is refused.
+// the rounding; a run resumed from a checkpoint gives the same bits; wrong options are refused.
 // (tests/core/test_train_rounding.c compares losses and gradients with PyTorch's.)
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -63,7 +63,7 @@ for (const type of /** @type {Exclude<QatType, 'f32'>[]} */ (Object.keys(TRAINED
         for (const [name, found] of Object.entries(types))
             assert.equal(found, /norm/.test(name) ? 'f32' : name === 'token_embd.weight' ? 'q8_0' : type, name);
         const told = steps[2].validationLoss ?? Number.NaN;
-        // a pass with the file's weights as F32, without a change, gives the same bits
+        // a pass over the file's weights in F32, with the learning rate 0, gives the same loss to the bit
         const again = await run(model, { ...options, steps: 1, rate: 0, decay: 0 });
         assert.equal(again.steps[0].validationLoss, told);
         const expected = await entropy(model, tokens.slice(128));
@@ -93,7 +93,7 @@ test('types of single matrices, a scale for each row, and ternary weights as in 
     }
 });
 
-test('on other text it is better than rounding after training', async () => {
+test('on another text, quantization-aware training loses less than rounding after training', async () => {
     const half = Math.floor(text.length / 2),
         options = { ...OPTIONS, data: text.slice(0, half), steps: 40, batch: 4, rate: 0.0005, warmup: 4 };
     const plain = await run(at('base.gguf'), options);
@@ -106,12 +106,12 @@ test('on other text it is better than rounding after training', async () => {
     const all = ['base.gguf', 'rounded.gguf', 'aware.gguf', 'taught.gguf'].map(at),
         found = await compare(all, { text: text.slice(half), context: 64, speed: false }),
         [rounded, trained] = found.models.map(({ perplexity }) => perplexity),
-        kept = found.models[2].divergence.mean;
+        divergence = found.models[2].divergence.mean;
     assert.ok(trained < rounded, `the perplexity is ${trained}, and of rounding ${rounded}`);
-    assert.ok(kept < 0.5 * found.models[0].divergence.mean, `the divergence is ${kept}`);
+    assert.ok(divergence < 0.5 * found.models[0].divergence.mean, `the divergence is ${divergence}`);
 });
 
-test('a run resumes with the same bits, also with other threads, and only with the same options', async () => {
+test('a run resumes with the same bits, for any number of threads, and only with the same options', async () => {
     /** @type {QatOptions} */
     const qat = { type: 'q4_k', activations: 8, ranges: 'average', asymmetric: true, freezeAfter: 3, gradients: 8 };
     const options = { ...OPTIONS, data: text.slice(0, 4000), steps: 5, batch: 5, part: 2, qat },
@@ -151,7 +151,7 @@ test('a model that is read between steps is that of the step, and reading it cha
     assert.ok(!models[1].equals(models[2]));
 });
 
-test('gradients and activations are rounded without weights, too', async () => {
+test('gradients or activations can be rounded while the weights are not', async () => {
     const [plain, gradients, activations] = await Promise.all(
         [undefined, { gradients: 8 }, { activations: 8 }].map((qat) => run(at('base.gguf'), { ...OPTIONS, qat })),
     );

@@ -70,7 +70,7 @@ async function distance(file, name) {
 }
 
 for (const [name, own] of Object.entries(FOLDERS))
-    test(`${name}: its codes stay, are made anew, or are refused`, async () => {
+    test(`${name}: its codes stay, are requantized, or are refused`, async () => {
         const other = own === 'q8_0' ? 'q5_1' : 'q8_0';
         await assert.rejects(
             made(at(name), { type: other }),
@@ -101,7 +101,7 @@ for (const [name, own] of Object.entries(FOLDERS))
         }
     });
 
-test('mixes and calibrated methods requantize them, too', async () => {
+test('mixes and calibrated methods requantize such folders, too', async () => {
     const calibration = 'abcdefghij klmno pqrst uvwxyz 0123456789 ABCDEF. '.repeat(20),
         options = { calibration, context: 16, samples: 4 };
     const MIX = { bits: 8 },
@@ -132,7 +132,7 @@ test('mixes and calibrated methods requantize them, too', async () => {
     }
 });
 
-test('quantizeFolder() refuses them', async () => {
+test('quantizeFolder() refuses folders that are quantized already', async () => {
     for (const name of ['awq', 'gptq', 'bnb-nf4', 'bnb-int8', 'ct-int8', 'ct-int8-zeros'])
         await assert.rejects(async () => {
             for await (const _ of quantizeFolder(at(name), { bits: 4, group: 32 }));
