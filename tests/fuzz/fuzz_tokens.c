@@ -4,8 +4,8 @@
  * Input:
  *   1 byte   model; with 8 added, the text is repeated until the tokenizer caches words
  *   1 byte   pre-tokenizer
- *   3 bytes  switches[], a bit each
- *   1 byte   numbers of tokenizer.json's steps, 2 bits each
+ *   3 bytes  switches[], a bit each; the last bit: whether added tokens have flags (HAS_FLAGS)
+ *   1 byte   counted[], 2 bits each
  *   1 byte   the number of tokens - 1; each token: 1 byte length of the name, 1 byte type, 4 bytes score (F32; its
  *            lowest byte is also the flags of an added token), the name
  *   1 byte   the number of merges; each: 1 byte length, the text
@@ -48,7 +48,8 @@ static const char *const switches[] = {
 enum {
     PRES = sizeof pre / sizeof *pre,
     SWITCHES = sizeof switches / sizeof *switches,
-    LIBRARY = 1 << 23,
+    HAS_FLAGS = 1 << 23,
+    /* GGUF's types of values */
     U8 = 0,
     U32 = 4,
     F32 = 6,
@@ -117,7 +118,7 @@ static void put_array(const char *name, uint32_t type, uint64_t n) {
 }
 
 /* Writes an array of n strings under the key `name`. In the input, each is a byte for its length, `between` bytes that
- * do not belong to it, and its bytes. */
+ * do not belong to it, and its bytes. `in` is a copy, so the caller's input stays where it is. */
 static void put_strings(input in, const char *name, uint32_t n, size_t between) {
     put_array(name, STRING, n);
     for (uint32_t i = 0; i < n; i++) {
@@ -128,7 +129,7 @@ static void put_strings(input in, const char *name, uint32_t n, size_t between) 
     }
 }
 
-static void put_scores_and_types(input in, uint32_t n, bool library) {
+static void put_scores_and_types(input in, uint32_t n, bool has_flags) {
     uint8_t types[256], scores[256][4];
     for (uint32_t i = 0; i < n; i++) {
         size_t size = take(&in);
@@ -142,7 +143,7 @@ static void put_scores_and_types(input in, uint32_t n, bool library) {
     put_array("token_type", U32, n);
     for (uint32_t i = 0; i < n; i++)
         put_32(types[i]);
-    put_array(library ? "token_flags" : "no_flags", U32, n);
+    put_array(has_flags ? "token_flags" : "no_flags", U32, n);
     for (uint32_t i = 0; i < n; i++)
         put_32(scores[i][0] & 127);
 }
@@ -174,7 +175,7 @@ static void write_file(input *in) {
     put_key("pre", STRING);
     put_string(name, strlen(name));
     put_strings(*in, "tokens", tokens, 5);
-    put_scores_and_types(*in, tokens, switched & LIBRARY);
+    put_scores_and_types(*in, tokens, switched & HAS_FLAGS);
     skip_strings(in, tokens, 5);
     uint32_t merges = take(in);
     put_strings(*in, "merges", merges, 0);
@@ -184,6 +185,7 @@ static void write_file(input *in) {
         put_key(switches[k], BOOL);
         put(&on, 1);
     }
+    /* numbers, where switches[] are booleans */
     static const char *const counted[] = {"normalizer.join_spaces", "pre_tokenizer.prepends", "decoder.strip"};
     for (int k = 0; k < 3; k++) {
         put_key(counted[k], U32);
