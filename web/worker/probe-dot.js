@@ -2,6 +2,24 @@
  * Whether i32x4.relaxed_dot_i8x16_i7x16_add_s is right here, and how long it takes, which tells whether the CPU has one
  * instruction for it.
  */
+import {
+    ADD,
+    BEGIN,
+    constant,
+    DOT,
+    DOT_ADD,
+    decrement,
+    END,
+    get,
+    I32,
+    lane,
+    loop,
+    SPLAT,
+    section,
+    set,
+    sized,
+    V128,
+} from './assemble.js';
 
 /**
  * The instruction must take less than this share of the time that the same computation takes in parts. Engines compute
@@ -31,20 +49,10 @@ const COUNT = 0, // the locals
     PARTS = 1,
     OTHER = 2,
     FIRST = 3;
-const get = (/** @type {number} */ local) => [0x20, local];
-const set = (/** @type {number} */ local) => [0x21, local];
-const ADD = [0xfd, 0xae, 0x01], // i32x4.add
-    DOT_ADD = [0xfd, 0x93, 0x02], // i32x4.relaxed_dot_i8x16_i7x16_add_s
-    DOT = [0xfd, 0x92, 0x02], // i16x8.relaxed_dot_i8x16_i7x16_s
-    WIDEN = [0xfd, 0x7e], // i32x4.extadd_pairwise_i16x8_s
-    SPLAT = [0xfd, 0x11], // i32x4.splat
-    LANE = [0xfd, 0x1b, 0]; // i32x4.extract_lane 0
+const WIDEN = [0xfd, 0x7e]; // i32x4.extadd_pairwise_i16x8_s
 
 /** A loop that takes `count` steps for each of the sums. @param {(sum: number) => number[]} step */
-const loop = (step) => [
-    ...[0x03, 0x40, ...Array.from({ length: SUMS }, (_, i) => step(FIRST + i)).flat()],
-    ...[...get(COUNT), 0x41, 1, 0x6b, 0x22, COUNT, 0x0d, 0, 0x0b], // count = count - 1, br_if 0, end
-];
+const steps = (step) => loop([...Array.from({ length: SUMS }, (_, i) => step(FIRST + i)).flat(), ...decrement(COUNT)]);
 
 /**
  * The function (count: i32, parts: i32) => i32. It adds dot products to SUMS sums, which begin as `count`, and returns
@@ -55,30 +63,26 @@ const loop = (step) => [
 function body() {
     const word = BYTES.reduce((all, byte, i) => all | (byte << (8 * i)), 0);
     const code = [
-        ...[1, SUMS + 1, 0x7b], // v128 locals
-        ...[0x41, ...leb(word), ...SPLAT, ...set(OTHER)],
+        ...[1, SUMS + 1, V128], // the locals after the parameters
+        ...[...constant(word), ...SPLAT, ...set(OTHER)],
         ...Array.from({ length: SUMS }, (_, i) => [...get(COUNT), ...SPLAT, ...set(FIRST + i)]).flat(),
         ...[...get(PARTS), 0x04, 0x40], // if
-        ...loop((sum) => [...get(sum), ...get(OTHER), ...DOT, ...WIDEN, ...get(sum), ...ADD, ...set(sum)]),
+        ...steps((sum) => [...get(sum), ...get(OTHER), ...DOT, ...WIDEN, ...get(sum), ...ADD, ...set(sum)]),
         0x05, // else
-        ...loop((sum) => [...get(sum), ...get(OTHER), ...get(sum), ...DOT_ADD, ...set(sum)]),
-        0x0b,
+        ...steps((sum) => [...get(sum), ...get(OTHER), ...get(sum), ...DOT_ADD, ...set(sum)]),
+        END,
         ...get(FIRST),
         ...Array.from({ length: SUMS - 1 }, (_, i) => [...get(FIRST + 1 + i), ...ADD]).flat(),
-        ...[...LANE, 0x0b],
+        ...[...lane(0), END],
     ];
-    return [...leb(code.length), ...code];
+    return sized(code);
 }
-
-/** LEB128, which is the same signed and unsigned for what is written here. @param {number} value @returns {number[]} */
-const leb = (value) => (value < 64 ? [value] : [(value & 127) | 128, ...leb(value >> 7)]);
-const section = (/** @type {number} */ id, /** @type {number[]} */ bytes) => [id, ...leb(bytes.length), ...bytes];
 
 /** A module with that function. */
 const probeModule = () =>
     new Uint8Array([
-        ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-        ...section(1, [1, 0x60, 2, 0x7f, 0x7f, 1, 0x7f]), // its type
+        ...BEGIN,
+        ...section(1, [1, 0x60, 2, I32, I32, 1, I32]), // its type
         ...section(3, [1, 0]),
         ...section(7, [1, 1, 0x66, 0, 0]), // exported as f
         ...section(10, [1, ...body()]),
