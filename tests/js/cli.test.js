@@ -296,6 +296,20 @@ for (const { build, threads } of configurations())
             [build, threads, 32, 8],
         );
         assert.ok(result.promptTokensPerSecond > 0 && result.generateTokensPerSecond > 0);
+        for (const phase of ['prompt', 'generate']) {
+            const { share, limit, tokensPerSecond, ...figures } = result.ceiling[phase];
+            assert.ok(Math.abs(share * tokensPerSecond - result[`${phase}TokensPerSecond`]) < 1e-6 * tokensPerSecond);
+            // a tenth: other programs may slow the measurement of the machine
+            assert.ok(share > 0 && share <= 1.1, `${phase}: ${JSON.stringify(result.ceiling)}`);
+            assert.match(limit, /^(reading|multiplying)$/);
+            for (const [name, figure] of Object.entries(figures)) assert.ok(figure > 0, name);
+            assert.deepEqual(Object.keys(figures), [
+                'bytesPerToken',
+                'readBytesPerSecond',
+                'multiplyAddsPerToken',
+                'multiplyAddsPerSecond',
+            ]);
+        }
     });
 
 test('bench for people', async () => {
@@ -313,6 +327,13 @@ test('bench for people', async () => {
     assert.match(out, /, exact, build \S+, threads \d+\n.+, \d+ logical cores; (dot )?products of (bytes|16 bits)/);
     assert.match(out, /^prompt +[\d.]+ tokens\/s/m);
     assert.match(out, /^generate +[\d.]+ tokens\/s/m);
+    assert.equal(
+        out.match(
+            /^ +\d+ % of the [\d.]+ that (reading the weights allows \([\d.]+ GB\/s, [\d.]+ MB a token\)|multiplying allows \([\d.]+ G multiply-adds\/s, [\d.]+ M a token\))$/gm,
+        )?.length,
+        2,
+        out,
+    );
 });
 
 describe('exit code 2 for wrong usage, with what is wrong and where help is', () => {

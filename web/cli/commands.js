@@ -516,7 +516,7 @@ export const COMMANDS = {
     },
     bench: {
         usage: 'nibble bench MODEL [options]',
-        summary: 'measure tokens per second: medians over several repetitions, after one to warm up',
+        summary: 'measure tokens per second (medians, after a warm-up), and the share of the possible',
         flags: [
             {
                 name: 'promptTokens',

@@ -1,6 +1,7 @@
 /** `nibble bench`: how fast a model is, and where its time goes. */
 import { cpus } from 'node:os';
 import { measureRates, promptMaker } from '../api/rates.js';
+import { ceilingOf, measureMachine, workOf } from './ceiling.js';
 import { open } from './open-model.js';
 import { meanTime, openProfiler } from './profile.js';
 import { oneLine, write, writeJson } from './terminal.js';
@@ -33,11 +34,13 @@ export async function commandBench(args, signal) {
         }, repetitions));
     const { info } = model;
     await model.dispose();
+    const precision = args.values.precision ?? 'exact',
+        ceiling = await measureCeiling(info, rates, { precision, promptTokens, repetitions }, signal);
     const result = {
         model: info.name ?? args.model,
         cpu: cpus()[0]?.model.trim() ?? 'unknown',
         cores: cpus().length,
-        precision: args.values.precision ?? 'exact',
+        precision,
         build: info.build,
         threads: info.threads,
         promptTokens,
@@ -46,6 +49,7 @@ export async function commandBench(args, signal) {
         loadMs: info.loadMs,
         memoryBytes: info.memoryBytes,
         ...rates,
+        ceiling,
         ...(times ? { profile: times } : {}),
     };
     if (json) writeJson(result);
@@ -54,7 +58,9 @@ export async function commandBench(args, signal) {
             `${oneLine(result.model)}, ${result.precision}, build ${result.build}, threads ${result.threads}\n` +
                 `${oneLine(result.cpu)}, ${result.cores} logical cores; ${DOTS.find(([name]) => result.build.startsWith(name))?.[1]}\n` +
                 rateLine('prompt', result.promptTokensPerSecond, promptTokens, repetitions) +
+                ceilingLine(ceiling.prompt) +
                 rateLine('generate', result.generateTokensPerSecond, generateTokens, repetitions) +
+                ceilingLine(ceiling.generate) +
                 (times ? profileTable(times) : ''),
         );
 }
@@ -75,6 +81,41 @@ const DOTS = [
  */
 const rateLine = (what, rate, tokens, repetitions) =>
     `${what.padEnd(10)}${rate.toFixed(1).padStart(9)} tokens/s (${tokens} tokens, median of ${repetitions})\n`;
+
+/** Rounds of measuring the machine, for each repetition. */
+const ROUNDS = 20;
+
+/**
+ * How fast prompt and generation could be here.
+ * @param {import('../index.d.ts').ModelInfo} info
+ * @param {Awaited<ReturnType<typeof measureRates>>} rates
+ * @param {{ precision: 'exact' | 'fast', promptTokens: number, repetitions: number }} options
+ * @param {AbortSignal} signal
+ */
+async function measureCeiling(info, rates, { precision, promptTokens, repetitions }, signal) {
+    const token = workOf(info, precision, 1),
+        prompt = workOf(info, precision, promptTokens),
+        rounds = Math.min(ROUNDS * repetitions, 200);
+    const task = { threads: info.threads, bytes: token.bytes, ways: Object.keys(token.products), rounds };
+    const machine = await measureMachine(task, signal);
+    return {
+        prompt: ceilingOf(prompt, machine, rates.promptTokensPerSecond),
+        generate: ceilingOf(token, machine, rates.generateTokensPerSecond),
+    };
+}
+
+/** @param {ReturnType<typeof ceilingOf>} ceiling */
+function ceilingLine({ share, tokensPerSecond, limit, ...of }) {
+    const giga = (/** @type {number} */ n) => (n / 1e9).toFixed(1),
+        mega = (/** @type {number} */ n) => (n / 1e6).toFixed(1);
+    return (
+        `${' '.repeat(10)}${(share * 100).toFixed(0).padStart(9)} % of the ${tokensPerSecond.toFixed(1)} that ` +
+        (limit === 'reading'
+            ? `reading the weights allows (${giga(of.readBytesPerSecond)} GB/s, ${mega(of.bytesPerToken)} MB a token)\n`
+            : `multiplying allows (${giga(of.multiplyAddsPerSecond)} G multiply-adds/s, ` +
+              `${mega(of.multiplyAddsPerToken)} M a token)\n`)
+    );
+}
 
 /**
  * Where the time of the engine's thread goes.
