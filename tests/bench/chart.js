@@ -1,7 +1,8 @@
-// Draws the figures of docs/bench.json: the chart docs/speed.svg, and the tables of docs/speed.md.
+// Draws the figures of docs/bench.json: the chart docs/speed.svg, and the tables of docs/speed.md. docs/bench-amx.json
+// has those of a CPU with AMX, which has tables only.
 //
-//     node tests/bench/chart.js                     writes both anew
-//     node tests/bench/chart.js build/bench.json    first updates docs/bench.json from a run of make bench
+//     node tests/bench/chart.js                     writes all anew
+//     node tests/bench/chart.js build/bench.json    first updates the file of such a CPU from a run of make bench
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { insert } from '../support/tables.js';
@@ -18,11 +19,14 @@ import { table } from './tables.js';
  */
 
 const FIGURES = `${root}docs/bench.json`,
+    WITH_AMX = `${root}docs/bench-amx.json`,
     CHART = `${root}docs/speed.svg`,
     PAGE = `${root}docs/speed.md`;
 
 /** Engines that the others are compared with. */
-const PEERS = ['wllama', 'native'];
+const PEERS = ['wllama', 'native', 'no-amx'];
+/** How a table says so. @type {Record<string, string>} */
+const TIMES = { wllama: 'x wllama', native: 'x native', 'no-amx': 'x native without AMX' };
 
 /** The engines of the chart, from top to bottom. @type {{ id: string, name: string }[]} */
 const BARS = [
@@ -62,25 +66,31 @@ export const figuresOf = ({ cpu, cores, date, repetitions, models }) => ({
     ),
 });
 
-/** A table for each model, by its name in lower case. @param {Report} report */
-export const tablesOf = ({ models }) =>
+/** A table for each model, by its name in lower case. @param {Report} report @param {string} [where] after the name */
+export const tablesOf = ({ models }, where = '') =>
     Object.fromEntries(
-        Object.entries(models).map(([name, { speed }]) => [name.toLowerCase(), speedTable(name, speed)]),
+        Object.entries(models).map(([name, { speed }]) => [name.toLowerCase() + where, speedTable(name, speed)]),
     );
+
+/** The tables of docs/speed.md. @param {Report} report @param {Report} withAmx */
+export const allTables = (report, withAmx) => ({ ...tablesOf(report), ...tablesOf(withAmx, ', AMX') });
 
 /** @param {string} model @param {Row[]} speed */
 function speedTable(model, speed) {
+    const peers = PEERS.filter((peer) => rowOf(speed, peer, 1)),
+        hasTwo = speed.some(({ threads }) => threads === 2);
     const cells = (/** @type {Row} */ row, /** @type {'prompt' | 'generate'} */ figure) => [
         row[figure].toFixed(1),
-        ...PEERS.map((peer) => row.times?.[peer]?.[figure].toFixed(2) ?? ''),
+        ...peers.map((peer) => row.times?.[peer]?.[figure].toFixed(2) ?? ''),
     ];
     const other = (/** @type {Row} */ row, /** @type {'prompt' | 'generate'} */ figure) =>
         rowOf(speed, row.id, 2)?.[figure].toFixed(1) ?? '';
+    const times = peers.map((peer) => TIMES[peer]);
     return table(
         [
             model,
-            ...['prompt', 'x wllama', 'x native', 'generated', 'x wllama', 'x native'],
-            ...['prompt, 2 threads', 'generated, 2 threads'],
+            ...['prompt', ...times, 'generated', ...times],
+            ...(hasTwo ? ['prompt, 2 threads', 'generated, 2 threads'] : []),
         ],
         speed
             .filter(({ threads }) => threads === 1)
@@ -88,8 +98,7 @@ function speedTable(model, speed) {
                 row.engine,
                 ...cells(row, 'prompt'),
                 ...cells(row, 'generate'),
-                other(row, 'prompt'),
-                other(row, 'generate'),
+                ...(hasTwo ? [other(row, 'prompt'), other(row, 'generate')] : []),
             ]),
     );
 }
@@ -164,10 +173,12 @@ export function chartOf({ cpu, date, models }) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-    const run = process.argv[2];
-    const read = JSON.parse(readFileSync(run ?? FIGURES, 'utf8'));
-    const report = run ? figuresOf(read) : read;
-    if (run) writeFileSync(FIGURES, `${JSON.stringify(report, null, 2)}\n`);
-    writeFileSync(CHART, chartOf(report));
-    writeFileSync(PAGE, insert(readFileSync(PAGE, 'utf8'), tablesOf(report), 'chart.js'));
+    const read = (/** @type {string} */ file) => JSON.parse(readFileSync(file, 'utf8'));
+    if (process.argv[2]) {
+        const report = figuresOf(read(process.argv[2]));
+        const hasAmx = Object.values(report.models).some(({ speed }) => rowOf(speed, 'no-amx', 1));
+        writeFileSync(hasAmx ? WITH_AMX : FIGURES, `${JSON.stringify(report, null, 2)}\n`);
+    }
+    writeFileSync(CHART, chartOf(read(FIGURES)));
+    writeFileSync(PAGE, insert(readFileSync(PAGE, 'utf8'), allTables(read(FIGURES), read(WITH_AMX)), 'chart.js'));
 }

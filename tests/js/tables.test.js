@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { chartOf, figuresOf, tablesOf } from '../bench/chart.js';
+import { allTables, chartOf, figuresOf } from '../bench/chart.js';
 import { root } from '../support/builds.js';
 import { architectures, insert, types } from '../support/tables.js';
 
@@ -57,15 +57,17 @@ test('tables go between the comments that mark their places', () => {
     assert.throws(() => insert(page, { y: 'new' }), /make tables: y/);
 });
 
-test("docs/speed.md has the tables and the chart of docs/bench.json's figures", () => {
+test("docs/speed.md has the tables and the chart of docs/bench.json's and bench-amx.json's figures", () => {
     const read = (/** @type {string} */ name) => readFileSync(`${root}docs/${name}`, 'utf8');
     const report = JSON.parse(read('bench.json')),
+        withAmx = JSON.parse(read('bench-amx.json')),
         page = read('speed.md');
-    assert.equal(insert(page, tablesOf(report), 'chart.js'), page, 'run node tests/bench/chart.js');
+    assert.equal(insert(page, allTables(report, withAmx), 'chart.js'), page, 'run node tests/bench/chart.js');
     assert.equal(chartOf(report), read('speed.svg'), 'run node tests/bench/chart.js');
-    // the text around the tables must agree with the run
-    for (const fact of [report.cpu, `${report.cores} cores`, report.date, `medians of ${report.repetitions}`])
-        assert.ok(page.replace(/\s+/g, ' ').includes(fact), `docs/speed.md does not say ${fact}`);
+    // the text around the tables must agree with the runs
+    for (const { cpu, cores, date, repetitions } of [report, withAmx])
+        for (const fact of [cpu, `${cores} cores`, date, `medians of ${repetitions}`])
+            assert.ok(page.replace(/\s+/g, ' ').includes(fact), `docs/speed.md does not say ${fact}`);
 });
 
 test('figures of a run of the bench: rates are rounded to one decimal, and ratios are of the unrounded rates', () => {
