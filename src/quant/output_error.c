@@ -1,6 +1,5 @@
 #include "output_error.h"
 
-#include "../base/numbers.h"
 #include "quantize_lanes.h"
 
 #include <string.h>
@@ -13,8 +12,10 @@ static lanes load(const float *p) {
     return x;
 }
 
-/* For at most NB_ERROR_ROWS rows. As H is symmetric: sum over i of e_i (h_ii e_i + 2 sum over j < i of h_ij e_j). */
-static double batch_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
+/* Inlined, so that for a constant number of rows the loops over rows are unrolled, and the totals stay in registers. As
+ * H is symmetric: sum over i of e_i (h_ii e_i + 2 sum over j < i of h_ij e_j). */
+static inline __attribute__((always_inline)) double batch_error(const float *errors, uint32_t rows,
+                                                                const float *hessian, uint32_t columns) {
     double sums[NB_ERROR_ROWS] = {0}, sum = 0;
     for (uint32_t i = 0; i < columns; i++) {
         const float *h = hessian + (size_t)i * columns;
@@ -39,8 +40,10 @@ static double batch_error(const float *errors, uint32_t rows, const float *hessi
 
 double nb_output_error(const float *errors, uint32_t rows, const float *hessian, uint32_t columns) {
     double sum = 0;
-    for (uint32_t row = 0; row < rows; row += NB_ERROR_ROWS)
-        sum +=
-            batch_error(errors + (size_t)row * columns, NB_MIN(rows - row, (uint32_t)NB_ERROR_ROWS), hessian, columns);
+    uint32_t row = 0;
+    for (; rows - row >= NB_ERROR_ROWS; row += NB_ERROR_ROWS)
+        sum += batch_error(errors + (size_t)row * columns, NB_ERROR_ROWS, hessian, columns);
+    for (; row < rows; row++)
+        sum += batch_error(errors + (size_t)row * columns, 1, hessian, columns);
     return sum;
 }
