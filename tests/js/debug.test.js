@@ -83,14 +83,13 @@ describe('debug logs each stage of a load', () => {
     test('of a folder: its files', async () => {
         const lines = await linesOf(folder);
         found(lines, /converter: it runs after/);
-        for (const name of ['config.json', 'tokenizer.json'])
+        for (const name of readdirSync(folder).filter((each) => each.endsWith('.json')))
             found(
                 lines,
                 RegExp(
                     `${name.replace('.', '\\.')}: all ${statSync(join(folder, name)).size.toLocaleString('en')} bytes, `,
                 ),
             );
-        assert.ok(readdirSync(folder).length > 3);
         found(lines, /model\.safetensors: header in the first [\d,]+ bytes, [\d.]+ ms/);
         found(lines, /model\.safetensors: weights, [\d,]+ bytes from byte \d+ on, [\d.]+ ms/);
     });
