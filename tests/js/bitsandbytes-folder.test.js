@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -106,6 +106,8 @@ test('other blocks, several files, and matrices that lie transposed', async () =
     for (const block of [32, 64, 256]) {
         const out = await make(plain, `block-${block}`, { type: 'nf4', block, shardBytes: 9000 }),
             weights = fromBlocks(tensorsOf(out), name, block);
+        const files = readdirSync(out).filter((file) => file.endsWith('.safetensors'));
+        assert.ok(files.length > 1, `${files}`);
         const model = await load(out, { threads: 1 });
         await model.dispose();
         // at most half of the widest gap between NF4's levels (0.304), times the largest weight (below 0.7)
