@@ -338,13 +338,20 @@ describe("OpenAI's client: what is refused", () => {
         return [...body.matchAll(/^ {4}(\w+)\??: /gm)].map(([, field]) => field);
     }
 
-    /** What nibble takes. */
-    const TAKEN = [
-        ...['model', 'messages', 'prompt', 'temperature', 'top_p', 'presence_penalty', 'frequency_penalty', 'seed'],
-        ...['logit_bias', 'stop', 'n', 'stream', 'stream_options', 'user', 'max_completion_tokens', 'max_tokens'],
-        ...['safety_identifier', 'prompt_cache_key', 'echo', 'logprobs', 'top_logprobs'],
-        ...['tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort', 'suffix', 'response_format'],
-    ];
+    /** What nibble takes: a value of each field. @type {Record<string, any>} */
+    const TAKEN = {
+        ...{ model: 'any', messages, prompt: 'a', temperature: 1.5, top_p: 0.5, seed: 7, logit_bias: { 5: 1 }, n: 2 },
+        ...{ presence_penalty: 1, frequency_penalty: 1, stop: ['x'], max_completion_tokens: 1, max_tokens: 1 },
+        ...{ stream: true, stream_options: { include_usage: true }, echo: true, logprobs: true, top_logprobs: 1 },
+        ...{ user: 'a', safety_identifier: 'a', prompt_cache_key: 'a', reasoning_effort: 'low', suffix: '' },
+        ...{ tools: [TOOL], tool_choice: 'none', parallel_tool_calls: false, response_format: { type: 'text' } },
+    };
+    /** What a field needs beside it. @type {Record<string, object>} */
+    const NEEDED = {
+        stream_options: { stream: true },
+        top_logprobs: { logprobs: true },
+        tool_choice: { tools: [TOOL] },
+    };
 
     test('each of its fields is taken, or refused by its name', async () => {
         for (const [file, name, least, base, create] of /** @type {[string, string, number, object, Function][]} */ ([
@@ -352,20 +359,26 @@ describe("OpenAI's client: what is refused", () => {
                 'chat/completions/completions',
                 'ChatCompletionCreateParamsBase',
                 30,
-                greedy,
+                { ...greedy, max_completion_tokens: 1 },
                 (/** @type {any} */ request) => client.chat.completions.create(request),
             ],
             [
                 'completions',
                 'CompletionCreateParamsBase',
                 15,
-                { model: 'any', prompt: 'a' },
+                { model: 'any', prompt: 'a', max_tokens: 1 },
                 (/** @type {any} */ request) => client.completions.create(request),
             ],
         ])) {
-            const fields = fieldsOf(file, name);
+            const fields = fieldsOf(file, name),
+                taken = file === 'completions' ? { ...TAKEN, logprobs: 1 } : TAKEN;
             assert.ok(fields.length > least, `${fields.length} fields were found in ${file}`);
-            for (const field of fields.filter((each) => !TAKEN.includes(each)))
+            for (const field of fields) {
+                if (field in taken) {
+                    const answer = await create({ ...base, ...NEEDED[field], [field]: taken[field] });
+                    if (answer[Symbol.asyncIterator]) await all(answer);
+                    continue;
+                }
                 await assert.rejects(
                     create({ ...base, [field]: [{ type: 'something' }] }),
                     (/** @type {any} */ error) => {
@@ -375,6 +388,7 @@ describe("OpenAI's client: what is refused", () => {
                         return true;
                     },
                 );
+            }
         }
     });
 
