@@ -200,8 +200,10 @@ test('what cannot be trained is refused', async () => {
             train(at('base.gguf'), { ...OPTIONS, qat: { tensors: { ffn_up: 'q4_0', [pattern]: 'q8_0' } } }),
             {
                 code: 'NB_ERR_ARGUMENT',
-                message:
-                    /^train\(\): tensors \(--qat-tensor\): ".*" is found in the name of no matrix\. .* token_embd\.w/,
+                message: new RegExp(
+                    `^train\\(\\): tensors \\(--qat-tensor\\): ${JSON.stringify(pattern).replaceAll('\\', '\\\\')} ` +
+                        'is found in the name of no matrix\\. .* token_embd\\.w',
+                ),
             },
         );
     // a vocabulary of the same size in which two tokens are swapped
