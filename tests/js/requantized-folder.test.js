@@ -93,9 +93,10 @@ for (const [name, own] of Object.entries(FOLDERS))
             },
         });
         const kept = matricesOf(gguf),
-            fromGguf = matricesOf(await made(gguf, { type: other, requantize: true }));
-        assert.ok(coded.length > 0);
-        for (const matrix of coded.filter((one) => kept.has(one))) {
+            fromGguf = matricesOf(await made(gguf, { type: other, requantize: true })),
+            compared = coded.filter((one) => kept.has(one));
+        assert.ok(compared.length > 0, `${coded}`);
+        for (const matrix of compared) {
             assert.equal(kept.get(matrix)?.type, own, matrix);
             assert.deepEqual(direct.get(matrix), fromGguf.get(matrix), matrix);
         }
