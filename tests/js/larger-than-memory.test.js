@@ -42,7 +42,7 @@ function peakOf(...args) {
 }
 
 /**
- * Writes a sparse file. A piece that begins with 64 KiB of zeros is taken to be all zeros, which take no disk space.
+ * Writes a sparse file: pieces that are all zeros take no disk space.
  * @param {string} path
  * @param {ReadableStream<Uint8Array>} stream
  */
@@ -50,11 +50,8 @@ async function writeSparse(path, stream) {
     const file = openSync(path, 'w');
     let at = 0;
     for await (const piece of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (stream))) {
-        if (
-            piece.length < 1 << 16 ||
-            !Buffer.from(piece.buffer, piece.byteOffset, 1 << 16).equals(Buffer.alloc(1 << 16))
-        )
-            writeSync(file, piece, 0, piece.length, at);
+        const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
+        if (!bytes.equals(Buffer.alloc(bytes.length))) writeSync(file, bytes, 0, bytes.length, at);
         at += piece.length;
     }
     ftruncateSync(file, at);
