@@ -55,7 +55,7 @@ const EMBEDDING_QUALITIES = {
     rank: {
         label: 'rank correlation',
         read: ({ base, figures: { rankCorrelation: value } }) =>
-            base ? { value: 1, error: 0 } : value ? { value, error: 0 } : null,
+            base ? { value: 1, error: 0 } : typeof value === 'number' ? { value, error: 0 } : null,
     },
 };
 /** @type {Quantity} */
