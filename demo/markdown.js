@@ -70,8 +70,9 @@ export function parseBlocks(text) {
             )
                 open = null;
         } else if (/^\s{2,}\S/.test(line) && /** @type {Block | null} */ (open)?.lines.length) {
-            const last = blocks[blocks.length - 1].lines;
-            last[last.length - 1] += `\n${line.trim()}`;
+            const { kind, lines } = blocks[blocks.length - 1];
+            if (kind === 'ul' || kind === 'ol') lines[lines.length - 1] += `\n${line.trim()}`;
+            else lines.push(line.trim());
         } else extend('p', line);
     }
     return blocks;

@@ -38,6 +38,19 @@ test('marks', () => {
         assert.equal(shown(parseInline(text)), wanted, JSON.stringify(text));
 });
 
+test('an indented line is the next line of a paragraph or quote, and goes on an item of a list', () => {
+    for (const [text, kind, lines] of /** @type {[string, string, string[]][]} */ ([
+        ['a\n  b\nc', 'p', ['a', 'b', 'c']],
+        ['> a\n  b\n> c', 'quote', ['a', 'b', 'c']],
+        ['- a\n  b\n- c', 'ul', ['a\nb', 'c']],
+        ['1. a\n   b\n2. c', 'ol', ['a\nb', 'c']],
+    ]))
+        assert.deepEqual(
+            parseBlocks(text).map((block) => [block.kind, block.lines]),
+            [[kind, lines]],
+        );
+});
+
 /** The time of the fastest of some runs, in ms. @param {number} runs @param {() => void} work */
 function least(runs, work) {
     const times = Array.from({ length: runs }, () => {
