@@ -21,7 +21,11 @@ export function modelFacts(info) {
             info.types.map(({ type, share }) => `${type} ${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`).join(', '),
         ],
         ['Layers', info.layers],
-        ['Width', info.width && `${formatCount(info.width)}, feed-forward ${formatCount(info.feedForward ?? 0)}`],
+        [
+            'Width',
+            info.width &&
+                `${formatCount(info.width)}${info.feedForward ? `, feed-forward ${formatCount(info.feedForward)}` : ''}`,
+        ],
         [
             'Heads',
             info.heads && `${info.heads} for queries, ${info.kvHeads} for keys and values, of size ${info.headSize}`,
@@ -35,7 +39,8 @@ export function modelFacts(info) {
         [
             'KV cache',
             info.kvBytesPerToken &&
-                `${formatBytes(info.kvBytesPerToken * info.contextLength)} for ${formatCount(info.contextLength)} tokens`,
+                `${formatBytes(info.kvBytesPerToken * info.contextLength)} for ` +
+                    `${formatCount(info.contextLength)} tokens`,
         ],
         ['Loaded in', info.loadMs && formatDuration(info.loadMs / 1000)],
     ];
