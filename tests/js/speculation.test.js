@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { load } from '../../web/index.js';
+import { Costs } from '../../web/worker/costs.js';
 import { LookUp, Speculator } from '../../web/worker/speculation.js';
 import { models } from '../support/builds.js';
 import { configurations } from '../support/vectors.js';
@@ -95,6 +96,17 @@ describe('how many guesses are made', () => {
             assert.ok(lost < most, String(lost));
         });
     }
+});
+
+it('a call that evaluates nothing is no measurement of a single row', () => {
+    const costs = new Costs();
+    costs.single(2, 20);
+    assert.ok(costs.known);
+    while (costs.known) costs.batch(1, 16);
+    costs.single(0, 5);
+    assert.ok(!costs.known && costs.in(10) === 1);
+    costs.single(1, 10);
+    assert.ok(costs.known);
 });
 
 it('a right guess that ends the answer is counted', () => {

@@ -35,7 +35,8 @@ export class Costs {
 
     /** @param {number} rows that were evaluated one by one @param {number} ms */
     single(rows, ms) {
-        if (rows > 0) this.#single.add(ms / rows, rows);
+        if (rows <= 0) return; // such as the first token of an answer, which needs no evaluation
+        this.#single.add(ms / rows, rows);
         this.#batches = 0;
     }
 
