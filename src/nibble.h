@@ -206,8 +206,9 @@ enum {
 
 /* context: tokens that a sequence can hold (0: the model's own). batch: tokens evaluated together in a prompt, at most
  * (0: a good default). kv_type: NB_TYPE_I16 (25), which is fast, NB_TYPE_Q8_0 (8), half as large, NB_TYPE_Q4_0 (2), a
- * quarter, NB_TYPE_F16 (1) or NB_TYPE_F32 (0): kernels/kv_cache.h. sequences: how many there are, 1 to
- * NB_MAX_SEQUENCES, each with room for a whole context. Sequence 0 is selected. The pool must outlive the session. */
+ * quarter, NB_TYPE_Q8_0 + 256 NB_TYPE_Q4_0 (520), keys in Q8_0 and values in Q4_0, NB_TYPE_F16 (1) or NB_TYPE_F32 (0):
+ * kernels/kv_cache.h. sequences: how many there are, 1 to NB_MAX_SEQUENCES, each with room for a whole context.
+ * Sequence 0 is selected. The pool must outlive the session. */
 enum { NB_MAX_SEQUENCES = 64 };
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                            uint32_t precision, uint32_t sequences, nb_error *err);

@@ -1074,9 +1074,10 @@ export interface LoadOptions {
     /**
      * Number format of the KV cache. Default: 'i16', 16-bit integers with a scale for every 32 or 64 of
      * them. It is as small as 'f16', at least as exact, and faster. 'q8_0' takes about half the memory, 'q4_0' a
-     * little more than a quarter, and some models lose much by it (docs/measuring.md); 'f32' rounds nothing.
+     * little more than a quarter, and some models lose much by it, nearly all by keys; 'q8_0/q4_0', keys and values,
+     * takes two fifths (docs/measuring.md); 'f32' rounds nothing.
      */
-    kvType?: 'i16' | 'f16' | 'f32' | 'q8_0' | 'q4_0';
+    kvType?: 'i16' | 'f16' | 'f32' | 'q8_0' | 'q8_0/q4_0' | 'q4_0';
     /**
      * Memory, in bytes or as a text such as '500MB', for conversations besides the last one. Without it, a request
      * goes on only from the last one. With it, what the model remembers is kept when another conversation comes, so

@@ -93,12 +93,12 @@ export const LOAD_OPTIONS = {
     kvType: {
         flag: 'kv-type',
         type: 'choice',
-        choices: ['i16', 'f16', 'f32', 'q8_0', 'q4_0'],
+        choices: ['i16', 'f16', 'f32', 'q8_0', 'q8_0/q4_0', 'q4_0'],
         default: 'i16',
         value: 'TYPE',
         help:
-            'number format of the KV cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, q4_0 a ' +
-            'quarter, but some models lose much by it, f16 and f32 are slower',
+            'number format of the KV cache: i16 is 16-bit integers with scales, q8_0 takes half the memory, q8_0/q4_0 ' +
+            '(keys/values) two fifths, q4_0 a quarter, but some models lose much by it, f16 and f32 are slower',
     },
     precision: {
         flag: 'precision',

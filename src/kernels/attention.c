@@ -2,7 +2,6 @@
 
 #include "attention_tile.h"
 #include "ops.h"
-#include "../types/types.h"
 
 /* A chunk of work is one KV head and up to TOKENS neighbouring tokens. Their queries that share the KV head attend
  * together, four of them to one tile of the cache at a time. For a single token, a chunk is one KV head and one segment
@@ -19,7 +18,7 @@ enum {
 /* The result of attention to some of the positions: softmax's maximum and sum, and the weighted sum of values. */
 typedef struct partial {
     float *max, *sum; /* [queries], padded to NB_QUERIES */
-    float *out;       /* [queries, value_columns], padded likewise */
+    float *out;       /* [queries, columns of values], padded likewise */
 } partial;
 
 /* Queries that share a KV head, packed for nb_attend_tile. */
@@ -36,7 +35,7 @@ typedef struct workspace {
 } workspace;
 
 static uint64_t partial_floats(const nb_cache *c, uint32_t n) {
-    return nb_times(NB_ROUND_UP(n, NB_QUERIES), 2 + c->value_columns);
+    return nb_times(NB_ROUND_UP(n, NB_QUERIES), 2 + c->values.columns);
 }
 
 static partial partial_at(float *p, uint32_t n) {
@@ -131,11 +130,11 @@ static uint32_t begin_of(const nb_attention *a, const nb_run *r, uint32_t t) {
 }
 
 static void pack_queries(const nb_attention *a, const workspace *w, const queries *to, span s) {
-    uint32_t group = a->heads / a->kv_heads, size = a->cache->head_size;
+    uint32_t group = a->heads / a->kv_heads, size = a->cache->keys.size;
     for (uint32_t i = 0; i < s.tokens * group; i++) {
         const float *q =
             a->q + ((size_t)(s.run->row + s.token + i / group) * a->heads + s.kv * group + i % group) * size;
-        if (a->cache->type == NB_TYPE_Q4_0) {
+        if (a->cache->keys.transformed) {
             float *transformed = memcpy(w->tile, q, size * sizeof *q);
             nb_hadamard(transformed, size);
             q = transformed;
@@ -151,11 +150,11 @@ static void attend_tile(const nb_attention *a, const workspace *w, const queries
     uint32_t group = a->heads / a->kv_heads, all = s.tokens * group;
     nb_cache cache = nb_cache_attended(a->cache);
     nb_tile_attention m = {.cache = &cache, .n = n, .cap = a->cap, .scratch = w->scratch};
-    m.tile = a->tiles + nb_cache_tile_at(a->cache, a->pages, s.kv, s.run->pages[at / NB_CACHE_TILE]);
-    if (cache.type != a->cache->type) {
-        nb_cache_widen(a->cache, w->tile, m.tile, n);
-        m.tile = w->tile;
-    }
+    const uint8_t *tile = a->tiles + nb_cache_tile_at(a->cache, a->pages, s.kv, s.run->pages[at / NB_CACHE_TILE]);
+    if (cache.type != a->cache->type)
+        nb_cache_widen(a->cache, w->tile, tile, n);
+    m.keys = cache.keys.type == a->cache->keys.type ? tile : w->tile;
+    m.values = cache.values.type == a->cache->values.type ? tile : w->tile;
     for (uint32_t query = 0; query < all; query += NB_QUERIES) {
         m.queries = NB_MIN(NB_QUERIES, all - query);
         uint32_t first = s.token + query / group, last = s.token + (query + m.queries - 1) / group;
@@ -174,7 +173,7 @@ static void attend_tile(const nb_attention *a, const workspace *w, const queries
         m.q_scales = from->scales + query;
         m.max = to->max + query;
         m.sum = to->sum + query;
-        m.out = to->out + (size_t)query * cache.value_columns;
+        m.out = to->out + (size_t)query * cache.values.columns;
         nb_attend_tile(&m);
     }
 }
@@ -187,7 +186,7 @@ static void attend_segment(const nb_attention *a, const workspace *w, const quer
         to->max[i] = -1e30f;
         to->sum[i] = 0;
     }
-    memset(to->out, 0, (size_t)n * a->cache->value_columns * sizeof(float));
+    memset(to->out, 0, (size_t)n * a->cache->values.columns * sizeof(float));
     uint32_t begin = NB_MAX(segment_begin(segment), begin_of(a, s.run, s.token) / NB_CACHE_TILE * NB_CACHE_TILE);
     uint32_t end = NB_MIN(segment_begin(segment + 1), end_of(a, s.run, s.token + s.tokens - 1));
     for (uint32_t at = begin; at < end; at += NB_CACHE_TILE)
@@ -197,7 +196,7 @@ static void attend_segment(const nb_attention *a, const workspace *w, const quer
 /* Merges `next`, the result over the positions that follow, into `all`. */
 static void merge(const nb_attention *a, const partial *all, const partial *next, uint32_t n_queries) {
     const nb_exp_constants c = nb_exp_held();
-    uint32_t columns = a->cache->value_columns;
+    uint32_t columns = a->cache->values.columns;
     for (uint32_t query = 0; query < n_queries; query += NB_QUERIES) {
         v128_t m = wasm_v128_load(all->max + query), n = wasm_v128_load(next->max + query), max = wasm_f32x4_pmax(m, n);
         float keep[NB_QUERIES], add[NB_QUERIES];
@@ -219,16 +218,16 @@ static void merge(const nb_attention *a, const partial *all, const partial *next
 }
 
 static void finish(const nb_attention *a, const partial *all, span s) {
-    uint32_t group = a->heads / a->kv_heads, size = a->cache->value_size;
+    uint32_t group = a->heads / a->kv_heads, size = a->cache->values.size;
     for (uint32_t query = 0; query < s.tokens * group; query++) {
         float *out =
             a->out + ((size_t)(s.run->row + s.token + query / group) * a->heads + s.kv * group + query % group) * size;
         v128_t scale = wasm_f32x4_splat(1 / all->sum[query]);
         for (uint32_t i = 0; i < size; i += 4)
             wasm_v128_store(out + i,
-                            wasm_f32x4_mul(wasm_v128_load(all->out + (size_t)query * a->cache->value_columns + i),
+                            wasm_f32x4_mul(wasm_v128_load(all->out + (size_t)query * a->cache->values.columns + i),
                                            scale));
-        if (a->cache->type == NB_TYPE_Q4_0)
+        if (a->cache->values.transformed)
             nb_hadamard(out, size);
     }
 }

@@ -4,33 +4,33 @@
 
 typedef struct scratch {
     float *scores;        /* [4, 32], which become softmax weights */
-    float *weight_scales; /* [v_scales, 4]: of the rounded weights */
-    int16_t *codes;       /* [v_scales, 4, 32]: the rounded weights */
+    float *weight_scales; /* [scales of a value, 4]: of the rounded weights */
+    int16_t *codes;       /* [scales of a value, 4, 32]: the rounded weights */
 } scratch;
 
 size_t nb_attend_tile_scratch(const nb_cache *c) {
-    return NB_QUERIES * (NB_CACHE_TILE + c->v_scales * (1 + NB_CACHE_TILE / 2));
+    return NB_QUERIES * (NB_CACHE_TILE + c->values.scales * (1 + NB_CACHE_TILE / 2));
 }
 
 static scratch scratch_of(const nb_tile_attention *m) {
     float *scales = m->scratch + NB_QUERIES * NB_CACHE_TILE;
-    return (scratch){m->scratch, scales, (int16_t *)(scales + m->cache->v_scales * NB_QUERIES)};
+    return (scratch){m->scratch, scales, (int16_t *)(scales + m->cache->values.scales * NB_QUERIES)};
 }
 
 /* ---- queries ------------------------------------------------------------------------------------------------ */
 
 /* Four queries are floats [4, head_size] or integers [head_size / 2, 4, 2]. */
 void nb_pack_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float *q, float scale, float *q_scale) {
-    uint32_t size = c->head_size;
+    uint32_t size = c->keys.size;
     *q_scale = scale;
     if (!nb_cache_of_integers(c)) {
         memcpy((float *)four + (size_t)lane * size, q, size * sizeof(float));
         return;
     }
-    /* A sum of 32 products must be below 2^31. Keys are within k_max, so the magnitudes of the query's integers may add
-     * up to 2^31 / k_max; rounding may add 1/2 to each. (Keys of Q4_0 come as integers within 120, which 32 * 32767
-     * leave room for, as for those of Q8_0.) */
-    float largest_sum = (float)(INT32_MAX / c->k_max - NB_CACHE_BLOCK), step = 0;
+    /* A sum of 32 products must be below 2^31. Keys are within keys.most, so the magnitudes of the query's integers may
+     * add up to 2^31 / keys.most; rounding may add 1/2 to each. (Keys of Q4_0 come as integers within 120, which
+     * 32 * 32767 leave room for, as for those of Q8_0.) */
+    float largest_sum = (float)(INT32_MAX / c->keys.most - NB_CACHE_BLOCK), step = 0;
     for (uint32_t from = 0; from < size; from += NB_CACHE_BLOCK) {
         float sum, largest = nb_largest(q + from, NB_MIN(NB_CACHE_BLOCK, size - from), &sum);
         step = NB_MAX(step, NB_MAX(largest / INT16_MAX, sum / largest_sum));
@@ -39,7 +39,7 @@ void nb_pack_query(const nb_cache *c, uint8_t *four, uint32_t lane, const float 
     for (uint32_t from = 0; from < size; from += NB_CACHE_BLOCK) {
         int16_t codes[NB_CACHE_BLOCK];
         uint32_t n = NB_MIN(NB_CACHE_BLOCK, size - from);
-        nb_round_to(codes, q + from, n, step, INT16_MAX);
+        nb_round_to(codes, q + from, n, step, -INT16_MAX, INT16_MAX);
         for (uint32_t i = 0; i < n; i += 2)
             memcpy(four + ((size_t)(from + i) / 2 * NB_QUERIES + lane) * 4, codes + i, 4);
     }
@@ -56,17 +56,18 @@ INLINE void load_pairs(const uint8_t *p, const uint32_t item, v128_t *x) {
 /* scores[lane][j] of all n positions, and of those up to the next multiple of 8; Q: lanes that are computed. (Pointers
  * are incremented, as the compiler would compute each address anew.) */
 INLINE void score_integers(const nb_tile_attention *m, float *scores, const uint32_t item, const uint32_t Q) {
-    const float *scales = (const float *)m->tile;
-    const uint8_t *k = m->tile + m->cache->k_at;
+    const nb_cache_part *keys = &m->cache->keys;
+    const float *scales = (const float *)(m->keys + keys->scales_at);
+    const uint8_t *k = m->keys + keys->at;
     for (uint32_t j = 0; j < m->n; j += 8, scores += 8, scales += 8) {
         const uint8_t *q = m->q;
         const float *d = scales;
-        for (uint32_t left = m->cache->head_size; left; d += NB_CACHE_TILE) {
+        for (uint32_t left = keys->size; left; d += NB_CACHE_TILE) {
             uint32_t n = NB_MIN(left, NB_CACHE_BLOCK);
             v128_t sums[NB_QUERIES][2];
             for (uint32_t lane = 0; lane < Q; lane++)
                 sums[lane][0] = sums[lane][1] = wasm_i32x4_splat(0);
-            bool more = left != m->cache->head_size;
+            bool more = left != keys->size;
             left -= n;
             for (n /= 4; n; n--) {
                 for (uint32_t pair = 0; pair < 2; pair++, k += 16 * item, q += 4 * NB_QUERIES) {
@@ -91,8 +92,8 @@ INLINE void score_integers(const nb_tile_attention *m, float *scores, const uint
 
 /* The same for floats, `count` positions from j on. */
 INLINE void score_some_floats(const nb_tile_attention *m, float *scores, uint32_t j, const uint32_t count) {
-    uint32_t size = m->cache->head_size;
-    const float *k = (const float *)(m->tile + m->cache->k_at) + (size_t)j * size, *q = (const float *)m->q;
+    uint32_t size = m->cache->keys.size;
+    const float *k = (const float *)(m->keys + m->cache->keys.at) + (size_t)j * size, *q = (const float *)m->q;
     v128_t s[2][NB_QUERIES];
     for (uint32_t p = 0; p < count; p++)
         for (uint32_t lane = 0; lane < NB_QUERIES; lane++)
@@ -195,9 +196,9 @@ static v128_t weigh(const nb_tile_attention *m, float *scores) {
 static void round_weights(const nb_tile_attention *m, const scratch *w) {
     bool all = m->whole && m->n % 8 == 0;
     v128_t magic = wasm_f32x4_splat(0x1.8p23f); /* adding it rounds */
-    for (uint32_t b = 0; b < m->cache->v_scales; b++)
+    for (uint32_t b = 0; b < m->cache->values.scales; b++)
         for (uint32_t lane = 0; lane < m->queries; lane++) {
-            const float *d = (const float *)(m->tile + m->cache->v_scales_at) + b * NB_CACHE_TILE,
+            const float *d = (const float *)(m->values + m->cache->values.scales_at) + b * NB_CACHE_TILE,
                         *p = w->scores + lane * NB_CACHE_TILE;
             int16_t *codes = w->codes + (b * NB_QUERIES + lane) * NB_CACHE_TILE;
             v128_t x[NB_CACHE_TILE / 4], sum = wasm_f32x4_splat(0);
@@ -226,12 +227,12 @@ static void round_weights(const nb_tile_attention *m, const scratch *w) {
 /* out[lane] = out[lane] keep[lane] + Σ_j codes[lane][j] v[j] weight_scales[lane], eight columns at a time. */
 INLINE void add_integers(const nb_tile_attention *m, const scratch *w, v128_t keep, const uint32_t item,
                          const uint32_t Q) {
-    const uint8_t *v = m->tile + m->cache->v_at;
+    const uint8_t *v = m->values + m->cache->values.at;
     float *out = m->out, keeps[NB_QUERIES];
-    uint32_t columns = m->cache->value_columns, pairs = NB_ROUND_UP(m->n, 4) / 2;
+    uint32_t columns = m->cache->values.columns, pairs = NB_ROUND_UP(m->n, 4) / 2;
     wasm_v128_store(keeps, keep);
     for (uint32_t c = 0; c < columns; c += NB_COLUMNS, out += NB_COLUMNS, v += NB_COLUMNS * NB_CACHE_TILE * item) {
-        uint32_t b = c / m->cache->v_block;
+        uint32_t b = c / m->cache->values.block;
         const uint8_t *x = v;
         const int16_t *y = w->codes + b * NB_QUERIES * NB_CACHE_TILE;
         v128_t sums[NB_QUERIES][2];
@@ -260,12 +261,12 @@ INLINE void add_integers(const nb_tile_attention *m, const scratch *w, v128_t ke
 /* The same for floats, 4 `count` columns from c on. */
 INLINE void add_some_floats(const nb_tile_attention *m, const float *weights, const float *keeps, uint32_t c,
                             const uint32_t count) {
-    uint32_t size = m->cache->value_size, columns = m->cache->value_columns;
-    const float *v = (const float *)(m->tile + m->cache->v_at) + c;
+    uint32_t size = m->cache->values.size;
+    const float *v = (const float *)(m->values + m->cache->values.at) + c;
     v128_t o[NB_QUERIES][2];
     for (uint32_t lane = 0; lane < NB_QUERIES; lane++)
         for (uint32_t h = 0; h < count; h++)
-            o[lane][h] = wasm_f32x4_mul(wasm_v128_load(m->out + (size_t)lane * columns + c + 4 * h),
+            o[lane][h] = wasm_f32x4_mul(wasm_v128_load(m->out + (size_t)lane * size + c + 4 * h),
                                         wasm_v128_load32_splat(keeps + lane));
     for (uint32_t j = 0; j < m->n; j++, v += size)
         for (uint32_t lane = 0; lane < NB_QUERIES; lane++) {
@@ -275,16 +276,16 @@ INLINE void add_some_floats(const nb_tile_attention *m, const float *weights, co
         }
     for (uint32_t lane = 0; lane < NB_QUERIES; lane++)
         for (uint32_t h = 0; h < count; h++)
-            wasm_v128_store(m->out + (size_t)lane * columns + c + 4 * h, o[lane][h]);
+            wasm_v128_store(m->out + (size_t)lane * size + c + 4 * h, o[lane][h]);
 }
 
 static void add_floats(const nb_tile_attention *m, const float *weights, v128_t keep) {
     float keeps[NB_QUERIES];
     uint32_t c = 0;
     wasm_v128_store(keeps, keep);
-    for (; c + 8 <= m->cache->value_size; c += 8)
+    for (; c + 8 <= m->cache->values.size; c += 8)
         add_some_floats(m, weights, keeps, c, 2);
-    if (c < m->cache->value_size)
+    if (c < m->cache->values.size)
         add_some_floats(m, weights, keeps, c, 1);
 }
 
@@ -316,7 +317,7 @@ static void attend_floats(const nb_tile_attention *m) {
 void nb_attend_tile(const nb_tile_attention *m) {
     if (!nb_cache_of_integers(m->cache))
         attend_floats(m);
-    else if (m->cache->bits == 8)
+    else if (m->cache->keys.bits == 8)
         attend_queries(m, 1);
     else
         attend_queries(m, 2);

@@ -207,8 +207,8 @@ static void store(const nb_session *s, uint8_t *tile, uint32_t at, float *k, flo
         nb_cache_store(&s->cache, tile, at, k, v);
         return;
     }
-    resize_heads(key, s->cache.head_size, k, s->model->shape.head_size, 1);
-    resize_heads(value, s->cache.value_size, v, s->model->shape.value_size, 1);
+    resize_heads(key, s->cache.keys.size, k, s->model->shape.head_size, 1);
+    resize_heads(value, s->cache.values.size, v, s->model->shape.value_size, 1);
     nb_cache_store(&s->cache, tile, at, key, value);
 }
 
@@ -235,7 +235,7 @@ static void place_token(const token_loop *loop, uint32_t t) {
         !nb_are_finite(v, m->kv_heads * m->value_size)) /* integers or F16 in the cache would hide it */
         nb_session_break(s, (uint32_t)(p->layer - s->model->layers));
     if (s->padded)
-        resize_heads(s->padded_q + (size_t)t * m->heads * s->cache.head_size, s->cache.head_size, q, m->head_size,
+        resize_heads(s->padded_q + (size_t)t * m->heads * s->cache.keys.size, s->cache.keys.size, q, m->head_size,
                      m->heads);
     const nb_run *run = run_of(s, t);
     uint32_t position = position_of(run, t), page = run->pages[position / NB_CACHE_TILE];
@@ -269,7 +269,7 @@ static void attend(const nb_step *p) {
     };
     nb_attend(s->pool, &attention); /* [n, heads * value_size] */
     if (s->padded)
-        resize_heads(s->attended, m->value_size, s->padded_attended, s->cache.value_size, p->n * m->heads);
+        resize_heads(s->attended, m->value_size, s->padded_attended, s->cache.values.size, p->n * m->heads);
 }
 
 void nb_attention_block(const nb_step *p) {

@@ -6,7 +6,6 @@
  *     others     tiles [nb_cache_tiles(positions)] of layer 0, KV head 0; of layer 0, KV head 1; ... */
 #include "../base/hash.h"
 #include "../base/numbers.h"
-#include "../types/traits.h"
 #include "adapter.h"
 #include "family.h"
 #include "pages.h"
@@ -107,11 +106,11 @@ int32_t nb_session_save(nb_session *s, int32_t piece, uint8_t *out, nb_error *er
 /* NB_OK if the session can take what the head announces. */
 static int32_t check_head(nb_session *s, const saved_head *head, nb_error *err) {
     if (head->type != s->cache.type) {
-        const nb_traits *traits = head->type < NB_TYPE_LIMIT ? nb_traits_of(head->type) : NULL;
+        const char *name = nb_cache_type_name(head->type);
         return NB_FAIL(err, NB_ERR_ARGUMENT,
                        "the saved bytes are of a KV cache of type %s (%u), and this one is %s: load the model with the "
                        "same kvType",
-                       traits ? traits->name : "unknown", head->type, nb_traits_of(s->cache.type)->name);
+                       name ? name : "unknown", head->type, nb_cache_type_name(s->cache.type));
     }
     if (head->heads != heads_of(s) || head->tile_bytes != s->cache.tile_bytes || head->model != model_sum(s))
         return NB_FAIL(err, NB_ERR_ARGUMENT,

@@ -46,9 +46,9 @@ static void allocate_buffers(nb_session *s) {
     s->normed = take_floats(a, batch, m->width);
     s->q = take_floats(a, batch, (uint64_t)m->heads * m->head_size);
     s->attended = take_floats(a, batch, (uint64_t)m->heads * m->value_size);
-    bool padded = s->cache.head_size != m->head_size || s->cache.value_size != m->value_size;
-    s->padded_q = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.head_size);
-    s->padded_attended = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.value_size);
+    bool padded = s->cache.keys.size != m->head_size || s->cache.values.size != m->value_size;
+    s->padded_q = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.keys.size);
+    s->padded_attended = take_floats(a, padded ? batch : 0, (uint64_t)m->heads * s->cache.values.size);
     s->padded = padded;
     uint64_t qkv = (uint64_t)(m->heads + m->kv_heads) * m->head_size + (uint64_t)m->kv_heads * m->value_size;
     s->merged = take_floats(a, s->model->qkv_whole || s->walks ? batch : 0, qkv);
@@ -88,9 +88,11 @@ static int32_t prepare(nb_session *s, const nb_model *model, nb_pool *pool, uint
     if (model->is_partial && !walks)
         return NB_FAIL(err, NB_ERR_UNSUPPORTED,
                        "this model was loaded as a part, which may lack tensors; only nb_walk computes with it");
-    if (!nb_cache_supports(kv_type))
+    if (!nb_cache_type_name(kv_type))
         return NB_FAIL(err, NB_ERR_ARGUMENT,
-                       "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0), Q8_0 (8) and Q4_0 (2) are",
+                       "KV cache type %u is not supported; I16 (25), F16 (1), F32 (0), Q8_0 (8), Q4_0 (2) and "
+                       "Q8_0/Q4_0 "
+                       "(520) are",
                        kv_type);
     if (context > NB_MAX_POSITIONS)
         return NB_FAIL(err, NB_ERR_ARGUMENT, "a context of %u tokens is too large; choose %u or less", context,

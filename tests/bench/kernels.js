@@ -16,7 +16,7 @@ import { openKernels, quickest, SHAPE, text, time } from './kernel-time.js';
 const MANY = 40; // with so many times more rows, a matrix fits into no cache
 const PASSES = 3;
 const TYPES = { any: [0, 1, 30] }; // kernels that take any type are shown with F32, F16 and BF16
-const CACHES = { I16: 25, Q8_0: 8, Q4_0: 2, F16: 1, F32: 0 };
+const CACHES = { I16: 25, Q8_0: 8, 'Q8_0/Q4_0': 520, Q4_0: 2, F16: 1, F32: 0 };
 const HEADS = { 'SmolLM2-135M': [9, 3, 64], 'Gemma 3 270M': [4, 1, 256] }; // heads, KV heads, size of a head
 const POSITIONS = 1024;
 // m, n, k of a product [m, k] x [k, n], and which factors are transposed (bench_prepare_product)

@@ -218,14 +218,15 @@ static void check_refusals(void) {
 void test_batch(void) {
     /* windows, learned positions, merged matrices, experts, heads with padding, layers without rotation */
     static const char *const names[] = {"gemma3", "gpt2", "phi2", "mixtral", "qwen2moe", "head-size-10", "smollm3"};
-    static const uint32_t types[] = {NB_TYPE_I16, NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_Q8_0, NB_TYPE_Q4_0};
+    static const uint32_t types[] = {NB_TYPE_I16,  NB_TYPE_F32,  NB_TYPE_F16,
+                                     NB_TYPE_Q8_0, NB_TYPE_Q4_0, NB_CACHE_Q8_0_Q4_0};
     char path[64];
     for (int32_t threads = 1; threads <= 2; threads++) {
         nb_pool *pool = test_pool_new(threads);
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             nb_writer w = nb_writer_over(path, sizeof path);
             nb_write(&w, "tests/fixtures/models/%s.gguf", names[i]);
-            check_model(path, pool, types[(i + (size_t)threads) % 5]);
+            check_model(path, pool, types[(i + (size_t)threads) % (sizeof types / sizeof *types)]);
         }
         check_forks(pool);
         test_pool_free(pool);

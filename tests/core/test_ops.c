@@ -307,16 +307,25 @@ typedef struct shape {
     uint32_t n, first, heads, kv_heads, head_size, value_size, window;
 } shape;
 
-/* Element `place` of an array. */
-static float element_at(const nb_cache *c, const uint8_t *p, size_t place) {
-    return c->type == NB_TYPE_F32 ? ((const float *)p)[place]
-         : c->type == NB_TYPE_F16 ? nb_f16_to_f32(((const uint16_t *)p)[place])
-         : c->type == NB_TYPE_I16 ? (float)((const int16_t *)p)[place]
-                                  : (float)((const int8_t *)p)[place];
+/* The types of keys and values. */
+static uint32_t type_of_keys(uint32_t type) {
+    return type == NB_CACHE_Q8_0_Q4_0 ? NB_TYPE_Q8_0 : type;
 }
 
-static float scale_at(const nb_cache *c, const uint8_t *scales, uint32_t i) {
-    return c->type == NB_TYPE_Q4_0 ? nb_f16_to_f32(((const uint16_t *)scales)[i]) : ((const float *)scales)[i];
+static uint32_t type_of_values(uint32_t type) {
+    return type == NB_CACHE_Q8_0_Q4_0 ? NB_TYPE_Q4_0 : type;
+}
+
+/* Element `place` of an array. */
+static float element_at(uint32_t type, const uint8_t *p, size_t place) {
+    return type == NB_TYPE_F32 ? ((const float *)p)[place]
+         : type == NB_TYPE_F16 ? nb_f16_to_f32(((const uint16_t *)p)[place])
+         : type == NB_TYPE_I16 ? (float)((const int16_t *)p)[place]
+                               : (float)((const int8_t *)p)[place];
+}
+
+static float scale_at(uint32_t type, const uint8_t *scales, uint32_t i) {
+    return type == NB_TYPE_Q4_0 ? nb_f16_to_f32(((const uint16_t *)scales)[i]) : ((const float *)scales)[i];
 }
 
 /* One of the two numbers of a byte. */
@@ -327,23 +336,25 @@ static float half_of(uint8_t byte, uint32_t high) {
 
 /* Element i of the key at position `at` of a tile, by the layout in kv_cache.h. */
 static float key_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
-    const uint8_t *keys = tile + c->k_at;
+    const uint8_t *keys = tile + c->keys.at;
+    uint32_t type = type_of_keys(c->type), size = c->keys.size;
     if (!nb_cache_of_integers(c))
-        return element_at(c, keys, (size_t)at * c->head_size + i);
-    float scale = scale_at(c, tile, i / 32 * NB_CACHE_TILE + at);
-    if (c->type == NB_TYPE_Q4_0)
-        return scale * half_of(keys[((at / 8 * c->head_size / 4 + i / 4) * 8 + at % 8) * 2 + i % 2], i % 4 / 2);
-    return scale * element_at(c, keys, (((size_t)at / 8 * c->head_size / 2 + i / 2) * 8 + at % 8) * 2 + i % 2);
+        return element_at(type, keys, (size_t)at * size + i);
+    float scale = scale_at(type, tile, i / 32 * NB_CACHE_TILE + at);
+    if (type == NB_TYPE_Q4_0)
+        return scale * half_of(keys[((at / 8 * size / 4 + i / 4) * 8 + at % 8) * 2 + i % 2], i % 4 / 2);
+    return scale * element_at(type, keys, (((size_t)at / 8 * size / 2 + i / 2) * 8 + at % 8) * 2 + i % 2);
 }
 
 static float value_at(const nb_cache *c, const uint8_t *tile, uint32_t at, uint32_t i) {
-    const uint8_t *values = tile + c->v_at;
+    const uint8_t *values = tile + c->values.at;
+    uint32_t type = type_of_values(c->type);
     if (!nb_cache_of_integers(c))
-        return element_at(c, values, (size_t)at * c->value_size + i);
-    float scale = scale_at(c, tile + c->v_scales_at, (c->type == NB_TYPE_I16 ? 0 : i / 32) * NB_CACHE_TILE + at);
-    if (c->type == NB_TYPE_Q4_0)
+        return element_at(type, values, (size_t)at * c->values.size + i);
+    float scale = scale_at(type, tile + c->values.scales_at, (type == NB_TYPE_I16 ? 0 : i / 32) * NB_CACHE_TILE + at);
+    if (type == NB_TYPE_Q4_0)
         return scale * half_of(values[((i / 8 * NB_CACHE_TILE / 2 + at / 2) * 4 + i % 4) * 2 + at % 2], i % 8 / 4);
-    return scale * element_at(c, values, (((size_t)i / 8 * NB_CACHE_TILE / 2 + at / 2) * 8 + i % 8) * 2 + at % 2);
+    return scale * element_at(type, values, (((size_t)i / 8 * NB_CACHE_TILE / 2 + at / 2) * 8 + i % 8) * 2 + at % 2);
 }
 
 /* Multiplies each block of x with Hadamard's matrix, by Sylvester's formula. */
@@ -383,14 +394,14 @@ static void check_hadamard(uint32_t *seed) {
 
 /* The numbers that a position stands for. */
 static void read_position(const nb_cache *c, const uint8_t *tile, uint32_t at, float *k, float *v) {
-    for (uint32_t i = 0; i < c->head_size; i++)
+    for (uint32_t i = 0; i < c->keys.size; i++)
         k[i] = key_at(c, tile, at, i);
-    for (uint32_t i = 0; i < c->value_size; i++)
+    for (uint32_t i = 0; i < c->values.size; i++)
         v[i] = value_at(c, tile, at, i);
-    if (c->type == NB_TYPE_Q4_0) {
-        transform(k, c->head_size);
-        transform(v, c->value_size);
-    }
+    if (type_of_keys(c->type) == NB_TYPE_Q4_0)
+        transform(k, c->keys.size);
+    if (type_of_values(c->type) == NB_TYPE_Q4_0)
+        transform(v, c->values.size);
 }
 
 /* No two positions share a byte, as two threads may store them at the same time. */
@@ -440,57 +451,64 @@ static float largest_near(const float *x, uint32_t i, uint32_t size) {
     return largest;
 }
 
+/* Half a step of quantization, for numbers within 1. That of F16 also covers numbers below 2^-14, which become 0. */
+static double half_step(uint32_t type, double most_of_16) {
+    return type == NB_TYPE_F32  ? 0
+         : type == NB_TYPE_F16  ? 0x1p-12
+         : type == NB_TYPE_I16  ? 0.51 / most_of_16
+         : type == NB_TYPE_Q8_0 ? 0.51 / 127
+                                : 0.51 / 7.5;
+}
+
 /* A cache with keys and values of [heads, CONTEXT]; k and v get the numbers that it stands for. Memory that was not
  * written holds bits that would be NaN. HUGE numbers are up to 1024. */
 static uint8_t *filled_cache(const nb_cache *c, uint32_t heads, uint32_t written, rows of_keys, rows of_values,
                              float *k, float *v, uint32_t *seed) {
     size_t bytes = (size_t)heads * nb_cache_tiles(CONTEXT) * c->tile_bytes;
-    bool transformed = c->type == NB_TYPE_Q4_0;
+    uint32_t head_size = c->keys.size, value_size = c->values.size;
+    bool keys_transformed = type_of_keys(c->type) == NB_TYPE_Q4_0,
+         values_transformed = type_of_values(c->type) == NB_TYPE_Q4_0;
     uint8_t *tiles = nb_alloc(bytes);
     memset(tiles, 255, bytes);
-    /* half a step of quantization, for numbers within 1; that of F16 also covers numbers below 2^-14, which become 0 */
-    double key_step = c->type == NB_TYPE_F32 ? 0
-                    : c->type == NB_TYPE_F16 ? 0x1p-12
-                    : transformed            ? 0.51 / 7.5
-                                             : 0.51 / (c->type == NB_TYPE_I16 ? 16383 : 127);
-    double value_step = c->type == NB_TYPE_I16 ? 0.51 / 32767 : key_step;
-    float key_size = of_keys == HUGE ? 1024 : 1, value_size = of_values == HUGE ? 1024 : 1;
+    double key_step = half_step(type_of_keys(c->type), 16383), value_step = half_step(type_of_values(c->type), 32767);
+    float largest_key = of_keys == HUGE ? 1024 : 1, largest_value = of_values == HUGE ? 1024 : 1;
     for (uint32_t h = 0; h < heads; h++)
-        for (uint32_t j = 0; j < written; j++, k += c->head_size, v += c->value_size) {
+        for (uint32_t j = 0; j < written; j++, k += head_size, v += value_size) {
             float x[MAX_SIZE], y[MAX_SIZE], given_x[MAX_SIZE], given_y[MAX_SIZE];
             uint8_t *tile = tiles + nb_cache_tile_at(c, nb_cache_tiles(CONTEXT), h, j / NB_CACHE_TILE);
             for (uint32_t i = 0; i < MAX_SIZE; i++) {
-                x[i] = key_size * element_of(of_keys, j, i, seed);
-                y[i] = value_size * element_of(of_values, j, i, seed);
+                x[i] = largest_key * element_of(of_keys, j, i, seed);
+                y[i] = largest_value * element_of(of_values, j, i, seed);
             }
             memcpy(given_x, x, sizeof x);
             memcpy(given_y, y, sizeof y);
             nb_cache_store(c, tile, j % NB_CACHE_TILE, given_x, given_y);
-            if (transformed) {
-                transform(x, c->head_size);
-                transform(y, c->value_size);
-            }
-            for (uint32_t i = 0; i < c->head_size; i++) {
+            if (keys_transformed)
+                transform(x, head_size);
+            if (values_transformed)
+                transform(y, value_size);
+            for (uint32_t i = 0; i < head_size; i++) {
                 float stored = key_at(c, tile, j % NB_CACHE_TILE, i);
-                double within = key_step * (double)(transformed ? largest_near(x, i, c->head_size) : key_size);
+                double within = key_step * (double)(keys_transformed ? largest_near(x, i, head_size) : largest_key);
                 CHECK(fabs((double)stored - (double)x[i]) <= within, "type %u stores key %g as %g", c->type,
                       (double)x[i], (double)stored);
             }
-            for (uint32_t i = 0; i < c->value_size; i++) {
+            for (uint32_t i = 0; i < value_size; i++) {
                 float stored = value_at(c, tile, j % NB_CACHE_TILE, i);
-                double within = value_step * (double)(transformed ? largest_near(y, i, c->value_size) : value_size);
+                double within =
+                    value_step * (double)(values_transformed ? largest_near(y, i, value_size) : largest_value);
                 CHECK(fabs((double)stored - (double)y[i]) <= within, "type %u stores value %g as %g", c->type,
                       (double)y[i], (double)stored);
             }
             read_position(c, tile, j % NB_CACHE_TILE, k, v);
             nb_cache_load(c, tile, j % NB_CACHE_TILE, x, y);
-            double far = 0; /* the transform adds up to 64 numbers within 8, and divides by 8 */
-            for (uint32_t i = 0; i < c->head_size; i++)
-                far = NB_MAX(far, fabs((double)x[i] - (double)k[i]) / (double)key_size);
-            for (uint32_t i = 0; i < c->value_size; i++)
-                far = NB_MAX(far, fabs((double)y[i] - (double)v[i]) / (double)value_size);
-            CHECK(far <= (transformed ? 1e-5 : 0), "type %u loads something else than it stored, at position %u",
-                  c->type, j);
+            double far_key = 0, far_value = 0; /* the transform adds up to 64 numbers within 8, and divides by 8 */
+            for (uint32_t i = 0; i < head_size; i++)
+                far_key = NB_MAX(far_key, fabs((double)x[i] - (double)k[i]) / (double)largest_key);
+            for (uint32_t i = 0; i < value_size; i++)
+                far_value = NB_MAX(far_value, fabs((double)y[i] - (double)v[i]) / (double)largest_value);
+            CHECK(far_key <= (keys_transformed ? 1e-5 : 0) && far_value <= (values_transformed ? 1e-5 : 0),
+                  "type %u loads something else than it stored, at position %u", c->type, j);
         }
     return tiles;
 }
@@ -503,7 +521,7 @@ static void check_halves(void) {
     };
     nb_cache c = nb_cache_of(NB_TYPE_F16, 16, 4);
     uint8_t *tile = nb_alloc(c.tile_bytes);
-    const uint16_t *out = (const uint16_t *)(tile + c.k_at);
+    const uint16_t *out = (const uint16_t *)(tile + c.keys.at);
     nb_cache_store(&c, tile, 0, x, x);
     for (uint32_t i = 0; i < 12; i++)
         CHECK(out[i] == nb_f32_to_f16(x[i]), "%g becomes the half %u, not %u", (double)x[i], out[i],
@@ -602,11 +620,12 @@ static void check_attention(const shape *s, uint32_t type, float cap, kinds of, 
      * queries and keys only the largest scores count, and which of two that are nearly equal is larger may differ. */
     bool sharp = of.queries == HUGE || of.keys == HUGE;
     double within = (sharp ? 2 : 3e-4) * (of.values == HUGE ? 1024 : 1), largest = 1;
+    bool fours = type_of_values(type) == NB_TYPE_Q4_0;
     /* Values of Q4_0 may be larger than what was stored. The 32 weights of a tile are integers that add up to 2^15, so
      * together they are up to 16 off, in one direction if all values are the same. */
-    for (uint32_t i = 0; type == NB_TYPE_Q4_0 && i < s->kv_heads * written * s->value_size; i++)
+    for (uint32_t i = 0; fours && i < s->kv_heads * written * s->value_size; i++)
         largest = NB_MAX(largest, fabs((double)v[i]));
-    if (type == NB_TYPE_Q4_0)
+    if (fours)
         within = NB_MAX(sharp ? 2 : 0, 0x1p-11) * largest;
     size_t floats =
         (size_t)nb_attention_scratch(&cache, s->heads, s->kv_heads, CONTEXT, (uint32_t)nb_pool_threads(pool));
@@ -694,7 +713,8 @@ void test_attention(void) {
         {9, 250, 6, 2, 64, 32, 0},    {4, 255, 5, 1, 32, 64, 0}, {20, 560, 2, 1, 32, 32, 0},
         {12, 511, 6, 1, 32, 32, 260}, {1, 599, 6, 6, 64, 64, 0}, {20, 505, 4, 4, 32, 32, 7},
     };
-    static const uint32_t types[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_I16, NB_TYPE_Q8_0, NB_TYPE_Q4_0};
+    static const uint32_t types[] = {NB_TYPE_F32,  NB_TYPE_F16,  NB_TYPE_I16,
+                                     NB_TYPE_Q8_0, NB_TYPE_Q4_0, NB_CACHE_Q8_0_Q4_0};
     uint32_t seed = 4711;
     check_hadamard(&seed);
     check_bytes(&seed);

@@ -2,6 +2,7 @@
  * other caches are refused, and bytes that a stranger made crash nothing. */
 #include "../../src/base/hash.h"
 #include "../../src/base/numbers.h"
+#include "../../src/kernels/kv_cache.h"
 #include "../../src/types/types.h"
 #include "check.h"
 #include "load.h"
@@ -161,6 +162,7 @@ static void check_heads(const saved *all) {
         {"another mark", 0, 0, NB_ERR_FORMAT, "do not begin with nibbleKV"},
         {"another version", VERSION_AT, 2, NB_ERR_UNSUPPORTED, "format 2"},
         {"another cache", TYPE_AT, NB_TYPE_F16, NB_ERR_ARGUMENT, "F16 (1), and this one is F32"},
+        {"a cache of two types", TYPE_AT, NB_CACHE_Q8_0_Q4_0, NB_ERR_ARGUMENT, "Q8_0/Q4_0 (520), and this one is F32"},
         {"an unknown cache", TYPE_AT, 63, NB_ERR_ARGUMENT, "unknown (63)"},
         {"a cache beyond all types", TYPE_AT, UINT32_MAX, NB_ERR_ARGUMENT, "unknown (4294967295)"},
         {"too many positions", POSITIONS_AT, CONTEXT + 1, NB_ERR_CONTEXT, "hold 65 tokens"},
@@ -282,7 +284,8 @@ static void check_empty(void) {
 }
 
 void test_saving(void) {
-    static const uint32_t types[] = {NB_TYPE_I16, NB_TYPE_Q8_0, NB_TYPE_Q4_0, NB_TYPE_F16, NB_TYPE_F32};
+    static const uint32_t types[] = {NB_TYPE_I16,        NB_TYPE_Q8_0, NB_TYPE_Q4_0,
+                                     NB_CACHE_Q8_0_Q4_0, NB_TYPE_F16,  NB_TYPE_F32};
     static const char *const paths[] = {"tests/fixtures/tiny.gguf", "tests/fixtures/models/gemma3.gguf",
                                         "tests/fixtures/models/deepseek.gguf", "tests/fixtures/models/phi3-long.gguf"};
     pool = test_pool_new(1);

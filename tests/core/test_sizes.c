@@ -54,6 +54,11 @@ static void check_attention(void) {
     nb_error err = {0};
     CHECK(nb_session_check(&m, NULL, 0xffffffff, NB_TYPE_I16, 1, &err) == NB_ERR_ARGUMENT,
           "positions beyond 32 bits: %s", err.message);
+    static const uint32_t unknown[] = {NB_TYPE_Q4_1, NB_TYPE_Q4_0 | NB_TYPE_Q8_0 << 8, NB_CACHE_Q8_0_Q4_0 | 1 << 16};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        CHECK(nb_session_check(&m, NULL, 1, unknown[i], 1, &err) == NB_ERR_ARGUMENT &&
+                  test_contains(err.message, "is not supported"),
+              "KV cache type %u: %s", unknown[i], err.message);
     if (sizeof(size_t) > 4)
         return;
     CHECK(!nb_session_new(&m, NULL, POSITIONS, 1, NB_TYPE_I16, NB_PRECISION_EXACT, 1, &err) &&

@@ -268,7 +268,7 @@ static inline void fuzz_together(nb_session *s, const int32_t *tokens, int32_t n
  * choices[FUZZ_CHOICES] are a sampler's parameters, and a byte each for context, batch, type of the cache, switches. */
 static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const uint8_t *text) {
     enum { MOST_TOKENS = 40, GENERATED = 4 };
-    static const uint32_t kv_types[] = {25, 8, 1, 0, 7, 2}; /* I16, Q8_0, F16, F32, Q5_1 (refused), Q4_0 */
+    static const uint32_t kv_types[] = {25, 8, 1, 0, 7, 2, 520}; /* I16, Q8_0, F16, F32, Q5_1 (refused), Q4_0, a mix */
     const uint8_t *choice = choices + FUZZ_SAMPLER;
     nb_error err;
     demand(nb_model_describe(m, NULL, 0) > 2);
@@ -276,7 +276,7 @@ static inline void fuzz_answer(const nb_model *m, const uint8_t *choices, const 
     int32_t n = fuzz_text(m, text, FUZZ_TEXT, tokens, MOST_TOKENS);
     for (; n < 3 && vocabulary; n++) /* a model may have no tokenizer */
         tokens[n] = text[n] % vocabulary;
-    uint32_t context = 1u + choice[0] % 48, batch = 1u + choice[1] % 8, kv_type = kv_types[choice[2] % 6],
+    uint32_t context = 1u + choice[0] % 48, batch = 1u + choice[1] % 8, kv_type = kv_types[choice[2] % 7],
              sequences = 1 + choice[1] / 8 % 4;
     nb_session *s = nb_session_new(m, NULL, context, batch, kv_type, choice[3] >> 1 & 1, sequences, &err);
     nb_collector *collector = NULL;

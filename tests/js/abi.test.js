@@ -13,8 +13,8 @@ const types = readFileSync(`${root}web/index.d.ts`, 'utf8');
 
 /** The words of the union type that follows this text in index.d.ts. @param {string} before */
 function union(before) {
-    const [, words = ''] = new RegExp(`${before}((?:\\s*\\|?\\s*'\\w+')+)`).exec(types) ?? [];
-    return [...words.matchAll(/'(\w+)'/g)].map(([, word]) => word).sort();
+    const [, words = ''] = new RegExp(`${before}((?:\\s*\\|?\\s*'[\\w/]+')+)`).exec(types) ?? [];
+    return [...words.matchAll(/'([\w/]+)'/g)].map(([, word]) => word).sort();
 }
 
 test('the file is up to date with the headers', () => {
@@ -28,7 +28,9 @@ test('types and options name the same', () => {
     assert.deepEqual(LOAD_OPTIONS.quantize.choices, PRESETS);
     assert.deepEqual(union('pooling\\?:'), Object.keys(POOLINGS).sort());
     assert.deepEqual([...(EMBED_OPTIONS.pooling.choices ?? [])].sort(), Object.keys(POOLINGS).sort());
-    for (const kind of union('kvType\\?:')) assert.ok(kind in TYPES, kind);
+    const caches = union('kvType\\?:');
+    assert.deepEqual(caches, [...(LOAD_OPTIONS.kvType.choices ?? [])].sort());
+    for (const kind of caches.flatMap((words) => words.split('/'))) assert.ok(kind in TYPES, kind);
     for (const code of Object.values(ERRORS)) assert.ok(union('ErrorCode =').includes(code), code);
 });
 

@@ -179,15 +179,17 @@ test('a Q4_0 cache loses less than its steps alone would', async () => {
     const text = 'Once upon a time there was a little dog. He lived in a red house with a girl. One day he ran away.';
     /** @type {Record<string, Float32Array[]>} */
     const rows = {};
-    for (const kvType of /** @type {const} */ (['f32', 'q8_0', 'q4_0'])) {
+    for (const kvType of /** @type {const} */ (['f32', 'q8_0', 'q8_0/q4_0', 'q4_0'])) {
         const model = await load(models.stories, { kvType, threads: 1, contextLength: 128 });
         rows[kvType] = await logitsOf(model, [...(await model.tokenize(text))].slice(0, 128));
         await model.dispose();
     }
-    const [eight, four] = [divergence(rows.q8_0, rows.f32), divergence(rows.q4_0, rows.f32)];
+    const [eight, mixed, four] = ['q8_0', 'q8_0/q4_0', 'q4_0'].map((type) => divergence(rows[type], rows.f32));
     // The divergence goes with the squared error, that with the squared step: the largest of a block / 127 or / 7.5.
     // The Hadamard transform makes the largest smaller.
     assert.ok(eight > 0 && four > eight && four < eight * (127 / 7.5) ** 2, `${four} and ${eight}`);
+    // Values of 4 bits cost something, and keys of 8 bits less than keys of 4.
+    assert.ok(eight < mixed && mixed < four, `${eight}, ${mixed} and ${four}`);
 });
 
 test('the command eval writes the same logits', () => {

@@ -100,7 +100,7 @@ for (const name of ['rope-yarn', 'gptneox'])
 
 test('shifted caches of 16, 8 and 4 bits are as near to it as before the shift', async () => {
     const [{ model: name, context, keep, prompt, answer, logits }] = SHIFTED;
-    for (const kvType of /** @type {const} */ (['f16', 'i16', 'q8_0', 'q4_0'])) {
+    for (const kvType of /** @type {const} */ (['f16', 'i16', 'q8_0', 'q8_0/q4_0', 'q4_0'])) {
         const own = await load(`${root}tests/fixtures/${name}`, { contextLength: context, threads: 1, kvType });
         let step = 0,
             before = 0,

@@ -520,7 +520,13 @@ describe("wllama's package", { skip }, () => {
         assert.deepEqual(loadOptionsOf(/** @type {any} */ (params)).options, {
             ...{ contextLength: 7, threads: 1, parallel: 2, kvType: 'q8_0', adapters: [{ source: 'a', scale: 2 }] },
         });
-        for (const wrong of [{ cache_type_k: 'f16', cache_type_v: 'f32' }, { cache_type_v: 'q5_0' }])
+        const mixed = /** @type {any} */ ({ cache_type_k: 'q8_0', cache_type_v: 'q4_0' });
+        assert.equal(loadOptionsOf(mixed).options.kvType, 'q8_0/q4_0');
+        for (const wrong of [
+            { cache_type_k: 'f16', cache_type_v: 'f32' },
+            { cache_type_k: 'q4_0', cache_type_v: 'q8_0' },
+            { cache_type_v: 'q5_0' },
+        ])
             assert.throws(() => loadOptionsOf(/** @type {any} */ (wrong)), failing('load_error', /cache_type_/));
     });
 

@@ -207,7 +207,7 @@ export interface LoadModelParams {
     seed?: number;
     embeddings?: boolean;
     pooling_type?: `LLAMA_POOLING_TYPE_${Pooling}` | 'unspecified' | 'none' | 'mean' | 'cls' | 'last' | 'rank';
-    /** Both must be the same: f32, f16 or q8_0. */
+    /** Both the same: f32, f16, q8_0 or q4_0; or q8_0 for keys and q4_0 for values. */
     cache_type_k?: CacheType;
     cache_type_v?: CacheType;
     /** When the context is full, the oldest messages or tokens go. */

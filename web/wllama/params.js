@@ -46,11 +46,12 @@ const LACKING = {
 /** @param {import('./index.d.ts').LoadModelParams} params @returns {import('../index.d.ts').LoadOptions['kvType']} */
 function kvTypeOf({ cache_type_k: keys, cache_type_v: values = keys }) {
     if (keys === undefined && values === undefined) return undefined;
+    if (keys === 'q8_0' && values === 'q4_0') return 'q8_0/q4_0';
     if (values === (keys ?? values) && (values === 'f32' || values === 'f16' || values === 'q8_0' || values === 'q4_0'))
         return values;
     throw lacking(
         `cache_type_k ${JSON.stringify(keys)} with cache_type_v ${JSON.stringify(values)}`,
-        "both must be 'f32', 'f16', 'q8_0' or 'q4_0', and the same",
+        "both must be the same, 'f32', 'f16', 'q8_0' or 'q4_0', or 'q8_0' for k and 'q4_0' for v",
         'load_error',
     );
 }

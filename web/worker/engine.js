@@ -23,7 +23,7 @@ import { cleanedUp, Detokenizer, findTexts } from './detokenizer.js';
 import { aboutDraft, cannotBeDrafted, Draft } from './draft.js';
 import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { inBytes, stopwatch } from './journal.js';
-import { DEFAULT_CONTEXT, loadModel, openModel, partOf, stillOpen } from './load-model.js';
+import { cacheTypeOf, DEFAULT_CONTEXT, loadModel, openModel, partOf, stillOpen } from './load-model.js';
 import { Slice } from './pace.js';
 import { startThreads } from './pool.js';
 import { encodeQuotes } from './quotes.js';
@@ -180,7 +180,7 @@ export class Engine {
         const { core, model, pool } = this;
         const own = core.exports.nb_model_context(model);
         this.context = wanted ?? Math.min(own || DEFAULT_CONTEXT, DEFAULT_CONTEXT);
-        this.kvType = TYPES[kvType];
+        this.kvType = cacheTypeOf(kvType);
         this.precision = PRECISIONS[precision];
         if (this.goesOn()) this.seats = new Seats(this, parallel);
         const time = stopwatch(),

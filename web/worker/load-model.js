@@ -14,6 +14,13 @@ import { inBytes, nameOf, stopwatch, weightsWatch } from './journal.js';
 /** The longest context by default: the cache of a long context can be larger than the model. */
 export const DEFAULT_CONTEXT = 4096;
 
+/** The core's number of a cache's type: that of the keys, and in the next byte that of the values, if another is given.
+ * @param {NonNullable<import('../index.d.ts').LoadOptions['kvType']>} kvType */
+export function cacheTypeOf(kvType) {
+    const [keys, values] = kvType.split('/');
+    return TYPES[keys] + 256 * (values ? TYPES[values] : 0);
+}
+
 /** Bytes of a tensor's name that are shown, and a zero. */
 const MOST_NAME = 128;
 
@@ -81,7 +88,7 @@ export async function loadModel({ core, pool }, source, options, report, journal
             pool,
             contextLength ?? DEFAULT_CONTEXT,
             isMost ? 1 : 0,
-            TYPES[kvType],
+            cacheTypeOf(kvType),
             parallel,
         );
     const meter = new Meter(report);
