@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { checkOptions } from '../../web/checks.js';
 import { load } from '../../web/index.js';
 import { GENERATE_OPTIONS } from '../../web/options.js';
-import { Draft } from '../../web/worker/draft.js';
+import { checkVocabulary } from '../../web/worker/draft-check.js';
 import { DraftRecord, FEW } from '../../web/worker/draft-record.js';
 import { generate } from '../../web/worker/generation.js';
 import { partOf, stillOpen } from '../../web/worker/load-model.js';
@@ -400,16 +400,15 @@ describe('load() with a draft', () => {
             };
             new Uint8Array(memory.buffer).set(text, at);
             return /** @type {any} */ ({
-                goesOn: () => true,
-                description: { tokenizer: { size: 6 }, bytes: 1 },
+                description: { tokenizer: { size: 6 } },
                 decoder: () => ({ view, bytes: () => view().slice(), push: () => 'text', free() {} }),
             });
         };
         const long = Array(3000).fill(65),
             [one, same, other] = [[1, 2, 3], [1, 2, 3], long].map((text, i) => engine(8 * i, text));
-        assert.ok(Draft.join(one, same) instanceof Draft);
+        checkVocabulary(one, same);
         // a message is not as long as a token may be
-        assert.throws(() => Draft.join(one, other), {
+        assert.throws(() => checkVocabulary(one, other), {
             message: /its token 5 is "A{57}\.\.\.", and that of the model is/,
         });
     });
@@ -422,9 +421,8 @@ describe('load() with a draft', () => {
         const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: false },
             decoder = { type: 'Sequence', decoders: [{ type: 'ByteFallback' }, metaspace] },
             engines = [await engineOf(tokenizer, config), await engineOf({ ...tokenizer, decoder }, config)];
-        for (const engine of engines) engine.goesOn = () => true; // though they have no weights
-        assert.ok(Draft.join(engines[0], engines[1]) instanceof Draft);
-        assert.ok(Draft.join(engines[1], engines[0]) instanceof Draft);
+        checkVocabulary(engines[0], engines[1]);
+        checkVocabulary(engines[1], engines[0]);
     });
 
     it('the progress of one file of two', () => {
@@ -456,13 +454,14 @@ describe('load() with a draft', () => {
         assert.equal(canceled, 1);
     });
 
-    it('refuses what cannot guess', async () => {
-        const swapped = changed(({ values }) => {
+    const swapped = changed(({ values }) => {
             const [, [, tokens]] = readValue(/** @type {Uint8Array} */ (values.get('tokenizer.ggml.tokens')));
             [tokens[400], tokens[401]] = [tokens[401], tokens[400]];
             values.set('tokenizer.ggml.tokens', ['string', tokens]);
-        });
-        const encoder = readFileSync(`${root}tests/fixtures/encoders/bert.gguf`);
+        }),
+        encoder = new Uint8Array(readFileSync(`${root}tests/fixtures/encoders/bert.gguf`));
+
+    it('refuses what cannot guess', async () => {
         for (const [draft, code, message] of /** @type {[any, string, RegExp][]} */ ([
             ['no-such-file.gguf', 'NB_ERR_FILE', /^the draft model: cannot read no-such-file\.gguf: there is no such/],
             [stories.slice(0, 9000), 'NB_ERR_TRUNCATED', /^the draft model: /],
@@ -475,16 +474,63 @@ describe('load() with a draft', () => {
             ],
             [models.tiny, 'NB_ERR_UNSUPPORTED', /^the draft model: its .* must have the same vocabulary/],
             [swapped, 'NB_ERR_UNSUPPORTED', /^the draft model: its token 400 is ".*", and that of the model is "/],
-            [new Uint8Array(encoder), 'NB_ERR_UNSUPPORTED', /^the draft model: it cannot continue a text/],
+            [encoder, 'NB_ERR_UNSUPPORTED', /^the draft model: it cannot continue a text/],
         ]))
             await assert.rejects(load(models.stories, { draft, threads: 1, contextLength: 64 }), { code, message });
         await assert.rejects(load(models.stories, { draft: models.stories, headerOnly: true }), {
             code: 'NB_ERR_ARGUMENT',
             message: /draft goes with a model that is loaded as a whole/,
         });
-        await assert.rejects(load(new Uint8Array(encoder), { draft: models.stories, threads: 1 }), {
+        await assert.rejects(load(encoder, { draft: models.stories, threads: 1 }), {
             code: 'NB_ERR_UNSUPPORTED',
             message: /a draft model \(draft, --draft\) is for a model that generates/,
         });
+    });
+
+    it('refuses it before the weights of either are read', async () => {
+        const noLayers = changed(({ values }) => values.delete('llama.block_count')),
+            unknown = changed(({ values }) => values.set('general.architecture', ['string', 'abacus'])),
+            integers = changed(({ values }) => {
+                // the architecture is the first value of such a file
+                const others = [...values].filter(([key]) => key !== 'general.architecture');
+                values.clear();
+                values.set('general.architecture', ['string', 'llama-integer']);
+                for (const [key, value] of others) values.set(key, value);
+            });
+        const PIECE = 4096;
+        /** A file that counts how much of it was read, and where its weights begin. @param {Uint8Array} bytes */
+        const counted = (bytes) => {
+            const file = {
+                at: 0,
+                header: bytes.length - parse(bytes).tensors.reduce((sum, { bytes }) => sum + bytes, 0),
+                stream: new ReadableStream(
+                    {
+                        pull(controller) {
+                            controller.enqueue(bytes.slice(file.at, file.at + PIECE));
+                            file.at += PIECE;
+                            if (file.at >= bytes.length) controller.close();
+                        },
+                    },
+                    { highWaterMark: 0 },
+                ),
+            };
+            return file;
+        };
+        for (const [name, main, draft, message] of /** @type {[string, Uint8Array, Uint8Array, RegExp][]} */ ([
+            ['other tokens', stories, swapped, /^the draft model: its token 400 is .* Give another draft, or none$/],
+            ['a draft that cannot generate', stories, encoder, /^the draft model: it cannot continue a text/],
+            ['a draft that cannot run', stories, unknown, /^the draft model: .*abacus/],
+            ['a draft that lacks a key', stories, noLayers, /^the draft model: .*block_count/],
+            ['a model that cannot generate', encoder, stories, /is for a model that generates/],
+            ['a model that cannot run', unknown, stories, /^(?!the draft).*abacus/],
+            ['a model that lacks a key', noLayers, stories, /^(?!the draft).*block_count/],
+            ['a model of integers', integers, stories, /is for a model that generates/],
+        ])) {
+            const files = [counted(main), counted(draft)];
+            await assert.rejects(load(files[0].stream, { draft: files[1].stream, threads: 1 }), { message }, name);
+            // one piece may be on its way
+            for (const { at, header } of files)
+                assert.ok(at <= header + 2 * PIECE, `${name}: ${at} bytes were read, and the header has ${header}`);
+        }
     });
 });

@@ -5,7 +5,7 @@ import { give } from './open.js';
 /** @typedef {import('./open.js').Opened} Opened */
 /** @typedef {import('./open.js').Sink} Sink */
 
-/** Bytes of the buffer at first, which a chunk of a stream mostly fits; and by how many it grows. */
+/** Bytes of the buffer at first, which a chunk of a stream mostly fits; and by how many it grows at least. */
 const ROOM = 1 << 20;
 
 /**
@@ -14,15 +14,37 @@ const ROOM = 1 << 20;
  * @returns {Promise<{ head: Uint8Array, rest: Opened }>} rest: the whole file, the first bytes included
  */
 export async function peek(opened, size) {
-    let kept = new Uint8Array(Math.max(size, ROOM)),
+    const head = new Uint8Array(size);
+    let filled = 0;
+    const rest = await lookAhead(opened, {
+        room: () => head.subarray(filled),
+        commit: (n) => {
+            filled += n;
+        },
+    });
+    return { head: head.subarray(0, filled), rest };
+}
+
+/**
+ * Gives the first bytes of a file to a sink, until that wants no more or the file ends. If the sink throws or the source
+ * fails before, so does this.
+ * @param {Opened} opened
+ * @param {Sink} first
+ * @returns {Promise<Opened>} the whole file, the first bytes included
+ */
+export async function lookAhead(opened, first) {
+    let kept = new Uint8Array(ROOM),
         filled = 0;
     /** @type {Sink | undefined} */
     let sink;
-    let isOver = false; // the target failed, so nothing more is read
+    let isOver = false, // the target failed, so nothing more is read
+        isEnough = false; // for the first sink
+    /** What the source or the first sink threw. @type {{ error: unknown } | undefined} */
+    let failure;
     /** Never empty: a source that has more bytes ready, such as a converter, does not wait between them. */
     const room = () => {
         if (filled === kept.length) {
-            const larger = new Uint8Array(filled + ROOM);
+            const larger = new Uint8Array(filled + Math.max(ROOM, filled));
             larger.set(kept);
             kept = larger;
         }
@@ -30,19 +52,37 @@ export async function peek(opened, size) {
     };
     const chosen = resolvers(),
         read = resolvers();
+    /** @param {Uint8Array} bytes */
+    const look = (bytes) => {
+        for (let at = 0; ; ) {
+            const room = first.room(),
+                n = Math.min(room.length, bytes.length - at);
+            isEnough = room.length === 0;
+            if (n === 0) break;
+            room.set(bytes.subarray(at, at + n));
+            first.commit(n);
+            at += n;
+        }
+        if (isEnough) read.resolve(); // even if nothing more ever comes
+    };
     const pump = opened.into({
         ready: async () => {
-            if (filled >= size) await chosen.promise;
+            if (isEnough) await chosen.promise;
             await sink?.ready?.();
         },
         room: () => (isOver ? new Uint8Array() : (sink?.room() ?? room())),
         commit: (n) => {
-            if (sink) sink.commit(n);
-            else if ((filled += n) >= size) read.resolve(); // even if nothing more ever comes
+            if (sink) return sink.commit(n);
+            filled += n;
+            if (!isEnough) look(kept.subarray(filled - n, filled));
         },
     });
-    pump.then(read.resolve, read.resolve); // the file may end or fail before
+    // the file may end or fail before
+    pump.catch((error) => {
+        failure = { error };
+    }).then(read.resolve);
     await read.promise;
+    if (failure) throw failure.error;
     const into = async (/** @type {Sink} */ target) => {
         try {
             // more may be kept while the target gets ready
@@ -57,10 +97,11 @@ export async function peek(opened, size) {
             throw error;
         }
         sink = target;
+        kept = new Uint8Array();
         chosen.resolve();
         await pump;
     };
-    return { head: kept.subarray(0, Math.min(filled, size)), rest: { ...opened, into } };
+    return { ...opened, into };
 }
 
 /** A promise, and the function that resolves it. @returns {{ promise: Promise<void>, resolve: () => void }} */

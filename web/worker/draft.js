@@ -4,31 +4,12 @@
  * for. speculation.js decides when it guesses.
  */
 import { NB_LOGITS_LAST } from '../abi.js';
-import { about, NibbleError, quoted } from '../errors.js';
-import { passFirst } from './detokenizer.js';
+import { about } from '../errors.js';
 import { DraftRecord } from './draft-record.js';
 import { loadModel } from './load-model.js';
 import { makeSampler } from './sampler.js';
 
 /** @typedef {import('./engine.js').Engine} Engine */
-
-/**
- * Two vocabularies count as the same if one has at most MOST_MISSING tokens more than the other, and if the tokens from
- * FIRST_COMPARED on have the same texts in both. These are llama.cpp's numbers (common/speculative.cpp). The first few
- * tokens are often named differently, as in fine-tunes, and embeddings are padded to different numbers of rows.
- */
-const MOST_MISSING = 128,
-    FIRST_COMPARED = 5;
-
-/** @param {string} message */
-const unfit = (message) => new NibbleError('NB_ERR_UNSUPPORTED', `the draft model: ${message}`);
-
-export const cannotBeDrafted = () =>
-    new NibbleError(
-        'NB_ERR_UNSUPPORTED',
-        'a draft model (draft, --draft) is for a model that generates, and not for one of integers: load this model ' +
-            'without it',
-    );
 
 /** An error that says that it is about the draft. @param {unknown} error */
 export const aboutDraft = (error) => about('the draft model', error);
@@ -56,24 +37,17 @@ export class Draft {
         engine.journal = journal;
         engine.model = await loadModel(engine, opened, expected, report, journal);
         engine.description = engine.describe();
-        if (!engine.goesOn() || !engine.description.tokenizer)
-            throw new NibbleError(
-                'NB_ERR_UNSUPPORTED',
-                'it cannot continue a text: give a model that generates, with a tokenizer',
-            );
         const own = engine.core.exports.nb_model_context(engine.model) || Infinity,
             context = contextLength === undefined ? undefined : Math.min(contextLength, own);
         engine.openSession({ contextLength: context, kvType, precision, parallel: 1 });
     }
 
     /**
-     * Checks that the draft can guess for the model.
+     * The draft of a model that it fits (draft-check.js).
      * @param {Engine} main
      * @param {Engine} draft
      */
-    static join(main, draft) {
-        if (!main.goesOn() || !main.description.tokenizer) throw cannotBeDrafted();
-        checkVocabulary(main, draft);
+    static of(main, draft) {
         return new Draft(draft, new DraftRecord(draft.description.bytes / main.description.bytes));
     }
 
@@ -84,41 +58,6 @@ export class Draft {
             weights = types.reduce((sum, { bytes }) => sum + bytes, 0);
         return { name, architecture, parameters, contextLength: context, bytes: weights + this.engine.sessionBytes() };
     }
-}
-
-/**
- * @param {Engine} main
- * @param {Engine} draft
- */
-function checkVocabulary(main, draft) {
-    const sizes = [main, draft].map(({ description }) => description.tokenizer?.size ?? 0);
-    if (Math.abs(sizes[0] - sizes[1]) > MOST_MISSING)
-        throw unfit(
-            `its vocabulary has ${sizes[1]} tokens, and that of the model has ${sizes[0]}: both must have the same ` +
-                'vocabulary, as models of one family mostly do',
-        );
-    const decoders = [main.decoder(true), draft.decoder(true)];
-    try {
-        for (const [i, each] of decoders.entries()) passFirst(each, sizes[i]);
-        for (let token = FIRST_COMPARED; token < Math.min(...sizes); token++)
-            if (!isSame(decoders, token)) {
-                const [own, other] = decoders.map((each) => quoted(new TextDecoder().decode(each.bytes(token))));
-                throw unfit(
-                    `its token ${token} is ${other}, and that of the model is ${own}: ` +
-                        'both must have the same vocabulary, as models of one family mostly do',
-                );
-            }
-    } finally {
-        for (const each of decoders) each.free();
-    }
-}
-
-/** Whether a token has the same bytes in both. @param {import('./detokenizer.js').Detokenizer[]} decoders
- * @param {number} token */
-function isSame([one, other], token) {
-    const a = one.bytes(token), // a copy: the other one may enlarge the memory, which ends views of it
-        b = other.view(token);
-    return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 /** The draft's part in one answer. */

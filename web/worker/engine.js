@@ -20,7 +20,8 @@ import { Adapters } from './adapters.js';
 import { startCore } from './choose-build.js';
 import { Conversations } from './conversations.js';
 import { cleanedUp, Detokenizer, findTexts } from './detokenizer.js';
-import { aboutDraft, cannotBeDrafted, Draft } from './draft.js';
+import { aboutDraft, Draft } from './draft.js';
+import { cannotBeDrafted, fitting } from './draft-check.js';
 import { INTEGER_HEAD, isOfIntegers, loadIntegers } from './integers.js';
 import { inBytes, stopwatch } from './journal.js';
 import { cacheTypeOf, DEFAULT_CONTEXT, loadModel, openModel, partOf, stillOpen } from './load-model.js';
@@ -122,33 +123,41 @@ export class Engine {
         // the first to fail ends the load: a thread that does not start is reported before a long download ends
         [engine.model] = await Promise.all([
             opening.then(async (openedEarly) => {
-                let opened = openedEarly,
+                const time = performance.now(),
+                    { head, rest } = await peek(openedEarly, INTEGER_HEAD),
+                    isInteger = isOfIntegers(head);
+                let opened = rest,
                     { progress } = port;
                 if (openingDraft) {
-                    // the smaller file comes first: what memory the model may take is known then
-                    const time = performance.now(),
-                        openedDraft = await openingDraft,
+                    if (isInteger) throw cannotBeDrafted();
+                    const both = await fitting(engine, rest, await openingDraft, journal),
                         report = partOf(progress, 0, openedEarly.total || NaN);
-                    draftEngine = await loadDraft(engine, openedDraft, options, report, journal);
+                    // the smaller file comes first: what memory the model may take is known then
+                    draftEngine = await loadDraft(engine, both.draft, options, report, journal);
                     const open = () => openModel(source, options, port.nextFromPort, journal);
-                    opened = await stillOpen(source, openedEarly, open, performance.now() - time);
-                    progress = partOf(progress, openedDraft.total || draftEngine.description.bytes, 0);
+                    opened = await stillOpen(source, both.model, open, performance.now() - time);
+                    progress = partOf(progress, both.draft.total || draftEngine.description.bytes, 0);
                 }
-                const { head, rest } = await peek(opened, INTEGER_HEAD);
-                if (draft && isOfIntegers(head)) throw cannotBeDrafted();
-                return isOfIntegers(head) && !options.headerOnly
-                    ? loadIntegers(engine, rest, options, port)
-                    : loadModel(engine, rest, options, progress, journal);
+                return isInteger && !options.headerOnly
+                    ? loadIntegers(engine, opened, options, port)
+                    : loadModel(engine, opened, options, progress, journal);
             }),
             engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
         ]);
         engine.description = engine.describe();
         if (!options.headerOnly) engine.openSession(options);
-        if (draftEngine) engine.draft = Draft.join(engine, draftEngine);
+        if (draftEngine) engine.draft = Draft.of(engine, draftEngine);
         if (options.cacheSize && engine.session && engine.goesOn())
             engine.conversations = new Conversations(options.cacheSize);
         engine.loadMs = performance.now() - began;
         return engine;
+    }
+
+    /** An engine for another model in the same memory, with the same threads. */
+    beside() {
+        const other = new Engine(this.core, this.threads);
+        other.pool = this.pool;
+        return other;
     }
 
     /**
@@ -514,9 +523,8 @@ async function openDraft(source, options, { nextOfDraft = async () => null, jour
  * @param {Journal} [journal]
  * @returns {Promise<Engine>} of the draft: it shares its core and its threads with the model's
  */
-async function loadDraft({ core, threads, pool }, opened, options, report, journal) {
-    const engine = new Engine(core, threads);
-    engine.pool = pool;
+async function loadDraft(main, opened, options, report, journal) {
+    const engine = main.beside();
     try {
         await Draft.load(engine, opened, options, report, ofDraft(journal));
         return engine;
