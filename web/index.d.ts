@@ -1100,9 +1100,10 @@ export interface LoadOptions {
     /**
      * A draft model: a smaller one with the same vocabulary, which guesses what the model will say, several tokens at a
      * time. The model checks the guesses, so its answers stay the same, and come faster if the draft is much quicker
-     * and mostly right. Where that does not pay, it rests (docs/javascript.md). It is loaded before the model, as it
-     * is, without `quantize` and `adapters`. The option `speculate` of a request says more. Models that cannot continue
-     * a text, and models of integers, are refused.
+     * and mostly right. Where that does not pay, it rests (docs/javascript.md). If it fails, answers go on without it.
+     * It is loaded before the model, as it is, without `quantize` and `adapters`. The option `speculate` of a request
+     * says more. Another vocabulary, models that cannot continue a text, and models of integers are refused before any
+     * weights are fetched.
      */
     draft?: Source;
     /** 'exact' (the default) keeps activations in 16 bits; 'fast' takes 8 bits where that is faster, as other

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { checkOptions } from '../../web/checks.js';
+import { NibbleError } from '../../web/errors.js';
 import { load } from '../../web/index.js';
 import { GENERATE_OPTIONS } from '../../web/options.js';
 import { checkVocabulary } from '../../web/worker/draft-check.js';
@@ -318,23 +319,70 @@ describe('answers with a draft', () => {
         engine.close();
     });
 
-    it('an error of the draft says that it is the draft', async () => {
-        const broken = changed(({ tensors }) => {
-            // finite weights of a norm, with which no logits are finite
-            for (const tensor of tensors)
-                if (tensor.name === 'output_norm.weight')
-                    tensor.data = new Uint8Array(new Float32Array(tensor.bytes / 4).fill(3e38).buffer);
-        });
+    /** A draft that fails by itself: finite weights of a norm, with which no logits are finite. */
+    const broken = changed(({ tensors }) => {
+        for (const tensor of tensors)
+            if (tensor.name === 'output_norm.weight')
+                tensor.data = new Uint8Array(new Float32Array(tensor.bytes / 4).fill(3e38).buffer);
+    });
+
+    it('go on without a draft that fails, which is told once', async () => {
         const { model, engine } = await openModel({ kind: 'path', path: models.stories }, {}, blobOf(broken));
-        assert.ok(engine.draft);
-        engine.draft.record = new Eager(1);
+        const { draft } = engine;
+        assert.ok(draft);
+        draft.record = new Eager(1);
+        const ask = { maxTokens: 20, ignoreEnd: true };
         // a short prompt is not read before the first guesses, and a long one is
-        for (const prompt of ['One', 'One day a girl saw a ball. '.repeat(4)])
-            await assert.rejects(model.complete(prompt, { maxTokens: 40, ignoreEnd: true }), {
-                code: 'NB_ERR_FORMAT',
-                message: /^the draft model: the model's numbers are not finite: the logits/,
+        for (const prompt of ['One', 'One day a girl saw a ball. '.repeat(4)]) {
+            /** @type {string[]} */
+            const lines = [];
+            draft.engine.journal = (line) => void lines.push(line);
+            draft.failed = false;
+            const plain = await model.complete(prompt, { ...ask, speculate: false });
+            for (const drafted of [{ guessed: 0, right: 0 }, undefined]) {
+                const answer = await model.complete(prompt, ask);
+                assert.deepEqual([told(answer), answer.drafted], [told(plain), drafted]);
+            }
+            assert.equal(lines.length, 1);
+            assert.match(lines[0], /^it failed, and does not guess any more: the model's numbers are not finite/);
+        }
+        engine.close();
+    });
+
+    it('go on without a draft that fails at any moment, unless the memory is in an unknown state', async () => {
+        const { model, engine } = await openModel({ kind: 'path', path: models.stories }, {}, blobOf(weaker));
+        const { draft } = engine;
+        assert.ok(draft);
+        const { core } = draft.engine;
+        draft.record = new Eager(1);
+        const ask = { maxTokens: 20, ignoreEnd: true },
+            plain = await model.complete('One day a girl', { ...ask, speculate: false });
+        /** Each call of the draft's core from this one on fails. @param {number} from @param {() => Error} error */
+        const failing = (from, error) => {
+            let calls = 0;
+            const failingCall = (/** @type {'count' | 'object'} */ name) => ({
+                value(/** @type {[any]} */ ...args) {
+                    if (calls++ >= from) throw error();
+                    return core[name](...args);
+                },
             });
-        assert.equal((await model.complete('One', { maxTokens: 3, speculate: false })).tokens.length, 3);
+            draft.engine.core = Object.create(core, { count: failingCall('count'), object: failingCall('object') });
+            draft.failed = false;
+            return () => calls;
+        };
+        const guessed = new Set();
+        for (let from = 0, fails = true; fails; from++) {
+            const calls = failing(from, () => new NibbleError('NB_ERR_MEMORY', 'there is no memory'));
+            const answer = await model.complete('One day a girl', ask);
+            assert.deepEqual(told(answer), told(plain), `call ${from}`);
+            fails = calls() > from;
+            assert.equal(draft.failed, fails);
+            if (fails) assert.equal(calls(), from + 1, 'it rests from then on');
+            guessed.add(answer.drafted?.guessed);
+        }
+        assert.ok(guessed.size > 3, 'it failed in the middle of answers');
+        failing(5, () => new WebAssembly.RuntimeError('unreachable'));
+        await assert.rejects(async () => model.complete('One day a girl', ask), { name: 'RuntimeError' });
         engine.close();
     });
 

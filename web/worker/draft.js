@@ -4,7 +4,7 @@
  * for. speculation.js decides when it guesses.
  */
 import { NB_LOGITS_LAST } from '../abi.js';
-import { about } from '../errors.js';
+import { about, NibbleError } from '../errors.js';
 import { DraftRecord } from './draft-record.js';
 import { loadModel } from './load-model.js';
 import { makeSampler } from './sampler.js';
@@ -15,6 +15,9 @@ import { makeSampler } from './sampler.js';
 export const aboutDraft = (error) => about('the draft model', error);
 
 export class Draft {
+    /** Whether it has failed. Then it rests for good. */
+    failed = false;
+
     /**
      * @param {Engine} engine of the draft: it shares its core and its threads with that of the model
      * @param {DraftRecord} record
@@ -49,6 +52,32 @@ export class Draft {
      */
     static of(main, draft) {
         return new Draft(draft, new DraftRecord(draft.description.bytes / main.description.bytes));
+    }
+
+    /**
+     * Takes note of what went wrong in the draft: answers go on without it, as it only makes them faster. What is no
+     * NibbleError, such as a trap, is thrown: it leaves the memory, which the model uses, too, in an unknown state.
+     * @param {unknown} error
+     */
+    fail(error) {
+        if (!(error instanceof NibbleError)) throw error;
+        if (!this.failed) this.engine.journal?.(`it failed, and does not guess any more: ${error.message}`);
+        this.failed = true;
+    }
+
+    /**
+     * Its part in an answer; undefined: it takes none, because it has failed.
+     * @param {ConstructorParameters<typeof Drafter>} of
+     */
+    static drafter(...of) {
+        const [, draft] = of;
+        if (draft.failed) return undefined;
+        try {
+            return new Drafter(...of);
+        } catch (error) {
+            draft.fail(error);
+            return undefined;
+        }
     }
 
     /** A model's `info.draft`. @returns {import('../index.d.ts').DraftInfo} */
@@ -100,6 +129,10 @@ export class Drafter {
         return this.#draft.engine;
     }
 
+    get failed() {
+        return this.#draft.failed;
+    }
+
     get record() {
         return this.#draft.record;
     }
@@ -115,8 +148,13 @@ export class Drafter {
         return this.n - core.exports.nb_session_holds(session, this.prefix, this.n);
     }
 
+    /** @param {unknown} error */
+    fail(error) {
+        this.#draft.fail(error);
+    }
+
     /**
-     * Guesses, and writes the guesses behind the text.
+     * Guesses, and writes the guesses behind the text. If the draft fails there are none.
      * @param {number} most
      * @param {(margin: number) => boolean} goesOn whether to guess once more after a guess with this margin (marginOf)
      */
@@ -124,7 +162,8 @@ export class Drafter {
         try {
             return this.#guesses(most, goesOn);
         } catch (error) {
-            throw aboutDraft(error);
+            this.fail(error);
+            return [];
         }
     }
 

@@ -1,7 +1,7 @@
 /** Answers one request: the prompt is evaluated, and tokens are made until the answer ends. */
 import { NB_LOGITS_LAST } from '../abi.js';
 import { NibbleError } from '../errors.js';
-import { aboutDraft, Drafter } from './draft.js';
+import { Draft } from './draft.js';
 import { matcherOf } from './grammar.js';
 import { inMs, inTokens } from './journal.js';
 import { Output, rate, round } from './output.js';
@@ -18,6 +18,7 @@ import { StopFinder } from './stops.js';
 /** @typedef {import('../options.js').CheckedGenerate} CheckedGenerate */
 /** @typedef {import('../protocol.js').GenerateAsk} GenerateAsk */
 /** @typedef {import('./detokenizer.js').Detokenizer} Detokenizer */
+/** @typedef {import('./draft.js').Drafter} Drafter */
 /** @typedef {import('./engine.js').Engine} Engine */
 /** @typedef {import('./engine.js').Job} Job */
 /** @typedef {import('./seats.js').Seat} Seat */
@@ -125,7 +126,7 @@ async function generateHere(engine, ask, job, emit, lend) {
             );
         }
         const isPlain = options.speculate && !stepper && engine.mostGuesses > 0;
-        if (isPlain && engine.draft) drafter = new Drafter(engine, engine.draft, prefix, options, biases);
+        if (isPlain && engine.draft) drafter = Draft.drafter(engine, engine.draft, prefix, options, biases);
         const speculator = isPlain ? new Speculator(begun, engine.mostGuesses, drafter) : undefined,
             means = { sampler, prefix, output, stepper, speculator, drafter, overflow };
         const seat = await engine.seats.take(Int32Array.from(begun), adapters, job);
@@ -395,12 +396,12 @@ async function readText({ together }, drafter, slice, job) {
             return job.stopped || together.isOn;
         },
     };
-    const { evaluated } = await advance(drafter.engine, seat, drafter.prefix, drafter.n, slice, reading).catch(
-        (error) => {
-            throw aboutDraft(error);
-        },
-    );
-    drafter.record.read(evaluated, performance.now() - began);
+    try {
+        const { evaluated } = await advance(drafter.engine, seat, drafter.prefix, drafter.n, slice, reading);
+        drafter.record.read(evaluated, performance.now() - began);
+    } catch (error) {
+        drafter.fail(error);
+    }
 }
 
 /**

@@ -167,9 +167,10 @@ export class Speculator {
         // the first token needs no evaluation, so guessing it saves nothing
         if (this.#hasLogits || !this.#hasPrefix || !this.#costs.known) return { n: 0 };
         const found = this.#found(Math.min(most, this.mostGuesses)),
-            room = Math.min(most, this.mostGuesses, this.#drafter?.room ?? 0);
-        if (!this.#drafter || room < 1) return found;
-        const draft = this.#drafter.record.plan(this.#drafter.unread, room, most, this.#made);
+            drafter = this.#drafter?.failed ? undefined : this.#drafter,
+            room = Math.min(most, this.mostGuesses, drafter?.room ?? 0);
+        if (!drafter || room < 1) return found;
+        const draft = drafter.record.plan(drafter.unread, room, most, this.#made);
         return draft && (found.n === 0 || draft.gain > found.gain) ? { n: 0, draft } : found;
     }
 
