@@ -170,6 +170,8 @@ describe('options that only the model, or other options, make wrong', () => {
         [['quantize', hugging, out, '--format', 'gptq', ...gptq, '--context', '32'], /groups of 128 do not divide/],
         [['quantize', tiny, out, '--format', 'gptq', ...gptq], /made only from a Hugging Face folder/],
         [['bench', tiny, '--prompt-tokens', '500'], /context, which is 512/],
+        [['run', '-', '--prompt', 'a', '--draft', '-'], /"-" is standard input.* the model and --draft would read it/],
+        [['serve', tiny, '--draft', '-'], /only once, and --draft is read more often: give a file/],
         [['train', tiny, ...trained], /".*tiny\.gguf" has no flag before it/],
         [
             ['train', '--config', '{}', '--tokenizer', hugging, '--vocabulary', '300', ...trained],
@@ -220,6 +222,71 @@ test('an output that cannot be written is reported before the work', () => {
         const { status, stderr } = nibble(...args);
         assert.deepEqual([status, /cannot write \/sys\/x.*: permission denied/.test(stderr)], [1, true], stderr);
     }
+});
+
+/** The flags of each command that may read standard input. @type {Record<string, string[]>} */
+const READERS = {
+    run: ['draft', 'imatrix'],
+    serve: ['draft', 'imatrix'],
+    eval: ['imatrix'],
+    embed: ['imatrix'],
+    rerank: ['imatrix'],
+    inspect: ['imatrix'],
+    perplexity: ['file', 'imatrix'],
+    compare: ['file'],
+    imatrix: ['file', 'imatrix'],
+    quantize: ['imatrix', 'calibration'],
+    train: ['data'],
+    tune: ['data'],
+    tokenizer: ['data'],
+    bench: ['imatrix'],
+};
+/** Commands that read a model more than once. */
+const REREAD = ['serve', 'compare', 'tune'];
+
+describe('standard input is read once', () => {
+    for (const [command, { flags, flagsOnly, several, out }] of Object.entries(COMMANDS))
+        test(command, () => {
+            const readers = READERS[command] ?? [];
+            assert.deepEqual(
+                flags.flatMap(({ flag, input }) => (input ? [flag] : [])).sort(),
+                [...readers].sort(),
+                'flags that read it',
+            );
+            /** Who may read it: the model (0), the argument after it (1), or a flag. @type {(number | string)[]} */
+            const who = [...(flagsOnly ? [] : several && !out ? [0, 1] : [0]), ...readers];
+            const said = (/** @type {(number | string)[]} */ reading, dash = '-') => {
+                const args = [...WHOLE[command]];
+                for (const reader of reading) {
+                    const at = typeof reader === 'number' ? reader : args.indexOf(`--${reader}`) + 1;
+                    if (typeof reader === 'string' && (at === 0 || args[at] === dash)) args.push(`--${reader}`, dash);
+                    else if (command === 'serve' && at === 1) args.splice(at, 0, dash);
+                    else args[at] = dash;
+                }
+                try {
+                    parse(command, args);
+                    return '';
+                } catch (error) {
+                    assert.ok(isUsage(error), `${args}`);
+                    return /** @type {Error} */ (error).message;
+                }
+            };
+            const name = (/** @type {number | string} */ reader) =>
+                reader === 0 ? 'the model' : reader === 1 ? 'argument 2' : `--${reader}`;
+            for (const [i, one] of who.entries()) {
+                const rereads = REREAD.includes(command) && (typeof one === 'number' || /draft|imatrix/.test(one));
+                if (rereads)
+                    assert.ok(said([one]).includes(`${name(one)} is read more often`), `${one}: ${said([one])}`);
+                else assert.doesNotMatch(said([one]), /standard input/);
+                for (const other of who.slice(i + 1)) {
+                    assert.match(said([one, other]), /^"-" is standard input, which can be read only once/);
+                    assert.match(said([one, other], '/dev/stdin'), /^"-" is standard input/);
+                    if (!REREAD.includes(command))
+                        assert.ok(said([one, other]).includes(`${name(one)} and ${name(other)} would read it`));
+                }
+                if (one === 'data') assert.match(said([one, one]), /--data and --data would read it/);
+            }
+        });
 });
 
 const all = [...new Set(Object.values(COMMANDS).flatMap(({ flags }) => flags.map(({ flag }) => flag)))];

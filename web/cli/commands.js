@@ -68,6 +68,7 @@ const QUANTIZE_FLAGS = [
         name: 'imatrix',
         flag: 'imatrix',
         type: 'text',
+        input: 'model',
         value: 'FILE',
         help: 'with --quantize: an importance matrix (.dat or GGUF): errors of important columns count more',
     }),
@@ -91,6 +92,7 @@ const DRAFT_FLAG = /** @type {Flag} */ ({
     name: 'draft',
     flag: 'draft',
     type: 'text',
+    input: 'model',
     value: 'MODEL',
     help:
         'a smaller model with the same vocabulary, which guesses what the model will say where that is faster (the ' +
@@ -101,6 +103,7 @@ const TEXT_FLAG = /** @type {Flag} */ ({
     name: 'file',
     flag: 'file',
     type: 'text',
+    input: 'text',
     required: true,
     value: 'TEXT',
     help: 'file that holds the text, in UTF-8',
@@ -122,6 +125,7 @@ const DATA_FLAG = /** @type {Flag} */ ({
     name: 'data',
     flag: 'data',
     type: 'texts',
+    input: 'text',
     required: true,
     value: 'FILE',
     help: 'file that holds a text to learn from, in UTF-8 (may be given several times)',
@@ -295,6 +299,7 @@ export const COMMANDS = {
         summary:
             'tell what quantized models lose against the one that they were made of, and how large and fast each is',
         several: 'two',
+        rereads: true,
         flags: [
             TEXT_FLAG,
             ...options(COMPARE_OPTIONS, 'context', 'stride'),
@@ -378,6 +383,7 @@ export const COMMANDS = {
                 name: 'imatrix',
                 flag: 'imatrix',
                 type: 'text',
+                input: 'model',
                 value: 'FILE',
                 help: 'an importance matrix (.dat or GGUF): errors of important columns count more',
             },
@@ -385,7 +391,8 @@ export const COMMANDS = {
                 ...given(QUANTIZE_OPTIONS, 'method')[0],
                 help: `${QUANTIZE_OPTIONS.method.help} (default: rtn; of a folder (--format) with --calibration: gptq)`,
             },
-            ...options(QUANTIZE_OPTIONS, 'calibration', 'samples', 'context', 'damping'),
+            { ...options(QUANTIZE_OPTIONS, 'calibration')[0], input: 'text' },
+            ...options(QUANTIZE_OPTIONS, 'samples', 'context', 'damping'),
             ...options(FOLDER_OPTIONS, 'order'),
             ...options(QUANTIZE_OPTIONS, 'clip', 'trueSequential', 'steps'),
             {
@@ -471,6 +478,7 @@ export const COMMANDS = {
     tune: {
         usage: 'nibble tune QUANTIZED --teacher BASE --data FILE --output OUT.gguf [options]',
         summary: 'let the scales of a quantized model learn from the model that it was made of',
+        rereads: true,
         saves: true,
         flags: [
             {

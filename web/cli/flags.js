@@ -56,6 +56,7 @@ export function parse(command, argv) {
         given.set(flag, repeated ? [...(given.get(flag) ?? []), text] : text);
     }
     checkPositionals(positionals, COMMANDS[command]);
+    checkInput(positionals, given, COMMANDS[command]);
     /** @type {Record<string, any>} */
     const values = {};
     for (const flag of flags) {
@@ -94,11 +95,10 @@ function flagOf(flags, word) {
  * @param {string[]} positionals the arguments without a flag
  * @param {import('./usage.js').Command} command
  */
-function checkPositionals(positionals, { out, several, flagsOnly, rereads }) {
+function checkPositionals(positionals, { out, several, flagsOnly }) {
     if (positionals.includes('')) throw wrong('the name of a model or of a file is empty');
     if (flagsOnly && positionals.length > 0)
         throw wrong(`${JSON.stringify(positionals[0])} has no flag before it (does a text lack its quotes?)`);
-    if (rereads && positionals.includes('-')) throw wrong('"-" is standard input, which can be read only once');
     if (!flagsOnly && positionals.length === 0) throw wrong('which model? Give a path or a URL');
     if (out && positionals.length === 1) throw wrong(`where to? Give ${out} after the model`);
     if (several === 'two' && positionals.length === 1)
@@ -108,6 +108,32 @@ function checkPositionals(positionals, { out, several, flagsOnly, rereads }) {
             `${out ? `one model and ${out}` : 'one model at a time'}, not ${positionals
                 .map((text) => JSON.stringify(text))
                 .join(' and ')} (does a text lack its quotes?)`,
+        );
+}
+
+/** Whether this is standard input, by whatever name. @param {string} place */
+const isInput = (place) => /^\/(dev\/stdin|dev\/fd\/0|proc\/self\/fd\/0)$/.test(placeToRead(place));
+
+/**
+ * Checks that standard input, which is one stream, is read only once.
+ * @param {string[]} positionals
+ * @param {Map<Flag, string | boolean | string[]>} given
+ * @param {import('./usage.js').Command} command
+ */
+function checkInput(positionals, given, { out, rereads }) {
+    /** Who reads it, and whether that is read with the model. @type {[who: string, ofModel: boolean][]} */
+    const readers = [];
+    for (const [i, place] of positionals.slice(0, out ? 1 : undefined).entries())
+        if (isInput(place)) readers.push([i === 0 ? 'the model' : `argument ${i + 1}`, true]);
+    for (const [{ flag, input }, value] of given)
+        for (const place of input ? [value].flat() : [])
+            if (isInput(String(place))) readers.push([`--${flag}`, input === 'model']);
+    const again = rereads && readers.find(([, ofModel]) => ofModel),
+        once = 'is standard input, which can be read only once';
+    if (again) throw wrong(`"-" ${once}, and ${again[0]} is read more often: give a file`);
+    if (readers.length > 1)
+        throw wrong(
+            `"-" ${once}, and ${readers.map(([who]) => who).join(' and ')} would read it: give files for all but one`,
         );
 }
 

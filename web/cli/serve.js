@@ -85,6 +85,7 @@ export const SERVE_FLAGS = [
         name: 'draft',
         flag: 'draft',
         type: 'texts',
+        input: 'model',
         default: [],
         value: 'MODEL',
         help:
@@ -168,7 +169,6 @@ export async function commandServe({ model, others = [], values }, signal) {
         allowed = allowHost.map(allowedOf);
     // with a key, pages that are led here by another name get nothing
     const hosts = isLocal || key === undefined ? [...allowed, hostNameOf(host) ?? host] : undefined;
-    if (values.draft.includes('-')) throw new UsageError('"-" is standard input, and a draft model is read twice');
     if (values.draft.length > places.length)
         throw new UsageError(`--draft was given ${values.draft.length} times, and there are ${places.length} models`);
     const server = new Server({ guard: guardOf({ hosts, key, origins }), maxBody: body ?? BODY, tell });

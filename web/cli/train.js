@@ -160,7 +160,7 @@ async function checkPlaces({ output, html, checkpoint, resume, force, data }, mo
  */
 async function lastCheckpoint({ checkpoint, resume }) {
     const isThere = resume && (await stat(checkpoint).catch(() => null)) !== null;
-    return isThere ? readInput('--checkpoint', checkpoint) : undefined;
+    return isThere ? readInput('--checkpoint', checkpoint === '-' ? './-' : checkpoint) : undefined;
 }
 
 /**

@@ -9,9 +9,10 @@ import { NibbleError } from '../errors.js';
 
 /**
  * A flag of the command line: one of the API's options, or one that only the command has. short: a letter that may
- * follow a single dash.
+ * follow a single dash. input: its value is a file to read, and "-" is standard input; of 'model' it is read whenever the
+ * model is.
  * @typedef {Omit<Option, 'type' | 'flag'> & { name: string, flag: string, type: Option['type'] | 'tokens',
- *     required?: boolean, short?: string }} Flag
+ *     required?: boolean, short?: string, input?: 'model' | 'text' }} Flag
  */
 
 /**
