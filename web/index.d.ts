@@ -1117,8 +1117,8 @@ export interface LoadOptions {
      * Where the .wasm files are: a folder; one file, named nibble-BUILD.wasm or of the `build` that is given; or a
      * map from builds, 'convert', 'quantize', 'quantize-threads', 'train', 'train-threads', 'integer',
      * 'integer-threads' and 'grammar' to files of any names.
-     * With a map, only the builds that it names are used. In a page URLs are relative to the page; in Node a
-     * text without a scheme is a path. Default: build/wasm/ of the package, which most bundlers find and copy.
+     * With a map, only the builds that it names are used. If the file of a build is not there, the next best build
+     * is used. In a page URLs are relative to the page; in Node a text without a scheme is a path. Default: build/wasm/ of the package, which most bundlers find and copy.
      */
     wasmUrl?:
         | string

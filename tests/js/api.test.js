@@ -15,7 +15,9 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { findAssets } from '../../web/assets.js';
 import { load } from '../../web/index.js';
+import { startCore } from '../../web/worker/choose-build.js';
 import { StopFinder } from '../../web/worker/stops.js';
 import { missing, models, root } from '../support/builds.js';
 import { listen } from '../support/loopback.js';
@@ -23,6 +25,7 @@ import { nibbleError } from '../support/nibble-error.js';
 import { withTrapIn } from '../support/trapping.js';
 import { configurations } from '../support/vectors.js';
 
+/** @typedef {import('../../web/index.d.ts').Build} Build */
 /** @typedef {import('../../web/index.d.ts').Model} Model */
 
 const tiny = readFileSync(models.tiny);
@@ -580,6 +583,43 @@ describe('crashes', () => {
         await assert.rejects(
             () => load(models.tiny, { wasmUrl: nowhere }),
             nibbleError('NB_ERR_ENGINE', /nowhere.*wasmUrl/),
+        );
+    });
+
+    test('a build whose file is not there, or is no WebAssembly, is left out', async () => {
+        const { wasm, ...others } = await findAssets({}),
+            nowhere = pathToFileURL(join(folder, 'nowhere.wasm')).href,
+            page = pathToFileURL(`${root}demo/index.html`).href,
+            given = { ...wasm };
+        /** The builds that ran, from the best one on. @type {Build[]} */
+        const ran = [];
+        /** @type {string[]} */
+        let lines = [];
+        const start = () => {
+            lines = [];
+            const options = /** @type {const} */ ({ threads: 2, precision: 'exact' });
+            return startCore({ ...options, assets: { ...others, wasm: given } }, (line) => void lines.push(line));
+        };
+        const all = Number(process.versions.node.split('.')[0]) < 22 ? 2 : 6;
+        while (ran.length < all) {
+            const { core, threads } = await start(),
+                build = /** @type {Build} */ (core.build);
+            assert.equal(threads, build.endsWith('-threads') ? 2 : 1);
+            const said = ran.map((build) => `build: not ${build}: cannot load nibble's WebAssembly from`);
+            assert.deepEqual(
+                said.filter((begin) => !lines.some((line) => line.startsWith(begin))),
+                [],
+                lines.join('\n'),
+            );
+            given[build] = ran.length % 2 === 0 ? nowhere : page;
+            ran.push(build);
+        }
+        assert.equal(new Set(ran).size, ran.length);
+        await assert.rejects(start(), nibbleError('NB_ERR_ENGINE', /nowhere\.wasm: .*no such file/));
+        const asked = { threads: 1, build: ran[0], assets: { ...others, wasm: given } };
+        await assert.rejects(
+            startCore({ ...asked, precision: 'exact' }),
+            nibbleError('NB_ERR_ENGINE', /nowhere\.wasm/),
         );
     });
 });

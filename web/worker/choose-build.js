@@ -95,18 +95,27 @@ export async function startCore({ threads, build, assets: { wasm }, precision },
     const place = (name) => (slow.includes(name) ? 2 : 0) + (fitting(name) ? 0 : 1);
     /** @type {Build[]} */
     const wrong = [];
+    /** Builds whose files are not there, as in older copies of nibble's files, and why. @type {Map<Build, NibbleError>} */
+    const lost = new Map();
     for (const name of able.sort((a, b) => place(a) - place(b))) {
-        const core = await startBuild(name, wasm);
+        const core = await startBuild(name, wasm).catch((error) => {
+            if (!(error instanceof NibbleError && error.code === 'NB_ERR_ENGINE')) throw error;
+            lost.set(name, error);
+        });
+        if (!core) continue;
         if (!isRelaxed(name) || (await relaxedIsRight(core, name, precision))) {
             const chosen = { core, threads: isThreaded(name) ? wanted : 1 };
             journal?.(`build: ${name}, threads ${chosen.threads}, ${time()}`);
             if (journal)
-                for (const other of BUILDS.filter((candidate) => candidate !== name))
-                    journal(`build: not ${other}: ${obstacle(other, wasm) ?? whyOther(other, fitting(other), wrong)}`);
+                for (const other of BUILDS.filter((candidate) => candidate !== name)) {
+                    const why = lost.get(other)?.message ?? obstacle(other, wasm);
+                    journal(`build: not ${other}: ${why ?? whyOther(other, fitting(other), wrong)}`);
+                }
             return chosen;
         }
         wrong.push(name);
     }
+    for (const error of lost.values()) throw error; // of the build that would be best here
     throw new NibbleError(
         'NB_ERR_ENGINE',
         `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`,
