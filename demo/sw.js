@@ -4,6 +4,8 @@
 // code cannot stay. A model is large and seldom changes: it comes from the cache if the server still reports the same
 // ETag or date, or does not answer, so that a second visit does not download it again. If the server reports neither,
 // the model is downloaded each time.
+// Which build of the engine a visit takes depends on its threads and on the browser. So each build is kept with its
+// pair, with or without threads, and all that are kept stay current. If nibble cannot get its build, it takes another.
 // Responses are cached with their headers, so the page is cross-origin isolated (and has threads) from the cache, too.
 
 const CACHE = 'nibble-1'; // with another number everything is fetched again
@@ -68,6 +70,9 @@ function isPart(url) {
     return /(\.safetensors|-\d{5}-of-\d{5}\.gguf)$/i.test(new URL(url).pathname);
 }
 
+/** A build of the engine, and whether it has threads. */
+const BUILD = /\/nibble-(?:simd128|relaxed|relaxed-dot)(-threads)?\.wasm$/;
+
 /** The key in the cache: the URL without its query, as a page is the same with any query. @param {string} url */
 function keyOf(url) {
     const key = new URL(url);
@@ -106,11 +111,31 @@ async function code(event) {
         // no-cache: the browser's HTTP cache asks the server whether its copy is still current
         const response = await fetch(event.request, event.request.mode === 'navigate' ? {} : { cache: 'no-cache' });
         event.waitUntil(keep(cache, event.request.url, response.clone()));
+        if (response.ok) event.waitUntil(keepBuilds(cache, keyOf(event.request.url)));
         return response;
     } catch (error) {
         const kept = await cache.match(keyOf(event.request.url));
         if (kept) return kept;
         throw error;
+    }
+}
+
+/**
+ * Once a build of the engine was fetched: keeps its pair, and brings the other builds up to date.
+ * @param {Cache} cache
+ * @param {string} url
+ */
+async function keepBuilds(cache, url) {
+    const build = BUILD.exec(url);
+    if (!build) return;
+    const pair = build[1] ? url.replace(/-threads\.wasm$/, '.wasm') : url.replace(/\.wasm$/, '-threads.wasm'),
+        kept = (await cache.keys()).map((request) => request.url).filter((each) => BUILD.test(each) && each !== url);
+    for (const each of new Set([pair, ...kept])) {
+        try {
+            await keep(cache, each, await fetch(each, { cache: 'no-cache' }));
+        } catch {
+            // it will be tried again when a build is fetched next
+        }
     }
 }
 

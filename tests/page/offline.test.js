@@ -1,5 +1,5 @@
-// The demo's service worker: when it caches a model, how long the cached one is used, and that it ends a download when
-// the page leaves.
+// The demo's service worker: when it caches a model, how long the cached one is used, that it ends a download when the
+// page leaves, and which builds of the engine it keeps.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -24,6 +24,8 @@ describe("the demo's service worker", { skip }, () => {
     /** The number of requests for its bytes, and how many of them are still being answered. */
     let asked = 0,
         open = 0;
+    /** Whether nothing is answered at all. */
+    let isDown = false;
 
     /** @param {Record<string, string>} headers @param {Buffer} [bytes] */
     const give =
@@ -37,6 +39,7 @@ describe("the demo's service worker", { skip }, () => {
         site = await serve();
         const [others] = /** @type {import('node:http').RequestListener[]} */ (site.server.listeners('request'));
         site.server.removeAllListeners('request').on('request', (request, response) => {
+            if (isDown) return void response.destroy();
             if (!request.url?.startsWith('/demo/own.gguf')) return others(request, response);
             const isHead = request.method === 'HEAD';
             if (request.url.endsWith('.js'))
@@ -83,6 +86,43 @@ describe("the demo's service worker", { skip }, () => {
             answer = (response) => void response.destroy();
             await again(page);
         });
+    });
+
+    it('offline, a visit with other settings or in another browser starts, too', async () => {
+        answer = give({ ETag: '"1"' });
+        const buildOf = (/** @type {Page} */ page) => page.innerText('#stat-build');
+        try {
+            await visit({ base: site.url, query: `${QUERY}&threads=2` }, async (page) => {
+                assert.ok(await keepsModel(page, true));
+                await again(page); // by the service worker
+                const first = await buildOf(page),
+                    pair = first.replace(/-threads$/, '');
+                assert.notEqual(first, pair);
+                await kept(
+                    page,
+                    [first, pair].map((name) => `/build/wasm/nibble-${name}.wasm`),
+                );
+                isDown = true;
+                await page.goto(`${site.url}demo/${QUERY}&threads=1`);
+                await page.waitForSelector(READY);
+                assert.equal(await buildOf(page), pair);
+                isDown = false;
+                // as a browser would leave it that knows no relaxed SIMD
+                await page.evaluate(async () => {
+                    const cache = await caches.open('nibble-1'),
+                        other = new URL('../build/wasm/nibble-simd128.wasm', location.href);
+                    for (const request of await cache.keys())
+                        if (/nibble-relaxed/.test(request.url)) await cache.delete(request);
+                    await fetch(other).then((response) => response.arrayBuffer());
+                });
+                await kept(page, ['/build/wasm/nibble-simd128.wasm']);
+                isDown = true;
+                await again(page);
+                assert.equal(await buildOf(page), 'simd128');
+            });
+        } finally {
+            isDown = false;
+        }
     });
 
     it('does not cache a model that the engine has not read to its end', async () => {
