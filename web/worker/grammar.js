@@ -7,6 +7,7 @@ import { NibbleError } from '../errors.js';
 import { startBuild } from './core.js';
 import { stopwatch } from './journal.js';
 import { Slice } from './pace.js';
+import { ThoughtEnd } from './thought-end.js';
 
 /** Compiled grammars that are kept, with their masks, for requests that have the same one. */
 const MOST_KEPT = 8;
@@ -19,8 +20,8 @@ const AT_ONCE = 4096;
 /**
  * What tokens add to a text. first: what they do at its beginning, if that is something else for some of them, as where
  * a tokenizer drops the space that begins a text.
- * lengths: in bytes, of `rest`. ends: the tokens that end an answer.
- * @typedef {{ rest: number, first: number | undefined, lengths: Uint32Array, ends: Uint32Array }} Lexicons
+ * texts: of `rest`. ends: the tokens that end an answer.
+ * @typedef {{ rest: number, first: number | undefined, texts: Texts, ends: Uint32Array }} Lexicons
  */
 
 /**
@@ -32,6 +33,8 @@ const AT_ONCE = 4096;
 export class Grammars {
     /** By their texts, the one used last at the end. @type {Map<string, Compiled>} */
     #compiled = new Map();
+    /** By the marks that end thoughts. @type {Map<string, ThoughtEnd>} */
+    #thoughtEnds = new Map();
 
     /**
      * @param {Core} core
@@ -46,16 +49,31 @@ export class Grammars {
     static async open(engine) {
         const time = stopwatch();
         const core = await startBuild('grammar', engine.assets?.wasm ?? {}),
-            { first, rest, ends } = await vocabularyOf(engine);
+            vocabulary = await vocabularyOf(engine);
+        engine.journal?.(`grammars: a vocabulary of ${vocabulary.rest.lengths.length} tokens, ${time()}`);
+        return Grammars.of(core, vocabulary);
+    }
+
+    /**
+     * @param {Core} core
+     * @param {{ first: Texts, rest: Texts, ends: Uint32Array }} vocabulary
+     */
+    static of(core, { first, rest, ends }) {
         const differs = first.bytes.length !== rest.bytes.length || first.lengths.some((n, i) => n !== rest.lengths[i]);
         const lexicons = {
             rest: newLexicon(core, rest, ends),
             first: differs ? newLexicon(core, first, ends) : undefined,
-            lengths: rest.lengths,
+            texts: rest,
             ends,
         };
-        engine.journal?.(`grammars: a vocabulary of ${rest.lengths.length} tokens, ${time()}`);
         return new Grammars(core, lexicons);
+    }
+
+    /** @param {string} mark */
+    thoughtEnd(mark) {
+        const known = this.#thoughtEnds.get(mark) ?? new ThoughtEnd(mark, this.lexicons.texts);
+        this.#thoughtEnds.set(mark, known);
+        return known;
     }
 
     /**
@@ -120,7 +138,8 @@ export async function matcherOf(engine, grammar, taking) {
 
 /**
  * How far an answer follows its grammar. Thoughts before it are free, and special tokens that belong to the answer's
- * form count as their names.
+ * form count as their names. Where a thought ends is found out here, of the tokens' bytes: the reader knows it later,
+ * as a text that may be a part of a character or of a stop text is held back from it.
  */
 export class Matcher {
     /** Matchers of both grammars, of which `first` serves for the first token. */
@@ -129,23 +148,33 @@ export class Matcher {
     #begun = false;
     /** Whether a thought has given text: then no token begins a text any more. */
     #spoke = false;
+    /** The end of the thought so far, while the answer is within one. @type {Uint8Array | undefined} */
+    #thought;
+    #thoughtEnd;
+    /** Whether a thought may still begin. */
+    #mayBegin;
 
     /**
      * @param {Grammars} grammars
      * @param {Compiled} compiled
      * @param {import('./output.js').Taking} [taking]
      */
-    constructor({ core, lexicons }, compiled, taking) {
-        const { rest, first } = compiled;
+    constructor(grammars, compiled, taking) {
+        const { core, lexicons } = grammars,
+            { rest, first } = compiled,
+            closer = taking?.reader.closer;
+        this.#thoughtEnd = closer === undefined ? undefined : grammars.thoughtEnd(closer);
+        if (taking?.reader.isThinking) this.#thought = new Uint8Array();
+        this.#mayBegin = this.#thought === undefined;
         this.compiled = compiled;
         this.core = core;
         this.lexicons = lexicons;
         this.reader = taking?.reader;
         /** Those that have no text of their own. */
-        this.marks = [...(taking?.marks ?? [])].filter(([token]) => lexicons.lengths[token] === 0);
+        this.marks = [...(taking?.marks ?? [])].filter(([token]) => lexicons.texts.lengths[token] === 0);
         /** The token that may begin a thought. */
         this.opener = [...(taking?.marks ?? [])].find(([, name]) => name === taking?.reader.opener)?.[0];
-        this.words = Math.ceil(lexicons.lengths.length / 32);
+        this.words = Math.ceil(lexicons.texts.lengths.length / 32);
         this.mask = core.allocate(4 * this.words, 'the mask of a grammar');
         compiled.users++;
         try {
@@ -164,12 +193,12 @@ export class Matcher {
 
     /** Whether a thought may begin with the next token. */
     get #mayThink() {
-        return !this.#begun && this.opener !== undefined && this.reader?.opener !== undefined;
+        return !this.#begun && this.#mayBegin && this.opener !== undefined && this.reader?.opener !== undefined;
     }
 
     /** Whether nothing can follow. */
     ended() {
-        return !this.reader?.isThinking && this.core.exports.nb_matcher_end(this.#current) === NB_MATCHER_ENDS;
+        return !this.#thought && this.core.exports.nb_matcher_end(this.#current) === NB_MATCHER_ENDS;
     }
 
     /**
@@ -178,9 +207,12 @@ export class Matcher {
      * @param {boolean} withEnds whether tokens that end an answer are allowed where the text may end
      */
     restrict(logits, withEnds) {
-        const { core, mask, words, reader, lexicons } = this;
-        if (reader?.isThinking) {
+        const { core, mask, words, lexicons } = this;
+        if (this.#thought) {
             for (const end of lexicons.ends) logits[end] = -Infinity;
+            // tokens that end the thought, and go on with what the grammar does not allow
+            for (const { token, rest } of this.#thoughtEnd?.after(this.#thought) ?? [])
+                if (!this.#allows(rest)) logits[token] = -Infinity;
             return;
         }
         const allowed = core.count('nb_matcher_mask', this.#current, mask, withEnds ? 1 : 0),
@@ -208,13 +240,17 @@ export class Matcher {
      * @param {boolean} closes
      */
     accept(token, bytesOf, closes) {
-        const { core, reader } = this;
-        if (closes || reader?.isThinking || (this.#mayThink && token === this.opener)) {
-            this.#spoke ||= bytesOf(token).length > 0;
+        const { core } = this,
+            mark = this.marks.find(([each]) => each === token);
+        if (closes || this.#thought || (this.#mayThink && token === this.opener)) {
+            const bytes = bytesOf(token);
+            this.#spoke ||= bytes.length > 0;
+            if (this.#thought) this.#think(mark ? new TextEncoder().encode(mark[1]) : bytes);
+            else if (!closes) this.#thought = new Uint8Array();
+            this.#mayBegin = false;
             return;
         }
-        const mark = this.marks.find(([each]) => each === token),
-            odd = this.#current === this.#first,
+        const odd = this.#current === this.#first,
             took = mark
                 ? core.borrowText(mark[1], (at, n) => core.count('nb_matcher_take', this.#current, at, n))
                 : core.count('nb_matcher_accept', this.#current, token);
@@ -227,12 +263,25 @@ export class Matcher {
         this.#begun = true;
     }
 
-    /** Whether the text may go on like this. @param {string} text */
+    /** The thought goes on, or ends; then the answer begins with what follows. @param {Uint8Array} bytes */
+    #think(bytes) {
+        const { core } = this,
+            thought = this.#thoughtEnd?.push(/** @type {Uint8Array} */ (this.#thought), bytes);
+        this.#thought = thought?.goesOn;
+        if (!thought?.rest?.length) return;
+        const took = core.borrowBytes(thought.rest, (at, n) => core.count('nb_matcher_take', this.#current, at, n));
+        if (took === 0)
+            throw new NibbleError('NB_ERR_STATE', 'a thought has ended with what the grammar does not allow');
+        this.#begun = true;
+    }
+
+    /** Whether the text may go on like this. @param {Uint8Array | string} text */
     #allows(text) {
         const { core } = this,
+            bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text,
             clone = core.object('nb_matcher_clone', this.#current);
         try {
-            return core.borrowText(text, (at, n) => core.count('nb_matcher_take', clone, at, n)) === 1;
+            return core.borrowBytes(bytes, (at, n) => core.count('nb_matcher_take', clone, at, n)) === 1;
         } finally {
             core.exports.nb_matcher_free(clone);
         }
@@ -269,7 +318,7 @@ function forbid(logits, bits) {
     return some;
 }
 
-/** @typedef {{ bytes: Uint8Array, lengths: Uint32Array }} Texts */
+/** Texts of tokens, one after another. @typedef {{ bytes: Uint8Array, lengths: Uint32Array }} Texts */
 
 /** @param {Core} core @param {Texts} texts @param {Uint32Array} ends */
 const newLexicon = (core, { bytes, lengths }, ends) =>

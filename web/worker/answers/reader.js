@@ -87,6 +87,11 @@ export class AnswerReader {
         return this.#state === 'start' && this.#held === '' ? this.#plan.thoughts?.begin : undefined;
     }
 
+    /** The mark that ends a thought, if the model has any. */
+    get closer() {
+        return this.#plan.thoughts?.end;
+    }
+
     /** Whether the answer is over: there is one call, and may not be more. A grammar ends its answer itself. */
     get isOver() {
         return this.calls > 0 && !this.#plan.parallel && !this.#heldCalls;
