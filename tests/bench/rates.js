@@ -97,23 +97,27 @@ export async function measureLengths(site, model, repetitions) {
  * @returns {Promise<CoresRow[]>} */
 export async function measureCores(site, model, cores, repetitions) {
     const open = async (/** @type {number} */ threads, /** @type {string | undefined} */ build = undefined) => {
-        const page = await openPage(site);
-        await call(page, 'open', 'nibble', `/${model.file}`, { threads, build, contextLength: CONTEXT });
-        return page;
+        const page = await openPage(site),
+            { about } = await call(page, 'open', 'nibble', `/${model.file}`, {
+                threads,
+                build,
+                contextLength: CONTEXT,
+            });
+        return { page, about };
     };
-    const one = await open(1),
-        other = await open(1),
-        two = await open(2),
-        many = await open(2 * cores);
-    const forced = await open(2 * cores, 'relaxed-threads'),
-        beside = await open(2),
+    const { page: one } = await open(1),
+        { page: other } = await open(1),
+        { page: two, about: best } = await open(2),
+        { page: many } = await open(2 * cores);
+    const { page: forced } = await open(2 * cores, best), // a build that is asked for gets as many threads as are asked for
+        { page: beside } = await open(2),
         busy = await openPage(site);
     const ways = [
         { name: '1 thread', pages: [one] },
         { name: '2 engines at once, together', pages: [one, other] },
         { name: '2 threads', pages: [two] },
         { name: `${2 * cores} threads asked for`, pages: [many] },
-        { name: `${2 * cores} threads by force`, pages: [forced] },
+        { name: `${2 * cores} threads by force, ${best}`, pages: [forced] },
         // not the page `two`: for some tokens its threads still behave as if a core were busy
         { name: '1 thread, a core is busy', pages: [one], busy },
         { name: '2 threads, a core is busy', pages: [beside], busy },
