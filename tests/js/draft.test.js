@@ -576,9 +576,9 @@ describe('load() with a draft', () => {
         ])) {
             const files = [counted(main), counted(draft)];
             await assert.rejects(load(files[0].stream, { draft: files[1].stream, threads: 1 }), { message }, name);
-            // one piece may be on its way
+            // some pieces are asked for ahead
             for (const { at, header } of files)
-                assert.ok(at <= header + 2 * PIECE, `${name}: ${at} bytes were read, and the header has ${header}`);
+                assert.ok(at <= header + 6 * PIECE, `${name}: ${at} bytes were read, and the header has ${header}`);
         }
     });
 });
