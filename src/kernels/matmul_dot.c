@@ -41,7 +41,7 @@ INLINE void add_halves(v128_t *sum, v128_t *low, const uint32_t fit, const uint3
 /* The loops are compiled for each way to divide 32 columns, not for each type. */
 #define TOKENS(name, FORM, parts, two)                                                                      \
     static __attribute__((noinline)) void tokens_##name##_##parts(const nb_matmul_task *task, uint32_t i) { \
-        multiply_tokens(task, i, NB_FORM_##FORM, 8, parts, 8 / parts, two, add_##name);                     \
+        multiply_tokens(task, i, NB_FORM_##FORM, 8, parts, 8 / parts, two, true, add_##name);               \
     }
 TOKENS(bytes, Q8, 1, false)
 TOKENS(bytes, Q8, 2, false)

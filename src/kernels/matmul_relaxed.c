@@ -62,7 +62,7 @@ INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint3
 /* The loops are compiled for each way to divide 32 columns and to sum up, not for each type. */
 #define TOKENS(parts, fit)                                                                                 \
     static __attribute__((noinline)) void tokens_##parts##_##fit(const nb_matmul_task *task, uint32_t i) { \
-        multiply_tokens(task, i, NB_FORM_Q8, 8, parts, fit, false, add_dot);                               \
+        multiply_tokens(task, i, NB_FORM_Q8, 8, parts, fit, false, true, add_dot);                         \
     }
 TOKENS(1, 8)
 TOKENS(1, 4)

@@ -56,16 +56,22 @@ INLINE void add_dot(v128_t *sum, v128_t *narrow, const uint32_t fit, const uint3
     nb_pin(*sum);
 }
 
-/* The loops are compiled for each way to divide 32 columns, not for each type. */
-#define TOKENS(parts)                                                                              \
-    static __attribute__((noinline)) void tokens_##parts(const nb_matmul_task *task, uint32_t i) { \
-        multiply_tokens(task, i, NB_FORM_Q16, 16, parts, 0, false, add_dot);                       \
+/* The loops are compiled for each way to divide 32 columns, and for NF4 and FP4, which have no offset; not for each
+ * type. */
+#define TOKENS(name, parts, offset)                                                               \
+    static __attribute__((noinline)) void tokens_##name(const nb_matmul_task *task, uint32_t i) { \
+        multiply_tokens(task, i, NB_FORM_Q16, 16, parts, 0, false, offset, add_dot);              \
     }
-TOKENS(1)
-TOKENS(2)
+TOKENS(1, 1, true)
+TOKENS(2, 2, true)
+TOKENS(numbers, 2, false)
 
 INLINE void tokens(const nb_matmul_task *task, uint32_t i, const uint32_t type) {
-    nb_layout_of(type).columns == 32 ? tokens_1(task, i) : tokens_2(task, i);
+    const nb_layout l = nb_layout_of(type);
+    if (l.float_codebook)
+        tokens_numbers(task, i);
+    else
+        l.columns == 32 ? tokens_1(task, i) : tokens_2(task, i);
 }
 
 /* Adds the products of columns 4j ... 4j+3 of the four tiles, and of those 16 further, with splatted activations: a0 of

@@ -244,7 +244,7 @@ INLINE void store_groups(const nb_matmul_task *task, uint32_t i, uint32_t t, con
 /* out[G] = G groups, unpacked, times token t. from: the section of the first. */
 INLINE void multiply_unpacked(const nb_matmul_task *task, v128_t *out, const uint32_t from, const uint32_t G,
                               uint32_t t, const nb_form form, const uint32_t V, const uint32_t parts,
-                              const uint32_t fit, const add_function add) {
+                              const uint32_t fit, const bool offset, const add_function add) {
     const uint32_t C = form == NB_FORM_Q16 ? 16 : 8; /* lanes of activations for 32 columns */
     const uint32_t part = C / parts;
     const size_t group = (size_t)task->w->columns / 32 * unpacked_bytes(V, parts);
@@ -268,7 +268,7 @@ INLINE void multiply_unpacked(const nb_matmul_task *task, v128_t *out, const uin
             for (uint32_t s = 0; s < G; s++) {
                 const uint8_t *scales = w[s] + 16 * (V + 2 * n);
                 out[s] =
-                    scaled(out[s], sums[s], wasm_v128_load(scales), wasm_v128_load(scales + 16), x, parts, n, true);
+                    scaled(out[s], sums[s], wasm_v128_load(scales), wasm_v128_load(scales + 16), x, parts, n, offset);
             }
         }
         for (uint32_t s = 0; s < G; s++)
@@ -277,18 +277,20 @@ INLINE void multiply_unpacked(const nb_matmul_task *task, v128_t *out, const uin
 }
 
 /* The i-th groups of the sections times all tokens. two: each group has two sums of its own (*other of add_function), so
- * that the sums of all four do not fit the registers. */
+ * that the sums of all four do not fit the registers. offset: there is an m. Without it the sum of the activations must
+ * not be used: it may be infinite where they are not, and zero times it is NaN. */
 INLINE void multiply_tokens(const nb_matmul_task *task, uint32_t i, const nb_form form, const uint32_t V,
-                            const uint32_t parts, const uint32_t fit, const bool two, const add_function add) {
+                            const uint32_t parts, const uint32_t fit, const bool two, const bool offset,
+                            const add_function add) {
     v128_t out[NB_SECTIONS];
     NB_LOOP
     for (uint32_t t = 0; t < task->x->n; t++) {
         if (two) {
-            multiply_unpacked(task, out, 0, NB_SECTIONS / 2, t, form, V, parts, fit, add);
+            multiply_unpacked(task, out, 0, NB_SECTIONS / 2, t, form, V, parts, fit, offset, add);
             multiply_unpacked(task, out + NB_SECTIONS / 2, NB_SECTIONS / 2, NB_SECTIONS / 2, t, form, V, parts, fit,
-                              add);
+                              offset, add);
         } else {
-            multiply_unpacked(task, out, 0, NB_SECTIONS, t, form, V, parts, fit, add);
+            multiply_unpacked(task, out, 0, NB_SECTIONS, t, form, V, parts, fit, offset, add);
         }
         store_groups(task, i, t, out);
     }

@@ -287,14 +287,55 @@ static void check_edges(const nb_matmul_kernel *k, uint32_t type, uint32_t *seed
                 check_kernel(k, type, rows[r], columns[c], tokens, seed);
 }
 
+/* Activations whose sum is more than a float holds. NF4 and FP4 do not need that sum, and their products with small
+ * weights are finite, alone and in a batch. */
+static void check_large(const nb_matmul_kernel *kernel, uint32_t type, uint32_t *seed) {
+    enum { ROWS = 8, COLUMNS = 128, TOKENS = 4, BLOCKS = ROWS * COLUMNS / 64 };
+    static float x[TOKENS * COLUMNS], out[TOKENS * ROWS], weights[ROWS * COLUMNS], scratch[NB_MATMUL_SCRATCH * COLUMNS];
+    static double meant[TOKENS * COLUMNS];
+    static nb_block_nf4 file[BLOCKS];
+    for (uint32_t i = 0; i < BLOCKS; i++) {
+        fill_block((uint8_t *)&file[i], type, false, seed);
+        file[i].d = 1e-3f;
+    }
+    nb_traits_of(type)->dequantize((const uint8_t *)file, weights, ROWS * COLUMNS);
+    for (uint32_t i = 0; i < TOKENS * COLUMNS; i++)
+        x[i] = 3e37f + 1e37f * test_random_float(seed);
+    nb_matrix w = packed(type, (const uint8_t *)file, ROWS, COLUMNS);
+    for (uint32_t tokens = 1; tokens <= TOKENS; tokens++) {
+        nb_activations a = {0};
+        a.forms[kernel->form] = nb_alloc(tokens * nb_form_token_bytes(kernel->form, COLUMNS));
+        nb_activations_set(&a, x, tokens, COLUMNS);
+        nb_activations_quantize(&a, kernel->form, NULL);
+        quantized(x, meant, tokens * COLUMNS, 32639);
+        kernel->run(
+            &(nb_matmul_task){.w = &w, .groups = nb_section_groups(&w), .x = &a, .out = out, .scratch = scratch});
+        for (uint32_t i = 0; i < tokens * ROWS; i++) {
+            double sum = 0, bound = 0;
+            for (uint32_t c = 0; c < COLUMNS; c++) {
+                double weight = (double)weights[i % ROWS * COLUMNS + c], v = meant[i / ROWS * COLUMNS + c];
+                sum += weight * v;
+                bound += (fabs(weight) * (COLUMNS + 8) * 0x1p-24 + 0.5e-3 / NB_NUMBER_UNITS) * v;
+            }
+            CHECK(fabs((double)out[i] - sum) <= bound, "%s, %s, %u tokens of large numbers: %g, not %g", kernel->name,
+                  nb_traits_of(type)->name, tokens, (double)out[i], sum);
+        }
+        nb_free(a.forms[kernel->form]);
+    }
+    nb_free(w.data);
+}
+
 void test_kernels(void) {
     static const uint32_t any[] = {NB_TYPE_F32, NB_TYPE_F16, NB_TYPE_BF16, NB_TYPE_Q6_K, NB_TYPE_Q4_1};
     uint32_t seed = 20240229, kernels = 0;
     for (const nb_matmul_kernel *k = nb_matmul_kernels; k->name; k++, kernels++) {
         if (k->type != NB_TYPE_ANY) {
             for (uint32_t type = 0; type < NB_TYPE_LIMIT; type++)
-                if (nb_kernel_type(type) == k->type)
+                if (nb_kernel_type(type) == k->type) {
                     check_edges(k, type, &seed);
+                    if (nb_layout_of(type).float_codebook)
+                        check_large(k, type, &seed);
+                }
             continue;
         }
         for (size_t i = 0; i < sizeof any / sizeof *any; i++)
