@@ -213,7 +213,7 @@ enum { NB_MAX_SEQUENCES = 64 };
 nb_session *nb_session_new(const nb_model *model, nb_pool *pool, uint32_t context, uint32_t batch, uint32_t kv_type,
                            uint32_t precision, uint32_t sequences, nb_error *err);
 void nb_session_free(nb_session *session); /* NULL is fine */
-/* The bytes of memory that such a session needs. */
+/* The bytes of memory that such a session needs, also if only the model's header was loaded; 0: it could not be made. */
 double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type, uint32_t sequences);
 
 /* Functions that do not name a sequence work on the selected one: this, from now on. If it was another one, its logits

@@ -1820,7 +1820,8 @@ export interface ModelInfo {
     parallel: number;
     /** Linear memory held, with that of adapters. It never shrinks: what removeAdapter() frees is used again. */
     memoryBytes: number;
-    /** The part of it that the KV cache and the buffers of the computation take, without those of a draft. */
+    /** The part of it that the KV cache and the buffers of the computation take, without those of a draft. With
+     * headerOnly, what they would take with these options. */
     sessionBytes: number;
     loadMs: number;
     /** The draft model, if load() was given one. */

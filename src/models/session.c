@@ -7,6 +7,7 @@
 #include "../kernels/matmul.h"
 #include "../kernels/ops.h"
 #include "../types/types.h"
+#include "bind.h"
 #include "blocks.h"
 #include "family.h"
 #include "pages.h"
@@ -166,9 +167,12 @@ void nb_session_free(nb_session *s) {
 
 double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch, uint32_t kv_type, uint32_t sequences) {
     nb_session measured;
-    if (prepare(&measured, model, NULL, context, batch, kv_type, false, sequences, NULL) < 0)
-        return 0;
-    return (double)measured.arena.used;
+    nb_model trial = {0};
+    if (!model->family && model->checkpoint.n_tensors && nb_model_try(model, &trial, NULL) == NB_OK)
+        model = &trial; /* only its header was loaded */
+    bool known = prepare(&measured, model, NULL, context, batch, kv_type, false, sequences, NULL) == NB_OK;
+    nb_model_trial_free(&trial);
+    return known ? (double)measured.arena.used : 0;
 }
 
 void nb_session_break(nb_session *s, uint32_t i) {

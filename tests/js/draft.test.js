@@ -2,9 +2,12 @@
 // it gains.
 // Runs once: the result does not depend on the version of Node.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkOptions } from '../../web/checks.js';
+import { draftBytes } from '../../web/cli/serve.js';
 import { NibbleError } from '../../web/errors.js';
 import { load } from '../../web/index.js';
 import { GENERATE_OPTIONS } from '../../web/options.js';
@@ -436,6 +439,34 @@ describe('load() with a draft', () => {
             assert.equal((await model.complete('One day', { maxTokens: 3 })).tokens.length, 3);
         } finally {
             await model.dispose();
+        }
+    });
+
+    it('a header tells what memory a draft will take, and a model', async () => {
+        const { signal } = new AbortController(),
+            shorter = changed(({ values }) => values.set('llama.context_length', ['u32', 40])),
+            folder = mkdtempSync(join(tmpdir(), 'nibble-draft-')),
+            short = join(folder, 'short.gguf');
+        try {
+            writeFileSync(short, shorter);
+            for (const [place, options] of /** @type {[string, import('../../web/index.d.ts').LoadOptions][]} */ ([
+                [models.stories, {}],
+                [models.stories, { contextLength: 128, kvType: 'q8_0', parallel: 3 }],
+                [short, { contextLength: 300, kvType: 'f32' }], // the draft's own context is shorter
+                [short, {}],
+            ])) {
+                const ask = { threads: 1, ...options },
+                    model = await load(models.stories, { ...ask, draft: place }),
+                    header = await load(models.stories, { ...ask, headerOnly: true }),
+                    { draft, sessionBytes } = model.info;
+                await model.dispose();
+                await header.dispose();
+                assert.equal(header.info.sessionBytes, sessionBytes);
+                const given = { kvType: 'i16', ...ask }; // as the command line gives them
+                assert.equal(await draftBytes(place, given, signal), draft?.bytes);
+            }
+        } finally {
+            rmSync(folder, { recursive: true });
         }
     });
 

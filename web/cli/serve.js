@@ -282,29 +282,32 @@ function allowedOf(text) {
 }
 
 /**
- * The memory that a draft model will take.
+ * The memory that a draft model will take. It answers one request, and its context is not longer than its own.
  * @param {string} place
  * @param {Record<string, any>} values
  * @param {AbortSignal} signal
  */
-async function draftBytes(place, values, signal) {
-    const { threads, contextLength, build } = values;
-    const openIt = (/** @type {AbortSignal} */ ending, /** @type {object} */ extra) =>
-        open({ model: place, values: { threads, build } }, ending, extra);
-    return (await headerOf(openIt, signal, { contextLength, parallel: 1 })).bytes;
+export async function draftBytes(place, { threads, contextLength, kvType, build }, signal) {
+    const bytesAt = async (/** @type {number | undefined} */ contextLength) => {
+        const openIt = (/** @type {AbortSignal} */ ending, /** @type {object} */ extra) =>
+            open({ model: place, values: { threads, contextLength, kvType, build } }, ending, extra);
+        return headerOf(openIt, signal, {});
+    };
+    const { info, bytes } = await bytesAt(contextLength);
+    return info.context && contextLength > info.context ? (await bytesAt(info.context)).bytes : bytes;
 }
 
 /**
- * What a model's header says. bytes: the memory that it will take, its weights and its KV cache. cache: what
- * conversations may take in addition.
+ * What a model's header says. bytes: the memory that it will take: its weights, its KV cache, and its buffers. cache:
+ * what conversations may take in addition.
  * @param {(signal: AbortSignal, extra: object) => ReturnType<typeof open>} openIt
  * @param {AbortSignal} signal
  * @param {Record<string, any>} values
  */
-async function headerOf(openIt, signal, { contextLength, cacheSize = 0, parallel }) {
+async function headerOf(openIt, signal, { contextLength, cacheSize = 0, parallel = 1 }) {
     const header = await openIt(signal, { headerOnly: true }),
         { info } = header,
-        { types, context = 4096, kvBytesPerToken = 0, unsupported } = info;
+        { types, context = 4096, kvBytesPerToken = 0, sessionBytes, unsupported } = info;
     await header.dispose();
     if (unsupported !== undefined) throw new NibbleError('NB_ERR_UNSUPPORTED', unsupported);
     const tokens = contextLength ?? Math.min(context || 4096, 4096),
@@ -312,7 +315,9 @@ async function headerOf(openIt, signal, { contextLength, cacheSize = 0, parallel
         sequences = goesOn && info.embedding ? parallel : 1;
     return {
         info,
-        bytes: types.reduce((sum, { bytes }) => sum + bytes, 0) + tokens * kvBytesPerToken * sequences,
+        // of models of integers the engine knows no session
+        bytes:
+            types.reduce((sum, { bytes }) => sum + bytes, 0) + (sessionBytes || tokens * kvBytesPerToken * sequences),
         parallel: sequences,
         cache: goesOn ? cacheSize : 0, // only conversations are kept
     };

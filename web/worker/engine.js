@@ -74,6 +74,8 @@ export class Engine {
         this.pool = 0;
         this.model = 0;
         this.session = 0;
+        /** What a session would take, if only the header was loaded. */
+        this.expectedBytes = 0;
         this.context = 0;
         this.kvType = TYPES.i16;
         this.precision = PRECISIONS.exact;
@@ -145,7 +147,8 @@ export class Engine {
             engine.startWorkers(options.assets.poolWorkerUrl, port.watch),
         ]);
         engine.description = engine.describe();
-        if (!options.headerOnly) engine.openSession(options);
+        if (options.headerOnly) engine.expectSession(options);
+        else engine.openSession(options);
         if (draftEngine) engine.draft = Draft.of(engine, draftEngine);
         if (options.cacheSize && engine.session && engine.goesOn())
             engine.conversations = new Conversations(options.cacheSize);
@@ -187,8 +190,7 @@ export class Engine {
     /** @param {Pick<EngineOptions, 'contextLength' | 'kvType' | 'precision' | 'parallel'>} options */
     openSession({ contextLength: wanted, kvType, precision, parallel }) {
         const { core, model, pool } = this;
-        const own = core.exports.nb_model_context(model);
-        this.context = wanted ?? Math.min(own || DEFAULT_CONTEXT, DEFAULT_CONTEXT);
+        this.context = contextOf(wanted, core.exports.nb_model_context(model));
         this.kvType = cacheTypeOf(kvType);
         this.precision = PRECISIONS[precision];
         if (this.goesOn()) this.seats = new Seats(this, parallel);
@@ -201,10 +203,23 @@ export class Engine {
         );
     }
 
-    /** The KV cache and the buffers that a batch passes through; 0 where only the header was loaded. */
+    /**
+     * Finds out what memory a session would take, of a model of which only the header was loaded.
+     * @param {Pick<EngineOptions, 'contextLength' | 'kvType' | 'parallel'>} options
+     */
+    expectSession({ contextLength, kvType, parallel }) {
+        const { core, model, description } = this,
+            context = contextOf(contextLength, description.context ?? 0),
+            sequences = this.goesOn() ? parallel : 1;
+        this.expectedBytes = core.exports.nb_session_bytes(model, context, 0, cacheTypeOf(kvType), sequences);
+    }
+
+    /** The KV cache and the buffers that a batch passes through. */
     sessionBytes() {
         const { length } = this.seats.all;
-        return this.session ? this.core.exports.nb_session_bytes(this.model, this.context, 0, this.kvType, length) : 0;
+        return this.session
+            ? this.core.exports.nb_session_bytes(this.model, this.context, 0, this.kvType, length)
+            : this.expectedBytes;
     }
 
     /** Whether sessions of this model go on from a text, can be saved, and can have several sequences. */
@@ -492,6 +507,13 @@ export class Engine {
         this.core.exports.nb_pool_stop(this.pool);
     }
 }
+
+/**
+ * Tokens that a session holds.
+ * @param {number | undefined} wanted
+ * @param {number} own that the model was made for; 0: unknown
+ */
+const contextOf = (wanted, own) => wanted ?? Math.min(own || DEFAULT_CONTEXT, DEFAULT_CONTEXT);
 
 /** Lines about the draft. @param {Journal | undefined} journal @returns {Journal | undefined} */
 const ofDraft = (journal) => journal && ((line) => journal(`draft: ${line}`));
