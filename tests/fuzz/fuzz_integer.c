@@ -46,27 +46,33 @@ static uint8_t *make(const uint8_t *file, size_t size, size_t *out_size) {
     return NULL;
 }
 
-/* Evaluates a few tokens one by one, and then as one batch: the last token's largest logit must be the same. */
+/* Evaluates a few tokens one by one, and then as one batch: all logits must be the same, and so must the choice. */
 static void compute(const nb_integer_model *m, uint32_t seed) {
     nb_error err;
+    size_t vocabulary = (size_t)nb_integer_model_vocabulary(m);
     uint32_t context = NB_MIN((uint32_t)nb_integer_model_context(m), (uint32_t)CONTEXT);
-    int32_t tokens[CONTEXT], rows, n = (int32_t)NB_MIN(context, 2 + seed % 5), last = 0;
+    int32_t tokens[CONTEXT], rows, n = (int32_t)NB_MIN(context, 2 + seed % 5), choices[2];
+    int32_t *want = fuzz_memory((size_t)n * vocabulary * sizeof *want);
     for (int32_t i = 0; i < n; i++)
         tokens[i] = (int32_t)((seed * 977 + (uint32_t)i * 31) % (uint32_t)nb_integer_model_vocabulary(m));
     for (int32_t way = 0; way < 2; way++) {
         nb_integer_session *s = nb_integer_session_new(m, NULL, context, &err);
         if (!s)
-            return;
-        for (int32_t i = way ? n : 1; i <= n; i++)
+            break;
+        for (int32_t i = way ? n : 1; i <= n; i++) {
             demand(nb_integer_session_advance(s, tokens, i, way ? NB_LOGITS_ALL : NB_LOGITS_LAST, &err) == i);
-        const int32_t *logits = nb_integer_session_logits(s, &rows);
-        demand(rows == (way ? n : 1));
-        int32_t choice = nb_integer_session_choose(s, &err),
-                logit = logits[(size_t)(rows - 1) * (uint32_t)nb_integer_model_vocabulary(m) + (uint32_t)choice];
-        demand(!way || logit == last);
-        last = logit;
+            const int32_t *logits = nb_integer_session_logits(s, &rows);
+            demand(rows == (way ? n : 1));
+            if (way)
+                demand(!memcmp(logits, want, (size_t)n * vocabulary * sizeof *want));
+            else
+                memcpy(want + (size_t)(i - 1) * vocabulary, logits, vocabulary * sizeof *want);
+        }
+        choices[way] = nb_integer_session_choose(s, &err);
+        demand(choices[way] >= 0 && choices[way] == choices[0]);
         nb_integer_session_free(s);
     }
+    free(want);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -47,7 +47,8 @@ export function answer(i) {
     bytes.set([0x61, 0x72, 0x43, 0x05, i, 3 + 4 * (i % 2)], 22); // steps, whether they count, a breaker's length
     bytes.write('. ', 28);
     const switches = (i % 4) | (i % 3 === 1 ? 4 : 0) | ((i % 2) << 3) | (((i >> 1) % 4) << 4) | (i % 5 === 2 ? 64 : 0);
-    bytes.set([40 + (i % 8), 1 + (i % 7), i % 4, switches], 36);
+    const sizes = 1 + (i % 7) + 8 * (i % 5); // of the batch; and how many sequences there are
+    bytes.set([40 + (i % 8), sizes, i % 4, switches], 36);
     bytes.set(Buffer.from(of(TEXTS, i), i % 2 ? 'utf8' : 'latin1').subarray(0, 16), 40);
     return bytes;
 }
