@@ -13,7 +13,12 @@ const [, table] = /** @type {RegExpExecArray} */ (
 const NAMES = [...table.matchAll(/"(.*?)"/g)].map(([, name]) => name);
 const LONGEST = 1 << 24,
     HEADER = 1;
-const FLAGS = [0, HEADER, 2, (4 << 2) | 2, 64, 64 | (5 << 2)];
+const [DOUBLY, ALONE, OWN_TYPES] = [32, 64, 32 | 64]; // fuzz_folder.c: load
+const preset = (/** @type {number} */ i) => i << 2;
+const FLAGS = [
+    ...[0, HEADER, 2, preset(4) | 2, ALONE, ALONE | preset(5)],
+    ...[DOUBLY | preset(1), OWN_TYPES | preset(4), OWN_TYPES | preset(5)],
+];
 
 /** Files of several folders; a file is taken from the first folder that has it.
  * @param {string[]} folders within the fixtures @returns {Files} */
