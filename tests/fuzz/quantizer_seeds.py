@@ -12,6 +12,8 @@ NUMBERS = {
     "huge": [3e38, -1e38, 1e-40],
     "not": [1.0, float("inf"), float("nan")],
 }
+# All that can be written. fuzz_quantizer leaves out those with grids: 16-19, 21, 22 and 29.
+TYPES = [*range(4), 6, 7, 8, *range(10, 15), *range(16, 24), 29, 30, 34, 35, *range(39, 43), 56, 57, 60, 61]
 
 
 def seed(rng, numbers, type_of_blocks):
@@ -27,7 +29,7 @@ def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(1)
-    for type_of_blocks in (0, 1, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23, 30, 34, 35, 39, 40, 41, 42, 56, 57):
+    for type_of_blocks in TYPES:
         for name, numbers in NUMBERS.items():
             (folder / f"{name}-{type_of_blocks}").write_bytes(seed(rng, numbers, type_of_blocks))
 
