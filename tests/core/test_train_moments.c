@@ -150,17 +150,27 @@ static void check_trainers(nb_pool *pool) {
     CHECK(!nb_trainer_new(NULL, &shape, 1, 8, 3, &err) && err.code == NB_ERR_ARGUMENT, "learns = 3 was not refused");
 }
 
-/* Small second moments stay above 0, so that no step is huge. */
+/* Small second moments stay above 0, so that no step is huge. Zeros stay 0, alone in a block or not. */
 static void check_floor(const nb_moment_maps *maps) {
     float first[2] = {1, 0.001f}, second[2] = {1, 1e-9f}, room[64];
     nb_moments moments = nb_moments_at(room, 2, maps);
     nb_moments_write(&moments, 0, 2, first, second);
     nb_moments_read(&moments, 0, 2, first, second);
     CHECK(second[0] == 1 && second[1] > 0 && second[1] < 1e-6f, "1e-9 became %g", (double)second[1]);
-    memset(second, 0, sizeof second);
-    nb_moments_write(&moments, 0, 2, second, second);
-    nb_moments_read(&moments, 0, 2, first, second);
-    CHECK(first[0] == 0 && second[1] == 0, "zeros became %g and %g", (double)first[0], (double)second[1]);
+    for (int k = 1; k >= 0; k--) {
+        first[k] = second[k] = 0;
+        nb_moments_write(&moments, 0, 2, first, second);
+        nb_moments_read(&moments, 0, 2, first, second);
+        for (int i = 0; i < 2; i++) {
+            float want = i < k;
+            CHECK(first[i] == want && second[i] == want, "number %d of %d that are not 0: %g and %g", i, k,
+                  (double)first[i], (double)second[i]);
+            /* the codes, too: any code means 0 in a block whose largest magnitude is 0 */
+            float factors[] = {maps->first[moments.first_codes[i]], maps->second[moments.second_codes[i]]};
+            CHECK(factors[0] == want && factors[1] == want, "the codes mean %g and %g", (double)factors[0],
+                  (double)factors[1]);
+        }
+    }
 }
 
 void test_train_moments(void) {

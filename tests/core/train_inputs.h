@@ -11,12 +11,15 @@
 
 #include <math.h>
 
-/* A copy of the next bytes of a file, aligned as nb_alloc aligns. */
+/* A copy of the next bytes of a file, aligned as nb_alloc aligns; zeros if the file has fewer. */
 static inline const void *test_numbers(nb_cursor *in, uint64_t bytes) {
     const uint8_t *at = nb_cursor_bytes(in, bytes);
     void *copy = nb_alloc((size_t)bytes);
-    if (at && copy)
+    CHECK(at && copy, "the file has no %l bytes at %z", bytes, in->at);
+    if (copy && at)
         memcpy(copy, at, (size_t)bytes);
+    else if (copy)
+        memset(copy, 0, (size_t)bytes);
     return copy;
 }
 
