@@ -6,16 +6,16 @@
 /* A repetition such as {1000} is written out, so a short text may need many nodes and arms. */
 enum { MOST_NODES = 1 << 19, MOST_ARMS = 1 << 20 };
 
-static int32_t too_large(nb_error *err) {
+static int32_t too_large(uint32_t most, const char *what, nb_error *err) {
     return NB_FAIL(err, NB_ERR_UNSUPPORTED,
-                   "the grammar becomes more than %u steps, because repetitions such as {1000} are written out: use "
+                   "the grammar becomes more than %u %s, because repetitions such as {1000} are written out: use "
                    "smaller numbers, or * and +",
-                   (uint32_t)MOST_NODES);
+                   most, what);
 }
 
 int32_t nb_program_add(nb_program *p, nb_op op, uint32_t next, uint32_t other, uint32_t *node, nb_error *err) {
     if (p->n_nodes == MOST_NODES)
-        return too_large(err);
+        return too_large(MOST_NODES, "steps", err);
     NB_TRY(nb_grow((void **)&p->nodes, &p->node_capacity, p->n_nodes, sizeof *p->nodes, "steps of a grammar", err));
     p->nodes[p->n_nodes] = (nb_op_node){op, next, other};
     *node = p->n_nodes++;
@@ -24,7 +24,7 @@ int32_t nb_program_add(nb_program *p, nb_op op, uint32_t next, uint32_t other, u
 
 int32_t nb_program_add_arm(nb_program *p, nb_arm arm, nb_error *err) {
     if (p->n_arms == MOST_ARMS)
-        return too_large(err);
+        return too_large(MOST_ARMS, "ranges of bytes", err);
     NB_TRY(nb_grow((void **)&p->arms, &p->arm_capacity, p->n_arms, sizeof *p->arms, "bytes of a grammar", err));
     p->arms[p->n_arms++] = arm;
     return NB_OK;

@@ -121,6 +121,7 @@ const refused = [
     ['root "a"', /needs ::=/],
     ['::= "a"', /begins here with its name/],
     ['root ::= (("a"{1000}){1000}){1000}', /more than 524288 steps/],
+    ['root ::= [acegikmoqsuwy]{99999}', /more than 1048576 ranges of bytes/],
     [`root ::= ${'('.repeat(20)}""${'){90}'.repeat(20)}`, /repetitions.*too large together/],
     [`root ::= ${'('.repeat(101)}"a"${')'.repeat(101)}`, /more than 100 /],
     [`root ::= "a"${'+'.repeat(101)}`, /more than 100 repetitions/],
