@@ -1,6 +1,7 @@
 /** `nibble bench`: how fast a model is, and where its time goes. */
 import { cpus } from 'node:os';
 import { measureRates, promptMaker } from '../api/rates.js';
+import { messageOf } from '../errors.js';
 import { ceilingOf, measureMachine, workOf } from './ceiling.js';
 import { open } from './open-model.js';
 import { meanTime, openProfiler } from './profile.js';
@@ -35,7 +36,12 @@ export async function commandBench(args, signal) {
     const { info } = model;
     await model.dispose();
     const precision = args.values.precision ?? 'exact',
-        ceiling = await measureCeiling(info, rates, { precision, promptTokens, repetitions }, signal);
+        ceiling = await measureCeiling(info, rates, { precision, promptTokens, repetitions }, signal).catch((error) => {
+            if (signal.aborted) throw error;
+            // what was measured before is worth more than this
+            process.stderr.write(`nibble: the machine's ceiling could not be measured: ${messageOf(error)}\n`);
+            return null;
+        });
     const result = {
         model: info.name ?? args.model,
         cpu: cpus()[0]?.model.trim() ?? 'unknown',
@@ -58,9 +64,9 @@ export async function commandBench(args, signal) {
             `${oneLine(result.model)}, ${result.precision}, build ${result.build}, threads ${result.threads}\n` +
                 `${oneLine(result.cpu)}, ${result.cores} logical cores; ${DOTS.find(([name]) => result.build.startsWith(name))?.[1]}\n` +
                 rateLine('prompt', result.promptTokensPerSecond, promptTokens, repetitions) +
-                ceilingLine(ceiling.prompt) +
+                (ceiling ? ceilingLine(ceiling.prompt) : '') +
                 rateLine('generate', result.generateTokensPerSecond, generateTokens, repetitions) +
-                ceilingLine(ceiling.generate) +
+                (ceiling ? ceilingLine(ceiling.generate) : '') +
                 (times ? profileTable(times) : ''),
         );
 }
