@@ -136,6 +136,9 @@ export async function fetchOwn(url) {
         return readFile(fileURLToPath(String(url)));
     }
     const response = await fetch(url);
-    if (!response.ok) throw new Error(`the server answered ${response.status} ${response.statusText}`.trim());
+    if (!response.ok) {
+        const { status, statusText } = response;
+        throw Object.assign(new Error(`the server answered ${status} ${statusText}`.trim()), { status });
+    }
     return response;
 }

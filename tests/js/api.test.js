@@ -616,6 +616,15 @@ describe('crashes', () => {
         }
         assert.equal(new Set(ran).size, ran.length);
         await assert.rejects(start(), nibbleError('NB_ERR_ENGINE', /nowhere\.wasm: .*no such file/));
+        const server = await listen((_, response) => void response.writeHead(503).end());
+        try {
+            given[ran[0]] = `${server.url}/engine.wasm`; // the others are not there either, but this one may be
+            given[ran[1]] = wasm[ran[1]];
+            await assert.rejects(start(), nibbleError('NB_ERR_ENGINE', /engine\.wasm: the server answered 503/));
+        } finally {
+            server.close();
+        }
+        given[ran[0]] = nowhere;
         const asked = { threads: 1, build: ran[0], assets: { ...others, wasm: given } };
         await assert.rejects(
             startCore({ ...asked, precision: 'exact' }),

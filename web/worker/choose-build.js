@@ -98,8 +98,9 @@ export async function startCore({ threads, build, assets: { wasm }, precision },
     /** Builds whose files are not there, as in older copies of nibble's files, and why. @type {Map<Build, NibbleError>} */
     const lost = new Map();
     for (const name of able.sort((a, b) => place(a) - place(b))) {
+        const began = performance.now();
         const core = await startBuild(name, wasm).catch((error) => {
-            if (!(error instanceof NibbleError && error.code === 'NB_ERR_ENGINE')) throw error;
+            if (!mayBeMissing(error) || performance.now() - began > PATIENCE) throw error;
             lost.set(name, error);
         });
         if (!core) continue;
@@ -120,6 +121,16 @@ export async function startCore({ threads, build, assets: { wasm }, precision },
         'NB_ERR_ENGINE',
         `none of the builds that wasmUrl names (${given.join(', ')}) runs here; simd128 runs everywhere`,
     );
+}
+
+/** A host that takes longer, in ms, to say that it has no such file is out of order: the next file would wait as long. */
+const PATIENCE = 3000;
+
+/** Whether a build that did not start may be one whose file is not there. A server in trouble (5xx) says nothing about
+ * that: another try may bring this build, which is the best one here. @param {any} error */
+function mayBeMissing(error) {
+    const status = error?.cause?.status;
+    return error instanceof NibbleError && error.code === 'NB_ERR_ENGINE' && !(status >= 500);
 }
 
 /**
