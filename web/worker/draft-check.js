@@ -36,11 +36,11 @@ export const cannotBeDrafted = () =>
  * Reads both headers, and refuses what does not fit.
  * @param {Engine} engine which will have the model
  * @param {Opened} model
- * @param {Opened} draft
+ * @param {() => Promise<Opened>} openedDraft called when the model's header is known, which may take long
  * @param {import('./journal.js').Journal} [journal]
  * @returns {Promise<{ model: Opened, draft: Opened }>} the whole files, to be loaded
  */
-export async function fitting(engine, model, draft, journal) {
+export async function fitting(engine, model, openedDraft, journal) {
     const time = stopwatch(),
         one = await headerOf(engine, model, journal);
     try {
@@ -49,7 +49,8 @@ export async function fitting(engine, model, draft, journal) {
         const ofDraft = (/** @type {unknown} */ error) => {
             throw aboutDraft(error);
         };
-        const other = await headerOf(engine, draft, journal).catch(ofDraft);
+        const draft = await openedDraft(),
+            other = await headerOf(engine, draft, journal).catch(ofDraft);
         try {
             if (other.why !== undefined) await refuse(other).catch(ofDraft);
             if (!other.generates)

@@ -114,7 +114,23 @@ export class Engine {
         const opening = openModel(source, options, port.nextFromPort, journal);
         opening.catch(() => {});
         const openingDraft = draft && openDraft(draft, options, port);
-        openingDraft?.catch(() => {});
+        let draftOpened = began;
+        openingDraft?.then(
+            () => {
+                draftOpened = performance.now();
+            },
+            () => {},
+        );
+        const openedDraft = async () => {
+            const early = await openingDraft,
+                source = /** @type {import('../sources/open.js').Source} */ (draft);
+            return stillOpen(
+                source,
+                /** @type {import('../sources/open.js').Opened} */ (early),
+                () => openDraft(source, options, port),
+                performance.now() - draftOpened,
+            );
+        };
         const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options, journal);
         const engine = new Engine(core, threads);
         engine.journal = journal;
@@ -132,7 +148,7 @@ export class Engine {
                     { progress } = port;
                 if (openingDraft) {
                     if (isInteger) throw cannotBeDrafted();
-                    const both = await fitting(engine, rest, await openingDraft, journal),
+                    const both = await fitting(engine, rest, openedDraft, journal),
                         report = partOf(progress, 0, openedEarly.total || NaN);
                     // the smaller file comes first: what memory the model may take is known then
                     draftEngine = await loadDraft(engine, both.draft, options, report, journal);
