@@ -39,7 +39,8 @@ export async function commandBench(args, signal) {
         ceiling = await measureCeiling(info, rates, { precision, promptTokens, repetitions }, signal).catch((error) => {
             if (signal.aborted) throw error;
             // what was measured before is worth more than this
-            process.stderr.write(`nibble: the machine's ceiling could not be measured: ${messageOf(error)}\n`);
+            const why = oneLine(messageOf(error));
+            write(`nibble: the machine's ceiling could not be measured: ${why}\n`, process.stderr);
             return null;
         });
     const result = {
