@@ -172,8 +172,9 @@ double nb_session_bytes(const nb_model *model, uint32_t context, uint32_t batch,
         model = &trial; /* only its header was loaded */
     bool known = prepare(&measured, model, NULL, context, batch, kv_type, false, sequences, NULL) == NB_OK;
     nb_model_trial_free(&trial);
-    uint64_t bytes = measured.arena.failed ? UINT64_MAX : measured.arena.used;
-    return known ? (double)bytes : 0;
+    if (!known)
+        return 0;
+    return (double)(measured.arena.failed ? UINT64_MAX : measured.arena.used);
 }
 
 void nb_session_break(nb_session *s, uint32_t i) {

@@ -162,7 +162,7 @@ static void check_floor(const nb_moment_maps *maps) {
         nb_moments_write(&moments, 0, 2, first, second);
         nb_moments_read(&moments, 0, 2, first, second);
         for (int i = 0; i < 2; i++) {
-            float want = i < k;
+            float want = i < k ? 1 : 0;
             CHECK(first[i] == want && second[i] == want, "number %d of %d that are not 0: %g and %g", i, k,
                   (double)first[i], (double)second[i]);
             /* the codes, too: any code means 0 in a block whose largest magnitude is 0 */
