@@ -91,7 +91,7 @@ test('the fixtures of the oracles are there', () => {
 /** Context lengths. With a longer one Phi 3 would use the RoPE factors of long texts. @type {Record<string, number>} */
 const CONTEXTS = { 'phi3-short': 512 };
 
-for (const { build, threads } of configurations(true))
+for (const { build, threads } of configurations())
     comparison(`folders, ${build}, ${threads} threads: outputs are transformers'`, { timeout: 120_000 }, async (t) => {
         for (const name of names)
             await t.test(name, async () => {

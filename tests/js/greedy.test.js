@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from '../../web/index.js';
 import { missing, models, root } from '../support/builds.js';
-import { configurations, greedyVectors } from '../support/vectors.js';
+import { fewConfigurations, greedyVectors } from '../support/vectors.js';
 
 const TIE = 1e-2,
     TOKENS = 64;
@@ -41,7 +41,7 @@ for (const [name, file, skip] of /** @type {[string, string, string | false][]} 
     ['gemma3', models.gemma, models.gemmaMissing],
 ])) {
     const cases = greedyVectors(`llamacpp/${name}-greedy.json`);
-    for (const { build, threads } of configurations(true))
+    for (const { build, threads } of fewConfigurations())
         test(`${name}, ${build}, ${threads} threads: greedy text is llama.cpp's`, {
             skip,
             timeout: 300_000,

@@ -9,7 +9,7 @@ import { load } from '../../web/index.js';
 import { missing, models, root } from '../support/builds.js';
 import { namesMade } from '../support/oracle-names.js';
 import { comparison, tested } from '../support/tested.js';
-import { configurations, cosine, dot, logitsOf, logitsVectors } from '../support/vectors.js';
+import { configurations, cosine, dot, fewConfigurations, logitsOf, logitsVectors } from '../support/vectors.js';
 
 /** @param {Float32Array[]} rows @param {import('../support/vectors.js').LogitsVectors} expected @param {number} least
  * @param {string} name @param {number} within largest difference, the vectors' own rounding apart
@@ -40,7 +40,7 @@ test('the fixtures of the oracles are there', () => {
     for (const name of namesMade('family_models', 'random_models')) assert.ok(random.includes(`${name}.gguf`), name);
 });
 
-for (const { build, threads } of configurations(true)) {
+for (const { build, threads } of configurations()) {
     comparison(
         `random models, ${build}, ${threads} threads: logits are transformers'`,
         { timeout: 120_000 },
@@ -76,7 +76,7 @@ for (const [name, file, skip] of /** @type {[string, string, string | false][]} 
     ['smollm2', models.real, missing(models.realMissing)],
     ['gemma3', models.gemma, models.gemmaMissing],
 ]))
-    for (const { build, threads } of configurations(true))
+    for (const { build, threads } of fewConfigurations())
         test(`${name}, ${build}, ${threads} threads: logits of a text are llama.cpp's`, {
             skip,
             timeout: 120_000,

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { load } from '../../web/index.js';
 import { missing, models, root } from '../support/builds.js';
-import { configurations } from '../support/vectors.js';
+import { fewConfigurations } from '../support/vectors.js';
 
 /**
  * @typedef {{ model: string, input?: number[], context: number, stride?: number, begin: boolean, perplexity: number,
@@ -39,7 +39,7 @@ const sourceOf = ({ model, begin }) =>
           (model.startsWith('SmolLM2') ? models.real : `${root}tests/fixtures/models/${model}`));
 
 for (const [name, expected] of Object.entries(cases))
-    for (const { build, threads } of configurations(true))
+    for (const { build, threads } of fewConfigurations())
         test(`${name}, ${build}, ${threads} threads: the perplexity is the reference's`, {
             skip: name === 'smollm2' && missing(models.realMissing),
             timeout: 120_000,

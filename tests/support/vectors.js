@@ -80,15 +80,19 @@ export const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 
 /**
  * Every supported build: those without threads with one, the others with two, and the simd128 one of these also with
- * one. once: each set of kernels without threads or with them, for tests that take long.
+ * one. once: that one, too, only with two, for tests that take long.
  * @param {boolean} once
  */
 export const configurations = (once = false) =>
     builds
-        .filter((b) => b.supported && !(once && ['relaxed-threads', 'relaxed-dot'].includes(b.name)))
+        .filter((b) => b.supported)
         .flatMap((b) =>
             (b.threads ? (once || b.relaxed ? [2] : [1, 2]) : [1]).map((threads) => ({
                 build: /** @type {import('../../web/index.d.ts').Build} */ (b.name),
                 threads,
             })),
         );
+
+/** Each set of kernels once, without threads or with them, for tests that take longest. */
+export const fewConfigurations = () =>
+    configurations(true).filter(({ build }) => build !== 'relaxed-threads' && build !== 'relaxed-dot');
