@@ -113,24 +113,9 @@ export class Engine {
         // the download is under way while the core compiles
         const opening = openModel(source, options, port.nextFromPort, journal);
         opening.catch(() => {});
-        const openingDraft = draft && openDraft(draft, options, port);
-        let draftOpened = began;
-        openingDraft?.then(
-            () => {
-                draftOpened = performance.now();
-            },
-            () => {},
-        );
-        const openedDraft = async () => {
-            const early = await openingDraft,
-                source = /** @type {import('../sources/open.js').Source} */ (draft);
-            return stillOpen(
-                source,
-                /** @type {import('../sources/open.js').Opened} */ (early),
-                () => openDraft(source, options, port),
-                performance.now() - draftOpened,
-            );
-        };
+        const openingDraft =
+            draft && openDraft(draft, options, port).then((opened) => ({ draft, opened, at: performance.now() }));
+        openingDraft?.catch(() => {});
         const { core, threads } = await startCore(options.headerOnly ? { ...options, threads: 1 } : options, journal);
         const engine = new Engine(core, threads);
         engine.journal = journal;
@@ -148,6 +133,11 @@ export class Engine {
                     { progress } = port;
                 if (openingDraft) {
                     if (isInteger) throw cannotBeDrafted();
+                    const openedDraft = async () => {
+                        const { draft, opened, at } = await openingDraft,
+                            open = () => openDraft(draft, options, port);
+                        return stillOpen(draft, opened, open, performance.now() - at);
+                    };
                     const both = await fitting(engine, rest, openedDraft, journal),
                         report = partOf(progress, 0, openedEarly.total || NaN);
                     // the smaller file comes first: what memory the model may take is known then
